@@ -1,0 +1,49 @@
+"""What any chat can say and be told: neutral, frozen, without a chat library."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from storage.ids import new_id
+from storage.jobs import Picture, Progress, Record
+
+
+class Upload(Record):
+    """A file that a person attached, exactly as it came."""
+
+    name: str
+    data: bytes = Field(repr=False)
+
+
+class Request(Record):
+    """One command of one person: its name, its arguments as text by name, and the files that came with it."""
+
+    space: str
+    user: str
+    command: str
+    arguments: dict[str, str] = {}
+    uploads: tuple[Upload, ...] = ()
+    id: str = Field(default_factory=new_id)
+
+
+class Button(Record):
+    """Something to press under a message: sends the command with these arguments."""
+
+    label: str
+    command: str
+    arguments: dict[str, str] = {}
+    style: Literal["plain", "primary", "danger"] = "plain"
+    confirm: str = ""  # a question to ask first, for what cannot be undone
+
+
+class Reply(Record):
+    """What a message says now. A command yields these one after another; each takes the place of the one before."""
+
+    text: str
+    state: Literal["done", "working", "failed", "cancelled"] = "done"
+    pictures: tuple[Picture, ...] = ()
+    grid: Picture | None = None
+    progress: Progress | None = None
+    buttons: tuple[Button, ...] = ()
+    job: str | None = None
+    facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details

@@ -1,0 +1,30 @@
+"""The two kinds of trouble: what a person can mend, and surprises.
+
+    DarkroomError
+    ├── UserError         its message is a sentence for the person who asked; nothing was done
+    ├── SetupError        its message is a sentence for the operator: a setting, a port, a server
+    └── StoreError        the object store did not do what was asked
+        └── Missing       there is no object of that name
+
+Everything else that is raised is a surprise: logged whole, and answered with a short reference.
+"""
+
+
+class DarkroomError(Exception):
+    """Base of all errors that Darkroom raises on purpose; `str()` of it is a sentence."""
+
+
+class UserError(DarkroomError):
+    """Bad input, said in a sentence for the person who sent it. Nothing was changed."""
+
+
+class SetupError(DarkroomError):
+    """Something about the installation is wrong; the sentence says what to do."""
+
+
+class StoreError(DarkroomError):
+    """The object store is unreachable, full, read-only or otherwise failed."""
+
+
+class Missing(StoreError):
+    """There is no object of that name."""

@@ -1,0 +1,127 @@
+"""THE CONTRACT between bot and trainer: jobs, their progress and their outcomes, all JSON.
+
+A job is written to the object store before it is queued; the queue carries only its id. A worker writes the
+outcome once, by a conditional put: whoever wins it has published.
+"""
+
+import time
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from storage.ids import new_id
+
+Method = Literal["full", "lora"]
+SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Phase = Literal["queued", "loading", "class images", "learning", "sampling", "drawing", "saving"]
+
+SEED_MAX = 2**32 - 1
+
+
+class Record(BaseModel):
+    """Base of everything that is stored: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Job(Record):
+    """What every accepted job says of itself."""
+
+    id: str = Field(default_factory=new_id)
+    space: str
+    owner: str
+    said: str = ""  # the command as the person gave it, for lists and *again*
+    accepted_s: float = Field(default_factory=time.time)
+
+
+class TrainJob(Job):
+    """Learn a subject from its photos."""
+
+    kind: Literal["train"] = "train"
+    subject: str
+    method: Method = "full"
+    steps: int | None = None  # None: as the recipe says
+    seed: int = 0
+
+
+class ImagineJob(Job):
+    """Draw pictures from a prompt, in which `[name]` or `[V]` may stand for a subject."""
+
+    kind: Literal["imagine"] = "imagine"
+    prompt: str  # as the person wrote it
+    subject: str | None = None  # id of the subject that the prompt names
+    model_prompt: str  # as the model reads it: the identifier in place of [name] or [V]
+    count: int = 4
+    seed: int
+    steps: int = 30
+    guidance: float = 5.0
+    negative: str = ""
+    scheduler: SchedulerName = "dpm++2m"
+    size_px: int | None = None  # None: the base model's own size
+
+
+AnyJob = Annotated[TrainJob | ImagineJob, Field(discriminator="kind")]
+_ANY_JOB: TypeAdapter[TrainJob | ImagineJob] = TypeAdapter(AnyJob)
+
+
+def read_job(body: bytes) -> TrainJob | ImagineJob:
+    """Parse a stored job; raises pydantic's ValidationError on anything else."""
+    return _ANY_JOB.validate_json(body)
+
+
+class Picture(Record):
+    """One picture in the store, with the seed that remakes it."""
+
+    key: str
+    width_px: int
+    height_px: int
+    seed: int | None = None
+    caption: str = ""  # alt text
+
+
+class Progress(Record):
+    """Where a running job is. Sent at least once a second; the newest replaces all before."""
+
+    job: str
+    phase: Phase
+    step: int = 0
+    of: int = 0
+    losses: tuple[float, ...] = ()  # thinned to at most 60 values over the whole run
+    left_s: float | None = None  # time left in this job, if it can be told
+    samples: tuple[Picture, ...] = ()  # sample pictures while training, oldest first
+    place: int = 0  # while queued: how many jobs are ahead
+    at_s: float = Field(default_factory=time.time)
+
+
+class Outcome(Record):
+    """How a job ended; written once to `jobs/<job>/outcome.json`."""
+
+    job: str
+    state: Literal["done", "failed", "cancelled"]
+    message: str  # a sentence for the person who asked
+    detail: str = ""  # for the operator; never shown in a chat
+    seconds: float = 0.0  # from start of the attempt that won to its end
+    pictures: tuple[Picture, ...] = ()  # imagine: one each; train: the sample pictures
+    grid: Picture | None = None
+    subject: str | None = None
+    subject_version: str | None = None  # sha256 of the subject's weights
+    steps: int | None = None
+    loss_first: float | None = None
+    loss_last: float | None = None
+    settings: dict[str, str | int | float | None] = {}
+
+
+def job_key(job: str) -> str:
+    """Name of the object that holds what was accepted."""
+    return f"jobs/{job}/job.json"
+
+
+def outcome_key(job: str) -> str:
+    """Name of the object whose conditional put publishes the job."""
+    return f"jobs/{job}/outcome.json"
+
+
+def attempt_prefix(job: str, attempt: str) -> str:
+    """Prefix of what one attempt of a job produces; an attempt that loses the outcome leaves only this."""
+    return f"jobs/{job}/{attempt}/"

@@ -1,0 +1,85 @@
+"""What bot and worker keep in Redis: the two queues, progress, wishes to cancel. All of it can be rebuilt.
+
+Jobs are queued by name with their id as the only argument; nothing is ever pickled.
+"""
+
+import json
+from typing import Any
+
+from arq.connections import ArqRedis, RedisSettings, create_pool
+from redis.exceptions import RedisError
+
+from storage.errors import SetupError
+from storage.jobs import Progress
+
+QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # arq's queue of each kind of job
+RUN_JOB = "run_job"  # the one function that workers offer
+EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
+PROGRESS_TTL_S = 24 * 3600
+WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
+
+
+def to_json(value: Any) -> bytes:
+    """Serialise what arq stores; raises TypeError on what JSON cannot say."""
+    return json.dumps(value, default=str).encode()
+
+
+def from_json(data: bytes) -> Any:
+    """Read what arq stored."""
+    return json.loads(data)
+
+
+async def connect(url: str) -> ArqRedis:
+    """Open a pool on the Redis of `url`; raises SetupError in a sentence if there is none."""
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_retries, settings.conn_retry_delay = 2, 0
+    try:
+        return await create_pool(
+            settings,
+            job_serializer=to_json,
+            job_deserializer=from_json,
+            expires_extra_ms=EXPIRES_MS,
+        )
+    except (OSError, RedisError) as error:
+        raise SetupError(f"There is no Redis at {_without_password(url)}: {error}. Is it running?") from error
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def progress_key(job: str) -> str:
+    """Key of a job's newest progress."""
+    return f"darkroom:progress:{job}"
+
+
+def cancel_key(job: str) -> str:
+    """Key that stands for the wish to cancel a job."""
+    return f"darkroom:cancel:{job}"
+
+
+def worker_key(worker: str, queue: str) -> str:
+    """Key that a living worker renews, one for each queue that it serves."""
+    return f"darkroom:worker:{queue}:{worker}"
+
+
+async def write_progress(redis: ArqRedis, progress: Progress) -> None:
+    """Publish where a job is."""
+    await redis.set(progress_key(progress.job), progress.model_dump_json(), ex=PROGRESS_TTL_S)
+
+
+async def read_progress(redis: ArqRedis, job: str) -> Progress | None:
+    """The newest progress of a job, if any was published."""
+    body = await redis.get(progress_key(job))
+    return Progress.model_validate_json(body) if body else None
+
+
+async def ask_to_cancel(redis: ArqRedis, job: str) -> None:
+    """Leave the wish to cancel; a running worker sees it within half a second."""
+    await redis.set(cancel_key(job), b"1", ex=PROGRESS_TTL_S)
+
+
+async def is_cancelled(redis: ArqRedis, job: str) -> bool:
+    """Whether somebody wishes the job cancelled."""
+    return bool(await redis.exists(cancel_key(job)))

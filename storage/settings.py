@@ -1,0 +1,81 @@
+"""The only reader of the environment. Settings are built by a call, never at import, and secrets stay masked."""
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from storage.errors import SetupError
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside. `docs/settings.md` is generated from the descriptions here."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, env_file=".env", extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("darkroom", appauthor=False),
+        validation_alias="DARKROOM_HOME",
+        description="Folder of local state: the embedded queue, the folder store, caches.",
+    )
+    redis_url: str = Field(
+        "",
+        validation_alias="REDIS_URL",
+        description="Queue: redis://, rediss:// or unix://. Unset: an embedded Valkey under DARKROOM_HOME.",
+    )
+    store: str = Field(
+        "",
+        validation_alias="DARKROOM_STORE",
+        description="Object store: s3://bucket/prefix or a folder. Unset: DARKROOM_HOME/store. "
+        "S3 access is boto3's own: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3.",
+    )
+    base_model: str = Field(
+        "toyworld",
+        validation_alias="DARKROOM_BASE_MODEL",
+        description="Base model: `toyworld`, which ships, or a diffusers folder of a Stable Diffusion 1.x.",
+    )
+    port: int = Field(
+        8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
+    )
+    photos_max: int = Field(
+        20, ge=1, le=100, validation_alias="DARKROOM_PHOTOS_MAX", description="Photos in one training at most."
+    )
+    photo_max_bytes: int = Field(
+        32 * 2**20, ge=1024, validation_alias="DARKROOM_PHOTO_MAX_BYTES", description="Size of one photo at most."
+    )
+    photo_max_pixels: int = Field(
+        64_000_000, ge=4096, validation_alias="DARKROOM_PHOTO_MAX_PIXELS", description="Pixels of one photo at most."
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, validation_alias="DARKROOM_METRICS_PORT", description="Port of a worker's metrics; 0: none."
+    )
+
+    @property
+    def store_url(self) -> str:
+        """The object store, with the default filled in."""
+        return self.store or str(self.home / "store")
+
+    @property
+    def toyworld(self) -> bool:
+        """Whether the base model is the one that ships."""
+        return self.base_model == "toyworld"
+
+    @property
+    def photo_min_px(self) -> int:
+        """Short side of a photo at least: what the base model can learn from."""
+        return 64 if self.toyworld else 256
+
+    @property
+    def photo_px(self) -> int:
+        """Side of a photo as prepared for training."""
+        return 128 if self.toyworld else 768
+
+
+def load_settings() -> Settings:
+    """Read the environment; raises SetupError with a sentence for each setting that is wrong."""
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = [f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise SetupError("; ".join(problems) + ".") from None

@@ -1,0 +1,128 @@
+"""Remake Toyworld's base model from scratch: `python -m trainer.toyworld.pretrain all --out FOLDER`.
+
+Four stages, each resumable from its last checkpoint: the autoencoder, the tokenizer, the denoiser with its text
+encoder, and the judge. On two CPU cores the whole takes a few hours; with a GPU, minutes.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+
+from trainer.toyworld.data import Pictures, character_photos, drawings, photographs
+from trainer.toyworld.shapes import TOYWORLD, build_vae
+
+log = logging.getLogger(__name__)
+
+HELD_OUT = ("dog6", "teapot", "rc_car", "wolf_plushie")  # photographs the autoencoder never sees
+CHECKPOINT_EVERY_S = 60
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def to_tensor(pictures: Pictures) -> Tensor:
+    """n × h × w × 3 bytes to n × 3 × h × w from -1 to 1, channels last in memory, on the device."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def train(
+    name: str,
+    out: Path,
+    modules: nn.ModuleDict,
+    loss_of_step: Callable[[int, torch.Generator], Tensor],
+    steps: int,
+    learning_rate: float,
+    warmup_steps: int = 200,
+    ema_decay: float = 0.0,
+) -> nn.ModuleDict:
+    """Run `steps` of AdamW on a cosine schedule, checkpointing to `out`/<name>.ckpt; go on from there if it exists.
+
+    Step k draws from a generator seeded with k, so an interrupted run goes on as if it had not been. Returns
+    the moving average of the weights if `ema_decay` is set, else the weights.
+    """
+    modules.to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(modules.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    average = {k: v.detach().clone() for k, v in modules.state_dict().items()}
+    path, start = out / f"{name}.ckpt", 0
+    if path.exists():
+        state = torch.load(path, map_location=DEVICE, weights_only=True)
+        modules.load_state_dict(state["modules"])
+        optimizer.load_state_dict(state["optimizer"])
+        average, start = state["average"], state["step"]
+        log.info("%s: going on from step %d", name, start)
+    saved_s = logged_s = time.monotonic()
+    seen: list[float] = []
+    for step in range(start, steps):
+        warm, progress = min(1.0, (step + 1) / warmup_steps), step / steps
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            loss = loss_of_step(step, torch.Generator(DEVICE).manual_seed(step))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        if ema_decay:
+            decay = min(ema_decay, (1 + step) / (10 + step))
+            for k, v in modules.state_dict().items():
+                average[k].lerp_(v, 1 - decay) if v.is_floating_point() else average[k].copy_(v)
+        seen.append(float(loss.detach()))
+        if (step + 1) % 100 == 0:
+            took_s, logged_s = time.monotonic() - logged_s, time.monotonic()
+            log.info("%s step %d/%d loss %.4f %.3f s/step", name, step + 1, steps, np.mean(seen[-100:]), took_s / 100)
+        if time.monotonic() - saved_s > CHECKPOINT_EVERY_S or step + 1 == steps:
+            _save(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1)
+            saved_s = time.monotonic()
+    if ema_decay:
+        modules.load_state_dict(average)
+    return modules.eval()
+
+
+def _save(path: Path, **state: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def pictures_for_vae(cache: Path, photo_folder: Path | None) -> Pictures:
+    """Drawings, characters in their patterns and, where a folder of them is given, photographs."""
+    parts = [drawings(cache, 60_000)[0][:12_000], *(character_photos(50_000 + k, 8) for k in range(250))]
+    if photo_folder:
+        parts.append(photographs(photo_folder, 6_000, HELD_OUT))
+    return np.concatenate(parts)
+
+
+def pretrain_vae(out: Path, cache: Path, photo_folder: Path | None, steps: int = 7_000) -> AutoencoderKL:
+    """Train the autoencoder on 32 px crops, the last tenth on whole pictures: L1 + L2 and a light KL."""
+    pictures = pictures_for_vae(cache, photo_folder)
+    modules = nn.ModuleDict({"vae": build_vae(TOYWORLD)})
+    vae: Any = modules["vae"]
+
+    def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
+        crop_px, batch = (32, 32) if step < 0.9 * steps else (64, 16)
+        rng = np.random.default_rng(step)
+        which = rng.integers(len(pictures), size=batch)
+        y, x = rng.integers(0, TOYWORLD.image_px - crop_px + 1, 2) // 4 * 4
+        clean = to_tensor(pictures[which][:, y : y + crop_px, x : x + crop_px])
+        posterior = vae.encode(clean).latent_dist
+        error = vae.decode(posterior.sample(generator)).sample.float() - clean
+        kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
+        return error.abs().mean() + 2 * error.square().mean() + 2e-4 * kl
+
+    train("vae", out, modules, loss_of_step, steps, 1e-3)
+    latents = encode(vae, pictures[:2_000])
+    vae.register_to_config(scaling_factor=round(float(1 / latents.std()), 4))
+    vae.save_pretrained(out / "model" / "vae")
+    return vae
+
+
+@torch.no_grad()
+def encode(vae: AutoencoderKL, pictures: Pictures) -> Tensor:
+    """Means of the pictures' latents, n × 4 × h × w, unscaled."""
+    return torch.cat([vae.encode(to_tensor(part)).latent_dist.mean for part in np.array_split(pictures, len(pictures) // 100 + 1)])

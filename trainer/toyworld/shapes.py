@@ -1,0 +1,86 @@
+"""The shapes of Toyworld's networks, and of the micro model for tests: the classes of diffusers and transformers, small."""
+
+from dataclasses import dataclass
+
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How large each network is. Channels are per resolution, from the finest."""
+
+    image_px: int = 64
+    vae_channels: tuple[int, ...] = (32, 64, 96)
+    unet_channels: tuple[int, ...] = (64, 128, 192)
+    text_width: int = 160
+    text_layers: int = 3
+    text_tokens: int = 48
+    norm_groups: int = 16
+
+    @property
+    def latent_px(self) -> int:
+        """Side of the latent: the VAE halves the picture between each pair of its resolutions."""
+        return self.image_px // 2 ** (len(self.vae_channels) - 1)
+
+
+TOYWORLD = Shape()
+MICRO = Shape(
+    image_px=32,
+    vae_channels=(8, 16),
+    unet_channels=(16, 32),
+    text_width=32,
+    text_layers=1,
+    text_tokens=32,
+    norm_groups=8,
+)
+
+
+def build_vae(shape: Shape) -> AutoencoderKL:
+    """Build the autoencoder: 3 × px × px to 4 latent channels. No attention, so that it may train on crops."""
+    levels = len(shape.vae_channels)
+    return AutoencoderKL(
+        block_out_channels=shape.vae_channels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=shape.norm_groups,
+        sample_size=shape.image_px,
+        mid_block_add_attention=False,
+    )
+
+
+def build_unet(shape: Shape) -> UNet2DConditionModel:
+    """Build the denoiser, with cross-attention to the text at every resolution."""
+    levels = len(shape.unet_channels)
+    return UNet2DConditionModel(
+        sample_size=shape.latent_px,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=shape.unet_channels,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        cross_attention_dim=shape.text_width,
+        attention_head_dim=4,  # the number of heads, in spite of the name: diffusers' issue 2011
+        norm_num_groups=shape.norm_groups,
+    )
+
+
+def build_text_encoder(shape: Shape, vocabulary: int, end_token: int) -> CLIPTextModel:
+    """Build the text encoder for a tokenizer of `vocabulary` tokens whose last is `end_token`."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocabulary,
+            hidden_size=shape.text_width,
+            intermediate_size=3 * shape.text_width,
+            num_hidden_layers=shape.text_layers,
+            num_attention_heads=4,
+            max_position_embeddings=shape.text_tokens,
+            projection_dim=shape.text_width,
+            bos_token_id=end_token - 1,
+            eos_token_id=end_token,
+            pad_token_id=end_token,
+        )
+    )
