@@ -41,6 +41,7 @@ class Reply(Record):
 
     text: str
     state: Literal["done", "working", "failed", "cancelled"] = "done"
+    fault: Literal["", "input", "ours"] = ""  # of a failure without a job: bad input, or a surprise
     pictures: tuple[Picture, ...] = ()
     grid: Picture | None = None
     progress: Progress | None = None

@@ -12,7 +12,7 @@ from storage.errors import SetupError
 class Settings(BaseSettings):
     """Everything that can be set from outside. `docs/settings.md` is generated from the descriptions here."""
 
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True, env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
 
     home: Path = Field(
         default_factory=lambda: user_data_path("darkroom", appauthor=False),

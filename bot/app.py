@@ -1,0 +1,79 @@
+"""The application: answers requests of any chat with a stream of replies, and decides what errors become."""
+
+import logging
+from collections.abc import AsyncIterator
+
+from arq.connections import ArqRedis
+
+from bot import replies
+from bot.commands import COMMANDS, Bot
+from bot.dispatch import Dispatch
+from bot.messages import Reply, Request
+from storage import queue
+from storage.errors import Missing, StoreError, UserError
+from storage.files import Store
+from storage.ids import new_id
+from storage.jobs import Outcome
+from storage.opening import open_store
+from storage.settings import Settings
+from storage.subjects import Subjects
+
+log = logging.getLogger(__name__)
+
+
+class Darkroom(Bot):
+    """One deployment, as a front end sees it."""
+
+    def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
+        self.settings, self.store, self.redis = settings, store, redis
+        self.dispatch, self.subjects = Dispatch(store, redis), Subjects(store)
+
+    @classmethod
+    async def open(cls, settings: Settings, redis_url: str) -> "Darkroom":
+        """Connect to queue and store; raises SetupError in a sentence if either does not work."""
+        return cls(settings, await open_store(settings), await queue.connect(redis_url))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.redis.aclose()
+
+    async def answer(self, request: Request) -> AsyncIterator[Reply]:
+        """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation.
+
+        | what happens | the person reads | the log gets |
+        |---|---|---|
+        | bad input (UserError, ValueError of the arguments) | its sentence | nothing |
+        | the store or the queue fails | that nothing was lost, try again | a warning |
+        | anything else | a short reference | the traceback with that reference |
+        """
+        try:
+            command = COMMANDS.get(request.command)
+            if command is None:
+                raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
+            async for reply in command.answer(self, request, command.check(request.arguments)):
+                yield reply
+        except UserError as error:
+            yield Reply(text=str(error), state="failed", fault="input")
+        except (StoreError, OSError) as error:
+            log.warning("%s failed: %s", request.command, error)
+            yield Reply(
+                text="The storage or the queue does not answer. Please try again soon.", state="failed", fault="ours"
+            )
+        except Exception:
+            reference = new_id()[-8:]
+            log.exception("surprise %s in %s", reference, request.command)
+            yield Reply(text=f"Something went wrong on our side (reference {reference}).", state="failed", fault="ours")
+
+    async def watch(self, job_id: str, note: str = "") -> AsyncIterator[Reply]:
+        """Follow a job to its end, from wherever it is now: also after a restart, in a process that never saw it."""
+        try:
+            job = await self.dispatch.job(job_id)
+        except Missing:
+            yield Reply(text="This is deleted.", state="cancelled", job=job_id)
+            return
+        async for news in self.dispatch.follow(job):
+            if isinstance(news, Outcome):
+                yield replies.finished(job, news, await self.subject_of(job))
+            else:
+                workers = await self.dispatch.workers(job.kind) if news.phase == "queued" else 1
+                yield replies.working(job, news, note, workers)

@@ -1,0 +1,99 @@
+"""Hand jobs to the workers by name, follow them, cancel them. The truth is in the store; Redis only carries."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix, job_key_prefix
+
+from storage import queue
+from storage.errors import Missing
+from storage.files import Store
+from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
+from storage.subjects import Subjects
+
+POLL_S = 0.25
+LOOK_IN_STORE_EVERY = 20  # polls; progress in Redis tells sooner, the store tells for certain
+
+
+class Dispatch:
+    """Jobs of all spaces: accept, follow, cancel, list."""
+
+    def __init__(self, store: Store, redis: ArqRedis) -> None:
+        self.store, self.redis = store, redis
+
+    async def accept(self, job: TrainJob | ImagineJob) -> None:
+        """Write the job down, then queue it: once written it is not lost."""
+        await self.store.put_new(job_key(job.id), job.model_dump_json().encode())
+        await self.enqueue(job)
+
+    async def enqueue(self, job: TrainJob | ImagineJob) -> None:
+        """Queue a job that is written down; harmless if it already is queued."""
+        await self.redis.enqueue_job(queue.RUN_JOB, job.id, _job_id=job.id, _queue_name=queue.QUEUES[job.kind])
+
+    async def job(self, job: str) -> TrainJob | ImagineJob:
+        """Read a job; raises Missing."""
+        return read_job((await self.store.get(job_key(job))).data)
+
+    async def outcome(self, job: str) -> Outcome | None:
+        """How a job ended, if it did."""
+        try:
+            return Outcome.model_validate_json((await self.store.get(outcome_key(job))).data)
+        except Missing:
+            return None
+
+    async def follow(self, job: TrainJob | ImagineJob) -> AsyncIterator[Progress | Outcome]:
+        """Yield the job's progress whenever it changes, then its outcome, which ends it."""
+        last: Progress | None = None
+        for poll in range(2**62):
+            progress = await queue.read_progress(self.redis, job.id)
+            if poll % LOOK_IN_STORE_EVERY == 0 or (progress and progress.phase == "saving"):
+                if outcome := await self.outcome(job.id):
+                    yield outcome
+                    return
+            progress = progress or Progress(job=job.id, phase="queued", place=await self.place(job), at_s=0)
+            if progress != last:
+                last = progress
+                yield progress
+            await asyncio.sleep(POLL_S)
+
+    async def place(self, job: TrainJob | ImagineJob) -> int:
+        """How many jobs of its kind are ahead of a queued one, those that run included."""
+        return int(await self.redis.zrank(queue.QUEUES[job.kind], job.id) or 0)
+
+    async def cancel(self, job: TrainJob | ImagineJob) -> bool:
+        """Stop a job, queued or running; tell whether it was still open. A running one ends within two seconds."""
+        if await self.outcome(job.id):
+            return False
+        await queue.ask_to_cancel(self.redis, job.id)
+        if await self.redis.exists(in_progress_key_prefix + job.id):
+            return True
+        await self.redis.zrem(queue.QUEUES[job.kind], job.id)
+        await self.redis.delete(job_key_prefix + job.id)
+        return await self._publish_cancelled(job)
+
+    async def _publish_cancelled(self, job: TrainJob | ImagineJob) -> bool:
+        outcome = Outcome(job=job.id, state="cancelled", message="Cancelled before it started.")
+        won = await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
+        if won and isinstance(job, TrainJob):
+            subjects = Subjects(self.store)
+            try:
+                await subjects.forget(await subjects.get(job.subject))
+            except Missing:
+                pass
+        return won
+
+    async def jobs(self, space: str) -> list[TrainJob | ImagineJob]:
+        """All jobs of a space that are not deleted, newest first."""
+        names = [name for name in await self.store.names("jobs/") if name.endswith("/job.json")]
+        found = []
+        for name in reversed(names):
+            try:
+                found.append(read_job((await self.store.get(name)).data))
+            except Missing:
+                continue
+        return [job for job in found if job.space == space]
+
+    async def workers(self, kind: str) -> int:
+        """How many living workers serve the queue of this kind of job."""
+        return len([key async for key in self.redis.scan_iter(match=queue.worker_key("*", kind))])

@@ -1,0 +1,48 @@
+"""Commands as people type them: `/imagine a [rex] dog in Paris --count 4`, `/dreambooth train rex dog`.
+
+Options come last; each reaches to the next one or to the end, so nothing needs quotes.
+"""
+
+import re
+from collections.abc import Iterable
+
+from bot.arguments import Arguments
+from storage.errors import UserError
+
+OPTION = re.compile(r"(?:^|\s)--([a-z]+)(?=\s|=|$)")
+
+
+def split_command(line: str, names: Iterable[str]) -> tuple[str, str]:
+    """Split a typed line into the name of a command and the rest; raises UserError if it names none."""
+    words = line.strip().removeprefix("/").split()
+    for name in sorted(names, key=len, reverse=True):
+        parts = name.split()
+        if [w.lower() for w in words[: len(parts)]] == parts:
+            rest = line.strip().removeprefix("/")
+            for part in parts:
+                rest = rest.lstrip()[len(part) :]
+            return name, rest.strip()
+    raise UserError(f"There is no command {_first(words)}. Try /help.")
+
+
+def _first(words: list[str]) -> str:
+    return f"/{words[0][:30]}" if words else "here"
+
+
+def parse(rest: str, arguments: type[Arguments]) -> dict[str, str]:
+    """Turn what follows a command's name into text by argument name, without checking it.
+
+    Words before the first option fill the required arguments in their order, the last taking all that is left.
+    """
+    options = {field.alias or name for name, field in arguments.model_fields.items()}
+    marks = [m for m in OPTION.finditer(rest) if m[1] in options]
+    ends = [*(m.start() for m in marks[1:]), len(rest)]
+    values = {m[1]: rest[m.end() : end].strip().removeprefix("=").strip() for m, end in zip(marks, ends, strict=False)}
+    head = rest[: marks[0].start()] if marks else rest
+    required = [f.alias or name for name, f in arguments.model_fields.items() if f.is_required() and name not in values]
+    if not required and head.strip():
+        raise UserError(f"I do not know what to do with “{head.strip()[:40]}”.")
+    if required:
+        words = head.split(maxsplit=len(required) - 1)
+        values |= dict(zip(required, words, strict=False))
+    return values

@@ -1,0 +1,124 @@
+"""What people are told: every sentence and button that follows from a job's progress and outcome."""
+
+from bot.messages import Button, Reply
+from storage.jobs import ImagineJob, Outcome, Progress, TrainJob
+from storage.subjects import Subject
+
+PHASES = {
+    "queued": "Waiting for a worker",
+    "loading": "Getting ready",
+    "class images": "Drawing class images",
+    "learning": "Learning",
+    "sampling": "Drawing sample pictures",
+    "drawing": "Drawing",
+    "saving": "Saving",
+}
+
+
+def working(job: TrainJob | ImagineJob, progress: Progress, note: str = "", workers: int = 1) -> Reply:
+    """Say where a job is; `note` stands first, `workers` is how many could take it while it waits."""
+    text = PHASES[progress.phase]
+    if progress.phase == "queued" and not workers:
+        text = "Waiting: no worker is running at the moment"
+    elif progress.phase == "queued" and progress.place:
+        text = f"Waiting: {progress.place} ahead of you"
+    elif progress.of:
+        text += f", {progress.step} of {progress.of}"
+    if progress.left_s is not None:
+        text += f", {duration(progress.left_s)} left"
+    return Reply(
+        text=f"{note} {text}.".strip(),
+        state="working",
+        progress=progress,
+        pictures=progress.samples,
+        buttons=(Button(label="Cancel", command="dreambooth cancel", arguments={"job": job.id}, style="danger"),),
+        job=job.id,
+    )
+
+
+def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | None) -> Reply:
+    """Say how a job ended."""
+    buttons: tuple[Button, ...] = ()
+    if outcome.state == "done":
+        buttons = _after_training(subject) if isinstance(job, TrainJob) else _under_pictures(job)
+    return Reply(
+        text=outcome.message,
+        state=outcome.state,
+        pictures=outcome.pictures,
+        grid=outcome.grid,
+        buttons=buttons,
+        job=job.id,
+        facts=details(job, outcome, subject) if outcome.state == "done" else {},
+    )
+
+
+def _after_training(subject: Subject | None) -> tuple[Button, ...]:
+    if subject is None:
+        return ()
+    prompt = f"a [{subject.name}] {subject.noun} in Paris"
+    return (
+        Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary"),
+        Button(label="Show", command="dreambooth show", arguments={"name": subject.name}),
+        forget_button(subject),
+    )
+
+
+def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
+    return (
+        Button(label="Again", command="again", arguments={"job": job.id}, style="primary"),
+        Button(label="Variations", command="variations", arguments={"job": job.id, "seed": str(job.seed)}),
+        Button(
+            label="Delete",
+            command="delete",
+            arguments={"job": job.id},
+            style="danger",
+            confirm="Delete these pictures for good?",
+        ),
+    )
+
+
+def forget_button(subject: Subject) -> Button:
+    """The button that forgets a subject, after asking."""
+    return Button(
+        label="Forget",
+        command="dreambooth forget",
+        arguments={"name": subject.name},
+        style="danger",
+        confirm=f"Forget {subject.name}? Its photos and everything learned from them are deleted for good.",
+    )
+
+
+def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | None) -> dict[str, str]:
+    """Everything that made a result, for *details*."""
+    facts = {"job": job.id, "took": duration(outcome.seconds)}
+    if isinstance(job, ImagineJob):
+        facts = {"prompt": job.prompt, "seeds": ", ".join(str(p.seed) for p in outcome.pictures), **facts}
+        facts |= {name: str(value) for name, value in outcome.settings.items()}
+    if subject:
+        facts |= {"subject": f"{subject.name} ({subject.noun})", "identifier": subject.identifier}
+    if outcome.subject_version:
+        facts["subject version"] = outcome.subject_version[:12]
+    if outcome.loss_last is not None:
+        facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
+    return facts
+
+
+def duration(seconds: float) -> str:
+    """Say a length of time as people do.
+
+    >>> duration(7.6), duration(95), duration(7300)
+    ('8 s', '1 min 35 s', '2 h 2 min')
+    """
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count a noun.
+
+    >>> plural(1, "photo"), plural(3, "photo")
+    ('1 photo', '3 photos')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
