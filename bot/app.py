@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 
 from arq.connections import ArqRedis
+from redis.exceptions import RedisError
 
 from bot import replies
 from bot.commands import COMMANDS, Bot
@@ -54,7 +55,7 @@ class Darkroom(Bot):
                 yield reply
         except UserError as error:
             yield Reply(text=str(error), state="failed", fault="input")
-        except (StoreError, OSError) as error:
+        except (StoreError, OSError, RedisError) as error:
             log.warning("%s failed: %s", request.command, error)
             yield Reply(
                 text="The storage or the queue does not answer. Please try again soon.", state="failed", fault="ours"
@@ -64,16 +65,18 @@ class Darkroom(Bot):
             log.exception("surprise %s in %s", reference, request.command)
             yield Reply(text=f"Something went wrong on our side (reference {reference}).", state="failed", fault="ours")
 
-    async def watch(self, job_id: str, note: str = "") -> AsyncIterator[Reply]:
-        """Follow a job to its end, from wherever it is now: also after a restart, in a process that never saw it."""
+    async def watch(self, job_id: str) -> AsyncIterator[Reply]:
+        """Follow a job to its end, from wherever it is now: also after a restart, in a process that never saw it.
+
+        Raises StoreError, OSError or RedisError when the store or the queue fails.
+        """
         try:
             job = await self.dispatch.job(job_id)
+            async for news in self.dispatch.follow(job):
+                if isinstance(news, Outcome):
+                    yield replies.finished(job, news, await self.subject_of(job))
+                else:
+                    workers = await self.dispatch.workers(job.kind) if news.phase == "queued" else 1
+                    yield replies.working(job, news, workers)
         except Missing:
             yield Reply(text="This is deleted.", state="cancelled", job=job_id)
-            return
-        async for news in self.dispatch.follow(job):
-            if isinstance(news, Outcome):
-                yield replies.finished(job, news, await self.subject_of(job))
-            else:
-                workers = await self.dispatch.workers(job.kind) if news.phase == "queued" else 1
-                yield replies.working(job, news, note, workers)

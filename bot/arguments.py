@@ -6,7 +6,7 @@ Parsing, checking, help, completion, forms, terminal options and `docs/commands.
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 
 from storage.jobs import SEED_MAX, Method, SchedulerName
 
@@ -46,9 +46,18 @@ def _checked_prompt(prompt: str) -> str:
     return prompt
 
 
-Name = Annotated[str, AfterValidator(_checked_name)]
-Noun = Annotated[str, AfterValidator(_checked_noun)]
-Prompt = Annotated[str, AfterValidator(_checked_prompt)]
+def _text(longest: int) -> WithJsonSchema:
+    """Tell forms the longest text; the check itself stays with the validator, which says it better."""
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest})
+
+
+Name = Annotated[str, AfterValidator(_checked_name), _text(NAME_MAX)]
+Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
+Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
+
+# What a form or a completion may suggest for an argument: names of subjects, ids of jobs.
+OF_SUBJECTS: dict[str, JsonValue] = {"suggest": "subjects"}
+OF_JOBS: dict[str, JsonValue] = {"suggest": "jobs"}
 
 
 class Arguments(BaseModel):
@@ -75,7 +84,12 @@ class ImagineArguments(Arguments):
     """Of `/imagine`."""
 
     prompt: Prompt = Field(description="What to draw; [name] or [V] stands for your subject.")
-    subject: str | None = Field(None, max_length=NAME_MAX, description="The subject that [V] means; else your newest.")
+    subject: str | None = Field(
+        None,
+        max_length=NAME_MAX,
+        description="The subject that [V] means; else your newest.",
+        json_schema_extra=OF_SUBJECTS,
+    )
     count: int = Field(4, ge=1, le=16, description="How many pictures.")
     seed: int | None = Field(None, ge=0, le=SEED_MAX, description="Seed of the first picture; by default chance.")
     steps: int = Field(30, ge=1, le=150, description="Denoising steps.")
@@ -88,13 +102,15 @@ class ImagineArguments(Arguments):
 class SubjectArguments(Arguments):
     """Of commands about one subject."""
 
-    name: str = Field(max_length=NAME_MAX, description="The subject's name.")
+    name: str = Field(max_length=NAME_MAX, description="The subject's name.", json_schema_extra=OF_SUBJECTS)
 
 
 class JobArguments(Arguments):
     """Of commands about one job."""
 
-    job: str = Field(pattern=r"^[0-9a-f]{6,20}$", description="The job's id, or its first digits.")
+    job: str = Field(
+        pattern=r"^[0-9a-f]{6,20}$", description="The job's id, or its first digits.", json_schema_extra=OF_JOBS
+    )
 
 
 class VariationsArguments(JobArguments):
@@ -111,30 +127,35 @@ def check(arguments: type[Arguments], values: dict[str, Any]) -> Arguments:
         raise ValueError(" ".join(_sentence(arguments, problem) for problem in error.errors())) from None
 
 
+SENTENCES = {  # by pydantic's name of the problem
+    "missing": "Please give a {name}: {meaning}",
+    "extra_forbidden": "There is no option {name} here.",
+    "greater_than_equal": "{Name} must be at least {ge}, not {given}.",
+    "less_than_equal": "{Name} must be at most {le}, not {given}.",
+    "multiple_of": "{Name} must be a multiple of {multiple_of}, not {given}.",
+    "int_parsing": "{Name} must be a whole number, not {given}.",
+    "int_parsing_size": "{Name} must be a whole number, not {given}.",
+    "int_from_float": "{Name} must be a whole number, not {given}.",
+    "float_parsing": "{Name} must be a number, not {given}.",
+    "literal_error": "{Name} must be {expected}, not {given}.",
+    "string_too_long": "{Name} is too long: at most {max_length} characters.",
+    "string_pattern_mismatch": "{given} is not a {name}. {meaning}",
+}
+
+
 def _sentence(arguments: type[Arguments], problem: Any) -> str:
-    name = str(problem["loc"][0])
-    given, context = problem["input"], problem.get("ctx", {})
-    match problem["type"]:
-        case "missing":
-            return f"Please give a {name}: {meaning(arguments, name)}"
-        case "extra_forbidden":
-            return f"There is no option {name} here."
-        case "value_error":
-            return f"{_capital(str(context['error']))}."
-        case "greater_than_equal":
-            return f"{_capital(name)} must be at least {context['ge']:g}, not {_short(given)}."
-        case "less_than_equal":
-            return f"{_capital(name)} must be at most {context['le']:g}, not {_short(given)}."
-        case "int_parsing" | "int_parsing_size" | "int_from_float":
-            return f"{_capital(name)} must be a whole number, not {_short(given)}."
-        case "float_parsing":
-            return f"{_capital(name)} must be a number, not {_short(given)}."
-        case "literal_error":
-            return f"{_capital(name)} must be {context['expected']}, not {_short(given)}."
-        case "string_too_long":
-            return f"{_capital(name)} is too long: at most {context['max_length']} characters."
-        case _:
-            return f"{_capital(name)}: {problem['msg'].lower()}."
+    context = {name: _shown(value) for name, value in problem.get("ctx", {}).items()}
+    if problem["type"] == "value_error":
+        return f"{_capital(context['error'])}."
+    name, given = str(problem["loc"][0]), _short(problem["input"])
+    sentence = SENTENCES.get(problem["type"], "{Name}: {msg}.")
+    known = "" if problem["type"] == "extra_forbidden" else meaning(arguments, name)
+    words = {"name": name, "Name": _capital(name), "given": given, "meaning": known, "msg": problem["msg"].lower()}
+    return sentence.format(**words, **context)
+
+
+def _shown(limit: Any) -> str:
+    return f"{limit:,.0f}" if isinstance(limit, float | int) and limit == int(limit) else str(limit)
 
 
 def meaning(arguments: type[Arguments], name: str) -> str:

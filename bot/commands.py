@@ -39,7 +39,7 @@ class Bot(ABC):
     subjects: Subjects
 
     @abstractmethod
-    def watch(self, job_id: str, note: str = "") -> Answers:
+    def watch(self, job_id: str) -> Answers:
         """Follow a job to its end."""
 
     async def subject_of(self, job: TrainJob | ImagineJob) -> Subject | None:
@@ -75,6 +75,7 @@ async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
         method=given.method,
     )
     job = TrainJob(
+        id=request.id,
         space=request.space,
         owner=request.user,
         said=f"/dreambooth train {given.name} {given.noun}",
@@ -82,10 +83,11 @@ async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
         method=given.method,
         steps=given.steps,
         seed=given.seed,
+        note=vetting.summary,
     )
     await _keep(bot, subject.model_copy(update={"job": job.id}), vetting.accepted)
     await bot.dispatch.accept(job)
-    async for reply in bot.watch(job.id, vetting.summary):
+    async for reply in bot.watch(job.id):
         yield reply
 
 
@@ -118,6 +120,7 @@ async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answer
     known = await bot.subjects.in_space(request.space) if "[" in given.prompt or given.subject else []
     subject = prompts.find_subject(given.prompt, known, request.user, given.subject)
     job = ImagineJob(
+        id=request.id,
         space=request.space,
         owner=request.user,
         said=f"/imagine {given.prompt}",
@@ -160,7 +163,7 @@ async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change
     kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
     if old.subject and not await bot.subject_of(old):
         raise UserError("The subject of these pictures is forgotten, so they cannot be drawn again.")
-    job = ImagineJob(**{**kept, "owner": request.user, "seed": seed, **change})
+    job = ImagineJob(**{**kept, "id": request.id, "owner": request.user, "seed": seed, **change})
     await bot.dispatch.accept(job)
     async for reply in bot.watch(job.id):
         yield reply

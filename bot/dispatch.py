@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
@@ -43,19 +44,23 @@ class Dispatch:
             return None
 
     async def follow(self, job: TrainJob | ImagineJob) -> AsyncIterator[Progress | Outcome]:
-        """Yield the job's progress whenever it changes, then its outcome, which ends it."""
+        """Yield the job's progress whenever it changes, then its outcome, which ends it; raises Missing if deleted."""
         last: Progress | None = None
         for poll in range(2**62):
             progress = await queue.read_progress(self.redis, job.id)
-            if poll % LOOK_IN_STORE_EVERY == 0 or (progress and progress.phase == "saving"):
+            if poll % LOOK_IN_STORE_EVERY == 0 or await self._is_ending(job, progress):
                 if outcome := await self.outcome(job.id):
                     yield outcome
                     return
+                await self.job(job.id)
             progress = progress or Progress(job=job.id, phase="queued", place=await self.place(job), at_s=0)
             if progress != last:
                 last = progress
                 yield progress
             await asyncio.sleep(POLL_S)
+
+    async def _is_ending(self, job: TrainJob | ImagineJob, progress: Progress | None) -> bool:
+        return (progress is not None and progress.phase == "saving") or await queue.is_cancelled(self.redis, job.id)
 
     async def place(self, job: TrainJob | ImagineJob) -> int:
         """How many jobs of its kind are ahead of a queued one, those that run included."""
@@ -77,10 +82,8 @@ class Dispatch:
         won = await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
         if won and isinstance(job, TrainJob):
             subjects = Subjects(self.store)
-            try:
+            with suppress(Missing):
                 await subjects.forget(await subjects.get(job.subject))
-            except Missing:
-                pass
         return won
 
     async def jobs(self, space: str) -> list[TrainJob | ImagineJob]:

@@ -16,7 +16,10 @@ class Upload(Record):
 
 
 class Request(Record):
-    """One command of one person: its name, its arguments as text by name, and the files that came with it."""
+    """One command of one person: its name, its arguments as text by name, and the files that came with it.
+
+    A job that follows from it takes its id, so that asking twice is asking once and a front end finds it again.
+    """
 
     space: str
     user: str

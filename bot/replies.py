@@ -15,8 +15,8 @@ PHASES = {
 }
 
 
-def working(job: TrainJob | ImagineJob, progress: Progress, note: str = "", workers: int = 1) -> Reply:
-    """Say where a job is; `note` stands first, `workers` is how many could take it while it waits."""
+def working(job: TrainJob | ImagineJob, progress: Progress, workers: int = 1) -> Reply:
+    """Say where a job is; `workers` is how many could take it while it waits."""
     text = PHASES[progress.phase]
     if progress.phase == "queued" and not workers:
         text = "Waiting: no worker is running at the moment"
@@ -27,7 +27,7 @@ def working(job: TrainJob | ImagineJob, progress: Progress, note: str = "", work
     if progress.left_s is not None:
         text += f", {duration(progress.left_s)} left"
     return Reply(
-        text=f"{note} {text}.".strip(),
+        text=_with_note(job, f"{text}."),
         state="working",
         progress=progress,
         pictures=progress.samples,
@@ -42,7 +42,7 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
     if outcome.state == "done":
         buttons = _after_training(subject) if isinstance(job, TrainJob) else _under_pictures(job)
     return Reply(
-        text=outcome.message,
+        text=_with_note(job, outcome.message),
         state=outcome.state,
         pictures=outcome.pictures,
         grid=outcome.grid,
@@ -50,6 +50,10 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
         job=job.id,
         facts=details(job, outcome, subject) if outcome.state == "done" else {},
     )
+
+
+def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
+    return f"{job.note} {text}" if isinstance(job, TrainJob) and job.note else text
 
 
 def _after_training(subject: Subject | None) -> tuple[Button, ...]:

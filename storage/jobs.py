@@ -43,6 +43,7 @@ class TrainJob(Job):
     method: Method = "full"
     steps: int | None = None  # None: as the recipe says
     seed: int = 0
+    note: str = ""  # what was said of the photos on acceptance: stands before whatever is said of this job
 
 
 class ImagineJob(Job):
