@@ -12,7 +12,8 @@ class Shape:
 
     image_px: int = 64
     vae_channels: tuple[int, ...] = (32, 64, 96)
-    unet_channels: tuple[int, ...] = (64, 128, 192)
+    unet_channels: tuple[int, ...] = (64, 96, 112)
+    unet_attends: tuple[bool, ...] = (False, True, True)  # at the finest resolution it costs more than it brings
     text_width: int = 160
     text_layers: int = 3
     text_tokens: int = 48
@@ -29,6 +30,7 @@ MICRO = Shape(
     image_px=32,
     vae_channels=(8, 16),
     unet_channels=(16, 32),
+    unet_attends=(False, True),
     text_width=32,
     text_layers=1,
     text_tokens=32,
@@ -52,16 +54,17 @@ def build_vae(shape: Shape) -> AutoencoderKL:
 
 
 def build_unet(shape: Shape) -> UNet2DConditionModel:
-    """Build the denoiser, with cross-attention to the text at every resolution."""
-    levels = len(shape.unet_channels)
+    """Build the denoiser, with self- and cross-attention where the shape says."""
+    down = tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in shape.unet_attends)
+    up = tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(shape.unet_attends))
     return UNet2DConditionModel(
         sample_size=shape.latent_px,
         in_channels=4,
         out_channels=4,
         layers_per_block=1,
         block_out_channels=shape.unet_channels,
-        down_block_types=("CrossAttnDownBlock2D",) * levels,
-        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        down_block_types=down,
+        up_block_types=up,
         cross_attention_dim=shape.text_width,
         attention_head_dim=4,  # the number of heads, in spite of the name: diffusers' issue 2011
         norm_num_groups=shape.norm_groups,
