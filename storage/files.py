@@ -1,6 +1,7 @@
 """The object store behind one small interface, with conditional writes; and the store that is a folder.
 
 Object names are made of ids and hashes, never of what people typed: `[a-z0-9._/-]`, no empty or dotted parts.
+No name is the folder of another: `jobs/7` and `jobs/7/job.json` cannot both be objects.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from storage.errors import Missing, StoreError
 
 T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
+LOCK = ".lock"
 
 
 class Versioned(NamedTuple):
@@ -34,6 +36,13 @@ def checked_name(key: str) -> str:
     if not NAME.fullmatch(key):
         raise StoreError(f"{key!r} is not a proper object name.")
     return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return `prefix` if proper object names can begin with it (the empty one included), else raise StoreError."""
+    if prefix and not NAME.fullmatch(prefix.removesuffix("/")):
+        raise StoreError(f"{prefix!r} is not the beginning of a proper object name.")
+    return prefix
 
 
 class Store(ABC):
@@ -71,20 +80,21 @@ class Store(ABC):
     async def delete(self, key: str) -> None:
         """Delete an object; it is no error if there is none."""
 
+    @abstractmethod
     async def exists(self, key: str) -> bool:
         """Tell whether there is an object of that name."""
-        return key in await self.names(key)
 
+    @abstractmethod
     async def delete_prefix(self, prefix: str) -> list[str]:
         """Delete all objects that begin with `prefix`; return their names."""
-        names = await self.names(prefix)
-        for name in names:
-            await self.delete(name)
-        return names
 
 
 class FolderStore(Store):
-    """A folder of files, for one machine. Writes appear whole or not at all; conditions hold between processes."""
+    """A folder of files, for one machine. Writes appear whole or not at all; conditions hold between processes.
+
+    Files are written under another name beside their place, without a lock; a lock file guards the moments at which
+    they take their names, lose them, or are compared.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -107,19 +117,27 @@ class FolderStore(Store):
 
     async def put_file(self, key: str, path: Path) -> None:
         """Copy a file in."""
-        await self._run(self._copy, path, self._path(key))
+        await self._run(self._copy_in, key, path)
 
     async def get_file(self, key: str, path: Path) -> None:
         """Copy an object out."""
-        await self._run(self._copy, self._path(key), path)
+        await self._run(self._copy_out, key, path)
 
     async def names(self, prefix: str) -> list[str]:
         """Names of all objects that begin with `prefix`."""
-        return await self._run(self._walk, prefix)
+        return await self._run(self._names, prefix)
+
+    async def exists(self, key: str) -> bool:
+        """Tell whether there is a file of that name."""
+        return await self._run(lambda: self._path(key).is_file())
 
     async def delete(self, key: str) -> None:
         """Delete an object, and folders that this leaves empty."""
         await self._run(self._delete, key)
+
+    async def delete_prefix(self, prefix: str) -> list[str]:
+        """Delete all objects that begin with `prefix`, and what killed writers left half written among them."""
+        return await self._run(self._delete_prefix, prefix)
 
     def _path(self, key: str) -> Path:
         return self.root / checked_name(key)
@@ -127,72 +145,98 @@ class FolderStore(Store):
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         try:
             return await asyncio.to_thread(function, *arguments)
-        except FileNotFoundError as error:
-            raise Missing(f"There is no object {error.filename!r}.") from error
         except OSError as error:
-            raise StoreError(f"The store in {self.root} failed: {error.strerror or error}.") from error
+            where = f" ({error.filename})" if error.filename else ""
+            raise StoreError(f"The store in {self.root} failed: {error.strerror or error}{where}.") from error
 
     def _read(self, key: str) -> Versioned:
-        data = self._path(key).read_bytes()
+        with _missing(key):
+            data = self._path(key).read_bytes()
         return Versioned(data, hashlib.sha256(data).hexdigest())
 
     def _write(self, key: str, data: bytes) -> None:
-        with _appearing(self._path(key)) as part:
+        with appearing(self._path(key), self._lock) as part:
             part.write_bytes(data)
 
     def _write_if(self, key: str, data: bytes, tag: str | None) -> bool:
         with self._lock():
-            now = self._read(key).tag if self._path(key).exists() else None
+            now = self._read(key).tag if self._path(key).is_file() else None
             if now == tag:
-                self._write(key, data)
+                with appearing(self._path(key)) as part:
+                    part.write_bytes(data)
             return now == tag
 
-    def _copy(self, source: Path, target: Path) -> None:
-        with _appearing(target) as part:
-            shutil.copyfile(source, part)
+    def _copy_in(self, key: str, path: Path) -> None:
+        with appearing(self._path(key), self._lock) as part:
+            shutil.copyfile(path, part)
 
-    def _walk(self, prefix: str) -> list[str]:
-        folder = self.root / prefix.rpartition("/")[0]
-        paths = (Path(base) / name for base, _, names in os.walk(folder) for name in names if not name.startswith("."))
-        return sorted(name for p in paths if (name := p.relative_to(self.root).as_posix()).startswith(prefix))
+    def _copy_out(self, key: str, path: Path) -> None:
+        with appearing(path) as part, _missing(key):
+            shutil.copyfile(self._path(key), part)
+
+    def _names(self, prefix: str) -> list[str]:
+        return [name for name in self._files(prefix) if NAME.fullmatch(name)]
+
+    def _files(self, prefix: str) -> list[str]:
+        folder = self.root / checked_prefix(prefix).rpartition("/")[0]
+        paths = (Path(base) / name for base, _, names in os.walk(folder, onerror=_unless_missing) for name in names)
+        names = (path.relative_to(self.root).as_posix() for path in paths)
+        return sorted(name for name in names if name.startswith(prefix) and name != LOCK)
 
     def _delete(self, key: str) -> None:
         path = self._path(key)
-        path.unlink(missing_ok=True)
-        for folder in path.parents:
-            if folder == self.root:
-                break
-            try:
-                folder.rmdir()
-            except OSError:
-                break
+        with self._lock():
+            self._remove(path)
+
+    def _delete_prefix(self, prefix: str) -> list[str]:
+        with self._lock():
+            names = self._files(prefix)
+            for name in names:
+                self._remove(self.root / name)
+        return [name for name in names if NAME.fullmatch(name)]
+
+    def _remove(self, path: Path) -> None:
+        if not path.is_file():
+            return
+        path.unlink()
+        with suppress(OSError):  # until a folder is not empty
+            for folder in path.relative_to(self.root).parents[:-1]:
+                (self.root / folder).rmdir()
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as handle:
+        with (self.root / LOCK).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
 
 @contextmanager
-def _appearing(target: Path) -> Iterator[Path]:
+def appearing(target: Path, lock: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[Path]:
     """Give a temporary path beside `target`, which takes its name only when the block ends well."""
-    for _ in range(3):
+    with lock():
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            handle, name = tempfile.mkstemp(prefix=".part-", dir=target.parent)
-            break
-        except FileNotFoundError:  # a delete elsewhere removed the folder it had just emptied
-            continue
-    else:
-        raise OSError(f"{target.parent} keeps disappearing")
+        handle, name = tempfile.mkstemp(prefix=".part-", dir=target.parent)
     os.close(handle)
     part = Path(name)
     try:
         yield part
         with part.open("rb") as written:
             os.fsync(written.fileno())
-        part.replace(target)
+        with lock():
+            part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _missing(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        raise Missing(f"There is no object {key!r}.") from error
+
+
+def _unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error

@@ -14,18 +14,31 @@ async def open_store(settings: Settings) -> Store:
     Raises SetupError with the reason if it is not.
     """
     store = _store(settings.store_url)
-    probe = f"probes/{new_id()}"
     try:
-        first, second = await store.put_new(probe, b"1"), await store.put_new(probe, b"2")
-        await store.delete(probe)
+        honest = await _honours_conditions(store)
     except StoreError as error:
         raise SetupError(f"The store {settings.store_url} cannot be written: {error}") from error
-    if not first or second:
+    if not honest:
         raise SetupError(
-            f"The store {settings.store_url} ignores conditional writes (If-None-Match), "
+            f"The store {settings.store_url} ignores conditional writes (If-None-Match, If-Match), "
             "so two workers could publish one job twice. Use a server that honours them."
         )
     return store
+
+
+async def _honours_conditions(store: Store) -> bool:
+    """Try the writes that must be refused: a name that is taken, an old version, a deleted object."""
+    probe = f"probes/{new_id()}"
+    try:
+        if not await store.put_new(probe, b"1") or await store.put_new(probe, b"2"):
+            return False
+        tag = (await store.get(probe)).tag
+        if not await store.replace(probe, b"3", tag) or await store.replace(probe, b"4", tag):
+            return False
+        await store.delete(probe)
+        return not await store.replace(probe, b"5", tag)
+    finally:
+        await store.delete(probe)
 
 
 def _store(url: str) -> Store:

@@ -28,7 +28,7 @@ class Settings(BaseSettings):
         "",
         validation_alias="DARKROOM_STORE",
         description="Object store: s3://bucket/prefix or a folder. Unset: DARKROOM_HOME/store. "
-        "S3 access is boto3's own: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL_S3.",
+        "S3 access is boto3's own: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3.",
     )
     base_model: str = Field(
         "toyworld",

@@ -1,8 +1,9 @@
 """Subjects: what was learned, for whom, from which photos; records in the object store."""
 
+import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -51,10 +52,15 @@ def subject_key(subject: str) -> str:
     return f"subjects/{subject}/subject.json"
 
 
+def name_prefix(space: str) -> str:
+    """Prefix of the names that are taken in a space; hashed, like the names, because people typed it."""
+    return f"names/{hashlib.sha256(space.encode()).hexdigest()[:20]}/"
+
+
 def name_key(space: str, name: str) -> str:
-    """Name of the object that reserves a name in a space; hashed, because people typed both."""
+    """Name of the object that reserves a name in a space, and holds the id of its subject."""
     digest = hashlib.sha256(f"{space}\n{name.casefold()}".encode()).hexdigest()
-    return f"names/{hashlib.sha256(space.encode()).hexdigest()[:20]}/{digest[:40]}"
+    return f"{name_prefix(space)}{digest[:40]}"
 
 
 class Subjects:
@@ -65,9 +71,23 @@ class Subjects:
 
     async def add(self, subject: Subject) -> None:
         """Store a new subject; raises UserError if its name is taken in its space."""
-        if not await self.store.put_new(name_key(subject.space, subject.name), subject.id.encode()):
-            raise UserError(f"There is already a subject called {subject.name} here. Choose another name.")
         await self.store.put(subject_key(subject.id), subject.model_dump_json().encode())
+        if not await self._take_name(subject):
+            await self.store.delete(subject_key(subject.id))
+            raise UserError(f"There is already a subject called {subject.name} here. Choose another name.")
+
+    async def _take_name(self, subject: Subject) -> bool:
+        key, owner = name_key(subject.space, subject.name), subject.id.encode()
+        if await self.store.put_new(key, owner):
+            return True
+        try:
+            holder, tag = await self.store.get(key)
+        except Missing:  # freed just now
+            return await self.store.put_new(key, owner)
+        if holder == owner:  # added twice: the first answer was lost
+            return True
+        # a record is there before its name and goes before it: without one, a forgetting was cut short
+        return not await self.store.exists(subject_key(holder.decode())) and await self.store.replace(key, owner, tag)
 
     async def get(self, subject: str) -> Subject:
         """Read a record; raises Missing if the subject was forgotten."""
@@ -83,29 +103,27 @@ class Subjects:
 
     async def find(self, space: str, name: str) -> Subject | None:
         """The subject of that name in the space, if there is one."""
-        try:
-            return await self.get((await self.store.get(name_key(space, name))).data.decode())
-        except Missing:
-            return None
+        return await self._named(name_key(space, name))
 
     async def in_space(self, space: str) -> list[Subject]:
         """All subjects of a space, newest first."""
-        found = [s async for s in self._each() if s.space == space]
-        return sorted(found, key=lambda s: s.created_s, reverse=True)
+        names = await self.store.names(name_prefix(space))
+        found = await asyncio.gather(*(self._named(key) for key in names))
+        return sorted((s for s in found if s), key=lambda s: s.created_s, reverse=True)
 
     async def forget(self, subject: Subject) -> list[str]:
         """Delete everything that belongs to a subject and free its name; return the names of what was deleted."""
         removed = await self.store.delete_prefix(f"subjects/{subject.id}/")
-        await self.store.delete(name_key(subject.space, subject.name))
+        named = await self._named(name_key(subject.space, subject.name))
+        if not named or named.id == subject.id:
+            await self.store.delete(name_key(subject.space, subject.name))
         return removed
 
-    async def _each(self) -> AsyncIterator[Subject]:
-        for key in await self.store.names("subjects/"):
-            if key.endswith("/subject.json"):
-                try:
-                    yield _parsed((await self.store.get(key)).data)
-                except Missing:  # forgotten while we looked
-                    continue
+    async def _named(self, key: str) -> Subject | None:
+        try:
+            return await self.get((await self.store.get(key)).data.decode())
+        except Missing:  # forgotten
+            return None
 
 
 def _parsed(data: bytes) -> Subject:
