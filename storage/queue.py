@@ -64,6 +64,11 @@ def worker_key(worker: str, queue: str) -> str:
     return f"darkroom:worker:{queue}:{worker}"
 
 
+async def workers(redis: ArqRedis, kind: str) -> int:
+    """How many living workers serve the queue of this kind of job."""
+    return len([key async for key in redis.scan_iter(match=worker_key("*", kind))])
+
+
 async def write_progress(redis: ArqRedis, progress: Progress) -> None:
     """Publish where a job is."""
     await redis.set(progress_key(progress.job), progress.model_dump_json(), ex=PROGRESS_TTL_S)

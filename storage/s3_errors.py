@@ -57,7 +57,7 @@ def store_error(error: BaseException, server: str, bucket: str, key: str) -> Sto
         return Missing(f"There is no object {key!r}.")
     fault = next((reason for kind, reason in FAULTS.items() if isinstance(error, kind)), "")
     if isinstance(error, OSError) and not fault:  # the file on our side
-        return StoreError(f"{error.filename or key!r} failed: {error.strerror or error}.")
+        return StoreError(f"The file {error.filename or key} failed: {error.strerror or error}.")
     reason = ANSWERS.get(code, f"it answered {code}") if code else fault or f"of {type(error).__name__}"
     reason = reason.replace("BUCKET", bucket)
     return StoreError(f"The S3 server {without_password(server)} cannot be used: {reason}.")

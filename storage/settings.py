@@ -47,9 +47,6 @@ class Settings(BaseSettings):
     photo_max_pixels: int = Field(
         64_000_000, ge=4096, validation_alias="DARKROOM_PHOTO_MAX_PIXELS", description="Pixels of one photo at most."
     )
-    metrics_port: int = Field(
-        0, ge=0, le=65535, validation_alias="DARKROOM_METRICS_PORT", description="Port of a worker's metrics; 0: none."
-    )
 
     @property
     def store_url(self) -> str:

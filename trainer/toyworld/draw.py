@@ -84,7 +84,14 @@ class Pen:
             self.draw.line([*pixels, pixels[0]], fill=self.outline, width=SUPERSAMPLE - 1, joint="curve")
 
     def blob(
-        self, x: float, y: float, rx: float, ry: float, fill: Colour | None = None, turn: float = 0, outline: bool = True
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        fill: Colour | None = None,
+        turn: float = 0,
+        outline: bool = True,
     ) -> None:
         """Fill an ellipse with half-axes `rx`, `ry`, turned by `turn` radians."""
         cos, sin = math.cos(turn), math.sin(turn)

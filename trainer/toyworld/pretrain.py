@@ -129,7 +129,9 @@ def pretrain_vae(out: Path, cache: Path, photo_folder: Path | None, steps: int =
 @torch.no_grad()
 def encode(vae: AutoencoderKL, pictures: Pictures) -> Tensor:
     """Means of the pictures' latents, n × 4 × h × w, unscaled."""
-    return torch.cat([vae.encode(to_tensor(part)).latent_dist.mean for part in np.array_split(pictures, len(pictures) // 100 + 1)])
+    return torch.cat(
+        [vae.encode(to_tensor(part)).latent_dist.mean for part in np.array_split(pictures, len(pictures) // 100 + 1)]
+    )
 
 
 def pretrain_denoiser(out: Path, cache: Path, vae: AutoencoderKL, steps: int = 12_000, batch: int = 32) -> None:

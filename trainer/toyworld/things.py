@@ -223,8 +223,7 @@ def boot(pen: Pen, b: Build) -> Anchors:
 
 
 DRAWERS: dict[str, Callable[[Pen, Build], Anchors]] = {
-    f.__name__: f
-    for f in (dog, cat, rabbit, bear, bird, fish, robot, car, boat, house, teapot, mug, backpack, boot)
+    f.__name__: f for f in (dog, cat, rabbit, bear, bird, fish, robot, car, boat, house, teapot, mug, backpack, boot)
 }
 
 
@@ -233,7 +232,9 @@ def wear(pen: Pen, accessory: str, at: Anchors) -> None:
     w = at.half_width
     if accessory == "a red hat":
         x, y = at.top
-        pen.shape([(x - 0.7 * w, y), (x - 0.55 * w, y - 0.42), (x + 0.55 * w, y - 0.42), (x + 0.7 * w, y)], (220, 20, 30))
+        pen.shape(
+            [(x - 0.7 * w, y), (x - 0.55 * w, y - 0.42), (x + 0.55 * w, y - 0.42), (x + 0.7 * w, y)], (220, 20, 30)
+        )
         pen.box(x - 1.2 * w, y - 0.06, x + 1.2 * w, y + 0.09, (220, 20, 30))
     elif accessory == "a blue scarf":
         x, y = at.neck

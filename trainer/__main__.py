@@ -1,0 +1,54 @@
+"""`python -m trainer [--queues train,imagine] [--check]`: run a worker, or say whether one could run."""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+
+from storage import queue
+from storage.errors import DarkroomError
+from storage.opening import open_store
+from storage.settings import Settings, load_settings
+from trainer.check import report
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(prog="python -m trainer", description="A Darkroom worker.")
+    parser.add_argument("--queues", default="train,imagine", help="what to work on: train, imagine or both")
+    parser.add_argument("--check", action="store_true", help="print one JSON object about this machine and exit")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
+    logging.getLogger("arq").setLevel(logging.WARNING)
+    try:
+        settings = load_settings()
+        if given.check:
+            print(json.dumps(report(settings)))  # noqa: T201
+            return
+        queues = given.queues.split(",")
+        if not set(queues) <= set(queue.QUEUES):
+            parser.error(f"--queues takes {' and '.join(queue.QUEUES)}, not {given.queues}")
+        asyncio.run(work(settings, queues))
+    except DarkroomError as error:
+        sys.exit(str(error))
+
+
+async def work(settings: Settings, queues: list[str]) -> None:
+    """Work until SIGINT or SIGTERM."""
+    from trainer.worker import run_worker  # imports torch by way of the engine's helpers: not for --help
+
+    store = await open_store(settings)
+    redis = await queue.connect(settings.redis_url or "redis://127.0.0.1:6379")
+    job = asyncio.create_task(run_worker(settings, store, redis, queues))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, job.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await job
+    await redis.aclose()
+
+
+if __name__ == "__main__":
+    main()

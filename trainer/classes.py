@@ -1,0 +1,58 @@
+"""Class images for prior preservation: drawn by the base model itself, once, and shared by every subject of a class.
+
+They are kept as latents: what training needs, never decoded and encoded again.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer.generate import sample_latents
+from trainer.models import BaseModel
+from trainer.recipe import Recipe
+
+FIRST_SEED = 1_000_000  # far from the seeds that people use, so a class image never turns up as somebody's picture
+BATCH = 8
+SCHEDULER = "dpm++2m"
+
+
+def class_prompt(noun: str) -> str:
+    """The prompt that the prior is preserved for."""
+    return f"a photo of {'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def class_set_key(base_sha256: str, noun: str, recipe: Recipe) -> str:
+    """Name of the object that holds the class set; it hashes everything that decides its content."""
+    how = [base_sha256, class_prompt(noun), SCHEDULER, recipe.class_steps, recipe.class_guidance, FIRST_SEED]
+    digest = hashlib.sha256(json.dumps([*how, recipe.class_images]).encode()).hexdigest()
+    return f"classes/{digest[:40]}/latents.safetensors"
+
+
+def draw_class_set(base: BaseModel, noun: str, recipe: Recipe, path: Path, on_step: Callable[[int, int], None]) -> None:
+    """Draw the class set into `path`; `on_step` hears images done, of how many, after each denoising step."""
+    seeds = range(FIRST_SEED, FIRST_SEED + recipe.class_images)
+    parts: list[Tensor] = []
+    for first in range(0, len(seeds), BATCH):
+        group = list(seeds[first : first + BATCH])
+        latents = sample_latents(
+            base,
+            base.denoiser,
+            class_prompt(noun),
+            group,
+            steps=recipe.class_steps,
+            guidance=recipe.class_guidance,
+            scheduler=SCHEDULER,
+            on_step=lambda done=first: on_step(done, recipe.class_images),  # type: ignore[misc]
+        )
+        parts.append(latents.half().cpu())
+    save_file({"latents": torch.cat(parts).contiguous()}, path)
+
+
+def read_class_set(path: Path) -> Tensor:
+    """Latents of a class set, n × 4 × h × w, scaled."""
+    return load_file(path)["latents"].float()

@@ -1,0 +1,222 @@
+"""The engine: the process that holds the base model and does the tensor work. `python -m trainer.engine MODEL`.
+
+Between two training steps it serves the pictures that are asked for meanwhile, so nobody waits for a training.
+"""
+
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from PIL.PngImagePlugin import PngInfo
+
+from storage.errors import SetupError
+from trainer import classes, generate
+from trainer.dreambooth import Learned, Step, instance_prompt, learn
+from trainer.identifier import choose
+from trainer.models import BaseModel, Denoiser, load_base, load_learned, save_learned
+from trainer.recipe import Recipe
+from trainer.seam import Cancel, Hello, ImagineTask, Report, Result, Task, TrainTask, read_task
+
+log = logging.getLogger(__name__)
+
+SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
+SAMPLE_SEED = 7
+OUT_OF_MEMORY = "The GPU has too little memory for this. Try a smaller size, or fewer pictures at once."
+
+
+class Cancelled(Exception):
+    """Somebody asked the running task to stop."""
+
+
+class Engine:
+    """Runs one task after another on a resident base model."""
+
+    def __init__(self, base: BaseModel, say: Callable[[Hello | Report | Result], None]) -> None:
+        self.base, self.say = base, say
+        self.waiting: deque[Task] = deque()
+        self.cancelled: set[str] = set()
+        self.arrived = threading.Semaphore(0)
+        self._subject: tuple[str, Denoiser] | None = None  # the weights loaded last, by path
+
+    def listen(self, lines: BinaryIO) -> None:
+        """Take tasks and wishes to cancel from the worker until it closes the pipe, then end the process."""
+        for line in lines:
+            task = read_task(line)
+            if isinstance(task, Cancel):
+                self.cancelled.add(task.job)
+            else:
+                self.waiting.append(task)
+                self.arrived.release()
+        os._exit(0)  # the worker is gone: nobody is left to hear a result
+
+    def serve(self) -> None:
+        """Run what comes, for ever."""
+        self.say(Hello(base_sha256=self.base.sha256, image_px=self.base.image_px, device=str(self.base.device)))
+        while True:
+            self.arrived.acquire()
+            if self.waiting:  # a picture may have been served in the middle of a training
+                self.run(self.waiting.popleft())
+
+    def run(self, task: Task) -> None:
+        """Run one task to its result, whatever happens."""
+        try:
+            self.check(task.job)
+            result = self.train(task) if isinstance(task, TrainTask) else self.imagine(task)
+        except Cancelled:
+            result = Result(job=task.job, state="cancelled", message="Cancelled.")
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            result = Result(job=task.job, state="failed", message=OUT_OF_MEMORY, detail=str(error))
+        except Exception as error:
+            log.exception("job %s failed", task.job)
+            message = "Something went wrong on our side while working on this."
+            result = Result(job=task.job, state="failed", message=message, detail=f"{type(error).__name__}: {error}")
+        self.say(result)
+
+    def check(self, job: str) -> None:
+        """Raise Cancelled if the job is to stop."""
+        if job in self.cancelled:
+            raise Cancelled
+
+    def serve_pictures(self) -> None:
+        """Run the pictures that wait, and leave trainings waiting."""
+        for task in [t for t in self.waiting if isinstance(t, ImagineTask)]:
+            self.waiting.remove(task)
+            self.run(task)
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def imagine(self, task: ImagineTask) -> Result:
+        """Draw the pictures of a task into its folder, and their grid."""
+
+        def on_step(step: int, of: int) -> None:
+            self.check(task.job)
+            self.say(Report(job=task.job, phase="drawing", step=step, of=of))
+
+        images = generate.draw(
+            self.base,
+            self.denoiser_of(task.weights),
+            task.prompt,
+            list(task.seeds),
+            on_step,
+            steps=task.steps,
+            guidance=task.guidance,
+            negative=task.negative,
+            scheduler=task.scheduler,
+            size_px=task.size_px,
+        )
+        drawn, files = [], []
+        for seed, image in zip(task.seeds, images, strict=True):
+            path = Path(task.folder) / f"{seed}.png"
+            image.save(path, pnginfo=_settings_as_text(task, seed))
+            drawn.append(image)
+            files.append(str(path))
+        grid = Path(task.folder) / "grid.png"
+        generate.grid(drawn).save(grid, pnginfo=_settings_as_text(task, task.seeds[0]))
+        return Result(job=task.job, state="done", files=(*files, str(grid)))
+
+    def denoiser_of(self, weights: str | None) -> Denoiser:
+        """The base model's denoiser, or a copy with a subject's weights, which stays loaded until another's."""
+        if weights is None:
+            return self.base.denoiser
+        if self._subject is None or self._subject[0] != weights:
+            denoiser = self._subject[1] if self._subject else self.base.denoiser.copy()
+            self._subject = None
+            load_learned(Path(weights), denoiser, self.base.denoiser)
+            self._subject = (weights, denoiser)
+        return self._subject[1]
+
+    # ── training ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def train(self, task: TrainTask) -> Result:
+        """Learn a subject; write weights and sample pictures into the task's folder."""
+        recipe = Recipe.model_validate(task.recipe)
+        identifier = choose(self.base.tokenizer, task.subject, task.taken)
+        class_set = Path(task.class_set)
+        if recipe.prior_weight and not class_set.exists():
+            classes.draw_class_set(self.base, task.noun, recipe, class_set, self._report_class_images(task.job))
+        learned: Learned = learn(
+            self.base,
+            [Path(p) for p in task.photos],
+            task.noun,
+            identifier,
+            classes.read_class_set(class_set) if recipe.prior_weight else None,
+            recipe,
+            task.seed,
+            lambda step: self._after_step(task, recipe, identifier, step),
+        )
+        self.say(Report(job=task.job, phase="saving", step=recipe.steps, of=recipe.steps))
+        weights = Path(task.folder) / "weights.safetensors"
+        save_learned(weights, learned.denoiser, self.base.denoiser)
+        losses = tuple(learned.losses)
+        return Result(job=task.job, state="done", files=(str(weights),), identifier=identifier, losses=losses)
+
+    def _report_class_images(self, job: str) -> Callable[[int, int], None]:
+        def on_step(step: int, of: int) -> None:
+            self.check(job)
+            self.serve_pictures()
+            self.say(Report(job=job, phase="class images", step=step, of=of))
+
+        return on_step
+
+    def _after_step(self, task: TrainTask, recipe: Recipe, identifier: str, step: Step) -> None:
+        self.check(task.job)
+        self.serve_pictures()
+        report = Report(job=task.job, phase="learning", step=step.step, of=recipe.steps, loss=step.loss)
+        self.say(report)
+        if step.step in {max(1, round(share * recipe.steps)) for share in SAMPLE_AT}:
+            path = self._sample(task, recipe, instance_prompt(identifier, task.noun), step)
+            self.say(report.model_copy(update={"sample": str(path), "loss": None}))
+
+    def _sample(self, task: TrainTask, recipe: Recipe, prompt: str, step: Step) -> Path:
+        how = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
+        modes = [(module, module.training) for module in step.denoiser.modules()]
+        for module, _ in modes:
+            module.eval()
+        (image,) = generate.draw(
+            self.base, step.denoiser, prompt, [SAMPLE_SEED], lambda *_: self.check(task.job), **how
+        )
+        for module, training in modes:
+            module.train(training)
+        path = Path(task.folder) / f"sample-{step.step}.png"
+        image.save(path)
+        return path
+
+
+def _settings_as_text(task: ImagineTask, seed: int) -> PngInfo:
+    info = PngInfo()
+    info.add_itxt("Software", "Darkroom")
+    settings = task.model_dump(include={"steps", "guidance", "negative", "scheduler"}) | {"seed": seed}
+    for name, value in {**task.facts, **settings}.items():
+        info.add_itxt(name, str(value))
+    return info
+
+
+def main() -> None:
+    """Load the base model named on the command line and serve the worker at the other end of the pipes."""
+    logging.basicConfig(level=logging.INFO, format="engine %(levelname)s %(message)s", stream=sys.stderr)
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints must not end up between our lines
+    lock = threading.Lock()
+
+    def say(news: Hello | Report | Result) -> None:
+        with lock:
+            out.write(news.model_dump_json().encode() + b"\n")
+
+    try:
+        engine = Engine(load_base(sys.argv[1]), say)
+    except SetupError as error:
+        sys.exit(str(error))
+    threading.Thread(target=engine.listen, args=(sys.stdin.buffer,), daemon=True).start()
+    engine.serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The worker's end of the seam: starts the engine, hands it tasks, hears of them; starts it anew if it died."""
+
+import asyncio
+import ctypes
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+from pydantic import BaseModel
+
+from storage.errors import SetupError
+from trainer.seam import Cancel, Hello, Report, Result, Task, read_news
+
+log = logging.getLogger(__name__)
+
+DIED = "The engine that was working on this stopped unexpectedly. Please try again."
+START_TIMEOUT_S = 300
+LINE_LIMIT_BYTES = 16 * 2**20
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent dies; called in the child before it becomes the engine."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class EngineClient:
+    """One engine process; several tasks may be under way at once."""
+
+    def __init__(self, base_model: str) -> None:
+        self.base_model = base_model
+        self.hello: Hello | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._news: dict[str, asyncio.Queue[Report | Result]] = {}
+        self._starting = asyncio.Lock()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self) -> Hello:
+        """Make sure an engine runs; raises SetupError with its last words if it cannot start."""
+        async with self._starting:
+            if self.hello and self._process and self._process.returncode is None:
+                return self.hello
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "trainer.engine", self.base_model),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                preexec_fn=die_with_parent,
+                limit=LINE_LIMIT_BYTES,
+            )
+            assert self._process.stdout
+            line = await asyncio.wait_for(self._process.stdout.readline(), START_TIMEOUT_S)
+            if not line:
+                raise SetupError(
+                    f"The engine did not start (exit {await self._process.wait()}); its last words are above."
+                )
+            hello = read_news(line)
+            assert isinstance(hello, Hello)
+            self.hello = hello
+            self._reader = asyncio.create_task(self._read(self._process))
+            return hello
+
+    async def run(self, task: Task) -> AsyncIterator[Report | Result]:
+        """Yield what the engine says of a task; the result ends it. Ends with a failure if the engine dies."""
+        await self.start()
+        news = self._news[task.job] = asyncio.Queue()
+        try:
+            await self._write(task)
+            while True:
+                said = await news.get()
+                yield said
+                if isinstance(said, Result):
+                    return
+        finally:
+            del self._news[task.job]
+
+    async def cancel(self, job: str) -> None:
+        """Ask the engine to stop a task at its next step."""
+        await self._write(Cancel(job=job))
+
+    async def stop(self) -> None:
+        """End the engine."""
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        if self._reader:
+            await self._reader
+
+    async def _write(self, message: BaseModel) -> None:
+        assert self._process and self._process.stdin
+        try:
+            self._process.stdin.write(message.model_dump_json().encode() + b"\n")
+            await self._process.stdin.drain()
+        except ConnectionError:  # it just died; the reader tells everybody
+            log.warning("the engine is gone")
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout
+        async for line in process.stdout:
+            news = read_news(line)
+            if not isinstance(news, Hello) and news.job in self._news:
+                self._news[news.job].put_nowait(news)
+        detail = f"engine ended with {await process.wait()}"
+        log.warning(detail)
+        for job, queue in self._news.items():
+            queue.put_nowait(Result(job=job, state="failed", message=DIED, detail=detail))

@@ -1,0 +1,111 @@
+"""From prompt to pictures: classifier-free guidance with any of five schedulers, one flat loop."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+)
+from PIL import Image
+from torch import Generator, Tensor
+
+from trainer.models import BaseModel, Denoiser
+from trainer.photos import to_images
+
+BATCH = 4  # pictures in one forward pass; each takes two rows of it
+OnStep = Callable[[int, int], None]
+
+SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ddim": (DDIMScheduler, {}),
+    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler-a": (EulerAncestralDiscreteScheduler, {}),
+    "dpm++2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+}
+
+
+def scheduler_for(base: BaseModel, name: str, steps: int) -> Any:
+    """Build the scheduler `name` on the base model's noise schedule, set to `steps`."""
+    kind, options = SCHEDULERS[name]
+    scheduler = kind.from_config(base.scheduler.config, **options)
+    scheduler.set_timesteps(steps, device=base.device)
+    return scheduler
+
+
+@torch.no_grad()
+def sample_latents(
+    base: BaseModel,
+    denoiser: Denoiser,
+    prompt: str,
+    seeds: list[int],
+    *,
+    steps: int,
+    guidance: float,
+    negative: str = "",
+    scheduler: str = "dpm++2m",
+    size_px: int | None = None,
+    on_step: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """Return scaled latents of one picture per seed, n × 4 × h × w; `on_step` is called after each denoising step.
+
+    Each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
+    2207.12598, eq. 6). All chance of a picture comes from its own seed.
+    """
+    side = (size_px or base.image_px) // base.vae_factor
+    generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
+    noise = torch.cat([torch.randn((1, 4, side, side), generator=g) for g in generators])
+    text = denoiser.text_encoder(base.token_ids([negative, prompt])).last_hidden_state
+    text = text.repeat_interleave(len(seeds), dim=0)
+    steps_of = scheduler_for(base, scheduler, steps)
+    chance = {"generator": generators} if scheduler == "euler-a" else {}
+    latents = noise.to(base.device) * steps_of.init_noise_sigma
+    for t in steps_of.timesteps:
+        doubled = steps_of.scale_model_input(torch.cat([latents, latents]), t)
+        without, with_text = denoiser.unet(doubled, t, text).sample.chunk(2)
+        predicted = without + guidance * (with_text - without)
+        latents = steps_of.step(predicted, t, latents, **chance).prev_sample
+        on_step()
+    return latents
+
+
+@torch.no_grad()
+def decode(base: BaseModel, latents: Tensor) -> list[Image.Image]:
+    """Scaled latents to pictures."""
+    return to_images(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
+
+
+def draw(
+    base: BaseModel,
+    denoiser: Denoiser,
+    prompt: str,
+    seeds: list[int],
+    on_step: OnStep = lambda step, of: None,
+    **how: Any,
+) -> Iterator[Image.Image]:
+    """Draw one picture per seed, a few at a time; `how` as `sample_latents`."""
+    groups = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
+    of, done = len(groups) * how["steps"], 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_step(min(done, of), of)
+
+    for group in groups:
+        yield from decode(base, sample_latents(base, denoiser, prompt, group, on_step=count, **how))
+
+
+def grid(images: list[Image.Image]) -> Image.Image:
+    """Join pictures of one size into a grid, as square as can be."""
+    columns = next(c for c in range(1, 17) if c * c >= len(images))
+    width, height = images[0].size
+    rows = -(-len(images) // columns)
+    sheet = Image.new("RGB", (columns * width, rows * height), "white")
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % columns * width, i // columns * height))
+    return sheet

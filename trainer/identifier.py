@@ -1,0 +1,26 @@
+"""Choose a subject's identifier: a rare token, so that it brings as little meaning of its own as possible.
+
+Ruiz et al. 2022, § 3.2. Never `sks`, the usual choice, which means a rifle to the model.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection
+from typing import Any
+
+RARE = re.compile(r"[a-z]{3,4}</w>")
+FORBIDDEN = {"sks", "gun", "sex", "kkk", "isis", "nude"}
+POOL = 100
+
+
+def candidates(tokenizer: Any) -> list[str]:
+    """The rarest short words that are one token: byte-pair vocabularies are ordered by frequency, the last is rarest."""
+    by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: -item[1])
+    words = [token.removesuffix("</w>") for token, _ in by_id if RARE.fullmatch(token)]
+    return [w for w in words if w not in FORBIDDEN and len(tokenizer.tokenize(w)) == 1][:POOL]
+
+
+def choose(tokenizer: Any, subject: str, taken: Collection[str] = ()) -> str:
+    """Return the identifier of the subject of this id: the same each time, and none of `taken`."""
+    free = [word for word in candidates(tokenizer) if word not in taken]
+    return min(free, key=lambda word: hashlib.sha256(f"{subject} {word}".encode()).digest())

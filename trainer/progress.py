@@ -1,0 +1,60 @@
+"""Progress of one job as people want to see it: phase, step, time left, loss curve, samples."""
+
+import time
+
+from arq.connections import ArqRedis
+
+from storage import queue
+from storage.jobs import Phase, Picture, Progress
+from trainer.seam import Report
+
+CURVE_POINTS = 60
+
+
+class Reporter:
+    """Gathers what the engine says of a job and publishes the newest state of it."""
+
+    def __init__(self, redis: ArqRedis, job: str) -> None:
+        self.redis, self.job = redis, job
+        self.samples: tuple[Picture, ...] = ()
+        self._losses: list[float] = []
+        self._last = Report(job=job, phase="loading")
+        self._phase_began: tuple[Phase, float, int] = ("loading", time.monotonic(), 0)
+
+    def heard(self, report: Report) -> None:
+        """Take in what the engine said."""
+        if report.phase != self._phase_began[0]:
+            self._phase_began = (report.phase, time.monotonic(), report.step)
+        if report.loss is not None:
+            self._losses.append(report.loss)
+        self._last = report
+
+    def now(self) -> Progress:
+        """Where the job is."""
+        return Progress(
+            job=self.job,
+            phase=self._last.phase,
+            step=self._last.step,
+            of=self._last.of,
+            losses=thinned(self._losses),
+            left_s=self._left_s(),
+            samples=self.samples,
+        )
+
+    async def write(self) -> None:
+        """Publish it."""
+        await queue.write_progress(self.redis, self.now())
+
+    def _left_s(self) -> float | None:
+        _, began_s, first = self._phase_began
+        done = self._last.step - first
+        if done < 3 or not self._last.of:
+            return None
+        return round((time.monotonic() - began_s) / done * (self._last.of - self._last.step), 1)
+
+
+def thinned(losses: list[float]) -> tuple[float, ...]:
+    """Reduce a loss curve to at most 60 points, each the mean of its stretch: single losses are mostly noise."""
+    stretch = max(1, -(-len(losses) // CURVE_POINTS))
+    parts = [losses[i : i + stretch] for i in range(0, len(losses), stretch)]
+    return tuple(round(sum(part) / len(part), 5) for part in parts)

@@ -1,0 +1,43 @@
+"""The recipe: every number of a training, with meaning and limits. A base model's folder may carry its own defaults."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RECIPE_FILE = "darkroom.json"  # in a base model's folder: {"recipe": {…}} with what suits that model
+
+
+class Recipe(BaseModel):
+    """Hyperparameters of DreamBooth. The defaults are the usual ones for Stable Diffusion 1.x at 512 px."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(800, ge=1, le=4000, description="optimizer steps")
+    batch: int = Field(1, ge=1, le=16, description="instance examples a step; as many class examples join them")
+    accumulation: int = Field(1, ge=1, le=64, description="forward passes whose gradients make one step")
+    learning_rate: float = Field(2e-6, gt=0, le=1e-2, description="of the UNet, after warm-up")
+    text_learning_rate: float = Field(2e-6, ge=0, le=1e-2, description="of the text encoder; 0 freezes it")
+    schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="learning rate after warm-up")
+    warmup_steps: int = Field(20, ge=0, le=1000, description="steps in which the learning rate rises from 0")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's decay")
+    gradient_clip: float = Field(1.0, gt=0, le=100, description="largest norm of a step's gradient")
+    prior_weight: float = Field(1.0, ge=0, le=10, description="weight of the prior-preservation loss; 0: none")
+    class_images: int = Field(100, ge=1, le=1000, description="pictures of the class that the base model draws itself")
+    class_steps: int = Field(25, ge=1, le=100, description="denoising steps of a class image")
+    class_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a class image")
+    crops: int = Field(1, ge=1, le=32, description="crops of each photo; the first is the whole square")
+    sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
+    sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of the forward pass")
+
+
+def recipe_for(base_folder: Path, **changes: int | float | str | None) -> Recipe:
+    """Return the recipe that suits the base model in `base_folder`, with `changes` that are not None.
+
+    Raises pydantic's ValidationError for what is outside its limits.
+    """
+    path = base_folder / RECIPE_FILE
+    suited = json.loads(path.read_text())["recipe"] if path.exists() else {}
+    return Recipe(**{**suited, **{k: v for k, v in changes.items() if v is not None}})

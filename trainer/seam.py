@@ -1,0 +1,105 @@
+"""The seam between worker and engine: JSON lines over the engine's standard input and output.
+
+    worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id}
+    engine → worker    Hello, once ready · Report, as often as it likes · Result, once for each task
+
+Files travel by path in a folder that the worker makes for each job.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from storage.jobs import Phase, Record, SchedulerName
+
+
+class TrainTask(Record):
+    """Learn a subject."""
+
+    do: Literal["train"] = "train"
+    job: str
+    folder: str  # where weights and samples are to be written
+    photos: tuple[str, ...]  # paths of prepared photos
+    subject: str
+    noun: str
+    taken: tuple[str, ...]  # identifiers that other subjects have
+    class_set: str  # path of the class set; drawn there if there is no such file
+    recipe: dict[str, str | int | float | bool | None]
+    seed: int
+
+
+class ImagineTask(Record):
+    """Draw pictures."""
+
+    do: Literal["imagine"] = "imagine"
+    job: str
+    folder: str
+    prompt: str
+    weights: str | None  # path of a subject's weights; None: the base model
+    seeds: tuple[int, ...]
+    steps: int
+    guidance: float
+    negative: str
+    scheduler: SchedulerName
+    size_px: int | None
+    facts: dict[str, str]  # written into each PNG beside the settings
+
+
+class Cancel(Record):
+    """Stop a task at its next step."""
+
+    do: Literal["cancel"] = "cancel"
+    job: str
+
+
+class Hello(Record):
+    """The engine is ready; what it has loaded."""
+
+    say: Literal["hello"] = "hello"
+    base_sha256: str
+    image_px: int
+    device: str
+
+
+class Report(Record):
+    """Where a task is."""
+
+    say: Literal["report"] = "report"
+    job: str
+    phase: Phase
+    step: int = 0
+    of: int = 0
+    loss: float | None = None
+    sample: str | None = None  # path of a new sample picture
+
+
+class Result(Record):
+    """How a task ended. `message` is for the person who asked, `detail` for the operator."""
+
+    say: Literal["result"] = "result"
+    job: str
+    state: Literal["done", "failed", "cancelled"]
+    message: str = ""
+    detail: str = ""
+    files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
+    identifier: str = ""
+    losses: tuple[float, ...] = ()
+
+
+Task = TrainTask | ImagineTask
+_TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel] = TypeAdapter(
+    Annotated[TrainTask | ImagineTask | Cancel, Field(discriminator="do")]
+)
+_NEWS: TypeAdapter[Hello | Report | Result] = TypeAdapter(
+    Annotated[Hello | Report | Result, Field(discriminator="say")]
+)
+
+
+def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel:
+    """Parse what the worker wrote."""
+    return _TASKS.validate_json(line)
+
+
+def read_news(line: bytes) -> Hello | Report | Result:
+    """Parse what the engine wrote."""
+    return _NEWS.validate_json(line)

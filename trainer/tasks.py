@@ -1,0 +1,173 @@
+"""From a job to a task for the engine and back: which files it needs, what becomes of what it made."""
+
+import hashlib
+from pathlib import Path
+
+from PIL import Image
+from pydantic import ValidationError
+
+from storage.errors import Missing, StoreError, UserError
+from storage.files import Store
+from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, attempt_prefix
+from storage.subjects import Subject, Subjects
+from trainer.classes import class_set_key
+from trainer.models import base_folder, file_hash
+from trainer.recipe import recipe_for
+from trainer.seam import Hello, ImagineTask, Result, Task, TrainTask
+
+GONE = "The subject was forgotten meanwhile."
+
+
+class Tasks:
+    """Builds tasks and publishes their results, with a cache of weights and class sets on this machine."""
+
+    def __init__(self, store: Store, base_model: str, cache: Path) -> None:
+        self.store, self.base_model, self.cache = store, base_model, cache
+        self.subjects = Subjects(store)
+
+    async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path) -> Task:
+        """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone."""
+        try:
+            return await (self._train if isinstance(job, TrainJob) else self._imagine)(job, hello, folder)  # type: ignore[arg-type]
+        except Missing as error:
+            raise UserError(GONE) from error
+
+    async def _train(self, job: TrainJob, hello: Hello, folder: Path) -> TrainTask:
+        subject = await self.subjects.get(job.subject)
+        try:
+            recipe = recipe_for(base_folder(self.base_model), steps=job.steps)
+        except ValidationError as error:
+            raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
+        for photo in subject.photos:
+            await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}")
+        others = await self.subjects.in_space(job.space)
+        return TrainTask(
+            job=job.id,
+            folder=str(folder),
+            photos=tuple(str(folder / f"photo-{photo.sha256}") for photo in subject.photos),
+            subject=subject.id,
+            noun=subject.noun,
+            taken=tuple(s.identifier for s in others if s.id != subject.id),
+            class_set=str(await self._cached(class_set_key(hello.base_sha256, subject.noun, recipe))),
+            recipe=recipe.model_dump(),
+            seed=job.seed,
+        )
+
+    async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path) -> ImagineTask:
+        facts, weights = {"prompt": job.prompt, "job": job.id}, None
+        if job.subject:
+            subject = await self.subjects.get(job.subject)
+            if not subject.weights_key or not subject.weights_sha256:
+                raise UserError(f"{subject.name} is not ready yet.")
+            weights = await self._cached(subject.weights_key)
+            if not weights.exists():
+                raise Missing(subject.weights_key)
+            if file_hash(weights) != subject.weights_sha256:
+                weights.unlink()
+                raise StoreError(f"The weights of {subject.name} are damaged in the store.")
+            facts |= {"subject": subject.name, "subject version": subject.weights_sha256}
+        return ImagineTask(
+            job=job.id,
+            folder=str(folder),
+            prompt=job.model_prompt,
+            weights=str(weights) if weights else None,
+            seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
+            steps=job.steps,
+            guidance=job.guidance,
+            negative=job.negative,
+            scheduler=job.scheduler,
+            size_px=job.size_px,
+            facts=facts,
+        )
+
+    async def _cached(self, key: str) -> Path:
+        """Path of an object in the cache, fetched if the store has it; where it belongs if not."""
+        path = self.cache / hashlib.sha256(key.encode()).hexdigest()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists() and await self.store.exists(key):
+            await self.store.get_file(key, path)
+        return path
+
+    async def keep_class_set(self, task: Task, hello: Hello) -> None:
+        """Upload the class set of a training if the store has none yet."""
+        if isinstance(task, TrainTask) and Path(task.class_set).exists():
+            recipe = recipe_for(base_folder(self.base_model), **task.recipe)
+            key = class_set_key(hello.base_sha256, task.noun, recipe)
+            if not await self.store.exists(key):
+                await self.store.put_file(key, Path(task.class_set))
+
+    async def sample(self, job: TrainJob, attempt: str, path: Path) -> Picture:
+        """Store a sample picture that was drawn while training."""
+        step = path.stem.removeprefix("sample-")
+        return await self._picture(f"{attempt_prefix(job.id, attempt)}{path.name}", path, f"sample at step {step}")
+
+    async def publish_train(
+        self, job: TrainJob, task: TrainTask, result: Result, samples: tuple[Picture, ...]
+    ) -> Outcome:
+        """Store the weights and make the subject ready; raises UserError if it was forgotten meanwhile."""
+        weights = Path(result.files[0])
+        sha256 = file_hash(weights)
+        key = f"subjects/{job.subject}/weights/{sha256}.safetensors"
+        await self.store.put_file(key, weights)
+
+        def ready(subject: Subject) -> Subject:
+            return subject.model_copy(
+                update={
+                    "state": "ready",
+                    "identifier": result.identifier,
+                    "weights_key": key,
+                    "weights_sha256": sha256,
+                    "recipe": task.recipe,
+                    "samples": samples,
+                    "job": job.id,
+                }
+            )
+
+        try:
+            subject = await self.subjects.change(job.subject, ready)
+        except Missing as error:
+            await self.store.delete_prefix(f"subjects/{job.subject}/")
+            raise UserError(GONE) from error
+        return Outcome(
+            job=job.id,
+            state="done",
+            message=f"{subject.name} is ready. Write [{subject.name}] in a prompt: "
+            f"/imagine a [{subject.name}] {subject.noun} in Paris",
+            pictures=samples,
+            subject=subject.id,
+            subject_version=sha256,
+            steps=len(result.losses),
+            loss_first=_mean(result.losses[:10]),
+            loss_last=_mean(result.losses[-10:]),
+            settings={"seed": job.seed, **task.recipe},
+        )
+
+    async def publish_imagine(self, job: ImagineJob, task: ImagineTask, result: Result, attempt: str) -> Outcome:
+        """Store the pictures and their grid."""
+        prefix, captions = attempt_prefix(job.id, attempt), job.prompt
+        pictures = []
+        for seed, path in zip(task.seeds, result.files[:-1], strict=True):
+            pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), captions, seed))
+        grid = await self._picture(f"{prefix}grid.png", Path(result.files[-1]), captions)
+        settings = task.model_dump(include={"steps", "guidance", "negative", "scheduler"})
+        return Outcome(
+            job=job.id,
+            state="done",
+            message=job.prompt,
+            pictures=tuple(pictures),
+            grid=grid,
+            subject=job.subject,
+            subject_version=task.facts.get("subject version"),
+            settings={"seed": job.seed, "size": pictures[0].width_px, **settings},
+        )
+
+    async def _picture(self, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:
+        await self.store.put_file(key, path)
+        with Image.open(path) as image:
+            width_px, height_px = image.size
+        return Picture(key=key, width_px=width_px, height_px=height_px, seed=seed, caption=caption)
+
+
+def _mean(losses: tuple[float, ...]) -> float:
+    """Mean of a few losses: one alone says little, since each has its own noise and timestep."""
+    return sum(losses) / len(losses)
