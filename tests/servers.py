@@ -20,6 +20,10 @@ from urllib.parse import urlsplit
 from redis import Redis
 from redis.exceptions import RedisError
 
+from storage.files import Store
+from storage.opening import open_store
+from storage.settings import Settings
+
 STARTS_WITHIN_S = 60
 SECRET = "kept-out-of-every-message"
 
@@ -94,7 +98,7 @@ def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 Mischief = Literal["lose", "cut"] | tuple[int, str] | None
-"""What the proxy does: lose the answer, cut it short, answer itself with an S3 error; None: nothing."""
+"""What the proxy does: lose the answer, cut it short, answer itself (status, body); None: nothing."""
 
 
 @contextmanager
@@ -111,8 +115,7 @@ def proxy(upstream: str, mischief: Callable[[str, Message], Mischief]) -> Iterat
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             does = mischief(self.command, self.headers)
             if isinstance(does, tuple):
-                status, code = does
-                self.reply(status, f"<Error><Code>{code}</Code><Message>{SECRET}</Message></Error>".encode())
+                self.reply(does[0], does[1].encode())
                 return
             answer, data = _passed_on(upstream, self.command, self.path, self.headers, body)
             if does != "lose":
@@ -167,3 +170,8 @@ def s3_environment(endpoint: str) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+
+
+async def opened(url: str) -> Store:
+    """Open a store as every process of Darkroom does."""
+    return await open_store(Settings(DARKROOM_STORE=url))

@@ -1,0 +1,54 @@
+"""Fixtures of the two stores: a folder, and a bucket of one moto server that runs as long as the tests do.
+
+A test module asks for them with `pytest_plugins = ["tests.stores"]`.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from storage.files import Store
+from storage.ids import new_id
+from tests.servers import SECRET, moto_server, opened, s3_environment
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """URL of moto's server."""
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_server: str) -> Any:
+    """Give a client of the server for what Darkroom itself never does."""
+    return boto3.client(
+        "s3", endpoint_url=s3_server, region_name="us-east-1", aws_access_key_id="tests", aws_secret_access_key=SECRET
+    )
+
+
+@pytest.fixture
+def bucket(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of a fresh bucket; the environment says how to reach it, here and in child processes."""
+    for name, value in s3_environment(s3_server).items():
+        monkeypatch.setenv(name, value)
+    name = f"tests-{new_id()}"
+    s3_client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a fresh store is, of each kind."""
+    if request.param == "folder":
+        return str(tmp_path / "store")
+    return f"s3://{request.getfixturevalue('bucket')}/some/prefix"
+
+
+@pytest.fixture
+async def store(store_url: str) -> Store:
+    """Give a fresh store of each kind."""
+    return await opened(store_url)
