@@ -1,7 +1,7 @@
 """The application: answers requests of any chat with a stream of replies, and decides what errors become."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
@@ -38,7 +38,7 @@ class Darkroom(Bot):
         """Close the connections."""
         await self.redis.aclose()
 
-    async def answer(self, request: Request) -> AsyncIterator[Reply]:
+    async def answer(self, request: Request) -> AsyncGenerator[Reply, None]:
         """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation.
 
         | what happens | the person reads | the log gets |

@@ -4,7 +4,7 @@ Options come last; each reaches to the next one or to the end, so nothing needs 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bot.arguments import Arguments
 from storage.errors import UserError
@@ -46,3 +46,16 @@ def parse(rest: str, arguments: type[Arguments]) -> dict[str, str]:
         words = head.split(maxsplit=len(required) - 1)
         values |= dict(zip(required, words, strict=False))
     return values
+
+
+def typed(name: str, values: Mapping[str, str], arguments: type[Arguments]) -> str:
+    """Write a command as a person would type it, which `parse` takes apart again.
+
+    >>> from bot.arguments import ImagineArguments
+    >>> typed("imagine", {"count": "2", "prompt": "a dog"}, ImagineArguments)
+    '/imagine a dog --count 2'
+    """
+    required = [field.alias or key for key, field in arguments.model_fields.items() if field.is_required()]
+    first = [values[key] for key in required if key in values]
+    options = [f"--{key} {value}" for key, value in values.items() if key not in required]
+    return " ".join([f"/{name}", *first, *options])

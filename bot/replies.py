@@ -40,7 +40,7 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
     """Say how a job ended."""
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done":
-        buttons = _after_training(subject) if isinstance(job, TrainJob) else _under_pictures(job)
+        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subject(subject) if subject else ()
     return Reply(
         text=_with_note(job, outcome.message),
         state=outcome.state,
@@ -56,15 +56,12 @@ def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
     return f"{job.note} {text}" if isinstance(job, TrainJob) and job.note else text
 
 
-def _after_training(subject: Subject | None) -> tuple[Button, ...]:
-    if subject is None:
-        return ()
+def about_subject(subject: Subject) -> tuple[Button, ...]:
+    """The buttons under a subject; only one that is ready can be drawn."""
     prompt = f"a [{subject.name}] {subject.noun} in Paris"
-    return (
-        Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary"),
-        Button(label="Show", command="dreambooth show", arguments={"name": subject.name}),
-        forget_button(subject),
-    )
+    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary")
+    show = Button(label="Show", command="dreambooth show", arguments={"name": subject.name})
+    return (*([draw] if subject.state == "ready" else []), show, forget_button(subject))
 
 
 def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:

@@ -1,0 +1,76 @@
+"""The local chat's memory: one object per message, `chats/local/<message id>.json`."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from pydantic import Field, ValidationError
+
+from bot.messages import Reply
+from storage.errors import Missing
+from storage.files import Store
+from storage.jobs import Progress, Record
+
+log = logging.getLogger(__name__)
+
+READERS = 16  # messages read at once when the log is opened: a store far away takes a while for each
+
+
+class Attached(Record):
+    """A photo that came with a message; `key` is the photo as it was kept for training, if it was."""
+
+    name: str
+    key: str = ""
+
+
+class Message(Record):
+    """One turn of the chat: what the person said, and what the answer says now."""
+
+    id: str
+    said: str
+    command: str = ""
+    photos: tuple[Attached, ...] = ()
+    reply: Reply
+    progress: Progress | None = None  # the last that was seen: a loss curve outlives its training
+    at_s: float = Field(default_factory=time.time)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the answer is final."""
+        return self.reply.state != "working"
+
+    def with_reply(self, reply: Reply) -> "Message":
+        """The same turn with the answer that takes the place of the one before."""
+        return self.model_copy(update={"reply": reply, "progress": reply.progress or self.progress})
+
+
+class ChatLog:
+    """All messages of one space, in the object store."""
+
+    def __init__(self, store: Store, space: str) -> None:
+        self.store, self.prefix = store, f"chats/{space}/"
+
+    async def read(self) -> list[Message]:
+        """All messages, oldest first; one that cannot be read is left out and logged."""
+        names = await self.store.names(self.prefix)
+        found: list[Message | None] = []
+        for start in range(0, len(names), READERS):
+            found += await asyncio.gather(*map(self._read, names[start : start + READERS]))
+        return [message for message in found if message]
+
+    async def _read(self, key: str) -> Message | None:
+        try:
+            return Message.model_validate_json((await self.store.get(key)).data)
+        except (Missing, ValidationError) as error:
+            log.warning("left out the message %s: %s", key, error)
+            return None
+
+    async def write(self, message: Message) -> None:
+        """Keep a message as it is now."""
+        await self.store.put(f"{self.prefix}{message.id}.json", message.model_dump_json().encode())
+
+    async def remove(self, messages: Sequence[Message]) -> None:
+        """Delete messages for good."""
+        for message in messages:
+            await self.store.delete(f"{self.prefix}{message.id}.json")

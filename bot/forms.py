@@ -1,0 +1,76 @@
+"""Commands as forms: every argument with what a field, a completion or a page of help needs to know of it."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from bot.arguments import Arguments
+from storage.jobs import Record
+
+if TYPE_CHECKING:  # commands bring Pillow and its friends along, too slow for `darkroom --help`
+    from bot.commands import Command
+
+Kind = Literal["text", "whole", "number", "choice"]
+KINDS: dict[str, Kind] = {"string": "text", "integer": "whole", "number": "number"}
+
+
+class Field(Record):
+    """One argument, as its JSON schema declares it; limits are None where there are none."""
+
+    name: str
+    kind: Kind
+    meaning: str
+    required: bool = False
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    multiple_of: float | None = None
+    longest: int | None = None
+    suggest: Literal["", "subjects", "jobs"] = ""
+
+
+class Form(Record):
+    """One command: its name, what it does, how to type it, its fields, and whether photos come with it."""
+
+    name: str
+    summary: str
+    usage: str
+    takes_photos: bool
+    fields: tuple[Field, ...]
+
+
+def form(command: "Command") -> Form:
+    """Describe a command."""
+    return Form(
+        name=command.name,
+        summary=command.summary,
+        usage=f"/{command.usage}",
+        takes_photos=command.takes_photos,
+        fields=fields(command.arguments),
+    )
+
+
+def fields(arguments: type[Arguments]) -> tuple[Field, ...]:
+    """Describe all arguments of a command, in their order."""
+    schema = arguments.model_json_schema()
+    required = schema.get("required", [])
+    return tuple(_field(name, about, name in required) for name, about in schema.get("properties", {}).items())
+
+
+def _field(name: str, about: dict[str, Any], required: bool) -> Field:
+    # An argument that may be left out is declared as "this or null"; a form needs only the this.
+    options = [option for option in about.get("anyOf", [about]) if option.get("type") != "null"]
+    limits = {**about, **options[0]}
+    default = about.get("default")
+    return Field(
+        name=name,
+        kind="choice" if "enum" in limits else KINDS[limits["type"]],
+        meaning=about.get("description", ""),
+        required=required,
+        default="" if default is None else str(default),
+        choices=limits.get("enum", ()),
+        minimum=limits.get("minimum"),
+        maximum=limits.get("maximum"),
+        multiple_of=limits.get("multipleOf"),
+        longest=limits.get("maxLength"),
+        suggest=about.get("suggest", ""),
+    )

@@ -1,0 +1,119 @@
+// Where people type: the line with its completion, the photos that go with it, and the buttons that open forms.
+
+import { byId, capital, el } from "./dom.js";
+import { send } from "./api.js";
+import { Completion } from "./completion.js";
+import { openForm } from "./forms.js";
+import { tray } from "./photos.js";
+
+const line = byId("line");
+const before = []; // lines that were sent, for the arrow keys
+const sent = new Map(); // message id → what was sent, until it is accepted: a refusal gives it back
+let recalled = 0;
+let known;
+
+/** Start the composer with what the server says of the commands. */
+export function openComposer(welcome) {
+  known = welcome;
+  const completion = new Completion(line, byId("options"), { onchange: changed });
+  line.addEventListener("input", changed);
+  line.addEventListener("keydown", (event) => keys(event, completion));
+  byId("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
+  tray.changed = photosCame;
+  byId("chips").replaceChildren(...chips());
+}
+
+/** Put a line back to work on it. */
+export function edit(text) {
+  line.value = text;
+  changed();
+  line.focus();
+}
+
+/** Send values (a typed line or a form) with the photos of the tray; throws an Error with a sentence. */
+export async function sendWithPhotos(values, photos) {
+  const bytes = photos.reduce((sum, photo) => sum + photo.size, 0);
+  if (bytes > known.upload_max_bytes - 2 ** 16) {
+    throw new Error(`These photos are too large together: ${Math.floor(known.upload_max_bytes / 2 ** 20)} MB is the most.`);
+  }
+  const message = await send(values, photos);
+  sent.set(message.id, { line: values.line || "", photos });
+  if (message.reply.state !== "working") settle(message);
+  return message;
+}
+
+/** Hear how a message went: what was refused comes back to be mended. */
+export function settle({ id, reply }) {
+  const given = sent.get(id);
+  if (!given || (reply.state === "working" && !reply.job)) return;
+  sent.delete(id);
+  if (reply.state !== "failed" || reply.job) return;
+  if (!tray.photos.length) tray.add(given.photos);
+  if (!line.value.trim() && given.line) edit(given.line);
+}
+
+async function submit() {
+  const text = line.value.trim();
+  if (!text && !tray.files.length) return;
+  const photos = tray.files;
+  line.value = "";
+  tray.clear();
+  changed();
+  try {
+    await sendWithPhotos({ line: text }, photos);
+    before.push(text);
+    recalled = before.length;
+  } catch (error) {
+    tray.add(photos);
+    edit(text);
+    hint(error.message, true);
+  }
+}
+
+/** Photos with an empty line mean a training: begin to type it. */
+function photosCame() {
+  const command = known.commands.find((one) => one.takes_photos);
+  if (!line.value.trim() && !byId("sheet").open) edit(`/${command.name} `);
+}
+
+function keys(event, completion) {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing && !completion.open) {
+    event.preventDefault();
+    submit();
+  } else if (event.key === "Enter" && completion.open && completion.active < 0) {
+    event.preventDefault();
+    completion.close();
+    submit();
+  } else if (event.key === "ArrowUp" && recalled > 0 && (!line.value || line.value === before[recalled])) {
+    event.preventDefault();
+    edit(before[--recalled]);
+  }
+}
+
+function changed() {
+  line.style.height = "auto";
+  line.style.height = `${line.scrollHeight}px`;
+  const typed = line.value.trim().replace(/^\//, "").toLowerCase();
+  const command = known.commands.find((one) => typed === one.name || typed.startsWith(`${one.name} `));
+  hint(command ? `${command.usage} — ${command.summary}` : "");
+}
+
+function hint(text, wrong = false) {
+  byId("hint").textContent = text;
+  byId("hint").classList.toggle("wrong", wrong);
+}
+
+/** One button for each command with options, as a form; the others wait under More. */
+function chips() {
+  const label = (command) => capital(command.name.split(" ").at(-1));
+  const act = (command) => () => {
+    byId("chips").querySelector("details").open = false;
+    if (command.fields.length) openForm(command, label(command), sendWithPhotos);
+    else sendWithPhotos({ command: command.name }, []).catch((error) => hint(error.message, true));
+  };
+  const button = (command) => el("button", { type: "button", title: command.summary, onclick: act(command) }, label(command));
+  const many = known.commands.filter((command) => command.fields.length > 1);
+  const few = known.commands.filter((command) => command.fields.length <= 1);
+  return [...many.map(button), el("details", { class: "menu up", name: "menu" }, el("summary", {}, "More"),
+    el("ul", {}, few.map((command) => el("li", {}, button(command)))))];
+}

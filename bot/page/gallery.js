@@ -1,0 +1,66 @@
+// The gallery: every subject with its newest sample, and all pictures, newest first.
+
+import { announce, byId, el } from "./dom.js";
+import { get, press } from "./api.js";
+import { enlarge, image } from "./pictures.js";
+
+const view = byId("view-gallery");
+const STATES = { learning: "being learned", ready: "ready", failed: "could not be learned" };
+
+/** Show the gallery as it is now. */
+export async function showGallery() {
+  let wall;
+  try {
+    wall = await get("/gallery");
+  } catch (error) {
+    view.replaceChildren(el("p", { class: "empty" }, error.message));
+    return;
+  }
+  const grid = el("div", { class: "wall" });
+  const more = el("button", { type: "button", class: "quiet" }, "Show older pictures");
+  hang(grid, more, wall.made);
+  view.replaceChildren(
+    el("h2", {}, "Subjects"),
+    wall.subjects.length ? el("ul", { class: "subjects" }, wall.subjects.map(subject))
+      : el("p", { class: "empty" }, "None yet. Drop a few photos into the chat, and the first one will hang here."),
+    el("h2", {}, "Pictures"),
+    wall.made.length ? grid : el("p", { class: "empty" }, "None yet. Ask for one in the chat."),
+    more);
+}
+
+function subject(one) {
+  return el("li", { class: "subject" },
+    one.sample ? el("button", { type: "button", class: "tile", "aria-label": `Enlarge a picture of ${one.name}`,
+      onclick: () => enlarge([one.sample], 0, {}) }, image(one.sample)) : el("div", { class: "tile none" }),
+    el("h3", {}, one.name),
+    el("p", { class: `state ${one.state}` }, `${one.noun}, ${STATES[one.state]}`),
+    el("menu", {}, one.buttons.map((button) => el("button", { type: "button",
+      class: button.style === "plain" ? "" : button.style, "aria-label": `${button.label} ${one.name}`,
+      onclick: () => act(button) }, button.label))));
+}
+
+/** Do it, and go where its answer appears. */
+async function act(button) {
+  try {
+    if (await press(button)) location.hash = "#chat";
+  } catch (error) {
+    announce(error.message);
+  }
+}
+
+/** Add the pictures of some jobs, and let `more` fetch those before them. */
+function hang(grid, more, made) {
+  for (const one of made) {
+    one.reply.pictures.forEach((picture, index) => grid.append(
+      el("button", { type: "button", class: "tile", title: one.said, "aria-label": `Enlarge: ${picture.caption || one.said}`,
+        onclick: () => enlarge(one.reply.pictures, index, one.reply) }, image(picture))));
+  }
+  more.hidden = !made.length;
+  more.onclick = async () => {
+    const older = await get(`/gallery?${new URLSearchParams({ before: made.at(-1).job })}`).catch((error) => {
+      announce(error.message);
+      return { made: [] };
+    });
+    hang(grid, more, older.made);
+  };
+}

@@ -1,0 +1,144 @@
+// One message: what was said, and the answer, which is changed in place as it goes on.
+
+import { announce, el } from "./dom.js";
+import { press } from "./api.js";
+import { lossCurve } from "./curve.js";
+import { download, image, tiles } from "./pictures.js";
+
+const STEPS = ["Photos checked", "Class images", "Learning", "Ready"];
+const STEP_OF = { queued: 0, loading: 0, "class images": 1, learning: 2, sampling: 2, saving: 2 };
+
+/** A message on the page. `update` shows its newest state, touching only the parts that changed. */
+export class MessageView {
+  constructor(trains) {
+    this.trains = trains; // whether it is a training, which goes through steps
+    this.shown = {};
+    this.said = el("div", { class: "said" });
+    this.parts = Object.fromEntries(
+      ["steps", "text", "bar", "pictures", "curve", "facts", "buttons"].map((name) => [name, el("div", { class: name })]));
+    this.answer = el("div", { class: "answer", tabindex: "-1" }, Object.values(this.parts));
+    this.node = el("li", {}, this.said, this.answer);
+  }
+
+  update(message) {
+    const { reply, progress } = message;
+    const working = reply.state === "working";
+    const held = this.answer.contains(document.activeElement);
+    this.node.dataset.state = reply.state;
+    this.answer.setAttribute("aria-busy", String(working));
+    this.show(this.said, "said", [message.said, message.photos, message.at_s], () => said(message));
+    this.part("steps", this.trains && reply.fault !== "input" && [reply.state, reply.job, progress?.phase], () => steps(message));
+    this.part("text", reply.text, () => [el("p", {}, reply.text)]);
+    this.part("bar", working && reply.job && [progress?.step, progress?.of], () => [bar(progress)]);
+    this.part("pictures", reply.pictures.length && [reply.pictures, working], () => [pictures(reply, working)]);
+    this.part("curve", working && progress?.losses.length > 1 && progress.losses, () => [lossCurve(progress.losses)]);
+    this.part("facts", openly(reply) && reply.facts, () => [facts(reply.facts)]);
+    this.part("buttons", [reply.buttons, reply.state, reply.job, reply.facts], () => buttons(message));
+    this.tell(reply, progress);
+    if (held && !this.answer.contains(document.activeElement)) this.answer.focus();
+  }
+
+  /** Fill a part if what it shows has changed; nothing to show empties it. */
+  part(name, value, build) {
+    this.show(this.parts[name], name, value || null, build);
+  }
+
+  show(node, name, value, build) {
+    const key = JSON.stringify(value);
+    if (this.shown[name] === key) return;
+    this.shown[name] = key;
+    node.replaceChildren(...(value ? build() : []));
+  }
+
+  /** Announce what matters, and not each step of it. */
+  tell(reply, progress) {
+    const now = reply.state === "working" ? progress?.phase : reply.state;
+    if (this.told && now && now !== this.told) announce(reply.text);
+    this.told = now || "begun";
+  }
+}
+
+/** Whether the facts are the answer itself, as in a list, and not details of a result. */
+const openly = (reply) => !reply.job && Object.values(reply.facts).every((value) => !value.includes("\n"))
+  && Object.keys(reply.facts).length > 0;
+
+function said(message) {
+  const when = new Date(message.at_s * 1000);
+  const photos = message.photos.map((photo) => el("li", { title: photo.name },
+    photo.key
+      ? image({ key: photo.key, width_px: 64, height_px: 64, caption: photo.name }, { class: "" })
+      : el("span", { class: "name" }, photo.name)));
+  return [
+    el("p", { class: "line", title: when.toLocaleString() }, message.said || "(nothing)"),
+    photos.length ? el("ul", { class: "photos", "aria-label": "Photos sent" }, photos) : "",
+  ];
+}
+
+function steps({ reply, progress }) {
+  const done = reply.state === "done";
+  const at = done ? STEPS.length : reply.job ? STEP_OF[progress?.phase] ?? 0 : -1;
+  const waiting = reply.job && at === 0; // the photos are checked, and what comes next has not begun
+  return [el("ol", { class: "phases" }, STEPS.map((name, index) => {
+    const state = index < at || (waiting && index === 0) ? "past"
+      : index > Math.max(at, 0) || waiting ? "future" : reply.state === "working" ? "now" : "stopped";
+    return el("li", { class: state, "aria-current": state === "now" && "step" }, name);
+  }))];
+}
+
+function bar(progress) {
+  return progress?.of
+    ? el("progress", { value: progress.step, max: progress.of, "aria-label": "Progress" })
+    : el("progress", { "aria-label": "Waiting" });
+}
+
+function pictures(reply, working) {
+  const count = reply.pictures.length;
+  const shape = working ? "strip" : count === 1 ? "one" : count <= 4 ? "few" : "many";
+  return el("div", { class: `grid ${shape}` }, tiles(reply.pictures, reply));
+}
+
+function facts(values) {
+  return el("dl", { class: "table" }, Object.entries(values).flatMap(([name, value]) =>
+    [el("dt", {}, name), el("dd", {}, value)]));
+}
+
+function buttons({ reply, progress }) {
+  const given = reply.buttons.map((button) => pressable(button));
+  const ended = reply.state === "done" && !openly(reply) && Object.keys(reply.facts).length > 0;
+  const more = [
+    reply.state === "done" && reply.job && reply.pictures.length ? downloads(reply) : null,
+    ended ? details(reply, progress) : null,
+  ];
+  // What destroys stands last, away from what is pressed often.
+  const safe = given.filter((node) => !node.classList.contains("danger"));
+  const dangerous = given.filter((node) => node.classList.contains("danger"));
+  return [...safe, ...more, ...dangerous].filter(Boolean);
+}
+
+function pressable(button) {
+  const node = el("button", { type: "button", class: button.style === "plain" ? "" : button.style,
+    onclick: async () => {
+      node.disabled = true;
+      try {
+        await press(button);
+      } catch (error) {
+        announce(error.message);
+      } finally {
+        node.disabled = false;
+      }
+    } }, button.label);
+  return node;
+}
+
+function downloads(reply) {
+  const single = reply.pictures.map((picture, index) =>
+    el("li", {}, download(picture, `Picture ${index + 1}${picture.seed == null ? "" : ` (seed ${picture.seed})`}`)));
+  const all = reply.grid ? [el("li", {}, download({ caption: "grid", ...reply.grid }, "All in one picture"))] : [];
+  return el("details", { class: "menu", name: "menu" }, el("summary", {}, "Download"), el("ul", {}, all, single));
+}
+
+function details(reply, progress) {
+  return el("details", { class: "details" }, el("summary", {}, "Details"),
+    el("div", {}, facts(reply.facts), progress?.losses.length > 1 ? lossCurve(progress.losses) : null));
+}
+

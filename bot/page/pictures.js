@@ -1,0 +1,104 @@
+// Pictures: tiles in a grid, and the dialog that shows one large.
+
+import { announce, byId, capital, el, source } from "./dom.js";
+import { press } from "./api.js";
+
+const SMALL_PX = 256; // up to here a picture is enlarged pixel by pixel, so that it stays crisp
+
+/** An <img> of a stored picture. One that was deleted meanwhile leaves no broken frame. */
+export function image(picture, attributes = {}) {
+  const small = picture.width_px <= SMALL_PX ? "small" : "";
+  return el("img", {
+    src: source(picture), alt: picture.caption || "Picture", width: picture.width_px, height: picture.height_px,
+    loading: "lazy", decoding: "async", class: small, ...attributes,
+    onerror: (event) => event.target.closest(".tile, .sample, img").classList.add("gone"),
+  });
+}
+
+/** Tiles that open large; `made` is the reply they belong to. */
+export function tiles(pictures, made) {
+  return pictures.map((picture, index) => {
+    const name = `Enlarge picture ${index + 1} of ${pictures.length}: ${picture.caption || "no caption"}`;
+    return el("button", { type: "button", class: "tile", "aria-label": name,
+      onclick: () => enlarge(pictures, index, made) }, image(picture));
+  });
+}
+
+/** A file name that says what is in it. */
+function fileName(picture) {
+  const words = (picture.caption || "picture").toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  return `${words.slice(0, 60)}${picture.seed == null ? "" : `-${picture.seed}`}.png`;
+}
+
+/** A link that saves a picture as a file. */
+export function download(picture, label, attributes = {}) {
+  return el("a", { href: source(picture), download: fileName(picture), ...attributes }, label);
+}
+
+/** Show one picture of several as large as fits. */
+export function enlarge(pictures, index, made) {
+  const dialog = byId("viewer");
+  const show = (next) => {
+    index = (next + pictures.length) % pictures.length;
+    const focused = document.activeElement?.dataset?.move;
+    dialog.replaceChildren(...frame(pictures, index, made, show));
+    fit(dialog.querySelector("img"), pictures[index]);
+    (dialog.querySelector(`[data-move="${focused}"]`) || dialog.querySelector("[data-close]")).focus();
+  };
+  dialog.onkeydown = (event) => {
+    const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (move) show(index + move);
+  };
+  dialog.onclick = (event) => { if (event.target === dialog) dialog.close(); };
+  if (!dialog.open) dialog.showModal();
+  show(index);
+}
+
+function frame(pictures, index, made, show) {
+  const picture = pictures[index];
+  const step = (move, label, sign) => pictures.length > 1
+    ? el("button", { type: "button", class: "icon", "data-move": move, "aria-label": label,
+      onclick: () => show(index + move) }, sign)
+    : null;
+  const about = [
+    `${picture.width_px} × ${picture.height_px} px`,
+    picture.seed == null ? null : `seed ${picture.seed}`,
+    pictures.length > 1 ? `${index + 1} of ${pictures.length}` : null,
+  ].filter(Boolean);
+  return [
+    el("div", { class: "stage" }, image(picture, { loading: "eager" })),
+    el("div", { class: "plate" },
+      el("p", { class: "caption" }, picture.caption || "Picture"),
+      el("p", { class: "about" }, about.join(" · ")),
+      el("menu", {}, step(-1, "Previous picture", "‹"), step(1, "Next picture", "›"),
+        ...actions(picture, made),
+        download(picture, "Download", { class: "button" }),
+        el("button", { type: "button", class: "quiet", "data-close": true,
+          onclick: () => byId("viewer").close() }, "Close"))),
+  ];
+}
+
+/** The buttons of the message that are about one picture: those that take its seed. */
+function actions(picture, made) {
+  const fitting = picture.seed == null ? [] : (made.buttons || []).filter((button) => "seed" in button.arguments);
+  return fitting.map((button) => el("button", { type: "button", onclick: async () => {
+    const own = { ...button, arguments: { ...button.arguments, seed: String(picture.seed) } };
+    try {
+      if (await press(own)) {
+        byId("viewer").close();
+        location.hash = "#chat";
+      }
+    } catch (error) {
+      announce(error.message);
+    }
+  } }, capital(button.label)));
+}
+
+/** Give a small picture a whole multiple of its size, so that its pixels stay square and even. */
+function fit(img, picture) {
+  const room = Math.min(innerWidth * 0.92, innerHeight * 0.66, 1024);
+  const times = room / Math.max(picture.width_px, picture.height_px);
+  const scale = picture.width_px <= SMALL_PX ? Math.max(1, Math.floor(times)) : Math.min(times, 1);
+  img.style.width = `${Math.round(picture.width_px * scale)}px`;
+  img.style.height = `${Math.round(picture.height_px * scale)}px`;
+}

@@ -1,0 +1,182 @@
+"""What the local web chat answers to its page: the stream of messages, what is said, completions, gallery, pictures."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from aiohttp import web
+
+from bot.chat import SPACE, USER, Chat
+from bot.chat_log import Message
+from bot.commands import COMMANDS
+from bot.completion import complete
+from bot.forms import Form, form
+from bot.gallery import Gallery, Made, Shown
+from bot.grammar import parse, split_command, typed
+from bot.messages import Request, Upload
+from bot.web_guard import Handler
+from storage.errors import Missing, StoreError, UserError
+from storage.jobs import Record
+
+SAID_MAX = 2000  # characters of a line that the chat repeats
+MESSAGES_AT_ONCE = 60  # further back on demand
+PICTURES_AT_ONCE = 48
+BEAT_S = 15.0  # a stream without news says so, or what lies between takes it for dead
+
+CHAT = web.AppKey("chat", Chat)
+GALLERY = web.AppKey("gallery", Gallery)
+UPLOAD_MAX_BYTES = web.AppKey("upload_max_bytes", int)
+
+
+class Welcome(Record):
+    """What the page needs to know first: every command as a form, and the most that can be sent at once."""
+
+    commands: tuple[Form, ...]
+    upload_max_bytes: int
+
+
+class Everything(Record):
+    """The newest messages as they are now, oldest first, and whether there are older ones."""
+
+    messages: tuple[Message, ...]
+    more: bool
+
+
+class Wall(Record):
+    """A page of the gallery."""
+
+    subjects: tuple[Shown, ...]
+    made: tuple[Made, ...]
+
+
+@web.middleware
+async def store_troubles(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn a store that fails into a sentence."""
+    try:
+        return await handler(request)
+    except StoreError:
+        return web.json_response({"error": "The storage does not answer. Please try again soon."}, status=503)
+
+
+def _json(record: Record, status: int = 200) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(text=record.model_dump_json(), status=status, content_type="application/json", headers=headers)
+
+
+async def welcome(request: web.Request) -> web.Response:
+    """Tell the page what there is to command."""
+    forms = tuple(form(command) for command in COMMANDS.values() if not command.hidden)
+    return _json(Welcome(commands=forms, upload_max_bytes=request.app[UPLOAD_MAX_BYTES]))
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Stream the chat: everything first, so that nothing is missed, then each change as it comes."""
+    chat = request.app[CHAT]
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+    await response.prepare(request)
+    try:
+        with chat.listening() as listener:
+            await response.write(b"retry: 1000\n" + _event("everything", _newest(chat, "").model_dump_json()))
+            while not chat.closing:
+                news = (await listener.news(BEAT_S)).items()
+                lines = [_event("message", m.model_dump_json()) if m else _event("removed", name) for name, m in news]
+                await response.write(b"".join(lines) or b": nothing new\n\n")
+    except ConnectionResetError:
+        pass  # the page was closed or reloaded
+    return response
+
+
+def _event(name: str, data: str) -> bytes:
+    return f"event: {name}\ndata: {data}\n\n".encode()
+
+
+def _newest(chat: Chat, before: str) -> Everything:
+    known = [m for m in chat.messages.values() if not before or m.id < before]
+    return Everything(messages=tuple(known[-MESSAGES_AT_ONCE:]), more=len(known) > MESSAGES_AT_ONCE)
+
+
+async def messages(request: web.Request) -> web.Response:
+    """Give the newest messages that are older than one."""
+    return _json(_newest(request.app[CHAT], request.query.get("before", "")))
+
+
+async def say(request: web.Request) -> web.Response:
+    """Take what a person typed (`line`) or pressed (`command` and its arguments), with photos; 201 and the message."""
+    chat, most = request.app[CHAT], request.app[UPLOAD_MAX_BYTES]
+    try:
+        if (request.content_length or 0) > most:
+            raise web.HTTPRequestEntityTooLarge(most, request.content_length or 0)
+        values, uploads = await _read(request)
+    except web.HTTPRequestEntityTooLarge:
+        sentence = f"That is too much at once: {most // 2**20} MB is the most."
+        return web.json_response({"error": sentence}, status=413)
+    line = values.get("line", "")
+    try:
+        asked, said = _line(line, uploads) if "line" in values else _press(chat, values, uploads)
+    except UserError as error:
+        return _json(await chat.refuse(line[:SAID_MAX], str(error), [upload.name for upload in uploads]), 201)
+    return _json(await chat.ask(asked, said[:SAID_MAX]), 201)
+
+
+async def _read(request: web.Request) -> tuple[dict[str, str], tuple[Upload, ...]]:
+    """Take a form apart: what is text, and the photos."""
+    fields = await request.post()
+    values = {name: value for name, value in fields.items() if isinstance(value, str)}
+    files = [value for value in fields.getall("photos", []) if isinstance(value, web.FileField)]
+    uploads = [Upload(name=_file_name(f.filename), data=await asyncio.to_thread(f.file.read)) for f in files]
+    return values, tuple(uploads)
+
+
+def _file_name(name: str) -> str:
+    """What a file is called in messages: no folders, nothing invisible, not too long."""
+    return "".join(c for c in PurePath(name).name if c.isprintable())[-100:] or "photo"
+
+
+def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
+    """Understand a typed line; gives the request and how the chat repeats it, or raises UserError."""
+    name, rest = split_command(line, COMMANDS)
+    values = parse(rest, COMMANDS[name].arguments)
+    return Request(space=SPACE, user=USER, command=name, arguments=values, uploads=uploads), line.strip()
+
+
+def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> tuple[Request, str]:
+    """Understand a button or a form; gives the request and how the chat repeats it, or raises UserError."""
+    name = values.pop("command", "")
+    if name not in COMMANDS:
+        raise UserError(f"There is no command /{name[:30]}. Try /help.")
+    said = typed(name, values, COMMANDS[name].arguments)
+    if COMMANDS[name].hidden:  # nobody types it, so it is called by what it is about
+        made = chat.messages.get(values.get("job", ""))
+        said = f"{name.capitalize()}: {made.said}" if made else name.capitalize()
+    return Request(space=SPACE, user=USER, command=name, arguments=values, uploads=uploads), said
+
+
+async def completions(request: web.Request) -> web.Response:
+    """Say how a line could go on."""
+    chat = request.app[CHAT]
+
+    async def suggest(what: str) -> Sequence[str]:
+        if what == "jobs":
+            return chat.open_jobs()
+        return [subject.name for subject in await chat.app.subjects.in_space(SPACE)]
+
+    found = await complete(request.query.get("line", "")[:SAID_MAX], suggest)
+    return web.json_response([completion.model_dump() for completion in found])
+
+
+async def wall(request: web.Request) -> web.Response:
+    """Give a page of the gallery; subjects come with the first."""
+    gallery, before = request.app[GALLERY], request.query.get("before", "")
+    subjects = () if before else await gallery.subjects()
+    return _json(Wall(subjects=tuple(subjects), made=tuple(await gallery.pictures(before, PICTURES_AT_ONCE))))
+
+
+async def picture(request: web.Request) -> web.Response:
+    """Give a picture by its name in the store; 404 for everything else that is there."""
+    try:
+        data, media_type = await request.app[GALLERY].picture(request.match_info["key"])
+    except Missing:
+        return web.Response(status=404, text="There is no such picture, or not any more.")
+    # Names in the store are never used twice, so what a name stands for never changes.
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return web.Response(body=data, content_type=media_type, headers=headers)
