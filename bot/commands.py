@@ -52,13 +52,7 @@ class Bot(ABC):
 
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     """Learn a subject from photos."""
-    most = bot.settings.photos_max
-    if not request.uploads:
-        raise UserError("Add a few photos of it: three to six from different sides work best.")
-    if len(request.uploads) > most:
-        raise UserError(
-            f"That is {len(request.uploads)} photos; {most} is the most. Three to six good ones are plenty."
-        )
+    check_number(len(request.uploads), bot.settings.photos_max)
     if given.method != "full":
         raise UserError("The method lora is not there yet; use full.")
     await _free_name(bot, request, given.name)
@@ -89,6 +83,14 @@ async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     await bot.dispatch.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
+
+
+def check_number(given: int, most: int) -> None:
+    """Raise UserError for no photos, and for more than `most`; a front end may ask before it fetches them."""
+    if not given:
+        raise UserError("Add a few photos of it: three to six from different sides work best.")
+    if given > most:
+        raise UserError(f"That is {given} photos; {most} is the most. Three to six good ones are plenty.")
 
 
 async def _free_name(bot: Bot, request: Request, name: str) -> None:

@@ -99,4 +99,4 @@ class Dispatch:
 
     async def workers(self, kind: str) -> int:
         """How many living workers serve the queue of this kind of job."""
-        return len([key async for key in self.redis.scan_iter(match=queue.worker_key("*", kind))])
+        return await queue.workers(self.redis, kind)

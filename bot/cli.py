@@ -1,0 +1,170 @@
+"""The `darkroom` command. Every command imports what it needs when it runs, so that help comes at once."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.arguments import ImagineArguments, JobArguments, SubjectArguments, TrainArguments
+from bot.cli_options import AsJson, options_of
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Learn a subject from a few photos, then draw it anywhere. With nothing running, commands start what they "
+    "need and stop it again; beside `darkroom up` or `darkroom demo` they use that.",
+)
+ON_ONE_MACHINE, PICTURES, LISTS, UPKEEP = "On this machine", "Photos in, pictures out", "Lists", "Upkeep"
+
+Given = dict[str, str | None]
+
+
+@app.command(rich_help_panel=ON_ONE_MACHINE)
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="Play the journey here with sample photos, then end.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures of --once.")] = Path("darkroom-demo"),
+    as_json: AsJson = False,
+) -> int:
+    """Run everything on this machine: queue, worker and web chat."""
+    if once:
+        from bot import demo as journey
+        from bot.on_terminal import run
+
+        return run(lambda session: journey.play(session, out), as_json)
+    from bot import services
+
+    return services.run(services.demo)
+
+
+@app.command(rich_help_panel=ON_ONE_MACHINE)
+def up() -> int:
+    """Run all that is configured: queue and worker where none runs, and the web chat."""
+    from bot import services
+
+    return services.run(services.up)
+
+
+@app.command(rich_help_panel=ON_ONE_MACHINE)
+def web() -> int:
+    """Run the web chat alone."""
+    from bot import services
+
+    return services.run(services.web)
+
+
+@app.command(rich_help_panel=ON_ONE_MACHINE)
+def worker(
+    queues: Annotated[str, typer.Option(help="Kinds of jobs to take, with commas.")] = "train,imagine",
+) -> int:
+    """Run a worker, which needs the trainer installed."""
+    from bot import services
+
+    return services.run_worker(queues)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(TrainArguments)
+def train(
+    given: Given,
+    photos: Annotated[
+        list[Path] | None, typer.Argument(metavar="PHOTO…", help="Photos of it, or folders of them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Learn a subject from photos."""
+    from bot import on_terminal
+
+    return on_terminal.run(lambda session: on_terminal.train(session, photos or [], given), as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(ImagineArguments, positional="prompt")
+def imagine(
+    given: Given,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("darkroom-pictures"),
+    as_json: AsJson = False,
+) -> int:
+    """Draw pictures; [name] in the prompt stands for a subject."""
+    from bot import on_terminal
+
+    return on_terminal.run(lambda session: on_terminal.imagine(session, given, out), as_json)
+
+
+@app.command(rich_help_panel=LISTS)
+def subjects(as_json: AsJson = False) -> int:
+    """List the subjects."""
+    from bot import on_terminal
+
+    return on_terminal.run(on_terminal.subjects, as_json)
+
+
+@app.command(rich_help_panel=LISTS)
+@options_of(SubjectArguments, positional="name")
+def show(given: Given, as_json: AsJson = False) -> int:
+    """Show one subject: how it was learned."""
+    from bot import on_terminal
+
+    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth show", given), as_json)
+
+
+@app.command(rich_help_panel=LISTS)
+def jobs(as_json: AsJson = False) -> int:
+    """List the jobs, newest first."""
+    from bot import on_terminal
+
+    return on_terminal.run(on_terminal.jobs, as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(JobArguments, positional="job")
+def cancel(given: Given, as_json: AsJson = False) -> int:
+    """Stop a job that waits or runs."""
+    from bot import on_terminal
+
+    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth cancel", given), as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(SubjectArguments, positional="name")
+def forget(given: Given, as_json: AsJson = False) -> int:
+    """Forget a subject: delete its photos, what was learned from them, and its pictures."""
+    from bot import on_terminal
+
+    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth forget", given), as_json)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def doctor(as_json: AsJson = False) -> int:
+    """Check the set-up, and say what to do where something is wrong."""
+    from bot import doctor as checks
+
+    return checks.run(as_json)
+
+
+@app.command(rich_help_panel=UPKEEP)
+def settings(as_json: AsJson = False) -> int:
+    """Print every setting with its meaning, value and default."""
+    from bot import on_terminal, settings_table
+
+    return on_terminal.run_alone(settings_table.result, as_json)
+
+
+def main() -> None:
+    """Run the command line; exit 0 when done, 1 when failed or cancelled, 2 on bad usage or input, 130 on Ctrl-C."""
+    began_s = time.monotonic()
+    try:
+        sys.exit(app(prog_name="darkroom", standalone_mode=False))
+    except typer.TyperException as error:
+        from bot.terminal import USAGE, failure, print_result
+
+        print_result(failure(error.format_message(), USAGE), "--json" in sys.argv, began_s)
+        sys.exit(USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

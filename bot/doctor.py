@@ -1,0 +1,135 @@
+"""Check the set-up, line by line, and say what to do where something is wrong."""
+
+import asyncio
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+import typer
+
+from bot.on_terminal import run_alone
+from bot.stack import Stack
+from bot.terminal import Result, Screen
+from storage import queue
+from storage.errors import SetupError
+from storage.jobs import Record
+from storage.opening import open_store
+from storage.settings import Settings, load_settings
+
+TRAINER_CHECK_S = 180  # it loads the base model once
+DISK_LEAST_BYTES, DISK_LITTLE_BYTES = 200 * 2**20, 2 * 2**30
+State = Literal["ok", "warn", "fail"]
+MARKS: dict[State, str] = {"ok": "✓", "warn": "!", "fail": "✗"}
+
+
+class Check(Record):
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    says: str
+
+
+def run(as_json: bool) -> int:
+    """Run all checks, print each; exit status 1 if anything fails."""
+    return run_alone(lambda: _examine(as_json), as_json)
+
+
+async def _examine(as_json: bool) -> Result:
+    done = []
+    async for check in checks():
+        done.append(check)
+        if not as_json:
+            typer.echo(f"{MARKS[check.state]} {check.name}: {check.says}")
+    failed = [c.name for c in done if c.state == "fail"]
+    rows = [c.model_dump() for c in done]
+    if failed:
+        message = f"{', '.join(failed)}: something must be done."
+        return Result(state="failed", message=message, code=1, more={"checks": rows})
+    return Result(state="done", message="Darkroom can run here.", more={"checks": rows})
+
+
+async def checks() -> AsyncIterator[Check]:
+    """All checks, in the order in which trouble in one explains trouble in the next."""
+    yield Check(name="Python", state="ok", says=f"{sys.version.split()[0]} in {sys.prefix}")
+    try:
+        settings = load_settings()
+    except SetupError as error:
+        yield Check(name="settings", state="fail", says=f"{error} See docs/settings.md.")
+        return
+    yield Check(name="settings", state="ok", says=f"DARKROOM_HOME is {settings.home}")
+    yield _disk(settings.home)
+    yield await _store(settings)
+    with Screen() as screen:
+        screen.status("Asking the queue and the trainer")
+        for check in [*await _queue(settings), await _trainer(settings)]:
+            yield check
+
+
+def _disk(home: Path) -> Check:
+    nearest = next(p for p in (home, *home.absolute().parents) if p.exists())
+    free = shutil.disk_usage(nearest).free
+    state: State = "ok"
+    advice = ""
+    if free < DISK_LITTLE_BYTES:
+        state = "fail" if free < DISK_LEAST_BYTES else "warn"
+        advice = ": make room, or set DARKROOM_HOME to a larger disk"
+    return Check(name="disk", state=state, says=f"{free / 2**30:.1f} GiB free at {nearest}{advice}")
+
+
+async def _store(settings: Settings) -> Check:
+    try:
+        await open_store(settings)
+    except SetupError as error:
+        return Check(name="store", state="fail", says=f"{error} Check DARKROOM_STORE and the AWS_ settings.")
+    return Check(name="store", state="ok", says=f"{settings.store_url} is written and honours conditions")
+
+
+async def _queue(settings: Settings) -> list[Check]:
+    where = "REDIS_URL" if settings.redis_url else "the embedded Valkey"
+    try:
+        async with Stack(settings, typer.echo) as stack:
+            redis = await queue.connect(stack.redis_url)
+            alive = {kind: await queue.workers(redis, kind) for kind in queue.QUEUES}
+            await redis.aclose()
+    except SetupError as error:
+        return [Check(name="queue", state="fail", says=str(error))]
+    return [Check(name="queue", state="ok", says=f"{where} answers"), _workers(alive, settings)]
+
+
+def _workers(alive: dict[str, int], settings: Settings) -> Check:
+    missing = [kind for kind, count in alive.items() if not count]
+    if not missing:
+        says = ", ".join(f"{count} for {kind}" for kind, count in alive.items())
+        return Check(name="workers", state="ok", says=says)
+    says = f"none for {' and '.join(missing)}; commands start one when they need it"
+    if settings.redis_url:
+        return Check(name="workers", state="warn", says=f"{says}, or run `darkroom worker` on the GPU host")
+    return Check(name="workers", state="ok", says=says)
+
+
+async def _trainer(settings: Settings) -> Check:
+    """Ask the trainer in a process of its own: base model, device, everything that needs torch."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "trainer", "--check", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), TRAINER_CHECK_S)
+    except TimeoutError:
+        return Check(name="trainer", state="fail", says=f"no answer within {TRAINER_CHECK_S} s")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    try:
+        report = json.loads(out.decode().strip().splitlines()[-1])
+        says = " ".join(str(line) for line in report["lines"])
+        return Check(name="trainer", state="ok" if report["ok"] else "fail", says=says)
+    except (ValueError, IndexError, KeyError):
+        why = (err.decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"])[-1]
+        advice = "`pip install 'darkroom[trainer]'` installs it; a host that runs only the bot does without."
+        state: State = "warn" if settings.redis_url else "fail"
+        return Check(name="trainer", state=state, says=f"it does not run here ({why}). {advice}")

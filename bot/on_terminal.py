@@ -1,0 +1,234 @@
+"""The terminal as a chat: what is typed becomes a Request, the Replies become a bar and a result."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from bot.app import Darkroom
+from bot.chat import SPACE, USER  # one person on one machine, on the page as at the terminal
+from bot.commands import check_number
+from bot.messages import Reply, Request, Upload
+from bot.processes import until_stopped
+from bot.stack import Stack
+from bot.terminal import INTERRUPTED, USAGE, Result, Screen, failure, print_result
+from storage.errors import Missing, SetupError, StoreError, UserError
+from storage.files import Store
+from storage.jobs import Picture, TrainJob
+from storage.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+STOP_S = 5  # a running job ends within two seconds of being asked to
+
+Work = Callable[["Session"], Coroutine[Any, Any, Result]]
+
+
+class Session:
+    """One command at the terminal: the deployment, what runs around it, and the screen."""
+
+    def __init__(self, darkroom: Darkroom, stack: Stack, screen: Screen, space: str = SPACE) -> None:
+        self.darkroom, self.stack, self.screen, self.space = darkroom, stack, screen, space
+        self.interrupted = False
+
+    async def ask(self, command: str, arguments: dict[str, str | None], uploads: tuple[Upload, ...] = ()) -> Reply:
+        """Send a command, show how it goes, return the last reply."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        request = Request(space=self.space, user=USER, command=command, arguments=given, uploads=uploads)
+        return await self.follow(self.darkroom.answer(request), request.id)
+
+    async def follow(self, replies: AsyncIterator[Reply], job_id: str) -> Reply:
+        """Show replies about a job on the screen, return the last. Starts a worker; Ctrl-C asks the job to stop."""
+        last, told = Reply(text="Nothing happened.", state="failed"), False
+        try:
+            async for last in replies:
+                if last.job and last.state == "working":
+                    if not told:
+                        told = True
+                        await self._say_note(last.job)
+                    self.stack.need_worker()
+                self.screen.show(last)
+        except asyncio.CancelledError:
+            return await self._stop(job_id)
+        return last
+
+    async def _say_note(self, job_id: str) -> None:
+        job = await self.darkroom.dispatch.job(job_id)
+        if isinstance(job, TrainJob) and job.note:
+            self.screen.say(job.note)
+
+    async def _stop(self, job_id: str) -> Reply:
+        self.interrupted = True
+        self.screen.say("Stopping.")
+        stopped = Reply(text="Stopped before anything was started.", state="cancelled")
+        with suppress(Missing, RedisError, StoreError, TimeoutError):
+            job = await self.darkroom.dispatch.job(job_id)
+            stopped = Reply(text="Asked the job to stop; it has not confirmed yet.", state="cancelled", job=job_id)
+            await self.darkroom.dispatch.cancel(job)
+            async with asyncio.timeout(STOP_S):
+                async for reply in self.darkroom.watch(job_id):
+                    if reply.state != "working":
+                        return reply
+        return stopped
+
+
+def run(work: Work, as_json: bool) -> int:
+    """Run a command that needs the deployment, print its result, return its exit status."""
+    return run_alone(lambda: _in_session(work), as_json)
+
+
+def run_alone(start: Callable[[], Coroutine[Any, Any, Result]], as_json: bool) -> int:
+    """Run a command, print its result, return its exit status."""
+    began_s = time.monotonic()
+    result = settled(start)
+    print_result(result, as_json, began_s)
+    return result.code
+
+
+def settled(start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
+    """Run a coroutine to its result, whatever happens: also SIGTERM, a closed terminal and known errors."""
+    try:
+        return asyncio.run(until_stopped(start()))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return Result(state="cancelled", message="Stopped.", code=INTERRUPTED)
+    except UserError as error:
+        return failure(str(error), USAGE)
+    except SetupError as error:
+        return failure(str(error))
+    except (StoreError, RedisError) as error:
+        return failure(f"The storage or the queue failed: {error}")
+    except Exception as error:
+        log.exception("surprise")
+        return failure(f"Something went wrong on our side: {error!r}.")
+
+
+async def _in_session(work: Work) -> Result:
+    settings = load_settings()
+    with Screen() as screen:
+        async with Stack(settings, screen.say) as stack:
+            _log_to(settings.home / "darkroom.log")
+            darkroom = await Darkroom.open(settings, stack.redis_url)
+            try:
+                session = Session(darkroom, stack, screen)
+                result = await stack.during(work(session))
+                return result.model_copy(update={"code": INTERRUPTED}) if session.interrupted else result
+            finally:
+                await darkroom.close()
+
+
+def _log_to(path: Path) -> None:
+    """Keep what only operators need off the screen: tracebacks of surprises, above all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(filename=path, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+
+
+async def train(session: Session, photos: list[Path], given: dict[str, str | None]) -> Result:
+    """Learn a subject from photo files."""
+    uploads = await asyncio.to_thread(read_photos, photos, session.darkroom.settings)
+    reply = await session.ask("dreambooth train", given, uploads)
+    more: dict[str, Any] = dict.fromkeys(("subject", "name", "steps", "loss_first", "loss_last"))
+    more["name"] = given.get("name")
+    if reply.job:
+        outcome = await session.darkroom.dispatch.outcome(reply.job)
+        job = await session.darkroom.dispatch.job(reply.job)
+        more["subject"] = job.subject
+        if outcome:
+            more |= outcome.model_dump(include={"steps", "loss_first", "loss_last"})
+    return _result(reply, **more)
+
+
+async def imagine(session: Session, given: dict[str, str | None], out: Path) -> Result:
+    """Draw pictures from a prompt and save them as files in `out`."""
+    _check_writable(out)
+    reply = await session.ask("imagine", given)
+    more: dict[str, Any] = {"images": [], "grid": None, "seeds": [], "prompt": given.get("prompt"), "subject": None}
+    if not reply.job:
+        return _result(reply, **more)
+    job = await session.darkroom.dispatch.job(reply.job)
+    images = [await save(session.darkroom.store, p, out, f"{job.id}-{p.seed}") for p in reply.pictures]
+    more |= {"images": [str(i) for i in images], "seeds": [p.seed for p in reply.pictures], "subject": job.subject}
+    if reply.grid:
+        more["grid"] = str(await save(session.darkroom.store, reply.grid, out, f"{job.id}-grid"))
+    files = {f"picture {n}": str(path) for n, path in enumerate(images, 1)}
+    return _result(reply.model_copy(update={"facts": files | reply.facts}), **more)
+
+
+async def plain(session: Session, command: str, arguments: dict[str, str | None]) -> Result:
+    """Any command that needs no files: its words, and as JSON its facts."""
+    reply = await session.ask(command, arguments)
+    return _result(reply, facts=reply.facts)
+
+
+async def subjects(session: Session) -> Result:
+    """List the subjects; as JSON their records."""
+    reply = await session.ask("dreambooth list", {})
+    fields = {"id", "name", "state", "method", "identifier", "created_s"}
+    known = await session.darkroom.subjects.in_space(SPACE)
+    rows = [{**s.model_dump(include=fields), "class": s.noun, "photos": len(s.photos)} for s in known]
+    return _result(reply, subjects=rows)
+
+
+async def jobs(session: Session) -> Result:
+    """List the jobs; as JSON what each is, what was said and how it stands."""
+    reply = await session.ask("jobs", {})
+    rows = []
+    for job in await session.darkroom.dispatch.jobs(SPACE):
+        outcome = await session.darkroom.dispatch.outcome(job.id)
+        about = {"job": job.id, "kind": job.kind, "said": job.said, "subject": job.subject}
+        rows.append({**about, "state": outcome.state if outcome else "open", "accepted_s": job.accepted_s})
+    return _result(reply, jobs=rows)
+
+
+def _result(reply: Reply, **more: Any) -> Result:
+    result = Result.of(reply, **more)
+    if reply.fault == "ours":
+        return result.model_copy(update={"message": f"{result.message} `darkroom doctor` may know more."})
+    return result
+
+
+async def save(store: Store, picture: Picture, out: Path, name: str) -> Path:
+    """Copy a picture from the store into `out`; return the absolute path of the file."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = (out / name).resolve().with_suffix(Path(picture.key).suffix)
+    await store.get_file(picture.key, path)
+    return path
+
+
+def _check_writable(out: Path) -> None:
+    """Raise UserError now rather than after the drawing if `out` cannot hold files."""
+    nearest = next((p for p in (out, *out.absolute().parents) if p.exists()), out)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"Pictures cannot be saved in {out}: {nearest} is not a folder that can be written.")
+
+
+def read_photos(paths: list[Path], settings: Settings) -> tuple[Upload, ...]:
+    """Read photo files, and those in folders; raises UserError for what is not there, and for too many."""
+    files = [file for path in paths for file in _files(path)]
+    check_number(len(files), settings.photos_max)
+    return tuple(Upload(name=file.name, data=_read(file, settings.photo_max_bytes)) for file in files)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        if not found:
+            raise UserError(f"The folder {path} is empty.")
+        return found
+    if not path.is_file():
+        raise UserError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
+    return [path]
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    """Read a file, of one that is too large just enough to be told so."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most_bytes + 1)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,104 @@
+"""The reference pages, made from what the program declares: `python -m bot.reference docs` writes them.
+
+`docs/commands.md` comes from the commands' arguments and the terminal's options, `docs/settings.md` from the settings.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from bot.cli import app
+from bot.cli_options import limits
+from bot.commands import COMMANDS
+from bot.forms import fields
+from bot.settings_table import rows
+
+MADE = "<!-- Made by `make docs` from the program: change it there. -->\n\n"
+
+CHATS = """# Commands
+
+The same commands everywhere. In the web chat they are typed as below or filled in as forms; at a terminal they are
+subcommands of `darkroom`. Options come last, as `--count 2`. In a prompt, `[name]` stands for a subject by its name,
+and `[V]` for the one given as `--subject`, else for your newest.
+
+## In a chat
+
+"""
+TERMINAL = """## At a terminal
+
+With nothing running, commands start what they need (queue, worker) and stop it again; beside `darkroom up` or
+`make demo` they use that. Progress goes to standard error. Exit status: 0 done, 1 failed or cancelled, 2 bad usage or
+bad input, 130 after Ctrl-C, which asks the job to stop.
+
+All but `up`, `web` and `worker` take `--json`, which prints one object, last, on standard output:
+`{"job": id, "state": "done"|"failed"|"cancelled", "message": sentence, "seconds": x}`, where `job` is null if there is
+none, as after bad input, and `seconds` is how long the command took. Once there is a job, `train` adds `subject` (its
+id), `name`, `steps`, `loss_first` and `loss_last`; `imagine` adds `images` (absolute paths of PNG files), `grid`,
+`seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of those names, `doctor` adds `checks`,
+`demo --once` adds `sheet`, and the others add `facts`.
+
+"""
+SETTINGS = """# Settings
+
+Environment variables, or lines of a file `.env` in the folder where a process starts. `darkroom settings` prints them
+with their values, `darkroom doctor` checks what they lead to.
+
+"""
+
+
+def commands_page() -> str:
+    """Make docs/commands.md."""
+    parts = [MADE, CHATS]
+    for command in COMMANDS.values():
+        if not command.hidden:
+            photos = " Photos come with it as files." if command.takes_photos else ""
+            parts.append(f"### `/{command.usage}`\n\n{command.summary}{photos}\n\n")
+            parts += [f"- `{f.name}`: {_sentence(f.meaning, limits(f))}\n" for f in fields(command.arguments)]
+            parts.append("\n" if fields(command.arguments) else "")
+    parts.append(TERMINAL)
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        parts.append(f"### `darkroom {name}{_usage(command)}`\n\n{command.help}\n\n")
+        options = [p for p in command.params if p.name not in ("help", "as_json")]
+        parts += [f"- `{_called(p)}`: {_sentence(p.help or '', _default(p))}\n" for p in options]
+        parts.append("\n" if options else "")
+    return "".join(parts).rstrip() + "\n"
+
+
+def _usage(command: Any) -> str:
+    taken = [p.metavar for p in command.params if p.param_type_name == "argument"]
+    return "".join(f" {metavar}" for metavar in taken)
+
+
+def _called(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar)
+    return ", ".join(sorted(parameter.opts, key=len)) + (f" {parameter.metavar}" if parameter.metavar else "")
+
+
+def _default(parameter: Any) -> str:
+    return f"(default {parameter.default})" if isinstance(parameter.default, str | Path) else ""
+
+
+def _sentence(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def settings_page() -> str:
+    """Make docs/settings.md."""
+    lines = [f"| `{row.name}` | {row.meaning} | {row.default} |\n" for row in rows()]
+    return MADE + SETTINGS + "| setting | meaning | default |\n|---|---|---|\n" + "".join(lines)
+
+
+def main() -> None:
+    """Write the pages into the folder that is named."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    folder.mkdir(exist_ok=True)
+    (folder / "commands.md").write_text(commands_page())
+    (folder / "settings.md").write_text(settings_page())
+
+
+if __name__ == "__main__":
+    main()

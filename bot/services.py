@@ -1,0 +1,102 @@
+"""What runs until it is stopped: the web chat, a worker, and everything together."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.resources import files
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from bot.on_web import opened
+from bot.processes import Child, until_stopped
+from bot.stack import Stack
+from bot.terminal import Screen
+from storage.errors import SetupError
+from storage.settings import Settings, load_settings
+
+Service = Callable[[Settings], Coroutine[Any, Any, None]]
+
+
+def run(service: Service) -> int:
+    """Run a service until Ctrl-C or SIGTERM, which end it well; return the exit status."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    try:
+        asyncio.run(until_stopped(service(load_settings())))
+    except SetupError as error:
+        console.print(str(error), markup=False)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("Stopped.")
+    return 0
+
+
+async def web(settings: Settings) -> None:
+    """Serve the web chat; queue and store must be there, workers may come and go."""
+    async with Stack(settings, _say) as stack, opened(settings, stack.redis_url) as url:
+        _announce(f"Darkroom's web chat: {url}")
+        await asyncio.Event().wait()
+
+
+async def up(settings: Settings) -> None:
+    """Run all that is configured."""
+    await _everything(settings, lambda url: f"Darkroom is up: {url}")
+
+
+async def demo(settings: Settings) -> None:
+    """Run everything, and say what to do with it."""
+    samples = files("bot") / "samples"
+    await _everything(
+        settings,
+        lambda url: (
+            f"Darkroom is ready: {url}\n\n"
+            "Drop three to six photos of your dog, mug or mascot on that page and give it a name.\n"
+            f"No photos at hand? Take the ones in {samples}.\n"
+            f"What is learned stays in {settings.store_url}. Ctrl-C stops everything."
+        ),
+    )
+
+
+async def _everything(settings: Settings, welcome: Callable[[str], str]) -> None:
+    async with Stack(settings, _say) as stack, opened(settings, stack.redis_url) as url:
+        with Screen() as screen:
+            screen.status("Getting the worker ready")
+            await stack.worker_ready()
+        _announce(welcome(url))
+        await stack.during(asyncio.Event().wait())
+
+
+def run_worker(queues: str) -> int:
+    """Become a worker; without REDIS_URL run one beside the embedded queue."""
+    try:
+        settings = load_settings()
+    except SetupError as error:
+        Console(stderr=True).print(str(error), markup=False)
+        return 1
+    command = [sys.executable, "-m", "trainer", "--queues", queues]
+    if settings.redis_url:
+        os.execv(command[0], command)  # noqa: S606 (our own Python, and no shell)
+    return run(lambda settings: _worker_beside_queue(settings, command))
+
+
+async def _worker_beside_queue(settings: Settings, command: list[str]) -> None:
+    async with Stack(settings, _say) as stack:
+        worker = Child(command, environment={"REDIS_URL": stack.redis_url})
+        try:
+            if status := await worker.ended():
+                raise SetupError(f"The worker ended with status {status}.")
+        finally:
+            await worker.stop()
+
+
+def _say(sentence: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
+
+
+def _announce(text: str) -> None:
+    """Print to standard output, at once also into a pipe."""
+    typer.echo(text)
