@@ -18,7 +18,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from storage.files import Store
 from storage.opening import open_store
@@ -43,16 +43,19 @@ def moto_server() -> Iterator[str]:
 
 
 @contextmanager
-def valkey(folder: Path | None = None) -> Iterator[str]:
+def valkey(folder: Path | None = None, config: str = "appendonly yes") -> Iterator[str]:
     """Run Valkey on a unix socket with an append-only file in `folder`; yields its URL.
 
-    The same folder brings the data of an earlier run back; without one, a temporary folder is used.
+    The same folder brings the data of an earlier run back; without one, a temporary folder is used. `config` is
+    what its configuration file says.
     """
     with tempfile.TemporaryDirectory(prefix="vk-") as temporary:  # the path of a socket has 107 characters at most
         socket = f"{temporary}/s"
         data = folder or Path(temporary)
         data.mkdir(parents=True, exist_ok=True)
-        command = [_valkey_binary(), "--port", "0", "--unixsocket", socket, "--dir", str(data), "--appendonly", "yes"]
+        file = Path(temporary, "valkey.conf")
+        file.write_text(config)
+        command = [_valkey_binary(), str(file), "--port", "0", "--unixsocket", socket, "--dir", str(data)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with _ended(process):
             _wait(lambda: _answers(socket), process)
@@ -72,6 +75,8 @@ def _answers(socket: str) -> bool:
     with Redis(unix_socket_path=socket) as redis:
         try:
             return bool(redis.ping())
+        except AuthenticationError:
+            return True
         except RedisError:
             return False
 

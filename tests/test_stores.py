@@ -123,6 +123,18 @@ async def test_concurrent_replacements_lose_nothing(store: Store) -> None:
     assert (await store.get("count")).data == b"8"
 
 
+async def test_writing_and_deleting_side_by_side(store: Store) -> None:
+    """Deleting the last object of a folder takes the folder away, under the feet of who writes there."""
+
+    async def come_and_go(n: int) -> None:
+        for _ in range(5):
+            await store.put(f"deep/down/{n}", b"x")
+            await store.delete(f"deep/down/{n}")
+
+    await asyncio.gather(*(come_and_go(n) for n in range(8)))
+    assert await store.names("") == []
+
+
 async def test_names_are_sorted_and_begin_exactly_with_the_prefix(store: Store) -> None:
     keys = [
         "jobs/1/a",
