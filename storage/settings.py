@@ -48,6 +48,14 @@ class Settings(BaseSettings):
         64_000_000, ge=4096, validation_alias="DARKROOM_PHOTO_MAX_PIXELS", description="Pixels of one photo at most."
     )
 
+    photo_short_side_px: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        validation_alias="DARKROOM_PHOTO_MIN_PX",
+        description="Short side of a photo at least; 0: as the base model needs, 64 for toyworld and 256 for others.",
+    )
+
     @property
     def store_url(self) -> str:
         """The object store, with the default filled in."""
@@ -61,7 +69,7 @@ class Settings(BaseSettings):
     @property
     def photo_min_px(self) -> int:
         """Short side of a photo at least: what the base model can learn from."""
-        return 64 if self.toyworld else 256
+        return self.photo_short_side_px or (64 if self.toyworld else 256)
 
     @property
     def photo_px(self) -> int:
@@ -72,7 +80,7 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the environment; raises SetupError with a sentence for each setting that is wrong."""
     try:
-        return Settings()  # type: ignore[call-arg]
+        return Settings()
     except ValidationError as error:
         problems = [f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors()]
         raise SetupError("; ".join(problems) + ".") from None

@@ -1,1 +1,1 @@
-"""Tests by feature, over real parts: servers, browsers and processes that `tests.servers` starts."""
+"""Tests of Darkroom, by feature. They run real parts: Valkey, an S3 server, worker processes, a browser."""

@@ -63,7 +63,7 @@ def sample_latents(
     text = text.repeat_interleave(len(seeds), dim=0)
     steps_of = scheduler_for(base, scheduler, steps)
     chance = {"generator": generators} if scheduler == "euler-a" else {}
-    latents = noise.to(base.device) * steps_of.init_noise_sigma
+    latents: Tensor = noise.to(base.device) * steps_of.init_noise_sigma
     for t in steps_of.timesteps:
         doubled = steps_of.scale_model_input(torch.cat([latents, latents]), t)
         without, with_text = denoiser.unet(doubled, t, text).sample.chunk(2)

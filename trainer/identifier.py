@@ -14,7 +14,7 @@ POOL = 100
 
 
 def candidates(tokenizer: Any) -> list[str]:
-    """The rarest short words that are one token: byte-pair vocabularies are ordered by frequency, the last is rarest."""
+    """The rarest short words of one token: a byte-pair vocabulary is ordered by frequency, the rarest last."""
     by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: -item[1])
     words = [token.removesuffix("</w>") for token, _ in by_id if RARE.fullmatch(token)]
     return [w for w in words if w not in FORBIDDEN and len(tokenizer.tokenize(w)) == 1][:POOL]

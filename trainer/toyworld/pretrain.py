@@ -1,7 +1,8 @@
 """Remake Toyworld's base model from scratch: `python -m trainer.toyworld.pretrain all --out FOLDER`.
 
 Four stages, each resumable from its last checkpoint: the autoencoder, the tokenizer, the denoiser with its text
-encoder, and the judge. On two CPU cores the whole takes a few hours; with a GPU, minutes.
+encoder, and the judge. On two CPU cores the whole takes a few hours; with a GPU, minutes. Under `torchrun` the
+processes share each batch: on a busy machine two of one thread each lose less than one of two.
 """
 
 import logging
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -31,7 +33,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def to_tensor(pictures: Pictures) -> Tensor:
-    """n × h × w × 3 bytes to n × 3 × h × w from -1 to 1, channels last in memory, on the device."""
+    """Turn n × h × w × 3 bytes into n × 3 × h × w from -1 to 1, channels last in memory, on the device."""
     return torch.from_numpy(np.array(pictures)).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
@@ -47,9 +49,11 @@ def train(
 ) -> nn.ModuleDict:
     """Run `steps` of AdamW on a cosine schedule, checkpointing to `out`/<name>.ckpt; go on from there if it exists.
 
-    Step k draws from a generator seeded with k, so an interrupted run goes on as if it had not been. Returns
-    the moving average of the weights if `ema_decay` is set, else the weights.
+    `loss_of_step` gets a number that no other step and process has, and a generator seeded with it, so an
+    interrupted run goes on as if it had not been. Returns the moving average of the weights if `ema_decay` is
+    set, else the weights.
     """
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     modules.to(DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(modules.parameters(), learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     average = {k: v.detach().clone() for k, v in modules.state_dict().items()}
@@ -67,8 +71,11 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * progress)) + 1e-6
         with torch.autocast(DEVICE.type, torch.bfloat16):
-            loss = loss_of_step(step, torch.Generator(DEVICE).manual_seed(step))
-        loss.backward()
+            number = step * world + rank
+            loss = loss_of_step(number, torch.Generator(DEVICE).manual_seed(number))
+        loss.backward()  # type: ignore[no-untyped-call]
+        if world > 1:
+            _average_gradients(modules, world)
         torch.nn.utils.clip_grad_norm_(modules.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
@@ -77,15 +84,23 @@ def train(
             for k, v in modules.state_dict().items():
                 average[k].lerp_(v, 1 - decay) if v.is_floating_point() else average[k].copy_(v)
         seen.append(float(loss.detach()))
-        if (step + 1) % 100 == 0:
+        if rank == 0 and (step + 1) % 100 == 0:
             took_s, logged_s = time.monotonic() - logged_s, time.monotonic()
             log.info("%s step %d/%d loss %.4f %.3f s/step", name, step + 1, steps, np.mean(seen[-100:]), took_s / 100)
-        if time.monotonic() - saved_s > CHECKPOINT_EVERY_S or step + 1 == steps:
+        if rank == 0 and (time.monotonic() - saved_s > CHECKPOINT_EVERY_S or step + 1 == steps):
             _save(path, modules=modules.state_dict(), optimizer=optimizer.state_dict(), average=average, step=step + 1)
             saved_s = time.monotonic()
     if ema_decay:
         modules.load_state_dict(average)
     return modules.eval()
+
+
+def _average_gradients(modules: nn.Module, world: int) -> None:
+    gradients = [p.grad for p in modules.parameters() if p.grad is not None]
+    flat = torch.cat([g.flatten() for g in gradients])  # one message instead of hundreds
+    dist.all_reduce(flat)
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient) / world)
 
 
 def _save(path: Path, **state: Any) -> None:
@@ -117,7 +132,8 @@ def pretrain_vae(out: Path, cache: Path, photo_folder: Path | None, steps: int =
         posterior = vae.encode(clean).latent_dist
         error = vae.decode(posterior.sample(generator)).sample.float() - clean
         kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
-        return error.abs().mean() + 2 * error.square().mean() + 2e-4 * kl
+        loss: Tensor = error.abs().mean() + 2 * error.square().mean() + 2e-4 * kl
+        return loss
 
     train("vae", out, modules, loss_of_step, steps, 1e-3)
     latents = encode(vae, pictures[:2_000])
@@ -142,6 +158,7 @@ def pretrain_denoiser(out: Path, cache: Path, vae: AutoencoderKL, steps: int = 1
     A tenth of the captions are empty, for classifier-free guidance.
     """
     pictures, scenes = drawings(cache, 60_000)
+    torch.manual_seed(0)
     tokenizer = write_tokenizer(out / "model" / "tokenizer", TOYWORLD.text_tokens)
     scheduler = noise_schedule()
     latents = _cached_latents(cache / "latents.safetensors", vae, pictures)
@@ -166,7 +183,8 @@ def pretrain_denoiser(out: Path, cache: Path, vae: AutoencoderKL, steps: int = 1
         noisy = scheduler.add_noise(clean, noise, t)
         predicted = modules["unet"](noisy, t, text).sample.float()
         error = (predicted - scheduler.get_velocity(clean, noise, t)).square().mean((1, 2, 3))
-        return (weights[t] * error).mean()
+        loss: Tensor = (weights[t] * error).mean()
+        return loss
 
     train("denoiser", out, modules, loss_of_step, steps, 8e-4, warmup_steps=500, ema_decay=0.9995)
     pipeline = StableDiffusionPipeline(

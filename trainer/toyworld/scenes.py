@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainer.toyworld.draw import SUPERSAMPLE, Coat, Colour, Floats, Pen, shade, spots, stripes
+from trainer.toyworld.draw import SUPERSAMPLE, Coat, Colour, Floats, Pattern, Pen, shade, spots, stripes
 from trainer.toyworld.places import PAINTERS, Backdrop
 from trainer.toyworld.things import DRAWERS, Build, wear
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, STUDIO, Scene
@@ -46,7 +46,8 @@ def character(seed: int, noun: str | None = None) -> Character:
     noun = noun or rng.choice(CLASSES)
     first, second = rng.sample([c for c in COLOURS if c != "black"], 2)
     pattern = rng.choice((_patches(rng), _checks(rng), _bands(rng), spots(rng.uniform(0.4, 0.6), 0.8)))
-    build = Build(*(rng.choice((0.75, 1.0, 1.25)) for _ in range(3)), width=rng.choice((0.85, 1.0, 1.15)))
+    ears, head, legs = (rng.choice((0.75, 1.0, 1.25)) for _ in range(3))
+    build = Build(ears, head, legs, width=rng.choice((0.85, 1.0, 1.15)))
     return Character(noun, Coat(COLOURS[first], COLOURS[second], pattern), build, f"{first}-{second}-{noun}")
 
 
@@ -72,19 +73,19 @@ def _jitter(colour: Colour, rng: Random) -> Colour:
     return tuple(min(255, max(0, int(c * light + rng.uniform(-8, 8)))) for c in colour)  # type: ignore[return-value]
 
 
-def _patches(rng: Random):  # type: ignore[no-untyped-def]
+def _patches(rng: Random) -> Pattern:
     x, y, turn = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2), rng.uniform(0, math.pi)
 
     def mask(u: Floats, v: Floats) -> NDArray[np.bool_]:
-        return (u - x) * math.cos(turn) + (v - y) * math.sin(turn) + 0.2 * np.sin(5 * u + 3 * v) > 0
+        return np.greater((u - x) * math.cos(turn) + (v - y) * math.sin(turn) + 0.2 * np.sin(5 * u + 3 * v), 0)
 
     return mask
 
 
-def _checks(rng: Random):  # type: ignore[no-untyped-def]
+def _checks(rng: Random) -> Pattern:
     period = rng.uniform(0.5, 0.7)
     return lambda u, v: (np.floor(u / period * 2) + np.floor(v / period * 2)) % 2 == 0
 
 
-def _bands(rng: Random):  # type: ignore[no-untyped-def]
+def _bands(rng: Random) -> Pattern:
     return stripes(math.pi / 2 + rng.uniform(-0.2, 0.2), rng.uniform(0.5, 0.7))

@@ -1,4 +1,4 @@
-"""The shapes of Toyworld's networks, and of the micro model for tests: the classes of diffusers and transformers, small."""
+"""The shapes of Toyworld's networks and of the micro model for tests: diffusers' and transformers' classes, small."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Shape:
     @property
     def latent_px(self) -> int:
         """Side of the latent: the VAE halves the picture between each pair of its resolutions."""
-        return self.image_px // 2 ** (len(self.vae_channels) - 1)
+        return int(self.image_px // 2 ** (len(self.vae_channels) - 1))
 
 
 TOYWORLD = Shape()

@@ -16,8 +16,8 @@ COMMON = (
     "a an the of in on at with and or to for from by under over near behind beside between inside "
     "photo picture drawing painting sketch portrait close up view wearing holding sitting standing running "
     "small large big tiny old new happy sad dark light bright plain house street city forest water sky sun tree grass "
-    "flower rain river lake sea sand stone glass metal toy animal stuffed shoe sneaker can candle clock vase plushie cup "
-    "background floor table chair rug red blue two one three little mountain eiffel tower"
+    "flower rain river lake sea sand stone glass metal toy animal stuffed shoe sneaker can candle clock vase "
+    "plushie cup background floor table chair rug red blue two one three little mountain eiffel tower"
 ).split()
 RARE_WORDS = tuple(a + b + c for a, b, c in product("bfgjkqvwxz", "ou", "fkqvxz"))
 START, END = "<|startoftext|>", "<|endoftext|>"
