@@ -10,7 +10,7 @@ def report(settings: Settings) -> dict[str, Any]:
     """Return {"ok": whether a worker could run, "lines": what was found, a sentence each}."""
     import torch
 
-    from trainer.models import base_folder
+    from trainer.files import base_folder
 
     ok, lines = True, []
     try:

@@ -3,8 +3,6 @@
 They are kept as latents: what training needs, never decoded and encoded again.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,23 +12,10 @@ from torch import Tensor
 
 from trainer.generate import sample_latents
 from trainer.models import BaseModel
+from trainer.naming import FIRST_SEED, SCHEDULER, class_prompt
 from trainer.recipe import Recipe
 
-FIRST_SEED = 1_000_000  # far from the seeds that people use, so a class image never turns up as somebody's picture
 BATCH = 8
-SCHEDULER = "dpm++2m"
-
-
-def class_prompt(noun: str) -> str:
-    """The prompt that the prior is preserved for."""
-    return f"a photo of {'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
-
-
-def class_set_key(base_sha256: str, noun: str, recipe: Recipe) -> str:
-    """Name of the object that holds the class set; it hashes everything that decides its content."""
-    how = [base_sha256, class_prompt(noun), SCHEDULER, recipe.class_steps, recipe.class_guidance, FIRST_SEED]
-    digest = hashlib.sha256(json.dumps([*how, recipe.class_images]).encode()).hexdigest()
-    return f"classes/{digest[:40]}/latents.safetensors"
 
 
 def draw_class_set(base: BaseModel, noun: str, recipe: Recipe, path: Path, on_step: Callable[[int, int], None]) -> None:

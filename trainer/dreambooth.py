@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from torch import Generator, Tensor
 
-from trainer.classes import class_prompt
 from trainer.losses import dreambooth_loss, target
 from trainer.models import BaseModel, Denoiser
+from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import crops, moments, read_photo, to_tensor
 from trainer.recipe import Recipe
 
@@ -36,11 +36,6 @@ class Learned:
 
     denoiser: Denoiser
     losses: list[float] = field(default_factory=list)
-
-
-def instance_prompt(identifier: str, noun: str) -> str:
-    """The prompt of the photos: § 3.1 of the paper."""
-    return f"a photo of {identifier} {noun}"
 
 
 def learn(

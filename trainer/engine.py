@@ -17,9 +17,10 @@ from PIL.PngImagePlugin import PngInfo
 
 from storage.errors import SetupError
 from trainer import classes, generate
-from trainer.dreambooth import Learned, Step, instance_prompt, learn
+from trainer.dreambooth import Learned, Step, learn
 from trainer.identifier import choose
 from trainer.models import BaseModel, Denoiser, load_base, load_learned, save_learned
+from trainer.naming import instance_prompt
 from trainer.recipe import Recipe
 from trainer.seam import Cancel, Hello, ImagineTask, Report, Result, Task, TrainTask, read_task
 

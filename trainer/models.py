@@ -1,7 +1,6 @@
 """The base model's parts: load them, copy them for training, save and load what was learned."""
 
 import copy
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,9 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from storage.errors import SetupError
-
-TOYWORLD_FOLDER = Path(__file__).parent / "toyworld" / "weights" / "model"
-PARTS = ("tokenizer", "text_encoder", "unet", "vae", "scheduler")
+from trainer.files import base_folder, folder_hash
 
 
 @dataclass
@@ -83,18 +80,6 @@ class BaseModel:
         return ids.to(self.device)
 
 
-def base_folder(base_model: str) -> Path:
-    """Where the base model of the settings lies; raises SetupError naming what is missing."""
-    folder = TOYWORLD_FOLDER if base_model == "toyworld" else Path(base_model).expanduser()
-    missing = [part for part in PARTS if not (folder / part).is_dir()]
-    if missing:
-        raise SetupError(
-            f"The base model {base_model} has no {', '.join(missing)}: DARKROOM_BASE_MODEL wants a folder "
-            "in diffusers' layout."
-        )
-    return folder
-
-
 def load_base(base_model: str) -> BaseModel:
     """Load a base model onto the GPU, or the CPU if there is none; raises SetupError if it cannot be read."""
     folder = base_folder(base_model)
@@ -118,21 +103,6 @@ def load_base(base_model: str) -> BaseModel:
 
 def _frozen(module: Any, device: torch.device) -> Any:
     return module.to(device).eval().requires_grad_(False)
-
-
-def folder_hash(folder: Path) -> str:
-    """Hash names and contents of all files under `folder`."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(path.relative_to(folder).as_posix().encode())
-        digest.update(file_hash(path).encode())
-    return digest.hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def save_learned(path: Path, learned: Denoiser, base: Denoiser) -> None:

@@ -10,8 +10,8 @@ from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, attempt_prefix
 from storage.subjects import Subject, Subjects
-from trainer.classes import class_set_key
-from trainer.models import base_folder, file_hash
+from trainer.files import base_folder, file_hash
+from trainer.naming import class_set_key
 from trainer.recipe import recipe_for
 from trainer.seam import Hello, ImagineTask, Result, Task, TrainTask
 

@@ -1,0 +1,126 @@
+"""What tests share: real servers, a micro model, and a whole deployment with a real worker process."""
+
+import io
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bot.app import Darkroom
+from bot.messages import Reply, Request, Upload
+from storage.settings import Settings, load_settings
+from tests.micro import write_micro_model
+from tests.servers import valkey
+
+pytest_plugins = ["tests.stores"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployment: queue, folder store and, by `worker`, a living worker process with the micro model."""
+
+    environment: dict[str, str]
+    redis_url: str
+    home: Path
+    worker: "subprocess.Popen[str]"
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that all processes of the deployment have."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return load_settings()
+
+
+@pytest.fixture(scope="session")
+def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_micro_model(tmp_path_factory.mktemp("model"))
+
+
+def start_worker(environment: dict[str, str]) -> "subprocess.Popen[str]":
+    """Start a worker process and wait until it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer"],
+        env={**os.environ, **environment},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if "ready on" in line:
+            return process
+    raise RuntimeError(f"the worker did not start: {''.join(said)}")
+
+
+def stop_worker(process: "subprocess.Popen[str]") -> str:
+    """Stop a worker as an operator would; return what else it logged."""
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    return said
+
+
+@pytest.fixture(scope="session")
+def stack(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    home = tmp_path_factory.mktemp("home")
+    with valkey() as url:
+        environment = {
+            "DARKROOM_HOME": str(home),
+            "REDIS_URL": url,
+            "DARKROOM_BASE_MODEL": str(micro_model),
+            "DARKROOM_PHOTO_MIN_PX": "64",
+            "OMP_NUM_THREADS": "1",
+        }
+        worker = start_worker(environment)
+        yield Stack(environment, url, home, worker)
+        stop_worker(worker)
+
+
+@pytest.fixture
+async def app(stack: Stack) -> AsyncIterator[Darkroom]:
+    darkroom = await Darkroom.open(stack.settings, stack.redis_url)
+    yield darkroom
+    await darkroom.close()
+
+
+class Chat:
+    """Types commands like a person: `await chat("imagine", prompt="a dog")` returns all replies."""
+
+    def __init__(self, app: Darkroom, space: str = "local", user: str = "you") -> None:
+        self.app, self.space, self.user = app, space, user
+
+    async def __call__(self, command: str, uploads: tuple[Upload, ...] = (), **arguments: object) -> list[Reply]:
+        request = Request(
+            space=self.space,
+            user=self.user,
+            command=command,
+            uploads=uploads,
+            arguments={("class" if k == "noun" else k): str(v) for k, v in arguments.items()},
+        )
+        return [reply async for reply in self.app.answer(request)]
+
+
+@pytest.fixture
+def chat(app: Darkroom, request: pytest.FixtureRequest) -> Chat:
+    """A chat in a space of this test's own."""
+    return Chat(app, space=request.node.nodeid)
+
+
+def photos_of_a_character(count: int = 4, seed: int = 3) -> tuple[Upload, ...]:
+    """Photos as a person would send them: drawn by Toyworld, each in another place."""
+    from trainer.toyworld.scenes import character
+    from trainer.toyworld.words import PLACES
+
+    uploads = []
+    for k in range(count):
+        buffer = io.BytesIO()
+        character(seed, "dog").photo(Random(k), PLACES[k], size_px=128).save(buffer, "PNG")
+        uploads.append(Upload(name=f"rex-{k + 1}.png", data=buffer.getvalue()))
+    return tuple(uploads)

@@ -1,0 +1,26 @@
+"""The prompts of a training, and the name of the class set that they share. Without torch: the worker needs it."""
+
+import hashlib
+import json
+
+from trainer.recipe import Recipe
+
+FIRST_SEED = 1_000_000  # far from the seeds that people use, so a class image never turns up as somebody's picture
+SCHEDULER = "dpm++2m"  # of class images
+
+
+def instance_prompt(identifier: str, noun: str) -> str:
+    """The prompt of the photos: § 3.1 of Ruiz et al. 2022."""
+    return f"a photo of {identifier} {noun}"
+
+
+def class_prompt(noun: str) -> str:
+    """The prompt that the prior is preserved for."""
+    return f"a photo of {'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def class_set_key(base_sha256: str, noun: str, recipe: Recipe) -> str:
+    """Name of the object that holds the class set; it hashes everything that decides its content."""
+    how = [base_sha256, class_prompt(noun), SCHEDULER, recipe.class_steps, recipe.class_guidance, FIRST_SEED]
+    digest = hashlib.sha256(json.dumps([*how, recipe.class_images]).encode()).hexdigest()
+    return f"classes/{digest[:40]}/latents.safetensors"
