@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 
 from bot.app import Darkroom
 from bot.chat_log import Attached, ChatLog, Message
-from bot.messages import Reply, Request
+from bot.messages import Reply, Request, Upload
+from bot.photos import labels
 from storage.errors import Missing, StoreError
 from storage.ids import new_id
-from storage.subjects import Photo
 
 log = logging.getLogger(__name__)
 
@@ -96,16 +96,16 @@ class Chat:
             id=request.id,
             said=said,
             command=request.command,
-            photos=tuple(Attached(name=upload.name) for upload in request.uploads),
+            photos=tuple(Attached(name=label) for label in labels(request.uploads)),
             reply=Reply(text="On it.", state="working"),
         )
         await self._keep(message)
         self._start(message.id, self._answer(request))
         return message
 
-    async def refuse(self, said: str, sentence: str, photos: Sequence[str] = ()) -> Message:
+    async def refuse(self, said: str, sentence: str, uploads: Sequence[Upload]) -> Message:
         """Note something that was said and is no command, with the sentence that says so."""
-        attached = tuple(Attached(name=name) for name in photos)
+        attached = tuple(Attached(name=label) for label in labels(uploads))
         reply = Reply(text=sentence, state="failed", fault="input")
         message = Message(id=new_id(), said=said, photos=attached, reply=reply)
         await self._keep(message)
@@ -182,14 +182,8 @@ class Chat:
     async def _kept_photos(self, message: Message, job_id: str) -> tuple[Attached, ...]:
         """The photos of a training as they were kept, in the order in which they came."""
         subject = await self.app.subject_of(await self.app.dispatch.job(job_id))
-        kept: list[Photo] = list(subject.photos) if subject else []
-        shown = []
-        for photo in message.photos:
-            found = next((k for k in kept if k.name == photo.name), None)
-            if found:
-                kept.remove(found)  # phones call every photo image.jpg: each is shown once
-            shown.append(Attached(name=photo.name, key=found.key if found else ""))
-        return tuple(shown)
+        keys = {photo.name: photo.key for photo in subject.photos} if subject else {}
+        return tuple(Attached(name=photo.name, key=keys.get(photo.name, "")) for photo in message.photos)
 
     async def _keep(self, message: Message) -> None:
         self._show(message)

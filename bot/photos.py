@@ -72,7 +72,7 @@ def vet(uploads: Sequence[Upload], settings: Settings) -> Vetting:
     accepted: list[Prepared] = []
     refused: list[Refused] = []
     seen: list[tuple[str, Bits]] = []
-    for name, upload in zip(_labels(uploads), uploads, strict=True):
+    for name, upload in zip(labels(uploads), uploads, strict=True):
         try:
             picture = _picture(upload.data, settings)
             seen.append((name, _unlike(seen, picture)))
@@ -129,7 +129,7 @@ def _prepared(name: str, picture: Image.Image) -> Prepared:
     return Prepared(name=name, data=data, sha256=hashlib.sha256(data).hexdigest(), side_px=square.width)
 
 
-def _labels(uploads: Sequence[Upload]) -> list[str]:
+def labels(uploads: Sequence[Upload]) -> list[str]:
     """Call each upload by a short name of its own; phones and clipboards call every photo the same."""
     names = [" ".join(u.name.split())[-LABEL_LENGTH:] or "a photo" for u in uploads]
     return [n if names.count(n) == 1 else f"{n} (photo {i})" for i, n in enumerate(names, 1)]

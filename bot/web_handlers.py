@@ -20,7 +20,7 @@ from storage.jobs import Record
 
 SAID_MAX = 2000  # characters of a line that the chat repeats
 MESSAGES_AT_ONCE = 60  # further back on demand
-PICTURES_AT_ONCE = 48
+JOBS_AT_ONCE = 24  # in the gallery, with all their pictures
 BEAT_S = 15.0  # a stream without news says so, or what lies between takes it for dead
 
 CHAT = web.AppKey("chat", Chat)
@@ -43,10 +43,11 @@ class Everything(Record):
 
 
 class Wall(Record):
-    """A page of the gallery."""
+    """A page of the gallery, and whether there are older pictures."""
 
     subjects: tuple[Shown, ...]
     made: tuple[Made, ...]
+    more: bool
 
 
 @web.middleware
@@ -114,7 +115,7 @@ async def say(request: web.Request) -> web.Response:
     try:
         asked, said = _line(line, uploads) if "line" in values else _press(chat, values, uploads)
     except UserError as error:
-        return _json(await chat.refuse(line[:SAID_MAX], str(error), [upload.name for upload in uploads]), 201)
+        return _json(await chat.refuse(line[:SAID_MAX], str(error), uploads), 201)
     return _json(await chat.ask(asked, said[:SAID_MAX]), 201)
 
 
@@ -168,7 +169,8 @@ async def wall(request: web.Request) -> web.Response:
     """Give a page of the gallery; subjects come with the first."""
     gallery, before = request.app[GALLERY], request.query.get("before", "")
     subjects = () if before else await gallery.subjects()
-    return _json(Wall(subjects=tuple(subjects), made=tuple(await gallery.pictures(before, PICTURES_AT_ONCE))))
+    made = await gallery.pictures(before, JOBS_AT_ONCE + 1)
+    return _json(Wall(subjects=tuple(subjects), made=tuple(made[:JOBS_AT_ONCE]), more=len(made) > JOBS_AT_ONCE))
 
 
 async def picture(request: web.Request) -> web.Response:

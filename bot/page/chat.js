@@ -13,10 +13,11 @@ let trainings = new Set(); // names of the commands that learn from photos
 async function start() {
   const welcome = await patiently(() => get("/welcome"));
   trainings = new Set(welcome.commands.filter((command) => command.takes_photos).map((command) => command.name));
-  openComposer(welcome);
+  openComposer(welcome, (id) => views.get(id)?.message);
   follow();
   addEventListener("hashchange", turn);
   byId("earlier").addEventListener("click", earlier);
+  closeMenus();
   turn();
 }
 
@@ -63,6 +64,7 @@ function change(message) {
   const near = innerHeight + scrollY > document.documentElement.scrollHeight - 160;
   place(message);
   settle(message);
+  if (message.reply.state !== "working" && !byId("view-gallery").hidden) showGallery();
   empty();
   if (fresh || near) toEnd();
 }
@@ -103,6 +105,20 @@ function empty() {
 function toEnd() {
   if (byId("view-chat").hidden) return;
   requestAnimationFrame(() => scrollTo({ top: document.documentElement.scrollHeight }));
+}
+
+/** Menus close when something else is pressed, when one of their entries is, and by Escape. */
+function closeMenus() {
+  const close = (but) => document.querySelectorAll("details.menu[open]").forEach((menu) => {
+    if (menu !== but) menu.open = false;
+  });
+  document.addEventListener("click", ({ target }) => close(target.closest("summary")?.parentElement));
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && document.activeElement?.closest("details.menu[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
 }
 
 /** Show the view that the address names. */

@@ -8,13 +8,15 @@ import { tray } from "./photos.js";
 
 const line = byId("line");
 const before = []; // lines that were sent, for the arrow keys
-const sent = new Map(); // message id → what was sent, until it is accepted: a refusal gives it back
+const sent = new Map(); // message id → the photos sent with it, until it is accepted: a refusal gives them back
 let recalled = 0;
 let known;
+let newest; // message id → the newest state of it that the page has heard
 
-/** Start the composer with what the server says of the commands. */
-export function openComposer(welcome) {
+/** Start the composer with what the server says of the commands, and with a look at the messages. */
+export function openComposer(welcome, latest) {
   known = welcome;
+  newest = latest;
   const completion = new Completion(line, byId("options"), { onchange: changed });
   line.addEventListener("input", changed);
   line.addEventListener("keydown", (event) => keys(event, completion));
@@ -37,19 +39,18 @@ export async function sendWithPhotos(values, photos) {
     throw new Error(`These photos are too large together: ${Math.floor(known.upload_max_bytes / 2 ** 20)} MB is the most.`);
   }
   const message = await send(values, photos);
-  sent.set(message.id, { line: values.line || "", photos });
-  if (message.reply.state !== "working") settle(message);
-  return message;
+  sent.set(message.id, photos);
+  settle(newest(message.id) ?? message); // the stream may have been faster than the answer to sending
 }
 
 /** Hear how a message went: what was refused comes back to be mended. */
-export function settle({ id, reply }) {
-  const given = sent.get(id);
-  if (!given || (reply.state === "working" && !reply.job)) return;
+export function settle({ id, said, reply }) {
+  const photos = sent.get(id);
+  if (!photos || (reply.state === "working" && !reply.job)) return;
   sent.delete(id);
   if (reply.state !== "failed" || reply.job) return;
-  if (!tray.photos.length) tray.add(given.photos);
-  if (!line.value.trim() && given.line) edit(given.line);
+  if (!line.value.trim()) edit(said);
+  if (!tray.photos.length) tray.add(photos);
 }
 
 async function submit() {
@@ -107,7 +108,6 @@ function hint(text, wrong = false) {
 function chips() {
   const label = (command) => capital(command.name.split(" ").at(-1));
   const act = (command) => () => {
-    byId("chips").querySelector("details").open = false;
     if (command.fields.length) openForm(command, label(command), sendWithPhotos);
     else sendWithPhotos({ command: command.name }, []).catch((error) => hint(error.message, true));
   };

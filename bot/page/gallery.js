@@ -18,7 +18,7 @@ export async function showGallery() {
   }
   const grid = el("div", { class: "wall" });
   const more = el("button", { type: "button", class: "quiet" }, "Show older pictures");
-  hang(grid, more, wall.made);
+  hang(grid, more, wall);
   view.replaceChildren(
     el("h2", {}, "Subjects"),
     wall.subjects.length ? el("ul", { class: "subjects" }, wall.subjects.map(subject))
@@ -48,19 +48,19 @@ async function act(button) {
   }
 }
 
-/** Add the pictures of some jobs, and let `more` fetch those before them. */
-function hang(grid, more, made) {
+/** Add the pictures of some jobs, and let the button fetch those before them. */
+function hang(grid, button, { made, more }) {
   for (const one of made) {
     one.reply.pictures.forEach((picture, index) => grid.append(
       el("button", { type: "button", class: "tile", title: one.said, "aria-label": `Enlarge: ${picture.caption || one.said}`,
         onclick: () => enlarge(one.reply.pictures, index, one.reply) }, image(picture))));
   }
-  more.hidden = !made.length;
-  more.onclick = async () => {
-    const older = await get(`/gallery?${new URLSearchParams({ before: made.at(-1).job })}`).catch((error) => {
+  button.hidden = !more;
+  button.onclick = async () => {
+    try {
+      hang(grid, button, await get(`/gallery?${new URLSearchParams({ before: made.at(-1).job })}`));
+    } catch (error) {
       announce(error.message);
-      return { made: [] };
-    });
-    hang(grid, more, older.made);
+    }
   };
 }

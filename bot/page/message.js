@@ -22,9 +22,11 @@ export class MessageView {
 
   update(message) {
     const { reply, progress } = message;
+    this.message = message;
     const working = reply.state === "working";
     const held = this.answer.contains(document.activeElement);
     this.node.dataset.state = reply.state;
+    this.node.classList.toggle("made", reply.state === "done" && !this.trains && Boolean(reply.grid));
     this.answer.setAttribute("aria-busy", String(working));
     this.show(this.said, "said", [message.said, message.photos, message.at_s], () => said(message));
     this.part("steps", this.trains && reply.fault !== "input" && [reply.state, reply.job, progress?.phase], () => steps(message));
@@ -105,14 +107,15 @@ function facts(values) {
 function buttons({ reply, progress }) {
   const given = reply.buttons.map((button) => pressable(button));
   const ended = reply.state === "done" && !openly(reply) && Object.keys(reply.facts).length > 0;
+  const panel = ended ? details(reply, progress) : null;
   const more = [
     reply.state === "done" && reply.job && reply.pictures.length ? downloads(reply) : null,
-    ended ? details(reply, progress) : null,
+    panel && toggle("Details", panel),
   ];
   // What destroys stands last, away from what is pressed often.
   const safe = given.filter((node) => !node.classList.contains("danger"));
   const dangerous = given.filter((node) => node.classList.contains("danger"));
-  return [...safe, ...more, ...dangerous].filter(Boolean);
+  return [...safe, ...more, ...dangerous, panel].filter(Boolean);
 }
 
 function pressable(button) {
@@ -138,7 +141,16 @@ function downloads(reply) {
 }
 
 function details(reply, progress) {
-  return el("details", { class: "details" }, el("summary", {}, "Details"),
-    el("div", {}, facts(reply.facts), progress?.losses.length > 1 ? lossCurve(progress.losses) : null));
+  return el("div", { class: "details", id: `details-${reply.job}`, hidden: true },
+    facts(reply.facts), progress?.losses.length > 1 ? lossCurve(progress.losses) : null);
+}
+
+/** A button that shows and hides a panel. */
+function toggle(label, panel) {
+  const button = el("button", { type: "button", "aria-expanded": "false", "aria-controls": panel.id, onclick: () => {
+    panel.hidden = !panel.hidden;
+    button.setAttribute("aria-expanded", String(!panel.hidden));
+  } }, label);
+  return button;
 }
 

@@ -1,6 +1,6 @@
 // Pictures: tiles in a grid, and the dialog that shows one large.
 
-import { announce, byId, capital, el, source } from "./dom.js";
+import { announce, byId, el, source } from "./dom.js";
 import { press } from "./api.js";
 
 const SMALL_PX = 256; // up to here a picture is enlarged pixel by pixel, so that it stays crisp
@@ -78,20 +78,24 @@ function frame(pictures, index, made, show) {
   ];
 }
 
-/** The buttons of the message that are about one picture: those that take its seed. */
+/** The buttons of the message that made a picture; those that take a seed take this picture's. */
 function actions(picture, made) {
-  const fitting = picture.seed == null ? [] : (made.buttons || []).filter((button) => "seed" in button.arguments);
-  return fitting.map((button) => el("button", { type: "button", onclick: async () => {
-    const own = { ...button, arguments: { ...button.arguments, seed: String(picture.seed) } };
-    try {
-      if (await press(own)) {
-        byId("viewer").close();
-        location.hash = "#chat";
-      }
-    } catch (error) {
-      announce(error.message);
-    }
-  } }, capital(button.label)));
+  return (made.buttons || []).map((button) => {
+    const given = { ...button.arguments };
+    if ("seed" in given && picture.seed != null) given.seed = String(picture.seed);
+    return el("button", { type: "button", onclick: () => act({ ...button, arguments: given }) }, button.label);
+  });
+}
+
+/** Do what a button says, and go where its answer appears, unless it takes something away. */
+async function act(button) {
+  try {
+    if (!(await press(button))) return;
+    byId("viewer").close();
+    if (button.style !== "danger") location.hash = "#chat";
+  } catch (error) {
+    announce(error.message);
+  }
 }
 
 /** Give a small picture a whole multiple of its size, so that its pixels stay square and even. */

@@ -1,0 +1,164 @@
+"""The local web chat as a server: who may talk to it, what it gives away, how it starts and stops."""
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, FormData
+from yarl import URL
+
+from bot.on_web import opened, serve
+from storage.errors import SetupError
+from storage.files import FolderStore
+from storage.jobs import job_key, outcome_key
+from storage.subjects import subject_key
+from tests.servers import valkey
+from tests.web import add_pictures, add_subject, settings_of
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with valkey() as url:
+        yield url
+
+
+@pytest.fixture
+async def url(tmp_path: Path, redis_url: str) -> AsyncIterator[str]:
+    async with opened(settings_of(tmp_path, redis_url), redis_url) as url:
+        yield url
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "darkroom.evil.example"},
+        {"Host": "127.0.0.1:1"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/events", "/welcome", "/page/chat.js", "/pictures/jobs/1.png", "/nothing"])
+async def test_strangers_are_refused(url: str, path: str, headers: dict[str, str]) -> None:
+    async with ClientSession() as client, client.get(url + path, headers=headers) as response:
+        assert response.status == 403
+        assert (await response.text()).endswith(".")
+        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+
+
+async def test_its_own_names_are_welcome(url: str) -> None:
+    port = url.rpartition(":")[2]
+    async with ClientSession() as client:
+        for name in ("127.0.0.1", "localhost", "[::1]"):
+            async with client.get(url, headers={"Host": f"{name}:{port}"}) as response:
+                assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "same-origin"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": "own"}, 201),
+    ],
+)
+async def test_only_the_page_itself_may_send(url: str, headers: dict[str, str], status: int) -> None:
+    own = {name: url if value == "own" else value for name, value in headers.items()}
+    async with (
+        ClientSession() as client,
+        client.post(f"{url}/messages", data={"line": "/help"}, headers=own) as response,
+    ):
+        assert response.status == status
+
+
+async def test_pictures_of_this_chat_are_served_for_good(url: str, store: FolderStore) -> None:
+    subject, job = await add_subject(store), await add_pictures(store, "a dog")
+    async with ClientSession() as client:
+        for key in (subject.samples[0].key, subject.photos[0].key, f"jobs/{job.id}/attempt-1/5.png"):
+            async with client.get(f"{url}/pictures/{key}") as response:
+                assert response.status == 200
+                assert response.content_type == "image/png"
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert "immutable" in response.headers["Cache-Control"]
+                assert (await response.read()).startswith(b"\x89PNG")
+
+
+async def test_nothing_else_in_the_store_is_served(url: str, store: FolderStore) -> None:
+    ours, theirs = await add_subject(store), await add_subject(store, space="discord", owner="ann")
+    housemate = await add_subject(store, name="mug", owner="bob")
+    job, foreign = await add_pictures(store, "a dog"), await add_pictures(store, "a cat", space="discord")
+    await store.put(f"subjects/{ours.id}/weights/{'b' * 64}.safetensors", b"weights")
+    keys = [
+        job_key(job.id),
+        outcome_key(job.id),
+        subject_key(ours.id),
+        f"subjects/{ours.id}/weights/{'b' * 64}.safetensors",
+        theirs.samples[0].key,
+        theirs.photos[0].key,
+        housemate.photos[0].key,
+        f"jobs/{foreign.id}/attempt-1/5.png",
+        f"jobs/{job.id}/attempt-1/7.png",
+        f"jobs/{job.id}/../{job.id}/attempt-1/5.png",
+        f"jobs/{job.id}/attempt-1/%2e%2e/5.png",
+        "../../etc/passwd.png",
+        "jobs/5.png",
+    ]
+    async with ClientSession() as client:
+        for key in keys:
+            async with client.get(URL(f"{url}/pictures/{key}", encoded=True)) as response:
+                assert response.status == 404, key
+
+
+async def test_a_deleted_picture_is_gone(url: str, store: FolderStore) -> None:
+    job = await add_pictures(store, "a dog")
+    address = f"{url}/pictures/jobs/{job.id}/attempt-1/5.png"
+    async with ClientSession() as client:
+        async with client.get(address) as response:
+            assert response.status == 200
+        await store.delete_prefix(f"jobs/{job.id}/")
+        async with client.get(address) as response:
+            assert response.status == 404
+
+
+async def test_an_upload_has_a_limit(tmp_path: Path, redis_url: str) -> None:
+    settings = settings_of(tmp_path, redis_url, DARKROOM_PHOTOS_MAX=1, DARKROOM_PHOTO_MAX_BYTES=1024)
+    form = FormData({"line": "/dreambooth train rex dog"})
+    form.add_field("photos", io.BytesIO(b"x" * 2 * 2**20), filename="big.jpg")
+    async with (
+        opened(settings, redis_url) as url,
+        ClientSession(headers={"Origin": url}) as client,
+        client.post(f"{url}/messages", data=form) as response,
+    ):
+        assert response.status == 413
+        assert "1 MB is the most" in (await response.json())["error"]
+
+
+async def test_a_taken_port_is_said_in_a_sentence(url: str, tmp_path: Path, redis_url: str) -> None:
+    settings = settings_of(tmp_path, redis_url, DARKROOM_PORT=url.rpartition(":")[2])
+    with pytest.raises(SetupError, match=r"Port \d+ is in use by another program. Set DARKROOM_PORT"):
+        await serve(settings, redis_url, print)
+
+
+async def test_it_stops_at_once_though_a_page_is_open(tmp_path: Path, redis_url: str) -> None:
+    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    settings = settings_of(tmp_path, redis_url)
+    server = asyncio.create_task(serve(settings, redis_url, listening.set_result))
+    async with ClientSession() as client, client.get(f"{await listening}/events") as stream:
+        assert (await stream.content.readline()).startswith(b"retry:")
+        began_s = time.monotonic()
+        server.cancel()
+        await asyncio.wait({server}, timeout=10)
+        assert server.cancelled()
+        assert time.monotonic() - began_s < 3
