@@ -1,4 +1,4 @@
-"""Files on this machine: where the base model lies, and hashes of what lies there. Without torch: the worker needs it."""
+"""Files on this machine: where the base model lies, and hashes of files. Without torch, for the worker."""
 
 import hashlib
 from pathlib import Path

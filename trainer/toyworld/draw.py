@@ -13,7 +13,8 @@ SUPERSAMPLE = 4  # drawn this much larger, then reduced: this is the anti-aliasi
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 Floats = NDArray[np.float32]
-Pattern = Callable[[Floats, Floats], NDArray[np.bool_]]  # u, v in a thing's frame → where the second colour goes
+Mask = NDArray[np.bool_]
+Pattern = Callable[[Floats, Floats], Mask]  # u, v in a thing's frame → where the second colour goes
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -34,17 +35,22 @@ class Coat:
 
 def stripes(angle: float, period: float) -> Pattern:
     """Parallel bands, `period` apart, turned by `angle` radians."""
-    return lambda u, v: np.greater(np.sin((u * math.cos(angle) + v * math.sin(angle)) * 2 * math.pi / period), 0)
+
+    def mask(u: Floats, v: Floats) -> Mask:
+        along = u * math.cos(angle) + v * math.sin(angle)
+        return np.asarray(np.sin(along * 2 * math.pi / period) > 0)
+
+    return mask
 
 
 def spots(period: float, share: float) -> Pattern:
     """Round spots on a staggered lattice; `share` from 0 to 1 sets their size."""
 
-    def mask(u: Floats, v: Floats) -> NDArray[np.bool_]:
+    def mask(u: Floats, v: Floats) -> Mask:
         row = np.floor(v / period)
         x = (u / period + 0.5 * (row % 2)) % 1 - 0.5
         y = (v / period) % 1 - 0.5
-        return np.less(x * x + y * y, (0.5 * share) ** 2)
+        return np.asarray(x * x + y * y < (0.5 * share) ** 2)
 
     return mask
 

@@ -7,8 +7,10 @@ processes share each batch: on a busy machine two of one thread each lose less t
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from trainer.toyworld.data import Pictures, character_photos, drawings, photographs
+from trainer.toyworld.judge import Judge, disturbed, label_loss, likeness_loss
 from trainer.toyworld.shapes import TOYWORLD, build_text_encoder, build_unet, build_vae
 from trainer.toyworld.tokenizer import RARE_WORDS, write_tokenizer
 from trainer.toyworld.words import caption
@@ -99,7 +102,7 @@ def _average_gradients(modules: nn.Module, world: int) -> None:
     gradients = [p.grad for p in modules.parameters() if p.grad is not None]
     flat = torch.cat([g.flatten() for g in gradients])  # one message instead of hundreds
     dist.all_reduce(flat)
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient) / world)
 
 
@@ -215,3 +218,34 @@ def _cached_latents(path: Path, vae: AutoencoderKL, pictures: Pictures) -> Tenso
     if not path.exists():
         save_file({"latents": (encode(vae, pictures) * vae.config.scaling_factor).half().contiguous().cpu()}, path)
     return load_file(path)["latents"]
+
+
+def pretrain_judge(out: Path, cache: Path, steps: int = 2_500) -> Judge:
+    """Train the judge on drawings: 64 scenes for the labels, 16 characters × 4 photos for the likeness a step."""
+    pictures, scenes = drawings(cache, 60_000)
+    photos = _cached_characters(cache / "characters.npy")
+    modules = nn.ModuleDict({"judge": Judge()})
+
+    def loss_of_step(step: int, generator: torch.Generator) -> Tensor:
+        rng = np.random.default_rng(step)
+        which = rng.integers(len(pictures), size=64)
+        who = rng.choice(len(photos), size=16, replace=False)
+        seen = np.concatenate([photos[who, k] for k in rng.choice(photos.shape[1], size=4, replace=False)])
+        both = disturbed(to_tensor(np.concatenate([pictures[which], seen])), generator)
+        logits, embeddings = modules["judge"](both)
+        labels = {name: values[:64].float() for name, values in logits.items()}
+        individuals = torch.from_numpy(np.tile(who, 4))
+        return label_loss(labels, [scenes[i] for i in which]) + likeness_loss(embeddings[64:].float(), individuals)
+
+    judge: Any = train("judge", out, modules, loss_of_step, steps, 1e-3, ema_decay=0.995)["judge"]
+    save_file({name: value.half().contiguous() for name, value in judge.state_dict().items()}, out / "judge.safetensors")
+    return judge
+
+
+def _cached_characters(path: Path, count: int = 3_000, each: int = 8) -> Pictures:
+    """Photos of many characters, count × each × h × w × 3, kept in a file; none of them is used for figures."""
+    if not path.exists():
+        with ProcessPoolExecutor(os.cpu_count()) as pool:
+            drawn = pool.map(character_photos, range(100_000, 100_000 + count), [each] * count, chunksize=50)
+            np.save(path, np.stack(list(drawn)))
+    return np.load(path, mmap_mode="r")

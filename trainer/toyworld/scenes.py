@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from trainer.toyworld.draw import SUPERSAMPLE, Coat, Colour, Floats, Pattern, Pen, shade, spots, stripes
+from trainer.toyworld.draw import SUPERSAMPLE, Coat, Colour, Floats, Mask, Pattern, Pen, shade, spots, stripes
 from trainer.toyworld.places import PAINTERS, Backdrop
 from trainer.toyworld.things import DRAWERS, Build, wear
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, STUDIO, Scene
@@ -76,8 +75,9 @@ def _jitter(colour: Colour, rng: Random) -> Colour:
 def _patches(rng: Random) -> Pattern:
     x, y, turn = rng.uniform(-0.3, 0.3), rng.uniform(-0.2, 0.2), rng.uniform(0, math.pi)
 
-    def mask(u: Floats, v: Floats) -> NDArray[np.bool_]:
-        return np.greater((u - x) * math.cos(turn) + (v - y) * math.sin(turn) + 0.2 * np.sin(5 * u + 3 * v), 0)
+    def mask(u: Floats, v: Floats) -> Mask:
+        edge = (u - x) * math.cos(turn) + (v - y) * math.sin(turn) + 0.2 * np.sin(5 * u + 3 * v)
+        return np.asarray(edge > 0)
 
     return mask
 
