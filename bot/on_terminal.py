@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 STOP_S = 5  # a running job ends within two seconds of being asked to
 
 Work = Callable[["Session"], Coroutine[Any, Any, Result]]
+Report = Callable[[Result], None]
 
 
 class Session:
@@ -80,46 +81,57 @@ class Session:
 
 def run(work: Work, as_json: bool) -> int:
     """Run a command that needs the deployment, print its result, return its exit status."""
-    return run_alone(lambda: _in_session(work), as_json)
+    return settled(lambda report: _in_session(work, report), as_json)
 
 
 def run_alone(start: Callable[[], Coroutine[Any, Any, Result]], as_json: bool) -> int:
-    """Run a command, print its result, return its exit status."""
+    """Run a command that needs nothing around it, print its result, return its exit status."""
+
+    async def alone(report: Report) -> None:
+        report(await start())
+
+    return settled(alone, as_json)
+
+
+def settled(work: Callable[[Report], Coroutine[Any, Any, None]], as_json: bool) -> int:
+    """Run what reports a result; whatever happens, one result is printed. Return the exit status."""
     began_s = time.monotonic()
-    result = settled(start)
-    print_result(result, as_json, began_s)
-    return result.code
+    codes: list[int] = []
 
+    def report(result: Result) -> None:
+        if not codes:
+            print_result(result, as_json, began_s)
+        codes.append(result.code)
 
-def settled(start: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
-    """Run a coroutine to its result, whatever happens: also SIGTERM, a closed terminal and known errors."""
     try:
-        return asyncio.run(until_stopped(start()))
+        asyncio.run(until_stopped(work(report)))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        return Result(state="cancelled", message="Stopped.", code=INTERRUPTED)
+        report(Result(state="cancelled", message="Stopped.", code=INTERRUPTED))
     except UserError as error:
-        return failure(str(error), USAGE)
+        report(failure(str(error), USAGE))
     except SetupError as error:
-        return failure(str(error))
+        report(failure(str(error)))
     except (StoreError, RedisError) as error:
-        return failure(f"The storage or the queue failed: {error}")
+        report(failure(f"The storage or the queue failed: {error}"))
     except Exception as error:
         log.exception("surprise")
-        return failure(f"Something went wrong on our side: {error!r}.")
+        report(failure(f"Something went wrong on our side: {error!r}."))
+    return codes[-1]
 
 
-async def _in_session(work: Work) -> Result:
-    settings = load_settings()
-    with Screen() as screen:
-        async with Stack(settings, screen.say) as stack:
-            _log_to(settings.home / "darkroom.log")
-            darkroom = await Darkroom.open(settings, stack.redis_url)
-            try:
-                session = Session(darkroom, stack, screen)
+async def _in_session(work: Work, report: Report) -> None:
+    settings, screen = load_settings(), Screen()
+    async with Stack(settings, screen.say) as stack:
+        _log_to(settings.home / "darkroom.log")
+        darkroom = await Darkroom.open(settings, stack.redis_url)
+        session = Session(darkroom, stack, screen)
+        try:
+            with screen:
                 result = await stack.during(work(session))
-                return result.model_copy(update={"code": INTERRUPTED}) if session.interrupted else result
-            finally:
-                await darkroom.close()
+        finally:
+            await darkroom.close()
+        # before the stack is left, which may wait for other commands
+        report(result.model_copy(update={"code": INTERRUPTED}) if session.interrupted else result)
 
 
 def _log_to(path: Path) -> None:

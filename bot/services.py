@@ -16,6 +16,7 @@ from bot.processes import Child, until_stopped
 from bot.stack import Stack
 from bot.terminal import Screen
 from storage.errors import SetupError
+from storage.queue import QUEUES
 from storage.settings import Settings, load_settings
 
 Service = Callable[[Settings], Coroutine[Any, Any, None]]
@@ -37,7 +38,7 @@ def run(service: Service) -> int:
 
 async def web(settings: Settings) -> None:
     """Serve the web chat; queue and store must be there, workers may come and go."""
-    async with Stack(settings, _say) as stack, opened(settings, stack.redis_url) as url:
+    async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url) as url:
         _announce(f"Darkroom's web chat: {url}")
         await asyncio.Event().wait()
 
@@ -62,7 +63,7 @@ async def demo(settings: Settings) -> None:
 
 
 async def _everything(settings: Settings, welcome: Callable[[str], str]) -> None:
-    async with Stack(settings, _say) as stack, opened(settings, stack.redis_url) as url:
+    async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url) as url:
         with Screen() as screen:
             screen.status("Getting the worker ready")
             await stack.worker_ready()
@@ -71,7 +72,9 @@ async def _everything(settings: Settings, welcome: Callable[[str], str]) -> None
 
 
 def run_worker(queues: str) -> int:
-    """Become a worker; without REDIS_URL run one beside the embedded queue."""
+    """Become a worker; without REDIS_URL run one beside the embedded queue. Raises BadParameter for other queues."""
+    if not set(queues.split(",")) <= set(QUEUES):
+        raise typer.BadParameter(f"--queues takes {' and '.join(QUEUES)}, with a comma between, not {queues}.")
     try:
         settings = load_settings()
     except SetupError as error:
@@ -84,7 +87,7 @@ def run_worker(queues: str) -> int:
 
 
 async def _worker_beside_queue(settings: Settings, command: list[str]) -> None:
-    async with Stack(settings, _say) as stack:
+    async with Stack(settings, _say, stays=True) as stack:
         worker = Child(command, environment={"REDIS_URL": stack.redis_url})
         try:
             if status := await worker.ended():

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
 from types import TracebackType
@@ -19,17 +20,22 @@ from storage.settings import Settings
 T = TypeVar("T")
 
 LOOK_EVERY_S = 0.5
+QUEUE_AWAY_S = 10  # less is what a restart takes, or a change of owner
 
 
 class Stack:
-    """Queue and workers as a context. Inside, `redis_url` leads to the queue; workers come when they are needed."""
+    """Queue and workers as a context. Inside, `redis_url` leads to the queue; workers come when they are needed.
 
-    def __init__(self, settings: Settings, say: Say) -> None:
-        self.settings, self.say = settings, say
+    One that `stays` takes an embedded queue over from a command that ends, which then need not wait for it.
+    """
+
+    def __init__(self, settings: Settings, say: Say, stays: bool = False) -> None:
+        self.settings, self.say, self.stays = settings, say, stays
         self.redis_url = settings.redis_url
         self._valkey: Valkey | None = None
         self._worker: Child | None = None
         self._redis: ArqRedis | None = None
+        self._heir: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
 
@@ -42,6 +48,8 @@ class Stack:
             self._redis = await queue.connect(self.redis_url)
             if self._valkey and self._valkey.owned:
                 await self._forget_workers(self._redis)
+            elif self._valkey and self.stays:
+                self._heir = asyncio.create_task(self._valkey.inherit())
         except BaseException:
             await self._stop()
             raise
@@ -63,10 +71,10 @@ class Stack:
             await redis.delete(key)
 
     async def _stop(self) -> None:
-        if self._keeper:
-            self._keeper.cancel()
-            with suppress(asyncio.CancelledError, SetupError):
-                await self._keeper
+        for task in filter(None, (self._keeper, self._heir)):
+            task.cancel()
+            with suppress(asyncio.CancelledError, SetupError, OSError):
+                await task
         if self._worker:
             await self._worker.stop()
         if self._redis:
@@ -103,15 +111,18 @@ class Stack:
 
     async def _keep_worker(self) -> None:
         assert self._redis
+        answered_s = time.monotonic()
         while True:
             try:
                 missing = [kind for kind in queue.QUEUES if not await queue.workers(self._redis, kind)]
+                answered_s = time.monotonic()
+                if not missing:
+                    self._ready.set()
+                elif not (self._worker and self._worker.alive):
+                    self._start_worker(missing)
             except (RedisError, OSError) as error:
-                raise SetupError(f"The queue stopped answering: {error}.") from error
-            if not missing:
-                self._ready.set()
-            elif not (self._worker and self._worker.alive):
-                self._start_worker(missing)
+                if time.monotonic() - answered_s > QUEUE_AWAY_S:
+                    raise SetupError(f"The queue stopped answering: {error}.") from error
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _start_worker(self, queues: list[str]) -> None:

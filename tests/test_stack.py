@@ -57,7 +57,7 @@ async def test_the_first_starts_a_queue_and_the_others_join(tmp_path: Path) -> N
     pid = server_pid(owner.url)
     assert (owner.owned, guest.owned, guest.url) == (True, False, owner.url)
     await guest.close()
-    assert owner.alive
+    assert server_pid(owner.url) == pid
     await owner.close()
     assert gone(pid)
     assert {p.name for p in tmp_path.iterdir()} == {"appendonlydir", "owner.lock", "users.lock", "valkey.log"}
@@ -99,6 +99,25 @@ async def test_the_owner_waits_for_the_others(tmp_path: Path) -> None:
     await guest.close()
     await waiting
     await owner.close()
+
+
+@pytest.mark.parametrize("name", ["queue", "x" * 120])
+async def test_what_stays_inherits_the_queue_at_the_same_address(tmp_path: Path, name: str) -> None:
+    owner, guest = await Valkey.open(tmp_path / name), await Valkey.open(tmp_path / name)
+    with client(owner) as redis:
+        redis.set("kept", "1")
+    heir = asyncio.create_task(guest.inherit())
+    await asyncio.sleep(0.2)
+    await owner.until_unused(lambda said: pytest.fail(said))
+    await owner.close()
+    await heir
+    with client(guest) as redis:
+        assert redis.get("kept") == b"1"
+    assert (guest.owned, guest.url) == (True, owner.url)
+    late = await Valkey.open(tmp_path / name)
+    assert not late.owned
+    await late.close()
+    await guest.close()
 
 
 def test_a_crashed_owner_takes_its_queue_along(tmp_path: Path) -> None:
