@@ -199,8 +199,9 @@ async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
     """Delete pictures and every trace of the job that made them."""
     job = await _imagined(bot, request, given.job)
     await bot.dispatch.cancel(job)
-    removed = await bot.store.delete_prefix(f"jobs/{job.id}/")
-    yield Reply(text=f"Deleted {plural(len([r for r in removed if r.endswith('.png')]), 'picture')}.")
+    outcome = await bot.dispatch.outcome(job.id)
+    await bot.store.delete_prefix(f"jobs/{job.id}/")
+    yield Reply(text=f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}.")
 
 
 async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers:

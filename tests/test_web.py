@@ -10,9 +10,12 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from bot.arguments import ImagineArguments, TrainArguments
+from bot.chat_log import ChatLog, Message
 from bot.forms import fields
+from bot.messages import Reply
 from bot.on_web import opened
 from storage.files import FolderStore
+from storage.ids import new_id
 from storage.settings import Settings
 from tests.photo_files import saved, scene
 from tests.servers import valkey
@@ -42,7 +45,10 @@ CONTRAST = """() => {
   };
   const pairs = [["--ink", "--paper"], ["--ink", "--sunk"], ["--soft", "--paper"], ["--soft", "--card"],
     ["--soft", "--sunk"], ["--accent", "--paper"], ["--accent", "--card"], ["--on-accent", "--accent"]];
-  const ratios = pairs.map(([a, b]) => [value(a), value(b)].sort((x, y) => y - x)).map(([x, y]) => (x + 0.05) / (y + 0.05));
+  const ratios = pairs.map((names) => {
+    const [dark, bright] = names.map(value).sort((x, y) => x - y);
+    return (bright + 0.05) / (dark + 0.05);
+  });
   probe.remove();
   return Math.min(...ratios);
 }"""
@@ -111,6 +117,7 @@ async def test_a_form_sends_its_command(page: Page, store: FolderStore) -> None:
     await sheet.get_by_label("Scheduler").select_option("euler")
     await sheet.get_by_role("button", name="Imagine").click()
     await expect(page.locator(".said .line")).to_have_text("/imagine a dog in the snow --count 2 --scheduler euler")
+    await expect(page.locator(".answer .text")).to_contain_text("Waiting")
     (name,) = [name for name in await store.names("jobs/") if name.endswith("job.json")]
     job = json.loads((await store.get(name)).data)
     assert (job["prompt"], job["count"], job["scheduler"]) == ("a dog in the snow", 2, "euler")
@@ -298,6 +305,38 @@ async def test_the_gallery_shows_enlarges_and_deletes(settings: Settings, store:
         await question.get_by_role("button", name="Delete").click()
         await expect(page.locator(".wall .tile")).to_have_count(0)
     assert await store.names("jobs/") == []
+
+
+async def test_what_is_far_back_comes_on_demand(settings: Settings, store: FolderStore, browser: Browser) -> None:
+    log = ChatLog(store, "local")
+    for number in range(65):
+        await log.write(Message(id=new_id(), said=f"line {number}", reply=Reply(text=f"answer {number}")))
+    jobs = [await add_pictures(store, f"dog {number}", seeds=(number,)) for number in range(26)]
+    async with chat(settings, browser) as page:
+        await expect(page.locator("#messages > li")).to_have_count(60)
+        await expect(page.locator("#messages > li").last).to_be_in_viewport()
+        await page.get_by_role("button", name="Show earlier messages").click()
+        await expect(page.locator("#messages > li")).to_have_count(65)
+        await expect(page.locator("#messages > li").first).to_contain_text("answer 0")
+        await expect(page.get_by_role("button", name="Show earlier messages")).to_be_hidden()
+        await page.get_by_role("link", name="Gallery").click()
+        await expect(page.locator(".wall .tile")).to_have_count(24)
+        await page.get_by_role("button", name="Show older pictures").click()
+        await expect(page.locator(".wall .tile")).to_have_count(len(jobs))
+        await expect(page.locator(".wall .tile").last).to_have_attribute("title", "/imagine dog 0")
+
+
+async def test_the_keyboard_reaches_everything(page: Page) -> None:
+    reached = []
+    for _ in range(9):
+        await page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        reached.append(await focused.get_attribute("aria-label") or (await focused.inner_text()).split("\n")[0])
+        outline = await focused.evaluate("node => getComputedStyle(node).outlineStyle")
+        assert outline == "solid" or reached[-1] == "Command"  # the box around the line shows that one
+    assert reached[:3] == ["Skip to the command line", "Chat", "Gallery"]
+    assert reached[3].startswith("Drop three to six photos")
+    assert reached[4:] == ["Add photos", "Command", "Send", "Imagine", "Train"]
 
 
 async def test_what_is_forgotten_leaves_the_page(settings: Settings, store: FolderStore, browser: Browser) -> None:

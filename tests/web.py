@@ -71,6 +71,7 @@ async def chat(settings: Settings, browser: Browser, **context: Any) -> AsyncIte
 
 async def say(page: Page, line: str) -> Locator:
     """Type a line and send it; give the message that it makes."""
+    await expect(page.locator("#messages")).to_have_attribute("aria-busy", "false")
     before = await page.locator("#messages > li").count()
     await page.fill("#line", line)
     await page.get_by_role("button", name="Send").click()
@@ -81,8 +82,7 @@ async def say(page: Page, line: str) -> Locator:
 async def shot(page: Page, name: str) -> None:
     """Keep a screenshot, to be looked at."""
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    await page.wait_for_timeout(100)
-    await page.screenshot(path=ARTEFACTS / f"{name}.png")
+    await page.screenshot(path=ARTEFACTS / f"{name}.png", animations="disabled")
 
 
 async def no_sideways(page: Page) -> None:

@@ -55,6 +55,7 @@ function everything({ messages, more }) {
   const first = views.size === 0;
   messages.forEach((message) => place(message));
   if (first) byId("earlier").hidden = !more;
+  list.setAttribute("aria-busy", "false");
   empty();
   if (first) toEnd();
 }
