@@ -150,6 +150,7 @@ function toggle(label, panel) {
   const button = el("button", { type: "button", "aria-expanded": "false", "aria-controls": panel.id, onclick: () => {
     panel.hidden = !panel.hidden;
     button.setAttribute("aria-expanded", String(!panel.hidden));
+    panel.scrollIntoView({ block: "nearest" });
   } }, label);
   return button;
 }
