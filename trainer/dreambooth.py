@@ -1,6 +1,7 @@
 """DreamBooth: learn a subject from a few photos without forgetting its class.
 
 Ruiz et al. 2022, arXiv 2208.12242, on latent diffusion: UNet and text encoder learn, the VAE stays as it is.
+Read `learn` first, then `Training` from top to bottom.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,15 @@ from trainer.models import BaseModel, Denoiser
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import crops, moments, read_photo, to_tensor
 from trainer.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is to be learned: its photos, its class noun, and the rare token that will mean it."""
+
+    photos: list[Path]
+    noun: str
+    identifier: str
 
 
 @dataclass(frozen=True)
@@ -40,74 +50,95 @@ class Learned:
 
 def learn(
     base: BaseModel,
-    photos: list[Path],
-    noun: str,
-    identifier: str,
+    subject: Subject,
     class_latents: Tensor | None,
     recipe: Recipe,
     seed: int,
     on_step: Callable[[Step], None],
 ) -> Learned:
-    """Train a copy of the base model's denoiser and return it.
+    """Train a copy of the base model's denoiser on a subject and return it.
 
     `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
     called after each step and may raise to stop the training.
     """
-    accelerator = Accelerator(mixed_precision=recipe.precision, gradient_accumulation_steps=recipe.accumulation)
-    chance = Generator("cpu").manual_seed(seed)
-
-    # the examples: moments of the photos' crops, and the class set
-    images = [crop for path in photos for crop in crops(read_photo(path), base.image_px, recipe.crops, chance)]
-    mean, std = moments(base.vae, to_tensor(images))
-    prior = class_latents is not None and recipe.prior_weight > 0
-
-    # the model: a copy, so that the base stays as it is for everybody else
-    denoiser = base.denoiser.copy()
-    unet, text_encoder = denoiser.unet.train().requires_grad_(True), denoiser.text_encoder.train()
-    text_encoder.requires_grad_(recipe.text_learning_rate > 0)
-    groups = [{"params": unet.parameters(), "lr": recipe.learning_rate}]
-    if recipe.text_learning_rate:
-        groups.append({"params": text_encoder.parameters(), "lr": recipe.text_learning_rate})
-    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-    rate = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, recipe.steps)
-    unet, text_encoder, optimizer = accelerator.prepare(unet, text_encoder, optimizer)
-    ids = base.token_ids([instance_prompt(identifier, noun), class_prompt(noun)])
-
-    def draw_batch() -> tuple[Tensor, Tensor, Tensor]:
-        """Clean latents, noise and timesteps: instance examples first, class examples after them."""
-        which = torch.randint(len(mean), (recipe.batch,), generator=chance)
-        spread = torch.randn(mean[which].shape, generator=chance).to(base.device)
-        clean = (mean[which] + std[which] * spread) * base.vae.config.scaling_factor
-        if prior and class_latents is not None:
-            others = torch.randint(len(class_latents), (recipe.batch,), generator=chance)
-            clean = torch.cat([clean, class_latents[others].to(base.device)])
-        noise = torch.randn(clean.shape, generator=chance).to(base.device)
-        t = torch.randint(base.scheduler.config.num_train_timesteps, (len(clean),), generator=chance)
-        return clean, noise, t.to(base.device)
-
-    def loss_of_batch() -> tuple[Tensor, Tensor, Tensor]:
-        clean, noise, t = draw_batch()
-        # both prompts are encoded once, however many examples share them
-        prompts = text_encoder(ids if prior else ids[:1]).last_hidden_state
-        text = prompts.repeat_interleave(recipe.batch, dim=0)
-        predicted = unet(base.scheduler.add_noise(clean, noise, t), t, text).sample
-        return dreambooth_loss(predicted, target(base.scheduler, clean, noise, t), recipe.batch, recipe.prior_weight)
-
-    # the loop
-    learned = Learned(denoiser)
+    training = Training(base, subject, class_latents, recipe, seed)
+    learned = Learned(training.denoiser)
     for step in range(1, recipe.steps + 1):
-        for _ in range(recipe.accumulation):
-            with accelerator.accumulate(unet, text_encoder):
-                with accelerator.autocast():
-                    loss, instance_loss, prior_loss = loss_of_batch()
-                accelerator.backward(loss)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_([*unet.parameters(), *text_encoder.parameters()], recipe.gradient_clip)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-        rate.step()
-        learned.losses.append(loss.item())
-        on_step(Step(step, loss.item(), instance_loss.item(), prior_loss.item(), denoiser))
-    for module in denoiser.modules():
+        loss, instance_loss, prior_loss = training.step()
+        learned.losses.append(loss)
+        on_step(Step(step, loss, instance_loss, prior_loss, training.denoiser))
+    for module in training.denoiser.modules():
         module.eval().requires_grad_(False)
     return learned
+
+
+class Training:
+    """Model, examples and optimizer of one training; all chance comes from one seeded generator."""
+
+    def __init__(
+        self, base: BaseModel, subject: Subject, class_latents: Tensor | None, recipe: Recipe, seed: int
+    ) -> None:
+        self.base, self.recipe = base, recipe
+        self.chance = Generator("cpu").manual_seed(seed)
+        self.accelerator = Accelerator(
+            mixed_precision=recipe.precision, gradient_accumulation_steps=recipe.accumulation
+        )
+
+        # the examples: moments of the photos' crops, and the class set
+        photos = [read_photo(path) for path in subject.photos]
+        images = [crop for photo in photos for crop in crops(photo, base.image_px, recipe.crops, self.chance)]
+        self.mean, self.std = moments(base.vae, to_tensor(images))
+        self.class_latents = class_latents if recipe.prior_weight else None
+
+        # the prompts, one of each kind, however many examples share them
+        prompts = [instance_prompt(subject.identifier, subject.noun), class_prompt(subject.noun)]
+        self.token_ids = base.token_ids(prompts if self.class_latents is not None else prompts[:1])
+
+        # the model: a copy, so that the base stays as it is for everybody else
+        self.denoiser = base.denoiser.copy()
+        unet, text_encoder = (module.train().requires_grad_(True) for module in self.denoiser.modules())
+        text_encoder.requires_grad_(recipe.text_learning_rate > 0)
+
+        # the optimizer, with a learning rate for each network
+        groups = [{"params": unet.parameters(), "lr": recipe.learning_rate}]
+        if recipe.text_learning_rate:
+            groups.append({"params": text_encoder.parameters(), "lr": recipe.text_learning_rate})
+        optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+        self.rate = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, recipe.steps)
+        self.unet, self.text_encoder, self.optimizer = self.accelerator.prepare(unet, text_encoder, optimizer)
+
+    def step(self) -> tuple[float, float, float]:
+        """Take one optimizer step; return loss, instance loss and prior loss of its last batch."""
+        for _ in range(self.recipe.accumulation):
+            with self.accelerator.accumulate(self.unet, self.text_encoder):
+                with self.accelerator.autocast():
+                    losses = self.loss(*self.batch())
+                self.accelerator.backward(losses[0])
+                if self.accelerator.sync_gradients:
+                    learning = [*self.unet.parameters(), *self.text_encoder.parameters()]
+                    self.accelerator.clip_grad_norm_(learning, self.recipe.gradient_clip)
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+        self.rate.step()
+        total, instance, prior = torch.stack(losses).tolist()
+        return total, instance, prior
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw clean latents, noise and timesteps: instance examples first, class examples after them."""
+        size = self.recipe.batch
+        which = torch.randint(len(self.mean), (size,), generator=self.chance)
+        spread = torch.randn(self.mean[which].shape, generator=self.chance).to(self.base.device)
+        clean = (self.mean[which] + self.std[which] * spread) * self.base.vae.config.scaling_factor
+        if self.class_latents is not None:
+            others = torch.randint(len(self.class_latents), (size,), generator=self.chance)
+            clean = torch.cat([clean, self.class_latents[others].to(self.base.device)])
+        noise = torch.randn(clean.shape, generator=self.chance)
+        t = torch.randint(self.base.scheduler.config.num_train_timesteps, (len(clean),), generator=self.chance)
+        return clean, noise.to(self.base.device), t.to(self.base.device)
+
+    def loss(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
+        text = self.text_encoder(self.token_ids).last_hidden_state.repeat_interleave(self.recipe.batch, dim=0)
+        predicted = self.unet(self.base.scheduler.add_noise(clean, noise, t), t, text).sample
+        wanted = target(self.base.scheduler, clean, noise, t)
+        return dreambooth_loss(predicted, wanted, self.recipe.batch, self.recipe.prior_weight)

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from storage.errors import SetupError
 from trainer import classes, generate
-from trainer.dreambooth import Learned, Step, learn
+from trainer.dreambooth import Learned, Step, Subject, learn
 from trainer.identifier import choose
 from trainer.models import BaseModel, Denoiser, load_base, load_learned, save_learned
 from trainer.naming import instance_prompt
@@ -144,9 +144,7 @@ class Engine:
             classes.draw_class_set(self.base, task.noun, recipe, class_set, self._report_class_images(task.job))
         learned: Learned = learn(
             self.base,
-            [Path(p) for p in task.photos],
-            task.noun,
-            identifier,
+            Subject([Path(p) for p in task.photos], task.noun, identifier),
             classes.read_class_set(class_set) if recipe.prior_weight else None,
             recipe,
             task.seed,

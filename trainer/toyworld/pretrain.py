@@ -210,6 +210,7 @@ def noise_schedule() -> DDPMScheduler:
         prediction_type="v_prediction",
         clip_sample=False,
         steps_offset=1,
+        timestep_spacing="trailing",  # sampling begins at pure noise, as Lin et al. 2023 (arXiv 2305.08891) advise
     )
 
 
@@ -237,8 +238,10 @@ def pretrain_judge(out: Path, cache: Path, steps: int = 2_500) -> Judge:
         individuals = torch.from_numpy(np.tile(who, 4))
         return label_loss(labels, [scenes[i] for i in which]) + likeness_loss(embeddings[64:].float(), individuals)
 
-    judge: Any = train("judge", out, modules, loss_of_step, steps, 1e-3, ema_decay=0.995)["judge"]
-    save_file({name: value.half().contiguous() for name, value in judge.state_dict().items()}, out / "judge.safetensors")
+    judge = train("judge", out, modules, loss_of_step, steps, 1e-3, ema_decay=0.995)["judge"]
+    assert isinstance(judge, Judge)
+    half = {name: value.half().contiguous() for name, value in judge.state_dict().items()}
+    save_file(half, out / "judge.safetensors")
     return judge
 
 
@@ -248,4 +251,5 @@ def _cached_characters(path: Path, count: int = 3_000, each: int = 8) -> Picture
         with ProcessPoolExecutor(os.cpu_count()) as pool:
             drawn = pool.map(character_photos, range(100_000, 100_000 + count), [each] * count, chunksize=50)
             np.save(path, np.stack(list(drawn)))
-    return np.load(path, mmap_mode="r")
+    photos: Pictures = np.load(path, mmap_mode="r")
+    return photos

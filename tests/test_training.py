@@ -1,0 +1,181 @@
+"""Training and drawing on the micro model, in this process: what is learned, kept, repeated."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from tests.conftest import photos_of_a_character
+from trainer import classes, generate
+from trainer.dreambooth import Learned, Step, Subject, learn
+from trainer.identifier import candidates, choose
+from trainer.models import BaseModel, load_base, load_learned, save_learned
+from trainer.recipe import Recipe, recipe_for
+
+
+@pytest.fixture(scope="module")
+def base(micro_model: Path) -> BaseModel:
+    torch.set_num_threads(1)
+    return load_base(str(micro_model))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for upload in photos_of_a_character():
+        paths.append(folder / upload.name)
+        paths[-1].write_bytes(upload.data)
+    return paths
+
+
+def recipe(base: BaseModel, **changes: Any) -> Recipe:
+    return recipe_for(base.folder, **changes)
+
+
+def train(base: BaseModel, photos: list[Path], how: Recipe, seed: int = 0) -> tuple[Learned, list[Step]]:
+    steps: list[Step] = []
+    class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    return learn(base, Subject(photos, "dog", "zuf"), class_latents, how, seed, steps.append), steps
+
+
+def test_the_first_losses_are_pinned(base: BaseModel, photos: list[Path]) -> None:
+    learned, _ = train(base, photos, recipe(base, steps=3))
+    assert learned.losses == pytest.approx([1.19944, 1.41077, 1.31969], rel=1e-3)
+
+
+def test_both_networks_learn_and_the_base_stays_as_it_is(base: BaseModel, photos: list[Path]) -> None:
+    before = {name: value.clone() for name, value in base.denoiser.state().items()}
+    learned, steps = train(base, photos, recipe(base, steps=3))
+    changed = {n.partition(".")[0] for n, v in learned.denoiser.state().items() if not torch.equal(v, before[n])}
+    assert changed == {"unet", "text_encoder"}
+    assert all(torch.equal(v, before[n]) for n, v in base.denoiser.state().items())
+    assert [s.step for s in steps] == [1, 2, 3]
+    assert all(s.loss == pytest.approx(s.instance_loss + s.prior_loss, rel=1e-4) for s in steps)
+
+
+def test_the_same_seed_learns_the_same_and_another_does_not(base: BaseModel, photos: list[Path]) -> None:
+    first, again, other = (train(base, photos, recipe(base, steps=2), seed)[0].losses for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_training_many_steps_lowers_the_loss(base: BaseModel, photos: list[Path]) -> None:
+    # without the class set: here it is white noise, of which there is nothing to learn
+    how = recipe(base, steps=60, learning_rate=3e-3, text_learning_rate=1e-3, prior_weight=0.0)
+    losses = train(base, photos, how)[0].losses
+    assert sum(losses[-15:]) < 0.9 * sum(losses[:15])
+
+
+def test_without_prior_weight_the_class_set_is_not_used(base: BaseModel, photos: list[Path]) -> None:
+    _, steps = train(base, photos, recipe(base, steps=2, prior_weight=0.0))
+    assert all(s.prior_loss == 0 and s.loss == s.instance_loss for s in steps)
+
+
+def test_a_frozen_text_encoder_stays_as_it_is(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:
+    learned, _ = train(base, photos, recipe(base, steps=2, text_learning_rate=0.0))
+    save_learned(tmp_path / "w.safetensors", learned.denoiser, base.denoiser)
+    assert {name.partition(".")[0] for name in load_file(tmp_path / "w.safetensors")} == {"unet"}
+
+
+def test_accumulation_makes_one_step_of_several_batches(base: BaseModel, photos: list[Path]) -> None:
+    learned, steps = train(base, photos, recipe(base, steps=2, accumulation=3))
+    assert len(steps) == 2
+    assert any(not torch.equal(v, base.denoiser.state()[n]) for n, v in learned.denoiser.state().items())
+
+
+def test_a_watcher_that_raises_stops_the_training(base: BaseModel, photos: list[Path]) -> None:
+    def stop(step: Step) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn(base, Subject(photos, "dog", "zuf"), None, recipe(base), 0, stop)
+
+
+def test_saved_weights_draw_what_was_learned(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:
+    learned, _ = train(base, photos, recipe(base, steps=3, learning_rate=1e-3))
+    save_learned(tmp_path / "w.safetensors", learned.denoiser, base.denoiser)
+    kept = load_file(tmp_path / "w.safetensors")
+    assert all(v.dtype == torch.float16 for v in kept.values())
+    assert not any(name.startswith("vae") or "moment" in name for name in kept)
+    loaded = base.denoiser.copy()
+    load_learned(tmp_path / "w.safetensors", loaded, base.denoiser)
+    for name, value in loaded.state().items():
+        assert torch.allclose(value, learned.denoiser.state()[name], atol=2e-3)
+
+
+def test_weights_of_another_base_model_are_refused(base: BaseModel, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"unet.conv_in.weight": torch.zeros(3)}, tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="was not learned on this base model"):
+        load_learned(tmp_path / "w.safetensors", base.denoiser.copy(), base.denoiser)
+
+
+# ── drawing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def draw(base: BaseModel, prompt: str = "a dog", seeds: tuple[int, ...] = (1,), **how: Any) -> list[Image.Image]:
+    how = {"steps": 4, "guidance": 5.0, **how}
+    return list(generate.draw(base, base.denoiser, prompt, list(seeds), **how))
+
+
+@pytest.mark.parametrize("scheduler", generate.SCHEDULERS)
+def test_the_same_seed_gives_the_same_picture_bit_for_bit(base: BaseModel, scheduler: str) -> None:
+    first, again = (draw(base, seeds=(3, 4), scheduler=scheduler) for _ in range(2))
+    assert [i.tobytes() for i in first] == [i.tobytes() for i in again]
+    assert first[0].tobytes() != first[1].tobytes()
+
+
+def test_every_setting_changes_the_picture(base: BaseModel) -> None:
+    plain = draw(base)[0].tobytes()
+    others = [
+        {"prompt": "a cat on the moon"},
+        {"guidance": 9.0},
+        {"negative": "blue"},
+        {"steps": 5},
+        {"scheduler": "euler"},
+        {"seeds": (2,)},
+    ]
+    assert all(draw(base, **other)[0].tobytes() != plain for other in others)
+
+
+def test_a_guidance_of_one_ignores_the_negative_prompt(base: BaseModel) -> None:
+    assert draw(base, guidance=1.0)[0].tobytes() == draw(base, guidance=1.0, negative="blue")[0].tobytes()
+
+
+def test_size_and_count(base: BaseModel) -> None:
+    images = draw(base, seeds=tuple(range(6)), size_px=48)
+    assert [i.size for i in images] == [(48, 48)] * 6
+    assert generate.grid(images).size == (3 * 48, 2 * 48)
+
+
+def test_steps_are_reported_and_a_watcher_may_stop(base: BaseModel) -> None:
+    heard: list[tuple[int, int]] = []
+    draw_all = generate.draw(
+        base, base.denoiser, "a dog", list(range(5)), lambda *at: heard.append(at), steps=3, guidance=2.0
+    )
+    assert len(list(draw_all)) == 5
+    assert heard == [(k, 6) for k in range(1, 7)]
+
+
+# ── class sets and identifiers ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_class_set_is_the_same_each_time(base: BaseModel, tmp_path: Path) -> None:
+    how = recipe(base, class_images=3, class_steps=2)
+    for name in "ab":
+        classes.draw_class_set(base, "dog", how, tmp_path / name, lambda *_: None)
+    assert classes.read_class_set(tmp_path / "a").shape == (3, 4, 16, 16)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_an_identifier_is_one_rare_token_of_its_own(base: BaseModel) -> None:
+    words = candidates(base.tokenizer)
+    assert len(words) == 100
+    assert "sks" not in words
+    assert all(len(base.tokenizer.tokenize(w)) == 1 for w in words)
+    chosen = choose(base.tokenizer, "subject-1")
+    assert chosen == choose(base.tokenizer, "subject-1") != choose(base.tokenizer, "subject-1", taken={chosen})
