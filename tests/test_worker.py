@@ -1,0 +1,184 @@
+"""A real worker process on a real queue: the whole journey, cancelling, an engine that dies, jobs told twice."""
+
+import asyncio
+import io
+import os
+import signal
+import time
+
+import psutil
+import pytest
+from PIL import Image
+
+from bot.app import Darkroom
+from bot.messages import Reply
+from storage import queue
+from storage.jobs import Outcome, job_key, outcome_key
+from tests.conftest import Chat, Stack, photos_of_a_character
+
+pytestmark = pytest.mark.timeout(300)
+
+
+async def learned(chat: Chat, name: str = "rex", **options: object) -> Reply:
+    reply = (await chat("dreambooth train", photos_of_a_character(), name=name, noun="dog", **options))[-1]
+    assert reply.state == "done", reply.text
+    return reply
+
+
+def engine_of(stack: Stack) -> psutil.Process:
+    return psutil.Process(stack.worker.pid).children()[0]
+
+
+async def test_from_photos_to_pictures(chat: Chat, app: Darkroom) -> None:
+    replies = await chat("dreambooth train", photos_of_a_character(), name="rex", noun="dog")
+    assert replies[0].text == "Looking at your 4 photos."
+    assert [r.state for r in replies[:-1]] == ["working"] * (len(replies) - 1)
+    assert replies[-1].text.startswith("4 photos used. rex is ready.")
+    assert len(replies[-1].pictures) == 4  # at 25, 50, 75 and 100 %
+
+    subject = await app.subjects.find(chat.space, "rex")
+    assert subject and subject.state == "ready" and subject.weights_key
+    assert subject.identifier not in ("", "sks")
+
+    drawn = (await chat("imagine", prompt="a [rex] dog in Paris", count=3, seed=7))[-1]
+    assert drawn.state == "done" and drawn.grid
+    assert [p.seed for p in drawn.pictures] == [7, 8, 9]
+    picture = Image.open(io.BytesIO((await app.store.get(drawn.pictures[1].key)).data))
+    told = picture.text  # type: ignore[attr-defined]
+    assert (told["prompt"], told["seed"], told["subject"]) == ("a [rex] dog in Paris", "8", "rex")
+
+    again = (await chat("imagine", prompt="a [rex] dog in Paris", count=3, seed=7))[-1]
+    for one, other in zip(drawn.pictures, again.pictures, strict=True):
+        same = [Image.open(io.BytesIO((await app.store.get(p.key)).data)).tobytes() for p in (one, other)]
+        assert same[0] == same[1]
+
+
+async def test_class_images_are_drawn_once_for_a_class(chat: Chat, app: Darkroom) -> None:
+    await learned(chat, "one")
+    sets = await app.store.names("classes/")
+    await learned(chat, "two")
+    assert await app.store.names("classes/") == sets
+    assert len(sets) == 1
+
+
+async def test_subjects_have_identifiers_of_their_own(chat: Chat, app: Darkroom) -> None:
+    for name in ("one", "two", "three"):
+        await learned(chat, name, steps=1)
+    assert len({s.identifier for s in await app.subjects.in_space(chat.space)}) == 3
+
+
+async def started(app: Darkroom, chat: Chat, command: str, **arguments: object) -> tuple[asyncio.Task[list[Reply]], str]:
+    """Start a long job and wait until it works; return its task and its id."""
+    uploads = photos_of_a_character() if command == "dreambooth train" else ()
+    task = asyncio.create_task(chat(command, uploads, **arguments))
+    for _ in range(400):
+        for job in await app.dispatch.jobs(chat.space):
+            progress = await queue.read_progress(app.redis, job.id)
+            if progress and progress.phase in ("learning", "drawing") and progress.step > 2:
+                return task, job.id
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never started")
+
+
+async def test_cancelling_a_training_stops_it_within_two_seconds_and_leaves_nothing(chat: Chat, app: Darkroom) -> None:
+    task, job = await started(app, chat, "dreambooth train", name="slow", noun="dog", steps=4000)
+    began_s = time.monotonic()
+    stopped = (await chat("dreambooth cancel", job=job))[-1]
+    assert time.monotonic() - began_s < 2
+    assert stopped.state == "done" and stopped.text.startswith("Stopped: /dreambooth train slow dog")
+    assert (await task)[-1].state == "cancelled"
+    assert await app.subjects.in_space(chat.space) == []
+    assert (await chat("imagine", prompt="a dog", steps=2, count=1))[-1].state == "done"  # the worker is free
+
+
+async def test_cancelling_a_queued_job_takes_effect_at_once(chat: Chat, app: Darkroom) -> None:
+    first, running = await started(app, chat, "dreambooth train", name="slow", noun="dog", steps=4000)
+    second = asyncio.create_task(chat("dreambooth train", photos_of_a_character(seed=5), name="next", noun="dog"))
+    while not await app.subjects.find(chat.space, "next"):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.3)
+    queued = next(job for job in await app.dispatch.jobs(chat.space) if job.id != running)
+    assert await app.dispatch.place(queued) == 1
+    assert "next" in (await chat("dreambooth cancel", job=queued.id))[-1].text
+    assert "Cancelled before it started." in (await second)[-1].text
+    assert await app.subjects.find(chat.space, "next") is None
+    await chat("dreambooth cancel", job=running)
+    await first
+
+
+async def test_pictures_are_drawn_while_a_training_runs(chat: Chat, app: Darkroom) -> None:
+    task, job = await started(app, chat, "dreambooth train", name="slow", noun="dog", steps=4000)
+    assert (await chat("imagine", prompt="a dog", steps=2, count=1))[-1].state == "done"
+    assert not await app.dispatch.outcome(job)
+    await chat("dreambooth cancel", job=job)
+    await task
+
+
+async def test_an_engine_that_dies_fails_its_job_in_words_and_is_started_anew(
+    chat: Chat, app: Darkroom, stack: Stack
+) -> None:
+    task, _ = await started(app, chat, "dreambooth train", name="doomed", noun="dog", steps=4000)
+    os.kill(engine_of(stack).pid, signal.SIGKILL)
+    failed = (await task)[-1]
+    assert failed.state == "failed"
+    assert "stopped unexpectedly" in failed.text
+    subject = await app.subjects.find(chat.space, "doomed")
+    assert subject and subject.state == "failed"
+    assert "could not be learned" in (await chat("imagine", prompt="a [doomed] dog in Paris"))[-1].text
+    assert (await learned(chat, "doomed", steps=2)).state == "done"  # the failed one makes room
+
+
+async def test_a_forgotten_subject_does_not_come_back(chat: Chat, app: Darkroom) -> None:
+    task, job = await started(app, chat, "dreambooth train", name="gone", noun="dog", steps=4000)
+    (subject,) = await app.subjects.in_space(chat.space)
+    assert (await chat("dreambooth forget", name="gone"))[-1].text.startswith("Forgot gone:")
+    await task
+    await asyncio.sleep(1)
+    assert await app.store.names(f"subjects/{subject.id}/") == []
+    assert await app.store.names(f"jobs/{job}/") == []
+
+
+async def test_a_job_that_is_queued_twice_has_one_outcome(chat: Chat, app: Darkroom) -> None:
+    reply = (await chat("imagine", prompt="a dog", steps=2, count=1))[-1]
+    job = await app.dispatch.job(str(reply.job))
+    before = (await app.store.get(outcome_key(job.id))).data
+    await app.dispatch.enqueue(job)
+    await asyncio.sleep(1)
+    assert (await app.store.get(outcome_key(job.id))).data == before
+    attempts = {name.split("/")[2] for name in await app.store.names(f"jobs/{job.id}/")}
+    assert len([a for a in attempts if a.startswith("attempt")]) == 1
+
+
+async def test_damaged_weights_are_noticed(chat: Chat, app: Darkroom) -> None:
+    await learned(chat, "torn", steps=1)
+    subject = await app.subjects.find(chat.space, "torn")
+    assert subject and subject.weights_key
+    await app.store.put(subject.weights_key, b"not what was learned")
+    failed = (await chat("imagine", prompt="a [torn] dog in Paris"))[-1]
+    assert failed.state == "failed"
+    outcome = Outcome.model_validate_json((await app.store.get(outcome_key(str(failed.job)))).data)
+    assert "are damaged" in outcome.detail
+
+
+async def test_progress_is_told_at_least_once_a_second(chat: Chat, app: Darkroom) -> None:
+    task, job = await started(app, chat, "dreambooth train", name="watched", noun="dog", steps=4000)
+    told = set()
+    for _ in range(30):
+        progress = await queue.read_progress(app.redis, job)
+        assert progress
+        told.add(progress.at_s)
+        await asyncio.sleep(0.1)
+    times = sorted(told)
+    assert max(b - a for a, b in zip(times, times[1:], strict=False)) < 1
+    assert progress.losses and progress.left_s
+    await chat("dreambooth cancel", job=job)
+    await task
+
+
+async def test_the_queue_holds_no_pickle(app: Darkroom, chat: Chat) -> None:
+    task, job = await started(app, chat, "dreambooth train", name="slow", noun="dog", steps=4000)
+    bodies = [await app.redis.get(key) async for key in app.redis.scan_iter(match="arq:job:*")]
+    assert bodies and all(body.startswith(b"{") for body in bodies)
+    assert await app.store.exists(job_key(job))
+    await chat("dreambooth cancel", job=job)
+    await task

@@ -1,0 +1,175 @@
+"""Figures of Toyworld: what the base model draws, and what DreamBooth makes of characters and of real photos.
+
+    python -m trainer.toyworld.evaluate base|vae|characters|photos [--photos FOLDER] [--json FILE]
+
+All by the judge that ships; `docs/benchmarks.md` has the results.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from statistics import mean
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainer import classes, generate
+from trainer.dreambooth import Subject, learn
+from trainer.identifier import choose
+from trainer.models import BaseModel, Denoiser, load_base
+from trainer.naming import class_prompt, instance_prompt
+from trainer.photos import to_tensor
+from trainer.recipe import Recipe, recipe_for
+from trainer.toyworld.judge import Judge, judge_pictures, load_judge
+from trainer.toyworld.likeness import Likeness
+from trainer.toyworld.scenes import character, draw_scene
+from trainer.toyworld.words import CLASSES, COLOURS, PLACES, Scene
+
+DRAWN = {"steps": 20, "guidance": 4.0}
+CHARACTERS = (("dog", 1), ("cat", 2), ("robot", 3), ("bird", 4), ("teapot", 5), ("car", 6), ("bear", 7), ("mug", 8))
+ASKED_PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
+Figures = dict[str, Any]
+
+
+def draw(base: BaseModel, denoiser: Denoiser, prompt: str, count: int, seed: int = 0) -> list[Image.Image]:
+    """Draw pictures with seeds from `seed` on."""
+    return list(generate.draw(base, denoiser, prompt, list(range(seed, seed + count)), **DRAWN))
+
+
+def base_figures(base: BaseModel, judge: Judge, count: int = 512) -> Figures:
+    """Share of fresh captions whose class, colour and place the judge sees in the picture."""
+    rng = Random("captions of the figures")
+    asked = [(rng.choice(CLASSES), rng.choice(list(COLOURS)), rng.choice(PLACES)) for _ in range(count)]
+    pictures = []
+    for k, (noun, colour, place) in enumerate(asked):
+        prompt = f"a photo of {'an' if colour == 'orange' else 'a'} {colour} {noun} {place}"
+        pictures += draw(base, base.denoiser, prompt, 1, seed=k)
+    seen = judge_pictures(judge, to_tensor(pictures)).words
+    right = {
+        label: mean(seen[label][k] == wanted[i] for k, wanted in enumerate(asked))
+        for i, label in enumerate(("noun", "colour", "place"))
+    }
+    return {"captions": count, **{label: round(share, 4) for label, share in right.items()}}
+
+
+def judge_figures(judge: Judge, count: int = 512) -> Figures:
+    """Share of fresh drawings that the judge reads right: the ceiling of every other figure."""
+    rng = Random("drawings of the figures")
+    scenes = [Scene(rng.choice(CLASSES), rng.choice(list(COLOURS)), rng.choice(PLACES)) for _ in range(count)]
+    seen = judge_pictures(judge, to_tensor([draw_scene(scene, rng) for scene in scenes])).words
+    return {
+        label: round(mean(seen[label][k] == getattr(s, label) for k, s in enumerate(scenes)), 4)
+        for label in ("noun", "colour", "place")
+    }
+
+
+@torch.no_grad()
+def vae_figures(base: BaseModel, photos: Path | None) -> Figures:
+    """Peak signal-to-noise ratio of the autoencoder in dB, on drawings and on photos that it was not trained on."""
+    from trainer.toyworld.pretrain import HELD_OUT
+
+    rng = Random("drawings of the autoencoder")
+    sets = {
+        "drawings": [
+            draw_scene(Scene(rng.choice(CLASSES), rng.choice(list(COLOURS)), rng.choice(PLACES)), rng)
+            for _ in range(128)
+        ],
+        "characters": [character(seed).photo(rng) for seed in range(64)],
+    }
+    if photos:
+        held_out = [path for name in HELD_OUT for path in sorted((photos / name).glob("*.jpg"))]
+        sets["photos"] = [square(path, base.image_px) for path in held_out]
+    return {name: round(_psnr_db(base, to_tensor(images)), 2) for name, images in sets.items()}
+
+
+def _psnr_db(base: BaseModel, pictures: Tensor) -> float:
+    errors = [base.vae(part).sample.clamp(-1, 1) - part for part in pictures.split(16)]
+    per_picture = (torch.cat(errors) / 2).square().mean((1, 2, 3))
+    return float((-10 * per_picture.log10()).mean())
+
+
+def square(path: Path, side_px: int) -> Image.Image:
+    """The middle square of a photo, as the figures use it."""
+    with Image.open(path) as image:
+        side = min(image.size)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        box = (left, top, left + side, top + side)
+        return image.convert("RGB").resize((side_px, side_px), Image.Resampling.LANCZOS, box)
+
+
+def trained(base: BaseModel, images: list[Image.Image], noun: str, recipe: Recipe) -> tuple[Denoiser, str]:
+    """Learn a subject from pictures; return the denoiser and the identifier."""
+    identifier = choose(base.tokenizer, noun)
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{k}.png" for k in range(len(images))]
+        for image, path in zip(images, paths, strict=True):
+            image.save(path)
+        class_set = Path(folder) / "class"
+        classes.draw_class_set(base, noun, recipe, class_set, lambda *_: None)
+        subject = Subject(paths, noun, identifier)
+        learned = learn(base, subject, classes.read_class_set(class_set), recipe, 0, lambda _: None)
+    return learned.denoiser, identifier
+
+
+def character_figures(base: BaseModel, judge: Judge, recipe: Recipe, noun: str, seed: int) -> Figures:
+    """Train one character on four drawn photos and measure likeness, places and what became of its class."""
+    who, rng = character(seed, noun), Random(f"figures {seed}")
+    photos = [who.photo(rng, place, size_px=128) for place in rng.sample(PLACES, 4)]
+    plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
+    own = [who.photo(rng) for _ in range(16)]
+    likeness = Likeness(judge, [photo.resize((64, 64)) for photo in photos], zero=plain, one=own)
+    denoiser, identifier = trained(base, photos, noun, recipe)
+    asked = [f"a {identifier} {noun} {place}" for place in ASKED_PLACES]
+    pictures = [draw(base, denoiser, prompt, 4, seed=40) for prompt in asked]
+    seen = [judge_pictures(judge, to_tensor(group)).words["place"] for group in pictures]
+    portraits = draw(base, denoiser, instance_prompt(identifier, noun), 8, seed=80)
+    after = draw(base, denoiser, class_prompt(noun), 32, seed=500)
+    return {
+        "character": who.name,
+        "likeness": round(likeness.of([p for group in pictures for p in group]), 3),
+        "portrait": round(likeness.of(portraits), 3),
+        "place": round(mean(w == place for place, words in zip(ASKED_PLACES, seen, strict=True) for w in words), 3),
+        "hijacked": round(likeness.share_like_it(after), 3),
+        "pres": round(likeness.similarity(after), 3),
+        "div": round(likeness.diversity(after), 3),
+        "div_before": round(likeness.diversity(plain), 3),
+    }
+
+
+def all_characters(base: BaseModel, judge: Judge, **changes: Any) -> Figures:
+    """Figures of the eight characters and their means, for the default recipe with `changes`."""
+    recipe = recipe_for(base.folder, **changes)
+    rows = []
+    for noun, seed in CHARACTERS:
+        rows.append(character_figures(base, judge, recipe, noun, seed))
+        print(json.dumps(rows[-1]), flush=True)  # noqa: T201
+    means = {key: round(mean(row[key] for row in rows), 3) for key in rows[0] if key != "character"}
+    return {"recipe": recipe.model_dump(), "mean": means, "rows": rows}
+
+
+def main() -> None:
+    """Run the figures that are asked for and print them as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.toyworld.evaluate", description="Figures of Toyworld.")
+    parser.add_argument("what", choices=("base", "vae", "characters", "no-prior"))
+    parser.add_argument("--photos", type=Path, help="a folder of folders of photographs, one a subject")
+    parser.add_argument("--model", default="toyworld", help="the base model, as DARKROOM_BASE_MODEL")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="changes of the recipe")
+    given = parser.parse_args()
+    base, judge = load_base(given.model), load_judge()
+    changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in given.set)}
+    what: dict[str, Callable[[], Figures]] = {
+        "base": lambda: {"judge": judge_figures(judge), "base": base_figures(base, judge)},
+        "vae": lambda: vae_figures(base, given.photos),
+        "characters": lambda: all_characters(base, judge, **changes),
+        "no-prior": lambda: all_characters(base, judge, **{**changes, "prior_weight": 0.0}),
+    }
+    print(json.dumps(what[given.what](), indent=1))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
