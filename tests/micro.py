@@ -1,4 +1,4 @@
-"""The micro model: a Stable Diffusion of a few thousand random weights, for tests that need the path, not the pictures."""
+"""The micro model: a Stable Diffusion of few random weights, for tests that need the path, not the pictures."""
 
 import json
 from pathlib import Path

@@ -30,7 +30,7 @@ from trainer.toyworld.likeness import Likeness
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, Scene
 
-DRAWN = {"steps": 20, "guidance": 4.0}
+DRAWN: dict[str, Any] = {"steps": 20, "guidance": 4.0}
 CHARACTERS = (("dog", 1), ("cat", 2), ("robot", 3), ("bird", 4), ("teapot", 5), ("car", 6), ("bear", 7), ("mug", 8))
 ASKED_PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
 Figures = dict[str, Any]
@@ -88,7 +88,7 @@ def vae_figures(base: BaseModel, photos: Path | None) -> Figures:
 
 
 def _psnr_db(base: BaseModel, pictures: Tensor) -> float:
-    errors = [base.vae(part).sample.clamp(-1, 1) - part for part in pictures.split(16)]
+    errors = [base.vae(part).sample.clamp(-1, 1) - part for part in torch.split(pictures, 16)]
     per_picture = (torch.cat(errors) / 2).square().mean((1, 2, 3))
     return float((-10 * per_picture.log10()).mean())
 

@@ -33,7 +33,7 @@ class Likeness:
         return float((self._each(pictures) > LOOKS_LIKE_IT).float().mean())
 
     def similarity(self, pictures: list[Image.Image]) -> float:
-        """Mean cosine of pictures with the photos, unscaled: PRES of Ruiz et al. 2022 where they show the plain class."""
+        """Mean cosine of pictures with the photos, unscaled; of plain class pictures, PRES of Ruiz et al. 2022."""
         return float((self._embed(pictures) @ self.photos.T).mean())
 
     def diversity(self, pictures: list[Image.Image]) -> float:
