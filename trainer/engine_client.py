@@ -81,11 +81,11 @@ class EngineClient:
 
     async def stop(self) -> None:
         """End the engine."""
+        if self._reader:
+            self._reader.cancel()
         if self._process and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()
-        if self._reader:
-            await self._reader
 
     async def _write(self, message: BaseModel) -> None:
         assert self._process and self._process.stdin

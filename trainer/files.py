@@ -21,10 +21,10 @@ def base_folder(base_model: str) -> Path:
     return folder
 
 
-def folder_hash(folder: Path) -> str:
-    """Hash names and contents of all files under `folder`."""
+def model_hash(folder: Path) -> str:
+    """Hash names and contents of all files of the base model in `folder`; its recipe is no part of it."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in sorted(path for part in PARTS for path in (folder / part).rglob("*") if path.is_file()):
         digest.update(path.relative_to(folder).as_posix().encode())
         digest.update(file_hash(path).encode())
     return digest.hexdigest()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from storage.errors import SetupError
-from trainer.files import base_folder, folder_hash
+from trainer.files import base_folder, model_hash
 
 
 @dataclass
@@ -72,7 +72,7 @@ class BaseModel:
     @cached_property
     def sha256(self) -> str:
         """Hash of all the files that decide what it draws."""
-        return folder_hash(self.folder)
+        return model_hash(self.folder)
 
     def token_ids(self, texts: list[str]) -> Tensor:
         """Tokenise, padded and cut to the text encoder's length: n × tokens."""

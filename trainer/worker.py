@@ -4,6 +4,7 @@ There is no tensor work here; the event loop stays free to report and to cancel.
 """
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import time
@@ -15,7 +16,7 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import Missing, UserError
+from storage.errors import Missing, SetupError, UserError
 from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
@@ -148,21 +149,26 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
     try:
         hello = await engine.start()
         log.info("ready on %s: %s, %d px", hello.device, settings.base_model, hello.image_px)
-        beat = asyncio.create_task(_announce(redis, queues))
-        await asyncio.gather(beat, *(worker.async_run() for worker in workers))
+        await asyncio.gather(_announce(redis, queues), *(worker.async_run() for worker in workers))
+    except (RedisError, OSError) as error:
+        raise SetupError(
+            f"Redis is gone ({str(error).rstrip('.')}). Start the worker again when it is back."
+        ) from error
     finally:
         await engine.stop()
-        for worker in workers:
-            await worker.close()
+        with contextlib.suppress(RedisError, OSError):
+            for worker in workers:
+                await worker.close()
 
 
 async def _announce(redis: ArqRedis, queues: list[str]) -> None:
-    """Tell the bots that this worker lives."""
-    me = new_id()
-    while True:
-        try:
-            for kind in queues:
-                await redis.set(queue.worker_key(me, kind), b"1", ex=queue.WORKER_SEEN_S)
-        except (RedisError, OSError) as error:
-            log.warning("redis does not answer: %s", error)
-        await asyncio.sleep(queue.WORKER_SEEN_S / 4)
+    """Tell the bots that this worker lives, until it does not."""
+    keys = [queue.worker_key(new_id(), kind) for kind in queues]
+    try:
+        while True:
+            for key in keys:
+                await redis.set(key, b"1", ex=queue.WORKER_SEEN_S)
+            await asyncio.sleep(queue.WORKER_SEEN_S / 4)
+    finally:
+        with contextlib.suppress(RedisError, OSError):
+            await redis.delete(*keys)

@@ -8,6 +8,7 @@ processes share each batch: on a busy machine two of one thread each lose less t
 import argparse
 import logging
 import os
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
@@ -20,6 +21,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from trainer.recipe import RECIPE_FILE
 from trainer.toyworld.data import Pictures, character_photos, drawings, photographs
 from trainer.toyworld.fit import DEVICE, Chance, fit, to_tensor
 from trainer.toyworld.judge import Judge, disturbed, label_loss, likeness_loss
@@ -116,6 +118,7 @@ def pretrain_denoiser(out: Path, cache: Path, vae: AutoencoderKL, steps: int = 1
         vae, modules["text_encoder"], tokenizer, modules["unet"], scheduler, None, None, requires_safety_checker=False
     )
     pipeline.to("cpu", torch.float16).save_pretrained(out / "model")
+    shutil.copy(Path(__file__).with_name(RECIPE_FILE), out / "model")
 
 
 def noise_schedule() -> DDPMScheduler:
