@@ -7,7 +7,8 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from bot import replies
-from bot.commands import COMMANDS, Bot
+from bot.commands import COMMANDS
+from bot.core import Bot
 from bot.dispatch import Dispatch
 from bot.messages import Reply, Request
 from storage import queue

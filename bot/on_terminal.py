@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from bot.app import Darkroom
 from bot.chat import SPACE, USER  # one person on one machine, on the page as at the terminal
-from bot.commands import check_number
 from bot.messages import Reply, Request, Upload
 from bot.processes import until_stopped
 from bot.stack import Stack
 from bot.terminal import INTERRUPTED, USAGE, Result, Screen, failure, print_result
+from bot.training import check_number
 from storage.errors import Missing, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import Picture, TrainJob

@@ -60,6 +60,7 @@ class ImagineJob(Job):
     negative: str = ""
     scheduler: SchedulerName = "dpm++2m"
     size_px: int | None = None  # None: the base model's own size
+    vary_seed: int | None = None  # *variations*: the pictures begin near the noise of this seed
 
 
 AnyJob = Annotated[TrainJob | ImagineJob, Field(discriminator="kind")]

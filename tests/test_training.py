@@ -152,6 +152,15 @@ def test_size_and_count(base: BaseModel) -> None:
     assert generate.grid(images).size == (3 * 48, 2 * 48)
 
 
+def test_a_variation_is_nearer_to_its_picture_than_another_seed_is(base: BaseModel) -> None:
+    def latents(seed: int, vary_seed: int | None = None) -> torch.Tensor:
+        how: dict[str, Any] = {"steps": 4, "guidance": 2.0, "vary_seed": vary_seed}
+        return generate.sample_latents(base, base.denoiser, "a dog", [seed], **how)
+
+    original, other, varied = latents(1), latents(2), latents(2, vary_seed=1)
+    assert 0 < (varied - original).norm() < 0.7 * (other - original).norm()
+
+
 def test_steps_are_reported_and_a_watcher_may_stop(base: BaseModel) -> None:
     heard: list[tuple[int, int]] = []
     draw_all = generate.draw(

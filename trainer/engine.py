@@ -111,6 +111,7 @@ class Engine:
             negative=task.negative,
             scheduler=task.scheduler,
             size_px=task.size_px,
+            vary_seed=task.vary_seed,
         )
         drawn, files = [], []
         for seed, image in zip(task.seeds, images, strict=True):
@@ -191,7 +192,8 @@ class Engine:
 def _settings_as_text(task: ImagineTask, seed: int) -> PngInfo:
     info = PngInfo()
     info.add_itxt("Software", "Darkroom")
-    settings = task.model_dump(include={"steps", "guidance", "negative", "scheduler"}) | {"seed": seed}
+    told = {"steps", "guidance", "negative", "scheduler", "vary_seed"}
+    settings = task.model_dump(include=told, exclude_none=True) | {"seed": seed}
     for name, value in {**task.facts, **settings}.items():
         info.add_itxt(name, str(value))
     return info

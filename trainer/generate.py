@@ -18,6 +18,7 @@ from trainer.models import BaseModel, Denoiser
 from trainer.photos import to_images
 
 BATCH = 4  # pictures in one forward pass; each takes two rows of it
+VARIATION = 0.4  # share of fresh noise in a variation; at 1 nothing is left of the picture it varies
 OnStep = Callable[[int, int], None]
 
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -49,16 +50,21 @@ def sample_latents(
     negative: str = "",
     scheduler: str = "dpm++2m",
     size_px: int | None = None,
+    vary_seed: int | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return scaled latents of one picture per seed, n × 4 × h × w; `on_step` is called after each denoising step.
 
     Each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
-    2207.12598, eq. 6). All chance of a picture comes from its own seed.
+    2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
+    near that one's picture.
     """
     side = (size_px or base.image_px) // base.vae_factor
     generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
     noise = torch.cat([torch.randn((1, 4, side, side), generator=g) for g in generators])
+    if vary_seed is not None:
+        near = torch.randn((1, 4, side, side), generator=Generator("cpu").manual_seed(vary_seed))
+        noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
     text = denoiser.text_encoder(base.token_ids([negative, prompt])).last_hidden_state
     text = text.repeat_interleave(len(seeds), dim=0)
     steps_of = scheduler_for(base, scheduler, steps)

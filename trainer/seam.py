@@ -42,6 +42,7 @@ class ImagineTask(Record):
     negative: str
     scheduler: SchedulerName
     size_px: int | None
+    vary_seed: int | None
     facts: dict[str, str]  # written into each PNG beside the settings
 
 

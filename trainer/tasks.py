@@ -77,6 +77,7 @@ class Tasks:
             negative=job.negative,
             scheduler=job.scheduler,
             size_px=job.size_px,
+            vary_seed=job.vary_seed,
             facts=facts,
         )
 
@@ -149,7 +150,9 @@ class Tasks:
         for seed, path in zip(task.seeds, result.files[:-1], strict=True):
             pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), captions, seed))
         grid = await self._picture(f"{prefix}grid.png", Path(result.files[-1]), captions)
-        settings = task.model_dump(include={"steps", "guidance", "negative", "scheduler"})
+        settings = task.model_dump(
+            include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
+        )
         return Outcome(
             job=job.id,
             state="done",

@@ -1,0 +1,50 @@
+"""What every command needs around it, and how it finds a job."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+from bot.dispatch import Dispatch
+from bot.messages import Reply, Request
+from storage.errors import Missing, UserError
+from storage.files import Store
+from storage.jobs import ImagineJob, TrainJob
+from storage.settings import Settings
+from storage.subjects import Subject, Subjects
+
+Answers = AsyncIterator[Reply]
+
+
+class Bot(ABC):
+    """What a command needs around it."""
+
+    settings: Settings
+    store: Store
+    dispatch: Dispatch
+    subjects: Subjects
+
+    @abstractmethod
+    def watch(self, job_id: str) -> Answers:
+        """Follow a job to its end."""
+
+    async def subject_of(self, job: TrainJob | ImagineJob) -> Subject | None:
+        """The subject of a job, unless it has none or it is forgotten."""
+        try:
+            return await self.subjects.get(job.subject) if job.subject else None
+        except Missing:
+            return None
+
+
+async def find_job(bot: Bot, request: Request, prefix: str) -> TrainJob | ImagineJob:
+    """The job of this space whose id begins with `prefix`; raises UserError if there is none."""
+    for job in await bot.dispatch.jobs(request.space):
+        if job.id.startswith(prefix):
+            return job
+    raise UserError(f"There is no job {prefix} here.")
+
+
+async def find_pictures(bot: Bot, request: Request, prefix: str) -> ImagineJob:
+    """The same for a job that drew pictures; raises UserError if it was a training."""
+    job = await find_job(bot, request, prefix)
+    if not isinstance(job, ImagineJob):
+        raise UserError("That was a training, not pictures.")
+    return job

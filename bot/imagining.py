@@ -1,0 +1,75 @@
+"""The commands that draw pictures, draw them again, vary them and delete them."""
+
+from random import SystemRandom
+from typing import Any
+
+from bot import prompts
+from bot.arguments import ImagineArguments, JobArguments, VariationsArguments
+from bot.core import Answers, Bot, find_pictures
+from bot.messages import Reply, Request
+from bot.replies import plural
+from storage.errors import UserError
+from storage.jobs import ImagineJob
+
+
+async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answers:
+    """Draw pictures from a prompt."""
+    known = await bot.subjects.in_space(request.space) if "[" in given.prompt or given.subject else []
+    subject = prompts.find_subject(given.prompt, known, request.user, given.subject)
+    job = ImagineJob(
+        id=request.id,
+        space=request.space,
+        owner=request.user,
+        said=f"/imagine {given.prompt}",
+        prompt=given.prompt,
+        subject=subject.id if subject else None,
+        model_prompt=prompts.model_prompt(given.prompt, subject),
+        count=given.count,
+        seed=_chance() if given.seed is None else given.seed,
+        steps=given.steps,
+        guidance=given.guidance,
+        negative=given.negative,
+        scheduler=given.scheduler,
+        size_px=given.size,
+    )
+    await bot.dispatch.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def _chance() -> int:
+    return SystemRandom().randrange(2**31)
+
+
+async def again(bot: Bot, request: Request, given: JobArguments) -> Answers:
+    """Draw the same prompt once more, with other seeds."""
+    async for reply in _redraw(bot, request, await find_pictures(bot, request, given.job), _chance(), {}):
+        yield reply
+
+
+async def variations(bot: Bot, request: Request, given: VariationsArguments) -> Answers:
+    """Draw pictures that are near one of before."""
+    old = await find_pictures(bot, request, given.job)
+    change = {"vary_seed": given.seed, "count": 4}
+    async for reply in _redraw(bot, request, old, _chance(), change):
+        yield reply
+
+
+async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]) -> Answers:
+    fixed = {"space", "prompt", "said", "subject", "model_prompt", "negative", "scheduler", "size_px"}
+    kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
+    if old.subject and not await bot.subject_of(old):
+        raise UserError("The subject of these pictures is forgotten, so they cannot be drawn again.")
+    job = ImagineJob(**{**kept, "id": request.id, "owner": request.user, "seed": seed, **change})
+    await bot.dispatch.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
+    """Delete pictures and every trace of the job that made them."""
+    job = await find_pictures(bot, request, given.job)
+    await bot.dispatch.cancel(job)
+    outcome = await bot.dispatch.outcome(job.id)
+    await bot.store.delete_prefix(f"jobs/{job.id}/")
+    yield Reply(text=f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}.")
