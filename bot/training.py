@@ -15,8 +15,6 @@ from storage.subjects import Photo, Subject
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     """Learn a subject from photos."""
     check_number(len(request.uploads), bot.settings.photos_max)
-    if given.method != "full":
-        raise UserError("The method lora is not there yet; use full.")
     await _free_name(bot, request, given.name)
     yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
     vetting = await asyncio.to_thread(photos.vet, request.uploads, bot.settings)

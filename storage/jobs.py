@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from storage.ids import new_id
 
-Method = Literal["full", "lora"]
+Method = Literal["full"]  # the whole UNet and text encoder learn, the paper's way
 SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Phase = Literal["queued", "loading", "class images", "learning", "sampling", "drawing", "saving"]

@@ -1,0 +1,1 @@
+"""Figures of Darkroom: `python -m tests.bench`."""
