@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from transformers import CLIPTextModel
 
 from trainer.recipe import RECIPE_FILE
 from trainer.toyworld.data import Pictures, character_photos, drawings, photographs
@@ -75,12 +76,14 @@ def encode(vae: AutoencoderKL, pictures: Pictures) -> Tensor:
         return torch.cat([vae.encode(to_tensor(part)).latent_dist.mean.float() for part in parts])
 
 
-def pretrain_denoiser(out: Path, cache: Path, vae: AutoencoderKL, steps: int = 12_000, batch: int = 32) -> None:
+def pretrain_denoiser(
+    out: Path, cache: Path, vae: AutoencoderKL, steps: int = 12_000, batch: int = 32, start: Path | None = None
+) -> None:
     """Train UNet and text encoder together on cached latents, v-prediction (Salimans & Ho 2022, arXiv 2202.00512).
 
     Each example's weight is min(1, 5 / (SNR + 1)): the v-loss, but for nearly clean latents, whose noise is
     all but unknowable and would otherwise rule the gradient (after Hang et al. 2023, arXiv 2303.09556).
-    A tenth of the captions are empty, for classifier-free guidance.
+    A tenth of the captions are empty, for classifier-free guidance. `start` is a model to begin from.
     """
     pictures, scenes = drawings(cache, 60_000)
     torch.manual_seed(0)
@@ -93,6 +96,9 @@ def pretrain_denoiser(out: Path, cache: Path, vae: AutoencoderKL, steps: int = 1
             "text_encoder": build_text_encoder(TOYWORLD, len(tokenizer), tokenizer.eos_token_id),
         }
     )
+    if start:
+        modules["unet"].load_state_dict(UNet2DConditionModel.from_pretrained(start / "unet").state_dict())
+        modules["text_encoder"].load_state_dict(CLIPTextModel.from_pretrained(start / "text_encoder").state_dict())
     snr = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
     weights = (5 / (snr + 1)).clamp(max=1).to(DEVICE)
 
@@ -188,6 +194,9 @@ def main() -> None:
     parser.add_argument(
         "--photos", type=Path, help="a folder of photographs, so that the autoencoder carries real ones"
     )
+    parser.add_argument(
+        "--start", type=Path, help="a model folder whose denoiser is trained on, instead of from nothing"
+    )
     parser.add_argument("--steps", type=int, help="of the stage, instead of its default")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -198,7 +207,7 @@ def main() -> None:
         pretrain_vae(given.out, given.out / "cache", given.photos, **how)
     if given.stage in ("denoiser", "all"):
         vae = AutoencoderKL.from_pretrained(given.out / "model" / "vae").to(DEVICE).eval()
-        pretrain_denoiser(given.out, given.out / "cache", vae, **how)
+        pretrain_denoiser(given.out, given.out / "cache", vae, start=given.start, **how)
     if given.stage in ("judge", "all"):
         pretrain_judge(given.out, given.out / "cache", **how)
     if dist.is_initialized():
