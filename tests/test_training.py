@@ -152,6 +152,11 @@ def test_size_and_count(base: BaseModel) -> None:
     assert generate.grid(images).size == (3 * 48, 2 * 48)
 
 
+def test_the_end_of_a_prompt_that_is_not_read_is_told(base: BaseModel) -> None:
+    assert base.unread("a red dog in Paris") == ""
+    assert base.unread("a dog " * 14 + "in Paris at night") == "at night"
+
+
 def test_a_variation_is_nearer_to_its_picture_than_another_seed_is(base: BaseModel) -> None:
     def latents(seed: int, vary_seed: int | None = None) -> torch.Tensor:
         how: dict[str, Any] = {"steps": 4, "guidance": 2.0, "vary_seed": vary_seed}

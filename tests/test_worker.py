@@ -125,7 +125,7 @@ async def test_an_engine_that_dies_fails_its_job_in_words_and_is_started_anew(
     os.kill(engine_of(stack).pid, signal.SIGKILL)
     failed = (await task)[-1]
     assert failed.state == "failed"
-    assert "stopped unexpectedly" in failed.text
+    assert "was killed, most likely because the machine ran out of memory" in failed.text
     subject = await app.subjects.find(chat.space, "doomed")
     assert subject and subject.state == "failed"
     assert "could not be learned" in (await chat("imagine", prompt="a [doomed] dog in Paris"))[-1].text

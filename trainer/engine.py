@@ -121,7 +121,9 @@ class Engine:
             files.append(str(path))
         grid = Path(task.folder) / "grid.png"
         generate.grid(drawn).save(grid, pnginfo=_settings_as_text(task, task.seeds[0]))
-        return Result(job=task.job, state="done", files=(*files, str(grid)))
+        unread = self.base.unread(task.prompt)
+        note = f"The prompt is too long for the model, which did not read its end: “{unread}”." if unread else ""
+        return Result(job=task.job, state="done", message=note, files=(*files, str(grid)))
 
     def denoiser_of(self, weights: str | None) -> Denoiser:
         """The base model's denoiser, or a copy with a subject's weights, which stays loaded until another's."""

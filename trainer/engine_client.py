@@ -15,6 +15,7 @@ from trainer.seam import Cancel, Hello, Report, Result, Task, read_news
 log = logging.getLogger(__name__)
 
 DIED = "The engine that was working on this stopped unexpectedly. Please try again."
+KILLED = "The engine that was working on this was killed, most likely because the machine ran out of memory."
 START_TIMEOUT_S = 300
 LINE_LIMIT_BYTES = 16 * 2**20
 PR_SET_PDEATHSIG = 1
@@ -101,7 +102,8 @@ class EngineClient:
             news = read_news(line)
             if not isinstance(news, Hello) and news.job in self._news:
                 self._news[news.job].put_nowait(news)
-        detail = f"engine ended with {await process.wait()}"
+        status = await process.wait()
+        message, detail = KILLED if status == -signal.SIGKILL else DIED, f"the engine ended with {status}"
         log.warning(detail)
         for job, queue in self._news.items():
-            queue.put_nowait(Result(job=job, state="failed", message=DIED, detail=detail))
+            queue.put_nowait(Result(job=job, state="failed", message=message, detail=detail))

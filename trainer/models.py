@@ -79,6 +79,12 @@ class BaseModel:
         ids: Tensor = self.tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids
         return ids.to(self.device)
 
+    def unread(self, text: str) -> str:
+        """The end of `text` that does not fit into the text encoder; empty if all of it does."""
+        ids = self.tokenizer(text, verbose=False).input_ids
+        rest: str = self.tokenizer.decode(ids[self.tokenizer.model_max_length - 1 : -1])
+        return rest.strip()
+
 
 def load_base(base_model: str) -> BaseModel:
     """Load a base model onto the GPU, or the CPU if there is none; raises SetupError if it cannot be read."""

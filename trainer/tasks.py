@@ -156,7 +156,7 @@ class Tasks:
         return Outcome(
             job=job.id,
             state="done",
-            message=job.prompt,
+            message=f"{job.prompt}\n{result.message}".strip(),
             pictures=tuple(pictures),
             grid=grid,
             subject=job.subject,
