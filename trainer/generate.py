@@ -1,5 +1,6 @@
 """From prompt to pictures: classifier-free guidance with any of five schedulers, one flat loop."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -106,9 +107,9 @@ def draw(
         yield from decode(base, sample_latents(base, denoiser, prompt, group, on_step=count, **how))
 
 
-def grid(images: list[Image.Image]) -> Image.Image:
-    """Join pictures of one size into a grid, as square as can be."""
-    columns = next(c for c in range(1, 17) if c * c >= len(images))
+def grid(images: list[Image.Image], columns: int = 0) -> Image.Image:
+    """Join pictures of one size into a grid, as square as can be unless `columns` says how wide."""
+    columns = columns or math.isqrt(len(images) - 1) + 1
     width, height = images[0].size
     rows = -(-len(images) // columns)
     sheet = Image.new("RGB", (columns * width, rows * height), "white")

@@ -1,6 +1,6 @@
 """Figures of Toyworld: what the base model draws, and what DreamBooth makes of characters and of real photos.
 
-    python -m trainer.toyworld.evaluate base|vae|characters|photos [--photos FOLDER] [--json FILE]
+    python -m trainer.toyworld.evaluate base|vae|characters|no-prior|photos [--photos FOLDER]
 
 All by the judge that ships; `docs/benchmarks.md` has the results.
 """
@@ -152,20 +152,52 @@ def all_characters(base: BaseModel, judge: Judge, **changes: Any) -> Figures:
     return {"recipe": recipe.model_dump(), "mean": means, "rows": rows}
 
 
+def photo_figures(base: BaseModel, judge: Judge, photos: Path, noun: str, out: Path, **changes: Any) -> Figures:
+    """Train on real photos of one subject; compare its pictures and the base model's class pictures with them.
+
+    Similarity is that of a picture with the photo nearest to it. A contact sheet is left in `out`: photos, the
+    class as the base model draws it, the subject, the subject in places.
+    """
+    recipe = recipe_for(base.folder, **changes)
+    images = [square(path, 2 * base.image_px) for path in sorted(photos.glob("*.jpg"))]
+    denoiser, identifier = trained(base, images, noun, recipe)
+    before = draw(base, base.denoiser, class_prompt(noun), 8)
+    portraits = draw(base, denoiser, instance_prompt(identifier, noun), 8)
+    places = [draw(base, denoiser, f"a {identifier} {noun} {place}", 2)[k] for place in ASKED_PLACES for k in (0, 1)]
+    small = [image.resize((base.image_px, base.image_px)) for image in images]
+    rows = [(small * 8)[:8], before, portraits, places]
+    generate.grid([generate.grid(row, columns=8) for row in rows], columns=1).save(out / f"{photos.name}.png")
+    learned_from = judge_pictures(judge, to_tensor(small)).embeddings
+
+    def nearest(pictures: list[Image.Image]) -> float:
+        similar = judge_pictures(judge, to_tensor(pictures)).embeddings @ learned_from.T
+        return round(float(similar.max(1).values.mean()), 3)
+
+    return {"subject": photos.name, "class": noun, "before": nearest(before), "learned": nearest(portraits)}
+
+
 def main() -> None:
     """Run the figures that are asked for and print them as JSON."""
     parser = argparse.ArgumentParser(prog="python -m trainer.toyworld.evaluate", description="Figures of Toyworld.")
-    parser.add_argument("what", choices=("base", "vae", "characters", "no-prior"))
+    parser.add_argument("what", choices=("base", "vae", "characters", "no-prior", "photos"))
     parser.add_argument("--photos", type=Path, help="a folder of folders of photographs, one a subject")
+    parser.add_argument("--subjects", nargs="*", default=[], metavar="FOLDER=CLASS", help="which of them to learn")
+    parser.add_argument("--out", type=Path, default=Path("build/figures"), help="where contact sheets go")
     parser.add_argument("--model", default="toyworld", help="the base model, as DARKROOM_BASE_MODEL")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="changes of the recipe")
     given = parser.parse_args()
     base, judge = load_base(given.model), load_judge()
     changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in given.set)}
+    given.out.mkdir(parents=True, exist_ok=True)
+    subjects = [subject.partition("=") for subject in given.subjects]
     what: dict[str, Callable[[], Figures]] = {
         "base": lambda: {"judge": judge_figures(judge), "base": base_figures(base, judge)},
         "vae": lambda: vae_figures(base, given.photos),
         "characters": lambda: all_characters(base, judge, **changes),
+        "photos": lambda: {
+            name: photo_figures(base, judge, given.photos / name, noun, given.out, **changes)
+            for name, _, noun in subjects
+        },
         "no-prior": lambda: all_characters(base, judge, **{**changes, "prior_weight": 0.0}),
     }
     print(json.dumps(what[given.what](), indent=1))  # noqa: T201
