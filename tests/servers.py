@@ -33,7 +33,7 @@ def moto_server() -> Iterator[str]:
     """Run moto's S3 server on a free port of its own choice; yields its URL. It lists 10 names a page."""
     with tempfile.TemporaryDirectory(prefix="moto-") as folder:
         log = Path(folder) / "log"
-        command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, "-m", "tests.s3_server"]
         environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "10"}
         with log.open("w") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)

@@ -180,7 +180,7 @@ def test_ctrl_c_takes_the_job_back(tmp_path: Path) -> None:
     with valkey() as url:
         process = a_waiting_command(url, tmp_path)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=90)
         with Redis(unix_socket_path=url.removeprefix("unix://")) as redis:
             assert redis.zcard(QUEUES["imagine"]) == 0
     result = json.loads(out)
@@ -191,7 +191,7 @@ def test_ctrl_c_takes_the_job_back(tmp_path: Path) -> None:
 def test_redis_dying_under_a_command_is_said_in_a_sentence(tmp_path: Path) -> None:
     with valkey() as url:
         process = a_waiting_command(url, tmp_path)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=90)
     result = json.loads(out)
     assert (process.returncode, result["state"], err) == (1, "failed", "")
     assert "queue" in result["message"] and result["message"].endswith(".")
