@@ -104,7 +104,9 @@ class Training:
         if recipe.text_learning_rate:
             groups.append({"params": text_encoder.parameters(), "lr": recipe.text_learning_rate})
         optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-        self.rate = get_scheduler(recipe.schedule, optimizer, recipe.warmup_steps, recipe.steps)
+        schedule = "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule
+        warmup, steps = recipe.warmup_steps, recipe.steps
+        self.rate = get_scheduler(schedule, optimizer, num_warmup_steps=warmup, num_training_steps=steps)
         self.unet, self.text_encoder, self.optimizer = self.accelerator.prepare(unet, text_encoder, optimizer)
 
     def step(self) -> tuple[float, float, float]:
