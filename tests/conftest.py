@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,11 @@ from tests.micro import write_micro_model
 from tests.servers import valkey
 
 pytest_plugins = ["tests.stores"]
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C even where a shell in the background ignores it: commands under test inherit what we do."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

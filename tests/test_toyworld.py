@@ -110,6 +110,6 @@ def test_it_draws_what_is_asked(base: BaseModel, judge: Judge) -> None:
 def test_plain_diffusers_reads_the_folder(base: BaseModel) -> None:
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(Path(TOYWORLD_FOLDER), safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(Path(TOYWORLD_FOLDER), dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     assert pipeline("a dog", num_inference_steps=2, output_type="pil").images[0].size == (64, 64)
