@@ -35,7 +35,9 @@ def draw_class_set(base: BaseModel, noun: str, recipe: Recipe, path: Path, on_st
             on_step=lambda done=first: on_step(done, recipe.class_images),  # type: ignore[misc]
         )
         parts.append(latents.half().cpu())
-    save_file({"latents": torch.cat(parts).contiguous()}, path)
+    part = path.with_suffix(".part")  # an engine that is killed must not leave half a set to all later trainings
+    save_file({"latents": torch.cat(parts).contiguous()}, part)
+    part.replace(path)
 
 
 def read_class_set(path: Path) -> Tensor:

@@ -1,5 +1,6 @@
 """From a job to a task for the engine and back: which files it needs, what becomes of what it made."""
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class Tasks:
             weights = await self._cached(subject.weights_key)
             if not weights.exists():
                 raise Missing(subject.weights_key)
-            if file_hash(weights) != subject.weights_sha256:
+            if await asyncio.to_thread(file_hash, weights) != subject.weights_sha256:
                 weights.unlink()
                 raise StoreError(f"The weights of {subject.name} are damaged in the store.")
             facts |= {"subject": subject.name, "subject version": subject.weights_sha256}
@@ -107,7 +108,7 @@ class Tasks:
     ) -> Outcome:
         """Store the weights and make the subject ready; raises UserError if it was forgotten meanwhile."""
         weights = Path(result.files[0])
-        sha256 = file_hash(weights)
+        sha256 = await asyncio.to_thread(file_hash, weights)
         key = f"subjects/{job.subject}/weights/{sha256}.safetensors"
         await self.store.put_file(key, weights)
 
