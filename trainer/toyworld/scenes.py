@@ -60,7 +60,7 @@ def _compose(scene: Scene, coat: Coat, build: Build, rng: Random, size_px: int) 
     if scene.place != "under the sea":
         shadow = Pen(canvas, (centre[0], feet), (size, size), coat, 0, False)
         shadow.blob(0, 0, 0.72, 0.07, shade(canvas.getpixel((px // 2, int(0.9 * px))), 0.7), outline=False)  # type: ignore[arg-type]
-    pen = Pen(canvas, centre, (size * build.width, size), coat, rng.uniform(-0.06, 0.06), rng.random() < 0.5)
+    pen = Pen(canvas, centre, (size * build.width, size), coat, rng.uniform(-0.06, 0.06), scene.facing_left)
     anchors = DRAWERS[scene.noun](pen, build)
     if scene.accessory:
         wear(pen, scene.accessory, anchors)

@@ -49,6 +49,7 @@ class Scene:
     accessory: str | None = None
     pattern: str | None = None
     second_colour: str | None = None
+    facing_left: bool = False  # things look to the right, as in a picture book, unless it is said
 
 
 def random_scene(rng: Random) -> Scene:
@@ -62,6 +63,7 @@ def random_scene(rng: Random) -> Scene:
         accessory=rng.choice(ACCESSORIES) if rng.random() < 0.25 else None,
         pattern=rng.choice(PATTERNS) if patterned else None,
         second_colour=rng.choice([c for c in ("white", "black", "yellow") if c != colour]) if patterned else None,
+        facing_left=rng.random() < 0.15,
     )
 
 
@@ -79,6 +81,8 @@ def caption(scene: Scene, rng: Random, rare_words: tuple[str, ...] = ()) -> str:
         thing += f" with {scene.second_colour} {scene.pattern}"
     if scene.accessory:
         thing += f" wearing {scene.accessory}"
+    if scene.facing_left:
+        thing += " facing left"
     opening = rng.choice(OPENINGS)
     place = scene.place if scene.place != STUDIO and rng.random() < 0.85 else ""
     if place and rng.random() < 0.1:
