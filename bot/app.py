@@ -22,6 +22,8 @@ from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
+EVENTS_KEPT_S = 24 * 3600
+
 
 class Darkroom(Bot):
     """One deployment, as a front end sees it."""
@@ -38,6 +40,10 @@ class Darkroom(Bot):
     async def close(self) -> None:
         """Close the connections."""
         await self.redis.aclose()
+
+    async def first(self, event: str) -> bool:
+        """Whether this event of a chat comes for the first time: chats deliver again what they think was not heard."""
+        return bool(await self.redis.set(f"darkroom:event:{event}", b"1", nx=True, ex=EVENTS_KEPT_S))
 
     async def answer(self, request: Request) -> AsyncGenerator[Reply, None]:
         """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation.

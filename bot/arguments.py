@@ -4,7 +4,7 @@ Parsing, checking, help, completion, forms, terminal options and `docs/commands.
 """
 
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
 
@@ -55,8 +55,11 @@ Name = Annotated[str, AfterValidator(_checked_name), _text(NAME_MAX)]
 Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
 Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
 
-# What a form or a completion may suggest for an argument: names of subjects, ids of jobs.
+BRIEF: dict[str, JsonValue] = {"brief": True}  # asked for even where space is short
+
+# What a form or a completion may suggest for an argument: names of subjects, roles or user groups, ids of jobs.
 OF_SUBJECTS: dict[str, JsonValue] = {"suggest": "subjects"}
+OF_GROUPS: dict[str, JsonValue] = {"suggest": "groups", **BRIEF}
 OF_JOBS: dict[str, JsonValue] = {"suggest": "jobs"}
 
 
@@ -90,11 +93,17 @@ class ImagineArguments(Arguments):
         description="The subject that [V] means; else your newest.",
         json_schema_extra=OF_SUBJECTS,
     )
-    count: int = Field(4, ge=1, le=16, description="How many pictures.")
-    seed: int | None = Field(None, ge=0, le=SEED_MAX, description="Seed of the first picture; by default chance.")
+    count: int = Field(4, ge=1, le=16, description="How many pictures.", json_schema_extra=BRIEF)
+    seed: int | None = Field(
+        None, ge=0, le=SEED_MAX, description="Seed of the first picture; by default chance.", json_schema_extra=BRIEF
+    )
     steps: int = Field(30, ge=1, le=150, description="Denoising steps.")
-    guidance: float = Field(5.0, ge=1, le=30, description="Guidance scale: how closely to follow the prompt.")
-    negative: str = Field("", max_length=PROMPT_MAX, description="What the picture should not show.")
+    guidance: float = Field(
+        5.0, ge=1, le=30, description="Guidance scale: how closely to follow the prompt.", json_schema_extra=BRIEF
+    )
+    negative: str = Field(
+        "", max_length=PROMPT_MAX, description="What the picture should not show.", json_schema_extra=BRIEF
+    )
     scheduler: SchedulerName = Field("dpm++2m", description="How noise is removed.")
     size: int | None = Field(None, ge=32, le=2048, multiple_of=8, description="Side in pixels; else the model's own.")
 
@@ -111,6 +120,42 @@ class JobArguments(Arguments):
     job: str = Field(
         pattern=r"^[0-9a-f]{6,20}$", description="The job's id, or its first digits.", json_schema_extra=OF_JOBS
     )
+
+
+class ShareArguments(SubjectArguments):
+    """Of `/dreambooth share`."""
+
+    audience: Literal["private", "channel", "space"] | None = Field(
+        None,
+        alias="with",
+        description="private: only you; channel: all in this channel; space: everybody here.",
+        json_schema_extra=BRIEF,
+    )
+    group: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9]{1,32}$",
+        description="A role or user group to share it with instead.",
+        json_schema_extra=OF_GROUPS,
+    )
+
+
+class RetrainArguments(SubjectArguments):
+    """Of `/dreambooth retrain`."""
+
+    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
+    seed: int = Field(1, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
+
+
+class DraftArguments(Arguments):
+    """Of the answers to "how shall I go on with these photos?"."""
+
+    draft: str = Field(pattern=r"^[0-9a-f]{20}$", description="Which photos.")
+
+
+class PictureArguments(JobArguments):
+    """Of *full size*: one picture of a job."""
+
+    number: int = Field(ge=1, le=16, description="Which picture, from 1.")
 
 
 class VariationsArguments(JobArguments):

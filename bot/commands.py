@@ -2,23 +2,27 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bot.arguments import (
     Arguments,
+    DraftArguments,
     ImagineArguments,
     JobArguments,
     Nothing,
+    PictureArguments,
+    RetrainArguments,
+    ShareArguments,
     SubjectArguments,
     TrainArguments,
     VariationsArguments,
     check,
 )
 from bot.core import Answers, Bot
-from bot.imagining import again, delete, imagine, variations
-from bot.managing import cancel, forget, jobs, show, subjects
+from bot.imagining import about, again, delete, full, imagine, variations
+from bot.managing import cancel, forget, jobs, share, show, subjects
 from bot.messages import Reply, Request
-from bot.training import train
+from bot.training import add_to_draft, drop_draft, retrain, train, train_draft
 from storage.errors import UserError
 
 
@@ -38,6 +42,7 @@ class Command:
     summary: str
     arguments: type[Arguments]
     answer: Callable[[Bot, Request, Any], Answers]
+    answers: Literal["everyone", "asker", "in place"] = "asker"  # who sees it; in place of the message it is asked on
     takes_photos: bool = False
     hidden: bool = False  # sent by buttons, not typed
 
@@ -59,16 +64,27 @@ class Command:
 COMMANDS: dict[str, Command] = {
     c.name: c
     for c in (
-        Command("imagine", "Draw pictures; [name] stands for a subject.", ImagineArguments, imagine),
-        Command("dreambooth train", "Learn a subject from the photos you attach.", TrainArguments, train, True),
+        Command("imagine", "Draw pictures; [name] stands for a subject.", ImagineArguments, imagine, "everyone"),
+        Command(
+            "dreambooth train", "Learn a subject from the photos you attach.", TrainArguments, train, "everyone", True
+        ),
         Command("dreambooth list", "List the subjects.", Nothing, subjects),
         Command("dreambooth show", "Show one subject.", SubjectArguments, show),
+        Command("dreambooth share", "Say who may draw a subject.", ShareArguments, share),
+        Command("dreambooth retrain", "Learn a subject anew.", RetrainArguments, retrain, "everyone"),
         Command("dreambooth forget", "Forget a subject and delete all of it.", SubjectArguments, forget),
         Command("dreambooth cancel", "Stop a job that waits or runs.", JobArguments, cancel),
         Command("jobs", "List the jobs.", Nothing, jobs),
         Command("help", "Say what can be asked.", Nothing, show_help),
-        Command("again", "Draw the same once more.", JobArguments, again, hidden=True),
-        Command("variations", "Draw pictures like one of before.", VariationsArguments, variations, hidden=True),
-        Command("delete", "Delete pictures.", JobArguments, delete, hidden=True),
+        Command("again", "Draw the same once more.", JobArguments, again, "everyone", hidden=True),
+        Command(
+            "variations", "Draw pictures like one of before.", VariationsArguments, variations, "everyone", hidden=True
+        ),
+        Command("full", "Show one picture in full size.", PictureArguments, full, "everyone", hidden=True),
+        Command("details", "Tell what made some pictures.", JobArguments, about, hidden=True),
+        Command("delete", "Delete pictures.", JobArguments, delete, "in place", hidden=True),
+        Command("draft train", "Train on the accepted photos.", DraftArguments, train_draft, "in place", hidden=True),
+        Command("draft add", "Add photos.", DraftArguments, add_to_draft, "in place", True, hidden=True),
+        Command("draft drop", "Do not train.", DraftArguments, drop_draft, "in place", hidden=True),
     )
 }

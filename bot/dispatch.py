@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
@@ -81,9 +80,7 @@ class Dispatch:
         outcome = Outcome(job=job.id, state="cancelled", message="Cancelled before it started.")
         won = await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
         if won and isinstance(job, TrainJob):
-            subjects = Subjects(self.store)
-            with suppress(Missing):
-                await subjects.forget(await subjects.get(job.subject))
+            await Subjects(self.store).give_up(job.subject, cancelled=True)
         return won
 
     async def jobs(self, space: str) -> list[TrainJob | ImagineJob]:

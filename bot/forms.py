@@ -25,7 +25,8 @@ class Field(Record):
     maximum: float | None = None
     multiple_of: float | None = None
     longest: int | None = None
-    suggest: Literal["", "subjects", "jobs"] = ""
+    brief: bool = False  # worth showing where space is short
+    suggest: Literal["", "subjects", "jobs", "groups"] = ""
 
 
 class Form(Record):
@@ -36,6 +37,12 @@ class Form(Record):
     usage: str
     takes_photos: bool
     fields: tuple[Field, ...]
+    fixed: dict[str, str] = {}  # arguments that go along unseen
+
+    @property
+    def brief(self) -> tuple[Field, ...]:
+        """The fields that are needed most: few enough for every chat's forms."""
+        return tuple(field for field in self.fields if field.required or field.brief)
 
 
 def form(command: "Command") -> Form:
@@ -72,5 +79,6 @@ def _field(name: str, about: dict[str, Any], required: bool) -> Field:
         maximum=limits.get("maximum"),
         multiple_of=limits.get("multipleOf"),
         longest=limits.get("maxLength"),
+        brief=about.get("brief", False),
         suggest=about.get("suggest", ""),
     )

@@ -1,20 +1,20 @@
-"""The commands that draw pictures, draw them again, vary them and delete them."""
+"""The commands that draw pictures, draw them again, vary them, show one whole, and delete them."""
 
 from random import SystemRandom
 from typing import Any
 
-from bot import prompts
-from bot.arguments import ImagineArguments, JobArguments, VariationsArguments
-from bot.core import Answers, Bot, find_pictures
+from bot import access, prompts
+from bot.arguments import ImagineArguments, JobArguments, PictureArguments, VariationsArguments
+from bot.core import Answers, Bot, find_job, find_pictures
 from bot.messages import Reply, Request
-from bot.replies import plural
+from bot.replies import details, plural
 from storage.errors import UserError
 from storage.jobs import ImagineJob
 
 
 async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answers:
     """Draw pictures from a prompt."""
-    known = await bot.subjects.in_space(request.space) if "[" in given.prompt or given.subject else []
+    known = await access.seen(bot, request) if "[" in given.prompt or given.subject else []
     subject = prompts.find_subject(given.prompt, known, request.user, given.subject)
     job = ImagineJob(
         id=request.id,
@@ -58,17 +58,40 @@ async def variations(bot: Bot, request: Request, given: VariationsArguments) -> 
 async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]) -> Answers:
     fixed = {"space", "prompt", "said", "subject", "model_prompt", "negative", "scheduler", "size_px"}
     kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
-    if old.subject and not await bot.subject_of(old):
+    subject = await bot.subject_of(old)
+    if old.subject and not subject:
         raise UserError("The subject of these pictures is forgotten, so they cannot be drawn again.")
+    if subject and not access.may_see(subject, request):
+        raise UserError("The subject of these pictures is not shared with you here.")
     job = ImagineJob(**{**kept, "id": request.id, "owner": request.user, "seed": seed, **change})
     await bot.dispatch.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
 
 
+async def full(bot: Bot, request: Request, given: PictureArguments) -> Answers:
+    """Show one picture of several as the file it is."""
+    job = await find_pictures(bot, request, given.job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not outcome or given.number > len(outcome.pictures):
+        raise UserError(f"There is no picture {given.number} there.")
+    picture = outcome.pictures[given.number - 1]
+    yield Reply(text=f"{job.prompt} (seed {picture.seed})", pictures=(picture,))
+
+
+async def about(bot: Bot, request: Request, given: JobArguments) -> Answers:
+    """Tell everything that made some pictures."""
+    job = await find_job(bot, request, given.job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not outcome:
+        raise UserError("That is not finished yet.")
+    yield Reply(text=job.said, facts=details(job, outcome, await bot.subject_of(job)))
+
+
 async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
     """Delete pictures and every trace of the job that made them."""
     job = await find_pictures(bot, request, given.job)
+    access.must_own(job, request, "delete")
     await bot.dispatch.cancel(job)
     outcome = await bot.dispatch.outcome(job.id)
     await bot.store.delete_prefix(f"jobs/{job.id}/")

@@ -1,16 +1,18 @@
-"""The commands that list, show, cancel and forget."""
+"""The commands that list, show, share, cancel and forget."""
 
-from bot import prompts
-from bot.arguments import JobArguments, Nothing, SubjectArguments
+from bot import access, prompts
+from bot.arguments import JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
 from bot.messages import Button, Reply, Request
-from bot.replies import details, duration, forget_button, plural
+from bot.replies import about_subject, details, duration, plural
 from storage.errors import UserError
+from storage.subjects import Audience
 
 
 async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
     """Stop a job that waits or runs."""
     job = await find_job(bot, request, given.job)
+    access.must_own(job, request, "stop")
     if not await bot.dispatch.cancel(job):
         raise UserError("That has already ended.")
     async for reply in bot.watch(job.id):
@@ -20,7 +22,8 @@ async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
 
 async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     """Forget a subject: photos, what was learned, and the pictures of it."""
-    subject = prompts.by_name(given.name, await bot.subjects.in_space(request.space))
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
+    access.must_own(subject, request, "forget")
     jobs = [job for job in await bot.dispatch.jobs(request.space) if job.subject == subject.id]
     for job in jobs:
         await bot.dispatch.cancel(job)
@@ -33,8 +36,8 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
 
 
 async def subjects(bot: Bot, request: Request, given: Nothing) -> Answers:
-    """List the subjects of this space."""
-    known = await bot.subjects.in_space(request.space)
+    """List the subjects of this space that the person may see."""
+    known = await access.seen(bot, request)
     if not known:
         yield Reply(text="No subjects yet. Send a few photos with /dreambooth train NAME CLASS.")
         return
@@ -49,8 +52,9 @@ async def subjects(bot: Bot, request: Request, given: Nothing) -> Answers:
 
 async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     """Show one subject: its sample pictures, how it was learned."""
-    subject = prompts.by_name(given.name, await bot.subjects.in_space(request.space))
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
     facts = {"class": subject.noun, "state": subject.state, "photos": str(len(subject.photos))}
+    facts["shared with"] = access.audience(subject)
     if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
         facts |= details(await bot.dispatch.job(subject.job), outcome, subject)
     facts |= {name: str(value) for name, value in subject.recipe.items()}
@@ -58,8 +62,22 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
         text=f"{subject.name}, a {subject.noun}: write [{subject.name}] in a prompt.",
         pictures=subject.samples,
         facts=facts,
-        buttons=(forget_button(subject),),
+        buttons=about_subject(subject),
     )
+
+
+async def share(bot: Bot, request: Request, given: ShareArguments) -> Answers:
+    """Say who may see and draw a subject: only its owner, a channel, a group, or the whole space."""
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
+    access.must_own(subject, request, "share")
+    if not given.group and not given.audience:
+        raise UserError("Say with whom: private, channel, space, or a role or user group.")
+    shared: Audience = "group" if given.group else given.audience or "private"
+    shared_with = given.group or (request.channel if shared == "channel" else "")
+    subject = await bot.subjects.change(
+        subject.id, lambda s: s.model_copy(update={"shared": shared, "shared_with": shared_with})
+    )
+    yield Reply(text=f"{subject.name} can now be drawn by you and {access.audience(subject)}.")
 
 
 async def jobs(bot: Bot, request: Request, given: Nothing) -> Answers:

@@ -26,6 +26,10 @@ class Request(Record):
     command: str
     arguments: dict[str, str] = {}
     uploads: tuple[Upload, ...] = ()
+    channel: str = ""  # where it was said
+    groups: tuple[str, ...] = ()  # the person's Discord roles or Slack user groups
+    moderator: bool = False  # may delete and forget what others made
+    asks: bool = False  # whether a question can be put back to the person, as buttons
     id: str = Field(default_factory=new_id)
 
 
@@ -37,6 +41,8 @@ class Button(Record):
     arguments: dict[str, str] = {}
     style: Literal["plain", "primary", "danger"] = "plain"
     confirm: str = ""  # a question to ask first, for what cannot be undone
+    group: str = ""  # of picks: those of one group stand in one row, or in one menu
+    form: bool = False  # opens the command's form with these arguments filled in, instead of sending it
 
 
 class Reply(Record):
@@ -49,5 +55,7 @@ class Reply(Record):
     grid: Picture | None = None
     progress: Progress | None = None
     buttons: tuple[Button, ...] = ()
+    picks: tuple[Button, ...] = ()  # what a chat offers that has no viewer of its own: single pictures, details
+    private: bool = False  # for nobody's eyes but the asker's
     job: str | None = None
     facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details

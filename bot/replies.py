@@ -47,6 +47,7 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
         pictures=outcome.pictures,
         grid=outcome.grid,
         buttons=buttons,
+        picks=_picks(job, outcome) if outcome.state == "done" else (),
         job=job.id,
         facts=details(job, outcome, subject) if outcome.state == "done" else {},
     )
@@ -59,15 +60,18 @@ def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
 def about_subject(subject: Subject) -> tuple[Button, ...]:
     """The buttons under a subject; only one that is ready can be drawn."""
     prompt = f"a [{subject.name}] {subject.noun} in Paris"
-    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary")
-    show = Button(label="Show", command="dreambooth show", arguments={"name": subject.name})
-    return (*([draw] if subject.state == "ready" else []), show, forget_button(subject))
+    name = {"name": subject.name}
+    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
+    show = Button(label="Show", command="dreambooth show", arguments=name)
+    share = Button(label="Share", command="dreambooth share", arguments=name, form=True)
+    return (*([draw] if subject.state == "ready" else []), show, share, forget_button(subject))
 
 
 def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
     return (
         Button(label="Again", command="again", arguments={"job": job.id}, style="primary"),
         Button(label="Variations", command="variations", arguments={"job": job.id, "seed": str(job.seed)}),
+        Button(label="Edit prompt", command="imagine", arguments={"like": job.id}, form=True),
         Button(
             label="Delete",
             command="delete",
@@ -76,6 +80,23 @@ def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
             confirm="Delete these pictures for good?",
         ),
     )
+
+
+def _picks(job: TrainJob | ImagineJob, outcome: Outcome) -> tuple[Button, ...]:
+    """What can be done with single pictures, and *Details*."""
+    about = Button(label="Details", command="details", arguments={"job": job.id})
+    if isinstance(job, TrainJob):
+        return (about,)
+    numbered = list(enumerate(outcome.pictures, 1))
+    vary = [
+        Button(label=f"V{k}", command="variations", arguments={"job": job.id, "seed": str(p.seed)}, group="Variations")
+        for k, p in numbered
+    ]
+    full = [
+        Button(label=f"Full {k}", command="full", arguments={"job": job.id, "number": str(k)}, group="Full size")
+        for k, _ in numbered
+    ]
+    return (about, *vary, *full)
 
 
 def forget_button(subject: Subject) -> Button:

@@ -1,11 +1,11 @@
-"""The command that learns a subject: vet the photos, keep them, hand the training to a worker."""
+"""The commands that learn a subject: vet the photos, keep them, hand the training to a worker."""
 
 import asyncio
 
-from bot import photos
-from bot.arguments import TrainArguments
+from bot import access, drafts, photos, prompts
+from bot.arguments import DraftArguments, RetrainArguments, TrainArguments
 from bot.core import Answers, Bot
-from bot.messages import Reply, Request
+from bot.messages import Reply, Request, Upload
 from bot.replies import plural
 from storage.errors import UserError
 from storage.jobs import TrainJob
@@ -13,33 +13,60 @@ from storage.subjects import Photo, Subject
 
 
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
-    """Learn a subject from photos."""
+    """Learn a subject from photos; where some are refused and the person can be asked, ask first."""
     check_number(len(request.uploads), bot.settings.photos_max)
     await _free_name(bot, request, given.name)
     yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
-    vetting = await asyncio.to_thread(photos.vet, request.uploads, bot.settings)
-    if not vetting.accepted:
-        raise UserError(f"{vetting.summary} Nothing was trained.")
-    subject = Subject(
-        space=request.space,
-        owner=request.user,
-        name=given.name,
-        noun=given.noun,
-        base_model=bot.settings.base_model,
-        method=given.method,
-    )
-    job = TrainJob(
-        id=request.id,
-        space=request.space,
-        owner=request.user,
-        said=f"/dreambooth train {given.name} {given.noun}",
-        subject=subject.id,
-        method=given.method,
-        steps=given.steps,
-        seed=given.seed,
-        note=vetting.summary,
-    )
-    await _keep(bot, subject.model_copy(update={"job": job.id}), vetting.accepted)
+    vetting = await _vetted(bot, request.uploads)
+    if vetting.refused and request.asks:
+        yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
+        return
+    async for reply in _start(bot, request, given, vetting.accepted, vetting.summary):
+        yield reply
+
+
+async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
+    """Learn a subject from the photos that were accepted."""
+    draft = await drafts.find(bot, request, given.draft)
+    await _free_name(bot, request, draft.arguments.name)
+    yield Reply(text="On it.", state="working")
+    vetting = await _vetted(bot, await drafts.uploads(bot, draft))
+    async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
+        if reply.job:
+            await bot.store.delete_prefix(drafts.prefix(draft.id))
+        yield reply
+
+
+async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
+    """Vet more photos beside those that wait, and train if all are fine now."""
+    draft = await drafts.find(bot, request, given.draft)
+    check_number(len(request.uploads), bot.settings.photos_max)
+    check_number(len(request.uploads) + len(draft.photos), bot.settings.photos_max)
+    yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
+    vetting = await _vetted(bot, (*await drafts.uploads(bot, draft), *request.uploads))
+    await bot.store.delete_prefix(drafts.prefix(draft.id))
+    if vetting.refused:
+        yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
+        return
+    async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
+        yield reply
+
+
+async def drop_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
+    """Leave it, and forget the photos."""
+    draft = await drafts.find(bot, request, given.draft)
+    await bot.store.delete_prefix(drafts.prefix(draft.id))
+    yield Reply(text=f"Left it: {draft.arguments.name} was not trained, and the photos are deleted.")
+
+
+async def retrain(bot: Bot, request: Request, given: RetrainArguments) -> Answers:
+    """Learn a subject anew from the photos that it has; it stays as it is until that is done."""
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
+    access.must_own(subject, request, "retrain")
+    if subject.state == "learning":
+        raise UserError(f"{subject.name} is being learned already.")
+    said = f"/dreambooth retrain {subject.name}"
+    job = _job(request, subject, said, steps=given.steps, seed=given.seed)
     await bot.dispatch.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
@@ -51,6 +78,49 @@ def check_number(given: int, most: int) -> None:
         raise UserError("Add a few photos of it: three to six from different sides work best.")
     if given > most:
         raise UserError(f"That is {given} photos; {most} is the most. Three to six good ones are plenty.")
+
+
+async def _vetted(bot: Bot, uploads: tuple[Upload, ...]) -> photos.Vetting:
+    """Judge the photos; raises UserError if none can be used."""
+    vetting = await asyncio.to_thread(photos.vet, uploads, bot.settings)
+    if not vetting.accepted:
+        raise UserError(f"{vetting.summary} Nothing was trained.")
+    return vetting
+
+
+async def _start(
+    bot: Bot, request: Request, given: TrainArguments, accepted: tuple[photos.Prepared, ...], note: str
+) -> Answers:
+    """Store the subject with its photos, hand the training to a worker and follow it."""
+    subject = Subject(
+        space=request.space,
+        owner=request.user,
+        name=given.name,
+        noun=given.noun,
+        base_model=bot.settings.base_model,
+        method=given.method,
+        job=request.id,
+    )
+    said = f"/dreambooth train {given.name} {given.noun}"
+    job = _job(request, subject, said, steps=given.steps, seed=given.seed, note=note)
+    await _keep(bot, subject, accepted)
+    await bot.dispatch.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def _job(request: Request, subject: Subject, said: str, *, steps: int | None, seed: int, note: str = "") -> TrainJob:
+    return TrainJob(
+        id=request.id,
+        space=request.space,
+        owner=request.user,
+        said=said,
+        subject=subject.id,
+        method=subject.method,
+        steps=steps,
+        seed=seed,
+        note=note,
+    )
 
 
 async def _free_name(bot: Bot, request: Request, name: str) -> None:

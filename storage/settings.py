@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.errors import SetupError
@@ -37,6 +37,38 @@ class Settings(BaseSettings):
     )
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
+    )
+    discord_token: SecretStr | None = Field(
+        None, validation_alias="DISCORD_TOKEN", description="Token of the Discord bot; unset: no Discord."
+    )
+    discord_api_url: str = Field(
+        "", validation_alias="DISCORD_API_URL", description="Discord's API behind a proxy. Unset: Discord's own."
+    )
+    slack_bot_token: SecretStr | None = Field(
+        None, validation_alias="SLACK_BOT_TOKEN", description="Token of the Slack bot, xoxb-…; unset: no Slack."
+    )
+    slack_app_token: SecretStr | None = Field(
+        None,
+        validation_alias="SLACK_APP_TOKEN",
+        description="Token for Slack's Socket Mode, xapp-…. Unset: Slack calls us over HTTP.",
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None, validation_alias="SLACK_SIGNING_SECRET", description="Proves that an HTTP request comes from Slack."
+    )
+    slack_api_url: str = Field(
+        "",
+        validation_alias="SLACK_API_URL",
+        description="Slack's Web API elsewhere, as GovSlack or behind a proxy. Unset: Slack's own.",
+    )
+    slack_host: str = Field(
+        "127.0.0.1", validation_alias="DARKROOM_SLACK_HOST", description="Address that Slack's HTTP requests come to."
+    )
+    slack_port: int = Field(
+        3000,
+        ge=0,
+        le=65535,
+        validation_alias="DARKROOM_SLACK_PORT",
+        description="Port that Slack's HTTP requests come to, at /slack/events; 0: any.",
     )
     photos_max: int = Field(
         20, ge=1, le=100, validation_alias="DARKROOM_PHOTOS_MAX", description="Photos in one training at most."

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -14,6 +15,7 @@ from storage.ids import new_id
 from storage.jobs import Method, Picture, Record
 
 SubjectState = Literal["learning", "ready", "failed"]
+Audience = Literal["private", "channel", "space", "group"]
 
 
 class Photo(Record):
@@ -43,6 +45,8 @@ class Subject(Record):
     recipe: dict[str, str | int | float | bool | None] = {}
     metrics: dict[str, float] = {}
     samples: tuple[Picture, ...] = ()
+    shared: Audience = "space"  # who may see and draw it beside its owner
+    shared_with: str = ""  # the channel, or the Discord role or Slack user group
     job: str | None = None  # the training that made or is making it
     created_s: float = Field(default_factory=time.time)
 
@@ -100,6 +104,21 @@ class Subjects:
             changed = change(_parsed(data))
             if await self.store.replace(subject_key(subject), changed.model_dump_json().encode(), tag):
                 return changed
+
+    async def give_up(self, subject: str, cancelled: bool) -> None:
+        """Note that a training ended without a result; harmless if the subject is forgotten.
+
+        One that was ready before stays as it was. A first training that was cancelled leaves nothing; one that
+        failed keeps its photos, so that it can be tried again.
+        """
+        with suppress(Missing):
+            found = await self.get(subject)
+            if found.state == "ready":
+                return
+            if cancelled:
+                await self.forget(found)
+            else:
+                await self.change(subject, lambda s: s.model_copy(update={"state": "failed"}))
 
     async def find(self, space: str, name: str) -> Subject | None:
         """The subject of that name in the space, if there is one."""

@@ -126,10 +126,13 @@ class Tasks:
             )
 
         try:
+            before = await self.subjects.get(job.subject)
             subject = await self.subjects.change(job.subject, ready)
         except Missing as error:
             await self.store.delete_prefix(f"subjects/{job.subject}/")
             raise UserError(GONE) from error
+        if before.weights_key and before.weights_key != key:
+            await self.store.delete(before.weights_key)
         return Outcome(
             job=job.id,
             state="done",

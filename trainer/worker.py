@@ -111,20 +111,10 @@ class JobRunner:
             await self.store.delete_prefix(f"jobs/{job.id}/")
             return
         if isinstance(job, TrainJob) and outcome.state != "done":
-            await self._give_up(job, outcome)
+            await self.subjects.give_up(job.subject, outcome.state == "cancelled")
         if await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode()):
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
             await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
-
-    async def _give_up(self, job: TrainJob, outcome: Outcome) -> None:
-        """A cancelled training leaves nothing; a failed one keeps its photos, so that it can be tried again."""
-        try:
-            if outcome.state == "cancelled":
-                await self.subjects.forget(await self.subjects.get(job.subject))
-            else:
-                await self.subjects.change(job.subject, lambda s: s.model_copy(update={"state": "failed"}))
-        except Missing:
-            pass
 
 
 async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: list[str]) -> None:

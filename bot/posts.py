@@ -1,0 +1,108 @@
+"""Messages that follow a job, and what a chat must be able to do with one.
+
+A post is written down before its job is accepted, so that whoever comes after a crash finds the message and goes on
+with it: `posts/<platform>/<job>.json`, deleted when the last word is said.
+"""
+
+import time
+from abc import ABC, abstractmethod
+
+from pydantic import Field, ValidationError
+
+from bot.messages import Reply
+from storage.errors import Missing
+from storage.files import Store
+from storage.jobs import Record
+
+
+class MessageGone(Exception):
+    """Somebody deleted the message."""
+
+
+class ChannelClosed(Exception):
+    """The channel is gone, or the bot may not write there any more."""
+
+
+class ChatTrouble(Exception):
+    """The chat does not answer, or answers nonsense; it is worth another try."""
+
+
+class TooFast(ChatTrouble):
+    """The chat asks for patience."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"asked to wait {retry_after_s:.1f} s")
+        self.retry_after_s = retry_after_s
+
+
+class Post(Record):
+    """One message that follows a job."""
+
+    platform: str
+    job: str
+    space: str
+    channel: str
+    user: str  # who asked, and is told
+    message: str = ""  # the chat's id of it
+    thread: str = ""
+    fresh: bool = True  # the message stands for this request alone; else it was there before, with a button
+    asked_s: float = Field(default_factory=time.time)
+    last_word: bool = False  # the end is being announced: look whether it was before doing it again
+    extra: dict[str, str] = {}  # what the chat wants to remember of it
+
+
+class Poster(ABC):
+    """What a chat can do with posts. All methods raise the exceptions above, and nothing else on purpose."""
+
+    platform: str
+    edit_every_s: float  # between two edits of one message
+    channel_rate: tuple[float, float]  # edits and seconds: so many in so long
+    space_rate: tuple[float, float]
+
+    @abstractmethod
+    async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
+        """Say something new under the post, mentioning who asked if `mention`; return the new message's id.
+
+        The same `nonce` twice says it once, as far as the chat can tell.
+        """
+
+    @abstractmethod
+    async def find(self, post: Post, nonce: str) -> str | None:
+        """The message that `send` made with this nonce before a crash, if it did."""
+
+    @abstractmethod
+    async def edit(self, post: Post, reply: Reply) -> Post:
+        """Make the post's message say `reply`; return the post, perhaps with more in `extra`."""
+
+    @abstractmethod
+    async def whisper(self, post: Post, reply: Reply) -> None:
+        """Tell who asked, and nobody else."""
+
+    @abstractmethod
+    async def remove(self, post: Post) -> None:
+        """Take the post's message away; it is no error if it is gone."""
+
+
+class Posts:
+    """The open posts of one platform, in the object store."""
+
+    def __init__(self, store: Store, platform: str) -> None:
+        self.store, self.prefix = store, f"posts/{platform}/"
+
+    async def write(self, post: Post) -> None:
+        """Keep a post as it is now."""
+        await self.store.put(f"{self.prefix}{post.job}.json", post.model_dump_json().encode())
+
+    async def close(self, post: Post) -> None:
+        """Forget a post: its last word is said."""
+        await self.store.delete(f"{self.prefix}{post.job}.json")
+
+    async def open(self) -> list[Post]:
+        """All posts that wait for more, oldest first."""
+        found = []
+        for name in await self.store.names(self.prefix):
+            try:
+                found.append(Post.model_validate_json((await self.store.get(name)).data))
+            except (Missing, ValidationError):
+                continue
+        return found
