@@ -41,7 +41,7 @@ def demo(
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
 def up() -> int:
-    """Run all that is configured: queue and worker where none runs, and the web chat."""
+    """Run all that is configured: queue and worker where none runs, the web chat, Discord and Slack."""
     from bot import services
 
     return services.run(services.up)
@@ -53,6 +53,22 @@ def web() -> int:
     from bot import services
 
     return services.run(services.web)
+
+
+@app.command(rich_help_panel=ON_ONE_MACHINE)
+def discord() -> int:
+    """Run the Discord bot alone."""
+    from bot import services
+
+    return services.run(services.discord)
+
+
+@app.command(rich_help_panel=ON_ONE_MACHINE)
+def slack() -> int:
+    """Run the Slack bot alone."""
+    from bot import services
+
+    return services.run(services.slack)
 
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)

@@ -6,31 +6,20 @@ import shutil
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
 
 import typer
 
+from bot.checks import MARKS, Check, State
 from bot.on_terminal import run_alone
 from bot.stack import Stack
 from bot.terminal import Result, Screen
 from storage import queue
 from storage.errors import SetupError
-from storage.jobs import Record
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
 
 TRAINER_CHECK_S = 180  # it loads the base model once
 DISK_LEAST_BYTES, DISK_LITTLE_BYTES = 200 * 2**20, 2 * 2**30
-State = Literal["ok", "warn", "fail"]
-MARKS: dict[State, str] = {"ok": "✓", "warn": "!", "fail": "✗"}
-
-
-class Check(Record):
-    """One thing that was looked at."""
-
-    name: str
-    state: State
-    says: str
 
 
 def run(as_json: bool) -> int:

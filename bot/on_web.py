@@ -74,6 +74,7 @@ def application(chat: Chat) -> web.Application:
             web.get("/messages", handlers.messages),
             web.post("/messages", handlers.say),
             web.get("/completions", handlers.completions),
+            web.get("/form", handlers.filled),
             web.get("/gallery", handlers.wall),
             web.get("/pictures/{key:.+}", handlers.picture),
         ]

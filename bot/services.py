@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -20,6 +20,7 @@ from storage.queue import QUEUES
 from storage.settings import Settings, load_settings
 
 Service = Callable[[Settings], Coroutine[Any, Any, None]]
+Chat = Callable[[Settings, str, Callable[[str], None]], Coroutine[Any, Any, None]]  # settings, queue, to say "ready"
 
 
 def run(service: Service) -> int:
@@ -43,9 +44,39 @@ async def web(settings: Settings) -> None:
         await asyncio.Event().wait()
 
 
+async def discord(settings: Settings) -> None:
+    """Serve Discord; raises SetupError if it is not configured."""
+    if not settings.discord_token:
+        raise SetupError("DISCORD_TOKEN is not set. docs/discord.md says where the token comes from.")
+    async with Stack(settings, _say, stays=True) as stack:
+        await chats(settings)["Discord"](settings, stack.redis_url, _announce)
+
+
+async def slack(settings: Settings) -> None:
+    """Serve Slack; raises SetupError if it is not configured."""
+    if not settings.slack_bot_token:
+        raise SetupError("SLACK_BOT_TOKEN is not set. docs/slack.md says where the token comes from.")
+    async with Stack(settings, _say, stays=True) as stack:
+        await chats(settings)["Slack"](settings, stack.redis_url, _announce)
+
+
+def chats(settings: Settings) -> dict[str, Chat]:
+    """The chats that are configured, each with what serves it. Their libraries are imported only then."""
+    found: dict[str, Chat] = {}
+    if settings.discord_token:
+        from bot.on_discord import serve as serve_discord
+
+        found["Discord"] = serve_discord
+    if settings.slack_bot_token:
+        from bot.on_slack import serve as serve_slack
+
+        found["Slack"] = serve_slack
+    return found
+
+
 async def up(settings: Settings) -> None:
     """Run all that is configured."""
-    await _everything(settings, lambda url: f"Darkroom is up: {url}")
+    await _everything(settings, lambda url: f"Darkroom is up: {url}", chats(settings).values())
 
 
 async def demo(settings: Settings) -> None:
@@ -62,13 +93,19 @@ async def demo(settings: Settings) -> None:
     )
 
 
-async def _everything(settings: Settings, welcome: Callable[[str], str]) -> None:
+async def _everything(settings: Settings, welcome: Callable[[str], str], serving: Iterable[Chat] = ()) -> None:
     async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url) as url:
         with Screen() as screen:
             screen.status("Getting the worker ready")
             await stack.worker_ready()
         _announce(welcome(url))
-        await stack.during(asyncio.Event().wait())
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(stack.during(asyncio.Event().wait()))
+                for serve in serving:
+                    tasks.create_task(serve(settings, stack.redis_url, _announce))
+        except* SetupError as errors:
+            raise errors.exceptions[0] from None
 
 
 def run_worker(queues: str) -> int:

@@ -14,6 +14,7 @@ from bot.forms import Form, form
 from bot.gallery import Gallery, Made, Shown
 from bot.grammar import parse, split_command, typed
 from bot.messages import Request, Upload
+from bot.prefill import filled_form
 from bot.web_guard import Handler
 from storage.errors import Missing, StoreError, UserError
 from storage.jobs import Record
@@ -163,6 +164,19 @@ async def completions(request: web.Request) -> web.Response:
 
     found = await complete(request.query.get("line", "")[:SAID_MAX], suggest)
     return web.json_response([completion.model_dump() for completion in found])
+
+
+async def filled(request: web.Request) -> web.Response:
+    """Give the form that a button opens, with what the button knows filled in."""
+    given = dict(request.query)
+    name = given.pop("command", "")
+    if name not in COMMANDS:
+        return web.json_response({"error": f"There is no command /{name[:30]}."}, status=404)
+    asked = Request(space=SPACE, user=USER, command=name)
+    try:
+        return _json(await filled_form(request.app[CHAT].app, asked, name, given))
+    except UserError as error:
+        return web.json_response({"error": str(error)}, status=404)
 
 
 async def wall(request: web.Request) -> web.Response:

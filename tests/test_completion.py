@@ -24,7 +24,7 @@ async def suggest(what: str) -> Sequence[str]:
     [
         ("/im", ["/imagine "]),
         ("im", ["/imagine "]),
-        ("/dream", ["/dreambooth train ", "/dreambooth list", "/dreambooth show ", "/dreambooth forget "]),
+        ("/dream", ["/dreambooth train ", "/dreambooth list", "/dreambooth show ", "/dreambooth share "]),
         ("/help", []),
         ("/again", []),
         ("Hello", []),

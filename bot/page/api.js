@@ -41,10 +41,3 @@ export async function sure(question, label) {
   await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
   return dialog.returnValue === "yes";
 }
-
-/** Do what a button under a message says; gives whether it was done. */
-export async function press(button) {
-  if (button.confirm && !(await sure(button.confirm, button.label))) return false;
-  await send({ command: button.command, ...button.arguments });
-  return true;
-}

@@ -7,7 +7,7 @@ import { tray } from "./photos.js";
 
 const LONG = 200; // texts that may be longer than this get several lines
 
-/** Open the form of a command; `submit(values, photos)` sends it. */
+/** Open the form of a command; `submit(values, photos)` sends it. What is `filled` in is sent even where it is usual. */
 export function openForm(command, title, submit) {
   const sheet = byId("sheet");
   const wrong = el("p", { class: "wrong", role: "alert" });
@@ -37,7 +37,7 @@ async function finish(form, command, submit, wrong) {
   const values = { command: command.name };
   for (const field of command.fields) {
     const { value } = form.elements[field.name];
-    if (field.required || (value !== "" && value !== field.default)) values[field.name] = value;
+    if (field.required || (value !== "" && (command.filled || value !== field.default))) values[field.name] = value;
   }
   const photos = command.takes_photos ? tray.files : [];
   try {

@@ -1,7 +1,8 @@
 // The gallery: every subject with its newest sample, and all pictures, newest first.
 
 import { announce, byId, el } from "./dom.js";
-import { get, press } from "./api.js";
+import { get } from "./api.js";
+import { press } from "./press.js";
 import { enlarge, image } from "./pictures.js";
 
 const view = byId("view-gallery");

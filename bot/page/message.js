@@ -1,7 +1,7 @@
 // One message: what was said, and the answer, which is changed in place as it goes on.
 
 import { announce, el } from "./dom.js";
-import { press } from "./api.js";
+import { press } from "./press.js";
 import { lossCurve } from "./curve.js";
 import { download, image, tiles } from "./pictures.js";
 

@@ -1,7 +1,7 @@
 // Pictures: tiles in a grid, and the dialog that shows one large.
 
 import { announce, byId, el, source } from "./dom.js";
-import { press } from "./api.js";
+import { press } from "./press.js";
 
 const SMALL_PX = 256; // up to here a picture is enlarged pixel by pixel, so that it stays crisp
 
