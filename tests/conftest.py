@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -96,11 +97,18 @@ async def app(stack: Stack) -> AsyncIterator[Darkroom]:
     await darkroom.close()
 
 
+CALLED = {"noun": "class", "audience": "with"}  # arguments whose names are words of Python's own
+
+
 class Chat:
     """Types commands like a person: `await chat("imagine", prompt="a dog")` returns all replies."""
 
-    def __init__(self, app: Darkroom, space: str = "local", user: str = "you") -> None:
-        self.app, self.space, self.user = app, space, user
+    def __init__(self, app: Darkroom, space: str = "local", user: str = "you", **who: Any) -> None:
+        self.app, self.space, self.user, self.who = app, space, user, who
+
+    def by(self, user: str, **who: Any) -> "Chat":
+        """The same space as another person sees it: their channel, groups, rights."""
+        return Chat(self.app, self.space, user, **who)
 
     async def __call__(self, command: str, uploads: tuple[Upload, ...] = (), **arguments: object) -> list[Reply]:
         request = Request(
@@ -108,7 +116,8 @@ class Chat:
             user=self.user,
             command=command,
             uploads=uploads,
-            arguments={("class" if k == "noun" else k): str(v) for k, v in arguments.items()},
+            arguments={CALLED.get(k, k): str(v) for k, v in arguments.items()},
+            **self.who,
         )
         return [reply async for reply in self.app.answer(request)]
 

@@ -1,0 +1,131 @@
+"""What chats share below their messages: buttons as texts, files from their hosts, who leads, filled forms."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import button_ids, leader
+from bot.commands import COMMANDS
+from bot.fetching import fetch
+from bot.messages import Button, Request
+from bot.prefill import filled_form
+from storage import queue
+from storage.errors import UserError
+from storage.files import FolderStore
+from tests.conftest import Chat
+from tests.servers import valkey
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@given(
+    command=st.sampled_from(sorted(COMMANDS)),
+    arguments=st.dictionaries(st.text(min_size=1, max_size=9), st.text(min_size=1, max_size=200), max_size=4),
+    form=st.booleans(),
+)
+async def test_a_button_survives_as_a_short_text(
+    tmp_path_factory: pytest.TempPathFactory, command: str, arguments: dict[str, str], form: bool
+) -> None:
+    store = FolderStore(tmp_path_factory.getbasetemp() / "buttons")
+    text = await button_ids.write(store, Button(label="x", command=command, arguments=arguments, form=form))
+    assert len(text) <= 100
+    again = await button_ids.read(store, text)
+    assert again and (again.command, again.arguments, again.form) == (command, arguments, form)
+
+
+@pytest.mark.parametrize("text", ["", "nonsense?a=1", "#0000", "+", "custom:7"])
+async def test_what_is_no_button_of_ours_is_none(tmp_path: Path, text: str) -> None:
+    assert await button_ids.read(FolderStore(tmp_path), text) is None
+
+
+@pytest.fixture
+async def host() -> AsyncIterator[str]:
+    """A server of files; gives its name with the port."""
+
+    async def give(request: web.Request) -> web.Response:
+        what = request.match_info["what"]
+        if what == "page":
+            return web.Response(text="<html>Sign in</html>", content_type="text/html")
+        if what == "elsewhere":
+            raise web.HTTPFound("http://127.0.0.1:1/stolen")
+        if what == "slow":
+            await asyncio.sleep(5)
+        if what == "expired":
+            return web.Response(status=403)
+        return web.Response(body=b"x" * int(request.query.get("bytes", "10")))
+
+    app = web.Application()
+    app.router.add_get("/{what}", give)
+    runner = web.AppRunner(app, shutdown_timeout=0)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def got(host: str, path: str, allowed: str = "") -> bytes:
+    async with aiohttp.ClientSession() as session:
+        return await fetch(session, f"http://{host}/{path}", hosts={allowed or host}, most_bytes=1000, timeout_s=0.5)
+
+
+async def test_a_file_is_fetched_whole(host: str) -> None:
+    assert await got(host, "file?bytes=1000") == b"x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed", "sentence"),
+    [
+        ("file", "cdn.example", "not on this chat's own servers"),
+        ("file?bytes=1001", "", "too large: 0.000954 MB is the limit"),
+        ("page", "", "web page instead"),
+        ("elsewhere", "", "status 302"),
+        ("expired", "", "link has expired"),
+        ("slow", "", "could not be fetched"),
+    ],
+)
+async def test_what_is_no_file_is_a_sentence(host: str, path: str, allowed: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence.replace(".", r"\.")):
+        await got(host, path, allowed)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://{host}/x", "http://{host}@evil.example/x", "http:///x"])
+async def test_only_the_web_and_only_the_host_itself(host: str, url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(UserError):
+            await fetch(session, url.format(host=host), hosts={host}, most_bytes=10)
+
+
+async def test_one_leads_and_the_next_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leader, "HELD_S", 1.5)
+    monkeypatch.setattr(leader, "RENEW_S", 0.2)
+    monkeypatch.setattr(leader, "TRY_S", 0.1)
+    with valkey() as url:
+        redis = await queue.connect(url)
+        first, second = leader.Leadership(redis, "x"), leader.Leadership(redis, "x")
+        await first.wait()
+        keeping = asyncio.create_task(first.lost())
+        waiting = asyncio.create_task(second.wait())
+        await asyncio.sleep(2)
+        assert not waiting.done() and not keeping.done()
+        keeping.cancel()  # the first is silent from now on
+        await asyncio.wait_for(waiting, 3)
+        await asyncio.wait_for(first.lost(), 3)
+        await second.resign()
+        await asyncio.wait_for(first.wait(), 1)
+        await redis.aclose()
+
+
+async def test_edit_prompt_comes_filled_in(chat: Chat) -> None:
+    drawn = (await chat("imagine", prompt="a dog", count=2, steps=2, negative="rain"))[-1]
+    edit = next(b for b in drawn.buttons if b.label == "Edit prompt")
+    asked = Request(space=chat.space, user=chat.user, command=edit.command)
+    form = await filled_form(chat.app, asked, edit.command, edit.arguments)
+    filled = {field.name: field.default for field in form.fields}
+    assert (filled["prompt"], filled["count"], filled["negative"]) == ("a dog", "2", "rain")
+    assert [field.name for field in form.brief] == ["prompt", "count", "seed", "guidance", "negative"]
