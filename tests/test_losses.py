@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from trainer.losses import dreambooth_loss, target
+from trainer.losses import dreambooth_loss, snr_weights, target
 
 
 def scheduler(prediction_type: str) -> DDPMScheduler:
@@ -28,6 +28,14 @@ def test_the_prior_does_not_reach_the_gradient_of_the_instance_rows() -> None:
     dreambooth_loss(predicted, torch.zeros(2, 4, 2, 2), instances=1, prior_weight=3.0)[0].backward()
     assert predicted.grad is not None
     assert torch.allclose(predicted.grad[1], 3 * predicted.grad[0])
+
+
+def test_min_snr_pinned() -> None:
+    t = torch.tensor([0, 1])  # signal-to-noise ratios of 9.0 and 3.56
+    assert snr_weights(scheduler("epsilon"), t, 5.0).tolist() == pytest.approx([5 / 9, 1.0], abs=1e-3)
+    assert snr_weights(scheduler("v_prediction"), t, 5.0).tolist() == pytest.approx([0.5, 3.556 / 4.556], abs=2e-2)
+    loss, *_ = dreambooth_loss(torch.ones(2, 4, 2, 2), torch.zeros(2, 4, 2, 2), 1, 1.0, torch.tensor([0.5, 0.25]))
+    assert loss.item() == 0.75
 
 
 def test_targets_pinned() -> None:

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from diffusers.optimization import get_scheduler
 from torch import Generator, Tensor
 
-from trainer.losses import dreambooth_loss, target
+from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.models import BaseModel, Denoiser
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import crops, moments, read_photo, to_tensor
@@ -143,4 +143,5 @@ class Training:
         text = self.text_encoder(self.token_ids).last_hidden_state.repeat_interleave(self.recipe.batch, dim=0)
         predicted = self.unet(self.base.scheduler.add_noise(clean, noise, t), t, text).sample
         wanted = target(self.base.scheduler, clean, noise, t)
-        return dreambooth_loss(predicted, wanted, self.recipe.batch, self.recipe.prior_weight)
+        weights = snr_weights(self.base.scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
+        return dreambooth_loss(predicted, wanted, self.recipe.batch, self.recipe.prior_weight, weights)

@@ -6,8 +6,8 @@ first and then as many class examples.
 
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 
 def target(scheduler: Any, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
@@ -24,15 +24,29 @@ def target(scheduler: Any, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     raise ValueError(f"prediction type {kind} cannot be trained")
 
 
+def snr_weights(scheduler: Any, t: Tensor, gamma: float) -> Tensor:
+    """Min-SNR-γ (Hang et al. 2023, arXiv 2303.09556): a weight for each example, b.
+
+    A nearly clean latent says little of the picture, but its noise is hard to tell and would rule the gradient.
+    """
+    kept = scheduler.alphas_cumprod.to(t.device)[t]
+    snr = kept / (1 - kept)
+    return torch.clamp(snr, max=gamma) / (snr + (scheduler.config.prediction_type == "v_prediction"))
+
+
 def dreambooth_loss(
-    predicted: Tensor, wanted: Tensor, instances: int, prior_weight: float
+    predicted: Tensor, wanted: Tensor, instances: int, prior_weight: float, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return loss, instance loss and prior loss of a batch: eq. 2 of Ruiz et al. 2022 (arXiv 2208.12242).
 
     The first `instances` examples show the subject, the rest the class; with no class examples the prior is 0.
+    `weights`, b, are of the examples' errors.
     """
-    instance = mse_loss(predicted[:instances].float(), wanted[:instances].float())
-    if len(predicted) == instances:
+    errors = (predicted.float() - wanted.float()).square().mean((1, 2, 3))
+    if weights is not None:
+        errors = errors * weights
+    instance = errors[:instances].mean()
+    if len(errors) == instances:
         return instance, instance, instance.new_zeros(())
-    prior = mse_loss(predicted[instances:].float(), wanted[instances:].float())
+    prior = errors[instances:].mean()
     return instance + prior_weight * prior, instance, prior
