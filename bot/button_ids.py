@@ -1,7 +1,7 @@
 """Buttons as short texts that say it all, so that any process can act on any message, for ever.
 
 Chats give a button room for about a hundred characters. What fits is spelt out, `imagine?count=4&prompt=a+dog`;
-what does not is kept in the store under its hash.
+what does not is kept in the store under its hash. The question to ask first stands last, after another `?`.
 """
 
 import hashlib
@@ -19,7 +19,8 @@ KEPT = "#"
 
 async def write(store: Store, button: Button) -> str:
     """Return the id of a button, of at most 100 characters."""
-    text = f"{FORM * button.form}{button.command}?{urlencode(button.arguments)}"
+    asks = f"?{button.confirm}" if button.confirm else ""
+    text = f"{FORM * button.form}{button.command}?{urlencode(button.arguments)}{asks}"
     if len(text) <= ROOM:
         return text
     key = _key(hashlib.sha256(text.encode()).hexdigest())
@@ -34,10 +35,12 @@ async def read(store: Store, button_id: str) -> Button | None:
             button_id = (await store.get(_key(button_id.removeprefix(KEPT)))).data.decode()
         except Missing:
             return None
-    name, _, arguments = button_id.removeprefix(FORM).partition("?")
+    name, _, rest = button_id.removeprefix(FORM).partition("?")
     if name not in COMMANDS:
         return None
-    return Button(label=name, command=name, arguments=dict(parse_qsl(arguments)), form=button_id.startswith(FORM))
+    arguments, _, confirm = rest.partition("?")  # urlencode leaves no ? in arguments
+    form = button_id.startswith(FORM)
+    return Button(label=name, command=name, arguments=dict(parse_qsl(arguments)), form=form, confirm=confirm)
 
 
 def _key(digest: str) -> str:
