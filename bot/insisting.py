@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 LONGEST_S = 3600.0  # a last word is tried for so long; then it waits for the next start
+WHISPER_S = 60.0  # so long for a word in private
 SHORT_S = 1.0  # so long for one that will be overtaken soon
 REMEMBERED = 4096  # channels and spaces whose pace is kept
 
@@ -39,7 +40,7 @@ class Insisting:
         except ChannelClosed as error:
             log.info("nothing can be said in channel %s any more: %s", post.channel, error)
             if insist:
-                await self._whisper(post, reply)
+                await self.whisper(post, reply)
         except ChatTrouble as error:
             if insist:
                 raise
@@ -58,7 +59,7 @@ class Insisting:
             await self.posts.write(post)
             await self._again(post, lambda: self.poster.send(post, reply, nonce=nonce, mention=True), LONGEST_S)
         except ChannelClosed:
-            await self._whisper(post, reply)
+            await self.whisper(post, reply)
         return post
 
     async def refuse(self, post: Post, reply: Reply) -> None:
@@ -68,7 +69,7 @@ class Insisting:
                 await self.poster.remove(post)
         except (ChannelClosed, ChatTrouble) as error:
             log.warning("message %s stays: %s", post.message, error)
-        await self._whisper(post, reply)
+        await self.whisper(post, reply)
 
     async def _edit(self, post: Post, reply: Reply) -> Post:
         try:
@@ -80,9 +81,10 @@ class Insisting:
             await self.posts.write(post)
             return post
 
-    async def _whisper(self, post: Post, reply: Reply) -> None:
+    async def whisper(self, post: Post, reply: Reply) -> None:
+        """Tell who asked, and nobody else, as long as there is a way."""
         try:
-            await self.poster.whisper(post, reply)
+            await self._again(post, lambda: self.poster.whisper(post, reply), WHISPER_S)
         except (ChannelClosed, ChatTrouble) as error:
             log.warning("%s could not be told: %s", post.user, error)
 
