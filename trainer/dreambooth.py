@@ -99,10 +99,15 @@ class Training:
         unet, text_encoder = (module.train().requires_grad_(True) for module in self.denoiser.modules())
         text_encoder.requires_grad_(recipe.text_learning_rate > 0)
 
-        # the optimizer, with a learning rate for each network
+        # the optimizer, with a learning rate for each network, and one for the words themselves
         groups = [{"params": unet.parameters(), "lr": recipe.learning_rate}]
         if recipe.text_learning_rate:
-            groups.append({"params": text_encoder.parameters(), "lr": recipe.text_learning_rate})
+            words = text_encoder.get_input_embeddings().weight
+            layers = [p for p in text_encoder.parameters() if p is not words]
+            groups.append({"params": layers, "lr": recipe.text_learning_rate})
+            # no decay: most words are in no prompt of the training and must stay as they are
+            rate = recipe.word_learning_rate or recipe.text_learning_rate
+            groups.append({"params": [words], "lr": rate, "weight_decay": 0.0})
         optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
         schedule = "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule
         warmup, steps = recipe.warmup_steps, recipe.steps

@@ -19,6 +19,7 @@ class Recipe(BaseModel):
     accumulation: int = Field(1, ge=1, le=64, description="forward passes whose gradients make one step")
     learning_rate: float = Field(2e-6, gt=0, le=1e-2, description="of the UNet, after warm-up")
     text_learning_rate: float = Field(2e-6, ge=0, le=1e-2, description="of the text encoder; 0 freezes it")
+    word_learning_rate: float = Field(0, ge=0, le=1e-1, description="of its token embeddings; 0: as the text encoder's")
     schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="learning rate after warm-up")
     warmup_steps: int = Field(20, ge=0, le=1000, description="steps in which the learning rate rises from 0")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's decay")
