@@ -46,31 +46,15 @@ class Darkroom(Bot):
         return bool(await self.redis.set(f"darkroom:event:{event}", b"1", nx=True, ex=EVENTS_KEPT_S))
 
     async def answer(self, request: Request) -> AsyncGenerator[Reply, None]:
-        """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation.
-
-        | what happens | the person reads | the log gets |
-        |---|---|---|
-        | bad input (UserError, ValueError of the arguments) | its sentence | nothing |
-        | the store or the queue fails | that nothing was lost, try again | a warning |
-        | anything else | a short reference | the traceback with that reference |
-        """
+        """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation."""
         try:
             command = COMMANDS.get(request.command)
             if command is None:
                 raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
             async for reply in command.answer(self, request, command.check(request.arguments)):
                 yield reply
-        except UserError as error:
-            yield Reply(text=str(error), state="failed", fault="input")
-        except (StoreError, OSError, RedisError) as error:
-            log.warning("%s failed: %s", request.command, error)
-            yield Reply(
-                text="The storage or the queue does not answer. Please try again soon.", state="failed", fault="ours"
-            )
-        except Exception:
-            reference = new_id()[-8:]
-            log.exception("surprise %s in %s", reference, request.command)
-            yield Reply(text=f"Something went wrong on our side (reference {reference}).", state="failed", fault="ours")
+        except Exception as error:
+            yield complaint(error, request.command)
 
     async def watch(self, job_id: str) -> AsyncIterator[Reply]:
         """Follow a job to its end, from wherever it is now: also after a restart, in a process that never saw it.
@@ -87,3 +71,23 @@ class Darkroom(Bot):
                     yield replies.working(job, news, workers)
         except Missing:
             yield Reply(text="This is deleted.", state="cancelled", job=job_id)
+
+
+def complaint(error: Exception, command: str) -> Reply:
+    """Say what went wrong with a command.
+
+    | what happens | the person reads | the log gets |
+    |---|---|---|
+    | bad input (UserError, ValueError of the arguments) | its sentence | nothing |
+    | the store or the queue fails | that nothing was lost, try again | a warning |
+    | anything else | a short reference | the traceback with that reference |
+    """
+    if isinstance(error, UserError):
+        return Reply(text=str(error), state="failed", fault="input")
+    if isinstance(error, StoreError | OSError | RedisError):
+        log.warning("%s failed: %s", command, error)
+        text = "The storage or the queue does not answer. Please try again soon."
+        return Reply(text=text, state="failed", fault="ours")
+    reference = new_id()[-8:]
+    log.error("surprise %s in %s", reference, command, exc_info=error)
+    return Reply(text=f"Something went wrong on our side (reference {reference}).", state="failed", fault="ours")
