@@ -1,0 +1,145 @@
+"""What the bot does when somebody uses it on Discord: acknowledge at once, then answer.
+
+An interaction must be acknowledged within three seconds, whatever else goes on. So what may take longer comes
+after it: fetching photos, reading subjects, waiting for a job.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import aiohttp
+import discord
+from redis.exceptions import RedisError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from bot.app import Darkroom, complaint
+from bot.commands import Command
+from bot.discord_commands import Attached, help_reply
+from bot.discord_poster import DiscordPoster
+from bot.discord_request import closed_to, request_of
+from bot.fetching import fetch
+from bot.follower import Follower
+from bot.messages import Reply, Request, Upload
+from bot.posts import ChannelClosed, ChatTrouble, MessageGone, Post
+from bot.training import check_number
+
+log = logging.getLogger(__name__)
+
+ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
+TELL_S = 60.0  # an answer for the asker alone is tried for so long
+FETCHES = 4  # files at once, of all people: each may be as large as a photo may be
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command as it was given: typed, by a button, in a form."""
+
+    command: Command
+    arguments: dict[str, str]
+    attached: tuple[Attached, ...] = ()
+    about: str = ""  # id of the message whose button was pressed
+    sure: bool = False  # said in answer to a question that asked whether to
+
+
+class Answers:
+    """Answers commands, wherever they were given."""
+
+    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Sequence[str]) -> None:
+        self.app, self.follower, self.poster, self.hosts = app, follower, poster, hosts
+        self._fetching = asyncio.Semaphore(FETCHES)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        if self._session:
+            await self._session.close()
+
+    async def first(self, interaction: discord.Interaction) -> bool:
+        """Whether this was not heard before; what cannot be told is taken for new."""
+        try:
+            async with asyncio.timeout(ASK_REDIS_S):
+                return await self.app.first(f"discord:{interaction.id}")
+        except (RedisError, OSError):  # a TimeoutError is an OSError
+            return True
+
+    async def answer(self, interaction: discord.Interaction, asked: Asked) -> None:
+        """Answer a command."""
+        request = request_of(interaction, asked.command.name, asked.arguments)
+        if asked.command.answers == "asker":
+            await self._in_private(interaction, request, asked)
+        elif sentence := closed_to(interaction):
+            await interaction.response.send_message(sentence, ephemeral=True)
+        else:
+            post = await self._acknowledge(interaction, request, asked)
+            await self._in_channel(request, post, asked.attached)
+
+    async def _acknowledge(self, interaction: discord.Interaction, request: Request, asked: Asked) -> Post:
+        """Acknowledge, and write down at the same time that there is something to answer."""
+        fresh = asked.command.answers == "everyone"
+        post = self._post(interaction, request, message=asked.about, fresh=fresh)
+        acknowledged, written = await asyncio.gather(
+            interaction.response.defer(thinking=fresh), self.follower.posts.write(post), return_exceptions=True
+        )
+        if isinstance(acknowledged, BaseException):
+            await self.follower.posts.close(post)
+            raise acknowledged
+        if isinstance(written, BaseException):
+            log.warning("post %s could not be kept: %s", post.job, written)
+        if asked.sure:  # the question is answered, and takes no more clicks
+            await interaction.delete_original_response()
+            return post.model_copy(update={"extra": {**post.extra, "aside": "1"}})
+        message = acknowledged.message_id if fresh and acknowledged else None
+        return post.model_copy(update={"message": str(message)}) if message else post
+
+    def _post(self, interaction: discord.Interaction, request: Request, message: str = "", fresh: bool = True) -> Post:
+        return Post(
+            platform=self.poster.platform,
+            job=request.id,
+            space=request.space,
+            channel=request.channel,
+            user=request.user,
+            message=message,
+            fresh=fresh,
+            extra={"token": interaction.token},
+        )
+
+    async def _in_channel(self, request: Request, post: Post, attached: Sequence[Attached]) -> None:
+        try:
+            if attached:
+                request = request.model_copy(update={"uploads": await self._fetched(attached)})
+            await self.follower.answer(request, post)
+        except Exception as error:
+            await self.follower.chat.refuse(post, complaint(error, request.command))
+            await self.follower.posts.close(post)
+
+    async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
+        """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
+        await interaction.response.defer(ephemeral=True, thinking=not asked.sure)
+        reply = help_reply() if request.command == "help" else await self.follower.ask(request)
+        await self._tell(self._post(interaction, request), reply)
+
+    async def _tell(self, post: Post, reply: Reply) -> None:
+        """Say an answer for the asker's eyes only, for a while again and again."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ChatTrouble),
+            wait=wait_random_exponential(0.5, 10),
+            stop=stop_after_delay(TELL_S),
+            reraise=True,
+        )
+        try:
+            await retrying(self.poster.edit, post, reply)
+        except (MessageGone, ChannelClosed, ChatTrouble) as error:
+            log.info("%s could not be told: %s", post.user, error)
+
+    async def _fetched(self, attached: Sequence[Attached]) -> tuple[Upload, ...]:
+        """Fetch files from Discord's own hosts; raises UserError in a sentence."""
+        check_number(len(attached), self.app.settings.photos_max)
+        self._session = self._session or aiohttp.ClientSession()
+        bodies = await asyncio.gather(*(self._file(self._session, file) for file in attached))
+        return tuple(Upload(name=file.name, data=body) for file, body in zip(attached, bodies, strict=True))
+
+    async def _file(self, session: aiohttp.ClientSession, file: Attached) -> bytes:
+        async with self._fetching:
+            return await fetch(session, file.url, hosts=self.hosts, most_bytes=self.app.settings.photo_max_bytes)

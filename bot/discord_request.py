@@ -1,0 +1,56 @@
+"""Who asks what, where, and whether the bot may answer there."""
+
+import discord
+
+from bot.messages import Request
+
+# What the bot needs where it answers; the invite link asks for the same.
+NEEDED = discord.Permissions(
+    view_channel=True,
+    send_messages=True,
+    send_messages_in_threads=True,
+    embed_links=True,
+    attach_files=True,
+    read_message_history=True,
+)
+NAMES = {
+    "view_channel": "View Channel",
+    "send_messages": "Send Messages",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "embed_links": "Embed Links",
+    "attach_files": "Attach Files",
+    "read_message_history": "Read Message History",
+}
+
+
+def request_of(interaction: discord.Interaction, command: str, arguments: dict[str, str]) -> Request:
+    """Say an interaction as a request."""
+    user = interaction.user
+    allowed = interaction.permissions
+    return Request(
+        space=f"discord:{interaction.guild_id}" if interaction.guild_id else f"discord:dm:{user.id}",
+        user=str(user.id),
+        command=command,
+        arguments=arguments,
+        channel=str(interaction.channel_id),
+        groups=tuple(str(role.id) for role in user.roles) if isinstance(user, discord.Member) else (),
+        moderator=allowed.manage_messages or allowed.administrator,
+        asks=True,
+    )
+
+
+def lacking(has: discord.Permissions, in_thread: bool | None = None) -> list[str]:
+    """The permissions that the bot lacks, as Discord names them; `in_thread` tells which way of sending counts."""
+    unneeded = {True: "send_messages", False: "send_messages_in_threads", None: ""}[in_thread]
+    return [NAMES[name] for name, needed in NEEDED if needed and name != unneeded and not getattr(has, name)]
+
+
+def closed_to(interaction: discord.Interaction) -> str:
+    """Say what must be allowed before the bot can work where this comes from; empty if it can."""
+    has = interaction.app_permissions
+    if not interaction.guild_id or not has.value or has.administrator:
+        return ""
+    missing = lacking(has, isinstance(interaction.channel, discord.Thread))
+    return (
+        f"I may not work in this channel. Someone who manages it can allow me: {', '.join(missing)}." if missing else ""
+    )

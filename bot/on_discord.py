@@ -1,0 +1,166 @@
+"""Darkroom on Discord: connects, leads or stands by, and passes on what it hears."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import aiohttp
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
+
+from bot.app import Darkroom
+from bot.discord_answers import Answers
+from bot.discord_commands import digest, help_reply, registered
+from bot.discord_hearing import Hearing
+from bot.discord_poster import DiscordPoster
+from bot.discord_render import render
+from bot.follower import Follower
+from bot.leader import Leadership
+from storage.errors import SetupError
+from storage.settings import Settings
+
+log = logging.getLogger(__name__)
+
+API = "https://discord.com/api/v10"
+CDN = ("cdn.discordapp.com", "media.discordapp.net")  # where people's files are
+BAD_TOKEN = "Discord does not accept DISCORD_TOKEN. docs/discord.md says where to copy it from."  # noqa: S105
+Ready = Callable[[str], None]
+
+
+async def serve(settings: Settings, redis_url: str, ready: Ready) -> None:
+    """Serve Discord until cancelled; `ready` is told when it does. Raises SetupError in a sentence.
+
+    Of several processes with one token one leads; the others stand by and take over within seconds.
+    """
+    use_api(settings.discord_api_url)
+    app = await Darkroom.open(settings, redis_url)
+    try:
+        while True:
+            await _lead_once(app, ready)
+    finally:
+        await app.close()
+
+
+def use_api(url: str) -> None:
+    """Send discord.py to another address of Discord's API; a mere host gets the usual path."""
+    if url:
+        Route.BASE = url.rstrip("/") if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/api/v10"
+    else:
+        Route.BASE = API
+
+
+async def _lead_once(app: Darkroom, ready: Ready) -> None:
+    """Wait for the lead, and serve while it lasts."""
+    token = app.settings.discord_token
+    assert token
+    bot = DiscordBot(app, ready)
+    try:
+        await _logged_in(bot, token.get_secret_value())
+        assert bot.application_id
+        lead = Leadership(app.redis, f"discord:{bot.application_id}")
+        await lead.wait()
+        try:
+            await _until_first(bot.connected(), lead.lost())
+        finally:
+            await bot.stop()
+            await lead.resign()
+    finally:
+        await bot.close()
+
+
+async def _logged_in(bot: discord.Client, token: str) -> None:
+    """Log in, however long Discord is not to be reached; raises SetupError for a wrong token."""
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type((aiohttp.ClientError, OSError, discord.DiscordServerError)),
+        wait=wait_random_exponential(1, 60),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+    )
+    try:
+        await retrying(bot.login, token)
+    except discord.LoginFailure:
+        raise SetupError(BAD_TOKEN) from None
+
+
+async def _until_first(*works: Awaitable[None]) -> None:
+    """Return, or raise, with the first that ends; the others are cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class DiscordBot(discord.AutoShardedClient):
+    """The connection to Discord: as many shards as it recommends, and no more than it must hear."""
+
+    def __init__(self, app: Darkroom, ready: Ready) -> None:
+        super().__init__(
+            intents=discord.Intents(guilds=True),  # to greet, and to know roles; nobody's messages
+            allowed_mentions=discord.AllowedMentions.none(),
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            max_messages=None,
+            max_ratelimit_timeout=30.0,  # longer waits are the follower's
+        )
+        self.app, self._say_ready = app, ready
+        self.poster = DiscordPoster(self, app.store)
+        self.follower = Follower(app, self.poster)
+        elsewhere = urlsplit(app.settings.discord_api_url).netloc
+        self.answers = Answers(app, self.follower, self.poster, (*CDN, elsewhere) if elsewhere else CDN)
+        self.hearing = Hearing(app, self.answers)
+        self._shards_there: set[int] = set()
+
+    async def connected(self) -> None:
+        """Serve: tell Discord our commands, go on with what was open, hear. Raises SetupError in a sentence."""
+        if self.app.settings.discord_api_url:
+            # discord.py would go to Discord's own gateway when a session is lost.
+            _, gateway, _ = await self.http.get_bot_gateway()
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+        await self._register()
+        await self.follower.resume()
+        try:
+            await self.connect()
+        except discord.ConnectionClosed as error:
+            raise SetupError(BAD_TOKEN if error.code == 4004 else f"Discord closed the connection: {error}") from error
+
+    async def stop(self) -> None:
+        """Let go of everything that is under way."""
+        await self.follower.close()
+        await self.answers.close()
+
+    async def _register(self) -> None:
+        """Tell Discord our commands, if they are others than the last time: it takes that a few times a day."""
+        assert self.application_id
+        known = f"darkroom:discord:commands:{self.application_id}"
+        if (await self.app.redis.get(known) or b"").decode() != digest():
+            await self.http.bulk_upsert_global_commands(self.application_id, registered())
+            await self.app.redis.set(known, digest())
+
+    async def on_shard_connect(self, shard: int) -> None:
+        """Say that we serve, once all shards are connected."""
+        self._shards_there.add(shard)
+        if len(self._shards_there) == self.shard_count and self.user:
+            shards = "" if self.shard_count == 1 else f", on {self.shard_count} shards"
+            self._say_ready(f"Darkroom is on Discord as {self.user.name}{shards}.")
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Somebody uses us."""
+        await self.hearing.hear(interaction)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Say hello in a new server, where we may."""
+        if not await self.app.first(f"discord:hello:{guild.id}"):
+            return
+        channels = [guild.system_channel, *guild.text_channels]
+        open_ones = (c for c in channels if c and c.permissions_for(guild.me).send_messages)
+        if channel := next(open_ones, None):
+            said = await render(self.app.store, help_reply())
+            await channel.send(f"Hello! I learn your dog, mug or mascot. {said.content}", embeds=said.embeds)
