@@ -166,10 +166,18 @@ class VariationsArguments(JobArguments):
 
 def check(arguments: type[Arguments], values: dict[str, Any]) -> Arguments:
     """Build `arguments` from text by name; raises ValueError with one sentence per problem."""
+    if wrong := problems(arguments, values):
+        raise ValueError(" ".join(wrong.values()))
+    return arguments.model_validate({k: v for k, v in values.items() if v is not None})
+
+
+def problems(arguments: type[Arguments], values: dict[str, Any]) -> dict[str, str]:
+    """One sentence per argument that is wrong, by its name."""
     try:
-        return arguments.model_validate({k: v for k, v in values.items() if v is not None})
+        arguments.model_validate({k: v for k, v in values.items() if v is not None})
     except ValidationError as error:
-        raise ValueError(" ".join(_sentence(arguments, problem) for problem in error.errors())) from None
+        return {str(problem["loc"][0]): _sentence(arguments, problem) for problem in error.errors()}
+    return {}
 
 
 SENTENCES = {  # by pydantic's name of the problem

@@ -30,11 +30,11 @@ class Method:
     json: bool = True  # whether it takes a JSON body; the others take forms and query strings only
 
 
-_MESSAGE = "text blocks thread_ts unfurl_links unfurl_media link_names parse mrkdwn metadata"
+_MESSAGE = "text blocks thread_ts link_names parse metadata"
 METHODS = {
     "auth.test": Method(),
     "apps.connections.open": Method(),
-    "chat.postMessage": Method("channel", f"{_MESSAGE} reply_broadcast", "chat:write"),
+    "chat.postMessage": Method("channel", f"{_MESSAGE} mrkdwn unfurl_links unfurl_media reply_broadcast", "chat:write"),
     "chat.update": Method("channel ts", f"{_MESSAGE} reply_broadcast".replace("thread_ts ", ""), "chat:write"),
     "chat.delete": Method("channel ts", scope="chat:write"),
     "chat.postEphemeral": Method("channel user", _MESSAGE.replace(" metadata", ""), "chat:write"),

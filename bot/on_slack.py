@@ -1,0 +1,117 @@
+"""Slack: connects, and says when it is ready. Everything else is in `slack_*.py`, each a part that reads alone."""
+
+import errno
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.app import Darkroom
+from bot.follower import Follower
+from bot.leader import Leadership
+from bot.slack_answers import Answers
+from bot.slack_client import session, web_client
+from bot.slack_events import Events
+from bot.slack_files import Attachments
+from bot.slack_people import People
+from bot.slack_poster import SlackPoster
+from bot.slack_setup import PATH, signing_secret, socket_url, who_am_i
+from storage.errors import SetupError
+from storage.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PING_S = 5.0  # between two looks whether the socket lives
+
+
+async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]) -> None:
+    """Serve a Slack workspace until cancelled; call `ready` with a sentence whenever this process does.
+
+    Of several processes with one token one serves, and the others stand by. Raises SetupError in a sentence.
+    """
+    async with AsyncExitStack() as open_:
+        app = await Darkroom.open(settings, redis_url)
+        open_.push_async_callback(app.close)
+        http = await open_.enter_async_context(session())
+        client = web_client(settings, http)
+        me = await who_am_i(client)
+        lead = Leadership(app.redis, f"slack:{me['team_id']}")
+        while True:
+            await lead.wait()
+            try:
+                async with _serving(app, client, http) as where:
+                    ready(f"Darkroom is on Slack, in {me['team']}: {where}")
+                    await lead.lost()
+            finally:
+                await lead.resign()
+            log.warning("another process serves Slack now; this one stands by")
+
+
+@asynccontextmanager
+async def _serving(app: Darkroom, client: AsyncWebClient, http: aiohttp.ClientSession) -> AsyncIterator[str]:
+    """Hear and answer inside the block; gives how Slack reaches us."""
+    follower = Follower(app, SlackPoster(client, app.store))
+    answers = Answers(app, client, follower, People(app, client), Attachments(client, http, app.settings))
+    events = Events(app, answers)
+    try:
+        async with _connected(app.settings, client, events) as where:
+            await follower.resume()
+            yield where
+    finally:
+        await events.close()
+        await follower.close()
+
+
+@asynccontextmanager
+async def _connected(settings: Settings, client: AsyncWebClient, events: Events) -> AsyncIterator[str]:
+    """Let Slack reach `events`: by Socket Mode where there is an app token, else by signed HTTP requests."""
+    secret = "" if settings.slack_app_token else signing_secret(settings)
+    bolt = AsyncApp(client=client, signing_secret=secret, logger=logging.getLogger("slack_bolt"))
+    events.listen(bolt)
+    if settings.slack_app_token:
+        async with _socket(settings, client, bolt):
+            yield "Socket Mode"
+    else:
+        async with _listening(settings, bolt) as url:
+            yield url
+
+
+@asynccontextmanager
+async def _socket(settings: Settings, client: AsyncWebClient, bolt: AsyncApp) -> AsyncIterator[None]:
+    url = await socket_url(settings, client)
+    assert settings.slack_app_token
+    handler = AsyncSocketModeHandler(bolt, settings.slack_app_token.get_secret_value(), ping_interval=PING_S)
+    handler.client.wss_uri = url  # the first connection; the client asks for others itself
+    try:
+        await handler.client.connect()  # type: ignore[no-untyped-call]
+        yield
+    finally:
+        await handler.client.close()  # type: ignore[no-untyped-call]
+
+
+@asynccontextmanager
+async def _listening(settings: Settings, bolt: AsyncApp) -> AsyncIterator[str]:
+    runner = web.AppRunner(bolt.web_app(PATH), access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await _bind(runner, settings)
+        yield f"http://{settings.slack_host}:{runner.addresses[0][1]}{PATH}"
+    finally:
+        await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, settings: Settings) -> None:
+    try:
+        await web.TCPSite(runner, settings.slack_host, settings.slack_port).start()
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+            raise
+        raise SetupError(
+            f"Slack's requests cannot come to {settings.slack_host}:{settings.slack_port} ({error.strerror}). "
+            "Set DARKROOM_SLACK_PORT to a free port."
+        ) from error

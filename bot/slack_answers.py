@@ -1,0 +1,130 @@
+"""What becomes of a request on Slack: a message that all see, a word in private, or a form."""
+
+import logging
+from collections.abc import Awaitable, Sequence
+
+from redis.exceptions import RedisError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.app import Darkroom
+from bot.commands import Command
+from bot.follower import Follower
+from bot.messages import Reply
+from bot.posts import ChannelClosed, ChatTrouble, Post
+from bot.prefill import filled_form
+from bot.slack_asked import Asked
+from bot.slack_client import meaning
+from bot.slack_files import Attachments, File
+from bot.slack_forms import view
+from bot.slack_people import People
+from bot.slack_poster import SlackPoster, begun
+from bot.training import check_number
+from storage.errors import StoreError, UserError
+from storage.ids import new_id
+
+log = logging.getLogger(__name__)
+
+ON_IT = Reply(text="On it.", state="working")
+NOT_INVITED = "I may not write in this channel. Invite me with /invite, or ask me in a direct message."
+AWAY = "The storage or the queue does not answer. Please try again soon."
+TOO_LATE = "Slack did not let me open the form in time. Please try again."
+
+
+class Answers:
+    """Answers requests where they were asked."""
+
+    def __init__(
+        self, app: Darkroom, client: AsyncWebClient, follower: Follower, people: People, attachments: Attachments
+    ) -> None:
+        self.app, self.client, self.follower = app, client, follower
+        self.people, self.attachments = people, attachments
+        self.poster: SlackPoster = follower.poster  # type: ignore[assignment]
+
+    async def answer(
+        self, asked: Asked, command: Command, arguments: dict[str, str], files: Sequence[File] = ()
+    ) -> None:
+        """Answer a command, all or only the asker seeing it; raises UserError before anything is said."""
+        if command.answers == "asker":
+            request = await self.people.request(asked, command.name, arguments)
+            return await self.tell(asked, await self.follower.ask(request))
+        if command.takes_photos:
+            check_number(len(files), self.app.settings.photos_max)
+        command.check(arguments)
+        request = await self.people.request(asked, command.name, arguments)
+        in_place = command.answers == "in place" and asked.message
+        post = (
+            asked.post(request.id, message=asked.message, fresh=False)
+            if in_place
+            else await self._begin(asked, request.id)
+        )
+        try:
+            uploads = await self.attachments.fetch(files)
+        except UserError as error:
+            await self.follower.posts.close(post)
+            return await self.follower.chat.refuse(post, _sorry(str(error)))
+        await self.follower.answer(request.model_copy(update={"uploads": uploads}), post)
+
+    async def open_form(
+        self, trigger: str, asked: Asked, command: str, arguments: dict[str, str], files: Sequence[str] = ()
+    ) -> None:
+        """Open a command's form, filled in as far as is known, within the three seconds that a trigger is good for."""
+        request = await self.people.request(asked, command, {})
+        form = await filled_form(self.app, request, command, arguments)
+        try:
+            with meaning():
+                await self.client.views_open(trigger_id=trigger, view=view(form, asked, files))
+        except ChatTrouble as error:
+            log.info("no form for %s: %s", command, error)
+            raise UserError(TOO_LATE) from error
+
+    async def tell(self, asked: Asked, reply: Reply) -> None:
+        """Tell the person, and nobody else."""
+        await self.follower.chat.whisper(asked.post(new_id()), reply)
+
+    async def welcome(self, asked: Asked) -> None:
+        """Say in a channel what can be asked here."""
+        post, reply = asked.post(new_id()), await self.help(asked)
+        await self.poster.send(post, reply, nonce=begun(post.job), mention=False)
+
+    async def help(self, asked: Asked) -> Reply:
+        """What can be asked."""
+        return await self.follower.ask(await self.people.request(asked, "help", {}))
+
+    async def carefully(self, asked: Asked, work: Awaitable[None]) -> None:
+        """Do some work; whatever goes wrong becomes a sentence for who asked."""
+        try:
+            await work
+        except UserError as error:
+            await self.tell(asked, _sorry(str(error)))
+        except ChannelClosed:
+            await self.tell(asked, _sorry(NOT_INVITED))
+        except (StoreError, OSError, RedisError, ChatTrouble) as error:
+            log.warning("could not answer: %s", error)
+            await self.tell(asked, Reply(text=AWAY, state="failed", fault="ours"))
+        except Exception:
+            reference = new_id()[-8:]
+            log.exception("surprise %s on Slack", reference)
+            text = f"Something went wrong on our side (reference {reference})."
+            await self.tell(asked, Reply(text=text, state="failed", fault="ours"))
+
+    async def _begin(self, asked: Asked, job: str) -> Post:
+        """Say "On it." for all to see; raises ChannelClosed where the bot may not write.
+
+        The post is written down first, so that a message whose process dies is found again. Where Slack is only
+        slow, the follower says it as soon as it can.
+        """
+        post = asked.post(job)
+        await self.follower.posts.write(post)
+        try:
+            message = await self.poster.send(post, ON_IT, nonce=begun(job), mention=False)
+            return post.model_copy(update={"message": message})
+        except ChannelClosed:
+            await self.follower.posts.close(post)
+            raise
+        except ChatTrouble as error:
+            log.info("a message comes later: %s", error)
+            return post
+
+
+def _sorry(sentence: str) -> Reply:
+    return Reply(text=sentence, state="failed", fault="input")

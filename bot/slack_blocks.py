@@ -1,0 +1,132 @@
+"""Replies as Slack's blocks: text, progress, facts, pictures, buttons."""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import count, groupby
+from typing import TypeVar
+
+from slack_sdk.models.blocks import (
+    ActionsBlock,
+    Block,
+    ButtonElement,
+    ConfirmObject,
+    ContextBlock,
+    ImageBlock,
+    InteractiveElement,
+    MarkdownTextObject,
+    Option,
+    PlainTextObject,
+    SectionBlock,
+    StaticSelectElement,
+)
+from slack_sdk.models.blocks.basic_components import SlackFile
+
+from bot import button_ids
+from bot.messages import Button, Reply
+from bot.slack_text import clipped, escape
+from storage.files import Store
+from storage.jobs import Picture, Progress
+
+T = TypeVar("T")
+PRESS = re.compile(r"^press\b")  # action ids of everything that can be pressed or chosen
+TEXT_MAX, FACT_MAX, LABEL_MAX, ALT_MAX, QUESTION_MAX = 2900, 1900, 75, 1900, 300
+FACTS_IN_BLOCK, BLOCKS_OF_FACTS, IN_ROW, IN_MENU, PICTURES_MAX = 10, 3, 5, 100, 10
+BAR = 20  # characters
+
+
+async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: str = "") -> list[Block]:
+    """Lay a reply out; `files` are Slack's ids of the uploaded pictures by key, and only those are shown."""
+    greeting = f"<@{mention}> " if mention else ""
+    laid: list[Block] = [SectionBlock(text=_text(greeting + escape(clipped(reply.text or "Done.", TEXT_MAX))))]
+    if reply.progress and reply.progress.of:
+        laid.append(ContextBlock(elements=[_text(bar(reply.progress))]))
+    laid += _facts(reply)
+    laid += [_image(picture, reply, files[picture.key]) for picture in shown(reply) if picture.key in files]
+    return [*laid, *[row async for row in _rows(store, reply)]]
+
+
+def fallback(reply: Reply, mention: str = "") -> str:
+    """What notifications and screen readers say."""
+    return (f"<@{mention}> " if mention else "") + escape(clipped(reply.text or "Done.", TEXT_MAX))
+
+
+def shown(reply: Reply) -> tuple[Picture, ...]:
+    """The pictures that a message shows: the grid where there is one."""
+    return (reply.grid,) if reply.grid else reply.pictures[-PICTURES_MAX:]
+
+
+def bar(progress: Progress) -> str:
+    """Progress as a bar of text.
+
+    >>> bar(Progress(job="", phase="learning", step=30, of=120))
+    '▓▓▓▓▓░░░░░░░░░░░░░░░ 25 %'
+    """
+    done = min(progress.step / progress.of, 1.0)
+    return f"{'▓' * round(done * BAR):░<{BAR}} {done:.0%}".replace("%", " %")
+
+
+def _text(text: str) -> MarkdownTextObject:
+    """Text in which Slack looks for no names and addresses of its own accord."""
+    return MarkdownTextObject(text=text, verbatim=True)
+
+
+def _facts(reply: Reply) -> list[SectionBlock]:
+    """Facts two by two; not under pictures that have a button for them."""
+    if any(pick.command == "details" for pick in reply.picks):
+        return []
+    facts = [
+        _text(
+            clipped(f"*{escape(clipped(name, LABEL_MAX))}*\n{escape(clipped(value or '—', FACT_MAX // 6))}", FACT_MAX)
+        )
+        for name, value in reply.facts.items()
+    ]
+    return [SectionBlock(fields=some) for some in _in_lots(facts, FACTS_IN_BLOCK)][:BLOCKS_OF_FACTS]
+
+
+def _image(picture: Picture, reply: Reply, file: str) -> ImageBlock:
+    return ImageBlock(slack_file=SlackFile(id=file), alt_text=clipped(picture.caption or reply.text, ALT_MAX))
+
+
+async def _rows(store: Store, reply: Reply) -> AsyncIterator[ActionsBlock]:
+    """Rows of buttons; what comes in greater numbers is a menu."""
+    numbers = count()
+    loose = [*reply.buttons, *(pick for pick in reply.picks if not pick.group)]
+    for some in _in_lots(loose[: IN_ROW * 4], IN_ROW):
+        yield ActionsBlock(elements=[await _button(store, button, next(numbers)) for button in some])
+    for group, picks in groupby((pick for pick in reply.picks if pick.group), key=lambda pick: pick.group):
+        yield ActionsBlock(elements=await _group(store, group, list(picks), numbers))
+
+
+async def _group(store: Store, group: str, picks: Sequence[Button], numbers: Iterator[int]) -> list[InteractiveElement]:
+    if len(picks) <= IN_ROW:
+        return [await _button(store, pick, next(numbers)) for pick in picks]
+    options = [
+        Option(text=PlainTextObject(text=pick.label), value=await button_ids.write(store, pick))
+        for pick in picks[:IN_MENU]
+    ]
+    return [StaticSelectElement(action_id=f"press-{next(numbers)}", placeholder=f"{group} …", options=options)]
+
+
+async def _button(store: Store, button: Button, number: int) -> ButtonElement:
+    """A button; its value says it all, its action id only tells it from its neighbours."""
+    return ButtonElement(
+        text=PlainTextObject(text=clipped(button.label, LABEL_MAX), emoji=False),
+        action_id=f"press-{number}",
+        value=await button_ids.write(store, button),
+        style=None if button.style == "plain" else button.style,
+        confirm=_question(button) if button.confirm else None,
+    )
+
+
+def _question(button: Button) -> ConfirmObject:
+    return ConfirmObject(
+        title=clipped(button.label, LABEL_MAX),
+        text=PlainTextObject(text=clipped(button.confirm, QUESTION_MAX)),
+        confirm=clipped(button.label, 30),
+        deny="No",
+        style="danger" if button.style == "danger" else None,
+    )
+
+
+def _in_lots(things: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [things[k : k + size] for k in range(0, len(things), size)]

@@ -1,0 +1,177 @@
+"""What people do on Slack, as requests: each handler acknowledges at once and does the rest afterwards.
+
+Slack waits three seconds for an acknowledgement, and delivers again what it thinks was not heard.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.models.views import View
+
+from bot import access, button_ids, slack_asked, slack_blocks, slack_forms, slack_typed
+from bot.app import Darkroom
+from bot.arguments import problems
+from bot.commands import COMMANDS
+from bot.forms import form
+from bot.slack_answers import Answers
+from bot.slack_asked import Asked
+from bot.slack_text import clipped
+from storage.errors import UserError
+
+Payload = dict[str, Any]
+Work = Callable[[], Awaitable[None]]
+
+SHORTCUT = "train_on_photos"
+NO_PHOTOS = "There are no photos in that message. Choose one with photos, or type /dreambooth train."
+OLD_BUTTON = "That button is of something that is not here any more."
+SUGGESTIONS = 100
+FINISH_S = 3.0  # to go on with what was begun when the bot is stopped
+
+
+class Events:
+    """Hears what people do, and has it answered."""
+
+    def __init__(self, app: Darkroom, answers: Answers) -> None:
+        self.app, self.answers = app, answers
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def listen(self, bolt: AsyncApp) -> None:
+        """Hear what comes through `bolt`."""
+        for word in slack_typed.WORDS:
+            bolt.command(word)(self.typed)
+        bolt.action(slack_blocks.PRESS)(self.pressed)
+        bolt.view(slack_forms.CALLBACK)(self.sent)
+        bolt.options(slack_forms.VALUE)(self.suggest)
+        bolt.shortcut(SHORTCUT)(self.chosen)
+        bolt.event("app_mention")(self.mentioned)
+        bolt.event("message")(self.messaged)
+        bolt.event("member_joined_channel")(self.joined)
+        bolt.event("app_home_opened")(self.opened_home)
+
+    async def close(self) -> None:
+        """Finish what was begun, if that is soon."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=FINISH_S)
+            for task in late:
+                task.cancel()
+
+    async def typed(self, ack: AsyncAck, body: Payload) -> None:
+        """A command like `/imagine a [rex] dog --count 4`."""
+        await ack()
+        asked = slack_asked.by_command(body)
+
+        async def work() -> None:
+            command, rest = slack_typed.by_command(body["command"], body.get("text", ""))
+            arguments = slack_typed.arguments(command, rest)
+            if slack_typed.needs_form(command, rest):
+                return await self.answers.open_form(body["trigger_id"], asked, command.name, arguments)
+            await self.answers.answer(asked, command, arguments)
+
+        self._start(asked, body["trigger_id"], work)
+
+    async def pressed(self, ack: AsyncAck, body: Payload) -> None:
+        """A button, or something chosen from a menu."""
+        await ack()
+        asked, action = slack_asked.by_message(body), body["actions"][0]
+        value = action.get("value") or action.get("selected_option", {}).get("value", "")
+
+        async def work() -> None:
+            button = await button_ids.read(self.app.store, value)
+            if button is None:
+                raise UserError(OLD_BUTTON)
+            if button.form:
+                return await self.answers.open_form(body["trigger_id"], asked, button.command, button.arguments)
+            await self.answers.answer(asked, COMMANDS[button.command], button.arguments)
+
+        self._start(asked, body["trigger_id"], work)
+
+    async def sent(self, ack: AsyncAck, body: Payload) -> None:
+        """A form; what is wrong with it is said beside its fields."""
+        sent = slack_forms.read(body["view"])
+        command, values = COMMANDS[sent.command], {**sent.fixed, **sent.values}
+        if wrong := slack_forms.errors(body["view"], problems(command.arguments, values)):
+            await ack(response_action="errors", errors=wrong)
+            return
+        await ack()
+        files = [*({"id": file} for file in sent.files), *sent.attached]
+
+        async def work() -> None:
+            await self.answers.answer(sent.asked, command, values, files)
+
+        self._start(sent.asked, body["view"]["id"], work)
+
+    async def suggest(self, ack: AsyncAck, body: Payload) -> None:
+        """What a list in a form offers while somebody types."""
+        sent = slack_forms.read({"state": {"values": {}}, **body["view"]})
+        field = next(f for f in form(COMMANDS[sent.command]).fields if f.name == body["block_id"])
+        typed = body.get("value", "").casefold()
+        offered = [o for o in await self._offered(sent.asked, field.suggest) if typed in " ".join(o).casefold()]
+        texts = [{"text": {"type": "plain_text", "text": clipped(text, 75)}, "value": v} for v, text in offered]
+        await ack(options=texts[:SUGGESTIONS])
+
+    async def chosen(self, ack: AsyncAck, body: Payload) -> None:
+        """The shortcut "Train on these photos" in a message's menu."""
+        await ack()
+        asked = slack_asked.by_message(body)
+        files = [f["id"] for f in body["message"].get("files", []) if f.get("mimetype", "image/").startswith("image/")]
+
+        async def work() -> None:
+            if not files:
+                raise UserError(NO_PHOTOS)
+            await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files)
+
+        self._start(asked, body["trigger_id"], work)
+
+    async def mentioned(self, body: Payload, context: Payload) -> None:
+        """Something said to the bot, perhaps with photos: `@darkroom train rex dog`."""
+        event, asked = body["event"], slack_asked.by_event(body)
+
+        async def work() -> None:
+            command, rest = slack_typed.by_mention(event.get("text", ""), context.get("bot_user_id") or "")
+            files = event.get("files", []) if command.takes_photos else []
+            await self.answers.answer(asked, command, slack_typed.arguments(command, rest), files)
+
+        self._start(asked, body["event_id"], work)
+
+    async def messaged(self, body: Payload, context: Payload) -> None:
+        """The same in a direct message, where nobody needs to be mentioned."""
+        event = body["event"]
+        by_person = event.get("subtype") in (None, "file_share") and not event.get("bot_id")
+        if event.get("channel_type") == "im" and by_person:
+            await self.mentioned(body, context)
+
+    async def joined(self, body: Payload, context: Payload) -> None:
+        """Somebody came into a channel; if it is the bot, it says what it can do."""
+        asked = slack_asked.by_event(body)
+        if asked.user == context.get("bot_user_id"):
+            self._start(asked, body["event_id"], lambda: self.answers.welcome(asked))
+
+    async def opened_home(self, body: Payload) -> None:
+        """Somebody looks at the bot's own page."""
+        asked = slack_asked.by_event(body)
+
+        async def work() -> None:
+            page = await slack_blocks.blocks(self.app.store, await self.answers.help(asked), {})
+            await self.answers.client.views_publish(user_id=asked.user, view=View(type="home", blocks=page))
+
+        self._start(asked, body["event_id"], work)
+
+    async def _offered(self, asked: Asked, kind: str) -> list[tuple[str, str]]:
+        """Values for a field, each with what people read."""
+        request = await self.answers.people.request(asked, "", {})
+        if kind == "subjects":
+            return [(s.name, f"{s.name} ({s.noun})") for s in await access.seen(self.app, request)]
+        return [(job.id, job.said or job.id) for job in await self.app.dispatch.jobs(asked.space)]
+
+    def _start(self, asked: Asked, event: str, work: Work) -> None:
+        """Do the rest in the background, unless this event was heard before."""
+
+        async def once() -> None:
+            if await self.app.first(f"slack:{event}"):
+                await work()
+
+        task = asyncio.create_task(self.answers.carefully(asked, once()))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
