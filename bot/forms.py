@@ -19,7 +19,8 @@ class Field(Record):
     kind: Kind
     meaning: str
     required: bool = False
-    default: str = ""
+    default: str = ""  # what stands in the field at first
+    usual: str = ""  # what is meant where nothing is said
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -67,13 +68,14 @@ def _field(name: str, about: dict[str, Any], required: bool) -> Field:
     # An argument that may be left out is declared as "this or null"; a form needs only the this.
     options = [option for option in about.get("anyOf", [about]) if option.get("type") != "null"]
     limits = {**about, **options[0]}
-    default = about.get("default")
+    usual = "" if about.get("default") is None else str(about["default"])
     return Field(
         name=name,
         kind="choice" if "enum" in limits else KINDS[limits["type"]],
         meaning=about.get("description", ""),
         required=required,
-        default="" if default is None else str(default),
+        default=usual,
+        usual=usual,
         choices=limits.get("enum", ()),
         minimum=limits.get("minimum"),
         maximum=limits.get("maximum"),

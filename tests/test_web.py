@@ -307,6 +307,26 @@ async def test_the_gallery_shows_enlarges_and_deletes(settings: Settings, store:
     assert await store.names("jobs/") == []
 
 
+async def test_a_button_opens_its_form_filled_in(settings: Settings, store: FolderStore, browser: Browser) -> None:
+    await add_subject(store)
+    async with chat(settings, browser) as page:
+        await page.get_by_role("link", name="Gallery").click()
+        await page.get_by_role("button", name="Imagine rex").click()
+        sheet = page.locator("#sheet")
+        prompt = sheet.get_by_label("Prompt")
+        await expect(prompt).to_have_value("a [rex] dog in Paris")
+        await prompt.fill("a [rex] dog on the moon")
+        await shot(page, "form-from-button")
+        await sheet.get_by_role("button", name="Imagine").click()
+        await expect(page.locator("#messages > li .said .line")).to_have_text("/imagine a [rex] dog on the moon")
+        await page.get_by_role("link", name="Gallery").click()
+        await page.get_by_role("button", name="Share rex").click()
+        await sheet.get_by_label("With").select_option("private")
+        await sheet.get_by_role("button", name="Share").click()
+        said = page.locator("#messages > li").last.locator(".text")
+        await expect(said).to_have_text("rex can now be drawn by you and nobody else.")
+
+
 async def test_what_is_far_back_comes_on_demand(settings: Settings, store: FolderStore, browser: Browser) -> None:
     log = ChatLog(store, "local")
     for number in range(65):

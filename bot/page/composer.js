@@ -104,7 +104,7 @@ function hint(text, wrong = false) {
   byId("hint").classList.toggle("wrong", wrong);
 }
 
-/** One button for each command with options, as a form; the others wait under More. */
+/** One button for each of the large commands, as a form; the others wait under More. */
 function chips() {
   const label = (command) => capital(command.name.split(" ").at(-1));
   const act = (command) => () => {
@@ -112,8 +112,8 @@ function chips() {
     else sendWithPhotos({ command: command.name }, []).catch((error) => hint(error.message, true));
   };
   const button = (command) => el("button", { type: "button", title: command.summary, onclick: act(command) }, label(command));
-  const many = known.commands.filter((command) => command.fields.length > 1);
-  const few = known.commands.filter((command) => command.fields.length <= 1);
+  const many = known.commands.filter((command) => command.fields.length > 3);
+  const few = known.commands.filter((command) => command.fields.length <= 3);
   return [...many.map(button), el("details", { class: "menu up", name: "menu" }, el("summary", {}, "More"),
     el("ul", {}, few.map((command) => el("li", {}, button(command)))))];
 }

@@ -5,9 +5,10 @@ import { get } from "./api.js";
 import { Completion } from "./completion.js";
 import { tray } from "./photos.js";
 
+const MANY = 4; // options that are so many wait folded
 const LONG = 200; // texts that may be longer than this get several lines
 
-/** Open the form of a command; `submit(values, photos)` sends it. What is `filled` in is sent even where it is usual. */
+/** Open the form of a command; `submit(values, photos)` sends it. */
 export function openForm(command, title, submit) {
   const sheet = byId("sheet");
   const wrong = el("p", { class: "wrong", role: "alert" });
@@ -21,7 +22,7 @@ export function openForm(command, title, submit) {
   el("p", { class: "lead" }, command.summary),
   command.takes_photos ? photoField() : null,
   needed.map((field) => row(field, command)),
-  more.length ? el("details", {}, el("summary", {}, "Options"),
+  more.length ? el("details", { open: more.length < MANY }, el("summary", {}, "Options"),
     el("div", { class: "more" }, more.map((field) => row(field, command)))) : null,
   wrong,
   el("menu", {},
@@ -37,7 +38,7 @@ async function finish(form, command, submit, wrong) {
   const values = { command: command.name };
   for (const field of command.fields) {
     const { value } = form.elements[field.name];
-    if (field.required || (value !== "" && (command.filled || value !== field.default))) values[field.name] = value;
+    if (field.required || (value !== "" && value !== field.usual)) values[field.name] = value;
   }
   const photos = command.takes_photos ? tray.files : [];
   try {

@@ -7,7 +7,7 @@ import { openForm } from "./forms.js";
 export async function press(button) {
   if (button.form) {
     const form = await get(`/form?${new URLSearchParams({ command: button.command, ...button.arguments })}`);
-    openForm({ ...form, filled: true }, button.label, (values, photos) => send({ ...form.fixed, ...values }, photos));
+    openForm(form, button.label, (values, photos) => send({ ...form.fixed, ...values }, photos));
     return false;
   }
   if (button.confirm && !(await sure(button.confirm, button.label))) return false;
