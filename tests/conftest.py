@@ -19,7 +19,7 @@ from storage.settings import Settings, load_settings
 from tests.micro import write_micro_model
 from tests.servers import valkey
 
-pytest_plugins = ["tests.stores"]
+pytest_plugins = ["tests.stores", "tests.discord_bot", "tests.slack"]
 
 
 def pytest_configure() -> None:

@@ -32,7 +32,7 @@ class Method:
 
 _MESSAGE = "text blocks thread_ts link_names parse metadata"
 METHODS = {
-    "auth.test": Method(),
+    "auth.test": Method(takes="team_id"),  # bolt tells the team with the first event
     "apps.connections.open": Method(),
     "chat.postMessage": Method("channel", f"{_MESSAGE} mrkdwn unfurl_links unfurl_media reply_broadcast", "chat:write"),
     "chat.update": Method("channel ts", f"{_MESSAGE} reply_broadcast".replace("thread_ts ", ""), "chat:write"),
@@ -58,7 +58,7 @@ METHODS = {
     ),
     "files.info": Method("file", "count page limit cursor", "files:read", json=False),
 }
-NEWER = {"metadata", "include_all_metadata", "include_num_members"} | set(_MESSAGE.split())
+NEWER = {"team_id", "metadata", "include_all_metadata", "include_num_members"} | set(_MESSAGE.split())
 STRUCTURES = {"blocks", "view", "metadata", "files"}  # JSON inside an argument
 
 

@@ -104,7 +104,11 @@ class Slack:
     ) -> Message:
         """Wait for a message of the bot that fits, or whose text or blocks contain some words."""
         look = (lambda m: fits in words(m)) if isinstance(fits, str) else fits
-        return await until(lambda: next((m for m in self.seen(channel, user) if look(m)), None), **wait)
+        try:
+            return await until(lambda: next((m for m in self.seen(channel, user) if look(m)), None), **wait)
+        except TimeoutError:
+            seen = [words(m) for m in self.seen(channel, user)]
+            raise AssertionError(f"not said: {fits}; said: {seen}; violated: {self.workspace.violations}") from None
 
     async def view(self, user: str = ADA) -> View:
         """Wait for a form on a person's screen."""

@@ -86,7 +86,8 @@ class SlackServer:
         try:
             given, as_json = await self._given(request)
             self.calls.append((method, given))
-            self._check(method, given, as_json, request.headers.get("Authorization", ""))
+            token = given.pop("token", None) or request.headers.get("Authorization", "").removeprefix("Bearer ")
+            self._check(method, given, as_json, token)
             if trouble := self._trouble(method):
                 return _troubled(trouble)
             told = await self.answers.answer(method, _structured(given))
@@ -106,7 +107,7 @@ class SlackServer:
             raise Refused("invalid_post_type")
         return given, False
 
-    def _check(self, method: str, given: Json, as_json: bool, authorization: str) -> None:
+    def _check(self, method: str, given: Json, as_json: bool, token: str) -> None:
         """Note everything that breaks a rule; raises Refused for what Slack refuses."""
         if method not in methods.METHODS:
             self.workspace.violated(f"unknown method {method}")
@@ -114,9 +115,8 @@ class SlackServer:
         for problem in methods.problems(method, given, as_json):
             self.workspace.violated(problem)
             raise Refused("invalid_arguments")
-        token = APP_TOKEN if method == "apps.connections.open" else BOT_TOKEN
-        if authorization != f"Bearer {token}":
-            raise Refused("not_authed" if not authorization else "invalid_auth")
+        if token != (APP_TOKEN if method == "apps.connections.open" else BOT_TOKEN):
+            raise Refused("invalid_auth" if token else "not_authed")
         if self.revoked:
             raise Refused("token_revoked")
         scope = methods.METHODS[method].scope
