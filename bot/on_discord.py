@@ -102,6 +102,7 @@ class DiscordBot(discord.AutoShardedClient):
     """The connection to Discord: as many shards as it recommends, and no more than it must hear."""
 
     def __init__(self, app: Darkroom, ready: Ready) -> None:
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
         super().__init__(
             intents=discord.Intents(guilds=True),  # to greet, and to know roles; nobody's messages
             allowed_mentions=discord.AllowedMentions.none(),

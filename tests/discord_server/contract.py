@@ -81,11 +81,12 @@ def _typed(schema: dict[str, Any], text: str) -> Any:
 
 def _strict(spec: dict[str, Any]) -> dict[str, Any]:
     """Refuse fields that are not described; take what the description leaves out although Discord takes it."""
-    for schema in spec["components"]["schemas"].values():
+    schemas = spec["components"]["schemas"]
+    for schema in schemas.values():
         if "properties" in schema:
             schema["additionalProperties"] = False
         if {"content", "attachments"} <= schema.get("properties", {}).keys():
             schema["properties"]["tts"] = {"type": "boolean"}  # discord.py says it with every message
-    snowflake = spec["components"]["schemas"]["SnowflakeType"]
-    snowflake["type"] = ["string", "integer"]  # ids may also be numbers, and discord.py sends them so
+    schemas["RichEmbed"]["properties"]["flags"] = {"const": 0}  # and this with every embed
+    schemas["SnowflakeType"]["type"] = ["string", "integer"]  # and sends ids as numbers
     return spec

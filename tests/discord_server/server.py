@@ -3,7 +3,6 @@
 import json
 import mimetypes
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,27 +146,28 @@ class Server:
             response, files = refusal.response(), []
             if refusal.code in (0, 50035, 50006, 40005):
                 self.violation(f"{request.method} {path}: {refusal}")
+        except Exception as error:
+            self.violation(f"{request.method} {path}: the server itself failed: {error!r}")
+            raise
         name = route.name if route else ""
         self.seen.append(Seen(name, path, len(files), response.status, time.monotonic()))
         return response
 
     def _respond(self, request: web.Request, call: Call) -> web.Response:
-        for problem in self._problems(request, call):
+        for problem in contract().problems(call.route, call.query, call.body):
             raise Refusal(400, 50035, f"Invalid Form Body: {problem}")
-        if (
-            not call.route.name.startswith(BY_TOKEN_IN_PATH)
-            and request.headers.get("Authorization") != f"Bot {self.token}"
-        ):
-            raise Refusal(401, 50014, "401: Unauthorized")
+        if not call.route.name.startswith(BY_TOKEN_IN_PATH):
+            self._check_headers(request)
         for trouble in self.troubles:
             if trouble.meets(call.route.name, bool(call.files)):
                 return trouble.response()
         return self.rest.answer(call)
 
-    def _problems(self, request: web.Request, call: Call) -> Iterator[str]:
-        yield from contract().problems(call.route, call.query, call.body)
+    def _check_headers(self, request: web.Request) -> None:
+        if request.headers.get("Authorization") != f"Bot {self.token}":
+            raise Refusal(401, 50014, "401: Unauthorized")
         if "DiscordBot (" not in request.headers.get("User-Agent", ""):
-            yield "no User-Agent of a bot"
+            raise Refusal(400, 0, "no User-Agent of a bot")
 
     async def _body(self, request: web.Request) -> tuple[Any, list[File]]:
         if not request.can_read_body:

@@ -1,0 +1,124 @@
+"""The real bot, as `darkroom discord` runs it, on the local Discord: in this process, or as one to be killed."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot import on_discord
+from bot.app import Darkroom
+from bot.discord_poster import DiscordPoster
+from storage.settings import Settings
+from tests.discord_server import Discord, discord_server
+from tests.discord_server.world import GUILD
+from tests.hand import Hand
+from tests.servers import valkey
+
+SPACE = f"discord:{GUILD}"
+EDIT_EVERY_S = 0.1  # tests cannot wait for a person's pace
+
+
+@dataclass
+class Place:
+    """Queue, store and Discord of one test, and what starts bots there."""
+
+    discord: Discord
+    app: Darkroom
+    hand: Hand
+    environment: dict[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of a bot."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            return Settings(_env_file=None)
+
+    @asynccontextmanager
+    async def bot(self) -> AsyncIterator[asyncio.Task[None]]:
+        """Run a bot in this process."""
+        said: list[str] = []
+        task = asyncio.create_task(on_discord.serve(self.settings, self.environment["REDIS_URL"], said.append))
+        try:
+            while not said:
+                await asyncio.sleep(0.01)
+                if task.done():
+                    task.result()
+            yield task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @asynccontextmanager
+    async def process(self, ready: bool = True) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run `darkroom discord`; it is killed in the end if it still runs."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bot.cli",
+            "discord",
+            env={**os.environ, **self.environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            assert process.stdout
+            while ready and b"Darkroom is on Discord" not in (line := await process.stdout.readline()):
+                assert line, "the bot ended"
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def kill(process: asyncio.subprocess.Process) -> None:
+    """End a process as a power cut does."""
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_of_bots() -> Iterator[str]:
+    with valkey(config="save ''") as url:
+        yield url
+
+
+@pytest.fixture
+async def place(redis_of_bots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    """A Discord with queue and store of this test's own, and no bot yet."""
+    monkeypatch.setattr(DiscordPoster, "edit_every_s", EDIT_EVERY_S)
+    async with discord_server() as discord:
+        environment = {
+            "DARKROOM_HOME": str(tmp_path),
+            "DARKROOM_PHOTO_MIN_PX": "64",
+            "REDIS_URL": redis_of_bots,
+            "DISCORD_TOKEN": discord.token,
+            "DISCORD_API_URL": discord.api_url,
+        }
+        made = Place(discord, None, None, environment)  # type: ignore[arg-type]
+        made.app = await Darkroom.open(made.settings, redis_of_bots)
+        await made.app.redis.flushdb()
+        made.hand = Hand(made.app)
+        yield made
+        await made.app.close()
+
+
+@pytest.fixture
+async def discord(place: Place) -> AsyncIterator[Discord]:
+    """The same with a bot in this process."""
+    async with place.bot():
+        yield place.discord
+
+
+@pytest.fixture
+def hand(place: Place) -> Hand:
+    return place.hand
