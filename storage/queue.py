@@ -6,7 +6,7 @@ Jobs are queued by name with their id as the only argument; nothing is ever pick
 import json
 from typing import Any
 
-from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from storage.errors import SetupError
@@ -16,6 +16,7 @@ QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # arq's que
 RUN_JOB = "run_job"  # the one function that workers offer
 EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
 PROGRESS_TTL_S = 24 * 3600
+CONNECT_S, ANSWER_S = 2, 5  # a Redis that is cut off may neither refuse nor answer
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
 
 
@@ -30,18 +31,18 @@ def from_json(data: bytes) -> Any:
 
 
 async def connect(url: str) -> ArqRedis:
-    """Open a pool on the Redis of `url`; raises SetupError in a sentence if there is none."""
-    settings = RedisSettings.from_dsn(url)
-    settings.conn_retries, settings.conn_retry_delay = 2, 0
+    """Open a pool on the Redis of `url`; raises SetupError in a sentence if there is none that lets us in."""
     try:
-        return await create_pool(
-            settings,
-            job_serializer=to_json,
-            job_deserializer=from_json,
-            expires_extra_ms=EXPIRES_MS,
-        )
+        redis: ArqRedis = ArqRedis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S)
+    except ValueError as error:
+        raise SetupError("REDIS_URL has to begin with redis://, rediss:// or unix://.") from error
+    redis.job_serializer, redis.job_deserializer, redis.expires_extra_ms = to_json, from_json, EXPIRES_MS
+    try:
+        await redis.ping()
     except (OSError, RedisError) as error:
+        await redis.aclose()
         raise SetupError(f"There is no Redis at {_without_password(url)}: {error}. Is it running?") from error
+    return redis
 
 
 def _without_password(url: str) -> str:

@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
     )
+    lease_s: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        validation_alias="DARKROOM_LEASE_S",
+        description="Seconds after which the job of a worker that died is given to another.",
+    )
     discord_token: SecretStr | None = Field(
         None, validation_alias="DISCORD_TOKEN", description="Token of the Discord bot; unset: no Discord."
     )

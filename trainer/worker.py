@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from arq.connections import ArqRedis
-from arq.worker import Worker, func
+from arq.worker import func
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import Missing, SetupError, UserError
+from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
 from storage.settings import Settings
 from storage.subjects import Subjects
 from trainer.engine_client import EngineClient
+from trainer.lease import LeasedWorker
 from trainer.progress import Reporter
 from trainer.seam import ImagineTask, Report, Result, TrainTask
 from trainer.tasks import Tasks
@@ -122,8 +123,9 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
     engine = EngineClient(settings.base_model)
     runner = JobRunner(settings, store, redis, engine)
     workers = [
-        Worker(
-            functions=[func(runner.run, name=queue.RUN_JOB, timeout=LONGEST_JOB_S, max_tries=5)],
+        LeasedWorker(
+            lease_s=settings.lease_s,
+            functions=[func(runner.run, name=queue.RUN_JOB, timeout=LONGEST_JOB_S)],
             queue_name=queue.QUEUES[kind],
             redis_pool=redis,
             job_serializer=queue.to_json,
@@ -131,7 +133,6 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
             max_jobs=1,
             poll_delay=0.1,
             keep_result=0,
-            handle_signals=False,
             health_check_key=f"darkroom:health:{kind}:{new_id()}",
         )
         for kind in queues
@@ -140,15 +141,9 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
         hello = await engine.start()
         log.info("ready on %s: %s, %d px", hello.device, settings.base_model, hello.image_px)
         await asyncio.gather(_announce(redis, queues), *(worker.async_run() for worker in workers))
-    except (RedisError, OSError) as error:
-        raise SetupError(
-            f"Redis is gone ({str(error).rstrip('.')}). Start the worker again when it is back."
-        ) from error
     finally:
+        await asyncio.gather(*(worker.stop() for worker in workers))
         await engine.stop()
-        with contextlib.suppress(RedisError, OSError):
-            for worker in workers:
-                await worker.close()
 
 
 async def _announce(redis: ArqRedis, queues: list[str]) -> None:
@@ -156,8 +151,9 @@ async def _announce(redis: ArqRedis, queues: list[str]) -> None:
     keys = [queue.worker_key(new_id(), kind) for kind in queues]
     try:
         while True:
-            for key in keys:
-                await redis.set(key, b"1", ex=queue.WORKER_SEEN_S)
+            with contextlib.suppress(RedisError, OSError):  # it is waited for elsewhere
+                for key in keys:
+                    await redis.set(key, b"1", ex=queue.WORKER_SEEN_S)
             await asyncio.sleep(queue.WORKER_SEEN_S / 4)
     finally:
         with contextlib.suppress(RedisError, OSError):

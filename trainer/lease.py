@@ -1,0 +1,169 @@
+"""A worker that holds each of its jobs by a lease: owned, renewed, and let go before anybody else may have the job.
+
+arq's own mark on a running job belongs to nobody and lives as long as the longest job may take: when a worker is killed
+at night, its job waits for the next day. Here the mark is a lease of seconds. Its holder renews it, and when it cannot,
+it stops working before the lease is over. A holder that was frozen notices that too late, so what a job publishes is
+fenced once more, by the conditional put of its outcome.
+"""
+
+import asyncio
+import logging
+import time
+from typing import Any
+from uuid import uuid4
+
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from arq.worker import Worker
+from redis.exceptions import RedisError
+from tenacity import retry, retry_if_exception_type, wait_fixed
+
+from storage.queue import EXPIRES_MS
+
+log = logging.getLogger(__name__)
+
+AWAY = (RedisError, OSError)  # what is raised while Redis does not answer
+RETRY_S = 0.5  # between two tries to reach Redis
+BEATS = 6  # renewals in the length of a lease
+FENCE = 0.8  # of its length: a holder that could not renew for so long stops
+TRIES = 2**31  # arq counts a crash like a failure, and gives up on both: whoever runs the job counts better
+JOBS_READ = 10_000  # ids that a worker looks through for one that nobody holds; arq's 100 would hide a long queue
+
+CLAIM = """
+if redis.call('get', KEYS[1]) ~= '1' then return 0 end
+redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""  # arq's mark becomes ours; if two workers marked the job, the first has it
+RENEW = """
+local owner = redis.call('get', KEYS[1])
+if owner and owner ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('pexpire', KEYS[2], ARGV[3])
+redis.call('pexpire', KEYS[3], ARGV[3])
+return 1
+"""  # a lease that is gone was lost with all that Redis knew: its holder, who is in time, has it again
+
+
+class Lease:
+    """One worker's hold on one job."""
+
+    def __init__(self, redis: ArqRedis, job: str, length_s: float) -> None:
+        self.job, self.length_s = job, length_s
+        self.lost = False
+        self._claim, self._renew = redis.register_script(CLAIM), redis.register_script(RENEW)
+        self._keys = [prefix + job for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix)]
+        self._args: list[str | int] = [uuid4().hex, int(length_s * 1000), EXPIRES_MS]
+        self._renewed_s = time.monotonic()
+
+    async def claim(self) -> bool:
+        """Take the job that arq has just marked; tell whether it is ours."""
+        self._renewed_s = time.monotonic()
+        return bool(await self._claim(keys=self._keys[:1], args=self._args[:2]))
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it was ours a moment ago, so that there is no need to ask."""
+        return not self.lost and time.monotonic() - self._renewed_s < self.length_s / 2
+
+    async def renew(self) -> bool:
+        """Hold on to the job for another `length_s`; tell whether it still is ours, as far as can be known."""
+        began_s = time.monotonic()
+        if self.lost or self._overdue():  # somebody else may have had it meanwhile
+            self.lost = True
+        else:
+            try:
+                await self._ask_again(began_s)
+            except AWAY as error:
+                log.warning("the lease of job %s could not be renewed: %s", self.job, error or type(error).__name__)
+                self.lost = self._overdue()
+        return not self.lost
+
+    async def _ask_again(self, began_s: float) -> None:
+        async with asyncio.timeout(self.length_s / BEATS):
+            self.lost = not await self._renew(keys=self._keys, args=self._args)
+        self._renewed_s = began_s
+
+    def _overdue(self) -> bool:
+        return time.monotonic() - self._renewed_s > FENCE * self.length_s
+
+
+class LeasedWorker(Worker):
+    """arq's worker with leases, which outlives every outage of Redis and counts no crash as a failure."""
+
+    def __init__(self, *, lease_s: float, **options: Any) -> None:
+        super().__init__(max_tries=TRIES, queue_read_limit=JOBS_READ, handle_signals=False, **options)
+        self.lease_s = self.in_progress_timeout_s = lease_s  # the latter is how long arq's own mark lives
+        self._leases: dict[str, Lease] = {}
+
+    @retry(retry=retry_if_exception_type(AWAY), wait=wait_fixed(RETRY_S))
+    async def async_run(self) -> None:
+        """Take jobs until cancelled."""
+        await super().async_run()
+
+    async def drain(self, within_s: float) -> None:
+        """Take no more jobs, and return when those that run are done, at the latest after `within_s`."""
+        self.allow_pick_jobs = False
+        if self.tasks:
+            await asyncio.wait(self.tasks.values(), timeout=within_s)
+
+    async def stop(self) -> None:
+        """Give every job back that is not done, and end."""
+        self.allow_pick_jobs = False
+        running = [task for task in (*self.tasks.values(), self.main_task) if task]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Start the first of these jobs that nobody holds."""
+        try:
+            await super().start_jobs(job_ids)
+        except AWAY:
+            self._release_sem_dec_counter_on_complete()  # arq took a slot for the job, and would never give it back
+            raise
+
+    async def run_job(self, job_id: str, score: int) -> None:
+        """Run a job for as long as its lease is ours."""
+        lease = Lease(self.pool, job_id, self.lease_s)
+        if not await lease.claim():
+            return log.info("job %s is somebody else's", job_id)
+        self._leases[job_id] = lease
+        keeper = asyncio.create_task(self._keep(lease))
+        try:
+            await super().run_job(job_id, score)
+        finally:
+            keeper.cancel()
+            del self._leases[job_id]
+
+    async def _keep(self, lease: Lease) -> None:
+        """Renew a lease until `run_job` is over; if it is lost, stop the job."""
+        while True:
+            await asyncio.sleep(lease.length_s / BEATS)
+            task = self.job_tasks.get(lease.job)  # None: it is about to begin, or about to be over
+            if not await lease.renew() and task:
+                log.warning("the lease of job %s is lost: it is left to others", lease.job)
+                task.cancel()
+                return
+
+    async def finish_job(self, job_id: str, *ending: Any) -> None:
+        """Take a job off the queue, or give it back, if it still is ours."""
+        await self._as_owner(job_id, ending, super().finish_job)
+
+    async def finish_failed_job(self, job_id: str, *ending: Any) -> None:
+        """Take a job off the queue that could not be run, if it still is ours."""
+        await self._as_owner(job_id, ending, super().finish_failed_job)
+
+    async def _as_owner(self, job_id: str, ending: tuple[Any, ...], finish: Any) -> None:
+        lease = self._leases[job_id]
+        while lease.fresh or await lease.renew():
+            try:
+                return await finish(job_id, *ending)  # type: ignore[no-any-return]
+            except AWAY:
+                await asyncio.sleep(RETRY_S)
+
+    async def _poll_iteration(self) -> None:
+        try:
+            await super()._poll_iteration()
+        except AWAY as error:
+            log.warning("waiting for Redis: %s", error or type(error).__name__)
+            await asyncio.sleep(RETRY_S)
