@@ -52,6 +52,7 @@ class Engine:
             if isinstance(task, Cancel):
                 self.cancelled.add(task.job)
             else:
+                self.cancelled.discard(task.job)  # that was about an earlier attempt
                 self.waiting.append(task)
                 self.arrived.release()
         os._exit(0)  # the worker is gone: nobody is left to hear a result

@@ -5,7 +5,7 @@ import ctypes
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from pydantic import BaseModel
 
@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 DIED = "The engine that was working on this stopped unexpectedly. Please try again."
 KILLED = "The engine that was working on this was killed, most likely because the machine ran out of memory."
 START_TIMEOUT_S = 300
+STOPS_WITHIN_S = 10  # an engine that looks up between two steps is much quicker
 LINE_LIMIT_BYTES = 16 * 2**20
 PR_SET_PDEATHSIG = 1
 
@@ -43,6 +44,8 @@ class EngineClient:
         async with self._starting:
             if self.hello and self._process and self._process.returncode is None:
                 return self.hello
+            if self._reader:  # it is about to tell everybody of the end of the engine before
+                await self._reader
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "trainer.engine", self.base_model),
                 stdin=asyncio.subprocess.PIPE,
@@ -62,28 +65,48 @@ class EngineClient:
             self._reader = asyncio.create_task(self._read(self._process))
             return hello
 
-    async def run(self, task: Task) -> AsyncIterator[Report | Result]:
-        """Yield what the engine says of a task; the result ends it. Ends with a failure if the engine dies."""
+    async def run(self, task: Task) -> AsyncGenerator[Report | Result, None]:
+        """Yield what the engine says of a task; the result ends it. Ends with a failure if the engine dies.
+
+        Whoever leaves before the result has the engine stop: close this with `aclosing`.
+        """
         await self.start()
         news = self._news[task.job] = asyncio.Queue()
+        said: Report | Result | None = None
         try:
             await self._write(task)
-            while True:
+            while not isinstance(said, Result):
                 said = await news.get()
                 yield said
-                if isinstance(said, Result):
-                    return
         finally:
+            if not isinstance(said, Result):
+                await self._leave(task.job, news)
             del self._news[task.job]
 
-    async def cancel(self, job: str) -> None:
-        """Ask the engine to stop a task at its next step."""
-        await self._write(Cancel(job=job))
+    async def _leave(self, job: str, news: "asyncio.Queue[Report | Result]") -> None:
+        """Wait until the engine has stopped a task that nobody wants any longer; if it does not listen, end it."""
+        await self.cancel(job)
+        try:
+            async with asyncio.timeout(STOPS_WITHIN_S):
+                while not isinstance(await news.get(), Result):
+                    pass
+        except TimeoutError:
+            log.warning("the engine does not stop job %s and is killed", job)
+            await self._kill()
+
+    async def cancel(self, job: str) -> bool:
+        """Ask the engine to stop a task at its next step; tell whether it has that task."""
+        if job in self._news:
+            await self._write(Cancel(job=job))
+        return job in self._news
 
     async def stop(self) -> None:
         """End the engine."""
         if self._reader:
             self._reader.cancel()
+        await self._kill()
+
+    async def _kill(self) -> None:
         if self._process and self._process.returncode is None:
             self._process.kill()
             await self._process.wait()

@@ -73,11 +73,12 @@ class JobRunner:
             hello = await self.engine.start()
             task = await self.tasks.build(job, hello, folder)
             result = Result(job=job.id, state="failed")
-            async for news in self.engine.run(task):
-                if isinstance(news, Result):
-                    result = news
-                else:
-                    await self._heard(job, attempt, news, reporter)
+            async with contextlib.aclosing(self.engine.run(task)) as said:
+                async for news in said:
+                    if isinstance(news, Result):
+                        result = news
+                    else:
+                        await self._heard(job, attempt, news, reporter)
             await self.tasks.keep_class_set(task, hello)
             if result.state != "done":
                 return Outcome(job=job.id, state=result.state, message=result.message, detail=result.detail)
@@ -100,8 +101,7 @@ class JobRunner:
             try:
                 await reporter.write()
                 if not asked and await queue.is_cancelled(self.redis, job):
-                    asked = True
-                    await self.engine.cancel(job)
+                    asked = await self.engine.cancel(job)
             except (RedisError, OSError) as error:
                 log.warning("redis does not answer: %s", error)
             await asyncio.sleep(BEAT_S)

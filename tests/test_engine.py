@@ -1,0 +1,50 @@
+"""The engine, seen from the worker's end of the pipes: whoever leaves a task stops it."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.engine_client import EngineClient
+from trainer.seam import ImagineTask, Result
+
+
+@pytest.fixture
+async def engine(micro_model: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EngineClient]:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    client = EngineClient(str(micro_model))
+    yield client
+    await client.stop()
+
+
+def picture(folder: Path, job: str = "one", steps: int = 2, **changes: Any) -> ImagineTask:
+    usual: dict[str, Any] = {"prompt": "a dog", "weights": None, "seeds": (1,), "guidance": 1.0, "negative": ""}
+    how = {**usual, "scheduler": "ddim", "size_px": None, "vary_seed": None, "facts": {}, **changes}
+    return ImagineTask(job=job, folder=str(folder), steps=steps, **how)
+
+
+async def result(engine: EngineClient, task: ImagineTask) -> Result:
+    async with aclosing(engine.run(task)) as said:
+        *_, last = [news async for news in said]
+    assert isinstance(last, Result)
+    return last
+
+
+async def test_a_task_that_is_left_stops_and_can_be_taken_up_again(engine: EngineClient, tmp_path: Path) -> None:
+    async with aclosing(engine.run(picture(tmp_path, steps=900, seeds=tuple(range(16))))) as said:
+        async for _ in said:
+            break
+    assert not await engine.cancel("one")  # it has ended
+    assert (await result(engine, picture(tmp_path))).state == "done"
+
+
+async def test_an_engine_that_does_not_listen_is_replaced(
+    engine: EngineClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.engine_client.STOPS_WITHIN_S", 0.0)
+    async with aclosing(engine.run(picture(tmp_path, steps=900, seeds=tuple(range(16))))) as said:
+        async for _ in said:
+            break
+    assert (await result(engine, picture(tmp_path, job="two"))).state == "done"
