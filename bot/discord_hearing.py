@@ -16,6 +16,7 @@ from bot.discord_render import controls, plain
 from bot.discord_request import closed_to, request_of
 from bot.messages import Button
 from bot.prefill import filled_form
+from bot.replies import FORGET
 from bot.training import check_number
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ SUGGESTIONS, SUGGEST_S = 25, 2.0
 FORM_S = 2.0  # a form must be there within three seconds
 SURE, PHOTOS = "sure", "photos"  # arguments that are ours: that a question was answered, files found before
 NO = "no"
+QUESTIONS = {"dreambooth forget": FORGET}  # asked first of those who type what cannot be undone
 OLD = "I do not know this any more. Please give the command again."
 
 
@@ -68,6 +70,10 @@ class Hearing:
         if given is None:
             return await self._refuse(interaction, OLD)
         asked = Asked(given.command, given.arguments, given.attached)
+        if question := QUESTIONS.get(given.command.name):
+            ask = question.format(**given.arguments)
+            sure = Button(label="Yes", command=given.command.name, arguments=given.arguments, confirm=ask)
+            return await self._confirm(interaction, sure)
         if given.command.takes_photos and not given.attached and not closed_to(interaction):
             return await self._open(interaction, asked, photos=True)
         await self.answers.answer(interaction, asked)

@@ -123,7 +123,9 @@ class DiscordPoster(Poster):
 
     def _webhook(self, token: str) -> discord.Webhook:
         assert self.client.application_id
-        return discord.Webhook.partial(self.client.application_id, token, client=self.client)
+        about: Any = {"id": self.client.application_id, "type": 3, "token": token}
+        # As discord.py makes them for its interactions; those of `partial` whisper to nobody.
+        return discord.Webhook.from_state(about, self.client._connection)
 
     async def _parts(self, reply: Reply, pictures: Sequence[Picture] | None, mention: str = "") -> dict[str, Any]:
         """Everything to be said, as discord.py's methods that edit take it; `pictures` None leaves those there are."""
@@ -192,6 +194,10 @@ async def _translated() -> AsyncIterator[None]:
         raise _meaning(error) from error
     except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
         raise ChatTrouble(str(error) or type(error).__name__) from error
+    except KeyError as error:  # of discord.py, where a 429 does not say for how long
+        raise TooFast(PATIENCE_S) from error
+    except (TypeError, ValueError) as error:  # of discord.py, where a page comes instead of an answer
+        raise ChatTrouble(f"the answer is not understood: {error!r}") from error
 
 
 def _meaning(error: discord.HTTPException) -> Exception:

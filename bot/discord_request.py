@@ -33,7 +33,8 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
         command=command,
         arguments=arguments,
         channel=str(interaction.channel_id),
-        groups=tuple(str(role.id) for role in user.roles) if isinstance(user, discord.Member) else (),
+        # `roles` would leave out those of which the gateway has not told yet.
+        groups=tuple(map(str, user._roles)) if isinstance(user, discord.Member) else (),
         moderator=allowed.manage_messages or allowed.administrator,
         asks=True,
     )

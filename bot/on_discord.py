@@ -10,6 +10,7 @@ import discord
 import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
+from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
 from bot.app import Darkroom
@@ -20,7 +21,7 @@ from bot.discord_poster import DiscordPoster
 from bot.discord_render import render
 from bot.follower import Follower
 from bot.leader import Leadership
-from storage.errors import SetupError
+from storage.errors import SetupError, StoreError
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,11 @@ log = logging.getLogger(__name__)
 API = "https://discord.com/api/v10"
 CDN = ("cdn.discordapp.com", "media.discordapp.net")  # where people's files are
 BAD_TOKEN = "Discord does not accept DISCORD_TOKEN. docs/discord.md says where to copy it from."  # noqa: S105
+# Trouble that passes; what discord.py can wait for while it is connected, it does.
+PASSING = (
+    *(aiohttp.ClientError, OSError, RedisError, StoreError),
+    *(discord.HTTPException, discord.RateLimited, discord.GatewayNotFound),
+)
 Ready = Callable[[str], None]
 
 
@@ -38,19 +44,23 @@ async def serve(settings: Settings, redis_url: str, ready: Ready) -> None:
     """
     use_api(settings.discord_api_url)
     app = await Darkroom.open(settings, redis_url)
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(PASSING),
+        wait=wait_random_exponential(1, 60),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+    )
     try:
         while True:
-            await _lead_once(app, ready)
+            await retrying(_lead_once, app, ready)
     finally:
         await app.close()
 
 
 def use_api(url: str) -> None:
-    """Send discord.py to another address of Discord's API; a mere host gets the usual path."""
-    if url:
-        Route.BASE = url.rstrip("/") if urlsplit(url).path.strip("/") else f"{url.rstrip('/')}/api/v10"
-    else:
-        Route.BASE = API
+    """Send discord.py to another address of Discord's API; what its path lacks is the usual."""
+    path = urlsplit(url).path.strip("/")
+    missing = {"": "/api/v10", "api": "/v10"}.get(path, "")
+    Route.BASE = url.rstrip("/") + missing if url else API
 
 
 async def _lead_once(app: Darkroom, ready: Ready) -> None:
@@ -59,7 +69,7 @@ async def _lead_once(app: Darkroom, ready: Ready) -> None:
     assert token
     bot = DiscordBot(app, ready)
     try:
-        await _logged_in(bot, token.get_secret_value())
+        await bot.login(token.get_secret_value())
         assert bot.application_id
         lead = Leadership(app.redis, f"discord:{bot.application_id}")
         await lead.wait()
@@ -68,21 +78,10 @@ async def _lead_once(app: Darkroom, ready: Ready) -> None:
         finally:
             await bot.stop()
             await lead.resign()
-    finally:
-        await bot.close()
-
-
-async def _logged_in(bot: discord.Client, token: str) -> None:
-    """Log in, however long Discord is not to be reached; raises SetupError for a wrong token."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type((aiohttp.ClientError, OSError, discord.DiscordServerError)),
-        wait=wait_random_exponential(1, 60),
-        before_sleep=before_sleep_log(log, logging.WARNING),
-    )
-    try:
-        await retrying(bot.login, token)
     except discord.LoginFailure:
         raise SetupError(BAD_TOKEN) from None
+    finally:
+        await bot.close()
 
 
 async def _until_first(*works: Awaitable[None]) -> None:
@@ -141,12 +140,18 @@ class DiscordBot(discord.AutoShardedClient):
         """Tell Discord our commands, if they are others than the last time: it takes that a few times a day."""
         assert self.application_id
         known = f"darkroom:discord:commands:{self.application_id}"
-        if (await self.app.redis.get(known) or b"").decode() != digest():
+        if (await self.app.redis.get(known) or b"").decode() == digest():
+            return
+        try:
             await self.http.bulk_upsert_global_commands(self.application_id, registered())
             await self.app.redis.set(known, digest())
+        except (discord.HTTPException, discord.RateLimited) as error:
+            log.error("the commands could not be registered, so those of before are offered: %s", error)
 
     async def on_shard_connect(self, shard: int) -> None:
-        """Say that we serve, once all shards are connected."""
+        """Say that we serve, when the last shard is connected for the first time."""
+        if shard in self._shards_there:
+            return
         self._shards_there.add(shard)
         if len(self._shards_there) == self.shard_count and self.user:
             shards = "" if self.shard_count == 1 else f", on {self.shard_count} shards"

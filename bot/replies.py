@@ -13,6 +13,7 @@ PHASES = {
     "drawing": "Drawing",
     "saving": "Saving",
 }
+FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
 
 
 def working(job: TrainJob | ImagineJob, progress: Progress, workers: int = 1) -> Reply:
@@ -106,7 +107,7 @@ def forget_button(subject: Subject) -> Button:
         command="dreambooth forget",
         arguments={"name": subject.name},
         style="danger",
-        confirm=f"Forget {subject.name}? Its photos and everything learned from them are deleted for good.",
+        confirm=FORGET.format(name=subject.name),
     )
 
 

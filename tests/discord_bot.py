@@ -14,9 +14,11 @@ import pytest
 from bot import on_discord
 from bot.app import Darkroom
 from bot.discord_poster import DiscordPoster
+from storage.jobs import TrainJob
 from storage.settings import Settings
-from tests.discord_server import Discord, discord_server
-from tests.discord_server.world import GUILD
+from tests.conftest import Stack
+from tests.discord_server import Discord, File, discord_server
+from tests.discord_server.world import GUILD, Message
 from tests.hand import Hand
 from tests.servers import valkey
 
@@ -30,22 +32,19 @@ class Place:
 
     discord: Discord
     app: Darkroom
-    hand: Hand
     environment: dict[str, str]
 
     @property
-    def settings(self) -> Settings:
-        """The settings of a bot."""
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.environment.items():
-                patch.setenv(name, value)
-            return Settings(_env_file=None)
+    def hand(self) -> Hand:
+        """Does the worker's part."""
+        return Hand(self.app)
 
     @asynccontextmanager
     async def bot(self) -> AsyncIterator[asyncio.Task[None]]:
         """Run a bot in this process."""
         said: list[str] = []
-        task = asyncio.create_task(on_discord.serve(self.settings, self.environment["REDIS_URL"], said.append))
+        settings = settings_of(self.environment)
+        task = asyncio.create_task(on_discord.serve(settings, self.environment["REDIS_URL"], said.append))
         try:
             while not said:
                 await asyncio.sleep(0.01)
@@ -80,6 +79,29 @@ class Place:
             await process.wait()
 
 
+def bot_environment(discord: Discord, deployment: dict[str, str]) -> dict[str, str]:
+    """What a bot's process needs to know."""
+    return {**deployment, "DISCORD_TOKEN": discord.token, "DISCORD_API_URL": discord.api_url}
+
+
+def settings_of(environment: dict[str, str]) -> Settings:
+    """The settings that a process with this environment has."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        return Settings(_env_file=None)
+
+
+async def trained(discord: Discord, hand: Hand, photos: dict[str, File], name: str = "rex") -> Message:
+    """Train a subject; return the announcement of its end."""
+    await discord.slash("dreambooth train", name=name, class_="dog", **photos)
+    job = await hand.job(SPACE)
+    assert isinstance(job, TrainJob)
+    await hand.train(job)
+    (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings])
+    return said
+
+
 async def kill(process: asyncio.subprocess.Process) -> None:
     """End a process as a power cut does."""
     process.send_signal(signal.SIGKILL)
@@ -96,20 +118,14 @@ def redis_of_bots() -> Iterator[str]:
 async def place(redis_of_bots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
     """A Discord with queue and store of this test's own, and no bot yet."""
     monkeypatch.setattr(DiscordPoster, "edit_every_s", EDIT_EVERY_S)
+    monkeypatch.setattr(DiscordPoster, "channel_rate", (20, 1.0))
+    about = {"DARKROOM_HOME": str(tmp_path), "REDIS_URL": redis_of_bots, "DARKROOM_PHOTO_MIN_PX": "64"}
     async with discord_server() as discord:
-        environment = {
-            "DARKROOM_HOME": str(tmp_path),
-            "DARKROOM_PHOTO_MIN_PX": "64",
-            "REDIS_URL": redis_of_bots,
-            "DISCORD_TOKEN": discord.token,
-            "DISCORD_API_URL": discord.api_url,
-        }
-        made = Place(discord, None, None, environment)  # type: ignore[arg-type]
-        made.app = await Darkroom.open(made.settings, redis_of_bots)
-        await made.app.redis.flushdb()
-        made.hand = Hand(made.app)
-        yield made
-        await made.app.close()
+        environment = bot_environment(discord, about)
+        app = await Darkroom.open(settings_of(environment), redis_of_bots)
+        await app.redis.flushdb()
+        yield Place(discord, app, environment)
+        await app.close()
 
 
 @pytest.fixture
@@ -122,3 +138,15 @@ async def discord(place: Place) -> AsyncIterator[Discord]:
 @pytest.fixture
 def hand(place: Place) -> Hand:
     return place.hand
+
+
+@pytest.fixture
+async def working_place(stack: Stack) -> AsyncIterator[Place]:
+    """A Discord with a bot in this process and a real worker."""
+    async with discord_server() as discord:
+        environment = bot_environment(discord, stack.environment)
+        app = await Darkroom.open(settings_of(environment), stack.redis_url)
+        place = Place(discord, app, environment)
+        async with place.bot():
+            yield place
+        await app.close()
