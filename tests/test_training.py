@@ -1,15 +1,19 @@
 """Training and drawing on the micro model, in this process: what is learned, kept, repeated."""
 
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from torch import Tensor
 
 from tests.conftest import photos_of_a_character
 from trainer import classes, generate
+from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Subject, Training, learn
 from trainer.identifier import candidates, choose
 from trainer.models import BaseModel, load_base, load_learned, save_learned
@@ -36,10 +40,22 @@ def recipe(base: BaseModel, **changes: Any) -> Recipe:
     return recipe_for(base.folder, **changes)
 
 
-def train(base: BaseModel, photos: list[Path], how: Recipe, seed: int = 0) -> tuple[Learned, list[Step]]:
+def train(
+    base: BaseModel,
+    photos: list[Path],
+    how: Recipe,
+    seed: int = 0,
+    watch: Callable[[Step], None] = lambda step: None,
+    begun: dict[str, Tensor] | None = None,
+) -> tuple[Learned, list[Step]]:
     steps: list[Step] = []
     class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
-    return learn(base, Subject(photos, "dog", "zuf"), class_latents, how, seed, steps.append), steps
+
+    def on_step(step: Step) -> None:
+        steps.append(step)
+        watch(step)
+
+    return learn(base, Subject(photos, "dog", "zuf"), class_latents, how, seed, on_step, begun), steps
 
 
 def test_the_first_losses_are_pinned(base: BaseModel, photos: list[Path]) -> None:
@@ -60,6 +76,53 @@ def test_both_networks_learn_and_the_base_stays_as_it_is(base: BaseModel, photos
 def test_the_same_seed_learns_the_same_and_another_does_not(base: BaseModel, photos: list[Path]) -> None:
     first, again, other = (train(base, photos, recipe(base, steps=2), seed)[0].losses for seed in (1, 1, 2))
     assert first == again != other
+
+
+@pytest.mark.parametrize("changes", [{}, {"schedule": "cosine"}, {"accumulation": 2, "text_learning_rate": 0.0}])
+def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
+    base: BaseModel, photos: list[Path], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    steps = 8
+    how, chance = recipe(base, steps=steps, **changes), Random(str(changes))
+    whole, _ = train(base, photos, how)
+    begun, of = None, {"recipe": how.model_dump_json()}
+    while begun is None or len(begun["losses"]) < steps - 1:
+        last = chance.randint(len(begun["losses"]) + 1 if begun else 1, steps - 1)  # it is killed after this step
+        written: list[Path] = []
+        checkpointer = Checkpointer(tmp_path, 0, of, lambda _, path, written=written: written.append(path))
+
+        def kill(step: Step, last: int = last, checkpointer: Checkpointer = checkpointer) -> None:
+            checkpointer.after(step)
+            if step.step == last:
+                checkpointer.write(step)
+                checkpointer.finish()
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(base, photos, how, watch=kill, begun=begun)
+        begun = read(written[-1], of)
+    resumed, taken = train(base, photos, how, begun=begun)
+    assert [s.step for s in taken] == [steps]
+    assert resumed.losses == whole.losses
+    assert all(torch.equal(v, whole.denoiser.state()[n]) for n, v in resumed.denoiser.state().items())
+
+
+def test_a_checkpoint_of_another_training_is_not_taken(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:
+    written: list[Path] = []
+    checkpointer = Checkpointer(tmp_path, 0, {"seed": "1"}, lambda _, path: written.append(path))
+    train(base, photos, recipe(base, steps=1), watch=checkpointer.after)
+    checkpointer.finish()
+    assert read(written[0], {"seed": "1"})
+    assert read(written[0], {"seed": "2"}) is None
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_training(
+    base: BaseModel, photos: list[Path], tmp_path: Path
+) -> None:
+    checkpointer = Checkpointer(tmp_path / "gone", 0, {}, lambda *_: pytest.fail("nothing was written"))
+    learned, _ = train(base, photos, recipe(base, steps=2), watch=checkpointer.after)
+    checkpointer.finish()
+    assert len(learned.losses) == 2
 
 
 def test_training_many_steps_lowers_the_loss(base: BaseModel, photos: list[Path]) -> None:

@@ -5,7 +5,7 @@ Read `learn` first, then `Training` from top to bottom.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,6 +19,8 @@ from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import crops, moments, read_photo, to_tensor
 from trainer.recipe import Recipe
 
+SCALE = ("scale", "_growth_tracker")  # what changes in a gradient scaler
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -31,13 +33,13 @@ class Subject:
 
 @dataclass(frozen=True)
 class Step:
-    """What the loop tells its watcher after each step; `denoiser` is the model as learned so far."""
+    """What the loop tells its watcher after each step; `training` is to draw with or to write down, not to change."""
 
     step: int
     loss: float
     instance_loss: float
     prior_loss: float
-    denoiser: Denoiser
+    training: "Training"
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Learned:
     """The result of a training."""
 
     denoiser: Denoiser
-    losses: list[float] = field(default_factory=list)
+    losses: list[float]
 
 
 def learn(
@@ -55,21 +57,22 @@ def learn(
     recipe: Recipe,
     seed: int,
     on_step: Callable[[Step], None],
+    begun: dict[str, Tensor] | None = None,
 ) -> Learned:
     """Train a copy of the base model's denoiser on a subject and return it.
 
     `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
-    called after each step and may raise to stop the training.
+    called after each step and may raise to stop the training; `begun`, a `Training.state` of before, goes on from
+    there, to the same end bit for bit.
     """
     training = Training(base, subject, class_latents, recipe, seed)
-    learned = Learned(training.denoiser)
-    for step in range(1, recipe.steps + 1):
-        loss, instance_loss, prior_loss = training.step()
-        learned.losses.append(loss)
-        on_step(Step(step, loss, instance_loss, prior_loss, training.denoiser))
+    if begun:
+        training.load(begun)
+    for step in range(len(training.losses) + 1, recipe.steps + 1):
+        on_step(Step(step, *training.step(), training))
     for module in training.denoiser.modules():
         module.eval().requires_grad_(False)
-    return learned
+    return Learned(training.denoiser, training.losses)
 
 
 class Training:
@@ -80,6 +83,7 @@ class Training:
     ) -> None:
         self.base, self.recipe = base, recipe
         self.chance = Generator("cpu").manual_seed(seed)
+        self.losses: list[float] = []  # one for each step taken
         self.accelerator = Accelerator(
             mixed_precision=recipe.precision, gradient_accumulation_steps=recipe.accumulation
         )
@@ -128,6 +132,7 @@ class Training:
                 self.optimizer.zero_grad(set_to_none=True)
         self.rate.step()
         total, instance, prior = torch.stack(losses).tolist()
+        self.losses.append(total)
         return total, instance, prior
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,3 +155,34 @@ class Training:
         wanted = target(self.base.scheduler, clean, noise, t)
         weights = snr_weights(self.base.scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
         return dreambooth_loss(predicted, wanted, self.recipe.batch, self.recipe.prior_weight, weights)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on, by name: the tensors themselves, not copies. The rest is the recipe's."""
+        adam = self.optimizer.state_dict()["state"]
+        scaler = self.accelerator.scaler  # of half precision alone
+        scale = [scaler.state_dict()[name] for name in SCALE] if scaler else []
+        return {
+            **self.denoiser.state(),
+            **{f"adam.{index}.{name}": value for index, kept in adam.items() for name, value in kept.items()},
+            "rates": torch.tensor([group["lr"] for group in self.optimizer.param_groups], dtype=torch.float64),
+            "scale": torch.tensor(scale, dtype=torch.float64),
+            "chance": self.chance.get_state(),
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
+        }
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave; raises KeyError or RuntimeError if that was another training."""
+        self.losses = state["losses"].tolist()
+        self.chance.set_state(state["chance"])
+        self.denoiser.load(state)
+        adam: dict[int, dict[str, Tensor]] = {}
+        for index, name in (key.split(".")[1:] for key in state if key.startswith("adam.")):
+            adam.setdefault(int(index), {})[name] = state[f"adam.{index}.{name}"]
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": adam, "param_groups": groups})
+        for group, rate in zip(self.optimizer.param_groups, state["rates"].tolist(), strict=True):
+            group["lr"] = rate
+        self.rate.last_epoch = len(self.losses)  # what the schedule counts by
+        if scaler := self.accelerator.scaler:
+            scale, tracker = state["scale"].tolist()
+            scaler.load_state_dict({**scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})

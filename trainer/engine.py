@@ -179,11 +179,11 @@ class Engine:
 
     def _sample(self, task: TrainTask, recipe: Recipe, prompt: str, step: Step) -> Path:
         how = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
-        modes = [(module, module.training) for module in step.denoiser.modules()]
+        modes = [(module, module.training) for module in step.training.denoiser.modules()]
         for module, _ in modes:
             module.eval()
         (image,) = generate.draw(
-            self.base, step.denoiser, prompt, [SAMPLE_SEED], lambda *_: self.check(task.job), **how
+            self.base, step.training.denoiser, prompt, [SAMPLE_SEED], lambda *_: self.check(task.job), **how
         )
         for module, training in modes:
             module.train(training)
