@@ -7,6 +7,7 @@ works even where the bot may not write. Then, and for everything else, the bot w
 import asyncio
 import io
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
@@ -28,6 +29,7 @@ ORIGINAL = cast(int, "@original")  # discord.py would have a number, and passes 
 PICTURES, FILE_BYTES, MESSAGE_BYTES = 10, 10 * 2**20, 24 * 2**20
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN = 10003, 10008, 10015, 50027
 PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
+DEAD_KEPT = 1000
 LOOKED_AT = 100  # messages after a post, when looking for its announcement
 
 
@@ -45,6 +47,7 @@ class DiscordPoster(Poster):
 
     def __init__(self, client: discord.Client, store: Store) -> None:
         self.client, self.store = client, store
+        self._dead: deque[str] = deque(maxlen=DEAD_KEPT)  # tokens that were over before their time
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new in the post's channel, as an answer to its message."""
@@ -79,12 +82,12 @@ class DiscordPoster(Poster):
         parts = await self._parts(reply, None if shown == before else pictures)
         try:
             async with _translated():
-                if token := editing_token(post):
+                if token := self._editing_token(post):
                     await self._webhook(token).edit_message(ORIGINAL, **parts)
                 else:
                     await self._message(post).edit(**parts)
         except TokenDead:
-            return await self.edit(without_token(post), reply)
+            return await self.edit(self._without_token(post), reply)
         return post.model_copy(update={"extra": {**post.extra, "shown": shown}})
 
     async def whisper(self, post: Post, reply: Reply) -> None:
@@ -92,26 +95,42 @@ class DiscordPoster(Poster):
         parts = _as_sent(await self._parts(reply, shown_pictures(reply)))
         try:
             async with _translated():
-                if token := living_token(post):
+                if token := self._living_token(post):
                     await self._webhook(token).send(ephemeral=True, wait=True, **parts)
                 else:
                     private = await self.client.create_dm(discord.Object(int(post.user)))
                     await private.send(**parts)
-        except TokenDead:
-            await self.whisper(without_token(post), reply)
+        except (TokenDead, ChannelClosed):
+            if not post.extra.get("token"):
+                raise
+            await self.whisper(self._without_token(post), reply)
 
     async def remove(self, post: Post) -> None:
         """Take the message away."""
         try:
             async with _translated():
-                if token := editing_token(post):
+                if token := self._editing_token(post):
                     await self._webhook(token).delete_message(ORIGINAL)
                 elif post.message:
                     await self._message(post).delete()
         except TokenDead:
-            await self.remove(without_token(post))
+            await self.remove(self._without_token(post))
         except MessageGone:
             return
+
+    def _living_token(self, post: Post) -> str:
+        """The token of the interaction that the post answers; empty when it is over."""
+        token = post.extra.get("token", "") if time.time() - post.asked_s < TOKEN_LIVES_S else ""
+        return "" if token in self._dead else token
+
+    def _editing_token(self, post: Post) -> str:
+        """The same, if the post's message is the one that it edits: `aside` means that it was another."""
+        return "" if post.extra.get("aside") else self._living_token(post)
+
+    def _without_token(self, post: Post) -> Post:
+        """The same post, to be written with the bot's own token, for that of its interaction is of no use."""
+        self._dead.append(post.extra.get("token", ""))
+        return post.model_copy(update={"extra": {k: v for k, v in post.extra.items() if k != "token"}})
 
     def _channel(self, post: Post) -> discord.PartialMessageable:
         return self.client.get_partial_messageable(int(post.channel))
@@ -160,21 +179,6 @@ def fit(name: str, data: bytes, files: int) -> tuple[str, bytes]:
     smaller = io.BytesIO()
     Image.open(io.BytesIO(data)).convert("RGB").save(smaller, "JPEG", quality=85)
     return f"{PurePosixPath(name).stem}.jpg", smaller.getvalue()
-
-
-def living_token(post: Post) -> str:
-    """The token of the interaction that the post answers; empty when it is over."""
-    return post.extra.get("token", "") if time.time() - post.asked_s < TOKEN_LIVES_S else ""
-
-
-def editing_token(post: Post) -> str:
-    """The same, if the post's message is the one that it edits: `aside` means that it was another."""
-    return "" if post.extra.get("aside") else living_token(post)
-
-
-def without_token(post: Post) -> Post:
-    """The same post, to be written with the bot's own token."""
-    return post.model_copy(update={"extra": {k: v for k, v in post.extra.items() if k != "token"}})
 
 
 def _as_sent(parts: dict[str, Any]) -> dict[str, Any]:

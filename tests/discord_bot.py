@@ -14,12 +14,13 @@ import pytest
 from bot import on_discord
 from bot.app import Darkroom
 from bot.discord_poster import DiscordPoster
-from storage.jobs import TrainJob
+from storage.jobs import ImagineJob, TrainJob
 from storage.settings import Settings
 from tests.conftest import Stack
 from tests.discord_server import Discord, File, discord_server
-from tests.discord_server.world import GUILD, Message
+from tests.discord_server.world import GUILD, Interaction, Message
 from tests.hand import Hand
+from tests.photo_files import saved, scene
 from tests.servers import valkey
 
 SPACE = f"discord:{GUILD}"
@@ -92,6 +93,27 @@ def settings_of(environment: dict[str, str]) -> Settings:
         return Settings(_env_file=None)
 
 
+def photos(count: int = 3, first: int = 0) -> list[File]:
+    """Photos that can be trained on, all different."""
+    return [File(f"rex-{k}.png", saved(scene(seed=k)), "image/png") for k in range(first, first + count)]
+
+
+def options(files: list[File]) -> dict[str, File]:
+    """Files as the options photo1, photo2, … of a command."""
+    return {f"photo{k}": file for k, file in enumerate(files, 1)}
+
+
+async def imagined(discord: Discord, hand: Hand, prompt: str = "a dog in Paris", **more: object) -> Interaction:
+    """Ask for pictures, draw them, and wait until they are shown."""
+    before = len(await hand.jobs(SPACE))
+    asked = await discord.slash("imagine", prompt=prompt, **more)
+    job = await hand.job(SPACE, before + 1)
+    assert isinstance(job, ImagineJob)
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    return asked
+
+
 async def trained(discord: Discord, hand: Hand, photos: dict[str, File], name: str = "rex") -> Message:
     """Train a subject; return the announcement of its end."""
     await discord.slash("dreambooth train", name=name, class_="dog", **photos)
@@ -124,8 +146,10 @@ async def place(redis_of_bots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         environment = bot_environment(discord, about)
         app = await Darkroom.open(settings_of(environment), redis_of_bots)
         await app.redis.flushdb()
-        yield Place(discord, app, environment)
-        await app.close()
+        try:
+            yield Place(discord, app, environment)
+        finally:
+            await app.close()
 
 
 @pytest.fixture

@@ -4,34 +4,13 @@ import asyncio
 
 import pytest
 
-from storage.jobs import ImagineJob, TrainJob
+from storage.jobs import TrainJob
 from tests.conftest import photos_of_a_character
-from tests.discord_bot import SPACE, Place, trained
+from tests.discord_bot import SPACE, Place, imagined, options, photos, trained
 from tests.discord_server import Discord, File
-from tests.discord_server.world import Interaction
 from tests.hand import Hand, is_picture
-from tests.photo_files import saved, scene
 
 pytestmark = pytest.mark.timeout(60)
-
-
-def photos(count: int = 3, first: int = 0) -> list[File]:
-    return [File(f"rex-{k}.png", saved(scene(seed=k)), "image/png") for k in range(first, first + count)]
-
-
-def options(files: list[File]) -> dict[str, File]:
-    return {f"photo{k}": file for k, file in enumerate(files, 1)}
-
-
-async def imagined(discord: Discord, hand: Hand, prompt: str = "a dog in Paris", **more: object) -> Interaction:
-    """Ask for pictures, draw them, and wait until they are shown."""
-    before = len(await hand.jobs(SPACE))
-    asked = await discord.slash("imagine", prompt=prompt, **more)
-    job = await hand.job(SPACE, before + 1)
-    assert isinstance(job, ImagineJob)
-    await hand.draw(job)
-    await discord.until(lambda: "Again" in asked.message.labels)
-    return asked
 
 
 async def test_imagine_from_command_to_pictures(discord: Discord, hand: Hand) -> None:

@@ -1,5 +1,6 @@
 """The CDN: files that people attached and pictures that the bot uploaded, on the same host as the API."""
 
+import asyncio
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -17,6 +18,7 @@ class File:
     description: str | None = None
     location: str = ""
     expired: bool = False
+    stuck: bool = False  # whoever asks waits for ever
 
 
 class Cdn:
@@ -42,6 +44,8 @@ class Cdn:
         file = self.files.get(request.match_info["attachment"])
         if file is None or file.expired:
             return web.Response(status=404, text="This content is no longer available.")
+        if file.stuck:
+            await asyncio.Event().wait()
         if file.location:
             return web.Response(status=302, headers={"Location": file.location})
         return web.Response(body=file.data, content_type=file.kind)

@@ -142,6 +142,8 @@ class Rest:
 
     def follow_up(self, call: Call) -> web.Response:
         interaction = self.server.by_token(call["webhook_token"])
+        if interaction.channel.refuses == 10003:
+            raise Refusal(404, 10003, "Unknown Channel")
         first = interaction.message
         if first and first.loading and not first.deleted:
             say(first, call.body, call.files, self.server.cdn)
@@ -154,6 +156,8 @@ class Rest:
 
     def original(self, call: Call) -> Message:
         message = self.server.by_token(call["webhook_token"]).message
+        if message and message.channel.refuses == 10003:
+            raise Refusal(404, 10003, "Unknown Channel")
         if message is None or message.deleted:
             raise Refusal(404, 10008, "Unknown Message")
         return message

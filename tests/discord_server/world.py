@@ -58,6 +58,7 @@ class Channel:
     guild: str | None = GUILD
     recipient: Person | None = None
     refuses: int = 0  # error code for the bot: 50001 not seen, 50013 not allowed; 10003 deleted
+    allows: int = ALL_PERMISSIONS  # what interactions say of the bot's permissions
 
     def json(self) -> Json:
         """As Discord describes it."""
@@ -174,7 +175,7 @@ class Interaction:
         described: Json = {
             "id": self.id, "application_id": APPLICATION, "type": self.kind, "data": self.data, "token": self.token,
             "version": 1, "channel_id": self.channel.id, "channel": self.channel.json(), "locale": "en-US",
-            "app_permissions": str(0 if self.channel.refuses else ALL_PERMISSIONS), "entitlements": [],
+            "app_permissions": str(self.channel.allows), "entitlements": [],
             "authorizing_integration_owners": {"0": self.channel.guild or "0"},
             "context": 0 if self.channel.guild else 1, "attachment_size_limit": 10 * 2**20,
         }  # fmt: skip

@@ -1,0 +1,267 @@
+"""What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+from bot import discord_poster
+from bot.discord_render import plain
+from storage.jobs import ImagineJob, TrainJob
+from tests.discord_bot import SPACE, options, photos, trained
+from tests.discord_server import Discord, File, Trouble, too_fast
+from tests.discord_server.people import COMMAND
+from tests.discord_server.world import ALL_PERMISSIONS, Interaction, Message
+from tests.hand import Hand
+from tests.photo_files import saved, scene
+
+pytestmark = pytest.mark.timeout(60)
+
+EDITS = r"PATCH /(webhooks|channels)/"
+UPLOADS = r"(PATCH|POST) /(webhooks|channels)/"
+
+
+async def drawing(discord: Discord, hand: Hand) -> tuple[ImagineJob, Interaction]:
+    """A drawing that waits for a worker, and says so."""
+    asked = await discord.slash("imagine", prompt="a dog in Paris")
+    job = await hand.job(SPACE)
+    assert isinstance(job, ImagineJob)
+    await discord.until(lambda: "no worker" in asked.message.text)
+    return job, asked
+
+
+async def training(discord: Discord, hand: Hand) -> tuple[TrainJob, Interaction]:
+    """A training that began, and says so."""
+    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
+    job = await hand.job(SPACE)
+    assert isinstance(job, TrainJob)
+    await hand.progress(job.id, "learning", 10, 400)
+    await discord.until(lambda: "10 of 400" in asked.message.text)
+    return job, asked
+
+
+def announcements(discord: Discord) -> list[Message]:
+    """The messages in the channel that ring somebody."""
+    return [m for m in discord.visible(discord.general) if m.pings]
+
+
+def edits_by_bot(discord: Discord) -> int:
+    """How often a message was edited with the bot's own token."""
+    return sum(seen.name.startswith("PATCH /channels/") for seen in discord.seen)
+
+
+async def test_a_job_outlives_the_token_of_its_command(discord: Discord, hand: Hand) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.expire_tokens()
+    await hand.progress(job.id, "drawing", 15, 30)
+    await discord.until(lambda: "50" in asked.message.text)
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    assert asked.message.attachments and edits_by_bot(discord) >= 2
+    assert discord.visible(discord.general) == [asked.message]
+
+
+async def test_when_the_token_is_dead_words_in_private_are_direct_messages(discord: Discord, hand: Hand) -> None:
+    discord.troubles.append(Trouble(r"POST /webhooks/", 401, {"code": 50027, "message": "Invalid Webhook Token"}))
+    await discord.slash("imagine", prompt="a [nobody] in Paris")
+    await discord.until(discord.private)
+    assert discord.private()[0].channel is discord.dm(discord.people["ada"].id)
+
+
+@pytest.mark.parametrize(("retry_after_s", "via"), [(0.3, True), (0.3, False), (None, True), (None, False)], ids=str)
+@pytest.mark.parametrize("kind", ["edits", "uploads"])
+async def test_rate_limits(
+    discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, kind: str, retry_after_s: float | None, via: bool
+) -> None:
+    monkeypatch.setattr(discord_poster, "PATIENCE_S", 0.3)
+    job, asked = await drawing(discord, hand)
+    route = EDITS if kind == "edits" else UPLOADS
+    discord.troubles.append(too_fast(route, retry_after_s, via, times=2, only_files=kind == "uploads"))
+    refused_from = len(discord.seen)
+    await hand.progress(job.id, "drawing", 15, 30)
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels and asked.message.attachments)
+    times_s = [seen.at_s for seen in discord.seen[refused_from:] if re.search(route, seen.name)]
+    assert not discord.troubles[0].times and min(b - a for a, b in pairwise(times_s)) > 0.08
+
+
+async def test_an_announcement_waits_through_a_rate_limit_and_is_made_once(discord: Discord, hand: Hand) -> None:
+    job, _ = await training(discord, hand)
+    discord.troubles.append(too_fast("POST /channels/.*/messages", 0.3, times=2))
+    await hand.train(job)
+    await discord.until(lambda: announcements(discord))
+    await discord.until(lambda: not open_posts(hand))
+    assert len(announcements(discord)) == 1
+
+
+def open_posts(hand: Hand) -> list[object]:
+    """The posts that wait for more, in the folder of the store."""
+    return list((hand.app.settings.home / "store" / "posts").rglob("*.json"))
+
+
+async def test_discord_answers_with_errors_and_pages_for_a_while(discord: Discord, hand: Hand) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.troubles += [
+        Trouble(EDITS, 502, {"message": "Bad Gateway"}),
+        Trouble(EDITS, 200, {}, {"Content-Type": "text/html"}),
+    ]
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+
+
+async def test_the_connection_is_lost_and_resumed(discord: Discord, hand: Hand) -> None:
+    for number in (1, 2):
+        await discord.gateway.close()
+        late = Interaction(discord.people["ada"], discord.general, COMMAND, (await imagine_data(discord)))
+        await discord.interact(late)
+        await hand.job(SPACE, number)
+    assert discord.gateway.resumed == 2 and len(discord.gateway.sessions) == 1
+
+
+async def test_the_session_is_lost_for_good(discord: Discord, hand: Hand) -> None:
+    await discord.gateway.forget()
+    await discord.until(lambda: discord.gateway.connected)
+    await discord.slash("imagine", prompt="a dog in Paris")
+    await hand.job(SPACE)
+
+
+async def imagine_data(discord: Discord, prompt: str = "a dog in Paris") -> dict[str, object]:
+    """What a client sends for /imagine, unchecked."""
+    command = next(c for c in discord.commands if c["name"] == "imagine")
+    given = [{"name": "prompt", "type": 3, "value": prompt}]
+    return {"id": command["id"], "name": "imagine", "type": 1, "options": given}
+
+
+async def test_an_event_that_comes_twice_is_one_job(discord: Discord, hand: Hand) -> None:
+    _, asked = await drawing(discord, hand)
+    await discord.send(asked)
+    other = await discord.slash("darkroom help")  # heard after it
+    await discord.until(lambda: other.message.text)
+    assert len(await hand.jobs(SPACE)) == 1 and discord.visible(discord.general) == [asked.message]
+
+
+async def test_the_message_is_deleted(discord: Discord, hand: Hand) -> None:
+    job, asked = await training(discord, hand)
+    asked.message.deleted = True
+    await hand.progress(job.id, "learning", 20, 400)
+    (new,) = await discord.until(lambda: discord.visible(discord.general))
+    await discord.until(lambda: "20 of 400" in new.text)
+    await hand.progress(job.id, "learning", 40, 400)
+    await discord.until(lambda: "40 of 400" in new.text)
+    await hand.train(job)
+    (said,) = await discord.until(lambda: announcements(discord))
+    assert said.reference["message_id"] == new.id
+    await discord.until(lambda: "is ready" in new.text)
+    assert discord.visible(discord.general) == [new, said]
+
+
+@pytest.mark.parametrize("code", [10003, 50001, 50013], ids=["deleted", "hidden", "read only"])
+@pytest.mark.parametrize("token", ["alive", "dead"])
+async def test_the_channel_closes_and_who_asked_is_told_in_private(
+    discord: Discord, hand: Hand, code: int, token: str
+) -> None:
+    job, _ = await training(discord, hand)
+    discord.general.refuses = code
+    if token == "dead":
+        discord.expire_tokens()
+    await hand.train(job)
+    await discord.until(lambda: any("rex is ready" in m.text for m in discord.private()))
+    assert not announcements(discord)
+    await discord.until(lambda: not open_posts(hand))
+
+
+async def test_nobody_can_be_told_any_more(discord: Discord, hand: Hand) -> None:
+    job, _ = await training(discord, hand)
+    discord.general.refuses, discord.dm(discord.people["ada"].id).refuses = 50001, 50007
+    discord.expire_tokens()
+    await hand.train(job)
+    await discord.until(lambda: not open_posts(hand))
+    assert not discord.private()
+
+
+async def test_where_the_bot_may_not_write_it_says_what_to_allow(discord: Discord, hand: Hand) -> None:
+    discord.general.allows = ALL_PERMISSIONS & ~(1 << 15 | 1 << 11 | 1 << 3)
+    for asked in (
+        await discord.slash("imagine", prompt="a dog"),
+        await discord.slash("dreambooth train", name="rex", class_="dog"),
+    ):
+        assert asked.message.ephemeral and "Send Messages, Attach Files" in asked.message.text
+    assert not await hand.jobs(SPACE)
+
+
+PAGE = File("rex.png", b"<html>log in</html>", "text/html")
+ODD = {
+    "empty": (File("rex.png", b"", "image/png"), "the file is empty"),
+    "no picture": (File("rex.png", b"MZ\x90" * 100, "application/x-msdownload"), "rex.png"),
+    "a page": (PAGE, "a web page instead of that file"),
+    "expired": (File("rex.png", b"-", expired=True), "link has expired"),
+    "elsewhere": (File("rex.png", b"-", location="http://169.254.169.254/"), "status 302"),
+    "too large": (File("rex.png", bytes(33 << 20), "image/png"), "too large"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_odd_files(discord: Discord, hand: Hand, kind: str) -> None:
+    file, says = ODD[kind]
+    await discord.slash("dreambooth train", name="rex", class_="dog", photo1=file)
+    await discord.until(discord.private)
+    assert says in discord.private()[0].text
+    assert not await hand.jobs(SPACE) and not discord.visible(discord.general)
+
+
+async def test_a_file_of_25_mb_is_taken(discord: Discord, hand: Hand) -> None:
+    large = File("large.png", saved(scene(seed=9)) + bytes(25 << 20), "image/png")
+    await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), large]))
+    job = await hand.job(SPACE)
+    assert len((await hand.app.subjects.get(job.subject)).photos) == 3
+
+
+PROMPTS = {
+    "everybody": "@everyone @here <@&4711> <@!1> <#2> a dog",
+    "links": "(https://a.example) https://b.example <https://c.example>",
+    "markup": "*a* _b_ ~~c~~ ||d|| `e` ```f``` > g # h - i",
+    "right to left": "שלום עליכם \u202eكلب في باريس\u202c",
+    "emoji": "👩‍👩‍👧 狗🐕 e\u0301 Ωμέγα",
+    "all of it": "*@<狗" * 250,
+}
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+async def test_any_prompt_is_shown_as_it_is_and_rings_nobody(discord: Discord, hand: Hand, kind: str) -> None:
+    prompt = PROMPTS[kind]
+    asked = await discord.slash("imagine", prompt=prompt)
+    job = await hand.job(SPACE)
+    assert isinstance(job, ImagineJob) and job.prompt == " ".join(prompt.split())
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    text = asked.message.text
+    assert not re.search(r"@everyone|@here|<[@#]|(?<!\\)[*_`~|]|https?://", text)
+    shown = text.replace("\\", "").replace("\u200b", "")
+    assert shown.startswith(job.prompt) or kind == "all of it"
+    form = await discord.press(asked.message, "Edit prompt")
+    assert form.response["components"][0]["component"]["value"] == job.prompt
+
+
+async def test_a_prompt_of_four_thousand_characters_is_refused_in_a_sentence(discord: Discord, hand: Hand) -> None:
+    ada, data = discord.people["ada"], await imagine_data(discord, "狗" * 4000)
+    await discord.interact(Interaction(ada, discord.general, COMMAND, data))
+    await discord.until(discord.private)
+    assert "at most 1000 characters, this one has 4,000" in discord.private()[0].text
+    assert not await hand.jobs(SPACE)
+
+
+def test_a_link_with_another_name_is_no_link() -> None:
+    assert plain("[a](https://b.example)") == "\\[a](https:\u200b//b.example)"
+
+
+async def test_names_ring_nobody(discord: Discord, hand: Hand) -> None:
+    said = await trained(discord, hand, options(photos()), name="_-_rex_-_")
+    assert said.pings == [discord.people["ada"].id] and r"\_-\_rex\_-\_ is ready" in said.text
+
+
+async def test_buttons_of_another_time_say_what_to_do(discord: Discord) -> None:
+    author = {"id": "100", "username": "darkroom", "discriminator": "0", "avatar": None}
+    old = discord.add(Message(discord.general, author, content="old"))
+    old.components = [{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "gone?x=1"}]}]
+    asked = await discord.press(old, "Go")
+    assert asked.message.ephemeral and "give the command again" in asked.message.text
