@@ -1,28 +1,33 @@
 """What the Slack tests share: a bot in this process or in one of its own, and jobs that end as a test wants."""
 
 import asyncio
-import io
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image
 
 from bot.app import Darkroom
 from bot.on_slack import serve
-from storage import queue
-from storage.jobs import ImagineJob, Outcome, Picture, Progress, TrainJob, attempt_prefix, outcome_key
+from bot.slack_poster import SlackPoster
+from storage.jobs import ImagineJob, TrainJob
 from storage.settings import Settings
-from tests.conftest import Stack
+from tests.conftest import Stack, photos_of_a_character
+from tests.hand import Hand
 from tests.servers import valkey
 from tests.slack_server import Slack, SlackServer
-from tests.slack_server.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
+from tests.slack_server.payloads import escaped
+from tests.slack_server.people import images
+from tests.slack_server.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, TEAM, Message
 
+SPACE = f"slack:{TEAM}"
 READY_S = 30.0
+EDIT_EVERY_S = 0.2  # tests cannot wait for a person's pace
 
 
 @dataclass
@@ -33,7 +38,11 @@ class Scene:
     app: Darkroom
     environment: dict[str, str]
     redis_url: str
-    drawn: int = field(default=0)
+
+    @property
+    def hand(self) -> Hand:
+        """Does the worker's part."""
+        return Hand(self.app)
 
     @property
     def server(self) -> SlackServer:
@@ -45,36 +54,33 @@ class Scene:
         """The settings of the bot."""
         return settings_of(self.environment)
 
-    async def job(self, kind: type[TrainJob] | type[ImagineJob] = ImagineJob, nth: int = 0) -> TrainJob | ImagineJob:
-        """Wait for an accepted job, the newest first."""
+    async def job(self, count: int = 1) -> TrainJob | ImagineJob:
+        """Wait until so many jobs are accepted; return the newest."""
         async with asyncio.timeout(15):
-            while True:
-                jobs = [j for j in await self.app.dispatch.jobs("slack:T0TEAM") if isinstance(j, kind)]
-                if len(jobs) > nth:
-                    return jobs[nth]
+            while len(jobs := await self.hand.jobs(SPACE)) < count:  # noqa: ASYNC110 (another process may accept it)
                 await asyncio.sleep(0.05)
+        assert len(jobs) == count
+        return jobs[0]
 
-    async def progress(self, job: str, step: int = 1, of: int = 10, **more: object) -> None:
-        """Report progress as a worker does."""
-        await queue.write_progress(self.app.redis, Progress(job=job, phase="drawing", step=step, of=of, **more))
+    async def imagined(self, text: str = "a dog in Paris", **where: Any) -> Message:
+        """Ask for pictures, draw them, and wait for the message to show them."""
+        before = len(await self.hand.jobs(SPACE))
+        await self.slack.slash("/imagine", text, **where)
+        job = await self.job(before + 1)
+        assert isinstance(job, ImagineJob)
+        await self.hand.draw(job)
+        prompt = escaped(job.prompt)
+        return await self.slack.message(lambda m: prompt in m.text and bool(images(m)), channel=where.get("channel"))
 
-    async def picture(self, job: str, caption: str = "a dog in Paris") -> Picture:
-        """Put a small picture into the store."""
-        self.drawn += 1
-        buffer = io.BytesIO()
-        Image.new("RGB", (32, 32), (self.drawn * 40 % 256, 90, 60)).save(buffer, "PNG")
-        key = f"{attempt_prefix(job, '1')}{self.drawn}.png"
-        await self.app.store.put(key, buffer.getvalue())
-        return Picture(key=key, width_px=32, height_px=32, seed=self.drawn, caption=caption)
-
-    async def finish(self, job: TrainJob | ImagineJob, pictures: int = 4, **more: object) -> Outcome:
-        """End a job as a worker does."""
-        drawn = tuple([await self.picture(job.id) for _ in range(pictures)])
-        grid = await self.picture(job.id, "four dogs in Paris") if isinstance(job, ImagineJob) else None
-        told = {"state": "done", "message": "Here they are.", "pictures": drawn, "grid": grid, "seconds": 2.0, **more}
-        outcome = Outcome(job=job.id, **told)
-        await self.app.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
-        return outcome
+    async def trained(self, name: str = "rex", **where: Any) -> Message:
+        """Train a subject from photos, and wait for the announcement of its end."""
+        before = len(await self.hand.jobs(SPACE))
+        photos = self.slack.photos(photos_of_a_character())
+        await self.slack.mention(f"train {name} dog", files=photos, **where)
+        job = await self.job(before + 1)
+        assert isinstance(job, TrainJob)
+        await self.hand.train(job)
+        return await self.slack.message(lambda m: f"{name} is ready" in m.text and "<@" in m.text)
 
     @asynccontextmanager
     async def bot(self) -> AsyncIterator[str]:
@@ -153,10 +159,13 @@ def environment(server: SlackServer, stack_environment: dict[str, str]) -> dict[
 
 
 @pytest.fixture
-async def scene(workspace: Slack, slack_queue: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    """A workspace and a deployment whose jobs end as the test says."""
-    home = tmp_path_factory.mktemp("slack")
-    about = {"DARKROOM_HOME": str(home), "REDIS_URL": slack_queue, "DARKROOM_PHOTO_MIN_PX": "64"}
+async def scene(
+    workspace: Slack, slack_queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Scene]:
+    """A workspace and a deployment whose jobs end as the test says, told of at a test's pace."""
+    monkeypatch.setattr(SlackPoster, "edit_every_s", EDIT_EVERY_S)
+    monkeypatch.setattr(SlackPoster, "channel_rate", (20, 1.0))
+    about = {"DARKROOM_HOME": str(tmp_path), "REDIS_URL": slack_queue, "DARKROOM_PHOTO_MIN_PX": "64"}
     given = environment(workspace.server, about)
     app = await Darkroom.open(settings_of(given), slack_queue)
     yield Scene(workspace, app, given, slack_queue)

@@ -122,11 +122,7 @@ class Answers:
         place.check_open(uninvited=False)
         found = [m for m in reversed(place.messages.values()) if not m.only_for and not m.thread_ts]
         found = [m for m in found if m.ts >= more.get("oldest", "0")]
-        with_metadata = more.get("include_all_metadata") in ("1", "true")
-        return {
-            "messages": [m.as_json(with_metadata) for m in found[: int(limit)]],
-            "has_more": len(found) > int(limit),
-        }
+        return _page(found, int(limit), more)
 
     def replies(self, channel: str, ts: str, limit: str = "1000", **more: str) -> Json:
         place = self.workspace.channel(channel)
@@ -134,11 +130,7 @@ class Answers:
         if ts not in place.messages:
             raise Refused("thread_not_found")
         found = [m for m in place.messages.values() if (m.ts == ts or m.thread_ts == ts) and not m.only_for]
-        with_metadata = more.get("include_all_metadata") in ("1", "true")
-        return {
-            "messages": [m.as_json(with_metadata) for m in found[: int(limit)]],
-            "has_more": len(found) > int(limit),
-        }
+        return _page(found, int(limit), more)
 
     def open_conversation(self, users: str, **_: str) -> Json:
         return {"channel": {"id": self.workspace.conversation_with(users).id}}

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from tests.slack_server.server import SlackServer
-from tests.slack_server.workspace import APP, BOT_USER, TEAM, Channel, File, Json, Message, View
+from tests.slack_server.workspace import APP, BOT_USER, TEAM, Channel, File, Json, Message, ResponseUrl, View
 
 WHO = {"token": "deprecated", "api_app_id": APP}
 
@@ -22,7 +22,7 @@ class Payloads:
 
     def slash(self, command: str, text: str, user: str, channel: Channel) -> Json:
         """A typed command."""
-        about = Message(self.workspace.new_ts(), channel.id, user, only_for=user)
+        about = Message(self.workspace.new_ts(), channel.id, user)
         return {
             **WHO,
             "team_id": TEAM,
@@ -32,11 +32,17 @@ class Payloads:
             "user_id": user,
             "user_name": user.lower(),
             "command": command,
-            "text": escaped(text),
+            "text": self._marked_up(text),
             "is_enterprise_install": "false",
-            "response_url": self._response_url(about),
+            "response_url": self._response_url(about, user),
             "trigger_id": self.workspace.trigger(user),
         }
+
+    def _marked_up(self, text: str) -> str:
+        """Text as Slack passes it on to a command that wants names with their ids (`should_escape`)."""
+        marks = {f"@{group.lower()}": f"<!subteam^{group}|@{group.lower()}>" for group in self.workspace.groups}
+        marks |= {f"@{user.lower()}": f"<@{user}|{user.lower()}>" for user in self.workspace.users}
+        return " ".join(marks.get(word, word) for word in escaped(text).split(" "))
 
     def press(self, message: Message, block: Json, element: Json, option: Json | None, user: str) -> Json:
         """A pressed button, or something chosen from a list."""
@@ -50,7 +56,7 @@ class Payloads:
             **self._interaction(user),
             "container": container,
             "channel": {"id": message.channel, "name": self.workspace.channels[message.channel].name},
-            "response_url": self._response_url(message),
+            "response_url": self._response_url(message, user),
             "actions": [action | {"action_ts": f"{time.time():.6f}"}],
             **({} if hidden else {"message": message.as_json()}),
         }
@@ -120,7 +126,7 @@ class Payloads:
             "channel": {"id": message.channel, "name": self.workspace.channels[message.channel].name},
             "message_ts": message.ts,
             "message": message.as_json() | {"files": self._files(message)},
-            "response_url": self._response_url(Message(message.ts, message.channel, message.user, only_for=user)),
+            "response_url": self._response_url(message, user),
         }
 
     def _files(self, message: Message) -> list[Json]:
@@ -140,7 +146,7 @@ class Payloads:
         about: dict[str, Any] = {"id": view.id, "team_id": TEAM, "hash": view.hash, "app_id": APP, "bot_id": "B0BOT"}
         return {"private_metadata": "", "callback_id": "", **view.body, **about, "state": {"values": state}}
 
-    def _response_url(self, about: Message) -> str:
+    def _response_url(self, about: Message, user: str) -> str:
         hook = self.workspace.new_id("hook")
-        self.workspace.response_urls[hook] = (time.monotonic(), about)
+        self.workspace.response_urls[hook] = ResponseUrl(about, user)
         return f"{self.server.base}/hooks/{hook}"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,12 @@ from tests.slack_server.sockets import Sockets
 from tests.slack_server.workspace import (
     APP_TOKEN,
     BOT_TOKEN,
+    BOT_USER,
+    RESPONSE_URL_S,
     RESPONSE_URL_USES,
     Json,
-    Message,
     Refused,
+    ResponseUrl,
     Workspace,
 )
 
@@ -136,16 +139,18 @@ class SlackServer:
         if request.content_type != "application/json" or hook not in self.workspace.response_urls:
             self.workspace.violated(f"bad request to response_url {hook}")
             return web.json_response({"ok": False, "error": "invalid_post_type"}, status=400)
-        self.workspace.response_uses[hook] += 1
-        if self.workspace.response_uses[hook] > RESPONSE_URL_USES:
+        url = self.workspace.response_urls[hook]
+        url.uses += 1
+        if url.uses > RESPONSE_URL_USES:
             self.workspace.violated(f"response_url {hook} used more than {RESPONSE_URL_USES} times")
+        if url.uses > RESPONSE_URL_USES or time.monotonic() - url.made_s > RESPONSE_URL_S:
             return web.json_response({"ok": False, "error": "used_url"}, status=404)
-        self._take_response(self.workspace.response_urls[hook][1], await request.json())
+        self._take_response(url, await request.json())
         return web.json_response({"ok": True})
 
-    def _take_response(self, about: Message, body: Json) -> None:
+    def _take_response(self, url: ResponseUrl, body: Json) -> None:
         """Put a response where it belongs: beside the message it is about, or in its place."""
-        blocks = body.get("blocks", [])
+        about, blocks = url.about, body.get("blocks", [])
         for problem in block_kit.problems(blocks):
             self.workspace.violated(f"response_url: {problem}")
         if body.get("delete_original"):
@@ -154,9 +159,9 @@ class SlackServer:
             about.text, about.blocks = body.get("text", ""), blocks
             about.versions.append(about.text)
         else:
-            only_for = "" if body.get("response_type") == "in_channel" else about.only_for
+            only_for = "" if body.get("response_type") == "in_channel" else url.user
             channel = self.workspace.channels[about.channel]
-            self.workspace.post(channel, "U0BOT", body.get("text", ""), blocks=blocks, only_for=only_for)
+            self.workspace.post(channel, BOT_USER, body.get("text", ""), blocks=blocks, only_for=only_for)
 
     async def _unknown(self, request: web.Request) -> web.Response:
         self.workspace.violated(f"unknown address {request.method} {request.path}")

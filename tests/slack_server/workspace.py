@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +96,16 @@ class View:
 
 
 @dataclass
+class ResponseUrl:
+    """An address for answers to one thing that a person did, at or under a message."""
+
+    about: Message
+    user: str
+    made_s: float = field(default_factory=time.monotonic)
+    uses: int = 0
+
+
+@dataclass
 class Delivery:
     """One thing that was told to the bot, and how long it took to be acknowledged."""
 
@@ -121,8 +130,7 @@ class Workspace:
             "channels:history,groups:history,im:history,mpim:history,im:write"
         )
         self.triggers: dict[str, tuple[float, str]] = {}
-        self.response_urls: dict[str, tuple[float, Message]] = {}
-        self.response_uses: Counter[str] = Counter()
+        self.response_urls: dict[str, ResponseUrl] = {}
         self.deliveries: list[Delivery] = []
         self.processing_s = 0.0  # how long an uploaded file cannot be shown in a block
         self._numbers = itertools.count(1)
