@@ -45,6 +45,13 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_LEASE_S",
         description="Seconds after which the job of a worker that died is given to another.",
     )
+    checkpoint_s: float = Field(
+        60.0,
+        ge=0,
+        le=86400,
+        validation_alias="DARKROOM_CHECKPOINT_S",
+        description="Seconds between two checkpoints of a training; fewer are written where that would slow it down.",
+    )
     discord_token: SecretStr | None = Field(
         None, validation_alias="DISCORD_TOKEN", description="Token of the Discord bot; unset: no Discord."
     )

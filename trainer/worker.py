@@ -40,7 +40,7 @@ class JobRunner:
 
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
         self.store, self.redis, self.engine = store, redis, engine
-        self.tasks = Tasks(store, settings.base_model, settings.home / "cache")
+        self.tasks = Tasks(store, settings.base_model, settings.home / "cache", settings.checkpoint_s)
         self.work = settings.home / "work"
         self.subjects = Subjects(store)
 
@@ -57,6 +57,8 @@ class JobRunner:
         folder.mkdir(parents=True)
         try:
             outcome = await self._attempt(job, attempt, folder)
+        except RetryJob:
+            raise
         except UserError as error:
             outcome = Outcome(job=job.id, state="failed", message=str(error))
         except Exception as error:
@@ -78,8 +80,11 @@ class JobRunner:
                     if isinstance(news, Result):
                         result = news
                     else:
-                        await self._heard(job, attempt, news, reporter)
+                        await self._heard(job, news, reporter, checkpoints)
             await self.tasks.keep_class_set(task, hello)
+            if result.state == "paused":
+                await checkpoints.settle()
+                raise RetryJob
             if result.state != "done":
                 return Outcome(job=job.id, state=result.state, message=result.message, detail=result.detail)
             if isinstance(job, TrainJob) and isinstance(task, TrainTask):
