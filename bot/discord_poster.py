@@ -49,6 +49,10 @@ class DiscordPoster(Poster):
         self.client, self.store = client, store
         self._dead: deque[str] = deque(maxlen=DEAD_KEPT)  # tokens that were over before their time
 
+    def lane(self, post: Post) -> str:
+        """Discord counts the edits that a token makes apart from those of the bot in a channel."""
+        return self._editing_token(post) or super().lane(post)
+
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new in the post's channel, as an answer to its message."""
         parts = await self._parts(reply, shown_pictures(reply), post.user if mention else "")

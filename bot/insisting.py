@@ -18,7 +18,7 @@ T = TypeVar("T")
 LONGEST_S = 3600.0  # a last word is tried for so long; then it waits for the next start
 WHISPER_S = 60.0  # so long for a word in private
 SHORT_S = 1.0  # so long for one that will be overtaken soon
-REMEMBERED = 4096  # channels and spaces whose pace is kept
+REMEMBERED = 4096  # lanes and spaces whose pace is kept
 
 
 class Insisting:
@@ -26,7 +26,7 @@ class Insisting:
 
     def __init__(self, poster: Poster, posts: Posts) -> None:
         self.poster, self.posts = poster, posts
-        self._channel = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.channel_rate))
+        self._lane = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.channel_rate))
         self._space = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.space_rate))
 
     async def show(self, post: Post, reply: Reply, insist: bool = False) -> Post:
@@ -98,7 +98,7 @@ class Insisting:
         )
         async for attempt in retrying:
             with attempt:
-                await self._channel((post.space, post.channel)).acquire()
+                await self._lane(self.poster.lane(post)).acquire()
                 await self._space(post.space).acquire()
                 said = await say()
         return said

@@ -59,6 +59,10 @@ class Poster(ABC):
     channel_rate: tuple[float, float]  # edits and seconds: so many in so long
     space_rate: tuple[float, float]
 
+    def lane(self, post: Post) -> str:
+        """What `channel_rate` counts together: the channel's posts, unless a chat counts otherwise."""
+        return f"{post.space} {post.channel}"
+
     @abstractmethod
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new under the post, mentioning who asked if `mention`; return the new message's id.

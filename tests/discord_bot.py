@@ -24,6 +24,7 @@ from tests.photo_files import saved, scene
 from tests.servers import valkey
 
 SPACE = f"discord:{GUILD}"
+READY_S = 30.0
 EDIT_EVERY_S = 0.1  # tests cannot wait for a person's pace
 
 
@@ -58,26 +59,60 @@ class Place:
                 await task
 
     @asynccontextmanager
-    async def process(self, ready: bool = True) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run `darkroom discord`; it is killed in the end if it still runs."""
+    async def process(self, ready: bool = True) -> AsyncIterator["BotProcess"]:
+        """Run `darkroom discord`, and wait until it serves; it is killed in the end if it still runs."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "bot.cli",
-            "discord",
+            *(sys.executable, "-m", "bot.cli", "discord"),
             env={**os.environ, **self.environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
+        bot = BotProcess(process, self.app)
         try:
-            assert process.stdout
-            while ready and b"Darkroom is on Discord" not in (line := await process.stdout.readline()):
-                assert line, "the bot ended"
-            yield process
+            await asyncio.wait_for(bot.ready.wait(), READY_S) if ready else None
+            yield bot
         finally:
             if process.returncode is None:
-                process.kill()
-            await process.wait()
+                await bot.kill()
+            await bot.ended()
+
+    def open_posts(self) -> list[Path]:
+        """The posts that wait for more."""
+        return open_posts(self.app)
+
+
+class BotProcess:
+    """A bot in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, app: Darkroom) -> None:
+        self.process, self.app = process, app
+        self.said: list[str] = []
+        self.ready = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stdout
+        async for line in self.process.stdout:
+            self.said.append(line.decode())
+            if "Darkroom is on Discord" in self.said[-1]:
+                self.ready.set()
+
+    async def ended(self) -> int:
+        """Wait for its end; return its exit status."""
+        await self._reading
+        return await self.process.wait()
+
+    async def kill(self, lead_passes: bool = True) -> None:
+        """End it as a power cut does, and let the ten seconds pass after which another may lead."""
+        self.process.send_signal(signal.SIGKILL)
+        await self.ended()
+        async for key in self.app.redis.scan_iter("darkroom:leader:*" if lead_passes else "-"):
+            await self.app.redis.delete(key)
+
+
+def open_posts(app: Darkroom) -> list[Path]:
+    """The posts that wait for more, as files of the store."""
+    return list((app.settings.home / "store" / "posts").rglob("*.json"))
 
 
 def bot_environment(discord: Discord, deployment: dict[str, str]) -> dict[str, str]:
@@ -122,12 +157,6 @@ async def trained(discord: Discord, hand: Hand, photos: dict[str, File], name: s
     await hand.train(job)
     (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings])
     return said
-
-
-async def kill(process: asyncio.subprocess.Process) -> None:
-    """End a process as a power cut does."""
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
 
 
 @pytest.fixture(scope="session")

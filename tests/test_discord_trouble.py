@@ -8,7 +8,7 @@ import pytest
 from bot import discord_poster
 from bot.discord_render import plain
 from storage.jobs import ImagineJob, TrainJob
-from tests.discord_bot import SPACE, options, photos, trained
+from tests.discord_bot import SPACE, open_posts, options, photos, trained
 from tests.discord_server import Discord, File, Trouble, too_fast
 from tests.discord_server.people import COMMAND
 from tests.discord_server.world import ALL_PERMISSIONS, Interaction, Message
@@ -90,13 +90,8 @@ async def test_an_announcement_waits_through_a_rate_limit_and_is_made_once(disco
     discord.troubles.append(too_fast("POST /channels/.*/messages", 0.3, times=2))
     await hand.train(job)
     await discord.until(lambda: announcements(discord))
-    await discord.until(lambda: not open_posts(hand))
+    await discord.until(lambda: not open_posts(hand.app))
     assert len(announcements(discord)) == 1
-
-
-def open_posts(hand: Hand) -> list[object]:
-    """The posts that wait for more, in the folder of the store."""
-    return list((hand.app.settings.home / "store" / "posts").rglob("*.json"))
 
 
 async def test_discord_answers_with_errors_and_pages_for_a_while(discord: Discord, hand: Hand) -> None:
@@ -167,7 +162,7 @@ async def test_the_channel_closes_and_who_asked_is_told_in_private(
     await hand.train(job)
     await discord.until(lambda: any("rex is ready" in m.text for m in discord.private()))
     assert not announcements(discord)
-    await discord.until(lambda: not open_posts(hand))
+    await discord.until(lambda: not open_posts(hand.app))
 
 
 async def test_nobody_can_be_told_any_more(discord: Discord, hand: Hand) -> None:
@@ -175,7 +170,7 @@ async def test_nobody_can_be_told_any_more(discord: Discord, hand: Hand) -> None
     discord.general.refuses, discord.dm(discord.people["ada"].id).refuses = 50001, 50007
     discord.expire_tokens()
     await hand.train(job)
-    await discord.until(lambda: not open_posts(hand))
+    await discord.until(lambda: not open_posts(hand.app))
     assert not discord.private()
 
 

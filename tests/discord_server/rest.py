@@ -82,6 +82,7 @@ class Rest:
     # Set-up
 
     def gateway(self, call: Call) -> web.Response:
+        self.server.used_dead.clear()  # another process may have begun, which has to learn what is dead
         limits = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": self.server.shards}
         return answered({"url": self.server.gateway.url, "shards": self.server.shards, "session_start_limit": limits})
 

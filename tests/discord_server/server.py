@@ -51,7 +51,7 @@ class Server:
         self.mute = ""  # requests on such a route (regular expression) are carried out, and never answered
         self.seen: list[Seen] = []
         self.violations: list[str] = []
-        self._used_dead: set[str] = set()
+        self.used_dead: set[str] = set()
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -116,9 +116,9 @@ class Server:
         interaction = self.interactions.get(token)
         if interaction is None or interaction.expired:
             # A bot learns only by trying that a token is dead; but once is enough.
-            if token in self._used_dead:
+            if token in self.used_dead:
                 self.violation(f"{token} was used again after it had expired")
-            self._used_dead.add(token)
+            self.used_dead.add(token)
             raise Refusal(401, 50027, "Invalid Webhook Token")
         if interaction.answer is None:
             self.violation("a follow-up before the first response")
