@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.models import BaseModel, Denoiser
-from trainer.naming import class_prompt, instance_prompt
+from trainer.naming import prompt_pairs
 from trainer.photos import crops, moments, read_photo, to_tensor
 from trainer.recipe import Recipe
 
@@ -94,9 +94,10 @@ class Training:
         self.mean, self.std = moments(base.vae, to_tensor(images))
         self.class_latents = class_latents if recipe.prior_weight else None
 
-        # the prompts, one of each kind, however many examples share them
-        prompts = [instance_prompt(subject.identifier, subject.noun), class_prompt(subject.noun)]
-        self.token_ids = base.token_ids(prompts if self.class_latents is not None else prompts[:1])
+        # the prompts, one of each kind, however many examples share them; in more than one wording if so asked
+        kinds = 1 if self.class_latents is None else 2
+        pairs = prompt_pairs(subject.identifier, subject.noun, recipe.wordings)
+        self.token_ids = [base.token_ids(list(pair[:kinds])) for pair in pairs]
 
         # the model: a copy, so that the base stays as it is for everybody else
         self.denoiser = base.denoiser.copy()
@@ -150,7 +151,9 @@ class Training:
 
     def loss(self, clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
-        text = self.text_encoder(self.token_ids).last_hidden_state.repeat_interleave(self.recipe.batch, dim=0)
+        wording = int(torch.randint(len(self.token_ids), (1,), generator=self.chance))
+        text = self.text_encoder(self.token_ids[wording]).last_hidden_state
+        text = text.repeat_interleave(self.recipe.batch, dim=0)
         predicted = self.unet(self.base.scheduler.add_noise(clean, noise, t), t, text).sample
         wanted = target(self.base.scheduler, clean, noise, t)
         weights = snr_weights(self.base.scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None

@@ -19,6 +19,12 @@ def class_prompt(noun: str) -> str:
     return f"a photo of {'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
+def prompt_pairs(identifier: str, noun: str, wordings: int) -> list[tuple[str, str]]:
+    """Pairs of instance and class prompt: the paper's, then the same as people say it within a longer prompt."""
+    pairs = [(instance_prompt(identifier, noun), class_prompt(noun)), (f"a {identifier} {noun}", f"a {noun}")]
+    return pairs[:wordings]
+
+
 def class_set_key(base_sha256: str, noun: str, recipe: Recipe) -> str:
     """Name of the object that holds the class set; it hashes everything that decides its content."""
     how = [base_sha256, class_prompt(noun), SCHEDULER, recipe.class_steps, recipe.class_guidance, FIRST_SEED]

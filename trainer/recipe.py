@@ -25,6 +25,7 @@ class Recipe(BaseModel):
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's decay")
     gradient_clip: float = Field(1.0, gt=0, le=100, description="largest norm of a step's gradient")
     prior_weight: float = Field(1.0, ge=0, le=10, description="weight of the prior-preservation loss; 0: none")
+    wordings: int = Field(1, ge=1, le=2, description="1: the paper's prompts; 2: also without their `a photo of`")
     snr_gamma: float = Field(0, ge=0, le=20, description="Min-SNR weighting of the loss, usually 5; 0: none")
     class_images: int = Field(100, ge=1, le=1000, description="pictures of the class that the base model draws itself")
     class_steps: int = Field(25, ge=1, le=100, description="denoising steps of a class image")
