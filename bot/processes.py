@@ -52,7 +52,7 @@ class Child:
         """Whether it still runs."""
         return self._process.poll() is None
 
-    async def stop(self, grace_s: float = 15) -> None:
+    async def stop(self, grace_s: float = 20) -> None:
         """Ask it to end; after `grace_s` end it and its own children."""
         if not self.alive:
             return

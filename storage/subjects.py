@@ -56,6 +56,11 @@ def subject_key(subject: str) -> str:
     return f"subjects/{subject}/subject.json"
 
 
+def checkpoint_prefix(subject: str, job: str) -> str:
+    """Prefix of the checkpoints of a training."""
+    return f"subjects/{subject}/checkpoints/{job}/"
+
+
 def name_prefix(space: str) -> str:
     """Prefix of the names that are taken in a space; hashed, like the names, because people typed it."""
     return f"names/{hashlib.sha256(space.encode()).hexdigest()[:20]}/"

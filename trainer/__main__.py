@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 
@@ -37,14 +38,20 @@ def main() -> None:
 
 
 async def work(settings: Settings, queues: list[str]) -> None:
-    """Work until SIGINT or SIGTERM."""
+    """Work until SIGINT or SIGTERM, which lets what runs come to a good end; a second one ends it at once."""
     from trainer.worker import run_worker  # imports torch by way of the engine's helpers: not for --help
 
     store = await open_store(settings)
     redis = await queue.connect(settings.redis_url or "redis://127.0.0.1:6379")
     job = asyncio.create_task(run_worker(settings, store, redis, queues))
+
+    def stop(number: int) -> None:
+        if job.cancelling():
+            os._exit(128 + number)  # the engine goes along; another worker takes over when the lease is over
+        job.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, job.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
     with contextlib.suppress(asyncio.CancelledError):
         await job
     await redis.aclose()

@@ -10,19 +10,21 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from storage.errors import SetupError
 from trainer import classes, generate
+from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Subject, learn
 from trainer.identifier import choose
 from trainer.models import BaseModel, Denoiser, load_base, load_learned, save_learned
 from trainer.naming import instance_prompt
 from trainer.recipe import Recipe
-from trainer.seam import Cancel, Hello, ImagineTask, Report, Result, Task, TrainTask, read_task
+from trainer.seam import Cancel, Hello, ImagineTask, Pause, Report, Result, Task, TrainTask, read_task
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,10 @@ class Cancelled(Exception):
     """Somebody asked the running task to stop."""
 
 
+class Paused(Exception):
+    """The worker is about to end, and another will go on with the training."""
+
+
 class Engine:
     """Runs one task after another on a resident base model."""
 
@@ -42,15 +48,18 @@ class Engine:
         self.base, self.say = base, say
         self.waiting: deque[Task] = deque()
         self.cancelled: set[str] = set()
+        self.pausing = False
         self.arrived = threading.Semaphore(0)
         self._subject: tuple[str, Denoiser] | None = None  # the weights loaded last, by path
 
     def listen(self, lines: BinaryIO) -> None:
-        """Take tasks and wishes to cancel from the worker until it closes the pipe, then end the process."""
+        """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
         for line in lines:
             task = read_task(line)
             if isinstance(task, Cancel):
                 self.cancelled.add(task.job)
+            elif isinstance(task, Pause):
+                self.pausing = True
             else:
                 self.cancelled.discard(task.job)  # that was about an earlier attempt
                 self.waiting.append(task)
@@ -72,6 +81,8 @@ class Engine:
             result = self.train(task) if isinstance(task, TrainTask) else self.imagine(task)
         except Cancelled:
             result = Result(job=task.job, state="cancelled", message="Cancelled.")
+        except Paused:
+            result = Result(job=task.job, state="paused")
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             result = Result(job=task.job, state="failed", message=OUT_OF_MEMORY, detail=str(error))
@@ -146,13 +157,15 @@ class Engine:
         class_set = Path(task.class_set)
         if recipe.prior_weight and not class_set.exists():
             classes.draw_class_set(self.base, task.noun, recipe, class_set, self._report_class_images(task.job))
+        checkpointer = self._checkpointer(task, recipe)
         learned: Learned = learn(
             self.base,
             Subject([Path(p) for p in task.photos], task.noun, identifier),
             classes.read_class_set(class_set) if recipe.prior_weight else None,
             recipe,
             task.seed,
-            lambda step: self._after_step(task, recipe, identifier, step),
+            lambda step: self._after_step(task, recipe, identifier, checkpointer, step),
+            self._begun(task, checkpointer),
         )
         self.say(Report(job=task.job, phase="saving", step=recipe.steps, of=recipe.steps))
         weights = Path(task.folder) / "weights.safetensors"
@@ -163,19 +176,42 @@ class Engine:
     def _report_class_images(self, job: str) -> Callable[[int, int], None]:
         def on_step(step: int, of: int) -> None:
             self.check(job)
+            if self.pausing:
+                raise Paused
             self.serve_pictures()
             self.say(Report(job=job, phase="class images", step=step, of=of))
 
         return on_step
 
-    def _after_step(self, task: TrainTask, recipe: Recipe, identifier: str, step: Step) -> None:
+    def _checkpointer(self, task: TrainTask, recipe: Recipe) -> Checkpointer:
+        def told(step: int, path: Path) -> None:
+            self.say(_learning(task, step, checkpoint=str(path)))
+
+        of = {"base": self.base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
+        return Checkpointer(Path(task.folder), task.checkpoint_s, of, told)
+
+    def _begun(self, task: TrainTask, checkpointer: Checkpointer) -> dict[str, Tensor] | None:
+        """The checkpoint to go on from, if there is one that fits; says where it goes on."""
+        begun = read(Path(task.begun), checkpointer.of) if task.begun else None
+        if begun:
+            losses = tuple(begun["losses"].tolist())
+            self.say(_learning(task, len(losses), losses=losses))
+        return begun
+
+    def _after_step(
+        self, task: TrainTask, recipe: Recipe, identifier: str, checkpointer: Checkpointer, step: Step
+    ) -> None:
         self.check(task.job)
         self.serve_pictures()
-        report = Report(job=task.job, phase="learning", step=step.step, of=recipe.steps, loss=step.loss)
-        self.say(report)
+        self.say(_learning(task, step.step, losses=(step.loss,)))
         if step.step in {max(1, round(share * recipe.steps)) for share in SAMPLE_AT}:
             path = self._sample(task, recipe, instance_prompt(identifier, task.noun), step)
-            self.say(report.model_copy(update={"sample": str(path), "loss": None}))
+            self.say(_learning(task, step.step, sample=str(path)))
+        if self.pausing and step.step < recipe.steps:
+            checkpointer.write(step)
+            checkpointer.finish()
+            raise Paused
+        checkpointer.after(step)
 
     def _sample(self, task: TrainTask, recipe: Recipe, prompt: str, step: Step) -> Path:
         how = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
@@ -187,9 +223,13 @@ class Engine:
         )
         for module, training in modes:
             module.train(training)
-        path = Path(task.folder) / f"sample-{step.step}.png"
+        path = Path(task.folder) / f"sample-{step.step:06d}.png"
         image.save(path)
         return path
+
+
+def _learning(task: TrainTask, step: int, **news: Any) -> Report:
+    return Report(job=task.job, phase="learning", step=step, of=int(task.recipe["steps"] or 0), **news)
 
 
 def _settings_as_text(task: ImagineTask, seed: int) -> PngInfo:

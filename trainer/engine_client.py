@@ -10,14 +10,14 @@ from collections.abc import AsyncGenerator
 from pydantic import BaseModel
 
 from storage.errors import SetupError
-from trainer.seam import Cancel, Hello, Report, Result, Task, read_news
+from trainer.seam import Cancel, Hello, Pause, Report, Result, Task, read_news
 
 log = logging.getLogger(__name__)
 
 DIED = "The engine that was working on this stopped unexpectedly. Please try again."
 KILLED = "The engine that was working on this was killed, most likely because the machine ran out of memory."
 START_TIMEOUT_S = 300
-STOPS_WITHIN_S = 10  # an engine that looks up between two steps is much quicker
+STOPS_WITHIN_S = 5  # an engine that looks up between two steps is much quicker
 LINE_LIMIT_BYTES = 16 * 2**20
 PR_SET_PDEATHSIG = 1
 
@@ -99,6 +99,11 @@ class EngineClient:
         if job in self._news:
             await self._write(Cancel(job=job))
         return job in self._news
+
+    async def pause(self) -> None:
+        """Ask the engine to write down where trainings are and to stop them, for as long as it lives."""
+        if self.hello:
+            await self._write(Pause())
 
     async def stop(self) -> None:
         """End the engine."""

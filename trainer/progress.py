@@ -25,8 +25,7 @@ class Reporter:
         """Take in what the engine said."""
         if report.phase != self._phase_began[0]:
             self._phase_began = (report.phase, time.monotonic(), report.step)
-        if report.loss is not None:
-            self._losses.append(report.loss)
+        self._losses += report.losses
         self._last = report
 
     def now(self) -> Progress:

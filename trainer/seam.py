@@ -1,6 +1,7 @@
 """The seam between worker and engine: JSON lines over the engine's standard input and output.
 
-    worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id}
+    worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
+                       {"do": "pause"}
     engine → worker    Hello, once ready · Report, as often as it likes · Result, once for each task
 
 Files travel by path in a folder that the worker makes for each job.
@@ -26,6 +27,8 @@ class TrainTask(Record):
     class_set: str  # path of the class set; drawn there if there is no such file
     recipe: dict[str, str | int | float | bool | None]
     seed: int
+    checkpoint_s: float  # time between two checkpoints
+    begun: str | None = None  # path of the checkpoint to go on from
 
 
 class ImagineTask(Record):
@@ -53,6 +56,12 @@ class Cancel(Record):
     job: str
 
 
+class Pause(Record):
+    """Write down where trainings are, and stop them; pictures are still drawn."""
+
+    do: Literal["pause"] = "pause"
+
+
 class Hello(Record):
     """The engine is ready; what it has loaded."""
 
@@ -70,8 +79,9 @@ class Report(Record):
     phase: Phase
     step: int = 0
     of: int = 0
-    loss: float | None = None
+    losses: tuple[float, ...] = ()  # of the steps since the last report; of all before, when a training goes on
     sample: str | None = None  # path of a new sample picture
+    checkpoint: str | None = None  # path of a new checkpoint, of `step`
 
 
 class Result(Record):
@@ -79,7 +89,7 @@ class Result(Record):
 
     say: Literal["result"] = "result"
     job: str
-    state: Literal["done", "failed", "cancelled"]
+    state: Literal["done", "failed", "cancelled", "paused"]
     message: str = ""
     detail: str = ""
     files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
@@ -88,15 +98,15 @@ class Result(Record):
 
 
 Task = TrainTask | ImagineTask
-_TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel] = TypeAdapter(
-    Annotated[TrainTask | ImagineTask | Cancel, Field(discriminator="do")]
+_TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel | Pause] = TypeAdapter(
+    Annotated[TrainTask | ImagineTask | Cancel | Pause, Field(discriminator="do")]
 )
 _NEWS: TypeAdapter[Hello | Report | Result] = TypeAdapter(
     Annotated[Hello | Report | Result, Field(discriminator="say")]
 )
 
 
-def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel:
+def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel | Pause:
     """Parse what the worker wrote."""
     return _TASKS.validate_json(line)
 

@@ -14,16 +14,18 @@ from storage.subjects import Subject, Subjects
 from trainer.files import base_folder, file_hash
 from trainer.naming import class_set_key
 from trainer.recipe import recipe_for
+from trainer.resuming import Checkpoints
 from trainer.seam import Hello, ImagineTask, Result, Task, TrainTask
 
 GONE = "The subject was forgotten meanwhile."
+SAMPLES = "samples"  # stands where the name of an attempt does: sample pictures belong to all attempts of a training
 
 
 class Tasks:
     """Builds tasks and publishes their results, with a cache of weights and class sets on this machine."""
 
-    def __init__(self, store: Store, base_model: str, cache: Path) -> None:
-        self.store, self.base_model, self.cache = store, base_model, cache
+    def __init__(self, store: Store, base_model: str, cache: Path, checkpoint_s: float) -> None:
+        self.store, self.base_model, self.cache, self.checkpoint_s = store, base_model, cache, checkpoint_s
         self.subjects = Subjects(store)
 
     async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path) -> Task:
@@ -42,6 +44,7 @@ class Tasks:
         for photo in subject.photos:
             await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}")
         others = await self.subjects.in_space(job.space)
+        begun = await Checkpoints(self.store, job).newest(folder)
         return TrainTask(
             job=job.id,
             folder=str(folder),
@@ -52,6 +55,8 @@ class Tasks:
             class_set=str(await self._cached(class_set_key(hello.base_sha256, subject.noun, recipe))),
             recipe=recipe.model_dump(),
             seed=job.seed,
+            checkpoint_s=self.checkpoint_s,
+            begun=str(begun) if begun else None,
         )
 
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path) -> ImagineTask:
@@ -98,10 +103,15 @@ class Tasks:
             if not await self.store.exists(key):
                 await self.store.put_file(key, Path(task.class_set))
 
-    async def sample(self, job: TrainJob, attempt: str, path: Path) -> Picture:
-        """Store a sample picture that was drawn while training."""
-        step = path.stem.removeprefix("sample-")
-        return await self._picture(f"{attempt_prefix(job.id, attempt)}{path.name}", path, f"sample at step {step}")
+    async def sample(self, job: TrainJob, path: Path) -> Picture:
+        """Store a sample picture that was drawn while training; every attempt draws the same ones."""
+        return await self._picture(f"{attempt_prefix(job.id, SAMPLES)}{path.name}", path, _sample_caption(path.name))
+
+    async def samples(self, job: TrainJob, hello: Hello) -> tuple[Picture, ...]:
+        """The sample pictures that earlier attempts have stored, oldest first."""
+        keys = await self.store.names(attempt_prefix(job.id, SAMPLES))
+        px = hello.image_px
+        return tuple(Picture(key=key, width_px=px, height_px=px, caption=_sample_caption(key)) for key in keys)
 
     async def publish_train(
         self, job: TrainJob, task: TrainTask, result: Result, samples: tuple[Picture, ...]
@@ -173,6 +183,11 @@ class Tasks:
         with Image.open(path) as image:
             width_px, height_px = image.size
         return Picture(key=key, width_px=width_px, height_px=height_px, seed=seed, caption=caption)
+
+
+def _sample_caption(name: str) -> str:
+    step = name.rpartition("-")[2].removesuffix(".png")
+    return f"sample at step {int(step)}"
 
 
 def _mean(losses: tuple[float, ...]) -> float:

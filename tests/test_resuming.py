@@ -1,0 +1,150 @@
+"""Workers that end in the middle of a training, well or not: it goes on elsewhere and comes to the same end."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bot.app import Darkroom
+from bot.messages import Reply
+from storage import queue
+from storage.jobs import outcome_key
+from storage.settings import Settings
+from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
+from tests.servers import valkey
+
+pytestmark = pytest.mark.timeout(240)
+LEASE_S = 2.0
+STEPS = 400
+
+Worker = subprocess.Popen[str]
+
+
+@pytest.fixture(scope="module")
+def env(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with valkey() as url:
+        yield {
+            "DARKROOM_HOME": str(tmp_path_factory.mktemp("home")),
+            "REDIS_URL": url,
+            "DARKROOM_BASE_MODEL": str(micro_model),
+            "DARKROOM_PHOTO_MIN_PX": "64",
+            "DARKROOM_LEASE_S": str(LEASE_S),
+            "DARKROOM_CHECKPOINT_S": "0",
+            "OMP_NUM_THREADS": "1",
+        }
+
+
+@pytest.fixture
+async def app(env: dict[str, str]) -> AsyncIterator[Darkroom]:
+    darkroom = await Darkroom.open(Settings(**env), env["REDIS_URL"])
+    yield darkroom
+    await darkroom.close()
+
+
+@pytest.fixture
+def start(env: dict[str, str]) -> Iterator[Callable[[], Worker]]:
+    """Starts workers, which end with the test."""
+    started: list[Worker] = []
+
+    def one() -> Worker:
+        started.append(start_worker(env))
+        return started[-1]
+
+    yield one
+    for worker in started:
+        if worker.poll() is None:
+            stop_worker(worker)
+        worker.communicate()
+
+
+class Training:
+    """A training under way in the background."""
+
+    def __init__(self, app: Darkroom, chat: Chat, command: str, **arguments: object) -> None:
+        uploads = photos_of_a_character() if command == "dreambooth train" else ()
+        self.app, self.chat = app, chat
+        self.before = time.time()
+        self.task = asyncio.create_task(chat(command, uploads, **arguments))
+
+    async def reaches(self, step: int) -> float:
+        """Wait until it has taken this many steps; return when that was."""
+        async with asyncio.timeout(60):
+            while True:
+                job = next(
+                    (j for j in await self.app.dispatch.jobs(self.chat.space) if j.accepted_s > self.before), None
+                )
+                progress = job and await queue.read_progress(self.app.redis, job.id)
+                if progress and progress.step > step:
+                    return progress.at_s
+                await asyncio.sleep(0.05)
+
+    async def ends(self) -> Reply:
+        """Wait for its last word."""
+        reply = (await self.task)[-1]
+        assert reply.state == "done", reply.text
+        return reply
+
+
+async def weights(app: Darkroom, chat: Chat) -> str | None:
+    """The hash of what was learned of rex."""
+    subject = await app.subjects.find(chat.space, "rex")
+    assert subject
+    return subject.weights_sha256
+
+
+async def test_a_training_survives_its_workers(chat: Chat, app: Darkroom, start: Callable[[], Worker]) -> None:
+    first = start()
+    await Training(app, chat, "dreambooth train", name="rex", noun="dog", steps=STEPS).ends()
+    undisturbed = await weights(app, chat)
+
+    again = Training(app, chat, "dreambooth retrain", name="rex", steps=STEPS, seed=0)
+    second = await asyncio.to_thread(start)
+    await again.reaches(40)
+    first.terminate()
+    began_s = time.monotonic()
+    assert await asyncio.to_thread(first.wait, 30) == 0
+    assert time.monotonic() - began_s < 20
+
+    third = await asyncio.to_thread(start)
+    await again.reaches(150)
+    engine = psutil.Process(second.pid).children()[0]
+    second.kill()
+    killed_s = time.time()
+    while (taken_up_s := await again.reaches(0)) < killed_s + 1:  # the newest progress may still be the killed one's
+        pass
+    assert taken_up_s - killed_s < LEASE_S + 2
+    assert not engine.is_running()
+
+    reply = await again.ends()
+    assert await weights(app, chat) == undisturbed
+    assert len(reply.pictures) == 4
+    assert not [name for name in await app.store.names("subjects/") if "/checkpoints/" in name]
+    assert third.poll() is None
+
+
+async def test_pictures_are_finished_before_a_worker_ends(
+    chat: Chat, app: Darkroom, start: Callable[[], Worker]
+) -> None:
+    worker = start()
+    drawing = Training(app, chat, "imagine", prompt="a dog", count=1, steps=100)
+    await drawing.reaches(3)
+    worker.terminate()
+    assert await asyncio.to_thread(worker.wait, 20) == 0
+    assert await app.store.exists(outcome_key(str((await drawing.ends()).job)))
+
+
+async def test_a_second_signal_ends_a_worker_at_once(chat: Chat, app: Darkroom, start: Callable[[], Worker]) -> None:
+    worker = start()
+    drawing = Training(app, chat, "imagine", prompt="a dog", count=16, steps=150)
+    await drawing.reaches(3)
+    for _ in range(2):
+        os.kill(worker.pid, signal.SIGTERM)
+        await asyncio.sleep(0.2)
+    assert await asyncio.to_thread(worker.wait, 1) == 128 + signal.SIGTERM
+    drawing.task.cancel()

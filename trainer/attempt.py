@@ -1,0 +1,89 @@
+"""One attempt at a job: the engine works on it, people hear how far it is, and what it made goes to the store."""
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+
+from storage import queue
+from storage.jobs import ImagineJob, Outcome, TrainJob
+from trainer.engine_client import EngineClient
+from trainer.progress import Reporter
+from trainer.resuming import Checkpoints
+from trainer.seam import Hello, ImagineTask, Report, Result, Task, TrainTask
+from trainer.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+
+
+class HandedBack(Exception):
+    """The worker is about to end: another is to go on with the job."""
+
+
+class Attempt:
+    """An attempt at `job`; `name` is its own, and `folder` for its files."""
+
+    def __init__(self, job: TrainJob | ImagineJob, name: str, folder: Path, tasks: Tasks) -> None:
+        self.job, self.name, self.folder, self.tasks = job, name, folder, tasks
+        self.checkpoints = Checkpoints(tasks.store, job) if isinstance(job, TrainJob) else None
+
+    async def run(self, engine: EngineClient, redis: ArqRedis) -> Outcome:
+        """Bring the job to its outcome; raises HandedBack, and UserError or StoreError when it cannot."""
+        reporter = Reporter(redis, self.job.id)
+        beat = asyncio.create_task(self._beat(reporter, engine, redis))
+        try:
+            hello = await engine.start()
+            task = await self.tasks.build(self.job, hello, self.folder)
+            if isinstance(self.job, TrainJob):
+                reporter.samples = await self.tasks.samples(self.job, hello)
+            result = await self._result(engine, task, reporter)
+            return await self._outcome(task, hello, result, reporter)
+        finally:
+            beat.cancel()
+
+    async def _beat(self, reporter: Reporter, engine: EngineClient, redis: ArqRedis) -> None:
+        """Report twice a second and pass on a wish to cancel."""
+        asked = False
+        while True:
+            try:
+                await reporter.write()
+                if not asked and await queue.is_cancelled(redis, self.job.id):
+                    asked = await engine.cancel(self.job.id)
+            except (RedisError, OSError) as error:
+                log.warning("redis does not answer: %s", error)
+            await asyncio.sleep(BEAT_S)
+
+    async def _result(self, engine: EngineClient, task: Task, reporter: Reporter) -> Result:
+        async with contextlib.aclosing(engine.run(task)) as said:
+            async for news in said:
+                if isinstance(news, Result):
+                    return news
+                await self._heard(news, reporter)
+        raise AssertionError("the engine ends with a result")
+
+    async def _heard(self, news: Report, reporter: Reporter) -> None:
+        if news.checkpoint and self.checkpoints:
+            self.checkpoints.add(news.step, Path(news.checkpoint))
+        if news.sample and isinstance(self.job, TrainJob):
+            sample = await self.tasks.sample(self.job, Path(news.sample))
+            before = (s for s in reporter.samples if s.key != sample.key)  # an earlier attempt may have drawn it
+            reporter.samples = (*before, sample)
+        reporter.heard(news)
+
+    async def _outcome(self, task: Task, hello: Hello, result: Result, reporter: Reporter) -> Outcome:
+        await self.tasks.keep_class_set(task, hello)
+        if result.state == "paused":
+            if self.checkpoints:
+                await self.checkpoints.settle()
+            raise HandedBack
+        if result.state != "done":
+            return Outcome(job=self.job.id, state=result.state, message=result.message, detail=result.detail)
+        if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):
+            return await self.tasks.publish_train(self.job, task, result, reporter.samples)
+        assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)
+        return await self.tasks.publish_imagine(self.job, task, result, self.name)
