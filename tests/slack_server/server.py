@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -27,13 +27,15 @@ from tests.slack_server.workspace import (
 
 @dataclass
 class Trouble:
-    """What a method answers instead of doing anything, `times` times."""
+    """What a method answers instead of doing anything, `times` times; `lost`: it does it, and the answer is lost."""
 
     method: str
     error: str = "ratelimited"
     retry_after_s: int | None = None
     times: int = 1
     status: int | None = None  # by default 429 for ratelimited and 200 for the rest
+    lost: bool = False
+    happened: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SlackServer:
@@ -91,9 +93,12 @@ class SlackServer:
             self.calls.append((method, given))
             token = given.pop("token", None) or request.headers.get("Authorization", "").removeprefix("Bearer ")
             self._check(method, given, as_json, token)
-            if trouble := self._trouble(method):
+            trouble = self._trouble(method)
+            if trouble and not trouble.lost:
                 return _troubled(trouble)
             told = await self.answers.answer(method, _structured(given))
+            if trouble:
+                await asyncio.sleep(3600)
             return web.json_response({"ok": True, **told}, headers={"x-oauth-scopes": self.workspace.scopes})
         except Refused as refused:
             return web.json_response({"ok": False, "error": refused.error, **refused.more})
@@ -130,6 +135,7 @@ class SlackServer:
         for trouble in self.troubles:
             if trouble.method == method and trouble.times > 0:
                 trouble.times -= 1
+                trouble.happened.set()
                 return trouble
         return None
 

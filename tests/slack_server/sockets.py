@@ -63,11 +63,11 @@ class Sockets:
         return await self._waiting[envelope]
 
     async def disconnect(self, reason: str = "refresh_requested") -> None:
-        """Tell the bot that its connections end, and end them, as Slack does every few hours."""
-        for socket in list(self.open):
-            self.open.remove(socket)
-            await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {}})
-            await socket.close()
+        """Tell the bot that its connection ends, and end it once there is another, as Slack does every few hours."""
+        socket = self.open.pop()
+        await socket.send_json({"type": "disconnect", "reason": reason, "debug_info": {}})
+        await self.wait()
+        await socket.close()
 
     async def cut(self) -> None:
         """Lose the connections without a word."""
