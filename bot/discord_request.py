@@ -6,7 +6,7 @@ from bot.messages import Request
 
 # What the bot needs where it answers; the invite link asks for the same.
 NEEDED = discord.Permissions(
-    view_channel=True,
+    read_messages=True,
     send_messages=True,
     send_messages_in_threads=True,
     embed_links=True,
@@ -14,7 +14,7 @@ NEEDED = discord.Permissions(
     read_message_history=True,
 )
 NAMES = {
-    "view_channel": "View Channel",
+    "read_messages": "View Channel",  # as discord.py calls it
     "send_messages": "Send Messages",
     "send_messages_in_threads": "Send Messages in Threads",
     "embed_links": "Embed Links",

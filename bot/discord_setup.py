@@ -8,7 +8,7 @@ import aiohttp
 import discord
 
 from bot.checks import Check
-from bot.discord_commands import registered
+from bot.discord_commands import Json, registered
 from bot.discord_request import NEEDED, lacking
 from bot.on_discord import BAD_TOKEN, use_api
 from storage.settings import Settings
@@ -28,29 +28,35 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
     if not settings.discord_token:
         return
     use_api(settings.discord_api_url)
-    async with discord.Client(intents=discord.Intents.none()) as client:
-        try:
+    try:
+        async with discord.Client(intents=discord.Intents.none()) as client:
             await client.login(settings.discord_token.get_secret_value())
-        except discord.LoginFailure:
-            says = f"{BAD_TOKEN} In {PORTAL}: your application, Bot, Reset Token."
-            yield Check(name="Discord token", state="fail", says=says)
-            return
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-            yield Check(name="Discord", state="fail", says=f"it cannot be reached: {error}")
-            return
-        assert client.user and client.application_id
-        yield Check(name="Discord token", state="ok", says=f"we are {client.user.name}; no privileged intents needed")
-        yield await _commands(client, client.application_id)
-        yield await _servers(client, client.application_id)
+            assert client.user and client.application_id
+            says = f"we are {client.user.name}; no privileged intents needed"
+            yield Check(name="Discord token", state="ok", says=says)
+            yield await _commands(client, client.application_id)
+            yield await _servers(client, client.application_id)
+    except discord.LoginFailure:
+        says = f"{BAD_TOKEN} In {PORTAL}: your application, Bot, Reset Token."
+        yield Check(name="Discord token", state="fail", says=says)
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        yield Check(name="Discord", state="fail", says=f"it cannot be reached: {error}")
 
 
 async def _commands(client: discord.Client, application_id: int) -> Check:
     there: list[Any] = list(await client.http.get_global_commands(application_id))
-    names, ours = {command["name"] for command in there}, {command["name"] for command in registered()}
-    if ours <= names:
-        return Check(name="Discord commands", state="ok", says=", ".join(f"/{name}" for name in sorted(ours)))
-    says = f"{', '.join(sorted(ours - names))} not registered yet; `darkroom discord` does it when it starts"
+    known, ours = {_shape(command) for command in there}, {_shape(command) for command in registered()}
+    if ours <= known:
+        says = ", ".join(sorted(command["name"] for command in registered()))
+        return Check(name="Discord commands", state="ok", says=says)
+    names = ", ".join(sorted(name for name, _ in ours - known))
+    says = f"{names}: not registered as they are now; `darkroom discord` does it when it starts"
     return Check(name="Discord commands", state="warn", says=says)
+
+
+def _shape(command: Json) -> tuple[str, tuple[Any, ...]]:
+    """What a person sees of a command: its name, and the same of its options."""
+    return command["name"], tuple(_shape(option) for option in command.get("options", []))
 
 
 async def _servers(client: discord.Client, application_id: int) -> Check:

@@ -56,6 +56,8 @@ async def checks() -> AsyncIterator[Check]:
         screen.status("Asking the queue and the trainer")
         for check in [*await _queue(settings), await _trainer(settings)]:
             yield check
+    async for check in _chats(settings):
+        yield check
 
 
 def _disk(home: Path) -> Check:
@@ -98,6 +100,15 @@ def _workers(alive: dict[str, int], settings: Settings) -> Check:
     if settings.redis_url:
         return Check(name="workers", state="warn", says=f"{says}, or run `darkroom worker` on the GPU host")
     return Check(name="workers", state="ok", says=says)
+
+
+async def _chats(settings: Settings) -> AsyncIterator[Check]:
+    """The chats that are configured. Their libraries are imported only then."""
+    if settings.discord_token:
+        from bot import discord_setup
+
+        async for check in discord_setup.checks(settings):
+            yield check
 
 
 async def _trainer(settings: Settings) -> Check:

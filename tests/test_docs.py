@@ -32,7 +32,7 @@ def test_named_commands_exist(page: Path) -> None:
     code = code_of(page)
     targets = set(re.findall(r"^([a-z]+):", (HERE / "Makefile").read_text(), re.M))
     assert set(re.findall(r"\bmake ([a-z]+)", code)) <= targets
-    called = re.findall(r"(?:^|[`/\s])darkroom ([a-z]+)([^`\n]*)", code)
+    called = re.findall(r"(?:^|[`\s]|bin/)darkroom ([a-z]+)([^`\n]*)", code)
     for name, rest in called:
         assert name in COMMANDS, f"darkroom {name}"
         known = {word for parameter in COMMANDS[name].params for word in parameter.opts} | {"--help"}

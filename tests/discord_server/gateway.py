@@ -122,6 +122,12 @@ class Gateway:
         self.resumed += 1
         await session.send("RESUMED", {})
 
+    async def join(self, guild: str) -> None:
+        """Bring the bot into a server, as somebody does who opens the invite link."""
+        described = self.guild(guild)
+        del described["unavailable"]  # which is said of a server that was out of reach
+        await self.dispatch("GUILD_CREATE", described, guild)
+
     def guild(self, guild: str = GUILD) -> Json:
         """As Discord describes a server to a bot that is in it."""
         server = self.server

@@ -55,7 +55,7 @@ class Rest:
         self.server = server
         self.routes: dict[str, Callable[[Call], web.Response]] = {
             "GET /users/@me": lambda call: answered(BOT_USER),
-            "GET /users/@me/guilds": lambda call: answered([{"id": g, "name": "Kennel"} for g in server.guilds]),
+            "GET /users/@me/guilds": self.guilds,
             "GET /oauth2/applications/@me": lambda call: answered(APP),
             "GET /applications/@me": lambda call: answered(APP),
             "GET /gateway/bot": self.gateway,
@@ -85,6 +85,10 @@ class Rest:
         self.server.used_dead.clear()  # another process may have begun, which has to learn what is dead
         limits = {"total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": self.server.shards}
         return answered({"url": self.server.gateway.url, "shards": self.server.shards, "session_start_limit": limits})
+
+    def guilds(self, call: Call) -> web.Response:
+        may = str(self.server.general.allows)
+        return answered([{"id": g, "name": "Kennel", "permissions": may} for g in self.server.guilds])
 
     def put_commands(self, call: Call) -> web.Response:
         self.server.commands = [

@@ -12,7 +12,8 @@ GUILD = "7000"
 EPHEMERAL, LOADING = 64, 128  # flags of a message
 ACK_WITHIN_S = 3.0
 EPOCH_MS = 1_420_070_400_000
-ALL_PERMISSIONS = (1 << 50) - 1
+ADMINISTRATOR = 1 << 3
+ALL_PERMISSIONS = ((1 << 50) - 1) & ~ADMINISTRATOR
 _counter = itertools.count()
 
 Json = dict[str, Any]
@@ -58,6 +59,7 @@ class Channel:
     guild: str | None = GUILD
     recipient: Person | None = None
     refuses: int = 0  # error code for the bot: 50001 not seen, 50013 not allowed; 10003 deleted
+    denies: int = 0  # permissions that everybody lacks here
     allows: int = ALL_PERMISSIONS  # what interactions say of the bot's permissions
 
     def json(self) -> Json:
@@ -70,10 +72,11 @@ class Channel:
                 "last_message_id": None,
                 "flags": 0,
             }
+        denied = {"id": self.guild, "type": 0, "allow": "0", "deny": str(self.denies)}
         return {
-            "id": self.id, "type": 0, "name": self.name, "position": 0, "permission_overwrites": [], "nsfw": False,
-            "parent_id": None, "guild_id": self.guild, "topic": None, "last_message_id": None, "rate_limit_per_user": 0,
-            "permissions": str(ALL_PERMISSIONS), "flags": 0,
+            "id": self.id, "type": 0, "name": self.name, "position": 0, "permission_overwrites": [denied],
+            "nsfw": False, "parent_id": None, "guild_id": self.guild, "topic": None, "last_message_id": None,
+            "rate_limit_per_user": 0, "permissions": str(ALL_PERMISSIONS), "flags": 0,
         }  # fmt: skip
 
 
