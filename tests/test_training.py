@@ -17,6 +17,7 @@ from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Subject, Training, learn
 from trainer.identifier import candidates, choose
 from trainer.models import BaseModel, load_base, load_learned, save_learned
+from trainer.naming import prompt_pairs
 from trainer.recipe import Recipe, recipe_for
 
 
@@ -60,7 +61,18 @@ def train(
 
 def test_the_first_losses_are_pinned(base: BaseModel, photos: list[Path]) -> None:
     learned, _ = train(base, photos, recipe(base, steps=3))
-    assert learned.losses == pytest.approx([1.19944, 1.42518, 1.33499], rel=1e-3)
+    assert learned.losses == pytest.approx([1.19944, 1.20293, 1.34652], rel=1e-3)
+
+
+def test_prompts_are_worded_as_people_say_them() -> None:
+    paper, short = prompt_pairs("zof", "ape", 2)
+    assert paper == ("a photo of zof ape", "a photo of an ape") and short == ("a zof ape", "an ape")
+    assert prompt_pairs("zof", "ape", 1) == [paper]
+
+
+def test_the_wordings_take_turns(base: BaseModel, photos: list[Path]) -> None:
+    one, two = (train(base, photos, recipe(base, steps=4, wordings=count))[0].losses for count in (1, 2))
+    assert one != two
 
 
 def test_both_networks_learn_and_the_base_stays_as_it_is(base: BaseModel, photos: list[Path]) -> None:

@@ -16,13 +16,17 @@ def instance_prompt(identifier: str, noun: str) -> str:
 
 def class_prompt(noun: str) -> str:
     """The prompt that the prior is preserved for."""
-    return f"a photo of {'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    return f"a photo of {_with_article(noun)}"
 
 
 def prompt_pairs(identifier: str, noun: str, wordings: int) -> list[tuple[str, str]]:
     """Pairs of instance and class prompt: the paper's, then the same as people say it within a longer prompt."""
-    pairs = [(instance_prompt(identifier, noun), class_prompt(noun)), (f"a {identifier} {noun}", f"a {noun}")]
+    pairs = [(instance_prompt(identifier, noun), class_prompt(noun)), (f"a {identifier} {noun}", _with_article(noun))]
     return pairs[:wordings]
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def class_set_key(base_sha256: str, noun: str, recipe: Recipe) -> str:
