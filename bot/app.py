@@ -1,5 +1,6 @@
 """The application: answers requests of any chat with a stream of replies, and decides what errors become."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 
@@ -17,6 +18,7 @@ from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import Outcome
 from storage.opening import open_store
+from storage.reconciling import keep_queued
 from storage.settings import Settings
 from storage.subjects import Subjects
 
@@ -31,6 +33,7 @@ class Darkroom(Bot):
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
         self.settings, self.store, self.redis = settings, store, redis
         self.dispatch, self.subjects = Dispatch(store, redis), Subjects(store)
+        self._upkeep = asyncio.create_task(keep_queued(store, redis, settings.lease_s))
 
     @classmethod
     async def open(cls, settings: Settings, redis_url: str) -> "Darkroom":
@@ -39,6 +42,8 @@ class Darkroom(Bot):
 
     async def close(self) -> None:
         """Close the connections."""
+        self._upkeep.cancel()
+        await asyncio.gather(self._upkeep, return_exceptions=True)
         await self.redis.aclose()
 
     async def first(self, event: str) -> bool:

@@ -29,7 +29,7 @@ class Dispatch:
 
     async def enqueue(self, job: TrainJob | ImagineJob) -> None:
         """Queue a job that is written down; harmless if it already is queued."""
-        await self.redis.enqueue_job(queue.RUN_JOB, job.id, _job_id=job.id, _queue_name=queue.QUEUES[job.kind])
+        await queue.enqueue(self.redis, job)
 
     async def job(self, job: str) -> TrainJob | ImagineJob:
         """Read a job; raises Missing."""

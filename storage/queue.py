@@ -10,7 +10,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from storage.errors import SetupError
-from storage.jobs import Progress
+from storage.jobs import ImagineJob, Progress, TrainJob
 
 QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # arq's queue of each kind of job
 RUN_JOB = "run_job"  # the one function that workers offer
@@ -48,6 +48,11 @@ async def connect(url: str) -> ArqRedis:
 def _without_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+async def enqueue(redis: ArqRedis, job: TrainJob | ImagineJob) -> bool:
+    """Queue a job that is written down; tell whether it was not queued yet."""
+    return await redis.enqueue_job(RUN_JOB, job.id, _job_id=job.id, _queue_name=QUEUES[job.kind]) is not None
 
 
 def progress_key(job: str) -> str:

@@ -148,3 +148,17 @@ async def test_a_second_signal_ends_a_worker_at_once(chat: Chat, app: Darkroom, 
         await asyncio.sleep(0.2)
     assert await asyncio.to_thread(worker.wait, 1) == 128 + signal.SIGTERM
     drawing.task.cancel()
+
+
+async def test_nothing_is_lost_when_redis_is_emptied(chat: Chat, app: Darkroom, start: Callable[[], Worker]) -> None:
+    worker = start()
+    runs = Training(app, chat, "dreambooth train", name="rex", noun="dog", steps=STEPS)
+    await runs.reaches(20)
+    waits = Training(app, chat, "dreambooth train", name="tom", noun="dog", steps=2)
+    while await app.redis.zcard(queue.QUEUES["train"]) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
+    await app.redis.flushall()
+    await runs.ends()
+    await waits.ends()
+    said = await asyncio.to_thread(stop_worker, worker)
+    assert said.count(" done in ") == 2

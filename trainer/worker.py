@@ -19,6 +19,7 @@ from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
+from storage.reconciling import keep_queued
 from storage.settings import Settings
 from storage.subjects import Subjects
 from trainer.attempt import Attempt, HandedBack
@@ -106,7 +107,8 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
     try:
         hello = await engine.start()
         log.info("ready on %s: %s, %d px", hello.device, settings.base_model, hello.image_px)
-        await asyncio.gather(_announce(redis, queues), *(worker.async_run() for worker in workers))
+        upkeep = _announce(redis, queues), keep_queued(store, redis, settings.lease_s)
+        await asyncio.gather(*upkeep, *(worker.async_run() for worker in workers))
     finally:
         await engine.pause()
         await asyncio.gather(*(worker.drain(GRACE_S) for worker in workers))

@@ -1,0 +1,52 @@
+"""Puts back into the queue what should be in it: accepted jobs that have no outcome. Bots and workers see to it.
+
+A key in Redis says that somebody has just looked. It expires after a minute, and it is gone with all the rest when
+Redis is emptied: then the next one looks at once.
+"""
+
+import asyncio
+import logging
+
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+
+from storage import queue
+from storage.errors import Missing, StoreError
+from storage.files import Store
+from storage.jobs import job_key, outcome_key, read_job
+
+log = logging.getLogger(__name__)
+
+LOOKED_KEY = "darkroom:looked"
+EVERY_S = 60
+POLL_S = 2.0
+
+
+async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
+    """Put back what was lost, now and every minute, until cancelled."""
+    while True:
+        try:
+            if await redis.set(LOOKED_KEY, b"1", nx=True, ex=EVERY_S):
+                await asyncio.sleep(lease_s)  # whoever runs a job has its lease by then again, and nobody else takes it
+                await put_back(store, redis)
+        except (StoreError, RedisError, OSError) as error:
+            log.warning("cannot look for lost jobs: %s", error)
+        await asyncio.sleep(POLL_S)
+
+
+async def put_back(store: Store, redis: ArqRedis) -> list[str]:
+    """Queue all accepted jobs that have no outcome and are not queued, oldest first; return their ids."""
+    names = set(await store.names("jobs/"))
+    accepted = sorted(name.split("/")[1] for name in names if name.endswith("/job.json"))
+    return [job for job in accepted if outcome_key(job) not in names and await _put_back(store, redis, job)]
+
+
+async def _put_back(store: Store, redis: ArqRedis, job_id: str) -> bool:
+    try:
+        job = read_job((await store.get(job_key(job_id))).data)
+    except Missing:  # deleted just now
+        return False
+    lost = await queue.enqueue(redis, job)
+    if lost:
+        log.warning("job %s was not queued any more and is put back", job_id)
+    return lost

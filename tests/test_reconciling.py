@@ -1,0 +1,84 @@
+"""What Redis forgets is put back from the store: every open job, once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from storage import queue, reconciling
+from storage.files import FolderStore
+from storage.jobs import ImagineJob, job_key, outcome_key
+from storage.reconciling import keep_queued, put_back
+from tests.servers import valkey
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[ArqRedis]:
+    with valkey() as url:
+        connection = await queue.connect(url)
+        yield connection
+        await connection.aclose()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path)
+
+
+async def accepted(store: FolderStore, ended: bool = False) -> str:
+    job = ImagineJob(space="home", owner="ada", prompt="a dog", model_prompt="a dog", seed=1)
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    if ended:
+        await store.put(outcome_key(job.id), b"{}")
+    return job.id
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not happened():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def queued(redis: ArqRedis) -> list[str]:
+    return [job.decode() for job in await redis.zrange(queue.QUEUES["imagine"], 0, -1)]
+
+
+async def test_open_jobs_are_put_back_in_their_order_and_once(store: FolderStore, redis: ArqRedis) -> None:
+    first = await accepted(store)
+    await accepted(store, ended=True)
+    second = await accepted(store)
+    assert await put_back(store, redis) == [first, second] == await queued(redis)
+    assert await put_back(store, redis) == []
+    await redis.flushall()
+    assert await put_back(store, redis) == [first, second] == await queued(redis)
+
+
+async def test_one_of_many_looks_and_again_when_redis_was_emptied(
+    store: FolderStore, redis: ArqRedis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reconciling, "POLL_S", 0.05)
+    job = await accepted(store)
+    looking = [asyncio.create_task(keep_queued(store, redis, 0.1)) for _ in range(3)]
+    for times in (1, 2):
+        await until(lambda times=times: caplog.text.count("is put back") == times)
+        await asyncio.sleep(0.3)
+        assert (caplog.text.count("is put back"), await queued(redis)) == (times, [job])
+        await redis.flushall()
+    for task in looking:
+        task.cancel()
+    await asyncio.gather(*looking, return_exceptions=True)
+
+
+async def test_whoever_looks_outlives_redis(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reconciling, "POLL_S", 0.05)
+    with valkey() as url:
+        redis = await queue.connect(url)
+    looking = asyncio.create_task(keep_queued(store, redis, 0.1))
+    await until(lambda: caplog.text.count("cannot look for lost jobs") > 1)
+    assert not looking.done()
+    looking.cancel()
+    await redis.aclose()
