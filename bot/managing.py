@@ -5,6 +5,7 @@ from bot.arguments import JobArguments, Nothing, ShareArguments, SubjectArgument
 from bot.core import Answers, Bot, find_job
 from bot.messages import Button, Reply, Request
 from bot.replies import about_subject, details, duration, plural
+from storage import forgetting
 from storage.errors import UserError
 from storage.subjects import Audience
 
@@ -27,11 +28,10 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
     jobs = [job for job in await bot.dispatch.jobs(request.space) if job.subject == subject.id]
     for job in jobs:
         await bot.dispatch.cancel(job)
-    removed = await bot.subjects.forget(subject)
-    for job in jobs:
-        removed += await bot.store.delete_prefix(f"jobs/{job.id}/")
+    receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
     yield Reply(
-        text=f"Forgot {subject.name}: {plural(len(removed), 'file')} deleted.", facts={"deleted": "\n".join(removed)}
+        text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted.",
+        facts={"deleted": "\n".join(receipt.removed)},
     )
 
 

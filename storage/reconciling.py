@@ -1,4 +1,4 @@
-"""Puts back into the queue what should be in it: accepted jobs that have no outcome. Bots and workers see to it.
+"""Mends what crashes leave: open jobs go back into the queue, subjects half forgotten are forgotten. All see to it.
 
 A key in Redis says that somebody has just looked. It expires after a minute, and it is gone with all the rest when
 Redis is emptied: then the next one looks at once.
@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from storage import queue
 from storage.errors import Missing, StoreError
 from storage.files import Store
+from storage.forgetting import finish_all
 from storage.jobs import job_key, outcome_key, read_job
 
 log = logging.getLogger(__name__)
@@ -23,12 +24,13 @@ POLL_S = 2.0
 
 
 async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
-    """Put back what was lost, now and every minute, until cancelled."""
+    """Mend what was lost or left, now and every minute, until cancelled."""
     while True:
         try:
             if await redis.set(LOOKED_KEY, b"1", nx=True, ex=EVERY_S):
                 await asyncio.sleep(lease_s)  # whoever runs a job has its lease by then again, and nobody else takes it
                 await put_back(store, redis)
+                await finish_all(store)
         except (StoreError, RedisError, OSError) as error:
             log.warning("cannot look for lost jobs: %s", error)
         await asyncio.sleep(POLL_S)

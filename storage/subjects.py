@@ -136,12 +136,18 @@ class Subjects:
         return sorted((s for s in found if s), key=lambda s: s.created_s, reverse=True)
 
     async def forget(self, subject: Subject) -> list[str]:
-        """Delete everything that belongs to a subject and free its name; return the names of what was deleted."""
+        """Delete everything that belongs to a subject and free its name; return the names of what was deleted.
+
+        The record goes first: whoever adds an object looks for it afterwards, and takes the object back if it is gone.
+        """
+        record = subject_key(subject.id)
+        had_record = await self.store.exists(record)
+        await self.store.delete(record)
         removed = await self.store.delete_prefix(f"subjects/{subject.id}/")
         named = await self._named(name_key(subject.space, subject.name))
         if not named or named.id == subject.id:
             await self.store.delete(name_key(subject.space, subject.name))
-        return removed
+        return [*removed, record] if had_record else removed
 
     async def _named(self, key: str) -> Subject | None:
         try:

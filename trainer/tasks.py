@@ -1,7 +1,6 @@
 """From a job to a task for the engine and back: which files it needs, what becomes of what it made."""
 
 import asyncio
-import hashlib
 from pathlib import Path
 
 from PIL import Image
@@ -11,6 +10,7 @@ from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, attempt_prefix
 from storage.subjects import Subject, Subjects
+from trainer.cache import Cache
 from trainer.files import base_folder, file_hash
 from trainer.naming import class_set_key
 from trainer.recipe import recipe_for
@@ -22,9 +22,9 @@ SAMPLES = "samples"  # stands where the name of an attempt does: sample pictures
 
 
 class Tasks:
-    """Builds tasks and publishes their results, with a cache of weights and class sets on this machine."""
+    """Builds tasks and publishes their results, with the cache of this machine."""
 
-    def __init__(self, store: Store, base_model: str, cache: Path, checkpoint_s: float) -> None:
+    def __init__(self, store: Store, base_model: str, cache: Cache, checkpoint_s: float) -> None:
         self.store, self.base_model, self.cache, self.checkpoint_s = store, base_model, cache, checkpoint_s
         self.subjects = Subjects(store)
 
@@ -52,7 +52,7 @@ class Tasks:
             subject=subject.id,
             noun=subject.noun,
             taken=tuple(s.identifier for s in others if s.id != subject.id),
-            class_set=str(await self._cached(class_set_key(hello.base_sha256, subject.noun, recipe))),
+            class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),
             recipe=recipe.model_dump(),
             seed=job.seed,
             checkpoint_s=self.checkpoint_s,
@@ -65,7 +65,7 @@ class Tasks:
             subject = await self.subjects.get(job.subject)
             if not subject.weights_key or not subject.weights_sha256:
                 raise UserError(f"{subject.name} is not ready yet.")
-            weights = await self._cached(subject.weights_key)
+            weights = await self.cache.path(subject.weights_key)
             if not weights.exists():
                 raise Missing(subject.weights_key)
             if await asyncio.to_thread(file_hash, weights) != subject.weights_sha256:
@@ -86,14 +86,6 @@ class Tasks:
             vary_seed=job.vary_seed,
             facts=facts,
         )
-
-    async def _cached(self, key: str) -> Path:
-        """Path of an object in the cache, fetched if the store has it; where it belongs if not."""
-        path = self.cache / hashlib.sha256(key.encode()).hexdigest()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() and await self.store.exists(key):
-            await self.store.get_file(key, path)
-        return path
 
     async def keep_class_set(self, task: Task, hello: Hello) -> None:
         """Upload the class set of a training if the store has none yet."""

@@ -23,6 +23,7 @@ from storage.reconciling import keep_queued
 from storage.settings import Settings
 from storage.subjects import Subjects
 from trainer.attempt import Attempt, HandedBack
+from trainer.cache import Cache
 from trainer.engine_client import EngineClient
 from trainer.lease import LeasedWorker
 from trainer.resuming import Checkpoints
@@ -41,7 +42,8 @@ class JobRunner:
 
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
         self.store, self.redis, self.engine = store, redis, engine
-        self.tasks = Tasks(store, settings.base_model, settings.home / "cache", settings.checkpoint_s)
+        self.cache = Cache(store, settings.home / "cache")
+        self.tasks = Tasks(store, settings.base_model, self.cache, settings.checkpoint_s)
         self.work = settings.home / "work"
         self.subjects = Subjects(store)
 
@@ -107,7 +109,7 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
     try:
         hello = await engine.start()
         log.info("ready on %s: %s, %d px", hello.device, settings.base_model, hello.image_px)
-        upkeep = _announce(redis, queues), keep_queued(store, redis, settings.lease_s)
+        upkeep = _announce(redis, queues), keep_queued(store, redis, settings.lease_s), runner.cache.keep_clean()
         await asyncio.gather(*upkeep, *(worker.async_run() for worker in workers))
     finally:
         await engine.pause()

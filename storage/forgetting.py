@@ -1,0 +1,65 @@
+"""Forgetting a subject for good: whatever is stored of it goes, and a receipt stays that lists what was removed.
+
+While it is under way `forgetting/<subject>.json` says what is to go; who finds one that a crash left finishes it.
+A worker that comes late finds no record to change, and removes what it has just written.
+"""
+
+import time
+
+from storage.errors import Missing
+from storage.files import Store
+from storage.jobs import Record
+from storage.subjects import Subject, Subjects
+
+UNDER_WAY = "forgetting/"
+
+
+class Forgetting(Record):
+    """What is being removed."""
+
+    subject: Subject
+    jobs: tuple[str, ...]
+    names: tuple[str, ...]  # the objects that were there when it began
+
+
+class Receipt(Record):
+    """What was removed; it holds ids and hashes only, nothing that people typed."""
+
+    subject: str
+    removed: tuple[str, ...]
+    removed_s: float
+
+
+def receipt_key(subject: str) -> str:
+    """Name of the receipt for a forgotten subject."""
+    return f"receipts/{subject}.json"
+
+
+async def forget(store: Store, subject: Subject, jobs: list[str]) -> Receipt:
+    """Remove a subject and these jobs, which were about it; they are cancelled already."""
+    found = await store.names(f"subjects/{subject.id}/")
+    for job in jobs:
+        found += await store.names(f"jobs/{job}/")
+    begun = Forgetting(subject=subject, jobs=tuple(jobs), names=tuple(found))
+    await store.put(f"{UNDER_WAY}{subject.id}.json", begun.model_dump_json().encode())
+    return await _finish(store, begun)
+
+
+async def finish_all(store: Store) -> None:
+    """Finish what crashes left under way."""
+    for name in await store.names(UNDER_WAY):
+        try:
+            begun = Forgetting.model_validate_json((await store.get(name)).data)
+        except Missing:  # somebody else finished it just now
+            continue
+        await _finish(store, begun)
+
+
+async def _finish(store: Store, begun: Forgetting) -> Receipt:
+    removed = {*begun.names, *await Subjects(store).forget(begun.subject)}
+    for job in begun.jobs:
+        removed |= set(await store.delete_prefix(f"jobs/{job}/"))
+    receipt = Receipt(subject=begun.subject.id, removed=tuple(sorted(removed)), removed_s=time.time())
+    await store.put(receipt_key(receipt.subject), receipt.model_dump_json().encode())
+    await store.delete(f"{UNDER_WAY}{receipt.subject}.json")
+    return receipt

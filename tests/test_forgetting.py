@@ -1,0 +1,96 @@
+"""Forgetting a subject: everything goes, a receipt stays, and nobody who comes late brings anything back."""
+
+from pathlib import Path
+
+import pytest
+
+from storage.files import FolderStore
+from storage.forgetting import Forgetting, Receipt, finish_all, forget, receipt_key
+from storage.jobs import TrainJob, job_key
+from storage.subjects import Subject, Subjects, name_key, subject_key
+from trainer.cache import Cache
+from trainer.resuming import Checkpoints
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FolderStore:
+    return FolderStore(tmp_path / "store")
+
+
+async def learned(store: FolderStore, name: str = "rex") -> tuple[Subject, TrainJob, set[str]]:
+    """A subject with its job, and the names of all that is stored of them."""
+    subject = Subject(space="home", owner="ada", name=name, noun="dog", base_model="toyworld")
+    await Subjects(store).add(subject)
+    job = TrainJob(space="home", owner="ada", subject=subject.id)
+    names = {f"subjects/{subject.id}/{rest}" for rest in ("photos/1.png", "weights/w.safetensors")}
+    names |= {job_key(job.id), f"jobs/{job.id}/samples/sample-000002.png"}
+    for key in names:
+        await store.put(key, b"private")
+    return subject, job, names | {subject_key(subject.id)}
+
+
+async def test_a_receipt_lists_what_was_removed_and_nothing_else_stays(store: FolderStore) -> None:
+    kept = await learned(store, "tom")
+    subject, job, names = await learned(store)
+    receipt = await forget(store, subject, [job.id])
+    assert set(receipt.removed) == names
+    body = (await store.get(receipt_key(subject.id))).data
+    assert Receipt.model_validate_json(body) == receipt
+    assert not any(word in body for word in (b"rex", b"ada", b"home", b"dog"))
+    assert set(await store.names("")) == {*kept[2], name_key("home", "tom"), receipt_key(subject.id)}
+
+
+async def test_a_forgetting_that_a_crash_cut_short_is_finished(store: FolderStore) -> None:
+    subject, job, names = await learned(store)
+    begun = Forgetting(subject=subject, jobs=(job.id,), names=tuple(names))
+    await store.put(f"forgetting/{subject.id}.json", begun.model_dump_json().encode())
+    await store.delete(subject_key(subject.id))  # that far it came
+    await finish_all(store)
+    receipt = Receipt.model_validate_json((await store.get(receipt_key(subject.id))).data)
+    assert set(receipt.removed) == names
+    assert await store.names("") == [receipt_key(subject.id)]
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_late_checkpoint_stays_only_with_its_subject(
+    store: FolderStore, tmp_path: Path, forgotten: bool
+) -> None:
+    subject, job, _ = await learned(store)
+    if forgotten:
+        await forget(store, subject, [job.id])
+    checkpoints = Checkpoints(store, job)
+    for step in (2, 4, 6):
+        path = tmp_path / f"checkpoint-{step}.safetensors"
+        path.write_bytes(b"%d" % step)
+        checkpoints.add(step, path)
+        await checkpoints.settle()
+    steps = [name.split("/")[-2] for name in await store.names(checkpoints.prefix)]
+    assert steps == ([] if forgotten else ["000004", "000006"])  # the newest two
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+async def test_a_damaged_checkpoint_gives_way_to_the_one_before(store: FolderStore, tmp_path: Path) -> None:
+    _, job, _ = await learned(store)
+    checkpoints = Checkpoints(store, job)
+    assert await checkpoints.newest(tmp_path) is None
+    for step in (2, 4):
+        path = tmp_path / "checkpoint"
+        path.write_bytes(b"%d" % step)
+        checkpoints.add(step, path)
+        await checkpoints.settle()
+    newest = (await store.names(checkpoints.prefix))[-1]
+    await store.put(newest, b"torn")
+    begun = await checkpoints.newest(tmp_path)
+    assert begun and begun.read_bytes() == b"2"
+
+
+async def test_workers_drop_what_they_have_of_a_forgotten_subject(store: FolderStore, tmp_path: Path) -> None:
+    cache = Cache(store, tmp_path / "cache")
+    subject, job, _ = await learned(store)
+    other, *_ = await learned(store, "tom")
+    mine, theirs = [await cache.path(f"subjects/{s.id}/weights/w.safetensors") for s in (subject, other)]
+    assert mine.read_bytes() == b"private"
+    await forget(store, subject, [job.id])
+    await cache.drop_forgotten()
+    assert not mine.parent.parent.exists()
+    assert theirs.exists()
