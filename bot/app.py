@@ -42,8 +42,9 @@ class Darkroom(Bot):
 
     async def close(self) -> None:
         """Close the connections."""
-        self._upkeep.cancel()
-        await asyncio.gather(self._upkeep, return_exceptions=True)
+        while not self._upkeep.done():
+            self._upkeep.cancel()  # again, for redis-py swallows one that comes while it connects
+            await asyncio.wait({self._upkeep}, timeout=0.1)
         await self.redis.aclose()
 
     async def first(self, event: str) -> bool:
