@@ -109,6 +109,11 @@ async def _chats(settings: Settings) -> AsyncIterator[Check]:
 
         async for check in discord_setup.checks(settings):
             yield check
+    if settings.slack_bot_token:
+        from bot import slack_setup
+
+        async for check in slack_setup.checks(settings):
+            yield check
 
 
 async def _trainer(settings: Settings) -> Check:
