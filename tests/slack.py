@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +27,24 @@ from tests.slack_server.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, T
 SPACE = f"slack:{TEAM}"
 READY_S = 30.0
 EDIT_EVERY_S = 0.2  # tests cannot wait for a person's pace
+
+
+@dataclass
+class Process:
+    """A running `darkroom slack`, and what it said when it was ready."""
+
+    process: asyncio.subprocess.Process
+    said: str
+
+    @property
+    def url(self) -> str:
+        """Where it listens, in HTTP mode."""
+        return self.said.split()[-1]
+
+    async def kill(self) -> None:
+        """End it as a power cut does."""
+        self.process.kill()
+        await self.process.wait()
 
 
 @dataclass
@@ -100,23 +117,23 @@ class Scene:
                 await serving
 
     @asynccontextmanager
-    async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run `darkroom slack` as a process of its own while the block runs; it is killed at the end of it."""
+    async def process(self, without: str = "") -> AsyncIterator["Process"]:
+        """Run `darkroom slack`, `without` one setting, while the block runs; it is killed at the end of it."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "bot.cli", "slack"),
-            env={**os.environ, **self.environment},
+            env={**os.environ, **{name: value for name, value in self.environment.items() if name != without}},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        assert process.stdout
+        assert process.stdout and process.stderr
         try:
             async with asyncio.timeout(READY_S):
                 line = await process.stdout.readline()
             assert b"is on Slack" in line, (line + await process.stderr.read()).decode()
-            yield process
+            yield Process(process, line.decode())
         finally:
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGKILL)
+                process.kill()
             await process.communicate()
             async for key in self.app.redis.scan_iter("darkroom:leader:*"):  # as if ten seconds were over
                 await self.app.redis.delete(key)

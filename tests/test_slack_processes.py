@@ -1,0 +1,112 @@
+"""The unmodified `darkroom slack` as a process: both ways to Slack, killed at each phase."""
+
+import asyncio
+import re
+from unittest.mock import ANY
+
+import pytest
+
+from storage.errors import SetupError
+from storage.jobs import ImagineJob, TrainJob
+from tests.conftest import photos_of_a_character
+from tests.slack import SPACE, Scene
+from tests.slack_server import Slack
+from tests.slack_server.people import ADA, BOB, images, labels
+from tests.slack_server.workspace import Channel, Message
+
+
+def finals(scene: Scene, channel: Channel) -> list[Message]:
+    """The messages in a channel that say how something ended."""
+    ends = ("<@", "a dog, ", "interrupted")
+    return [m for m in scene.slack.seen(channel) if any(end in m.text for end in ends)]
+
+
+async def wait_for_last_words(scene: Scene) -> None:
+    """Wait until the bot has nothing more to say."""
+    async with asyncio.timeout(20):
+        while await scene.app.store.names("posts/"):  # noqa: ASYNC110 (the bot is another process)
+            await asyncio.sleep(0.1)
+
+
+async def test_a_journey_with_a_real_worker_and_socket_mode(live: Scene) -> None:
+    async with live.process():
+        await live.slack.mention("train rex dog --steps 8", files=live.slack.photos(photos_of_a_character()))
+        end = await live.slack.message(lambda m: "rex is ready" in m.text and "<@" in m.text, within_s=90)
+        assert images(end)
+        await live.slack.slash("/imagine", "a [rex] dog in Paris --count 2 --steps 2 --seed 7")
+        drawn = await live.slack.message(lambda m: "Full 2" in labels(m), within_s=60)
+        assert images(drawn)[0]["alt_text"]
+        await live.slack.press(end, "Forget")
+        await live.slack.message("Forgot rex", user=ADA)
+
+
+async def test_killed_at_each_phase_and_started_again(scene: Scene) -> None:
+    places = {name: scene.slack.workspace.add_channel(name) for name in ("queued", "learning", "done", "said", "drawn")}
+    jobs: dict[str, TrainJob | ImagineJob] = {}
+    async with scene.process() as bot:
+        for name, channel in places.items():
+            if name in ("queued", "drawn"):
+                await scene.slack.slash("/imagine", f"a dog, {name}", channel=channel)
+            else:
+                photos = scene.slack.photos(photos_of_a_character())
+                await scene.slack.mention(f"train {name} dog", files=photos, channel=channel)
+            jobs[name] = await scene.job(len(jobs) + 1)
+        await scene.hand.progress(jobs["learning"].id, "learning", 3, 10, samples=1)
+        await scene.slack.message("3 of 10", channel=places["learning"])
+        lost = scene.server.trouble("chat.postMessage", lost=True)  # it is said, but the bot never hears so
+        await scene.hand.train(jobs["said"])
+        await lost.happened.wait()
+        await scene.slack.message("<@", channel=places["said"])
+        begun = scene.server.trouble("chat.postMessage", lost=True)
+        begins = scene.slack.workspace.add_channel("begun")
+        await scene.slack.slash("/imagine", "a dog, begun", channel=begins)
+        await begun.happened.wait()
+        await bot.kill()
+    await scene.hand.train(jobs["done"])
+    async with scene.process():
+        await scene.hand.train(jobs["learning"])
+        await scene.hand.draw(jobs["queued"])
+        await scene.hand.draw(jobs["drawn"])
+        places["begun"] = begins
+        await wait_for_last_words(scene)
+        for name, channel in places.items():
+            seen = scene.slack.seen(channel)
+            assert len(finals(scene, channel)) == 1, (name, [m.text for m in seen])
+            assert len(seen) == (2 if name in ("learning", "done", "said") else 1), (name, [m.text for m in seen])
+
+
+async def test_signed_requests_over_http(scene: Scene) -> None:
+    async with scene.process(without="SLACK_APP_TOKEN") as process:
+        slack = Slack(scene.server, process.url)
+        assert slack.http
+        command = slack.payloads.slash("/imagine", "a dog in Paris", ADA, slack.general)
+        assert await slack.http.post("slash_commands", command, secret="wrong") == (401, ANY)
+        assert await slack.http.post("slash_commands", command, age_s=600) == (401, ANY)
+        assert await slack.http.send("events_api", {"type": "url_verification", "challenge": "c"}) == {"challenge": "c"}
+        await slack.deliver("slash_commands", command)
+        await slack.http.post("slash_commands", command, retry=1)
+        job = await scene.job()
+        assert isinstance(job, ImagineJob)
+        await scene.hand.draw(job)
+        drawn = await slack.message(lambda m: bool(images(m)))
+        await slack.press(drawn, "Edit prompt")
+        answer = await slack.submit(await slack.view(), size="33")
+        assert answer["errors"] == {"size": "Size must be a multiple of 8, not 33."}
+        await slack.mention("help", user=BOB)
+        await slack.message("Send a few photos", user=BOB)
+        assert len(await scene.hand.jobs(SPACE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"SLACK_BOT_TOKEN": "xoxb-wrong"}, "Slack refuses SLACK_BOT_TOKEN (invalid_auth). Copy it again from"),
+        ({"SLACK_APP_TOKEN": "xapp-wrong"}, "Slack refuses SLACK_APP_TOKEN (invalid_auth). Copy it again from"),
+        ({"SLACK_API_URL": "http://127.0.0.1:9/api/"}, "Is SLACK_API_URL right, and is Slack reachable from here?"),
+    ],
+)
+async def test_a_bot_that_cannot_start_says_what_to_do(scene: Scene, changed: dict[str, str], sentence: str) -> None:
+    scene.environment |= changed
+    with pytest.raises(SetupError, match=re.escape(sentence)):
+        async with scene.bot():
+            pass
