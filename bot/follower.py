@@ -39,6 +39,7 @@ class Follower:
         self.app, self.poster, self.posts = app, poster, Posts(app.store, poster.platform)
         self.chat = Insisting(poster, self.posts)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def resume(self) -> None:
         """Go on with what a process before left open."""
@@ -47,7 +48,8 @@ class Follower:
             self._start(self._follow(post))
 
     async def close(self) -> None:
-        """Stop following; the next process goes on from there."""
+        """Stop following, for good; the next process goes on from there."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -78,6 +80,8 @@ class Follower:
         await self.posts.close(post)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._closed:
+            return work.close()
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)

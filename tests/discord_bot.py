@@ -76,7 +76,7 @@ class Place:
                 await bot.kill()
             await bot.ended()
 
-    def open_posts(self) -> list[Path]:
+    def open_posts(self) -> list[str]:
         """The posts that wait for more."""
         return open_posts(self.app)
 
@@ -110,9 +110,10 @@ class BotProcess:
             await self.app.redis.delete(key)
 
 
-def open_posts(app: Darkroom) -> list[Path]:
+def open_posts(app: Darkroom) -> list[str]:
     """The posts that wait for more, as files of the store."""
-    return list((app.settings.home / "store" / "posts").rglob("*.json"))
+    # Unlike rglob, walk does not mind folders that go meanwhile.
+    return [name for _, _, names in os.walk(app.settings.home / "store" / "posts") for name in names]
 
 
 def bot_environment(discord: Discord, deployment: dict[str, str]) -> dict[str, str]:

@@ -76,7 +76,7 @@ async def test_rate_limits(
     monkeypatch.setattr(discord_poster, "PATIENCE_S", 0.3)
     job, asked = await drawing(discord, hand)
     route = EDITS if kind == "edits" else UPLOADS
-    discord.troubles.append(too_fast(route, retry_after_s, via, times=2, only_files=kind == "uploads"))
+    discord.troubles.append(too_fast(route, retry_after_s, via, only_files=kind == "uploads"))
     refused_from = len(discord.seen)
     await hand.progress(job.id, "drawing", 15, 30)
     await hand.draw(job)
