@@ -64,8 +64,16 @@ def discord() -> int:
 
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
-def slack() -> int:
+def slack(
+    manifest: Annotated[bool, typer.Option("--manifest", help="Print the manifest of the app, and end.")] = False,
+    url: Annotated[str | None, typer.Option(help="With --manifest: where requests come to over HTTP.")] = None,
+) -> int:
     """Run the Slack bot alone."""
+    if manifest:
+        from bot import slack_setup
+
+        typer.echo(slack_setup.manifest_text(url))
+        return 0
     from bot import services
 
     return services.run(services.slack)

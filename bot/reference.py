@@ -1,6 +1,7 @@
 """The reference pages, made from what the program declares: `python -m bot.reference docs` writes them.
 
-`docs/commands.md` comes from the commands' arguments and the terminal's options, `docs/settings.md` from the settings.
+`docs/commands.md` comes from the commands' arguments and the terminal's options, `docs/settings.md` from the settings,
+and the two `docs/slack-manifest*.json` from what Slack has to be told of the commands.
 """
 
 import sys
@@ -14,6 +15,7 @@ from bot.cli_options import limits
 from bot.commands import COMMANDS
 from bot.forms import fields
 from bot.settings_table import rows
+from bot.slack_setup import HTTP_EXAMPLE, manifest_text
 
 MADE = "<!-- Made by `make docs` from the program: change it there. -->\n\n"
 
@@ -98,6 +100,8 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     (folder / "commands.md").write_text(commands_page())
     (folder / "settings.md").write_text(settings_page())
+    (folder / "slack-manifest.json").write_text(manifest_text() + "\n")
+    (folder / "slack-manifest-http.json").write_text(manifest_text(HTTP_EXAMPLE) + "\n")
 
 
 if __name__ == "__main__":

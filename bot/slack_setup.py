@@ -1,5 +1,6 @@
 """Setting Slack up: the app's manifest, made from the commands, and checks that say what to click."""
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from storage.errors import SetupError
 from storage.settings import Settings
 
 PATH = "/slack/events"
+HTTP_EXAMPLE = f"https://darkroom.example{PATH}"
 EVENTS = ["app_mention", "app_home_opened", "member_joined_channel", "message.im"]
 SCOPES = {
     "commands": "slash commands and the shortcut",
@@ -34,6 +36,7 @@ SCOPES = {
     "usergroups:read": "subjects shared with a user group",
 }
 NEEDED = {"commands", "chat:write", "app_mentions:read", "files:read", "files:write"}
+ABOUT_MAX = 140  # characters of what Slack shows beside a command
 APP_PAGE = "https://api.slack.com/apps, your app"
 
 
@@ -69,6 +72,11 @@ def manifest(http_url: str | None = None) -> dict[str, Any]:
     }
 
 
+def manifest_text(http_url: str | None = None) -> str:
+    """The manifest as people paste it."""
+    return json.dumps(manifest(http_url), indent=2, ensure_ascii=False)
+
+
 def _slash_command(word: str) -> dict[str, Any]:
     """How Slack offers a command; `should_escape` lets user groups come with their ids."""
     group = [c for name, c in VISIBLE.items() if f"/{name.split()[0]}" == word]
@@ -76,11 +84,12 @@ def _slash_command(word: str) -> dict[str, Any]:
     alone = len(group) == 1 and " " not in group[0].name and word != GENERAL
     names = [command.name.split()[-1] for command in group]
     usage = group[0].usage.removeprefix(word[1:]).strip() if alone else " | ".join(names)
-    about = group[0].summary if alone else " ".join(command.summary for command in group)
+    about = " ".join(command.summary for command in group)
+    about = about if len(about) <= ABOUT_MAX else f"{group[0].summary} And the rest of a subject's life."
     return {
         "command": word,
-        "description": clipped(about, 140),
-        "usage_hint": clipped(usage, 140),
+        "description": clipped(about, ABOUT_MAX),
+        "usage_hint": clipped(usage, ABOUT_MAX),
         "should_escape": True,
     }
 
@@ -110,7 +119,7 @@ def _scopes(headers: Any) -> Check:
     if not missing:
         return Check(name="Slack scopes", state="ok", says="all there")
     lost = "; ".join(f"{scope} ({SCOPES[scope]})" for scope in missing)
-    advice = f"{APP_PAGE} → OAuth & Permissions → Scopes → Bot Token Scopes → add them → Reinstall to Workspace."
+    advice = f"{APP_PAGE} → App Manifest → paste what `darkroom slack --manifest` prints → Reinstall to Workspace."
     state: State = "fail" if NEEDED & set(missing) else "warn"
     return Check(name="Slack scopes", state=state, says=f"missing: {lost}. {advice}")
 
