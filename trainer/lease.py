@@ -112,7 +112,8 @@ class LeasedWorker(Worker):
         running = [task for task in (*self.tasks.values(), self.main_task) if task]
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running:
+            await asyncio.wait(running, timeout=self.lease_s)  # by then the jobs are free in any case
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the first of these jobs that nobody holds."""

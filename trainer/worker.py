@@ -106,16 +106,29 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
     engine = EngineClient(settings.base_model)
     runner = JobRunner(settings, store, redis, engine)
     workers = [_worker(settings, redis, kind, runner) for kind in queues]
+    serving: list[asyncio.Task[None]] = []
     try:
         hello = await engine.start()
         log.info("ready on %s: %s, %d px", hello.device, settings.base_model, hello.image_px)
         upkeep = _announce(redis, queues), keep_queued(store, redis, settings.lease_s), runner.cache.keep_clean()
-        await asyncio.gather(*upkeep, *(worker.async_run() for worker in workers))
+        serving += map(asyncio.create_task, (*upkeep, *(worker.async_run() for worker in workers)))
+        ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
+        for task in ended:
+            task.result()
     finally:
+        await _end(serving)
         await engine.pause()
         await asyncio.gather(*(worker.drain(GRACE_S) for worker in workers))
         await asyncio.gather(*(worker.stop() for worker in workers))
         await engine.stop()
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it connects."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=0.2)
 
 
 def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner) -> LeasedWorker:
