@@ -232,6 +232,7 @@ async def test_spaces_do_not_see_each_other(discord: Discord, hand: Hand) -> Non
     await discord.until(lambda: "no worker" in drawn.message.text)
 
 
+@pytest.mark.timeout(240)  # the worker's start included, on a busy machine
 async def test_the_whole_journey_with_a_real_worker(working_place: Place) -> None:
     discord, hand = working_place.discord, working_place.hand
     files = [File(upload.name, upload.data, "image/png") for upload in photos_of_a_character()]
