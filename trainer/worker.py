@@ -27,6 +27,7 @@ from trainer.cache import Cache
 from trainer.engine_client import EngineClient
 from trainer.lease import LeasedWorker
 from trainer.resuming import Checkpoints
+from trainer.scratch import own_folder
 from trainer.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class JobRunner:
         self.store, self.redis, self.engine = store, redis, engine
         self.cache = Cache(store, settings.home / "cache")
         self.tasks = Tasks(store, settings.base_model, self.cache, settings.checkpoint_s)
-        self.work = settings.home / "work"
+        self.work = own_folder(settings.home / "work")
         self.subjects = Subjects(store)
 
     async def run(self, ctx: dict[str, Any], job_id: str) -> None:
