@@ -82,14 +82,17 @@ class Insisting:
             return post
 
     async def whisper(self, post: Post, reply: Reply) -> None:
-        """Tell who asked, and nobody else, as long as there is a way."""
+        """Tell who asked, and nobody else, as long as there is a way.
+
+        That answers one thing that a person did, so it does not wait behind all that is said to others.
+        """
         try:
-            await self._again(post, lambda: self.poster.whisper(post, reply), WHISPER_S)
+            await self._again(post, lambda: self.poster.whisper(post, reply), WHISPER_S, paced=False)
         except (ChannelClosed, ChatTrouble) as error:
             log.warning("%s could not be told: %s", post.user, error)
 
-    async def _again(self, post: Post, say: Callable[[], Awaitable[T]], longest_s: float) -> T:
-        """Say something at the pace of channel and space, until it works or `longest_s` are over."""
+    async def _again(self, post: Post, say: Callable[[], Awaitable[T]], longest_s: float, paced: bool = True) -> T:
+        """Say something, at the pace of channel and space if `paced`, until it works or `longest_s` are over."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(ChatTrouble),
             wait=_patience,
@@ -98,8 +101,9 @@ class Insisting:
         )
         async for attempt in retrying:
             with attempt:
-                await self._lane(self.poster.lane(post)).acquire()
-                await self._space(post.space).acquire()
+                if paced:
+                    await self._lane(self.poster.lane(post)).acquire()
+                    await self._space(post.space).acquire()
                 said = await say()
         return said
 
