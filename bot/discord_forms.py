@@ -10,14 +10,13 @@ from bot.forms import Field, Form
 
 TITLE, MEANING, SHORT = 45, 100, 100  # characters
 ASKED = 5  # fields in a modal at most
-LIVES_S = 900.0  # discord.py forgets a form after that; what is sent later is understood all the same
 UPLOAD = 19
 Item = discord.ui.Item[Any]
 
 
 def modal(form: Form, custom_id: str, photos: bool) -> discord.ui.Modal:
     """Describe a form with its values filled in; `photos` asks for files as well."""
-    asked = discord.ui.Modal(title=clip(form.summary, TITLE), custom_id=custom_id, timeout=LIVES_S)
+    asked = discord.ui.Modal(title=clip(form.summary, TITLE), custom_id=custom_id, timeout=None)
     for field in form.brief[: ASKED - photos]:
         about = clip(field.meaning, MEANING) or None
         name = field.name.capitalize()
@@ -26,6 +25,8 @@ def modal(form: Form, custom_id: str, photos: bool) -> discord.ui.Modal:
         upload: Item = discord.ui.FileUpload(custom_id="photos", min_values=1, max_values=PHOTOS)
         text = "Three to six from different sides work best."
         asked.add_item(discord.ui.Label(text="Photos", description=text, component=upload))
+    # A form that is stopped only describes: what is sent is understood from its id, by whatever process.
+    asked.stop()
     return asked
 
 

@@ -23,7 +23,7 @@ from tests.servers import valkey
 
 STARTS = 3
 COMMANDS, PER_S = 400, 20
-INTERACTIONS, AT_ONCE = 10_000, 100
+INTERACTIONS, AT_ONCE = 10_000, 20
 FOLLOWED_S, NEWS_EVERY_S = 60, 0.5
 
 Figures = dict[str, float]
