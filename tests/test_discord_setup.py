@@ -7,14 +7,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import discord as discord_py
 import pytest
+from discord.http import Route
 
 from bot import discord_setup
 from bot.checks import Check
 from bot.discord_commands import SPOKEN, TRAIN_MENU, registered
 from bot.discord_request import NAMES, NEEDED
 from bot.discord_setup import invite_link
+from bot.on_discord import use_api
 from tests.discord_bot import SPACE, Place, settings_of
-from tests.discord_server import Discord, Trouble
+from tests.discord_server import Discord, Trouble, too_fast
+from tests.discord_server.contract import SPEC, contract
 from tests.discord_server.world import ALL_PERMISSIONS
 
 pytestmark = pytest.mark.timeout(60)
@@ -43,6 +46,27 @@ async def test_a_bot_that_may_not_register_serves_with_the_commands_of_before(pl
     async with place.bot():
         await place.discord.slash("imagine", prompt="a dog")
         await place.hand.job(SPACE)
+
+
+async def test_a_bot_waits_for_a_discord_that_does_not_let_it_in_yet(place: Place) -> None:
+    place.discord.troubles += [too_fast(f"GET {path}$", None, via=False) for path in ("/users/@me", "/gateway/bot")]
+    async with place.bot():
+        assert not any(trouble.times for trouble in place.discord.troubles)
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("", "https://discord.com/api/v10"),
+        ("http://proxy:8080", "http://proxy:8080/api/v10"),
+        ("http://proxy:8080/api/", "http://proxy:8080/api/v10"),
+        ("https://proxy/discord/api/v10", "https://proxy/discord/api/v10"),
+    ],
+)
+def test_the_address_of_the_api(monkeypatch: pytest.MonkeyPatch, url: str, base: str) -> None:
+    monkeypatch.setattr(Route, "BASE", "")
+    use_api(url)
+    assert base == Route.BASE
 
 
 def test_options_say_what_discord_can_check() -> None:
@@ -122,3 +146,12 @@ def test_the_page_says_what_the_code_does() -> None:
     assert [name for name in NAMES.values() if name not in page] == []
     assert [name for name in SPOKEN if f"/{name}" not in page] == []
     assert TRAIN_MENU in page
+
+
+def test_requests_are_held_against_discords_own_description() -> None:
+    if not SPEC.exists():
+        pytest.skip("DARKROOM_DISCORD_SPEC names no file: openapi.json of discord/discord-api-spec")
+    route = contract().route("POST", "/channels/1/messages")
+    assert route and list(contract().problems(route, {}, {"content": "a"})) == []
+    assert list(contract().problems(route, {}, {"content": 7})) != []
+    assert list(contract().problems(route, {}, {"contents": "a"})) != []
