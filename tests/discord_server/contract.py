@@ -1,16 +1,43 @@
-"""Discord's own description of its API, and whether a request keeps to it."""
+"""The part of Discord's API that a bot of ours uses, and whether a request keeps to Discord's own description of it.
+
+The description is Discord's, MIT, at https://github.com/discord/discord-api-spec, and no part of this project:
+DARKROOM_DISCORD_SPEC names the file, else it is looked for beside the checkout. Without it only the routes are held
+against what follows, and `tests/test_discord_setup.py` says so.
+"""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
-from tests.specs.trim import SPEC
+SPEC = Path(
+    os.environ.get("DARKROOM_DISCORD_SPEC") or Path(__file__).parents[2] / "../shared/data/specs/discord-openapi.json"
+)
+WEBHOOK = "/webhooks/{webhook_id}/{webhook_token}"
+CHANNEL = "/channels/{channel_id}"
+ROUTES = {
+    "/users/@me": ["get"],
+    "/users/@me/guilds": ["get"],
+    "/users/@me/channels": ["post"],
+    "/applications/@me": ["get"],
+    "/oauth2/applications/@me": ["get"],
+    "/gateway/bot": ["get"],
+    "/applications/{application_id}/commands": ["get", "put"],
+    "/interactions/{interaction_id}/{interaction_token}/callback": ["post"],
+    WEBHOOK: ["post"],
+    f"{WEBHOOK}/messages/@original": ["get", "patch", "delete"],
+    f"{WEBHOOK}/messages/{{message_id}}": ["get", "patch", "delete"],
+    CHANNEL: ["get"],
+    f"{CHANNEL}/messages": ["get", "post"],
+    f"{CHANNEL}/messages/{{message_id}}": ["get", "patch", "delete"],
+}
 
 
 @dataclass(frozen=True)
@@ -28,24 +55,26 @@ class Route:
 
 
 class Contract:
-    """The trimmed description, strict: what it does not name is refused."""
+    """The routes, and the description, strict: what it does not name is refused."""
 
     def __init__(self) -> None:
-        self._spec = _strict(json.loads(SPEC.read_text()))
-        self._paths = [(re.compile(_pattern(path)), path, about) for path, about in self._spec["paths"].items()]
+        self._spec = _strict(json.loads(SPEC.read_text())) if SPEC.exists() else None
+        self._paths = [(re.compile(_pattern(path)), path, methods) for path, methods in ROUTES.items()]
 
     def route(self, method: str, path: str) -> Route | None:
         """Find the operation that a request means; None if Discord has none such (or we never use it)."""
-        for pattern, name, about in self._paths:
-            if (match := pattern.fullmatch(path)) and method.lower() in about:
+        for pattern, name, methods in self._paths:
+            if (match := pattern.fullmatch(path)) and method.lower() in methods:
                 return Route(method, name, match.groupdict())
         return None
 
     def problems(self, route: Route, query: Mapping[str, str], body: Any) -> Iterator[str]:
         """Say what is wrong with a request: parameters and body (None: there is none)."""
+        if not self._spec:
+            return
         about = self._spec["paths"][route.path]
         operation = about[route.method.lower()]
-        parameters = {p["name"]: p["schema"] for p in [*about["parameters"], *operation.get("parameters", [])]}
+        parameters = {p["name"]: p["schema"] for p in [*about.get("parameters", []), *operation.get("parameters", [])]}
         for name, text in {**route.parts, **query}.items():
             if name not in parameters:
                 yield f"{name} is no parameter"
@@ -58,6 +87,7 @@ class Contract:
             yield wrong
 
     def _wrong(self, schema: dict[str, Any], value: Any) -> str:
+        assert self._spec
         validator = Draft202012Validator({**schema, "components": self._spec["components"]})
         error = best_match(validator.iter_errors(value))
         return f"{error.json_path}: {error.message[:300]}" if error else ""
