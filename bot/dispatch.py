@@ -7,7 +7,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from storage import queue
-from storage.errors import Missing
+from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
 from storage.subjects import Subjects
@@ -90,7 +90,7 @@ class Dispatch:
         for name in reversed(names):
             try:
                 found.append(read_job((await self.store.get(name)).data))
-            except Missing:
+            except (Missing, Damaged):
                 continue
         return [job for job in found if job.space == space]
 

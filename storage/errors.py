@@ -4,7 +4,8 @@
     ├── UserError         its message is a sentence for the person who asked; nothing was done
     ├── SetupError        its message is a sentence for the operator: a setting, a port, a server
     └── StoreError        the object store did not do what was asked
-        └── Missing       there is no object of that name
+        ├── Missing       there is no object of that name
+        └── Damaged       an object is there, but is not what was written
 
 Everything else that is raised is a surprise: logged whole, and answered with a short reference.
 """
@@ -28,3 +29,7 @@ class StoreError(DarkroomError):
 
 class Missing(StoreError):
     """There is no object of that name."""
+
+
+class Damaged(StoreError):
+    """An object is there, but is not what was written."""

@@ -7,8 +7,9 @@ outcome once, by a conditional put: whoever wins it has published.
 import time
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from storage.errors import Damaged
 from storage.ids import new_id
 
 Method = Literal["full"]  # the whole UNet and text encoder learn, the paper's way
@@ -68,8 +69,11 @@ _ANY_JOB: TypeAdapter[TrainJob | ImagineJob] = TypeAdapter(AnyJob)
 
 
 def read_job(body: bytes) -> TrainJob | ImagineJob:
-    """Parse a stored job; raises pydantic's ValidationError on anything else."""
-    return _ANY_JOB.validate_json(body)
+    """Parse a stored job; raises Damaged on anything else."""
+    try:
+        return _ANY_JOB.validate_json(body)
+    except ValidationError as error:
+        raise Damaged(f"A job's record is damaged: {error.errors()[0]['msg']}.") from error
 
 
 class Picture(Record):

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import Missing, StoreError
+from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.forgetting import finish_all
 from storage.jobs import job_key, outcome_key, read_job
@@ -47,6 +47,9 @@ async def _put_back(store: Store, redis: ArqRedis, job_id: str) -> bool:
     try:
         job = read_job((await store.get(job_key(job_id))).data)
     except Missing:  # deleted just now
+        return False
+    except Damaged as error:
+        log.warning("job %s cannot be put back: %s", job_id, error)
         return False
     lost = await queue.enqueue(redis, job)
     if lost:

@@ -1,0 +1,196 @@
+"""Two thousand mangled things at the front door: each is refused in a sentence or harmless, and leaves nothing."""
+
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from bot.app import Darkroom
+from bot.messages import Reply, Request, Upload
+from storage import queue
+from storage.errors import Damaged, DarkroomError
+from storage.ids import new_id
+from storage.jobs import ImagineJob, TrainJob, job_key, read_job
+from storage.reconciling import put_back
+from storage.settings import Settings
+from storage.subjects import Subject, subject_key
+from tests.servers import valkey
+from trainer import checkpoint
+from trainer.models import BaseModel, load_base, load_learned
+
+pytestmark = pytest.mark.timeout(240)
+PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = 300, 700, 300, 300, 200, 200  # of each kind: 2,000
+TEXTS = [
+    "", " ", "\x00", "[", "]", "[]", "[V]", "[[V]]", "[../../etc/passwd]", "../..", "rex\n", "\u202ecod", "\ufeff",
+    "é" * 500, "a" * 100_000, "${jndi:ldap://x}", "<script>alert(1)</script>", "'; DROP TABLE subjects;--", "%s%n",
+    "🐶" * 99, "s3://bucket/key", "NaN", "null", "__import__('os')", "\x1b[31m", "C:\\con", "-1", "1e999", "\u0000V]",
+    "𝖗𝖊𝖝", "a]b[c", "\ud7ff",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Nothing here may be a surprise."""
+    yield
+    assert [record for record in caplog.get_records("call") if record.exc_info] == []
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with valkey() as address:
+        yield address
+
+
+@pytest.fixture
+async def app(url: str, tmp_path: Path) -> AsyncIterator[Darkroom]:
+    """A deployment without workers: what is accepted stays queued."""
+    settings = Settings(DARKROOM_HOME=str(tmp_path), DARKROOM_PHOTO_MIN_PX="64", DARKROOM_PHOTO_MAX_PIXELS="1000000")
+    darkroom = await Darkroom.open(settings, url)
+    yield darkroom
+    await darkroom.redis.flushall()
+    await darkroom.close()
+
+
+def picture(kind: str) -> bytes:
+    """A small good photo."""
+    buffer = io.BytesIO()
+    Image.effect_noise((96, 96), 80).convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
+
+
+def mangled(data: bytes, chance: Random) -> bytes:
+    """Some bytes with some damage: flipped, cut, doubled, overwritten, or all chance."""
+    at, to = sorted(chance.randrange(len(data)) for _ in range(2))
+    ways: list[Callable[[], bytes]] = [
+        lambda: data[:at],
+        lambda: data[at:],
+        lambda: data[:at] + data[to:],
+        lambda: data[:to] + data[at:],
+        lambda: data[:at] + chance.randbytes(to - at) + data[to:],
+        lambda: data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1 :],
+        lambda: chance.randbytes(at),
+    ]
+    return chance.choice(ways)()
+
+
+def mangled_text(chance: Random) -> str:
+    """Text that nobody means well with."""
+    return "".join(chance.choice(TEXTS) for _ in range(chance.randint(1, 3)))
+
+
+async def said(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), **arguments: str) -> Reply:
+    """The last reply; what is accepted is taken back, so that the store is empty again."""
+    request = Request(space="fuzz", user="x", command=command, uploads=uploads, arguments=arguments)
+    last = Reply(text="")
+    async for last in app.answer(request):
+        if last.job:
+            job = await app.dispatch.job(last.job)
+            await app.dispatch.cancel(job)
+            await app.store.delete_prefix(f"jobs/{job.id}/")
+            break
+    assert last.fault != "ours", (arguments, last.text)
+    assert last.text.strip() and "Traceback" not in last.text and len(last.text) < 4000, last.text
+    assert await app.store.names("") == [], (arguments, last.text)
+    return last
+
+
+async def test_photos(app: Darkroom) -> None:
+    chance, refused = Random(1), 0
+    good = [picture(kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")]
+    for number in range(PHOTOS):
+        upload = Upload(name=mangled_text(chance)[:300], data=mangled(chance.choice(good), chance))
+        reply = await said(app, "dreambooth train", (upload,), name=f"n{number}", **{"class": "dog"})
+        refused += reply.fault == "input"
+    assert refused > PHOTOS * 0.6  # a bit that flips in the middle of the pixels is not noticed
+
+
+async def test_prompts(app: Darkroom) -> None:
+    chance = Random(2)
+    for _ in range(PROMPTS):
+        some = chance.sample(["seed", "count", "guidance", "size"], k=chance.choice([0, 0, 1]))
+        options = {name: mangled_text(chance) for name in some}
+        await said(app, "imagine", prompt=mangled_text(chance), **options)
+
+
+async def test_names(app: Darkroom) -> None:
+    chance = Random(3)
+    photo = Upload(name="good.png", data=picture("PNG"))
+    for _ in range(NAMES):
+        given = {"name": mangled_text(chance), "class": "dog"}
+        if chance.random() < 0.5:
+            given = {"name": "rex", "class": mangled_text(chance)}
+        await said(app, "dreambooth train", (photo,), **given)
+
+
+def job_bodies(chance: Random) -> Iterator[tuple[str, bytes]]:
+    """Jobs whose bodies are damaged, or say what no job can."""
+    train = TrainJob(space="fuzz", owner="x", subject=new_id())
+    imagine = ImagineJob(space="fuzz", owner="x", prompt="a dog", model_prompt="a dog", seed=1)
+    for _ in range(JOBS):
+        job = chance.choice([train, imagine]).model_copy(update={"id": new_id()})
+        fields = json.loads(job.model_dump_json())
+        fields[chance.choice([*fields, "kind", "new"])] = chance.choice(
+            [None, [], {}, "x", -1, 1e99, mangled_text(chance)]
+        )
+        whole = json.dumps(fields).encode()
+        yield job.id, chance.choice([whole, mangled(job.model_dump_json().encode(), chance)])
+
+
+async def test_job_bodies(app: Darkroom) -> None:
+    refused = 0
+    for job, body in job_bodies(Random(4)):
+        try:
+            read_job(body)
+        except Damaged:
+            refused += 1
+            await app.store.put(job_key(job), body)
+    assert refused > JOBS / 2
+    assert await put_back(app.store, app.redis) == []
+    assert await app.redis.zcard(queue.QUEUES["train"]) == await app.redis.zcard(queue.QUEUES["imagine"]) == 0
+    assert await app.dispatch.jobs("fuzz") == []
+
+
+async def test_records(app: Darkroom) -> None:
+    chance = Random(5)
+    subject = Subject(space="fuzz", owner="x", name="rex", noun="dog", base_model="toyworld", state="ready")
+    for _ in range(RECORDS):
+        await app.subjects.add(subject)
+        await app.store.put(subject_key(subject.id), mangled(subject.model_dump_json().encode(), chance))
+        for command, arguments in [("dreambooth list", {}), ("imagine", {"prompt": "a [rex] dog"})]:
+            request = Request(space="fuzz", user="x", command=command, arguments=arguments)
+            async for reply in app.answer(request):
+                assert reply.text and "{" not in reply.text
+                assert not reply.job or reply.state == "working"
+                if reply.job:
+                    break
+        await app.store.delete_prefix("")
+
+
+@pytest.fixture(scope="module")
+def base(micro_model: Path) -> BaseModel:
+    torch.set_num_threads(1)
+    return load_base(str(micro_model))
+
+
+def test_weights_and_checkpoints(base: BaseModel, tmp_path: Path) -> None:
+    chance, path, into = Random(6), tmp_path / "w.safetensors", base.denoiser.copy()
+    some = {name: value.half() for name, value in list(base.denoiser.state().items())[:6]}
+    save_file(some, path, {"of": "this"})
+    whole = path.read_bytes()
+    header = int.from_bytes(whole[:8], "little") + 8
+    for number in range(WEIGHTS):
+        part = mangled(whole[: header + 64], chance)  # damage to numbers alone is found by their hash
+        path.write_bytes(part + whole[header + 64 :])
+        with pytest.raises((ValueError, SafetensorError, DarkroomError)):
+            if number % 2:
+                load_learned(path, into, base.denoiser)
+            elif checkpoint.read(path, {"of": "another"}) is None:
+                raise ValueError("of another training")
+            raise ValueError("only numbers were damaged")
