@@ -36,6 +36,15 @@ async def test_two_hundred_commands_are_acknowledged_while_they_are_worked_on(sc
         assert len({m.ts for m in jobs}) == COMMANDS
 
 
+async def test_words_in_private_do_not_wait_for_the_pace_of_the_channel(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slack_poster.SlackPoster, "channel_rate", (1, 3600.0))
+    async with scene.bot():
+        await asyncio.gather(*(scene.slack.slash("/darkroom", "help") for _ in range(20)))
+        await until(lambda: len(scene.slack.seen(user=ADA)) == 20)
+
+
 @pytest.mark.parametrize("retry_after_s", [1, None])
 @pytest.mark.parametrize("method", ["chat.update", "files.getUploadURLExternal", "files.completeUploadExternal"])
 async def test_slack_asks_for_patience(
