@@ -24,10 +24,12 @@ from bot.follower import Follower
 from bot.messages import Reply, Request, Upload
 from bot.posts import ChannelClosed, ChatTrouble, MessageGone, Post
 from bot.training import check_number
+from storage.errors import StoreError
 
 log = logging.getLogger(__name__)
 
 ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
+WRITE_S = 1.0  # nor for the store
 TELL_S = 60.0  # an answer for the asker alone is tried for so long
 FETCHES = 4  # files at once, of all people: each may be as large as a photo may be
 
@@ -76,17 +78,19 @@ class Answers:
             await self._in_channel(request, post, asked.attached)
 
     async def _acknowledge(self, interaction: discord.Interaction, request: Request, asked: Asked) -> Post:
-        """Acknowledge, and write down at the same time that there is something to answer."""
+        """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
         fresh = asked.command.answers == "everyone"
         post = self._post(interaction, request, message=asked.about, fresh=fresh)
-        acknowledged, written = await asyncio.gather(
-            interaction.response.defer(thinking=fresh), self.follower.posts.write(post), return_exceptions=True
-        )
-        if isinstance(acknowledged, BaseException):
+        try:
+            async with asyncio.timeout(WRITE_S):
+                await self.follower.posts.write(post)
+        except (StoreError, OSError) as error:
+            log.warning("post %s could not be kept: %s", post.job, error)
+        try:
+            acknowledged = await interaction.response.defer(thinking=fresh)
+        except Exception:
             await self.follower.posts.close(post)
-            raise acknowledged
-        if isinstance(written, BaseException):
-            log.warning("post %s could not be kept: %s", post.job, written)
+            raise
         if asked.sure:  # the question is answered, and takes no more clicks
             await interaction.delete_original_response()
             return post.model_copy(update={"extra": {**post.extra, "aside": "1"}})

@@ -112,8 +112,9 @@ class BotProcess:
 
 def open_posts(app: Darkroom) -> list[str]:
     """The posts that wait for more, as files of the store."""
+    folder = app.settings.home / "store" / "posts"
     # Unlike rglob, walk does not mind folders that go meanwhile.
-    return [name for _, _, names in os.walk(app.settings.home / "store" / "posts") for name in names]
+    return [name for _, _, names in os.walk(folder) for name in names if name.endswith(".json")]
 
 
 def bot_environment(discord: Discord, deployment: dict[str, str]) -> dict[str, str]:
