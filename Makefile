@@ -5,7 +5,7 @@ BIN := .venv/bin
 CHROMIUM ?= $(firstword $(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 export CHROMIUM
 
-.PHONY: help setup demo test check format bench toyworld docs browser
+.PHONY: help setup demo test chaos check format bench toyworld docs browser
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ demo: setup  ## Run everything here: queue, store, worker and web chat
 
 test: setup browser  ## Run all tests
 	$(BIN)/python -m pytest
+
+chaos: setup  ## Mistreat a deployment two hundred times while people use it, and check what became of their jobs
+	$(BIN)/python -m tests.chaos --faults 200
 
 check: setup  ## Lint and check types
 	$(BIN)/ruff check

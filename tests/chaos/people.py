@@ -1,0 +1,85 @@
+"""What people do meanwhile: train, draw, cancel, forget, at the local chat."""
+
+import asyncio
+import time
+from random import Random
+from typing import Any
+
+from bot.chat import SPACE, USER, Chat
+from bot.messages import Request
+from storage.errors import StoreError
+from tests.chaos.scene import Scene
+from tests.conftest import photos_of_a_character
+
+EVERY_S = 2.5  # between two requests, on the average
+NOUNS = ("dog", "cat", "teapot")
+STEPS = (50, 300)  # of a training, at least and at most
+
+
+class People:
+    """Asks for one thing after another."""
+
+    def __init__(self, scene: Scene, chance: Random) -> None:
+        self.scene, self.chance = scene, chance
+        self.trained = 0
+        self.accepted: dict[str, float] = {}  # when each job was first seen in the chat, on the monotonic clock
+        self.forgotten: set[str] = set()  # hashes of the weights of subjects that are to be forgotten
+
+    async def go_on(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            await asyncio.sleep(self.chance.expovariate(1 / EVERY_S))
+            deeds, weights = (self.train, self.imagine, self.cancel, self.forget), (3, 5, 1, 1)
+            (deed,) = self.chance.choices(deeds, weights)
+            if not self.scene.chat.closing:
+                await deed(self.scene.chat)
+            self.look()
+
+    def look(self) -> None:
+        """Note which jobs the chat says are accepted."""
+        for message in self.scene.chat.messages.values():
+            if message.reply.job:
+                self.accepted.setdefault(message.reply.job, time.monotonic())
+
+    async def train(self, chat: Chat) -> None:
+        """Send photos of something new."""
+        self.trained += 1
+        photos = photos_of_a_character(count=3, seed=self.chance.randrange(1000))
+        options = {"steps": self.chance.randint(*STEPS), "seed": self.chance.randrange(9)}
+        noun = self.chance.choice(NOUNS)
+        await ask(chat, "dreambooth train", photos, name=f"pet{self.trained}", **{"class": noun}, **options)
+
+    async def imagine(self, chat: Chat) -> None:
+        """Have pictures drawn, of something that was learned if there is anything."""
+        known = await self._ready()
+        prompt = f"a [{self.chance.choice(known)}] in Paris" if known else "a dog in Paris"
+        await ask(chat, "imagine", prompt=prompt, count=self.chance.randint(1, 3), steps=self.chance.randint(2, 40))
+
+    async def cancel(self, chat: Chat) -> None:
+        """Stop something that waits or runs."""
+        if jobs := chat.open_jobs():
+            await ask(chat, "dreambooth cancel", job=self.chance.choice(jobs))
+
+    async def forget(self, chat: Chat) -> None:
+        """Have something forgotten, ready or not."""
+        try:
+            subjects = await self.scene.app.subjects.in_space(SPACE)
+        except StoreError:
+            return
+        if subjects:
+            subject = self.chance.choice(subjects)
+            self.forgotten.add(subject.weights_sha256 or "none yet")
+            await ask(chat, "dreambooth forget", name=subject.name)
+
+    async def _ready(self) -> list[str]:
+        try:
+            return [s.name for s in await self.scene.app.subjects.in_space(SPACE) if s.state == "ready"]
+        except StoreError:
+            return []
+
+
+async def ask(chat: Chat, command: str, uploads: Any = (), **arguments: object) -> None:
+    """Say a command at the chat, as its page would."""
+    given = {name: str(value) for name, value in arguments.items()}
+    request = Request(space=SPACE, user=USER, command=command, arguments=given, uploads=uploads)
+    await chat.ask(request, f"/{command}")
