@@ -26,6 +26,7 @@ from tests.slack_server.server import until
 STARTS = 3
 COMMANDS, PER_S = 400, 20
 INTERACTIONS, AT_ONCE = 10_000, 100
+DRAWN_EVERY = 500  # interactions: a workspace takes fifty edits a minute
 FOLLOWED_S, NEWS_EVERY_S = 60, 0.5
 
 Figures = dict[str, float]
@@ -91,8 +92,9 @@ async def remembering() -> Figures:
         figures["memory, idle (MB)"] = megabytes(process)
         drawings = []
         for done in range(AT_ONCE, INTERACTIONS + 1, AT_ONCE):
-            await asyncio.gather(*(chat(here, kind) for kind in range(AT_ONCE - 1)))
-            drawings.append(asyncio.create_task(draw(here, f"a dog in Paris, {done}")))
+            await asyncio.gather(*(chat(here, kind) for kind in range(AT_ONCE)))
+            if done % DRAWN_EVERY == 0:
+                drawings.append(asyncio.create_task(draw(here, f"a dog in Paris, {done}")))
             if done in (INTERACTIONS // 10, INTERACTIONS // 2, INTERACTIONS):
                 await asyncio.gather(*drawings)
                 figures[f"memory, after {done:,} interactions (MB)"] = megabytes(process)
@@ -113,12 +115,12 @@ async def draw(here: Scene, prompt: str) -> None:
     """Ask for pictures, draw them, wait until they are shown; each in a channel of its own, for a channel is slow."""
     channel = here.slack.workspace.add_channel("drawings")
     await here.slack.slash("/imagine", prompt, channel=channel)
-    (message,) = await until(lambda: [m for m in here.slack.seen(channel) if "no worker" in m.text])
+    (message,) = await until(lambda: [m for m in here.slack.seen(channel) if "no worker" in m.text], within_s=120)
     cancel = message.blocks[-1]["elements"][0]["value"]
     job = await here.app.dispatch.job(cancel.rpartition("=")[2])
     assert isinstance(job, ImagineJob)
     await here.hand.draw(job)
-    await until(lambda: images(message), within_s=60)
+    await until(lambda: images(message), within_s=120)
 
 
 async def editing() -> Figures:
