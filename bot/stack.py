@@ -45,7 +45,7 @@ class Stack:
             self._valkey = await Valkey.open(self.settings.home / "queue")
             self.redis_url = self._valkey.url
         try:
-            self._redis = await queue.connect(self.redis_url)
+            self._redis = await (queue.connect_patiently if self.stays else queue.connect)(self.redis_url)
             if self._valkey and self._valkey.owned:
                 await self._forget_workers(self._redis)
             elif self._valkey and self.stays:

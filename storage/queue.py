@@ -4,13 +4,17 @@ Jobs are queued by name with their id as the only argument; nothing is ever pick
 """
 
 import json
+import logging
 from typing import Any
 
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
+from tenacity import RetryCallState, retry, retry_if_exception_type, wait_random_exponential
 
 from storage.errors import SetupError
 from storage.jobs import ImagineJob, Progress, TrainJob
+
+log = logging.getLogger(__name__)
 
 QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # arq's queue of each kind of job
 RUN_JOB = "run_job"  # the one function that workers offer
@@ -18,6 +22,10 @@ EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short fo
 PROGRESS_TTL_S = 24 * 3600
 CONNECT_S, ANSWER_S = 2, 5  # a Redis that is cut off may neither refuse nor answer
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
+
+
+class NoRedis(SetupError):
+    """There is no Redis that lets us in, or not yet."""
 
 
 def to_json(value: Any) -> bytes:
@@ -31,7 +39,7 @@ def from_json(data: bytes) -> Any:
 
 
 async def connect(url: str) -> ArqRedis:
-    """Open a pool on the Redis of `url`; raises SetupError in a sentence if there is none that lets us in."""
+    """Open a pool on the Redis of `url`; raises NoRedis, or SetupError for what is no URL, in a sentence."""
     try:
         redis: ArqRedis = ArqRedis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S)
     except ValueError as error:
@@ -41,8 +49,19 @@ async def connect(url: str) -> ArqRedis:
         await redis.ping()
     except (OSError, RedisError) as error:
         await redis.aclose()
-        raise SetupError(f"There is no Redis at {_without_password(url)}: {error}. Is it running?") from error
+        raise NoRedis(f"There is no Redis at {_without_password(url)}: {error}. Is it running?") from error
     return redis
+
+
+def _say_once(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome:
+        log.warning("%s I keep trying.", state.outcome.exception())
+
+
+@retry(retry=retry_if_exception_type(NoRedis), wait=wait_random_exponential(max=5), before_sleep=_say_once)
+async def connect_patiently(url: str) -> ArqRedis:
+    """Open a pool on the Redis of `url` as soon as there is one; raises SetupError for what is no URL."""
+    return await connect(url)
 
 
 def _without_password(url: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from arq.connections import ArqRedis
 
 from storage import queue, reconciling
+from storage.errors import SetupError
 from storage.files import FolderStore
 from storage.jobs import ImagineJob, job_key, outcome_key
 from storage.reconciling import keep_queued, put_back
@@ -82,3 +83,19 @@ async def test_whoever_looks_outlives_redis(
     assert not looking.done()
     looking.cancel()
     await redis.aclose()
+
+
+async def test_a_worker_or_bot_waits_for_a_redis_that_is_not_there_yet(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    socket = tmp_path / "socket"
+    connecting = asyncio.create_task(queue.connect_patiently(f"unix://{socket}"))
+    await asyncio.sleep(1)
+    with valkey() as url:
+        socket.symlink_to(url.removeprefix("unix://"))
+        redis = await asyncio.wait_for(connecting, 10)
+        await redis.aclose()
+    (said,) = [record.message for record in caplog.records if record.name == "storage.queue"]
+    assert said.startswith("There is no Redis at unix://") and said.endswith("I keep trying.")
+    with pytest.raises(SetupError, match="REDIS_URL has to begin with"):
+        await queue.connect_patiently("http://127.0.0.1")

@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from email.message import Message
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import boto3
 import psutil
@@ -111,6 +112,7 @@ class Scene:
                 await self._stop()
 
     async def _start(self) -> None:
+        self._running.enter_context(patch.dict(os.environ))  # takes back what is set here
         self.s3_url = self._running.enter_context(moto_server())
         access = {"region_name": "us-east-1", "aws_access_key_id": "chaos", "aws_secret_access_key": SECRET}
         boto3.client("s3", endpoint_url=self.s3_url, **access).create_bucket(Bucket=BUCKET)
