@@ -35,7 +35,8 @@ class Leadership:
         renewed_s = loop.time()
         while loop.time() - renewed_s < HELD_S - 1:
             try:
-                await asyncio.wait_for(self._lock.reacquire(), RENEW_S)
+                async with asyncio.timeout(RENEW_S):  # `wait_for` of Python 3.11 may swallow a cancellation
+                    await self._lock.reacquire()
                 renewed_s = loop.time()
             except LockError:
                 return
