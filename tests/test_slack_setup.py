@@ -86,9 +86,7 @@ async def test_a_bot_with_the_least_rights_still_answers(scene: Scene) -> None:
 
 def test_requests_are_held_against_slacks_own_description() -> None:
     if not methods.SPEC.exists():
-        pytest.skip(
-            "DARKROOM_SLACK_SPEC names no file: slack_web_openapi_v2.json of slackapi/slack-api-specs"
-        )
+        pytest.skip("DARKROOM_SLACK_SPEC names no file: slack_web_openapi_v2.json of slackapi/slack-api-specs")
     assert methods.problems("chat.postMessage", {"channel": "C1", "text": "a", "link_names": True}, True) == []
     assert methods.problems("chat.postMessage", {"text": "a"}, True) != []
     assert methods.problems("chat.postMessage", {"channel": "C1", "link_names": "perhaps"}, True) != []
