@@ -107,7 +107,7 @@ class Training:
         # the optimizer, with a learning rate for each network, and one for the words themselves
         groups = [{"params": unet.parameters(), "lr": recipe.learning_rate}]
         if recipe.text_learning_rate:
-            words = text_encoder.get_input_embeddings().weight
+            words = self.denoiser.text_encoder.get_input_embeddings().weight
             layers = [p for p in text_encoder.parameters() if p is not words]
             groups.append({"params": layers, "lr": recipe.text_learning_rate})
             # no decay: most words are in no prompt of the training and must stay as they are

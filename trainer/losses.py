@@ -6,7 +6,6 @@ first and then as many class examples.
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 
@@ -31,7 +30,8 @@ def snr_weights(scheduler: Any, t: Tensor, gamma: float) -> Tensor:
     """
     kept = scheduler.alphas_cumprod.to(t.device)[t]
     snr = kept / (1 - kept)
-    return torch.clamp(snr, max=gamma) / (snr + (scheduler.config.prediction_type == "v_prediction"))
+    weights: Tensor = snr.clamp(max=gamma) / (snr + (scheduler.config.prediction_type == "v_prediction"))
+    return weights
 
 
 def dreambooth_loss(
