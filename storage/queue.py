@@ -105,6 +105,14 @@ async def read_progress(redis: ArqRedis, job: str) -> Progress | None:
     return Progress.model_validate_json(body) if body else None
 
 
+async def strike(redis: ArqRedis, job: str) -> int:
+    """Count an attempt that ended badly through no fault of the worker's; return how many of the job's have."""
+    key = f"darkroom:strikes:{job}"
+    count = int(await redis.incr(key))
+    await redis.expire(key, PROGRESS_TTL_S)
+    return count
+
+
 async def ask_to_cancel(redis: ArqRedis, job: str) -> None:
     """Leave the wish to cancel; a running worker sees it within half a second."""
     await redis.set(cancel_key(job), b"1", ex=PROGRESS_TTL_S)

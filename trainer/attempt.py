@@ -25,6 +25,14 @@ class HandedBack(Exception):
     """The worker is about to end: another is to go on with the job."""
 
 
+class EngineDied(Exception):
+    """The engine ended in the middle of the attempt; says so to the person, and in `detail` to the operator."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
 class Attempt:
     """An attempt at `job`; `name` is its own, and `folder` for its files."""
 
@@ -33,7 +41,7 @@ class Attempt:
         self.checkpoints = Checkpoints(tasks.store, job) if isinstance(job, TrainJob) else None
 
     async def run(self, engine: EngineClient, redis: ArqRedis) -> Outcome:
-        """Bring the job to its outcome; raises HandedBack, and UserError or StoreError when it cannot."""
+        """Bring the job to its outcome; raises HandedBack, EngineDied, and UserError or StoreError when it cannot."""
         reporter = Reporter(redis, self.job.id)
         beat = asyncio.create_task(self._beat(reporter, engine, redis))
         try:
@@ -81,6 +89,8 @@ class Attempt:
             if self.checkpoints:
                 await self.checkpoints.settle()
             raise HandedBack
+        if result.state == "died":
+            raise EngineDied(result.message, result.detail)
         if result.state != "done":
             return Outcome(job=self.job.id, state=result.state, message=result.message, detail=result.detail)
         if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):

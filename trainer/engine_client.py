@@ -66,7 +66,7 @@ class EngineClient:
             return hello
 
     async def run(self, task: Task) -> AsyncGenerator[Report | Result, None]:
-        """Yield what the engine says of a task; the result ends it. Ends with a failure if the engine dies.
+        """Yield what the engine says of a task; the result ends it, which is "died" if the engine does.
 
         Whoever leaves before the result has the engine stop: close this with `aclosing`.
         """
@@ -134,4 +134,4 @@ class EngineClient:
         message, detail = KILLED if status == -signal.SIGKILL else DIED, f"the engine ended with {status}"
         log.warning(detail)
         for job, queue in self._news.items():
-            queue.put_nowait(Result(job=job, state="failed", message=message, detail=detail))
+            queue.put_nowait(Result(job=job, state="died", message=message, detail=detail))

@@ -89,7 +89,7 @@ class Result(Record):
 
     say: Literal["result"] = "result"
     job: str
-    state: Literal["done", "failed", "cancelled", "paused"]
+    state: Literal["done", "failed", "cancelled", "paused", "died"]
     message: str = ""
     detail: str = ""
     files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights

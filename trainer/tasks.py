@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import ValidationError
 
-from storage.errors import Missing, StoreError, UserError
+from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, attempt_prefix
 from storage.subjects import Subject, Subjects
@@ -70,7 +70,7 @@ class Tasks:
                 raise Missing(subject.weights_key)
             if await asyncio.to_thread(file_hash, weights) != subject.weights_sha256:
                 weights.unlink()
-                raise StoreError(f"The weights of {subject.name} are damaged in the store.")
+                raise Damaged(f"The weights of {subject.name} are damaged in the store.")
             facts |= {"subject": subject.name, "subject version": subject.weights_sha256}
         return ImagineTask(
             job=job.id,

@@ -11,18 +11,18 @@ import time
 from typing import Any
 
 from arq.connections import ArqRedis
-from arq.worker import RetryJob, func
+from arq.worker import Retry, RetryJob, func
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import Missing, StoreError, UserError
+from storage.errors import Damaged, Missing, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
 from storage.reconciling import keep_queued
 from storage.settings import Settings
 from storage.subjects import Subjects
-from trainer.attempt import Attempt, HandedBack
+from trainer.attempt import Attempt, EngineDied, HandedBack
 from trainer.cache import Cache
 from trainer.engine_client import EngineClient
 from trainer.lease import LeasedWorker
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
 LONGEST_JOB_S = 24 * 3600
+STRIKES = 3  # attempts in which the engine dies or the store fails, after which a job has failed
+AGAIN_S = 2.0  # from such an attempt to the next one
 OURS = "Something went wrong on our side while working on this."
 STORE_FAILED = "The storage failed while we worked on this. Please try again later."
 
@@ -49,11 +51,21 @@ class JobRunner:
         self.subjects = Subjects(store)
 
     async def run(self, ctx: dict[str, Any], job_id: str) -> None:
-        """Run the job of this id and publish its outcome; harmless if it already has one or is deleted."""
+        """Run the job of this id and publish its outcome; harmless if it already has one or is deleted.
+
+        Raises arq's Retry or RetryJob where it is to be tried again, here or elsewhere.
+        """
         try:
-            job = read_job((await self.store.get(job_key(job_id))).data)
+            await self._run(ctx, read_job((await self.store.get(job_key(job_id))).data))
         except Missing:
-            return
+            log.info("job %s is deleted", job_id)
+        except Damaged as error:
+            log.error("job %s cannot be run: %s", job_id, error)
+        except StoreError as error:
+            log.warning("job %s waits for the store: %s", job_id, error)
+            raise Retry(defer=AGAIN_S) from None
+
+    async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
         if not await self.store.exists(outcome_key(job.id)):
             await self._publish(job, await self._outcome(job, f"attempt-{ctx['job_try']}-{new_id()[-8:]}"))
         await self._tidy(job)
@@ -66,15 +78,29 @@ class JobRunner:
             outcome = await Attempt(job, attempt, folder, self.tasks).run(self.engine, self.redis)
         except HandedBack:
             raise RetryJob from None
+        except (EngineDied, StoreError) as error:
+            outcome = await self._struck(job, error)
         except UserError as error:
             outcome = Outcome(job=job.id, state="failed", message=str(error))
         except Exception as error:
             log.exception("job %s failed", job.id)
-            message = STORE_FAILED if isinstance(error, StoreError) else OURS
-            outcome = Outcome(job=job.id, state="failed", message=message, detail=f"{type(error).__name__}: {error}")
+            outcome = Outcome(job=job.id, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return outcome.model_copy(update={"seconds": round(time.monotonic() - began_s, 3)})
+
+    async def _struck(self, job: TrainJob | ImagineJob, error: EngineDied | StoreError) -> Outcome:
+        """Raise Retry, or return the failure if this happens too often; crashes of workers do not count."""
+        try:
+            strikes = await queue.strike(self.redis, job.id)
+        except (RedisError, OSError):
+            strikes = 1
+        if strikes < STRIKES and not isinstance(error, Damaged):
+            log.warning("job %s is tried again: %s", job.id, error)
+            raise Retry(defer=AGAIN_S) from None
+        if isinstance(error, EngineDied):
+            return Outcome(job=job.id, state="failed", message=str(error), detail=error.detail)
+        return Outcome(job=job.id, state="failed", message=STORE_FAILED, detail=f"{type(error).__name__}: {error}")
 
     async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> None:
         """Write the outcome, once; what belongs to a job that did not succeed is removed first."""
