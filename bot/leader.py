@@ -35,13 +35,14 @@ class Leadership:
         renewed_s = loop.time()
         while loop.time() - renewed_s < HELD_S - 1:
             try:
-                async with asyncio.timeout(RENEW_S):  # `wait_for` of Python 3.11 may swallow a cancellation
+                async with asyncio.timeout(RENEW_S):
                     await self._lock.reacquire()
                 renewed_s = loop.time()
             except LockError:
                 return
             except (RedisError, OSError) as error:  # a TimeoutError is an OSError
                 log.warning("cannot renew the lead: %s", error)
+            _heed_cancellation()
             await asyncio.sleep(RENEW_S)
 
     async def resign(self) -> None:
@@ -50,3 +51,10 @@ class Leadership:
             await self._lock.release()
         except (LockError, RedisError, OSError) as error:
             log.info("the lead was gone already: %s", error)
+
+
+def _heed_cancellation() -> None:
+    """Stop if this task was told to: redis-py uses `asyncio.wait_for`, which may swallow that on Python 3.11."""
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
