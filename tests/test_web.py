@@ -92,7 +92,7 @@ async def test_a_newcomer_sees_what_to_do(page: Page) -> None:
 
 @pytest.mark.parametrize(("label", "arguments"), [("Imagine", ImagineArguments), ("Train", TrainArguments)])
 async def test_forms_come_from_the_arguments(page: Page, label: str, arguments: Any) -> None:
-    await page.locator("#chips").get_by_role("button", name=label).click()
+    await page.locator("#chips").get_by_role("button", name=label, exact=True).click()
     sheet = page.get_by_role("dialog")
     await sheet.get_by_text("Options").click()
     for field in fields(arguments):
@@ -394,7 +394,7 @@ async def test_a_phone_needs_no_sideways_scrolling(
         await no_sideways(page)
         await page.keyboard.press("Escape")
         for label in ("Imagine", "Train"):
-            await page.locator("#chips").get_by_role("button", name=label).click()
+            await page.locator("#chips").get_by_role("button", name=label, exact=True).click()
             await no_sideways(page)
             await shot(page, f"phone-form-{label.lower()}-{scheme}")
             await page.keyboard.press("Escape")

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { Completion } from "./completion.js";
 import { tray } from "./photos.js";
 
-const MANY = 4; // options that are so many wait folded
+const MANY = 3; // options that are so many wait folded
 const LONG = 200; // texts that may be longer than this get several lines
 
 /** Open the form of a command; `submit(values, photos)` sends it. */
