@@ -132,7 +132,7 @@ async def test_pictures_are_finished_before_a_worker_ends(
     chat: Chat, app: Darkroom, start: Callable[[], Worker]
 ) -> None:
     worker = start()
-    drawing = Training(app, chat, "imagine", prompt="a dog", count=1, steps=100)
+    drawing = Training(app, chat, "imagine", prompt="a dog", count=4, steps=150)
     await drawing.reaches(3)
     worker.terminate()
     assert await asyncio.to_thread(worker.wait, 20) == 0

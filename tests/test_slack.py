@@ -4,13 +4,13 @@ from bot.messages import Upload
 from storage.jobs import ImagineJob
 from tests.conftest import photos_of_a_character
 from tests.slack import SPACE, Scene
-from tests.slack_server.people import ADA, BOB, images, labels, words
+from tests.slack_server.people import ADA, BOB, begun, images, labels, words
 
 
 async def test_pictures_asked_for_with_a_command_come_in_the_message_that_answered(scene: Scene) -> None:
     async with scene.bot():
         await scene.slack.slash("/imagine", "a dog in Paris --count 4 --seed 7")
-        message = await scene.slack.message("On it.")
+        message = await scene.slack.message(begun)
         job = await scene.job()
         assert isinstance(job, ImagineJob)
         assert (job.prompt, job.count, job.seed, job.owner, job.space) == ("a dog in Paris", 4, 7, ADA, SPACE)
@@ -95,7 +95,7 @@ async def test_a_subject_is_learned_from_the_photos_of_a_form(scene: Scene) -> N
         await scene.slack.slash("/dreambooth", "train rex dog")
         form = await scene.slack.view()
         await scene.slack.submit(form, files=scene.slack.photos(photos_of_a_character(10)))
-        message = await scene.slack.message("On it.")
+        message = await scene.slack.message(begun)
         job = await scene.job()
         await scene.hand.progress(job.id, "learning", 30, 120, samples=2)
         await scene.slack.message(lambda m: m is message and "1 min 30 s left" in m.text and len(images(m)) == 2)

@@ -11,7 +11,7 @@ from bot.messages import Upload
 from storage.jobs import ImagineJob, TrainJob
 from tests.conftest import photos_of_a_character
 from tests.slack import SPACE, Scene
-from tests.slack_server.people import ADA, BOB, images, labels, words
+from tests.slack_server.people import ADA, BOB, begun, images, labels, words
 from tests.slack_server.server import until
 from tests.slack_server.workspace import Channel, File, Message
 
@@ -83,7 +83,7 @@ async def test_where_slack_shows_no_uploaded_pictures_in_messages_they_come_in_t
     scene.server.answers.refuses_file_blocks = True
     async with scene.bot():
         await scene.slack.slash("/imagine", "a dog in Paris")
-        message = await scene.slack.message("On it")
+        message = await scene.slack.message(begun)
         await scene.hand.draw(await scene.job())
         shared = await scene.slack.message(lambda m: bool(m.files))
         assert shared.thread_ts == message.ts and "Again" in labels(message) and not images(message)

@@ -123,6 +123,11 @@ def words(message: Message) -> str:
     return f"{message.text}\n{message.blocks}"
 
 
+def begun(message: Message) -> bool:
+    """Whether a message stands for something that was asked for and is not done; its first words go soon."""
+    return any(said in words(message) for said in ("On it", "Looking at", "Waiting"))
+
+
 def labels(message: Message) -> list[str]:
     """What can be pressed or chosen under a message, in its order."""
     found = []
