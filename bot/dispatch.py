@@ -81,6 +81,7 @@ class Dispatch:
         won = await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
         if won and isinstance(job, TrainJob):
             await Subjects(self.store).give_up(job.subject, cancelled=True)
+            await self.store.delete_prefix(f"jobs/{job.id}/samples/")  # of an attempt whose worker died
         return won
 
     async def jobs(self, space: str) -> list[TrainJob | ImagineJob]:

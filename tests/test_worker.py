@@ -83,14 +83,23 @@ async def started(
     raise AssertionError("it never started")
 
 
+async def until_tidy(app: Darkroom, job: str) -> None:
+    """Wait until nothing is left of a job but that it was accepted and how it ended."""
+    async with asyncio.timeout(10):
+        while await app.store.names(f"jobs/{job}/") != [job_key(job), outcome_key(job)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 async def test_cancelling_a_training_stops_it_within_two_seconds_and_leaves_nothing(chat: Chat, app: Darkroom) -> None:
     task, job = await started(app, chat, "dreambooth train", name="slow", noun="dog", steps=4000)
+    await app.store.put(f"jobs/{job}/samples/sample-000001.png", b"")  # as after a quarter of it
     began_s = time.monotonic()
     stopped = (await chat("dreambooth cancel", job=job))[-1]
     assert time.monotonic() - began_s < 2
     assert stopped.state == "done" and stopped.text.startswith("Stopped: /dreambooth train slow dog")
     assert (await task)[-1].state == "cancelled"
     assert await app.subjects.in_space(chat.space) == []
+    await until_tidy(app, job)
     assert (await chat("imagine", prompt="a dog", steps=2, count=1))[-1].state == "done"  # the worker is free
 
 

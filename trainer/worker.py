@@ -115,16 +115,16 @@ class JobRunner:
                 await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
 
     async def _tidy(self, job: TrainJob | ImagineJob) -> None:
-        """Delete what a job that has ended leaves: checkpoints, and what attempts made that did not win."""
+        """Delete what a job that has ended leaves: checkpoints, and all that attempts made and its outcome does not show."""
         if isinstance(job, TrainJob):
             await Checkpoints(self.store, job).remove()
         try:
             outcome = Outcome.model_validate_json((await self.store.get(outcome_key(job.id))).data)
         except Missing:  # deleted with all that belonged to it
             return
-        published = {picture.key for picture in (*outcome.pictures, outcome.grid) if picture}
-        for name in await self.store.names(f"jobs/{job.id}/attempt-"):
-            if name not in published:
+        pictures = {picture.key for picture in (*outcome.pictures, outcome.grid) if picture}
+        for name in await self.store.names(f"jobs/{job.id}/"):
+            if name not in {*pictures, job_key(job.id), outcome_key(job.id)}:
                 await self.store.delete(name)
 
 
