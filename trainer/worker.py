@@ -115,7 +115,7 @@ class JobRunner:
                 await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
 
     async def _tidy(self, job: TrainJob | ImagineJob) -> None:
-        """Delete what a job that has ended leaves: checkpoints, and what attempts made but its outcome does not show."""
+        """Delete what a job that has ended leaves: checkpoints, and what attempts made and its outcome omits."""
         if isinstance(job, TrainJob):
             await Checkpoints(self.store, job).remove()
         try:
