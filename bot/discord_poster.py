@@ -202,6 +202,8 @@ async def _translated() -> AsyncIterator[None]:
         raise _meaning(error) from error
     except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
         raise ChatTrouble(str(error) or type(error).__name__) from error
+    except RuntimeError as error:  # of aiohttp, whose session is closed already when we are told to stop
+        raise ChatTrouble(str(error)) from error
     except KeyError as error:  # of discord.py, where a 429 does not say for how long
         raise TooFast(PATIENCE_S) from error
     except (TypeError, ValueError) as error:  # of discord.py, where a page comes instead of an answer
