@@ -42,9 +42,8 @@ class Darkroom(Bot):
 
     async def close(self) -> None:
         """Close the connections."""
-        while not self._upkeep.done():
-            self._upkeep.cancel()  # again, for redis-py swallows one that comes while it connects
-            await asyncio.wait({self._upkeep}, timeout=0.1)
+        self._upkeep.cancel()
+        await asyncio.wait({self._upkeep})
         await self.redis.aclose()
 
     async def first(self, event: str) -> bool:

@@ -98,19 +98,17 @@ class Follower:
             await self.chat.show(post, Reply(text=INTERRUPTED, state="failed", fault="ours"), insist=True)
             return await self.posts.close(post)
         news: Newest[Reply] = Newest()
-        watching = asyncio.create_task(self._watch(post.job, news))
-        try:
+        async with asyncio.TaskGroup() as tasks:  # a surprise while watching ends the wait for news, too
+            watching = tasks.create_task(self._watch(post.job, news))
             while (reply := await news.take()).state == "working":
                 post = await self.chat.show(post, reply)
-                await self._rest(post)
-            await self._end(post, job, reply)
-        finally:
-            watching.cancel()
+                await self._rest(post, watching)
+        await self._end(post, job, reply)
 
-    async def _rest(self, post: Post) -> None:
-        """Wait until this message may be edited again."""
+    async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:
+        """Wait until this message may be edited again; where there is nothing more to watch, the end is told at once."""
         old = time.time() - post.asked_s > OLD_S
-        await asyncio.sleep(self.poster.edit_every_s * (OLD_SLOWER if old else 1))
+        await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
 
     async def _job(self, job: str) -> TrainJob | ImagineJob | None:
         """Read a job, however long the store takes; None if it never began, or is deleted."""

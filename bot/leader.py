@@ -34,6 +34,7 @@ class Leadership:
         loop = asyncio.get_running_loop()
         renewed_s = loop.time()
         while loop.time() - renewed_s < HELD_S - 1:
+            pause_s = RENEW_S
             try:
                 async with asyncio.timeout(RENEW_S):
                     await self._lock.reacquire()
@@ -42,8 +43,8 @@ class Leadership:
                 return
             except (RedisError, OSError) as error:  # a TimeoutError is an OSError
                 log.warning("cannot renew the lead: %s", error)
-            _heed_cancellation()
-            await asyncio.sleep(RENEW_S)
+                pause_s = TRY_S
+            await asyncio.sleep(pause_s)
 
     async def resign(self) -> None:
         """Let the next one lead at once."""
@@ -51,10 +52,3 @@ class Leadership:
             await self._lock.release()
         except (LockError, RedisError, OSError) as error:
             log.info("the lead was gone already: %s", error)
-
-
-def _heed_cancellation() -> None:
-    """Stop if this task was told to: redis-py uses `asyncio.wait_for`, which may swallow that on Python 3.11."""
-    task = asyncio.current_task()
-    if task and task.cancelling():
-        raise asyncio.CancelledError

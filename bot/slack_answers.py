@@ -3,10 +3,9 @@
 import logging
 from collections.abc import Awaitable, Sequence
 
-from redis.exceptions import RedisError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.app import Darkroom
+from bot.app import Darkroom, complaint
 from bot.commands import Command
 from bot.follower import Follower
 from bot.messages import Reply
@@ -19,14 +18,14 @@ from bot.slack_forms import view
 from bot.slack_people import People
 from bot.slack_poster import SlackPoster, begun
 from bot.training import check_number
-from storage.errors import StoreError, UserError
+from storage.errors import UserError
 from storage.ids import new_id
 
 log = logging.getLogger(__name__)
 
 ON_IT = Reply(text="On it.", state="working")
 NOT_INVITED = "I may not write in this channel. Invite me with /invite, or ask me in a direct message."
-AWAY = "The storage or the queue does not answer. Please try again soon."
+AWAY = "Slack did not answer me. Please try again soon."
 TOO_LATE = "Slack did not let me open the form in time. Please try again."
 
 
@@ -94,18 +93,13 @@ class Answers:
         """Do some work; whatever goes wrong becomes a sentence for who asked."""
         try:
             await work
-        except UserError as error:
-            await self.tell(asked, _sorry(str(error)))
         except ChannelClosed:
             await self.tell(asked, _sorry(NOT_INVITED))
-        except (StoreError, OSError, RedisError, ChatTrouble) as error:
+        except ChatTrouble as error:
             log.warning("could not answer: %s", error)
             await self.tell(asked, Reply(text=AWAY, state="failed", fault="ours"))
-        except Exception:
-            reference = new_id()[-8:]
-            log.exception("surprise %s on Slack", reference)
-            text = f"Something went wrong on our side (reference {reference})."
-            await self.tell(asked, Reply(text=text, state="failed", fault="ours"))
+        except Exception as error:
+            await self.tell(asked, complaint(error, "an event on Slack"))
 
     async def _begin(self, asked: Asked, job: str) -> Post:
         """Say "On it." for all to see; raises ChannelClosed where the bot may not write.

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from tenacity import RetryCallState, retry, retry_if_exception_type, wait_random_exponential
 
 from storage.errors import SetupError
+from storage.heeding import HEEDING
 from storage.jobs import ImagineJob, Progress, TrainJob
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ async def connect(url: str) -> ArqRedis:
         redis: ArqRedis = ArqRedis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S)
     except ValueError as error:
         raise SetupError("REDIS_URL has to begin with redis://, rediss:// or unix://.") from error
+    redis.connection_pool.connection_class = HEEDING[redis.connection_pool.connection_class]
     redis.job_serializer, redis.job_deserializer, redis.expires_extra_ms = to_json, from_json, EXPIRES_MS
     try:
         await redis.ping()

@@ -151,11 +151,10 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: redis-py swallows a cancellation that comes while it connects."""
-    while running := [task for task in tasks if not task.done()]:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running, timeout=0.2)
+    """Cancel tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner) -> LeasedWorker:

@@ -1,0 +1,34 @@
+"""A task that talks to Redis ends when it is cancelled, whenever that comes."""
+
+import asyncio
+
+import pytest
+
+from storage import queue
+from tests.conftest import Stack
+
+TASKS = 300
+
+
+@pytest.mark.parametrize("spin", range(6))
+async def test_tasks_that_talk_to_redis_end_when_they_are_cancelled(stack: Stack, spin: int) -> None:
+    redis = await queue.connect(stack.redis_url)
+
+    async def talk() -> None:
+        while True:
+            await redis.get("darkroom:nothing")
+
+    try:
+        tasks = [asyncio.create_task(talk()) for _ in range(TASKS)]
+        for _ in range(20 + spin):  # into the midst of connecting, writing and reading
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+            await asyncio.sleep(0)
+        _, running = await asyncio.wait(tasks, timeout=10)
+        for task in running:
+            task.cancel()
+        assert not running
+        assert await redis.ping()
+    finally:
+        await redis.aclose()
