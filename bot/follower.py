@@ -106,7 +106,7 @@ class Follower:
         await self._end(post, job, reply)
 
     async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:
-        """Wait until this message may be edited again; where there is nothing more to watch, the end is told at once."""
+        """Wait until this message may be edited again, or until nothing is left to watch: the end is told at once."""
         old = time.time() - post.asked_s > OLD_S
         await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
 
