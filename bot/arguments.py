@@ -78,7 +78,9 @@ class TrainArguments(Arguments):
 
     name: Name = Field(description="What to call the subject; prompts then say [name].")
     noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
-    method: Method = Field("full", description="full learns the whole model, the paper's way.")
+    method: Method = Field(
+        "full", description="full learns the whole model, the paper's way; lora a small file beside it."
+    )
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
     seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 

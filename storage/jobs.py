@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from storage.errors import Damaged
 from storage.ids import new_id
 
-Method = Literal["full"]  # the whole UNet and text encoder learn, the paper's way
+Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
 SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Phase = Literal["queued", "loading", "class images", "learning", "sampling", "drawing", "saving"]
@@ -97,6 +97,7 @@ class Progress(Record):
     left_s: float | None = None  # time left in this job, if it can be told
     samples: tuple[Picture, ...] = ()  # sample pictures while training, oldest first
     place: int = 0  # while queued: how many jobs are ahead
+    obstacle: str = ""  # while queued: why no worker takes any job
     at_s: float = Field(default_factory=time.time)
 
 

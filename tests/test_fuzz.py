@@ -23,7 +23,8 @@ from storage.settings import Settings
 from storage.subjects import Subject, subject_key
 from tests.servers import valkey
 from trainer import checkpoint
-from trainer.models import BaseModel, load_base, load_learned
+from trainer.models import BaseModel, load_base
+from trainer.weights import load_learned
 
 pytestmark = pytest.mark.timeout(240)
 PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = 300, 700, 300, 300, 200, 200  # of each kind: 2,000
@@ -181,7 +182,7 @@ def base(micro_model: Path) -> BaseModel:
 
 def test_weights_and_checkpoints(base: BaseModel, tmp_path: Path) -> None:
     chance, path, into = Random(6), tmp_path / "w.safetensors", base.denoiser.copy()
-    some = {name: value.half() for name, value in list(base.denoiser.state().items())[:6]}
+    some = {name: value.half() for name, value in list(base.denoiser.state_dict().items())[:6]}
     save_file(some, path, {"of": "this"})
     whole = path.read_bytes()
     header = int.from_bytes(whole[:8], "little") + 8

@@ -19,12 +19,14 @@ from torch import Tensor
 from storage.errors import SetupError
 from trainer import classes, generate
 from trainer.checkpoint import Checkpointer, read
+from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned, Step, Subject, learn
 from trainer.identifier import choose
-from trainer.models import BaseModel, Denoiser, load_base, load_learned, save_learned
+from trainer.models import BaseModel, load_base
 from trainer.naming import instance_prompt
 from trainer.recipe import Recipe
 from trainer.seam import Cancel, Hello, ImagineTask, Pause, Report, Result, Task, TrainTask, read_task
+from trainer.weights import load_learned, save_learned
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +205,7 @@ class Engine:
     ) -> None:
         self.check(task.job)
         self.serve_pictures()
-        self.say(_learning(task, step.step, losses=(step.loss,)))
+        self.say(_learning(task, step.step, losses=tuple(step.training.losses[step.step - 1 : step.step, 0].tolist())))
         if step.step in {max(1, round(share * recipe.steps)) for share in SAMPLE_AT}:
             path = self._sample(task, recipe, instance_prompt(identifier, task.noun), step)
             self.say(_learning(task, step.step, sample=str(path)))
@@ -215,14 +217,11 @@ class Engine:
 
     def _sample(self, task: TrainTask, recipe: Recipe, prompt: str, step: Step) -> Path:
         how = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
-        modes = [(module, module.training) for module in step.training.denoiser.modules()]
-        for module, _ in modes:
-            module.eval()
+        step.training.denoiser.eval()
         (image,) = generate.draw(
             self.base, step.training.denoiser, prompt, [SAMPLE_SEED], lambda *_: self.check(task.job), **how
         )
-        for module, training in modes:
-            module.train(training)
+        step.training.denoiser.train()
         path = Path(task.folder) / f"sample-{step.step:06d}.png"
         image.save(path)
         return path

@@ -15,7 +15,8 @@ from diffusers import (
 from PIL import Image
 from torch import Generator, Tensor
 
-from trainer.models import BaseModel, Denoiser
+from trainer.denoiser import Denoiser
+from trainer.models import BaseModel
 from trainer.photos import to_images
 
 BATCH = 4  # pictures in one forward pass; each takes two rows of it
@@ -66,14 +67,13 @@ def sample_latents(
     if vary_seed is not None:
         near = torch.randn((1, 4, side, side), generator=Generator("cpu").manual_seed(vary_seed))
         noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
-    text = denoiser.text_encoder(base.token_ids([negative, prompt])).last_hidden_state
-    text = text.repeat_interleave(len(seeds), dim=0)
+    text = denoiser.read(base.token_ids([negative, prompt]))
     steps_of = scheduler_for(base, scheduler, steps)
     chance = {"generator": generators} if scheduler == "euler-a" else {}
     latents: Tensor = noise.to(base.device) * steps_of.init_noise_sigma
     for t in steps_of.timesteps:
         doubled = steps_of.scale_model_input(torch.cat([latents, latents]), t)
-        without, with_text = denoiser.unet(doubled, t, text).sample.chunk(2)
+        without, with_text = denoiser(doubled, t, text).chunk(2)
         predicted = without + guidance * (with_text - without)
         latents = steps_of.step(predicted, t, latents, **chance).prev_sample
         on_step()

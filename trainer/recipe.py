@@ -6,7 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-RECIPE_FILE = "darkroom.json"  # in a base model's folder: {"recipe": {…}} with what suits that model
+from storage.jobs import Method
+
+RECIPE_FILE = "darkroom.json"  # in a base model's folder: what suits it, {"recipe": {…}}, and LoRA on it, {"lora": {…}}
 
 
 class Recipe(BaseModel):
@@ -14,12 +16,16 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    method: Method = Field("full", description="what learns: the networks themselves, or LoRA beside them")
+    rank: int = Field(16, ge=1, le=256, description="rank of LoRA's matrices")
+    alpha: int = Field(0, ge=0, le=512, description="LoRA counts for alpha ÷ rank; 0: alpha is the rank")
     steps: int = Field(800, ge=1, le=4000, description="optimizer steps")
     batch: int = Field(1, ge=1, le=16, description="instance examples a step; as many class examples join them")
     accumulation: int = Field(1, ge=1, le=64, description="forward passes whose gradients make one step")
     learning_rate: float = Field(2e-6, gt=0, le=1e-2, description="of the UNet, after warm-up")
     text_learning_rate: float = Field(2e-6, ge=0, le=1e-2, description="of the text encoder; 0 freezes it")
     word_learning_rate: float = Field(0, ge=0, le=1e-1, description="of its token embeddings; 0: as the text encoder's")
+    optimizer: Literal["adamw", "adamw8bit"] = Field("adamw", description="the latter with bitsandbytes, on a GPU")
     schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="learning rate after warm-up")
     warmup_steps: int = Field(20, ge=0, le=1000, description="steps in which the learning rate rises from 0")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's decay")
@@ -33,14 +39,21 @@ class Recipe(BaseModel):
     crops: int = Field(1, ge=1, le=32, description="crops of each photo; the first is the whole square")
     sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
     sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")
+    gradient_checkpointing: bool = Field(False, description="less memory for a fifth more time")
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of the forward pass")
 
 
-def recipe_for(base_folder: Path, **changes: int | float | str | None) -> Recipe:
+SUITS_LORA = {"learning_rate": 1e-4, "text_learning_rate": 5e-5}
+
+
+def recipe_for(base_folder: Path, **changes: int | float | str | bool | None) -> Recipe:
     """Return the recipe that suits the base model in `base_folder`, with `changes` that are not None.
 
     Raises pydantic's ValidationError for what is outside its limits.
     """
     path = base_folder / RECIPE_FILE
-    suited = json.loads(path.read_text())["recipe"] if path.exists() else {}
+    told = json.loads(path.read_text()) if path.exists() else {}
+    suited = told.get("recipe", {})
+    if changes.get("method") == "lora":
+        suited |= SUITS_LORA | told.get("lora", {})
     return Recipe(**{**suited, **{k: v for k, v in changes.items() if v is not None}})

@@ -38,7 +38,7 @@ class Tasks:
     async def _train(self, job: TrainJob, hello: Hello, folder: Path) -> TrainTask:
         subject = await self.subjects.get(job.subject)
         try:
-            recipe = recipe_for(base_folder(self.base_model), steps=job.steps)
+            recipe = recipe_for(base_folder(self.base_model), method=job.method, steps=job.steps)
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         for photo in subject.photos:

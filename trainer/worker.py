@@ -19,14 +19,16 @@ from storage.errors import Damaged, Missing, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
+from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.settings import Settings
 from storage.subjects import Subjects
 from trainer.attempt import Attempt, EngineDied, HandedBack
 from trainer.cache import Cache
 from trainer.engine_client import EngineClient
-from trainer.lease import LeasedWorker
+from trainer.fair import FairWorker
 from trainer.resuming import Checkpoints
+from trainer.room import Room
 from trainer.scratch import own_folder
 from trainer.tasks import Tasks
 
@@ -113,6 +115,8 @@ class JobRunner:
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
             with contextlib.suppress(RedisError, OSError):  # the store has told; this is only sooner
                 await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
+                if outcome.state == "done":
+                    await Line(self.redis, job.kind).measured(outcome.seconds)
 
     async def _tidy(self, job: TrainJob | ImagineJob) -> None:
         """Delete what a job that has ended leaves: checkpoints, and what attempts made and its outcome omits."""
@@ -132,12 +136,13 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
     """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
     engine = EngineClient(settings.base_model)
     runner = JobRunner(settings, store, redis, engine)
-    workers = [_worker(settings, redis, kind, runner) for kind in queues]
+    room = Room(settings)
+    workers = [_worker(settings, redis, kind, runner, room) for kind in queues]
     serving: list[asyncio.Task[None]] = []
     try:
         hello = await engine.start()
         log.info("ready on %s: %s, %d px", hello.device, settings.base_model, hello.image_px)
-        upkeep = _announce(redis, queues), keep_queued(store, redis, settings.lease_s), runner.cache.keep_clean()
+        upkeep = _announce(redis, queues, room), keep_queued(store, redis, settings.lease_s), runner.cache.keep_clean()
         serving += map(asyncio.create_task, (*upkeep, *(worker.async_run() for worker in workers)))
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
         for task in ended:
@@ -157,11 +162,12 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner) -> LeasedWorker:
-    return LeasedWorker(
+def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, room: Room) -> FairWorker:
+    return FairWorker(
+        kind=kind,
+        room=room,
         lease_s=settings.lease_s,
         functions=[func(runner.run, name=queue.RUN_JOB, timeout=LONGEST_JOB_S)],
-        queue_name=queue.QUEUES[kind],
         redis_pool=redis,
         job_serializer=queue.to_json,
         job_deserializer=queue.from_json,
@@ -172,14 +178,14 @@ def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner) -
     )
 
 
-async def _announce(redis: ArqRedis, queues: list[str]) -> None:
-    """Tell the bots that this worker lives, until it does not."""
+async def _announce(redis: ArqRedis, queues: list[str], room: Room) -> None:
+    """Tell the bots that this worker lives, and what it lacks, until it does not."""
     keys = [queue.worker_key(new_id(), kind) for kind in queues]
     try:
         while True:
             with contextlib.suppress(RedisError, OSError):  # it is waited for elsewhere
                 for key in keys:
-                    await redis.set(key, b"1", ex=queue.WORKER_SEEN_S)
+                    await redis.set(key, room.lacks(), ex=queue.WORKER_SEEN_S)
             await asyncio.sleep(queue.WORKER_SEEN_S / 4)
     finally:
         with contextlib.suppress(RedisError, OSError):

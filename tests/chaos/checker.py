@@ -19,9 +19,10 @@ from tests.chaos.scene import Scene
 from trainer.classes import read_class_set
 from trainer.dreambooth import Subject as Photographed
 from trainer.dreambooth import learn
-from trainer.models import load_base, save_learned
+from trainer.models import load_base
 from trainer.naming import class_set_key
 from trainer.recipe import Recipe
+from trainer.weights import save_learned
 
 QUIET_WITHIN_S = 400
 LITTER = ("probes/",)  # what a process that was killed while it looked at the store leaves: a few bytes

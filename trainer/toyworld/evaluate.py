@@ -19,9 +19,10 @@ from PIL import Image
 from torch import Tensor
 
 from trainer import classes, generate
+from trainer.denoiser import Denoiser
 from trainer.dreambooth import Subject, learn
 from trainer.identifier import choose
-from trainer.models import BaseModel, Denoiser, load_base
+from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import to_tensor
 from trainer.recipe import Recipe, recipe_for

@@ -1,0 +1,72 @@
+"""The networks that draw: a UNet, and the text encoders by whose reading of a prompt it is guided.
+
+Stable Diffusion 1.x and 2.x have one text encoder. SDXL (Podell et al. 2023, arXiv 2307.01952) has two, whose readings
+stand side by side, and tells the UNet the picture's size and the whole prompt's meaning besides.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LATENT_PX = 8  # pixels of one of SDXL's latents, each way
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the text encoders make of n prompts."""
+
+    tokens: Tensor  # n × tokens × width
+    pooled: Tensor | None = None  # n × width; of SDXL alone
+
+    def spread(self, rows: int) -> "Reading":
+        """Each prompt's reading for as many neighbouring rows as it takes to have `rows` of them."""
+        times = rows // len(self.tokens)
+        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, dim=0)
+        return Reading(self.tokens.repeat_interleave(times, dim=0), pooled)
+
+
+class Denoiser(nn.Module):
+    """All that DreamBooth trains. Weights are named `unet.…`, `text_encoder.…` and `text_encoder_2.…`."""
+
+    def __init__(self, unet: Any, text_encoder: Any, text_encoder_2: Any = None) -> None:
+        super().__init__()
+        self.unet, self.text_encoder, self.text_encoder_2 = unet, text_encoder, text_encoder_2
+
+    @property
+    def text_encoders(self) -> list[Any]:
+        """One, or SDXL's two."""
+        return [self.text_encoder] if self.text_encoder_2 is None else [self.text_encoder, self.text_encoder_2]
+
+    def read(self, ids: Sequence[Tensor]) -> Reading:
+        """Read prompts: their token ids, n × tokens, by each text encoder's own tokenizer."""
+        if self.text_encoder_2 is None:
+            return Reading(self.text_encoder(ids[0]).last_hidden_state)
+        one, two = (encoder(of, output_hidden_states=True) for encoder, of in zip(self.text_encoders, ids, strict=True))
+        return Reading(torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1), two.text_embeds)
+
+    def forward(self, noisy: Tensor, t: Tensor, text: Reading | Sequence[Tensor]) -> Tensor:
+        """Predict noise or velocity in latents, b × 4 × h × w, at timesteps `t`; prompts read, or still to be read.
+
+        Each prompt guides as many neighbouring rows as come to it.
+        """
+        reading = (text if isinstance(text, Reading) else self.read(text)).spread(len(noisy))
+        added = None
+        if reading.pooled is not None:
+            height_px, width_px = (LATENT_PX * side for side in noisy.shape[2:])
+            sizes = torch.tensor([height_px, width_px, 0, 0, height_px, width_px], dtype=reading.pooled.dtype)
+            added = {"text_embeds": reading.pooled, "time_ids": sizes.to(noisy.device).expand(len(noisy), 6)}
+        predicted: Tensor = self.unet(noisy, t, reading.tokens, added_cond_kwargs=added).sample
+        return predicted
+
+    def copy(self) -> "Denoiser":
+        """A copy that can be changed without changing this one."""
+        return copy.deepcopy(self)
+
+    def sharing(self) -> "Denoiser":
+        """The same weights in modules of their own, so that adapters can be put into them."""
+        kept: dict[int, Any] = {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())}
+        return copy.deepcopy(self, kept)

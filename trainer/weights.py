@@ -1,0 +1,54 @@
+"""What a training leaves: a file of safetensors with only what it changed, in half precision.
+
+A full training leaves the difference of each weight to the base model's. The difference is small, so its half precision
+costs far less than that of the weight would. LoRA leaves its adapters.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer import lora
+from trainer.denoiser import Denoiser
+
+DIFFERENCES = {"format": "darkroom differences 1"}
+ADAPTERS = {"format": "pt", "ss_network_module": "networks.lora"}  # by which web UIs know LoRA
+
+
+def save_learned(path: Path, learned: Denoiser, base: Denoiser) -> None:
+    """Write what was learned."""
+    adapters = lora.state(learned)
+    kept = adapters or _differences(learned, base)
+    halves = {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in kept.items()}
+    save_file(halves, path, ADAPTERS if adapters else DIFFERENCES)
+
+
+def _differences(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
+    before = base.state_dict()
+    return {
+        name: value - before[name]
+        for name, value in learned.state_dict().items()
+        if value.is_floating_point() and not torch.equal(value, before[name].to(value.dtype))
+    }
+
+
+def load_learned(path: Path, into: Denoiser, base: Denoiser) -> None:
+    """Put the base weights with what was learned into `into`; raises ValueError if they do not fit together."""
+    kept = load_file(path)
+    try:
+        learned = lora.deltas(kept, base) if any(name.endswith(lora.DOWN) for name in kept) else kept
+        _check(learned, base)
+    except ValueError as error:
+        raise ValueError(f"{path.name} was not learned on this base model: {error}") from error
+    with torch.no_grad():
+        for (name, weight), before in zip(into.state_dict().items(), base.state_dict().values(), strict=True):
+            weight.copy_(before.float() + learned[name].to(before.device).float() if name in learned else before)
+
+
+def _check(learned: dict[str, Tensor], base: Denoiser) -> None:
+    weights = base.state_dict()
+    for name, value in learned.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(f"{name} does not fit")
