@@ -19,7 +19,7 @@ from bot.commands import Command
 from bot.discord_commands import Attached, help_reply
 from bot.discord_poster import DiscordPoster
 from bot.discord_request import closed_to, request_of
-from bot.fetching import fetch
+from bot.fetching import fetched
 from bot.follower import Follower
 from bot.messages import Reply, Request, Upload
 from bot.posts import ChannelClosed, ChatTrouble, MessageGone, Post
@@ -138,12 +138,12 @@ class Answers:
             log.info("%s could not be told: %s", post.user, error)
 
     async def _fetched(self, attached: Sequence[Attached]) -> tuple[Upload, ...]:
-        """Fetch files from Discord's own hosts; raises UserError in a sentence."""
+        """Fetch files from Discord's own hosts; raises UserError if they are too many."""
         check_number(len(attached), self.app.settings.photos_max)
         self._session = self._session or aiohttp.ClientSession()
-        bodies = await asyncio.gather(*(self._file(self._session, file) for file in attached))
-        return tuple(Upload(name=file.name, data=body) for file, body in zip(attached, bodies, strict=True))
+        return tuple(await asyncio.gather(*(self._file(self._session, file) for file in attached)))
 
-    async def _file(self, session: aiohttp.ClientSession, file: Attached) -> bytes:
+    async def _file(self, session: aiohttp.ClientSession, file: Attached) -> Upload:
+        most_bytes = self.app.settings.photo_max_bytes
         async with self._fetching:
-            return await fetch(session, file.url, hosts=self.hosts, most_bytes=self.app.settings.photo_max_bytes)
+            return await fetched(session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes)

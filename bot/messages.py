@@ -9,10 +9,11 @@ from storage.jobs import Picture, Progress, Record
 
 
 class Upload(Record):
-    """A file that a person attached, exactly as it came."""
+    """A file that a person attached, exactly as it came; or why it did not, in `trouble`."""
 
     name: str
-    data: bytes = Field(repr=False)
+    data: bytes = Field(b"", repr=False)
+    trouble: str = ""  # follows the name in a sentence: "is gone, its link has expired"
 
 
 class Request(Record):

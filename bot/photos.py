@@ -61,8 +61,11 @@ class Vetting(Record):
     def summary(self) -> str:
         """Say it in a sentence: "5 of 6 photos used; IMG_3.jpg is a near-duplicate of IMG_1.jpg."."""
         used, came = len(self.accepted), len(self.accepted) + len(self.refused)
+        reasons = {r.reason for r in self.refused}
         if not self.refused:
             return f"{_photos(came)} used."
+        if not used and came > 1 and len(reasons) == 1:
+            return f"None of {_photos(came)} could be used: each {reasons.pop()}."
         head = f"{used} of {_photos(came)} used" if used else "No photo could be used"
         return "; ".join([head, *(f"{r.name} {r.reason}" for r in self.refused)]) + "."
 
@@ -74,7 +77,7 @@ def vet(uploads: Sequence[Upload], settings: Settings) -> Vetting:
     seen: list[tuple[str, Bits]] = []
     for name, upload in zip(labels(uploads), uploads, strict=True):
         try:
-            picture = _picture(upload.data, settings)
+            picture = _picture(upload, settings)
             seen.append((name, _unlike(seen, picture)))
         except PhotoError as error:
             refused.append(Refused(name=name, reason=str(error)))
@@ -110,8 +113,11 @@ def _unlike(seen: Sequence[tuple[str, Bits]], picture: Image.Image) -> Bits:
     return views
 
 
-def _picture(data: bytes, settings: Settings) -> Image.Image:
+def _picture(upload: Upload, settings: Settings) -> Image.Image:
     """Decode a photo whole; raises PhotoError."""
+    data = upload.data
+    if upload.trouble:
+        raise PhotoError(upload.trouble)
     if not data:
         raise PhotoError("is not a picture: the file is empty")
     if len(data) > settings.photo_max_bytes:

@@ -56,11 +56,7 @@ class Answers:
             if in_place
             else await self._begin(asked, request.id)
         )
-        try:
-            uploads = await self.attachments.fetch(files)
-        except UserError as error:
-            await self.follower.posts.close(post)
-            return await self.follower.chat.refuse(post, _sorry(str(error)))
+        uploads = await self.attachments.fetch(files)
         await self.follower.answer(request.model_copy(update={"uploads": uploads}), post)
 
     async def open_form(

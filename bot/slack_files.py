@@ -6,14 +6,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.fetching import fetch
+from bot.fetching import fetched
 from bot.messages import Upload
-from bot.slack_client import TIMEOUT_S, code, meaning
+from bot.posts import ChannelClosed, ChatTrouble
+from bot.slack_client import TIMEOUT_S, meaning
 from bot.slack_text import clipped
-from storage.errors import UserError
 from storage.files import Store
 from storage.jobs import Picture
 from storage.settings import Settings
@@ -33,7 +32,7 @@ class Attachments:
         self.hosts = HOSTS | ({urlsplit(settings.slack_api_url).netloc} if settings.slack_api_url else set())
 
     async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
-        """Download files, in their order; raises UserError that names the one that could not be had."""
+        """Download files, in their order."""
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def one(file: File) -> Upload:
@@ -43,29 +42,29 @@ class Attachments:
         return tuple(await asyncio.gather(*map(one, files)))
 
     async def _one(self, file: File) -> Upload:
-        known = file if file.get("url_private_download") or file.get("url_private") else await self._info(file["id"])
-        name = str(known.get("name") or "photo")
         try:
-            data = await fetch(
-                self.http,
-                known.get("url_private_download") or known["url_private"],
-                hosts=self.hosts,
-                most_bytes=self.most_bytes,
-                timeout_s=TIMEOUT_S,
-                headers={"Authorization": f"Bearer {self.client.token}"},
-            )
-        except UserError as error:
-            raise UserError(f"{clipped(name, 60)}: {error}") from None
-        return Upload(name=name, data=data)
+            known = file if _link(file) else await self._info(file["id"])
+        except (ChatTrouble, ChannelClosed) as error:
+            return Upload(name=str(file.get("name", "")), trouble=f"is not shown to me by Slack ({error})")
+        return await fetched(
+            self.http,
+            str(known.get("name", "")),
+            _link(known),
+            hosts=self.hosts,
+            most_bytes=self.most_bytes,
+            timeout_s=TIMEOUT_S,
+            headers={"Authorization": f"Bearer {self.client.token}"},
+        )
 
     async def _info(self, file_id: str) -> File:
         """Look up a file of which an event told only the id."""
-        try:
+        with meaning():
             return dict((await self.client.files_info(file=file_id))["file"])
-        except SlackApiError as error:
-            raise UserError(
-                f"Slack does not let me see that file ({code(error) or 'no answer'}). Please attach it again."
-            ) from None
+
+
+def _link(file: File) -> str:
+    """Where a file can be fetched; empty if Slack does not say."""
+    return str(file.get("url_private_download") or file.get("url_private") or "")
 
 
 class Pictures:

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from bot import button_ids, leader
 from bot.commands import COMMANDS
-from bot.fetching import fetch
-from bot.messages import Button, Request
+from bot.fetching import fetched
+from bot.messages import Button, Request, Upload
 from bot.prefill import filled_form
 from storage import queue
-from storage.errors import UserError
 from storage.files import FolderStore
 from tests.conftest import Chat
 from tests.servers import valkey
@@ -69,13 +68,13 @@ async def host() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def got(host: str, path: str, allowed: str = "") -> bytes:
+async def got(url: str, host: str) -> Upload:
     async with aiohttp.ClientSession() as session:
-        return await fetch(session, f"http://{host}/{path}", hosts={allowed or host}, most_bytes=1000, timeout_s=0.5)
+        return await fetched(session, "rex.png", url, hosts={host}, most_bytes=1000, timeout_s=0.5)
 
 
 async def test_a_file_is_fetched_whole(host: str) -> None:
-    assert await got(host, "file?bytes=1000") == b"x" * 1000
+    assert await got(f"http://{host}/file?bytes=1000", host) == Upload(name="rex.png", data=b"x" * 1000)
 
 
 @pytest.mark.parametrize(
@@ -89,16 +88,14 @@ async def test_a_file_is_fetched_whole(host: str) -> None:
         ("slow", "", "could not be fetched"),
     ],
 )
-async def test_what_is_no_file_is_a_sentence(host: str, path: str, allowed: str, sentence: str) -> None:
-    with pytest.raises(UserError, match=sentence.replace(".", r"\.")):
-        await got(host, path, allowed)
+async def test_what_cannot_be_fetched_says_why(host: str, path: str, allowed: str, sentence: str) -> None:
+    upload = await got(f"http://{host}/{path}", allowed or host)
+    assert sentence in upload.trouble and not upload.data
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://{host}/x", "http://{host}@evil.example/x", "http:///x"])
 async def test_only_the_web_and_only_the_host_itself(host: str, url: str) -> None:
-    async with aiohttp.ClientSession() as session:
-        with pytest.raises(UserError):
-            await fetch(session, url.format(host=host), hosts={host}, most_bytes=10)
+    assert "not on this chat's own servers" in (await got(url.format(host=host), host)).trouble
 
 
 async def test_one_leads_and_the_next_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:

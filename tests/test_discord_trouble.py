@@ -187,8 +187,8 @@ async def test_where_the_bot_may_not_write_it_says_what_to_allow(discord: Discor
 PAGE = File("rex.png", b"<html>log in</html>", "text/html")
 ODD = {
     "empty": (File("rex.png", b"", "image/png"), "the file is empty"),
-    "no picture": (File("rex.png", b"MZ\x90" * 100, "application/x-msdownload"), "rex.png"),
-    "a page": (PAGE, "a web page instead of that file"),
+    "no picture": (File("rex.png", b"MZ\x90" * 100, "application/x-msdownload"), "is not a picture"),
+    "a page": (PAGE, "a web page instead of a file"),
     "expired": (File("rex.png", b"-", expired=True), "link has expired"),
     "elsewhere": (File("rex.png", b"-", location="http://169.254.169.254/"), "status 302"),
     "too large": (File("rex.png", bytes(33 << 20), "image/png"), "too large"),
@@ -196,11 +196,22 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-async def test_odd_files(discord: Discord, hand: Hand, kind: str) -> None:
+async def test_an_odd_file_is_refused_and_the_others_are_not(discord: Discord, hand: Hand, kind: str) -> None:
     file, says = ODD[kind]
-    await discord.slash("dreambooth train", name="rex", class_="dog", photo1=file)
-    await discord.until(discord.private)
-    assert says in discord.private()[0].text
+    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), file]))
+    await discord.until(lambda: "Cancel" in asked.message.labels)
+    assert asked.message.text.startswith(r"2 of 3 photos used; rex.png ") and says in asked.message.text
+    await discord.press(asked.message, "Train")
+    job = await hand.job(SPACE)
+    assert len((await hand.app.subjects.get(job.subject)).photos) == 2
+
+
+async def test_odd_files_alone_are_refused_in_one_sentence(discord: Discord, hand: Hand) -> None:
+    await discord.slash(
+        "dreambooth train", name="rex", class_="dog", photo1=ODD["expired"][0], photo2=ODD["expired"][0]
+    )
+    (said,) = await discord.until(discord.private)
+    assert said.text.startswith("None of 2 photos could be used: each is gone, its link has expired")
     assert not await hand.jobs(SPACE) and not discord.visible(discord.general)
 
 

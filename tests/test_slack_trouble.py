@@ -216,16 +216,37 @@ async def test_files_that_are_no_photos_are_asked_about(scene: Scene) -> None:
         ("elsewhere", 10, "status 302"),
     ],
 )
-async def test_files_that_cannot_be_fetched_are_named_to_their_sender(
+async def test_a_file_that_cannot_be_fetched_is_refused_like_any_other_photo(
     scene: Scene, serves: str, size: int, sentence: str
 ) -> None:
     odd = scene.slack.workspace.add_file("odd.png", bytes(size), ADA, serves=serves)
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), odd])
-        said = await scene.slack.message("odd.png: ", user=ADA)
-        assert sentence in said.text
-        await until(lambda: not scene.slack.seen())
+        question = await scene.slack.message("How shall I go on with rex?")
+        assert question.text.startswith("4 of 5 photos used; odd.png ") and sentence in question.text
+        await scene.slack.press(question, "Train")
+        job = await scene.job()
+        assert len((await scene.app.subjects.get(job.subject)).photos) == 4
+
+
+async def test_when_no_file_can_be_fetched_one_sentence_says_so(scene: Scene) -> None:
+    odd = [scene.slack.workspace.add_file(f"{k}.png", b"-", ADA, serves="gone") for k in range(3)]
+    async with scene.bot():
+        await scene.slack.mention("train rex dog", files=odd)
+        said = await scene.slack.message("None of 3 photos could be used: each is gone, its link has", user=ADA)
+        assert scene.slack.seen() == [] and scene.slack.seen(user=ADA) == [said]
         assert await scene.hand.jobs(SPACE) == []
+
+
+async def test_a_file_that_slack_does_not_show_is_refused_like_any_other_photo(scene: Scene) -> None:
+    message = await scene.slack.say("my dog", scene.slack.photos(photos_of_a_character(3)))
+    async with scene.bot():
+        await scene.slack.shortcut(message)
+        form = await scene.slack.view()
+        del scene.slack.workspace.files[message.files[1]]
+        await scene.slack.submit(form, name="rex", **{"class": "dog"})
+        question = await scene.slack.message("How shall I go on with rex?")
+        assert "2 of 3 photos used; a photo is not shown to me by Slack (file_not_found)" in question.text
 
 
 async def test_too_many_photos_are_not_even_fetched(scene: Scene) -> None:
