@@ -6,7 +6,16 @@ Parsing, checking, help, completion, forms, terminal options and `docs/commands.
 import unicodedata
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from storage.jobs import SEED_MAX, Method, SchedulerName
 
@@ -56,6 +65,7 @@ Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
 Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
 
 BRIEF: dict[str, JsonValue] = {"brief": True}  # asked for even where space is short
+BARE: dict[str, JsonValue] = {"bare": True}  # may be typed without its name, after what is required
 
 # What a form or a completion may suggest for an argument: names of subjects, roles or user groups, ids of jobs.
 OF_SUBJECTS: dict[str, JsonValue] = {"suggest": "subjects"}
@@ -67,6 +77,17 @@ class Arguments(BaseModel):
     """Base of all arguments: whatever is not declared is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def required(arguments: type[Arguments]) -> list[str]:
+    """The arguments that must be given, in their order, by their outer names."""
+    return [field.alias or name for name, field in arguments.model_fields.items() if field.is_required()]
+
+
+def bare(arguments: type[Arguments]) -> list[str]:
+    """The arguments that may be typed without their names, after those that are required."""
+    declared = {field.alias or name: field.json_schema_extra for name, field in arguments.model_fields.items()}
+    return [name for name, extra in declared.items() if isinstance(extra, dict) and extra.get("bare")]
 
 
 class Nothing(Arguments):
@@ -127,17 +148,17 @@ class JobArguments(Arguments):
 class ShareArguments(SubjectArguments):
     """Of `/dreambooth share`."""
 
-    audience: Literal["private", "channel", "space"] | None = Field(
+    audience: Annotated[Literal["private", "channel", "space"], BeforeValidator(str.lower)] | None = Field(
         None,
         alias="with",
         description="private: only you; channel: all in this channel; space: everybody here.",
-        json_schema_extra=BRIEF,
+        json_schema_extra=BRIEF | BARE,
     )
     group: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9]{1,32}$",
-        description="A role or user group to share it with instead.",
-        json_schema_extra=OF_GROUPS,
+        pattern=r"^[A-Z0-9]{1,32}$",
+        description="A role or user group, in place of private, channel or space.",
+        json_schema_extra=OF_GROUPS | BARE,
     )
 
 

@@ -16,7 +16,9 @@ from bot.arguments import (
     SubjectArguments,
     TrainArguments,
     VariationsArguments,
+    bare,
     check,
+    required,
 )
 from bot.core import Answers, Bot
 from bot.imagining import about, again, delete, full, imagine, variations
@@ -49,9 +51,10 @@ class Command:
     @property
     def usage(self) -> str:
         """How to type it."""
-        required = [f.alias or n for n, f in self.arguments.model_fields.items() if f.is_required()]
-        options = " [--option value …]" if len(required) < len(self.arguments.model_fields) else ""
-        return f"{self.name} {' '.join(r.upper() for r in required)}".strip() + options
+        needed, others = required(self.arguments), bare(self.arguments)
+        words = [self.name, *needed, *([f"[{'|'.join(others)}]"] if others else [])]
+        options = " [--option value …]" if len(needed) + len(others) < len(self.arguments.model_fields) else ""
+        return " ".join([words[0], *(word.upper() for word in words[1:])]) + options
 
     def check(self, values: dict[str, str]) -> Arguments:
         """Build the arguments; raises UserError with a sentence per problem."""

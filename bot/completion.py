@@ -57,16 +57,24 @@ def _commands(line: str) -> list[Completion]:
 
 
 async def _values(line: str, known: dict[str, Field], suggest: Suggest) -> list[Completion]:
-    """Values of the option that stands last, or of the first argument if that comes from a list."""
+    """Values of the option that stands last, or of the argument whose turn it is, where they come from a list."""
     marks = [mark for mark in OPTION.finditer(line) if mark[1] in known]
-    field = known[marks[-1][1]] if marks else next(iter(known.values()), None)
-    if field is None or (not marks and not field.suggest):
+    field = known[marks[-1][1]] if marks else _in_turn(line, known)
+    if field is None:
         return []
     start = len(line) - len(re.split(r"[\s=]", line)[-1])
     if marks and line[marks[-1].end() : start].strip(" ="):
         return []
     values = field.choices or (await suggest(field.suggest) if field.suggest else ())
     return _matching(line, start, [(value, "") for value in values])
+
+
+def _in_turn(line: str, known: dict[str, Field]) -> Field | None:
+    """The argument that the word at the end of a line is, if it is typed without its name."""
+    nameless = [field for field in known.values() if field.required or field.bare]
+    words = split_command(line, COMMANDS)[1].split()
+    place = len(words) - (not line[-1:].isspace())
+    return nameless[place] if place < len(nameless) else None
 
 
 def _matching(line: str, start: int, options: Iterable[tuple[str, str]]) -> list[Completion]:

@@ -27,6 +27,7 @@ class Field(Record):
     multiple_of: float | None = None
     longest: int | None = None
     brief: bool = False  # worth showing where space is short
+    bare: bool = False  # may be typed without its name
     suggest: Literal["", "subjects", "jobs", "groups"] = ""
 
 
@@ -82,5 +83,6 @@ def _field(name: str, about: dict[str, Any], required: bool) -> Field:
         multiple_of=limits.get("multipleOf"),
         longest=limits.get("maxLength"),
         brief=about.get("brief", False),
+        bare=about.get("bare", False),
         suggest=about.get("suggest", ""),
     )

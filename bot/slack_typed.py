@@ -1,5 +1,6 @@
 """What people type to the bot on Slack: which command it is, and with which arguments."""
 
+from bot.arguments import required
 from bot.commands import COMMANDS, Command
 from bot.grammar import parse, split_command
 from bot.slack_text import clipped, plain
@@ -30,8 +31,7 @@ def arguments(command: Command, rest: str) -> dict[str, str]:
 
 def needs_form(command: Command, rest: str) -> bool:
     """Whether a form should be opened: for photos, which cannot be typed, and where all that is needed is missing."""
-    required = any(field.is_required() for field in command.arguments.model_fields.values())
-    return command.takes_photos or (required and not rest)
+    return command.takes_photos or (bool(required(command.arguments)) and not rest)
 
 
 def _found(line: str, commands: dict[str, Command]) -> tuple[Command, str]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.arguments import ImagineArguments, TrainArguments, check
+from bot.arguments import ImagineArguments, ShareArguments, TrainArguments, check
 from bot.commands import COMMANDS
 from bot.grammar import parse, split_command
 from bot.prompts import find_subject, model_prompt
@@ -70,6 +70,30 @@ def test_a_prompt_with_options_reads_back(prompt: str, count: int, seed: int, ne
 
 def test_the_last_required_argument_takes_all_that_is_left() -> None:
     assert parse("rex coffee mug --steps 20", TrainArguments) == {"name": "rex", "class": "coffee mug", "steps": "20"}
+
+
+@pytest.mark.parametrize(
+    ("rest", "given"),
+    [
+        ("rex private", {"with": "private"}),
+        ("rex Space", {"with": "Space"}),
+        ("rex S0PETS", {"group": "S0PETS"}),
+        ("rex @pets", {"group": "@pets"}),
+        ("rex 4711 --with channel", {"group": "4711", "with": "channel"}),
+        ("rex --with private", {"with": "private"}),
+        ("rex", {}),
+    ],
+)
+def test_with_whom_to_share_needs_no_name(rest: str, given: dict[str, str]) -> None:
+    assert parse(rest, ShareArguments) == {"name": "rex", **given}
+
+
+def test_words_that_are_too_many_are_not_swallowed() -> None:
+    with pytest.raises(UserError, match="I do not know what to do with “please”"):
+        parse("rex private 4711 please", ShareArguments)
+    with pytest.raises(ValueError, match="privte is not a group. A role or user group, in place of private"):
+        check(ShareArguments, parse("rex privte", ShareArguments))
+    assert check(ShareArguments, parse("rex SPACE", ShareArguments)).model_dump()["audience"] == "space"
 
 
 @pytest.mark.parametrize(

@@ -148,11 +148,11 @@ async def test_subjects_are_listed_shown_shared_and_forgotten(scene: Scene) -> N
     scene.slack.workspace.groups["S0PETS"] = [BOB]
     async with scene.bot():
         await scene.trained()
-        await scene.slack.slash("/dreambooth", "share rex --with private")
+        await scene.slack.slash("/dreambooth", "share rex private")
         await scene.slack.message("rex can now be drawn by you and nobody else.", user=ADA)
         await scene.slack.slash("/dreambooth", "list", user=BOB)
         await scene.slack.message("No subjects yet", user=BOB)
-        await scene.slack.slash("/dreambooth", "share rex --group @s0pets")
+        await scene.slack.slash("/dreambooth", "share rex @s0pets")
         await scene.slack.message("rex can now be drawn by you and one group.", user=ADA)
         await scene.slack.slash("/dreambooth", "list", user=BOB)
         listed = await scene.slack.message("1 subject:", user=BOB)
