@@ -16,7 +16,7 @@ import pytest
 from bot.app import Darkroom
 from bot.messages import Reply, Request, Upload
 from storage.settings import Settings, load_settings
-from tests.micro import write_micro_model
+from tests.micro import write_micro_model, write_micro_sd1, write_micro_sd2, write_micro_sdxl
 from tests.servers import valkey
 
 pytest_plugins = ["tests.stores", "tests.discord_bot", "tests.slack"]
@@ -48,6 +48,21 @@ class Stack:
 @pytest.fixture(scope="session")
 def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_micro_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def micro_sd1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_micro_sd1(tmp_path_factory.mktemp("sd1"))
+
+
+@pytest.fixture(scope="session")
+def micro_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_micro_sd2(tmp_path_factory.mktemp("sd2"))
+
+
+@pytest.fixture(scope="session")
+def micro_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_micro_sdxl(tmp_path_factory.mktemp("sdxl"))
 
 
 def start_worker(environment: dict[str, str]) -> "subprocess.Popen[str]":
