@@ -19,7 +19,7 @@ from trainer.lora import with_adapters
 from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
-from trainer.optimizing import optimizer_of, schedule_of
+from trainer.optimizing import clip, optimizer_of, schedule_of
 from trainer.photos import crops, moments, read_photo, to_tensor
 from trainer.recipe import Recipe
 
@@ -129,7 +129,10 @@ class Training:
                     losses = torch.stack(self.loss(batch, text)) / len(batches)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
-        self.accelerator.clip_grad_norm_(self.learning.values(), recipe.gradient_clip)
+        if self.accelerator.scaler:  # of half precision: it divides the gradients itself
+            self.accelerator.clip_grad_norm_(self.learning.values(), recipe.gradient_clip)
+        else:
+            clip(self.optimizer.optimizer, self.learning.values(), recipe.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.rate.step()

@@ -1,9 +1,11 @@
 """The optimizer of a training: AdamW with a learning rate for each network, and one for the words themselves."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from diffusers.optimization import get_scheduler
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from storage.errors import UserError
 from trainer.denoiser import Denoiser
@@ -29,6 +31,19 @@ def optimizer_of(denoiser: Denoiser, recipe: Recipe) -> torch.optim.Optimizer:
         raise UserError("The recipe wants adamw8bit, which needs the package bitsandbytes on the workers.") from error
     kind: torch.optim.Optimizer = AdamW8bit(groups, weight_decay=recipe.weight_decay)
     return kind
+
+
+def clip(optimizer: Any, weights: Iterable[torch.nn.Parameter], most: float) -> None:
+    """Keep the norm of the gradient of all `weights` to at most `most` at the optimizer's next step.
+
+    Fused AdamW divides each gradient while it reads it anyway, which saves reading and writing all of them once more.
+    """
+    learning = [w for w in weights if w.grad is not None]
+    norm = get_total_norm([w.grad for w in learning if w.grad is not None])
+    if isinstance(optimizer, torch.optim.AdamW):
+        optimizer.grad_scale = (norm / most).clamp(min=1)  # type: ignore[attr-defined]
+    else:
+        clip_grads_with_norm_(learning, most, norm)
 
 
 def schedule_of(optimizer: torch.optim.Optimizer, recipe: Recipe) -> Any:

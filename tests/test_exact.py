@@ -1,0 +1,98 @@
+"""The tricks that make a step cheaper change nothing: twenty steps against a loop as plain as can be."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.conftest import photos_of_a_character
+from trainer.dreambooth import Subject, Training
+from trainer.models import BaseModel, load_base
+from trainer.naming import prompt_pairs
+from trainer.optimizing import schedule_of
+from trainer.photos import read_photo, to_tensor
+from trainer.recipe import Recipe, recipe_for
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def base(micro_model: Path) -> BaseModel:
+    torch.set_num_threads(1)
+    return load_base(str(micro_model))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    for upload in photos_of_a_character():
+        (folder / upload.name).write_bytes(upload.data)
+    return sorted(folder.iterdir())
+
+
+def plain(base: BaseModel, photos: list[Path], class_latents: Tensor, recipe: Recipe) -> list[float]:
+    """As in diffusers' example: photos encoded and prompts read at every step, gradients clipped, then AdamW."""
+    unet, text_encoder = base.denoiser.copy().requires_grad_(True).train().children()
+    reads = recipe.text_learning_rate > 0
+    text_encoder.requires_grad_(reads)
+    groups: list[dict[str, Any]] = [{"params": list(unet.parameters()), "lr": recipe.learning_rate}]
+    groups += [{"params": list(text_encoder.parameters()), "lr": recipe.text_learning_rate}] if reads else []
+    optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, foreach=False)
+    rate, chance = schedule_of(optimizer, recipe), torch.Generator().manual_seed(0)
+    side = base.image_px
+    pixels = to_tensor([read_photo(photo).resize((side, side), 1) for photo in photos])
+    ids = base.token_ids(list(prompt_pairs("zuf", "dog", 1)[0]))[0]
+    losses = []
+    for _ in range(recipe.steps):
+        which = int(torch.randint(len(photos), (1,), generator=chance))
+        with torch.no_grad():
+            seen = base.vae.encode(pixels[which : which + 1]).latent_dist
+        first = (seen.mean + seen.std * torch.randn(seen.mean.shape, generator=chance)) * base.vae.config.scaling_factor
+        other = class_latents[torch.randint(len(class_latents), (1,), generator=chance)]
+        clean = torch.cat([first, other])
+        noise = torch.cat([torch.randn(part.shape, generator=chance) for part in (first, other)])
+        t = torch.cat([torch.randint(base.scheduler.config.num_train_timesteps, (1,), generator=chance) for _ in "ab"])
+        read = torch.cat([text_encoder(one[None]).last_hidden_state for one in ids])
+        kept = base.scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
+        velocity = kept.sqrt() * noise - (1 - kept).sqrt() * clean
+        predicted = unet(kept.sqrt() * clean + (1 - kept).sqrt() * noise, t, read).sample
+        errors = functional.mse_loss(predicted, velocity, reduction="none")
+        loss = errors[0].mean() + recipe.prior_weight * errors[1].mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_([*unet.parameters(), *text_encoder.parameters()], recipe.gradient_clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        rate.step()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"text_learning_rate": 0.0}, {"gradient_clip": 0.1}, {"gradient_checkpointing": True}]
+)
+def test_losses_equal_those_of_a_plain_loop(base: BaseModel, photos: list[Path], changes: dict[str, Any]) -> None:
+    how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3, word_learning_rate=1e-4, **changes)
+    how = how.model_copy(update={"weight_decay": 0.0})  # words have none, which a plain loop does not know
+    class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    training = Training(base, Subject(photos, "dog", "zuf"), class_latents, how, seed=0)
+    for _ in range(STEPS):
+        training.step()
+    ours = training.losses[:, 0].tolist()
+    assert ours == pytest.approx(plain(base, photos, class_latents, how), rel=1e-5, abs=1e-5)
+    assert len({round(loss, 6) for loss in ours}) == STEPS
+
+
+def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[Path]) -> None:
+    class_latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    losses = []
+    for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
+        how = recipe_for(base.folder, steps=6, learning_rate=1e-3, batch=batch, accumulation=accumulation)
+        training = Training(base, Subject(photos, "dog", "zuf"), class_latents, how, seed=0)
+        for _ in range(6):
+            training.step()
+        losses.append(training.losses)
+    for other in losses[1:]:
+        assert torch.allclose(losses[0], other, rtol=1e-5, atol=1e-5)
