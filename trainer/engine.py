@@ -196,7 +196,7 @@ class Engine:
         """The checkpoint to go on from, if there is one that fits; says where it goes on."""
         begun = read(Path(task.begun), checkpointer.of) if task.begun else None
         if begun:
-            losses = tuple(begun["losses"].tolist())
+            losses = tuple(begun["losses"][:, 0].tolist())
             self.say(_learning(task, len(losses), losses=losses))
         return begun
 
