@@ -46,7 +46,7 @@ def file_names(denoiser: nn.Module) -> dict[str, str]:
     names = {}
     for path, _ in denoiser.named_modules():
         part, _, rest = path.partition(".")
-        if part.startswith("text") and not rest.startswith("text_model."):
+        if part.startswith("text") and not rest.startswith(("text_model", "text_projection")):
             rest = f"text_model.{rest}"
         if rest:
             names[path] = f"{begins[part]}_{rest.replace('.', '_')}"
@@ -64,6 +64,11 @@ def state(denoiser: Denoiser) -> dict[str, Tensor]:
     return found
 
 
+def is_lora(kept: Mapping[str, Tensor]) -> bool:
+    """Whether these weights, by their names in a file, are adapters."""
+    return any(name.endswith(DOWN) for name in kept)
+
+
 def deltas(lora: Mapping[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
     """What adapters add to the weights of `base`, by the names of these; raises ValueError if they do not fit."""
     paths = {name: path for path, name in file_names(base).items()}
@@ -71,9 +76,12 @@ def deltas(lora: Mapping[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
     for name in sorted({key.partition(".")[0] for key in lora}):
         try:
             weight = f"{paths[name]}.weight"
+            shape = weights[weight].shape
             down, up = lora[name + DOWN].float(), lora[name + UP].float()
+            if (up.shape[0], down.shape[1]) != shape[:2]:
+                raise IndexError
             alpha = float(lora.get(name + ALPHA, torch.tensor(len(down))))
-            added[weight] = (up.flatten(1) @ down.flatten(1) * (alpha / len(down))).reshape(weights[weight].shape)
+            added[weight] = (up.flatten(1) @ down.flatten(1) * (alpha / len(down))).reshape(shape)
         except (KeyError, RuntimeError, IndexError) as error:
             raise ValueError(f"{name} does not fit") from error
     return added

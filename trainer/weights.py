@@ -38,7 +38,7 @@ def load_learned(path: Path, into: Denoiser, base: Denoiser) -> None:
     """Put the base weights with what was learned into `into`; raises ValueError if they do not fit together."""
     kept = load_file(path)
     try:
-        learned = lora.deltas(kept, base) if any(name.endswith(lora.DOWN) for name in kept) else kept
+        learned = lora.deltas(kept, base) if lora.is_lora(kept) else kept
         _check(learned, base)
     except ValueError as error:
         raise ValueError(f"{path.name} was not learned on this base model: {error}") from error

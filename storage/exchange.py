@@ -1,0 +1,62 @@
+"""The contract of `darkroom export` and `darkroom import`: what the bot asks of a trainer's process, and the answers.
+
+`python -m trainer.exchange` reads one request as JSON from standard input. On standard output it says in lines of JSON
+what it is doing, and last how that ended.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from storage.jobs import Method, Record
+
+Format = Literal["diffusers", "single", "lora"]  # a folder of diffusers'; one file of the original layout; a LoRA file
+Precision = Literal["half", "full"]
+
+
+class ExportRequest(Record):
+    """Write a subject as files that other programs read."""
+
+    kind: Literal["export"] = "export"
+    base_model: str
+    weights: str  # path of what was learned
+    folder: str  # path of an empty folder for what is written
+    name: str
+    noun: str
+    identifier: str
+    format: Format
+    precision: Precision = "half"
+    rank: int | None = None  # of a LoRA file that is drawn from a full training; None: as is usual
+
+
+class ImportRequest(Record):
+    """Make of somebody else's file, or diffusers folder, what a training would have left."""
+
+    kind: Literal["import"] = "import"
+    base_model: str
+    file: str  # path
+    weights: str  # path to write to
+
+
+Request = Annotated[ExportRequest | ImportRequest, Field(discriminator="kind")]
+REQUESTS: TypeAdapter[ExportRequest | ImportRequest] = TypeAdapter(Request)
+
+
+class Doing(Record):
+    """What the process is doing, in a few words."""
+
+    kind: Literal["doing"] = "doing"
+    what: str
+
+
+class Ended(Record):
+    """How it ended. Only one that is done has written anything that counts."""
+
+    kind: Literal["ended"] = "ended"
+    state: Literal["done", "refused", "failed"]  # refused: the person can mend it; failed: the operator
+    says: str = ""  # a sentence or two
+    method: Method | None = None  # of what was imported
+
+
+Answer = Annotated[Doing | Ended, Field(discriminator="kind")]
+ANSWERS: TypeAdapter[Doing | Ended] = TypeAdapter(Answer)

@@ -1,0 +1,40 @@
+"""Families of base models, told apart by the width of what a UNet reads, and what other programs call them."""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Family(NamedTuple):
+    """Models whose weights have the same shapes."""
+
+    name: str
+    version: str  # for kohya's scripts, and web UIs after them
+    architecture: str  # in Stability AI's ModelSpec
+
+
+SD1 = Family("Stable Diffusion 1.x", "sd_v1", "stable-diffusion-v1")
+SD2 = Family("Stable Diffusion 2.x", "sd_v2", "stable-diffusion-v2")
+SDXL = Family("Stable Diffusion XL", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base")
+BY_WIDTH = {768: SD1, 1024: SD2, 2048: SDXL}
+
+# A projection of cross-attention that takes in what was read, in files of whatever layout.
+READS = re.compile(r"attn2[._](processor[._])?to_k(\.weight|.*(down|lora_A).*\.weight)$")
+TELLTALE = {  # parts that only other kinds of models have
+    re.compile(r"double_blocks|single_transformer_blocks|single_blocks"): "Flux",
+    re.compile(r"joint_blocks|joint_transformer_blocks|lora_te3_"): "Stable Diffusion 3",
+    re.compile(r"^lora_te2_|^text_encoder_2\.|^conditioner\.embedders\.1\."): SDXL.name,
+}
+
+
+def seems_for(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> str:
+    """The name of the family that a file seems to be for, from its names and shapes; empty if they do not say."""
+    names = []
+    for name, shape in shapes:
+        names.append(name)
+        if READS.search(name) and len(shape) > 1 and shape[1] in BY_WIDTH:
+            return BY_WIDTH[shape[1]].name
+    for pattern, family in TELLTALE.items():
+        if any(pattern.search(name) for name in names):
+            return family
+    return ""
