@@ -1,0 +1,64 @@
+"""The same training by Darkroom, in a process of its own: for `tests.bench.peers`."""
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from trainer import classes
+from trainer.dreambooth import Subject, Training
+from trainer.models import BaseModel, load_base
+from trainer.recipe import Recipe
+from trainer.weights import save_learned
+
+CLASS_STEPS = 20
+
+
+def recipe(method: str, steps: int, class_images: int) -> Recipe:
+    """What the peers' scripts are told, too, but for the sampler of class images."""
+    rates = {"learning_rate": 1e-4, "text_learning_rate": 1e-4} if method == "lora" else {}
+    precision = "bf16" if torch.cuda.is_available() else "no"
+    return Recipe.model_validate(
+        {"method": method, "rank": 4, "steps": steps, "schedule": "constant", "warmup_steps": 0, **rates}
+        | {"class_images": class_images, "class_steps": CLASS_STEPS, "precision": precision}
+    )
+
+
+def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out: Path) -> list[float]:
+    """Learn a subject as the engine does; return the seconds of each step."""
+    if not class_set.exists():
+        classes.draw_class_set(base, "dog", how, class_set, lambda *_: None)
+    training = Training(base, Subject(photos, "dog", "zuf"), classes.read_class_set(class_set), how, seed=0)
+    steps_s = []
+    for _ in range(how.steps):
+        began_s = time.perf_counter()
+        training.step()
+        if base.device.type == "cuda":
+            torch.cuda.synchronize()  # for the clock; a training does not wait
+        steps_s.append(time.perf_counter() - began_s)
+    save_learned(out, training.denoiser, base.denoiser)
+    return steps_s
+
+
+def main() -> None:
+    """Learn twice on one loaded model: a class that is new, and one that is known. Print one JSON object, last."""
+    model, photos, method, steps, class_images, out = sys.argv[1:]
+    base, how = load_base(model), recipe(method, int(steps), int(class_images))
+    walls_s, steps_s = [], []
+    for _ in ("cold", "warm"):
+        began_s = time.perf_counter()
+        steps_s += learn(base, sorted(Path(photos).iterdir()), how, Path(f"{out}-classes"), Path(out))[3:]
+        walls_s.append(time.perf_counter() - began_s)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if base.device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated()
+    walls = {"cold_s": walls_s[0], "warm_s": walls_s[1]}
+    sizes = {"peak_bytes": peak, "kept_bytes": Path(out).stat().st_size}
+    print(json.dumps({"steps_s": steps_s, **walls, **sizes}))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
