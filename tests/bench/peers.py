@@ -1,6 +1,7 @@
 """Darkroom beside diffusers' DreamBooth scripts, in turns: `python -m tests.bench.peers --scripts DIR --photos DIR`.
 
-The scripts are `train_dreambooth.py` and `train_dreambooth_lora.py` of a copy of diffusers. Each training runs in a process of its own with one thread. The last lines are a table and one JSON object.
+The scripts are `train_dreambooth.py` and `train_dreambooth_lora.py` of a copy of diffusers. Each training runs in a
+process of its own with one thread. The last lines are a table and one JSON object.
 """
 
 import json
