@@ -1,12 +1,15 @@
 """The only reader of the environment. Settings are built by a call, never at import, and secrets stay masked."""
 
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.errors import SetupError
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 class Settings(BaseSettings):
@@ -33,7 +36,13 @@ class Settings(BaseSettings):
     base_model: str = Field(
         "toyworld",
         validation_alias="DARKROOM_BASE_MODEL",
-        description="Base model: `toyworld`, which ships, or a diffusers folder of a Stable Diffusion 1.x.",
+        description="Base model: `toyworld`, which ships; a folder in diffusers' layout; a .safetensors file; or a "
+        "model on the Hugging Face hub, org/name or org/name@revision. docs/models.md says more.",
+    )
+    precision: Precision = Field(
+        "auto",
+        validation_alias="DARKROOM_PRECISION",
+        description="What the base model is kept in: float32, bfloat16, float16 or auto, half precision on a GPU.",
     )
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
@@ -120,7 +129,7 @@ class Settings(BaseSettings):
     @property
     def photo_px(self) -> int:
         """Side of a photo as prepared for training."""
-        return 128 if self.toyworld else 768
+        return 128 if self.toyworld else 1024
 
 
 def load_settings() -> Settings:

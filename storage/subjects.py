@@ -36,7 +36,9 @@ class Subject(Record):
     name: str
     noun: str  # the class noun: "dog"
     identifier: str = ""  # the rare token; chosen by the trainer, which has the tokenizer
-    base_model: str
+    base_model: str  # as the bot's settings name it
+    base_revision: str = ""  # which one of that name it was trained on: the commit on the hub
+    base_sha256: str = ""  # and what its files hash to
     state: SubjectState = "learning"
     method: Method = "full"
     photos: tuple[Photo, ...] = ()

@@ -57,7 +57,7 @@ def write_micro_sd1(folder: Path) -> Path:
 
 
 def write_micro_sd2(folder: Path, **schedule: Any) -> Path:
-    """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder without its last layer."""
+    """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder."""
     from diffusers import DDIMScheduler
 
     usual = {"set_alpha_to_one": False, "clip_sample": False, "prediction_type": "v_prediction"}

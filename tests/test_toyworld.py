@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer import generate
-from trainer.files import TOYWORLD_FOLDER, base_folder
+from trainer.files import TOYWORLD_FOLDER
 from trainer.models import BaseModel, load_base
 from trainer.photos import to_tensor
 from trainer.recipe import Recipe, recipe_for
@@ -86,7 +86,7 @@ def test_what_ships_is_small() -> None:
 
 
 def test_its_recipe_is_within_the_limits() -> None:
-    assert isinstance(recipe_for(base_folder("toyworld")), Recipe)
+    assert isinstance(recipe_for(TOYWORLD_FOLDER), Recipe)
 
 
 def test_the_autoencoder_carries_drawings(base: BaseModel) -> None:

@@ -94,6 +94,6 @@ class Attempt:
         if result.state != "done":
             return Outcome(job=self.job.id, state=result.state, message=result.message, detail=result.detail)
         if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):
-            return await self.tasks.publish_train(self.job, task, result, reporter.samples)
+            return await self.tasks.publish_train(self.job, task, result, reporter.samples, hello)
         assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)
         return await self.tasks.publish_imagine(self.job, task, result, self.name)

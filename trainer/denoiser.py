@@ -7,6 +7,7 @@ stand side by side, and tells the UNet the picture's size and the whole prompt's
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,6 +28,11 @@ class Reading:
         times = rows // len(self.tokens)
         pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, dim=0)
         return Reading(self.tokens.repeat_interleave(times, dim=0), pooled)
+
+    def with_zeros_first(self) -> "Reading":
+        """The same with zeros for what was made of the first prompt."""
+        pooled = None if self.pooled is None else torch.cat([torch.zeros_like(self.pooled[:1]), self.pooled[1:]])
+        return Reading(torch.cat([torch.zeros_like(self.tokens[:1]), self.tokens[1:]]), pooled)
 
 
 class Denoiser(nn.Module):
@@ -51,16 +57,18 @@ class Denoiser(nn.Module):
     def forward(self, noisy: Tensor, t: Tensor, text: Reading | Sequence[Tensor]) -> Tensor:
         """Predict noise or velocity in latents, b × 4 × h × w, at timesteps `t`; prompts read, or still to be read.
 
-        Each prompt guides as many neighbouring rows as come to it.
+        Each prompt guides as many neighbouring rows as come to it. What is predicted has the latents' precision,
+        whatever the weights have.
         """
         reading = (text if isinstance(text, Reading) else self.read(text)).spread(len(noisy))
         added = None
         if reading.pooled is not None:
             height_px, width_px = (LATENT_PX * side for side in noisy.shape[2:])
-            sizes = torch.tensor([height_px, width_px, 0, 0, height_px, width_px], dtype=reading.pooled.dtype)
-            added = {"text_embeds": reading.pooled, "time_ids": sizes.to(noisy.device).expand(len(noisy), 6)}
-        predicted: Tensor = self.unet(noisy, t, reading.tokens, added_cond_kwargs=added).sample
-        return predicted
+            sizes = _sizes(height_px, width_px, noisy.device).expand(len(noisy), 6)
+            added = {"text_embeds": reading.pooled, "time_ids": sizes}
+        latents = noisy.to(self.unet.conv_in.weight.dtype)
+        predicted: Tensor = self.unet(latents, t, reading.tokens, added_cond_kwargs=added).sample
+        return predicted.to(noisy.dtype)
 
     def copy(self) -> "Denoiser":
         """A copy that can be changed without changing this one."""
@@ -70,3 +78,9 @@ class Denoiser(nn.Module):
         """The same weights in modules of their own, so that adapters can be put into them."""
         kept: dict[int, Any] = {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())}
         return copy.deepcopy(self, kept)
+
+
+@cache  # to make it anew at each step would have the step wait for the device
+def _sizes(height_px: int, width_px: int, device: torch.device) -> Tensor:
+    """What SDXL is told of a picture: its size as a photo, where it was cropped, its size. A whole one here."""
+    return torch.tensor([height_px, width_px, 0, 0, height_px, width_px], dtype=torch.float32, device=device)

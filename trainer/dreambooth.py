@@ -85,7 +85,8 @@ class Training:
         self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
         self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps
         self.losses = torch.zeros(recipe.steps, 3, device=base.device)  # of each step: all, instance, prior
-        self.accelerator = Accelerator(mixed_precision=recipe.precision)
+        precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
+        self.accelerator = Accelerator(mixed_precision=precision)
 
         # the examples: moments of the photos' crops, and the class set
         photos = [read_photo(path) for path in subject.photos]

@@ -16,7 +16,8 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from storage.errors import SetupError
+from storage.errors import SetupError, UserError
+from storage.settings import load_settings
 from trainer import classes, generate
 from trainer.checkpoint import Checkpointer, read
 from trainer.denoiser import Denoiser
@@ -25,13 +26,14 @@ from trainer.identifier import choose
 from trainer.models import BaseModel, load_base
 from trainer.naming import instance_prompt
 from trainer.recipe import Recipe
-from trainer.seam import Cancel, Hello, ImagineTask, Pause, Report, Result, Task, TrainTask, read_task
+from trainer.seam import Cancel, Hello, ImagineTask, Pause, Refusal, Report, Result, Task, TrainTask, read_task
 from trainer.weights import load_learned, save_learned
 
 log = logging.getLogger(__name__)
 
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
 SAMPLE_SEED = 7
+MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
 OUT_OF_MEMORY = "The GPU has too little memory for this. Try a smaller size, or fewer pictures at once."
 
 
@@ -70,7 +72,9 @@ class Engine:
 
     def serve(self) -> None:
         """Run what comes, for ever."""
-        self.say(Hello(base_sha256=self.base.sha256, image_px=self.base.image_px, device=str(self.base.device)))
+        base = self.base
+        of = {"folder": str(base.folder), "revision": base.source.revision}
+        self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, device=str(base.device), **of))
         while True:
             self.arrived.acquire()
             if self.waiting:  # a picture may have been served in the middle of a training
@@ -85,6 +89,8 @@ class Engine:
             result = Result(job=task.job, state="cancelled", message="Cancelled.")
         except Paused:
             result = Result(job=task.job, state="paused")
+        except UserError as error:
+            result = Result(job=task.job, state="failed", message=str(error))
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             result = Result(job=task.job, state="failed", message=OUT_OF_MEMORY, detail=str(error))
@@ -146,7 +152,10 @@ class Engine:
         if self._subject is None or self._subject[0] != weights:
             denoiser = self._subject[1] if self._subject else self.base.denoiser.copy()
             self._subject = None
-            load_learned(Path(weights), denoiser, self.base.denoiser)
+            try:
+                load_learned(Path(weights), denoiser, self.base.denoiser)
+            except ValueError as error:
+                raise UserError(MISFIT) from error
             self._subject = (weights, denoiser)
         return self._subject[1]
 
@@ -249,14 +258,16 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints must not end up between our lines
     lock = threading.Lock()
 
-    def say(news: Hello | Report | Result) -> None:
+    def say(news: Hello | Refusal | Report | Result) -> None:
         with lock:
             out.write(news.model_dump_json().encode() + b"\n")
 
     try:
-        engine = Engine(load_base(sys.argv[1]), say)
+        settings = load_settings()
+        engine = Engine(load_base(sys.argv[1], settings.home, settings.precision), say)
     except SetupError as error:
-        sys.exit(str(error))
+        say(Refusal(message=str(error)))
+        sys.exit(1)
     threading.Thread(target=engine.listen, args=(sys.stdin.buffer,), daemon=True).start()
     engine.serve()
 

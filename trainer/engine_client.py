@@ -11,13 +11,13 @@ from collections.abc import AsyncGenerator
 from pydantic import BaseModel
 
 from storage.errors import SetupError
-from trainer.seam import Cancel, Hello, Pause, Report, Result, Task, read_news
+from trainer.seam import Cancel, Hello, Pause, Refusal, Report, Result, Task, read_news
 
 log = logging.getLogger(__name__)
 
 DIED = "The engine that was working on this stopped unexpectedly. Please try again."
 KILLED = "The engine that was working on this was killed, most likely because the machine ran out of memory."
-START_TIMEOUT_S = 300
+START_TIMEOUT_S = 4 * 3600  # the first time, the base model is downloaded
 STOPS_WITHIN_S = 5  # an engine that looks up between two steps is much quicker
 LINE_LIMIT_BYTES = 16 * 2**20
 PR_SET_PDEATHSIG = 1
@@ -64,6 +64,8 @@ class EngineClient:
                     f"The engine did not start (exit {await self._process.wait()}); its last words are above."
                 )
             hello = read_news(line)
+            if isinstance(hello, Refusal):
+                raise SetupError(hello.message)
             assert isinstance(hello, Hello)
             self.hello = hello
             self._reader = asyncio.create_task(self._read(self._process))
@@ -132,7 +134,7 @@ class EngineClient:
         assert process.stdout
         async for line in process.stdout:
             news = read_news(line)
-            if not isinstance(news, Hello) and news.job in self._news:
+            if isinstance(news, Report | Result) and news.job in self._news:
                 self._news[news.job].put_nowait(news)
         status = await process.wait()
         message, detail = KILLED if status == -signal.SIGKILL else DIED, f"the engine ended with {status}"

@@ -67,7 +67,7 @@ def sample_latents(
     if vary_seed is not None:
         near = torch.randn((1, 4, side, side), generator=Generator("cpu").manual_seed(vary_seed))
         noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
-    text = denoiser.read(base.token_ids([negative, prompt]))
+    text = base.guides(denoiser, negative, prompt)
     steps_of = scheduler_for(base, scheduler, steps)
     chance = {"generator": generators} if scheduler == "euler-a" else {}
     latents: Tensor = noise.to(base.device) * steps_of.init_noise_sigma

@@ -13,20 +13,29 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from storage.errors import SetupError
-from trainer.denoiser import Denoiser
-from trainer.files import base_folder, model_hash
+from storage.settings import Precision, load_settings
+from trainer.denoiser import Denoiser, Reading
+from trainer.files import files_hash
+from trainer.layout import HALF, INDEX, OF_SDXL, config_of, is_half, some_of
+from trainer.recipe import RECIPE_FILE
+from trainer.sources import Source, find
 
 
 @dataclass
 class BaseModel:
     """Its parts, frozen."""
 
-    folder: Path
+    source: Source
     tokenizers: list[Any]  # one for each text encoder
     vae: Any
     scheduler: Any
     denoiser: Denoiser
     device: torch.device
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies, in diffusers' layout."""
+        return self.source.folder
 
     @property
     def image_px(self) -> int:
@@ -39,15 +48,26 @@ class BaseModel:
         """How many pixels make one latent, each way."""
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
+    @property
+    def mixed_precision(self) -> str:
+        """The precision that it is kept in, as Accelerate calls it."""
+        return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self.denoiser.unet.conv_in.weight.dtype, "no")
+
     @cached_property
     def sha256(self) -> str:
         """Hash of all the files that decide what it draws."""
-        return model_hash(self.folder)
+        return files_hash(self.folder, set(self.source.files) - {RECIPE_FILE})
 
     @property
     def tokenizer(self) -> Any:
         """The first, by which identifiers are chosen: all have CLIP's vocabulary."""
         return self.tokenizers[0]
+
+    @cached_property
+    def zeros_for_empty(self) -> bool:
+        """Whether zeros stand for an empty negative prompt: SDXL is used so."""
+        told = config_of(self.folder, INDEX) if INDEX in self.source.files else {}
+        return len(self.tokenizers) > 1 and bool(told.get("force_zeros_for_empty_prompt", True))
 
     def token_ids(self, texts: list[str]) -> list[Tensor]:
         """Tokenise for each text encoder, padded and cut to its length: n × tokens each."""
@@ -60,27 +80,67 @@ class BaseModel:
         rest: str = self.tokenizer.decode(ids[self.tokenizer.model_max_length - 1 : -1])
         return rest.strip()
 
+    def guides(self, denoiser: Denoiser, negative: str, prompt: str) -> Reading:
+        """What `denoiser` makes of the prompts that guide a picture, in this order."""
+        read = denoiser.read(self.token_ids([negative, prompt]))
+        return read.with_zeros_first() if self.zeros_for_empty and not negative else read
 
-def load_base(base_model: str) -> BaseModel:
-    """Load a base model onto the GPU, or the CPU if there is none; raises SetupError if it cannot be read."""
-    folder = base_folder(base_model)
+
+def load_base(base_model: str, home: Path | None = None, precision: Precision = "auto") -> BaseModel:
+    """Load a base model onto the GPU, or the CPU if there is none; raises SetupError if it cannot be had or read.
+
+    What is downloaded or converted stays under `home`, which is DARKROOM_HOME if not given.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-    def frozen(kind: Any, part: str) -> Any:
-        return kind.from_pretrained(folder / part, dtype=torch.float32).to(device).eval().requires_grad_(False)
-
+    dtype = dtype_for(precision, device)
+    source = find(base_model, models_folder(home or load_settings().home), half=dtype is not torch.float32)
     try:
-        two = (folder / "text_encoder_2").is_dir()
-        text_encoders = [frozen(CLIPTextModel, "text_encoder")]
-        if two:
-            text_encoders.append(frozen(CLIPTextModelWithProjection, "text_encoder_2"))
-        return BaseModel(
-            folder=folder,
-            tokenizers=[CLIPTokenizer.from_pretrained(folder / f"tokenizer{n}") for n in ("", "_2")[: 1 + two]],
-            vae=frozen(AutoencoderKL, "vae"),
-            scheduler=DDPMScheduler.from_pretrained(folder / "scheduler"),
-            denoiser=Denoiser(frozen(UNet2DConditionModel, "unet"), *text_encoders).eval(),
-            device=device,
-        )
-    except (OSError, ValueError, SafetensorError, json.JSONDecodeError) as error:
-        raise SetupError(f"The base model in {folder} cannot be read: {error}") from error
+        return _load(source, device, dtype)
+    except (OSError, ValueError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
+        raise SetupError(f"{source.called} in {source.folder} cannot be read: {error}") from error
+
+
+def models_folder(home: Path) -> Path:
+    """Where downloads are noted and conversions kept."""
+    return home / "models"
+
+
+def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
+    """What the frozen base model is kept in: half precision where that is quicker, unless something else is set."""
+    if precision != "auto":
+        return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[precision]
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _load(source: Source, device: torch.device, dtype: torch.dtype) -> BaseModel:
+    def frozen(kind: Any, part: str, dtype: torch.dtype = dtype) -> Any:
+        return _network(kind, source, part, dtype).to(device).eval().requires_grad_(False)
+
+    second = [part for part in OF_SDXL if (source.folder / part).is_dir()]
+    text_encoders = [frozen(CLIPTextModel, "text_encoder")]
+    if second:
+        text_encoders.append(frozen(CLIPTextModelWithProjection, "text_encoder_2"))
+    tokenizers = []
+    for part, encoder in zip(("tokenizer", "tokenizer_2"), text_encoders, strict=False):
+        tokenizers.append(CLIPTokenizer.from_pretrained(source.folder / part, local_files_only=True))
+        tokenizers[-1].model_max_length = encoder.config.max_position_embeddings  # some files do not say
+    return BaseModel(
+        source=source,
+        tokenizers=tokenizers,
+        vae=frozen(AutoencoderKL, "vae", torch.float32),  # SDXL's overflows in half precision
+        scheduler=DDPMScheduler.from_pretrained(source.folder / "scheduler"),
+        denoiser=Denoiser(frozen(UNet2DConditionModel, "unet"), *text_encoders).eval(),
+        device=device,
+    )
+
+
+def _network(kind: Any, source: Source, part: str, dtype: torch.dtype) -> Any:
+    """One part with its weights; raises SetupError naming those that it lacks, where the libraries would draw lots."""
+    variant = HALF if is_half(part, source.files) else None
+    how = {"dtype": dtype, "variant": variant, "use_safetensors": True, "local_files_only": True}
+    network, told = kind.from_pretrained(source.folder / part, output_loading_info=True, **how)
+    if missing := sorted(map(str, told["missing_keys"])):
+        raise SetupError(f"{source.called} lacks weights of its {part}: {some_of(missing)}.")
+    return network

@@ -40,7 +40,9 @@ class Recipe(BaseModel):
     sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
     sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")
     gradient_checkpointing: bool = Field(False, description="less memory for a fifth more time")
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of the forward pass")
+    precision: Literal["auto", "no", "bf16", "fp16"] = Field(
+        "auto", description="mixed precision of the forward pass; auto: that which the base model is kept in"
+    )
 
 
 SUITS_LORA = {"learning_rate": 1e-4, "text_learning_rate": 5e-5}

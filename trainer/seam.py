@@ -2,7 +2,7 @@
 
     worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
                        {"do": "pause"}
-    engine → worker    Hello, once ready · Report, as often as it likes · Result, once for each task
+    engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Result, once for each task
 
 Files travel by path in a folder that the worker makes for each job.
 """
@@ -67,8 +67,17 @@ class Hello(Record):
 
     say: Literal["hello"] = "hello"
     base_sha256: str
+    folder: str  # where the base model lies, in diffusers' layout
+    revision: str = ""  # of a base model from the hub: its commit; of a single file: its hash
     image_px: int
     device: str
+
+
+class Refusal(Record):
+    """The engine cannot start, for a reason that the operator can do something about."""
+
+    say: Literal["refusal"] = "refusal"
+    message: str
 
 
 class Report(Record):
@@ -101,8 +110,8 @@ Task = TrainTask | ImagineTask
 _TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel | Pause] = TypeAdapter(
     Annotated[TrainTask | ImagineTask | Cancel | Pause, Field(discriminator="do")]
 )
-_NEWS: TypeAdapter[Hello | Report | Result] = TypeAdapter(
-    Annotated[Hello | Report | Result, Field(discriminator="say")]
+_NEWS: TypeAdapter[Hello | Refusal | Report | Result] = TypeAdapter(
+    Annotated[Hello | Refusal | Report | Result, Field(discriminator="say")]
 )
 
 
@@ -111,6 +120,6 @@ def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel | Pause:
     return _TASKS.validate_json(line)
 
 
-def read_news(line: bytes) -> Hello | Report | Result:
+def read_news(line: bytes) -> Hello | Refusal | Report | Result:
     """Parse what the engine wrote."""
     return _NEWS.validate_json(line)

@@ -11,7 +11,7 @@ from storage.files import Store
 from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, attempt_prefix
 from storage.subjects import Subject, Subjects
 from trainer.cache import Cache
-from trainer.files import base_folder, file_hash
+from trainer.files import file_hash
 from trainer.naming import class_set_key
 from trainer.recipe import recipe_for
 from trainer.resuming import Checkpoints
@@ -24,8 +24,8 @@ SAMPLES = "samples"  # stands where the name of an attempt does: sample pictures
 class Tasks:
     """Builds tasks and publishes their results, with the cache of this machine."""
 
-    def __init__(self, store: Store, base_model: str, cache: Cache, checkpoint_s: float) -> None:
-        self.store, self.base_model, self.cache, self.checkpoint_s = store, base_model, cache, checkpoint_s
+    def __init__(self, store: Store, cache: Cache, checkpoint_s: float) -> None:
+        self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
         self.subjects = Subjects(store)
 
     async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path) -> Task:
@@ -38,7 +38,7 @@ class Tasks:
     async def _train(self, job: TrainJob, hello: Hello, folder: Path) -> TrainTask:
         subject = await self.subjects.get(job.subject)
         try:
-            recipe = recipe_for(base_folder(self.base_model), method=job.method, steps=job.steps)
+            recipe = recipe_for(Path(hello.folder), method=job.method, steps=job.steps)
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         for photo in subject.photos:
@@ -90,7 +90,7 @@ class Tasks:
     async def keep_class_set(self, task: Task, hello: Hello) -> None:
         """Upload the class set of a training if the store has none yet."""
         if isinstance(task, TrainTask) and Path(task.class_set).exists():
-            recipe = recipe_for(base_folder(self.base_model), **task.recipe)
+            recipe = recipe_for(Path(hello.folder), **task.recipe)
             key = class_set_key(hello.base_sha256, task.noun, recipe)
             if not await self.store.exists(key):
                 await self.store.put_file(key, Path(task.class_set))
@@ -106,7 +106,7 @@ class Tasks:
         return tuple(Picture(key=key, width_px=px, height_px=px, caption=_sample_caption(key)) for key in keys)
 
     async def publish_train(
-        self, job: TrainJob, task: TrainTask, result: Result, samples: tuple[Picture, ...]
+        self, job: TrainJob, task: TrainTask, result: Result, samples: tuple[Picture, ...], hello: Hello
     ) -> Outcome:
         """Store the weights and make the subject ready; raises UserError if it was forgotten meanwhile."""
         weights = Path(result.files[0])
@@ -122,6 +122,8 @@ class Tasks:
                     "weights_key": key,
                     "weights_sha256": sha256,
                     "recipe": task.recipe,
+                    "base_revision": hello.revision,
+                    "base_sha256": hello.base_sha256,
                     "samples": samples,
                     "job": job.id,
                 }

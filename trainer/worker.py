@@ -48,7 +48,7 @@ class JobRunner:
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
         self.store, self.redis, self.engine = store, redis, engine
         self.cache = Cache(store, settings.home / "cache")
-        self.tasks = Tasks(store, settings.base_model, self.cache, settings.checkpoint_s)
+        self.tasks = Tasks(store, self.cache, settings.checkpoint_s)
         self.work = own_folder(settings.home / "work")
         self.subjects = Subjects(store)
 
@@ -141,8 +141,8 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
     serving: list[asyncio.Task[None]] = []
     try:
         hello = await engine.start()
-        log.info("ready on %s: %s, %d px", hello.device, settings.base_model, hello.image_px)
-        upkeep = _announce(redis, queues, room), keep_queued(store, redis, settings.lease_s), runner.cache.keep_clean()
+        log.info("ready on %s: %s %s, %d px", hello.device, settings.base_model, hello.revision, hello.image_px)
+        upkeep = announce(redis, queues, room), keep_queued(store, redis, settings.lease_s), runner.cache.keep_clean()
         serving += map(asyncio.create_task, (*upkeep, *(worker.async_run() for worker in workers)))
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
         for task in ended:
@@ -178,7 +178,7 @@ def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, r
     )
 
 
-async def _announce(redis: ArqRedis, queues: list[str], room: Room) -> None:
+async def announce(redis: ArqRedis, queues: list[str], room: Room) -> None:
     """Tell the bots that this worker lives, and what it lacks, until it does not."""
     keys = [queue.worker_key(new_id(), kind) for kind in queues]
     try:
