@@ -11,6 +11,7 @@ from bot import replies
 from bot.commands import COMMANDS
 from bot.core import Bot
 from bot.dispatch import Dispatch
+from bot.limits import Limits
 from bot.messages import Reply, Request
 from storage import queue
 from storage.errors import Missing, StoreError, UserError
@@ -32,7 +33,7 @@ class Darkroom(Bot):
 
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
         self.settings, self.store, self.redis = settings, store, redis
-        self.dispatch, self.subjects = Dispatch(store, redis), Subjects(store)
+        self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
         self._upkeep = asyncio.create_task(keep_queued(store, redis, settings.lease_s))
 
     @classmethod
@@ -53,6 +54,7 @@ class Darkroom(Bot):
     async def answer(self, request: Request) -> AsyncGenerator[Reply, None]:
         """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation."""
         try:
+            await self.limits.pace(request)
             command = COMMANDS.get(request.command)
             if command is None:
                 raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
@@ -72,8 +74,7 @@ class Darkroom(Bot):
                 if isinstance(news, Outcome):
                     yield replies.finished(job, news, await self.subject_of(job))
                 else:
-                    workers = await self.dispatch.workers(job.kind) if news.phase == "queued" else 1
-                    yield replies.working(job, news, workers)
+                    yield replies.working(job, news)
         except Missing:
             yield Reply(text="This is deleted.", state="cancelled", job=job_id)
 

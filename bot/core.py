@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
 from bot.dispatch import Dispatch
+from bot.limits import Limits
 from bot.messages import Reply, Request
 from storage.errors import Missing, UserError
 from storage.files import Store
@@ -21,10 +22,16 @@ class Bot(ABC):
     store: Store
     dispatch: Dispatch
     subjects: Subjects
+    limits: Limits
 
     @abstractmethod
     def watch(self, job_id: str) -> Answers:
         """Follow a job to its end."""
+
+    async def accept(self, job: TrainJob | ImagineJob) -> None:
+        """Take a job on; raises UserError, with nothing done, where that is too much."""
+        await self.limits.admit(job)
+        await self.dispatch.accept(job)
 
     async def subject_of(self, job: TrainJob | ImagineJob) -> Subject | None:
         """The subject of a job, unless it has none or it is forgotten."""

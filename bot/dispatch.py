@@ -6,21 +6,24 @@ from collections.abc import AsyncIterator
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
+from bot.waiting import Looks, View
 from storage import queue
 from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
+from storage.line import Line
 from storage.subjects import Subjects
 
 POLL_S = 0.25
 LOOK_IN_STORE_EVERY = 20  # polls; progress in Redis tells sooner, the store tells for certain
+QUIET = 12  # polls without news, after which a job that began may have lost its worker and wait again
 
 
 class Dispatch:
     """Jobs of all spaces: accept, follow, cancel, list."""
 
     def __init__(self, store: Store, redis: ArqRedis) -> None:
-        self.store, self.redis = store, redis
+        self.store, self.redis, self._looks = store, redis, Looks(redis)
 
     async def accept(self, job: TrainJob | ImagineJob) -> None:
         """Write the job down, then queue it: once written it is not lost."""
@@ -29,7 +32,7 @@ class Dispatch:
 
     async def enqueue(self, job: TrainJob | ImagineJob) -> None:
         """Queue a job that is written down; harmless if it already is queued."""
-        await queue.enqueue(self.redis, job)
+        await Line(self.redis, job.kind).enqueue(job)
 
     async def job(self, job: str) -> TrainJob | ImagineJob:
         """Read a job; raises Missing."""
@@ -45,6 +48,7 @@ class Dispatch:
     async def follow(self, job: TrainJob | ImagineJob) -> AsyncIterator[Progress | Outcome]:
         """Yield the job's progress whenever it changes, then its outcome, which ends it; raises Missing if deleted."""
         last: Progress | None = None
+        heard, quiet = last, 0
         for poll in range(2**62):
             progress = await queue.read_progress(self.redis, job.id)
             if poll % LOOK_IN_STORE_EVERY == 0 or await self._is_ending(job, progress):
@@ -52,7 +56,9 @@ class Dispatch:
                     yield outcome
                     return
                 await self.job(job.id)
-            progress = progress or Progress(job=job.id, phase="queued", place=await self.place(job), at_s=0)
+            heard, quiet = progress, quiet + 1 if progress == heard else 0
+            if progress is None or quiet > QUIET:
+                progress = await self._waiting(job, progress)
             if progress != last:
                 last = progress
                 yield progress
@@ -61,9 +67,27 @@ class Dispatch:
     async def _is_ending(self, job: TrainJob | ImagineJob, progress: Progress | None) -> bool:
         return (progress is not None and progress.phase == "saving") or await queue.is_cancelled(self.redis, job.id)
 
+    async def _waiting(self, job: TrainJob | ImagineJob, told: Progress | None) -> Progress:
+        """Where a job is that waits; what was `told` of it if it does not."""
+        view = await self.line(job.kind)
+        if told and job.id not in view.waiting:
+            return told
+        return Progress(
+            job=job.id,
+            phase="queued",
+            place=view.ahead(job.id),
+            obstacle=view.obstacle,
+            left_s=view.done_in_s(job.id),
+            at_s=0,
+        )
+
+    async def line(self, kind: str) -> View:
+        """All that wait and run of a kind of job, as it was a moment ago."""
+        return await self._looks.view(kind)
+
     async def place(self, job: TrainJob | ImagineJob) -> int:
-        """How many jobs of its kind are ahead of a queued one, those that run included."""
-        return int(await self.redis.zrank(queue.QUEUES[job.kind], job.id) or 0)
+        """How many jobs of its kind come before a queued one, those that run included."""
+        return (await self.line(job.kind)).ahead(job.id)
 
     async def cancel(self, job: TrainJob | ImagineJob) -> bool:
         """Stop a job, queued or running; tell whether it was still open. A running one ends within two seconds."""
@@ -74,6 +98,7 @@ class Dispatch:
             return True
         await self.redis.zrem(queue.QUEUES[job.kind], job.id)
         await self.redis.delete(job_key_prefix + job.id)
+        await Line(self.redis, job.kind).end(job.id)
         return await self._publish_cancelled(job)
 
     async def _publish_cancelled(self, job: TrainJob | ImagineJob) -> bool:
@@ -94,7 +119,3 @@ class Dispatch:
             except (Missing, Damaged):
                 continue
         return [job for job in found if job.space == space]
-
-    async def workers(self, kind: str) -> int:
-        """How many living workers serve the queue of this kind of job."""
-        return await queue.workers(self.redis, kind)

@@ -91,11 +91,14 @@ async def _queue(settings: Settings) -> list[Check]:
     return [Check(name="queue", state="ok", says=f"{where} answers"), _workers(alive, settings)]
 
 
-def _workers(alive: dict[str, int], settings: Settings) -> Check:
-    missing = [kind for kind, count in alive.items() if not count]
+def _workers(alive: dict[str, list[str]], settings: Settings) -> Check:
+    """Say how many there are for each kind of job, from what each lacks to take one."""
+    missing = [kind for kind, lacks in alive.items() if not lacks]
     if not missing:
-        says = ", ".join(f"{count} for {kind}" for kind, count in alive.items())
-        return Check(name="workers", state="ok", says=says)
+        idle = {lack for lacks in alive.values() for lack in lacks if lack}
+        says = ", ".join(f"{len(lacks)} for {kind}" for kind, lacks in alive.items())
+        says += "".join(f"; some take no job for want of {lack}, their logs say where" for lack in sorted(idle))
+        return Check(name="workers", state="warn" if idle else "ok", says=says)
     says = f"none for {' and '.join(missing)}; commands start one when they need it"
     if settings.redis_url:
         return Check(name="workers", state="warn", says=f"{says}, or run `darkroom worker` on the GPU host")

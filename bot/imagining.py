@@ -32,7 +32,7 @@ async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answer
         scheduler=given.scheduler,
         size_px=given.size,
     )
-    await bot.dispatch.accept(job)
+    await bot.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
 
@@ -64,7 +64,7 @@ async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change
     if subject and not access.may_see(subject, request):
         raise UserError("The subject of these pictures is not shared with you here.")
     job = ImagineJob(**{**kept, "id": request.id, "owner": request.user, "seed": seed, **change})
-    await bot.dispatch.accept(job)
+    await bot.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
 

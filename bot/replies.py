@@ -16,17 +16,18 @@ PHASES = {
 FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
 
 
-def working(job: TrainJob | ImagineJob, progress: Progress, workers: int = 1) -> Reply:
-    """Say where a job is; `workers` is how many could take it while it waits."""
+def working(job: TrainJob | ImagineJob, progress: Progress) -> Reply:
+    """Say where a job is."""
     text = PHASES[progress.phase]
-    if progress.phase == "queued" and not workers:
-        text = "Waiting: no worker is running at the moment"
-    elif progress.phase == "queued" and progress.place:
+    if progress.obstacle:
+        text = f"Waiting: {progress.obstacle} at the moment"
+    elif progress.place:
         text = f"Waiting: {progress.place} ahead of you"
     elif progress.of:
         text += f", {progress.step} of {progress.of}"
     if progress.left_s is not None:
-        text += f", {duration(progress.left_s)} left"
+        about = "about " if progress.phase == "queued" else ""
+        text += f", {about}{duration(progress.left_s)} left"
     return Reply(
         text=_with_note(job, f"{text}."),
         state="working",

@@ -123,8 +123,8 @@ class Screen:
             return
         if progress is None:
             self.status(in_terminal(reply.text))
-        elif progress.phase == "queued" and progress.place:
-            self.status(f"Waiting: {progress.place} ahead of you")
+        elif progress.phase == "queued":
+            self.status(in_terminal(reply.text).removesuffix("."))
         else:
             left = f"{duration(progress.left_s)} left" if progress.left_s is not None else ""
             self._draw(PHASES[progress.phase], progress.step, progress.of, left)

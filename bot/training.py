@@ -67,7 +67,7 @@ async def retrain(bot: Bot, request: Request, given: RetrainArguments) -> Answer
         raise UserError(f"{subject.name} is being learned already.")
     said = f"/dreambooth retrain {subject.name}"
     job = _job(request, subject, said, steps=given.steps, seed=given.seed)
-    await bot.dispatch.accept(job)
+    await bot.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
 
@@ -108,6 +108,7 @@ async def _start(
     async for reply in bot.watch(job.id):
         yield reply
 
+    await bot.limits.admit(job)
 
 def _job(request: Request, subject: Subject, said: str, *, steps: int | None, seed: int, note: str = "") -> TrainJob:
     return TrainJob(

@@ -1,4 +1,4 @@
-"""What bot and worker keep in Redis: the two queues, progress, wishes to cancel. All of it can be rebuilt.
+"""What bot and worker keep in Redis: progress, wishes to cancel, signs of life; `storage.line` has the queues.
 
 Jobs are queued by name with their id as the only argument; nothing is ever pickled.
 """
@@ -13,7 +13,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, wait_random
 
 from storage.errors import SetupError
 from storage.heeding import HEEDING
-from storage.jobs import ImagineJob, Progress, TrainJob
+from storage.jobs import Progress
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +71,6 @@ def _without_password(url: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-async def enqueue(redis: ArqRedis, job: TrainJob | ImagineJob) -> bool:
-    """Queue a job that is written down; tell whether it was not queued yet."""
-    return await redis.enqueue_job(RUN_JOB, job.id, _job_id=job.id, _queue_name=QUEUES[job.kind]) is not None
-
-
 def progress_key(job: str) -> str:
     """Key of a job's newest progress."""
     return f"darkroom:progress:{job}"
@@ -87,13 +82,14 @@ def cancel_key(job: str) -> str:
 
 
 def worker_key(worker: str, queue: str) -> str:
-    """Key that a living worker renews, one for each queue that it serves."""
+    """Key that a living worker renews, one for each queue that it serves; its value is what the worker lacks."""
     return f"darkroom:worker:{queue}:{worker}"
 
 
-async def workers(redis: ArqRedis, kind: str) -> int:
-    """How many living workers serve the queue of this kind of job."""
-    return len([key async for key in redis.scan_iter(match=worker_key("*", kind))])
+async def workers(redis: ArqRedis, kind: str) -> list[str]:
+    """What each living worker that serves this kind of job lacks at the moment to take one: empty for most."""
+    keys = [key async for key in redis.scan_iter(match=worker_key("*", kind))]
+    return [lack.decode() for lack in (await redis.mget(keys) if keys else []) if lack is not None]
 
 
 async def write_progress(redis: ArqRedis, progress: Progress) -> None:

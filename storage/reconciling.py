@@ -10,11 +10,11 @@ import logging
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from storage import queue
 from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.forgetting import finish_all
 from storage.jobs import job_key, outcome_key, read_job
+from storage.line import Line
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ async def _put_back(store: Store, redis: ArqRedis, job_id: str) -> bool:
     except Damaged as error:
         log.warning("job %s cannot be put back: %s", job_id, error)
         return False
-    lost = await queue.enqueue(redis, job)
+    lost = await Line(redis, job.kind).enqueue(job)
     if lost:
         log.warning("job %s was not queued any more and is put back", job_id)
     return lost

@@ -111,6 +111,55 @@ class Settings(BaseSettings):
         description="Short side of a photo at least; 0: as the base model needs, 64 for toyworld and 256 for others.",
     )
 
+    requests_per_minute: int = Field(
+        30,
+        ge=1,
+        validation_alias="DARKROOM_REQUESTS_PER_MINUTE",
+        description="Commands and pressed buttons of one person in a minute at most.",
+    )
+    pictures_per_person: int = Field(
+        10,
+        ge=1,
+        validation_alias="DARKROOM_PICTURES_PER_PERSON",
+        description="Requests for pictures of one person that may wait or run at once.",
+    )
+    pictures_per_space: int = Field(
+        100,
+        ge=1,
+        validation_alias="DARKROOM_PICTURES_PER_SPACE",
+        description="Requests for pictures of one Discord server or Slack workspace that may wait or run at once.",
+    )
+    trainings_per_person: int = Field(
+        3,
+        ge=1,
+        validation_alias="DARKROOM_TRAININGS_PER_PERSON",
+        description="Trainings of one person that may wait or run at once.",
+    )
+    trainings_per_space: int = Field(
+        20,
+        ge=1,
+        validation_alias="DARKROOM_TRAININGS_PER_SPACE",
+        description="Trainings of one Discord server or Slack workspace that may wait or run at once.",
+    )
+    pictures_max_pixels: int = Field(
+        16 * 1024**2,
+        ge=2048**2,
+        validation_alias="DARKROOM_PICTURES_MAX_PIXELS",
+        description="Pixels that all pictures of one request may have together.",
+    )
+    disk_least_bytes: int = Field(
+        2**30,
+        ge=0,
+        validation_alias="DARKROOM_DISK_LEAST_BYTES",
+        description="Free disk space under DARKROOM_HOME without which a worker takes no job.",
+    )
+    memory_least_bytes: int = Field(
+        256 * 2**20,
+        ge=0,
+        validation_alias="DARKROOM_MEMORY_LEAST_BYTES",
+        description="Free memory of the machine without which a worker takes no job.",
+    )
+
     @property
     def store_url(self) -> str:
         """The object store, with the default filled in."""

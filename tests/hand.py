@@ -8,6 +8,7 @@ from PIL import Image
 from bot.app import Darkroom
 from storage import queue
 from storage.jobs import ImagineJob, Outcome, Phase, Picture, Progress, TrainJob, attempt_prefix, outcome_key
+from storage.line import Line
 from storage.subjects import Subject
 from tests.photo_files import saved, scene
 
@@ -68,6 +69,9 @@ class Hand:
 
     async def _publish(self, outcome: Outcome) -> None:
         await self.app.store.put_new(outcome_key(outcome.job), outcome.model_dump_json().encode())
+        line = Line(self.app.redis, (await self.app.dispatch.job(outcome.job)).kind)
+        await self.app.redis.zrem(line.queue, outcome.job)
+        await line.end(outcome.job)
         await queue.write_progress(self.app.redis, Progress(job=outcome.job, phase="saving"))
 
 

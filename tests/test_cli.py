@@ -169,7 +169,7 @@ def a_waiting_command(redis_url: str, tmp_path: Path) -> "subprocess.Popen[str]"
     """Start an imagine whose job waits for good: the queue says that workers live, but none does."""
     with Redis(unix_socket_path=redis_url.removeprefix("unix://")) as redis:
         for kind in QUEUES:
-            redis.set(worker_key("nobody", kind), b"1")
+            redis.set(worker_key("nobody", kind), b"")
     process = start("imagine", "a dog", "--json", env=environment(tmp_path, REDIS_URL=redis_url), cwd=tmp_path)
     assert process.stderr
     assert process.stderr.readline().strip() == "Waiting for a worker"

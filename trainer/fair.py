@@ -29,7 +29,7 @@ class FairWorker(LeasedWorker):
         await self.line.begin(job_id)
         await super().run_job(job_id, score)
 
-    async def finish_job(self, job_id: str, finish: bool, *ending: Any) -> None:  # type: ignore[override]
+    async def finish_job(self, job_id: str, finish: bool, *ending: Any) -> None:
         """Take a job off the queue, or give it back."""
         await super().finish_job(job_id, finish, *ending)
         if finish:

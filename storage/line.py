@@ -1,0 +1,119 @@
+"""The open jobs of one kind: who waits, whose turn is next, how many of one person or space there are.
+
+arq's queue says what is queued, its marks what runs. Beside them stand who asked for each job and when everybody was
+served last, by Redis's own clock. All of it can be rebuilt.
+"""
+
+import json
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
+
+from storage.jobs import ImagineJob, TrainJob
+from storage.queue import EXPIRES_MS, QUEUES, RUN_JOB
+from storage.turns import Entry, in_turn
+
+AT_ONCE = datetime.fromtimestamp(1, UTC)  # when arq may run a job: long ago by any clock, for clocks need not agree
+RESERVED_S = 60  # how long an open job counts that is not queued yet: its photos are being stored
+REMEMBERED = 10_000  # people and spaces whose last turn is known; who is dropped had it long ago
+MEASURED = 20  # jobs from which the usual time of a job is told
+
+ADMIT = """
+local jobs, person, space = redis.call('hgetall', KEYS[1]), 0, 0
+for i = 1, #jobs, 2 do
+  local since, in_space, owner = unpack(cjson.decode(jobs[i + 1]))
+  if jobs[i] == ARGV[1] then return {} end
+  if since < tonumber(ARGV[5]) and not redis.call('zscore', KEYS[2], jobs[i]) then
+    redis.call('hdel', KEYS[1], jobs[i])
+  elseif in_space == ARGV[3] then
+    space = space + 1
+    if owner == ARGV[4] then person = person + 1 end
+  end
+end
+if person >= tonumber(ARGV[6]) or space >= tonumber(ARGV[7]) then return {person, space} end
+redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
+return {}
+"""  # what has ended and could not say so is dropped on the way
+
+
+class Line:
+    """The line of one kind of job."""
+
+    def __init__(self, redis: ArqRedis, kind: str) -> None:
+        self.kind, self.queue = kind, QUEUES[kind]
+        self._redis: Any = redis  # by redis-py's hints a hash may answer at once or later
+        self._admit = redis.register_script(ADMIT)
+        self._open, self._served, self._took = (f"darkroom:{what}:{kind}" for what in ("open", "served", "took"))
+
+    async def admit(self, job: TrainJob | ImagineJob, of_person: int, of_space: int) -> tuple[int, int] | None:
+        """Reserve a place for a job, or return how many jobs of person and space are open if that is too many."""
+        entry = Entry(await self._now_us(), job.space, job.owner)
+        lapsed_us = entry.since_us - RESERVED_S * 10**6
+        args = job.id, json.dumps(entry), job.space, job.owner, lapsed_us, of_person, of_space
+        counts = await self._admit(keys=[self._open, self.queue], args=args)
+        return tuple(counts) if counts else None
+
+    async def enqueue(self, job: TrainJob | ImagineJob) -> bool:
+        """Queue a job that is written down; tell whether it was not queued yet."""
+        entry = Entry(await self._now_us(), job.space, job.owner)
+        await self._redis.hsetnx(self._open, job.id, json.dumps(entry))
+        queued = await self._redis.enqueue_job(
+            RUN_JOB, job.id, _job_id=job.id, _queue_name=self.queue, _defer_until=AT_ONCE, _expires=EXPIRES_MS // 1000
+        )
+        return queued is not None
+
+    async def order(self) -> tuple[list[str], list[str]]:
+        """Ids of the jobs that run, and of those that wait, with the one whose turn is next first."""
+        queued = [job.decode() for job in await self._redis.zrange(self.queue, 0, -1)]
+        if not queued:
+            return [], []
+        marks = await self._redis.mget([in_progress_key_prefix + job for job in queued])
+        entries = await self._redis.hmget(self._open, queued)
+        running, waiting = [], {}
+        for job, mark, entry in zip(queued, marks, entries, strict=True):
+            if mark:
+                running.append(job)
+            else:
+                waiting[job] = Entry(*json.loads(entry)) if entry else Entry(0, "", "")
+        return running, in_turn(waiting, await self._last_us(list(waiting.values())))
+
+    async def _last_us(self, entries: list[Entry]) -> dict[str, float]:
+        names = sorted({name for entry in entries for name in (entry.place, entry.person)})
+        last_us = await self._redis.zmscore(self._served, names) if names else []
+        return {name: us for name, us in zip(names, last_us, strict=True) if us}
+
+    async def begin(self, job: str) -> None:
+        """Note that a job begins: its person and space have had their turn."""
+        body = await self._redis.hget(self._open, job)
+        entry = Entry(*json.loads(body)) if body else Entry(0, "", "")
+        if not entry.since_us:
+            return
+        now_us = await self._now_us()
+        async with self._redis.pipeline(transaction=True) as all_of:
+            all_of.zadd(self._served, {entry.place: now_us, entry.person: now_us})
+            all_of.zremrangebyrank(self._served, 0, -REMEMBERED - 1)
+            all_of.hset(self._open, job, json.dumps(entry._replace(since_us=0)))
+            await all_of.execute()
+
+    async def end(self, job: str) -> None:
+        """Note that a job is not open any more."""
+        await self._redis.hdel(self._open, job)
+
+    async def measured(self, seconds: float) -> None:
+        """Note how long a job took."""
+        async with self._redis.pipeline(transaction=True) as all_of:
+            all_of.lpush(self._took, seconds)
+            all_of.ltrim(self._took, 0, MEASURED - 1)
+            await all_of.execute()
+
+    async def usual_s(self) -> float | None:
+        """How long jobs took lately, in the middle; None if none was measured."""
+        took = await self._redis.lrange(self._took, 0, -1)
+        return median(map(float, took)) if took else None
+
+    async def _now_us(self) -> int:
+        seconds, rest_us = await self._redis.time()
+        return int(seconds) * 10**6 + int(rest_us)
