@@ -17,10 +17,11 @@ from storage import queue
 from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
-from storage.jobs import Outcome
+from storage.jobs import Outcome, TrainJob
 from storage.opening import open_store
 from storage.reconciling import keep_queued
 from storage.settings import Settings
+from storage.settling import note
 from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Darkroom(Bot):
             job = await self.dispatch.job(job_id)
             async for news in self.dispatch.follow(job):
                 if isinstance(news, Outcome):
+                    if isinstance(job, TrainJob):
+                        await note(self.store, job, news)  # who published it may not have come so far yet
                     yield replies.finished(job, news, await self.subject_of(job))
                 else:
                     yield replies.working(job, news)

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
+from redis.exceptions import RedisError
 
 from bot.waiting import Looks, View
 from storage import queue
@@ -12,7 +14,7 @@ from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
 from storage.line import Line
-from storage.subjects import Subjects
+from storage.settling import read_outcome, settle
 
 POLL_S = 0.25
 LOOK_IN_STORE_EVERY = 20  # polls; progress in Redis tells sooner, the store tells for certain
@@ -40,10 +42,7 @@ class Dispatch:
 
     async def outcome(self, job: str) -> Outcome | None:
         """How a job ended, if it did."""
-        try:
-            return Outcome.model_validate_json((await self.store.get(outcome_key(job))).data)
-        except Missing:
-            return None
+        return await read_outcome(self.store, job)
 
     async def follow(self, job: TrainJob | ImagineJob) -> AsyncIterator[Progress | Outcome]:
         """Yield the job's progress whenever it changes, then its outcome, which ends it; raises Missing if deleted."""
@@ -51,7 +50,7 @@ class Dispatch:
         heard, quiet = last, 0
         for poll in range(2**62):
             progress = await queue.read_progress(self.redis, job.id)
-            if poll % LOOK_IN_STORE_EVERY == 0 or await self._is_ending(job, progress):
+            if poll % LOOK_IN_STORE_EVERY == 0 or _is_ending(progress):
                 if outcome := await self.outcome(job.id):
                     yield outcome
                     return
@@ -63,9 +62,6 @@ class Dispatch:
                 last = progress
                 yield progress
             await asyncio.sleep(POLL_S)
-
-    async def _is_ending(self, job: TrainJob | ImagineJob, progress: Progress | None) -> bool:
-        return (progress is not None and progress.phase == "saving") or await queue.is_cancelled(self.redis, job.id)
 
     async def _waiting(self, job: TrainJob | ImagineJob, told: Progress | None) -> Progress:
         """Where a job is that waits; what was `told` of it if it does not."""
@@ -90,24 +86,34 @@ class Dispatch:
         return (await self.line(job.kind)).ahead(job.id)
 
     async def cancel(self, job: TrainJob | ImagineJob) -> bool:
-        """Stop a job, queued or running; tell whether it was still open. A running one ends within two seconds."""
-        if await self.outcome(job.id):
-            return False
-        await queue.ask_to_cancel(self.redis, job.id)
-        if await self.redis.exists(in_progress_key_prefix + job.id):
-            return True
-        await self.redis.zrem(queue.QUEUES[job.kind], job.id)
-        await self.redis.delete(job_key_prefix + job.id)
-        await Line(self.redis, job.kind).end(job.id)
-        return await self._publish_cancelled(job)
+        """Stop a job, queued or running; tell whether it was still open.
 
-    async def _publish_cancelled(self, job: TrainJob | ImagineJob) -> bool:
-        outcome = Outcome(job=job.id, state="cancelled", message="Cancelled before it started.")
-        won = await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
-        if won and isinstance(job, TrainJob):
-            await Subjects(self.store).give_up(job.subject, cancelled=True)
-            await self.store.delete_prefix(f"jobs/{job.id}/samples/")  # of an attempt whose worker died
-        return won
+        That is its outcome, written down like any: a worker that has it sees that within a second, and stops.
+        """
+        running = await self._is_running(job)
+        message = "Cancelled." if running else "Cancelled before it started."
+        outcome = Outcome(job=job.id, state="cancelled", message=message)
+        if not await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode()):
+            return False
+        await settle(self.store, job)
+        await self.unqueue(job)
+        return True
+
+    async def unqueue(self, job: TrainJob | ImagineJob) -> None:
+        """Take a job that is over out of the queue, and have its followers look; the store tells, this is sooner."""
+        with suppress(RedisError, OSError):
+            if not await self._is_running(job):
+                await self.redis.zrem(queue.QUEUES[job.kind], job.id)
+                await self.redis.delete(job_key_prefix + job.id)
+                await Line(self.redis, job.kind).end(job.id)
+            await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
+
+    async def _is_running(self, job: TrainJob | ImagineJob) -> bool:
+        """Whether a worker has it, as far as can be known."""
+        try:
+            return bool(await self.redis.exists(in_progress_key_prefix + job.id))
+        except (RedisError, OSError):
+            return True
 
     async def jobs(self, space: str) -> list[TrainJob | ImagineJob]:
         """All jobs of a space that are not deleted, newest first."""
@@ -119,3 +125,7 @@ class Dispatch:
             except (Missing, Damaged):
                 continue
         return [job for job in found if job.space == space]
+
+
+def _is_ending(progress: Progress | None) -> bool:
+    return progress is not None and progress.phase == "saving" and progress.step >= progress.of

@@ -10,6 +10,7 @@ from bot.messages import Reply, Request
 from bot.replies import details, plural
 from storage.errors import UserError
 from storage.jobs import ImagineJob
+from storage.settling import delete_job
 
 
 async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answers:
@@ -94,5 +95,5 @@ async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
     access.must_own(job, request, "delete")
     await bot.dispatch.cancel(job)
     outcome = await bot.dispatch.outcome(job.id)
-    await bot.store.delete_prefix(f"jobs/{job.id}/")
+    await delete_job(bot.store, job.id)
     yield Reply(text=f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}.")

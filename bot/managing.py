@@ -26,9 +26,9 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
     subject = prompts.by_name(given.name, await access.seen(bot, request))
     access.must_own(subject, request, "forget")
     jobs = [job for job in await bot.dispatch.jobs(request.space) if job.subject == subject.id]
-    for job in jobs:
-        await bot.dispatch.cancel(job)
     receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
+    for job in jobs:
+        await bot.dispatch.unqueue(job)
     yield Reply(
         text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted.",
         facts={"deleted": "\n".join(receipt.removed)},

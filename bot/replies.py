@@ -23,6 +23,8 @@ def working(job: TrainJob | ImagineJob, progress: Progress) -> Reply:
         text = f"Waiting: {progress.obstacle} at the moment"
     elif progress.place:
         text = f"Waiting: {progress.place} ahead of you"
+    elif progress.of and progress.phase in ("loading", "saving"):
+        text += f", {round(100 * progress.step / progress.of)} %"
     elif progress.of:
         text += f", {progress.step} of {progress.of}"
     if progress.left_s is not None:

@@ -110,6 +110,7 @@ async def _start(
 
     await bot.limits.admit(job)
 
+
 def _job(request: Request, subject: Subject, said: str, *, steps: int | None, seed: int, note: str = "") -> TrainJob:
     return TrainJob(
         id=request.id,

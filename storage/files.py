@@ -9,7 +9,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -18,10 +17,13 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from storage.errors import Missing, StoreError
+from storage.transfers import Stopped, Told, Transfer, check, nobody
 
 T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 LOCK = ".lock"
+COPY_BYTES = 4 * 2**20  # at a time
+_BACKGROUND: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
 
 
 class Versioned(NamedTuple):
@@ -64,13 +66,42 @@ class Store(ABC):
     async def get(self, key: str) -> Versioned:
         """Read an object; raises Missing."""
 
-    @abstractmethod
-    async def put_file(self, key: str, path: Path) -> None:
-        """Upload a file, in parts if it is large."""
+    async def put_file(self, key: str, path: Path, told: Told = nobody) -> None:
+        """Upload a file, in parts if it is large. If this is cancelled, nothing stays of it."""
+        transfer = Transfer(told)
+        upload = asyncio.ensure_future(self._run(self._upload, key, path, transfer))
+        try:
+            await asyncio.shield(upload)
+        except asyncio.CancelledError:
+            transfer.stop()
+            taking_back = asyncio.create_task(self._take_back(key, upload))
+            _BACKGROUND.add(taking_back)
+            taking_back.add_done_callback(_BACKGROUND.discard)
+            raise
+
+    async def _take_back(self, key: str, upload: "asyncio.Future[None]") -> None:
+        """Wait for an upload that cannot be interrupted at once, and delete what it may have written all the same."""
+        with suppress(StoreError, Stopped):
+            await upload
+            await self.delete(key)
+
+    async def get_file(self, key: str, path: Path, sha256: str = "", told: Told = nobody) -> None:
+        """Download an object into a file that appears only when whole; raises Missing, and Damaged by its hash."""
+        transfer = Transfer(told)
+        try:
+            await self._run(self._download, key, path, sha256, transfer)
+        finally:
+            transfer.stop()
 
     @abstractmethod
-    async def get_file(self, key: str, path: Path) -> None:
-        """Download an object into a file that appears only when whole; raises Missing."""
+    async def _run(self, function: Callable[..., T], key: str, *arguments: object) -> T:
+        """Call a function of the store off the event loop, and make its errors StoreErrors."""
+
+    @abstractmethod
+    def _upload(self, key: str, path: Path, transfer: Transfer) -> None: ...
+
+    @abstractmethod
+    def _download(self, key: str, path: Path, sha256: str, transfer: Transfer) -> None: ...
 
     @abstractmethod
     async def names(self, prefix: str) -> list[str]:
@@ -115,21 +146,13 @@ class FolderStore(Store):
         """Read an object."""
         return await self._run(self._read, key)
 
-    async def put_file(self, key: str, path: Path) -> None:
-        """Copy a file in."""
-        await self._run(self._copy_in, key, path)
-
-    async def get_file(self, key: str, path: Path) -> None:
-        """Copy an object out."""
-        await self._run(self._copy_out, key, path)
-
     async def names(self, prefix: str) -> list[str]:
         """Names of all objects that begin with `prefix`."""
         return await self._run(self._names, prefix)
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is a file of that name."""
-        return await self._run(lambda: self._path(key).is_file())
+        return await self._run(lambda name: self._path(name).is_file(), key)
 
     async def delete(self, key: str) -> None:
         """Delete an object, and folders that this leaves empty."""
@@ -142,9 +165,9 @@ class FolderStore(Store):
     def _path(self, key: str) -> Path:
         return self.root / checked_name(key)
 
-    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
+    async def _run(self, function: Callable[..., T], key: str, *arguments: object) -> T:
         try:
-            return await asyncio.to_thread(function, *arguments)
+            return await asyncio.to_thread(function, key, *arguments)
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             raise StoreError(f"The store in {self.root} failed: {error.strerror or error}{where}.") from error
@@ -166,13 +189,15 @@ class FolderStore(Store):
                     part.write_bytes(data)
             return now == tag
 
-    def _copy_in(self, key: str, path: Path) -> None:
+    def _upload(self, key: str, path: Path, transfer: Transfer) -> None:
         with appearing(self._path(key), self._lock) as part:
-            shutil.copyfile(path, part)
+            _copy(path, part, transfer)
 
-    def _copy_out(self, key: str, path: Path) -> None:
-        with appearing(path) as part, _missing(key):
-            shutil.copyfile(self._path(key), part)
+    def _download(self, key: str, path: Path, sha256: str, transfer: Transfer) -> None:
+        with appearing(path) as part:
+            with _missing(key):
+                _copy(self._path(key), part, transfer)
+            check(part, sha256, key)
 
     def _names(self, prefix: str) -> list[str]:
         return [name for name in self._files(prefix) if NAME.fullmatch(name)]
@@ -209,6 +234,14 @@ class FolderStore(Store):
         with (self.root / LOCK).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _copy(source: Path, target: Path, transfer: Transfer) -> None:
+    transfer.size_bytes = source.stat().st_size
+    with source.open("rb") as there, target.open("wb") as here:
+        while chunk := there.read(COPY_BYTES):
+            here.write(chunk)
+            transfer(len(chunk))
 
 
 @contextmanager

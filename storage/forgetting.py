@@ -9,6 +9,7 @@ import time
 from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Record
+from storage.settling import delete_job
 from storage.subjects import Subject, Subjects
 
 UNDER_WAY = "forgetting/"
@@ -36,7 +37,7 @@ def receipt_key(subject: str) -> str:
 
 
 async def forget(store: Store, subject: Subject, jobs: list[str]) -> Receipt:
-    """Remove a subject and these jobs, which were about it; they are cancelled already."""
+    """Remove a subject and these jobs, which are about it; a worker that has one of them stops."""
     found = await store.names(f"subjects/{subject.id}/")
     for job in jobs:
         found += await store.names(f"jobs/{job}/")
@@ -58,7 +59,7 @@ async def finish_all(store: Store) -> None:
 async def _finish(store: Store, begun: Forgetting) -> Receipt:
     removed = {*begun.names, *await Subjects(store).forget(begun.subject)}
     for job in begun.jobs:
-        removed |= set(await store.delete_prefix(f"jobs/{job}/"))
+        removed |= set(await delete_job(store, job))
     receipt = Receipt(subject=begun.subject.id, removed=tuple(sorted(removed)), removed_s=time.time())
     await store.put(receipt_key(receipt.subject), receipt.model_dump_json().encode())
     await store.delete(f"{UNDER_WAY}{receipt.subject}.json")

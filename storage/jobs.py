@@ -101,6 +101,17 @@ class Progress(Record):
     at_s: float = Field(default_factory=time.time)
 
 
+class Learned(Record):
+    """What a training has made, as the subject's record is to say it."""
+
+    weights_key: str
+    weights_sha256: str
+    identifier: str
+    recipe: dict[str, str | int | float | bool | None]
+    base_revision: str = ""
+    base_sha256: str = ""
+
+
 class Outcome(Record):
     """How a job ended; written once to `jobs/<job>/outcome.json`."""
 
@@ -111,6 +122,7 @@ class Outcome(Record):
     seconds: float = 0.0  # from start of the attempt that won to its end
     pictures: tuple[Picture, ...] = ()  # imagine: one each; train: the sample pictures
     grid: Picture | None = None
+    learned: Learned | None = None
     subject: str | None = None
     subject_version: str | None = None  # sha256 of the subject's weights
     steps: int | None = None

@@ -1,4 +1,4 @@
-"""What bot and worker keep in Redis: progress, wishes to cancel, signs of life; `storage.line` has the queues.
+"""What bot and worker keep in Redis: progress, signs of life; `storage.line` has the queues.
 
 Jobs are queued by name with their id as the only argument; nothing is ever pickled.
 """
@@ -76,11 +76,6 @@ def progress_key(job: str) -> str:
     return f"darkroom:progress:{job}"
 
 
-def cancel_key(job: str) -> str:
-    """Key that stands for the wish to cancel a job."""
-    return f"darkroom:cancel:{job}"
-
-
 def worker_key(worker: str, queue: str) -> str:
     """Key that a living worker renews, one for each queue that it serves; its value is what the worker lacks."""
     return f"darkroom:worker:{queue}:{worker}"
@@ -109,13 +104,3 @@ async def strike(redis: ArqRedis, job: str) -> int:
     count = int(await redis.incr(key))
     await redis.expire(key, PROGRESS_TTL_S)
     return count
-
-
-async def ask_to_cancel(redis: ArqRedis, job: str) -> None:
-    """Leave the wish to cancel; a running worker sees it within half a second."""
-    await redis.set(cancel_key(job), b"1", ex=PROGRESS_TTL_S)
-
-
-async def is_cancelled(redis: ArqRedis, job: str) -> bool:
-    """Whether somebody wishes the job cancelled."""
-    return bool(await redis.exists(cancel_key(job)))

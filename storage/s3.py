@@ -25,6 +25,7 @@ from tenacity import (
 from storage.errors import Missing, SetupError, StoreError
 from storage.files import NAME, Store, Versioned, appearing, checked_name, checked_prefix
 from storage.s3_errors import FAILURES, NOT_THERE, answer_code, store_error
+from storage.transfers import Transfer, check, nobody
 
 T = TypeVar("T")
 URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9._-]{3,63})(/(?P<prefix>[^?#]*))?")
@@ -83,14 +84,6 @@ class S3Store(Store):
     async def get(self, key: str) -> Versioned:
         """Read an object."""
         return await self._run(self._get, key)
-
-    async def put_file(self, key: str, path: Path) -> None:
-        """Upload a file, in parts if it is large."""
-        await self._run(self._upload, key, path)
-
-    async def get_file(self, key: str, path: Path) -> None:
-        """Download an object, in parts if it is large."""
-        await self._run(self._download, key, path)
 
     async def names(self, prefix: str) -> list[str]:
         """Names of all objects that begin with `prefix`."""
@@ -164,12 +157,18 @@ class S3Store(Store):
         answer: dict[str, Any] = self.client.head_object(**self._where(key))
         return answer
 
-    def _upload(self, key: str, path: Path) -> None:
-        self.client.upload_file(str(path), **self._where(key), Config=TRANSFER)
+    def _upload(self, key: str, path: Path, transfer: Transfer) -> None:
+        where = self._where(key)
+        transfer.size_bytes = path.stat().st_size
+        self.client.upload_file(str(path), **where, Config=TRANSFER, Callback=transfer)
 
-    def _download(self, key: str, path: Path) -> None:
-        with appearing(path) as part, part.open("wb") as handle:
-            self.client.download_fileobj(**self._where(key), Fileobj=handle, Config=TRANSFER)
+    def _download(self, key: str, path: Path, sha256: str, transfer: Transfer) -> None:
+        if transfer.told is not nobody:
+            transfer.size_bytes = self._head(key)["ContentLength"]
+        with appearing(path) as part:
+            with part.open("wb") as handle:
+                self.client.download_fileobj(**self._where(key), Fileobj=handle, Config=TRANSFER, Callback=transfer)
+            check(part, sha256, key)
 
     def _names(self, prefix: str) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -50,6 +49,7 @@ class Subject(Record):
     shared: Audience = "space"  # who may see and draw it beside its owner
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
     job: str | None = None  # the training that made or is making it
+    learned_s: float = 0.0  # when the training was accepted that it was learned in
     created_s: float = Field(default_factory=time.time)
 
 
@@ -61,6 +61,11 @@ def subject_key(subject: str) -> str:
 def checkpoint_prefix(subject: str, job: str) -> str:
     """Prefix of the checkpoints of a training."""
     return f"subjects/{subject}/checkpoints/{job}/"
+
+
+def weights_prefix(subject: str) -> str:
+    """Prefix of what trainings learned of a subject, each below its own id; the record says which counts."""
+    return f"subjects/{subject}/weights/"
 
 
 def name_prefix(space: str) -> str:
@@ -108,24 +113,12 @@ class Subjects:
         """Apply `change` to a record, again if somebody else wrote it meanwhile; raises Missing if it is gone."""
         while True:
             data, tag = await self.store.get(subject_key(subject))
-            changed = change(_parsed(data))
+            found = _parsed(data)
+            changed = change(found)
+            if changed == found:
+                return found
             if await self.store.replace(subject_key(subject), changed.model_dump_json().encode(), tag):
                 return changed
-
-    async def give_up(self, subject: str, cancelled: bool) -> None:
-        """Note that a training ended without a result; harmless if the subject is forgotten.
-
-        One that was ready before stays as it was. A first training that was cancelled leaves nothing; one that
-        failed keeps its photos, so that it can be tried again.
-        """
-        with suppress(Missing):
-            found = await self.get(subject)
-            if found.state == "ready":
-                return
-            if cancelled:
-                await self.forget(found)
-            else:
-                await self.change(subject, lambda s: s.model_copy(update={"state": "failed"}))
 
     async def find(self, space: str, name: str) -> Subject | None:
         """The subject of that name in the space, if there is one."""

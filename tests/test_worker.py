@@ -177,7 +177,7 @@ async def test_damaged_weights_are_noticed(chat: Chat, app: Darkroom) -> None:
     failed = (await chat("imagine", prompt="a [torn] dog in Paris"))[-1]
     assert failed.state == "failed"
     outcome = Outcome.model_validate_json((await app.store.get(outcome_key(str(failed.job)))).data)
-    assert "are damaged" in outcome.detail
+    assert "is damaged" in outcome.detail
 
 
 async def test_progress_is_told_at_least_once_a_second(chat: Chat, app: Darkroom) -> None:

@@ -55,6 +55,8 @@ async def work(settings: Settings, queues: list[str]) -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await job
     await redis.aclose()
+    logging.shutdown()
+    os._exit(0)  # a store that does not answer may hold threads, and Python would wait for them
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from storage import queue
+from storage.errors import StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
 from trainer.engine_client import EngineClient
 from trainer.progress import Reporter
@@ -25,6 +25,10 @@ class HandedBack(Exception):
     """The worker is about to end: another is to go on with the job."""
 
 
+class Ended(Exception):
+    """The job has come to an end elsewhere: somebody cancelled or deleted it, or another worker published it."""
+
+
 class EngineDied(Exception):
     """The engine ended in the middle of the attempt; says so to the person, and in `detail` to the operator."""
 
@@ -39,31 +43,48 @@ class Attempt:
     def __init__(self, job: TrainJob | ImagineJob, name: str, folder: Path, tasks: Tasks) -> None:
         self.job, self.name, self.folder, self.tasks = job, name, folder, tasks
         self.checkpoints = Checkpoints(tasks.store, job) if isinstance(job, TrainJob) else None
+        self.ended = False
 
     async def run(self, engine: EngineClient, redis: ArqRedis) -> Outcome:
-        """Bring the job to its outcome; raises HandedBack, EngineDied, and UserError or StoreError when it cannot."""
+        """Bring the job to its outcome; raises HandedBack, Ended and EngineDied, and UserError or StoreError."""
         reporter = Reporter(redis, self.job.id)
-        beat = asyncio.create_task(self._beat(reporter, engine, redis))
+        work = asyncio.create_task(self._work(engine, reporter))
+        aside = [asyncio.create_task(self._beat(reporter)), asyncio.create_task(self._watch(work))]
         try:
-            hello = await engine.start()
-            task = await self.tasks.build(self.job, hello, self.folder)
-            if isinstance(self.job, TrainJob):
-                reporter.samples = await self.tasks.samples(self.job, hello)
-            result = await self._result(engine, task, reporter)
-            return await self._outcome(task, hello, result, reporter)
+            return await work
+        except asyncio.CancelledError:
+            if self.ended:
+                raise Ended from None
+            raise
         finally:
-            beat.cancel()
+            for task in aside:
+                task.cancel()
 
-    async def _beat(self, reporter: Reporter, engine: EngineClient, redis: ArqRedis) -> None:
-        """Report twice a second and pass on a wish to cancel."""
-        asked = False
+    async def _work(self, engine: EngineClient, reporter: Reporter) -> Outcome:
+        hello = await engine.start()
+        task = await self.tasks.build(self.job, hello, self.folder, reporter.moving("loading"))
+        if isinstance(self.job, TrainJob):
+            reporter.samples = await self.tasks.samples(self.job, hello)
+        result = await self._result(engine, task, reporter)
+        return await self._outcome(task, hello, result, reporter)
+
+    async def _beat(self, reporter: Reporter) -> None:
+        """Report twice a second."""
         while True:
             try:
                 await reporter.write()
-                if not asked and await queue.is_cancelled(redis, self.job.id):
-                    asked = await engine.cancel(self.job.id)
             except (RedisError, OSError) as error:
                 log.warning("redis does not answer: %s", error)
+            await asyncio.sleep(BEAT_S)
+
+    async def _watch(self, work: "asyncio.Task[Outcome]") -> None:
+        """Look into the store twice a second, and stop the work if the job has ended there."""
+        while True:
+            with contextlib.suppress(StoreError, OSError):
+                if not await self.tasks.is_open(self.job):
+                    self.ended = True
+                    work.cancel()
+                    return
             await asyncio.sleep(BEAT_S)
 
     async def _result(self, engine: EngineClient, task: Task, reporter: Reporter) -> Result:
@@ -79,7 +100,9 @@ class Attempt:
             self.checkpoints.add(news.step, Path(news.checkpoint))
         if news.sample and isinstance(self.job, TrainJob):
             sample = await self.tasks.sample(self.job, Path(news.sample))
-            before = (s for s in reporter.samples if s.key != sample.key)  # an earlier attempt may have drawn it
+            before = (
+                s for s in reporter.samples if s.caption != sample.caption
+            )  # an earlier attempt may have drawn it
             reporter.samples = (*before, sample)
         reporter.heard(news)
 
@@ -94,6 +117,7 @@ class Attempt:
         if result.state != "done":
             return Outcome(job=self.job.id, state=result.state, message=result.message, detail=result.detail)
         if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):
-            return await self.tasks.publish_train(self.job, task, result, reporter.samples, hello)
+            told = reporter.moving("saving")
+            return await self.tasks.publish_train(self.job, task, result, hello, self.name, reporter.samples, told)
         assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)
         return await self.tasks.publish_imagine(self.job, task, result, self.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 from storage.errors import StoreError
 from storage.files import Store
 from storage.subjects import subject_key
+from storage.transfers import Told, file_hash, nobody
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +21,14 @@ class Cache:
     def __init__(self, store: Store, folder: Path) -> None:
         self.store, self.folder = store, folder
 
-    async def path(self, key: str) -> Path:
-        """Path of an object, fetched if the store has it; where it belongs if not."""
+    async def path(self, key: str, sha256: str = "", told: Told = nobody) -> Path:
+        """Path of an object, fetched if the store has it; where it belongs if not. Raises Damaged by its hash."""
         path = self.folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and sha256 and await asyncio.to_thread(file_hash, path) != sha256:
+            path.unlink()
         if not path.exists() and await self.store.exists(key):
-            await self.store.get_file(key, path)
+            await self.store.get_file(key, path, sha256, told)
         return path
 
     async def keep_clean(self) -> None:

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
 SAMPLE_SEED = 7
 MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
+LOOK_S = 5.0  # between two looks for forgotten weights while there is nothing to do
 OUT_OF_MEMORY = "The GPU has too little memory for this. Try a smaller size, or fewer pictures at once."
 
 
@@ -76,7 +77,8 @@ class Engine:
         of = {"folder": str(base.folder), "revision": base.source.revision}
         self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, device=str(base.device), **of))
         while True:
-            self.arrived.acquire()
+            self.arrived.acquire(timeout=LOOK_S)
+            self.drop_forgotten()
             if self.waiting:  # a picture may have been served in the middle of a training
                 self.run(self.waiting.popleft())
 
@@ -110,6 +112,13 @@ class Engine:
         for task in [t for t in self.waiting if isinstance(t, ImagineTask)]:
             self.waiting.remove(task)
             self.run(task)
+        self.drop_forgotten()
+
+    def drop_forgotten(self) -> None:
+        """Let go of weights whose file is gone: the worker removes those of subjects that are forgotten."""
+        if self._subject and not Path(self._subject[0]).exists():
+            self._subject = None
+            torch.cuda.empty_cache()
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -178,7 +187,7 @@ class Engine:
             lambda step: self._after_step(task, recipe, identifier, checkpointer, step),
             self._begun(task, checkpointer),
         )
-        self.say(Report(job=task.job, phase="saving", step=recipe.steps, of=recipe.steps))
+        self.say(Report(job=task.job, phase="saving"))
         weights = Path(task.folder) / "weights.safetensors"
         save_learned(weights, learned.denoiser, self.base.denoiser)
         losses = tuple(learned.losses)

@@ -1,8 +1,10 @@
-"""Files on this machine: where Toyworld lies, and hashes of files. Without torch, for the worker."""
+"""Files on this machine: where Toyworld lies, and the hash of several. Without torch, for the worker."""
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+
+from storage.transfers import file_hash
 
 TOYWORLD_FOLDER = Path(__file__).parent / "toyworld" / "weights" / "model"
 
@@ -14,9 +16,3 @@ def files_hash(folder: Path, names: Iterable[str]) -> str:
         digest.update(name.encode())
         digest.update(file_hash(folder / name).encode())
     return digest.hexdigest()
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -9,6 +9,7 @@ fenced once more, by the conditional put of its outcome.
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
@@ -87,12 +88,25 @@ class Lease:
         return time.monotonic() - self._renewed_s > FENCE * self.length_s
 
 
+async def _never() -> bool:
+    return False
+
+
 class LeasedWorker(Worker):
     """arq's worker with leases, which outlives every outage of Redis and counts no crash as a failure."""
 
-    def __init__(self, *, lease_s: float, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        lease_s: float,
+        may_take: Callable[[], bool] = lambda: True,
+        must_leave: Callable[[], Awaitable[bool]] = _never,
+        **options: Any,
+    ) -> None:
+        """`may_take` is asked before jobs are taken, `must_leave` now and then whether one that runs is to be left."""
         super().__init__(max_tries=TRIES, queue_read_limit=JOBS_READ, handle_signals=False, **options)
         self.lease_s = self.in_progress_timeout_s = lease_s  # the latter is how long arq's own mark lives
+        self.may_take, self.must_leave = may_take, must_leave
         self._leases: dict[str, Lease] = {}
 
     @retry(retry=retry_if_exception_type(AWAY), wait=wait_fixed(RETRY_S))
@@ -117,6 +131,8 @@ class LeasedWorker(Worker):
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the first of these jobs that nobody holds."""
+        if not self.may_take():
+            return
         try:
             await super().start_jobs(job_ids)
         except AWAY:
@@ -145,6 +161,16 @@ class LeasedWorker(Worker):
                 log.warning("the lease of job %s is lost: it is left to others", lease.job)
                 task.cancel()
                 return
+            if task and await self._is_to_leave():
+                log.warning("job %s is left to others: it cannot be ended here", lease.job)
+                task.cancel()
+                return
+
+    async def _is_to_leave(self) -> bool:
+        try:
+            return await self.must_leave()
+        except AWAY:
+            return False
 
     async def finish_job(self, job_id: str, *ending: Any) -> None:
         """Take a job off the queue, or give it back, if it still is ours."""

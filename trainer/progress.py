@@ -6,6 +6,7 @@ from arq.connections import ArqRedis
 
 from storage import queue
 from storage.jobs import Phase, Picture, Progress
+from storage.transfers import Told
 from trainer.seam import Report
 
 CURVE_POINTS = 60
@@ -27,6 +28,10 @@ class Reporter:
             self._phase_began = (report.phase, time.monotonic(), report.step)
         self._losses += report.losses
         self._last = report
+
+    def moving(self, phase: Phase) -> Told:
+        """What is told how far a file is, from 0 to 1: the job's progress in that phase, in percent."""
+        return lambda share: self.heard(Report(job=self.job, phase=phase, step=round(100 * share), of=100))
 
     def now(self) -> Progress:
         """Where the job is."""

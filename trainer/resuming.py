@@ -4,11 +4,11 @@ import asyncio
 import logging
 from pathlib import Path, PurePosixPath
 
-from storage.errors import StoreError
+from storage.errors import Damaged, StoreError
 from storage.files import Store
 from storage.jobs import TrainJob, outcome_key
 from storage.subjects import checkpoint_prefix, subject_key
-from trainer.files import file_hash
+from storage.transfers import Told, file_hash, nobody
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +23,16 @@ class Checkpoints:
         self._waiting: tuple[int, Path] | None = None
         self._uploading: asyncio.Task[None] | None = None
 
-    async def newest(self, folder: Path) -> Path | None:
+    async def newest(self, folder: Path, told: Told = nobody) -> Path | None:
         """Fetch the newest that is whole into `folder`; None if there is none."""
         path = folder / "begun.safetensors"
         for key in reversed(await self.store.names(self.prefix)):
-            await self.store.get_file(key, path)
-            if await asyncio.to_thread(file_hash, path) == PurePosixPath(key).stem:
+            try:
+                await self.store.get_file(key, path, PurePosixPath(key).stem, told)
+            except Damaged as error:
+                log.warning("a checkpoint is passed over: %s", error)
+            else:
                 return path
-            log.warning("the checkpoint %s is damaged", key)
         return None
 
     def add(self, step: int, path: Path) -> None:

@@ -15,9 +15,9 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors import SafetensorError, safe_open
 
 from storage.errors import SetupError
+from storage.transfers import file_hash
 from trainer import hub
 from trainer.families import seems_for
-from trainer.files import file_hash
 from trainer.layout import INDEX, needed_files, some_of, without_weights
 from trainer.recipe import RECIPE_FILE
 

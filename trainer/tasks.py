@@ -6,12 +6,12 @@ from pathlib import Path
 from PIL import Image
 from pydantic import ValidationError
 
-from storage.errors import Damaged, Missing, UserError
+from storage.errors import Missing, UserError
 from storage.files import Store
-from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, attempt_prefix
-from storage.subjects import Subject, Subjects
+from storage.jobs import ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix, job_key, outcome_key
+from storage.subjects import Subjects, weights_prefix
+from storage.transfers import Told, file_hash
 from trainer.cache import Cache
-from trainer.files import file_hash
 from trainer.naming import class_set_key
 from trainer.recipe import recipe_for
 from trainer.resuming import Checkpoints
@@ -28,23 +28,27 @@ class Tasks:
         self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
         self.subjects = Subjects(store)
 
-    async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path) -> Task:
+    async def is_open(self, job: TrainJob | ImagineJob) -> bool:
+        """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
+        return not await self.store.exists(outcome_key(job.id)) and await self.store.exists(job_key(job.id))
+
+    async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, told: Told) -> Task:
         """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone."""
         try:
-            return await (self._train if isinstance(job, TrainJob) else self._imagine)(job, hello, folder)  # type: ignore[arg-type]
+            return await (self._train if isinstance(job, TrainJob) else self._imagine)(job, hello, folder, told)  # type: ignore[arg-type]
         except Missing as error:
             raise UserError(GONE) from error
 
-    async def _train(self, job: TrainJob, hello: Hello, folder: Path) -> TrainTask:
+    async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
         subject = await self.subjects.get(job.subject)
         try:
             recipe = recipe_for(Path(hello.folder), method=job.method, steps=job.steps)
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         for photo in subject.photos:
-            await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}")
+            await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
         others = await self.subjects.in_space(job.space)
-        begun = await Checkpoints(self.store, job).newest(folder)
+        begun = await Checkpoints(self.store, job).newest(folder, told)
         return TrainTask(
             job=job.id,
             folder=str(folder),
@@ -59,18 +63,15 @@ class Tasks:
             begun=str(begun) if begun else None,
         )
 
-    async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path) -> ImagineTask:
+    async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
         facts, weights = {"prompt": job.prompt, "job": job.id}, None
         if job.subject:
             subject = await self.subjects.get(job.subject)
             if not subject.weights_key or not subject.weights_sha256:
                 raise UserError(f"{subject.name} is not ready yet.")
-            weights = await self.cache.path(subject.weights_key)
+            weights = await self.cache.path(subject.weights_key, subject.weights_sha256, told)
             if not weights.exists():
                 raise Missing(subject.weights_key)
-            if await asyncio.to_thread(file_hash, weights) != subject.weights_sha256:
-                weights.unlink()
-                raise Damaged(f"The weights of {subject.name} are damaged in the store.")
             facts |= {"subject": subject.name, "subject version": subject.weights_sha256}
         return ImagineTask(
             job=job.id,
@@ -93,56 +94,57 @@ class Tasks:
             recipe = recipe_for(Path(hello.folder), **task.recipe)
             key = class_set_key(hello.base_sha256, task.noun, recipe)
             if not await self.store.exists(key):
-                await self.store.put_file(key, Path(task.class_set))
+                # others may have it by then: if nobody waits for this any more it is not to be taken back
+                await asyncio.shield(self.store.put_file(key, Path(task.class_set)))
 
     async def sample(self, job: TrainJob, path: Path) -> Picture:
-        """Store a sample picture that was drawn while training; every attempt draws the same ones."""
-        return await self._picture(f"{attempt_prefix(job.id, SAMPLES)}{path.name}", path, _sample_caption(path.name))
+        """Store a sample picture that was drawn while training.
+
+        Every attempt draws the same ones, but for what devices differ in: none takes another's place.
+        """
+        key = f"{attempt_prefix(job.id, SAMPLES)}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
+        return await self._picture(key, path, _sample_caption(path.stem))
 
     async def samples(self, job: TrainJob, hello: Hello) -> tuple[Picture, ...]:
         """The sample pictures that earlier attempts have stored, oldest first."""
         keys = await self.store.names(attempt_prefix(job.id, SAMPLES))
+        of_each_step = {_sample_caption(key.split("/")[-2]): key for key in keys}
         px = hello.image_px
-        return tuple(Picture(key=key, width_px=px, height_px=px, caption=_sample_caption(key)) for key in keys)
+        return tuple(Picture(key=k, width_px=px, height_px=px, caption=caption) for caption, k in of_each_step.items())
 
     async def publish_train(
-        self, job: TrainJob, task: TrainTask, result: Result, samples: tuple[Picture, ...], hello: Hello
+        self,
+        job: TrainJob,
+        task: TrainTask,
+        result: Result,
+        hello: Hello,
+        attempt: str,
+        samples: tuple[Picture, ...],
+        told: Told,
     ) -> Outcome:
-        """Store the weights and make the subject ready; raises UserError if it was forgotten meanwhile."""
+        """Store the weights where no other attempt does; raises UserError if the subject was forgotten meanwhile."""
         weights = Path(result.files[0])
         sha256 = await asyncio.to_thread(file_hash, weights)
-        key = f"subjects/{job.subject}/weights/{sha256}.safetensors"
-        await self.store.put_file(key, weights)
-
-        def ready(subject: Subject) -> Subject:
-            return subject.model_copy(
-                update={
-                    "state": "ready",
-                    "identifier": result.identifier,
-                    "weights_key": key,
-                    "weights_sha256": sha256,
-                    "recipe": task.recipe,
-                    "base_revision": hello.revision,
-                    "base_sha256": hello.base_sha256,
-                    "samples": samples,
-                    "job": job.id,
-                }
-            )
-
+        key = f"{weights_prefix(job.subject)}{job.id}/{attempt}/{sha256}.safetensors"
+        await self.store.put_file(key, weights, told)
         try:
-            before = await self.subjects.get(job.subject)
-            subject = await self.subjects.change(job.subject, ready)
+            subject = await self.subjects.get(job.subject)
         except Missing as error:
-            await self.store.delete_prefix(f"subjects/{job.subject}/")
             raise UserError(GONE) from error
-        if before.weights_key and before.weights_key != key:
-            await self.store.delete(before.weights_key)
         return Outcome(
             job=job.id,
             state="done",
             message=f"{subject.name} is ready. Write [{subject.name}] in a prompt: "
             f"/imagine a [{subject.name}] {subject.noun} in Paris",
             pictures=samples,
+            learned=Learned(
+                weights_key=key,
+                weights_sha256=sha256,
+                identifier=result.identifier,
+                recipe=task.recipe,
+                base_revision=hello.revision,
+                base_sha256=hello.base_sha256,
+            ),
             subject=subject.id,
             subject_version=sha256,
             steps=len(result.losses),
@@ -180,8 +182,7 @@ class Tasks:
 
 
 def _sample_caption(name: str) -> str:
-    step = name.rpartition("-")[2].removesuffix(".png")
-    return f"sample at step {int(step)}"
+    return f"sample at step {int(name.rpartition('-')[2])}"
 
 
 def _mean(losses: tuple[float, ...]) -> float:

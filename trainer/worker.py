@@ -8,6 +8,8 @@ import contextlib
 import logging
 import shutil
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -22,18 +24,19 @@ from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outco
 from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.settings import Settings
-from storage.subjects import Subjects
-from trainer.attempt import Attempt, EngineDied, HandedBack
+from storage.settling import settle
+from trainer.attempt import Attempt, Ended, EngineDied, HandedBack
 from trainer.cache import Cache
 from trainer.engine_client import EngineClient
 from trainer.fair import FairWorker
-from trainer.resuming import Checkpoints
+from trainer.reach import Reach
 from trainer.room import Room
 from trainer.scratch import own_folder
 from trainer.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+ANNOUNCED_S = 0.5  # between two signs of life
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
 LONGEST_JOB_S = 24 * 3600
 STRIKES = 3  # attempts in which the engine dies or the store fails, after which a job has failed
@@ -50,7 +53,6 @@ class JobRunner:
         self.cache = Cache(store, settings.home / "cache")
         self.tasks = Tasks(store, self.cache, settings.checkpoint_s)
         self.work = own_folder(settings.home / "work")
-        self.subjects = Subjects(store)
 
     async def run(self, ctx: dict[str, Any], job_id: str) -> None:
         """Run the job of this id and publish its outcome; harmless if it already has one or is deleted.
@@ -68,9 +70,12 @@ class JobRunner:
             raise Retry(defer=AGAIN_S) from None
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
-        if not await self.store.exists(outcome_key(job.id)):
-            await self._publish(job, await self._outcome(job, f"attempt-{ctx['job_try']}-{new_id()[-8:]}"))
-        await self._tidy(job)
+        if await self.tasks.is_open(job):
+            with contextlib.suppress(Ended):
+                await self._publish(job, await self._outcome(job, f"attempt-{ctx['job_try']}-{new_id()[-8:]}"))
+        await settle(self.store, job)
+        with contextlib.suppress(RedisError, OSError):  # the store has told; this is only sooner
+            await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
 
     async def _outcome(self, job: TrainJob | ImagineJob, attempt: str) -> Outcome:
         """Have one attempt at a job, and turn what goes wrong into words."""
@@ -80,6 +85,8 @@ class JobRunner:
             outcome = await Attempt(job, attempt, folder, self.tasks).run(self.engine, self.redis)
         except HandedBack:
             raise RetryJob from None
+        except Ended:
+            raise
         except (EngineDied, StoreError) as error:
             outcome = await self._struck(job, error)
         except UserError as error:
@@ -105,44 +112,26 @@ class JobRunner:
         return Outcome(job=job.id, state="failed", message=STORE_FAILED, detail=f"{type(error).__name__}: {error}")
 
     async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> None:
-        """Write the outcome, once; what belongs to a job that did not succeed is removed first."""
-        if not await self.store.exists(job_key(job.id)):  # deleted while it ran
-            await self.store.delete_prefix(f"jobs/{job.id}/")
-            return
-        if isinstance(job, TrainJob) and outcome.state != "done":
-            await self.subjects.give_up(job.subject, outcome.state == "cancelled")
+        """Write the outcome, unless the job has one."""
         if await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode()):
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
-            with contextlib.suppress(RedisError, OSError):  # the store has told; this is only sooner
-                await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
+            with contextlib.suppress(RedisError, OSError):
                 if outcome.state == "done":
                     await Line(self.redis, job.kind).measured(outcome.seconds)
-
-    async def _tidy(self, job: TrainJob | ImagineJob) -> None:
-        """Delete what a job that has ended leaves: checkpoints, and what attempts made and its outcome omits."""
-        if isinstance(job, TrainJob):
-            await Checkpoints(self.store, job).remove()
-        try:
-            outcome = Outcome.model_validate_json((await self.store.get(outcome_key(job.id))).data)
-        except Missing:  # deleted with all that belonged to it
-            return
-        pictures = {picture.key for picture in (*outcome.pictures, outcome.grid) if picture}
-        for name in await self.store.names(f"jobs/{job.id}/"):
-            if name not in {*pictures, job_key(job.id), outcome_key(job.id)}:
-                await self.store.delete(name)
 
 
 async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
     """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
     engine = EngineClient(settings.base_model)
     runner = JobRunner(settings, store, redis, engine)
-    room = Room(settings)
-    workers = [_worker(settings, redis, kind, runner, room) for kind in queues]
+    room, reach = Room(settings), Reach(store, redis, settings.lease_s)
+    workers = [_worker(settings, redis, kind, runner, room, reach) for kind in queues]
     serving: list[asyncio.Task[None]] = []
     try:
         hello = await engine.start()
         log.info("ready on %s: %s %s, %d px", hello.device, settings.base_model, hello.revision, hello.image_px)
-        upkeep = announce(redis, queues, room), keep_queued(store, redis, settings.lease_s), runner.cache.keep_clean()
+        looking = reach.keep_looking(), announce(redis, queues, room, reach.good), runner.cache.keep_clean()
+        upkeep = *looking, keep_queued(store, redis, settings.lease_s)
         serving += map(asyncio.create_task, (*upkeep, *(worker.async_run() for worker in workers)))
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
         for task in ended:
@@ -162,11 +151,13 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, room: Room) -> FairWorker:
+def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, room: Room, reach: Reach) -> FairWorker:
     return FairWorker(
         kind=kind,
         room=room,
         lease_s=settings.lease_s,
+        may_take=reach.good,
+        must_leave=partial(reach.is_needed_elsewhere, kind),
         functions=[func(runner.run, name=queue.RUN_JOB, timeout=LONGEST_JOB_S)],
         redis_pool=redis,
         job_serializer=queue.to_json,
@@ -178,15 +169,18 @@ def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, r
     )
 
 
-async def announce(redis: ArqRedis, queues: list[str], room: Room) -> None:
-    """Tell the bots that this worker lives, and what it lacks, until it does not."""
+async def announce(redis: ArqRedis, queues: list[str], room: Room, may_take: Callable[[], bool] = lambda: True) -> None:
+    """Tell bots and other workers that this one lives and reaches the store, and what it lacks, until it does not."""
     keys = [queue.worker_key(new_id(), kind) for kind in queues]
     try:
         while True:
             with contextlib.suppress(RedisError, OSError):  # it is waited for elsewhere
-                for key in keys:
-                    await redis.set(key, room.lacks(), ex=queue.WORKER_SEEN_S)
-            await asyncio.sleep(queue.WORKER_SEEN_S / 4)
+                if may_take():
+                    for key in keys:
+                        await redis.set(key, room.lacks(), ex=queue.WORKER_SEEN_S)
+                else:
+                    await redis.delete(*keys)
+            await asyncio.sleep(ANNOUNCED_S)
     finally:
         with contextlib.suppress(RedisError, OSError):
             await redis.delete(*keys)

@@ -1,0 +1,96 @@
+"""What follows from a job's outcome: the subject's record says what it says, and what nobody needs any more goes.
+
+The outcome is the one thing that decides. Whoever wrote it may die the next moment, so all of this is done again by
+whoever comes by, as often as may be, and comes out the same: of two trainings of a subject the one that was accepted
+later counts, whichever ends first.
+"""
+
+from storage.errors import Missing
+from storage.files import Store
+from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job
+from storage.subjects import Subject, Subjects, checkpoint_prefix, weights_prefix
+
+
+async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
+    """Do what follows from the outcome of a job that has one; of a job that was deleted remove what came late."""
+    if isinstance(job, TrainJob):
+        await _settle_training(store, job)
+    outcome = await read_outcome(store, job.id)
+    if outcome is None or not await store.exists(job_key(job.id)):
+        await delete_job(store, job.id)
+        return
+    pictures = {picture.key for picture in (*outcome.pictures, outcome.grid) if picture}
+    for name in await store.names(f"jobs/{job.id}/"):
+        if name not in {*pictures, job_key(job.id), outcome_key(job.id)}:
+            await store.delete(name)
+
+
+async def read_outcome(store: Store, job: str) -> Outcome | None:
+    """How a job ended, if it did."""
+    try:
+        return Outcome.model_validate_json((await store.get(outcome_key(job))).data)
+    except Missing:
+        return None
+
+
+async def delete_job(store: Store, job: str) -> list[str]:
+    """Delete a job and all that belongs to it; return the names of what was deleted.
+
+    The job itself goes first: whoever adds something to it looks for it afterwards.
+    """
+    existed = await store.exists(job_key(job))
+    await store.delete(job_key(job))
+    removed = await store.delete_prefix(f"jobs/{job}/")
+    return [*removed, job_key(job)] if existed else removed
+
+
+async def note(store: Store, job: TrainJob, outcome: Outcome) -> None:
+    """Make the subject's record say how a training of it ended; harmless if the subject is forgotten.
+
+    A first training that was cancelled leaves nothing; one that failed keeps its photos, so that it can be tried again.
+    """
+    subjects = Subjects(store)
+    try:
+        subject = await subjects.change(job.subject, lambda found: _noted(found, job, outcome))
+    except Missing:
+        await store.delete_prefix(f"subjects/{job.subject}/")
+        return
+    if outcome.state == "cancelled" and subject.state != "ready":
+        await subjects.forget(subject)
+
+
+def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
+    if outcome.state == "failed" and subject.state == "learning":
+        return subject.model_copy(update={"state": "failed"})
+    if outcome.learned is None or subject.learned_s > job.accepted_s:
+        return subject
+    learned = {name: getattr(outcome.learned, name) for name in type(outcome.learned).model_fields}
+    news = {"state": "ready", "samples": outcome.pictures, "job": job.id, "learned_s": job.accepted_s}
+    return subject.model_copy(update={**learned, **news})
+
+
+async def _settle_training(store: Store, job: TrainJob) -> None:
+    outcome = await read_outcome(store, job.id)
+    if outcome:
+        await note(store, job, outcome)
+    try:
+        subject = await Subjects(store).get(job.subject)
+    except Missing:
+        await store.delete_prefix(f"subjects/{job.subject}/")
+        return
+    await store.delete_prefix(checkpoint_prefix(job.subject, job.id))
+    for name in await store.names(weights_prefix(job.subject)):
+        if await _is_left_over(store, subject, name):
+            await store.delete(name)
+
+
+async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
+    """Whether weights are of a training that has ended without them, or was followed by another one."""
+    by = weights.removeprefix(weights_prefix(subject.id)).split("/")[0]
+    outcome = await read_outcome(store, by)
+    if outcome is None:
+        return False  # they may still be published
+    if not outcome.learned or outcome.learned.weights_key != weights:
+        return True
+    job = read_job((await store.get(job_key(by))).data)
+    return subject.learned_s > job.accepted_s

@@ -1,0 +1,51 @@
+"""Files on their way to the store or from it: how far they are, and that they stop when nobody waits any more."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from storage.errors import Damaged
+
+Told = Callable[[float], None]  # hears which share of a file has been moved, from 0 to 1, in other threads
+
+
+class Stopped(Exception):
+    """Nobody waits for this file any more."""
+
+
+def nobody(share: float) -> None:
+    """Stand for someone to tell where nobody listens."""
+
+
+class Transfer:
+    """One file on its way; to be called with each number of bytes that has been moved, from any thread."""
+
+    def __init__(self, told: Told) -> None:
+        self.told, self.size_bytes = told, 0
+        self._moved_bytes, self._stopped, self._lock = 0, False, threading.Lock()
+
+    def stop(self) -> None:
+        """Let the next call raise Stopped."""
+        self._stopped = True
+
+    def __call__(self, moved_bytes: int) -> None:
+        """Count bytes, fewer than none where some have to be sent again; raises Stopped."""
+        if self._stopped:
+            raise Stopped
+        with self._lock:
+            self._moved_bytes += moved_bytes
+            share = self._moved_bytes / max(1, self.size_bytes)
+        self.told(min(1.0, share))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def check(path: Path, sha256: str, key: str) -> None:
+    """Raise Damaged if the file that was fetched as object `key` has another hash; an empty one checks nothing."""
+    if sha256 and file_hash(path) != sha256:
+        raise Damaged(f"The object {key!r} is damaged: its content has another hash.")
