@@ -52,7 +52,12 @@ def url() -> Iterator[str]:
 @pytest.fixture
 async def app(url: str, tmp_path: Path) -> AsyncIterator[Darkroom]:
     """A deployment without workers: what is accepted stays queued."""
-    settings = Settings(DARKROOM_HOME=str(tmp_path), DARKROOM_PHOTO_MIN_PX="64", DARKROOM_PHOTO_MAX_PIXELS="1000000")
+    settings = Settings(
+        DARKROOM_HOME=str(tmp_path),
+        DARKROOM_PHOTO_MIN_PX="64",
+        DARKROOM_PHOTO_MAX_PIXELS="1000000",
+        DARKROOM_REQUESTS_PER_MINUTE="100000",
+    )
     darkroom = await Darkroom.open(settings, url)
     yield darkroom
     await darkroom.redis.flushall()

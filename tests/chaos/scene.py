@@ -143,6 +143,11 @@ class Scene:
             "DARKROOM_PHOTO_MIN_PX": "64",
             "DARKROOM_LEASE_S": str(LEASE_S),
             "DARKROOM_CHECKPOINT_S": "0.5",
+            "DARKROOM_TRAININGS_PER_PERSON": "1000",
+            "DARKROOM_TRAININGS_PER_SPACE": "1000",
+            "DARKROOM_PICTURES_PER_PERSON": "1000",
+            "DARKROOM_PICTURES_PER_SPACE": "1000",
+            "DARKROOM_REQUESTS_PER_MINUTE": "1000",
             "OMP_NUM_THREADS": "1",
         }
         return relay, wire, environment
