@@ -98,6 +98,7 @@ def stack(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "REDIS_URL": url,
             "DARKROOM_BASE_MODEL": str(micro_model),
             "DARKROOM_PHOTO_MIN_PX": "64",
+            "DARKROOM_REQUESTS_PER_MINUTE": "1000",
             "OMP_NUM_THREADS": "1",
         }
         worker = start_worker(environment)

@@ -28,7 +28,8 @@ expect.set_options(timeout=20_000)
 
 def settings_of(home: Path, redis_url: str, **more: Any) -> Settings:
     """Settings of a chat that keeps everything under `home`."""
-    named = {"DARKROOM_HOME": home, "REDIS_URL": redis_url, "DARKROOM_PORT": 0, **more}
+    named = {"DARKROOM_HOME": home, "REDIS_URL": redis_url, "DARKROOM_PORT": 0, "DARKROOM_REQUESTS_PER_MINUTE": 1000}
+    named |= more
     return Settings(_env_file=None, **named)
 
 
