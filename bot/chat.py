@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from bot import drafts
 from bot.app import Darkroom
 from bot.chat_log import Attached, ChatLog, Message
 from bot.messages import Reply, Request, Upload
@@ -66,6 +67,7 @@ class Chat:
         """Remember everything, and follow again what was not finished."""
         self.messages = {message.id: message for message in await self.log.read()}
         await self.sweep()
+        await drafts.sweep(self.app.store)
         for message in self.messages.values():
             if not message.answered:
                 self._start(message.id, self._resume(message))
@@ -91,7 +93,10 @@ class Chat:
             self._listeners.discard(listener)
 
     async def ask(self, request: Request, said: str) -> Message:
-        """Take a request and answer it in the background; return its message as it begins."""
+        """Take a request and answer it in the background; return its message as it begins.
+
+        What answers a question goes on with what was said then, and takes its place once it is clear.
+        """
         message = Message(
             id=request.id,
             said=said,
@@ -99,9 +104,20 @@ class Chat:
             photos=tuple(Attached(name=label) for label in labels(request.uploads)),
             reply=Reply(text="On it.", state="working"),
         )
+        if question := self._question(request):
+            photos = (*question.photos, *message.photos)
+            message = message.model_copy(update={"said": question.said, "command": question.command, "photos": photos})
         await self._keep(message)
-        self._start(message.id, self._answer(request))
+        self._start(message.id, self._answer(request, question))
         return message
+
+    def _question(self, request: Request) -> Message | None:
+        """The question that a request answers, if it does."""
+        for message in reversed(self.messages.values()):
+            answers = [(button.command, button.arguments) for button in message.reply.buttons]
+            if message.reply.question and (request.command, request.arguments) in answers:
+                return message
+        return None
 
     async def refuse(self, said: str, sentence: str, uploads: Sequence[Upload]) -> Message:
         """Note something that was said and is no command, with the sentence that says so."""
@@ -136,10 +152,12 @@ class Chat:
         self._tasks[message_id] = asyncio.create_task(work)
         self._tasks[message_id].add_done_callback(forget)
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, request: Request, question: Message | None) -> None:
         async with aclosing(self.app.answer(request)) as replies:
             async for reply in replies:
                 await self._update(request.id, reply)
+                if question and (reply.job or reply.state == "done"):
+                    await self._remove(question)
                 if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
                     self._start(request.id, self._follow(request.id))
                     return

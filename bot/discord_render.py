@@ -39,7 +39,7 @@ async def render(store: Store, reply: Reply, mention: str = "") -> Rendered:
     content = clip("\n".join(lines), TEXT - 30)
     return Rendered(
         content=f"<@{mention}> {content}" if mention else content,
-        embeds=list(_embeds(reply.facts)),
+        embeds=list(_embeds(reply.open_facts)),
         view=await controls(store, list(rows(reply))[:ROWS]),
     )
 

@@ -37,6 +37,7 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
         groups=tuple(map(str, user._roles)) if isinstance(user, discord.Member) else (),
         moderator=allowed.manage_messages or allowed.administrator,
         asks=True,
+        sure=True,  # Hearing asks, with a message that the answer takes the place of
     )
 
 

@@ -67,15 +67,17 @@ async def uploads(bot: Bot, draft: Draft) -> tuple[Upload, ...]:
 
 def question(draft: Draft, vetting: Vetting) -> Reply:
     """Say what became of the photos and ask how to go on."""
-    given = {"draft": draft.id}
+    given, came = {"draft": draft.id}, len(vetting.accepted) + len(vetting.refused)
+    usable = f"{len(vetting.accepted)} of {came} photos can be used."
     return Reply(
-        text=f"{vetting.summary} How shall I go on with {draft.arguments.name}?",
-        facts={photo.name: f"✗ {photo.reason}" for photo in vetting.refused},
+        text=f"{usable} How shall I go on with {draft.arguments.name}?",
+        facts={photo.name: photo.reason for photo in vetting.refused},
         buttons=(
             Button(label="Train", command="draft train", arguments=given, style="primary"),
             Button(label="Add photos", command="draft add", arguments=given, form=True),
             Button(label="Cancel", command="draft drop", arguments=given, style="danger"),
         ),
+        question=True,
     )
 
 

@@ -4,7 +4,7 @@ from bot import access, prompts
 from bot.arguments import JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
 from bot.messages import Button, Reply, Request
-from bot.replies import about_subject, details, duration, plural
+from bot.replies import FORGET, about_subject, details, duration, forget_button, plural
 from storage import forgetting
 from storage.errors import UserError
 from storage.subjects import Audience
@@ -22,9 +22,13 @@ async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
 
 
 async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
-    """Forget a subject: photos, what was learned, and the pictures of it."""
+    """Forget a subject: photos, what was learned, and the pictures of it; where the person can be asked, ask first."""
     subject = prompts.by_name(given.name, await access.seen(bot, request))
     access.must_own(subject, request, "forget")
+    if request.asks and not request.sure:
+        button = forget_button(subject).model_copy(update={"confirm": ""})
+        yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
+        return
     jobs = [job for job in await bot.dispatch.jobs(request.space) if job.subject == subject.id]
     receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
     for job in jobs:

@@ -31,6 +31,7 @@ class Request(Record):
     groups: tuple[str, ...] = ()  # the person's Discord roles or Slack user groups
     moderator: bool = False  # may delete and forget what others made
     asks: bool = False  # whether a question can be put back to the person, as buttons
+    sure: bool = False  # whether what cannot be undone was asked about before
     id: str = Field(default_factory=new_id)
 
 
@@ -57,6 +58,12 @@ class Reply(Record):
     progress: Progress | None = None
     buttons: tuple[Button, ...] = ()
     picks: tuple[Button, ...] = ()  # what a chat offers that has no viewer of its own: single pictures, details
+    question: bool = False  # to be answered with one of the buttons
     private: bool = False  # for nobody's eyes but the asker's
     job: str | None = None
     facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details
+
+    @property
+    def open_facts(self) -> dict[str, str]:
+        """The facts that are told at once: none where a button tells them."""
+        return {} if any(pick.command == "details" for pick in self.picks) else self.facts

@@ -19,6 +19,7 @@ class Asked(Record):
     thread: str = ""
     response_url: str = ""
     message: str = ""  # whose button was pressed, if all can see it
+    sure: bool = False  # with a button, which asks first
 
     @property
     def space(self) -> str:
@@ -50,6 +51,7 @@ def by_message(body: Payload) -> Asked:
         thread=container.get("thread_ts", ""),
         response_url=body.get("response_url", ""),
         message=message,
+        sure=True,
     )
 
 

@@ -71,14 +71,12 @@ def _text(text: str) -> MarkdownTextObject:
 
 
 def _facts(reply: Reply) -> list[SectionBlock]:
-    """Facts two by two; not under pictures that have a button for them."""
-    if any(pick.command == "details" for pick in reply.picks):
-        return []
+    """Facts two by two."""
     facts = [
         _text(
             clipped(f"*{escape(clipped(name, LABEL_MAX))}*\n{escape(clipped(value or '—', FACT_MAX // 6))}", FACT_MAX)
         )
-        for name, value in reply.facts.items()
+        for name, value in reply.open_facts.items()
     ]
     return [SectionBlock(fields=some) for some in _in_lots(facts, FACTS_IN_BLOCK)][:BLOCKS_OF_FACTS]
 

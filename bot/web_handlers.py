@@ -138,7 +138,7 @@ def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
     """Understand a typed line; gives the request and how the chat repeats it, or raises UserError."""
     name, rest = split_command(line, COMMANDS)
     values = parse(rest, COMMANDS[name].arguments)
-    return Request(space=SPACE, user=USER, command=name, arguments=values, uploads=uploads), line.strip()
+    return _request(name, values, uploads, sure=False), line.strip()
 
 
 def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> tuple[Request, str]:
@@ -150,7 +150,11 @@ def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> t
     if COMMANDS[name].hidden:  # nobody types it, so it is called by what it is about
         made = chat.messages.get(values.get("job", ""))
         said = f"{name.capitalize()}: {made.said}" if made else name.capitalize()
-    return Request(space=SPACE, user=USER, command=name, arguments=values, uploads=uploads), said
+    return _request(name, values, uploads, sure=True), said
+
+
+def _request(command: str, values: dict[str, str], uploads: tuple[Upload, ...], sure: bool) -> Request:
+    return Request(space=SPACE, user=USER, command=command, arguments=values, uploads=uploads, asks=True, sure=sure)
 
 
 async def completions(request: web.Request) -> web.Response:

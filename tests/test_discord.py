@@ -73,7 +73,7 @@ async def test_photos_that_cannot_be_used_are_asked_about(discord: Discord, hand
     asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(bad))
     question = asked.message
     await discord.until(lambda: question.labels == ["Train", "Add photos", "Cancel"])
-    assert "2 of 3 photos used" in question.text and "notes.png" in question.text
+    assert "2 of 3 photos can be used" in question.text and "notes.png" in question.text
     other = await discord.press(question, "Train", who="bob")
     await discord.until(lambda: discord.private("bob"))
     assert "Only the person who sent these photos" in discord.private("bob")[0].text

@@ -27,7 +27,7 @@ async def question(chat: Chat) -> Reply:
 
 async def test_the_question_says_what_became_of_each_photo(asked: Chat) -> None:
     reply = await question(asked)
-    assert reply.text.startswith("2 of 3 photos used; notes.jpg is not a picture")
+    assert reply.text.startswith("2 of 3 photos can be used. How shall I go on with rex?")
     assert list(reply.facts) == ["notes.jpg"] and [b.label for b in reply.buttons] == ["Train", "Add photos", "Cancel"]
     assert reply.job is None and not await asked.app.subjects.in_space(asked.space)
 
@@ -44,7 +44,8 @@ async def test_train_goes_on_with_the_good_ones(asked: Chat) -> None:
 async def test_more_photos_are_vetted_beside_those_that_wait(asked: Chat) -> None:
     command, arguments = pressed(await question(asked), "Add photos")
     again = (await asked(command, photos_of_a_character(1), **arguments))[-1]
-    assert again.text.startswith("2 of 3 photos used") and "near-duplicate of rex-1.png" in again.text
+    assert again.text.startswith("2 of 3 photos can be used.")
+    assert again.facts == {"rex-1.png (photo 3)": "is a near-duplicate of rex-1.png (photo 1)"}
     command, arguments = pressed(again, "Add photos")
     replies = await asked(command, photos_of_a_character(4)[2:], **arguments)
     assert "4 photos used." in replies[-1].text and replies[-1].state == "done"

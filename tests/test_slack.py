@@ -166,6 +166,9 @@ async def test_subjects_are_listed_shown_shared_and_forgotten(scene: Scene) -> N
         await scene.slack.slash("/dreambooth", f"cancel {again.id}")
         await scene.slack.message("Stopped: /dreambooth retrain rex", user=ADA)
         await scene.slack.slash("/dreambooth", "forget rex")
+        asked = await scene.slack.message("Forget rex? Its photos and everything learned", user=ADA)
+        assert await scene.app.subjects.find(SPACE, "rex")
+        await scene.slack.press(asked, "Forget")
         await scene.slack.message("Forgot rex", user=ADA)
 
 

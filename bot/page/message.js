@@ -77,7 +77,7 @@ function said(message) {
 }
 
 function steps({ reply, progress }) {
-  const done = reply.state === "done";
+  const done = reply.state === "done" && reply.job; // a question about the photos has none
   const at = done ? STEPS.length : reply.job ? STEP_OF[progress?.phase] ?? 0 : -1;
   const waiting = reply.job && at === 0; // the photos are checked, and what comes next has not begun
   return [el("ol", { class: "phases" }, STEPS.map((name, index) => {
