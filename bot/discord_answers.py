@@ -8,13 +8,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import discord
 from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from bot.app import Darkroom, complaint
+from bot.app import Darkroom
 from bot.commands import Command
 from bot.discord_commands import Attached, help_reply
 from bot.discord_poster import DiscordPoster
@@ -24,12 +25,10 @@ from bot.follower import Follower
 from bot.messages import Reply, Request, Upload
 from bot.posts import ChannelClosed, ChatTrouble, MessageGone, Post
 from bot.training import check_number
-from storage.errors import StoreError
 
 log = logging.getLogger(__name__)
 
 ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
-WRITE_S = 1.0  # nor for the store
 TELL_S = 60.0  # an answer for the asker alone is tried for so long
 FETCHES = 4  # files at once, of all people: each may be as large as a photo may be
 
@@ -74,55 +73,44 @@ class Answers:
         elif sentence := closed_to(interaction):
             await interaction.response.send_message(sentence, ephemeral=True)
         else:
-            post = await self._acknowledge(interaction, request, asked)
-            await self._in_channel(request, post, asked.attached)
+            await self._in_channel(interaction, request, asked)
 
-    async def _acknowledge(self, interaction: discord.Interaction, request: Request, asked: Asked) -> Post:
-        """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
+    async def _in_channel(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
+        """Answer for all to see: in a new message, or in place of the one whose button was pressed."""
         fresh = asked.command.answers == "everyone"
-        post = self._post(interaction, request, message=asked.about, fresh=fresh)
-        try:
-            async with asyncio.timeout(WRITE_S):
-                await self.follower.posts.write(post)
-        except (StoreError, OSError) as error:
-            log.warning("post %s could not be kept: %s", post.job, error)
-        try:
-            acknowledged = await interaction.response.defer(thinking=fresh)
-        except Exception:
-            await self.follower.posts.close(post)
-            raise
+        again = None if asked.command.takes_photos else request
+        post = self._post(interaction, request, asked.sure, message=asked.about, fresh=fresh, request=again)
+        acknowledged = await self._acknowledge(interaction, post, thinking=fresh)
         if asked.sure:  # the question is answered, and takes no more clicks
             await interaction.delete_original_response()
-            return post.model_copy(update={"extra": {**post.extra, "aside": "1"}})
-        message = acknowledged.message_id if fresh and acknowledged else None
-        return post.model_copy(update={"message": str(message)}) if message else post
-
-    def _post(self, interaction: discord.Interaction, request: Request, message: str = "", fresh: bool = True) -> Post:
-        return Post(
-            platform=self.poster.platform,
-            job=request.id,
-            space=request.space,
-            channel=request.channel,
-            user=request.user,
-            message=message,
-            fresh=fresh,
-            extra={"token": interaction.token},
-        )
-
-    async def _in_channel(self, request: Request, post: Post, attached: Sequence[Attached]) -> None:
-        try:
-            if attached:
-                request = request.model_copy(update={"uploads": await self._fetched(attached)})
-            await self.follower.answer(request, post)
-        except Exception as error:
-            await self.follower.chat.refuse(post, complaint(error, request.command))
-            await self.follower.posts.close(post)
+        elif fresh and acknowledged and acknowledged.message_id:
+            post = post.model_copy(update={"message": str(acknowledged.message_id)})
+        await self.follower.answer_with(self._fetched(asked.attached), request, post)
 
     async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
-        await interaction.response.defer(ephemeral=True, thinking=not asked.sure)
+        post = self._post(interaction, request, fresh=False)
+        await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
         reply = help_reply() if request.command == "help" else await self.follower.ask(request)
-        await self._tell(self._post(interaction, request), reply)
+        await self._tell(post, reply)
+        await self.follower.posts.close(post)
+
+    async def _acknowledge(
+        self, interaction: discord.Interaction, post: Post, **how: bool
+    ) -> discord.InteractionCallbackResponse[discord.Client] | None:
+        """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
+        await self.follower.note(post)
+        try:
+            return await interaction.response.defer(**how)
+        except Exception:
+            await self.follower.posts.close(post)
+            raise
+
+    def _post(self, interaction: discord.Interaction, request: Request, /, aside: bool = False, **more: Any) -> Post:
+        """A post for the answer; `aside`: the interaction's token edits another message than that of the post."""
+        where = {"space": request.space, "channel": request.channel, "user": request.user}
+        extra = {"token": interaction.token, **({"aside": "1"} if aside else {})}
+        return Post(platform=self.poster.platform, job=request.id, extra=extra, **where, **more)
 
     async def _tell(self, post: Post, reply: Reply) -> None:
         """Say an answer for the asker's eyes only, for a while again and again."""
@@ -139,7 +127,8 @@ class Answers:
 
     async def _fetched(self, attached: Sequence[Attached]) -> tuple[Upload, ...]:
         """Fetch files from Discord's own hosts; raises UserError if they are too many."""
-        check_number(len(attached), self.app.settings.photos_max)
+        if attached:
+            check_number(len(attached), self.app.settings.photos_max)
         self._session = self._session or aiohttp.ClientSession()
         return tuple(await asyncio.gather(*(self._file(self._session, file) for file in attached)))
 

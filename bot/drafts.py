@@ -59,6 +59,11 @@ async def find(bot: Bot, request: Request, draft: str) -> Draft:
     return found
 
 
+async def drop(bot: Bot, draft: Draft) -> None:
+    """Forget a draft and its photos."""
+    await bot.store.delete_prefix(prefix(draft.id))
+
+
 async def uploads(bot: Bot, draft: Draft) -> tuple[Upload, ...]:
     """The photos of a draft as files, to be vetted again together with others."""
     bodies = await asyncio.gather(*(bot.store.get(photo.key) for photo in draft.photos))

@@ -7,7 +7,7 @@ in the store until its last word is said, and `resume` goes on with those that a
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 
 from bot import drafts
 from bot.announcing import announcement, brief
-from bot.app import Darkroom
+from bot.app import Darkroom, complaint
 from bot.insisting import Insisting
-from bot.messages import Reply, Request
+from bot.messages import Reply, Request, Upload
 from bot.newest import Newest
 from bot.posts import Post, Poster, Posts
 from storage.errors import Missing, StoreError
@@ -25,6 +25,7 @@ from storage.jobs import ImagineJob, TrainJob
 
 log = logging.getLogger(__name__)
 
+NOTE_S = 1.0  # an acknowledgement does not wait longer for the store
 RETRY_S = 2.0  # between two looks at a store or queue that does not answer
 OLD_S, OLD_SLOWER = 3600.0, 12  # chats let messages older than an hour be edited rarely
 
@@ -54,6 +55,14 @@ class Follower:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def note(self, post: Post) -> None:
+        """Write a post down before what it answers is acknowledged: a crash then leaves nobody waiting."""
+        try:
+            async with asyncio.timeout(NOTE_S):
+                await self.posts.write(post)
+        except (StoreError, OSError) as error:
+            log.warning("post %s could not be kept: %s", post.job, error)
+
     async def ask(self, request: Request) -> Reply:
         """The last word on a request that only the asker hears of."""
         reply = Reply(text="Done.")
@@ -79,6 +88,14 @@ class Follower:
                     post = await self.chat.show(post, reply, insist=reply.state != "working")
         await self.posts.close(post)
 
+    async def answer_with(self, photos: Awaitable[tuple[Upload, ...]], request: Request, post: Post) -> None:
+        """The same once its photos are there; what goes wrong with that is told to who asked."""
+        try:
+            await self.answer(request.model_copy(update={"uploads": await photos}), post)
+        except Exception as error:
+            await self.chat.refuse(post, complaint(error, request.command))
+            await self.posts.close(post)
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if self._closed:
             return work.close()
@@ -95,8 +112,7 @@ class Follower:
         """Show a job's progress at the chat's pace, then its end."""
         job = await self._job(post.job)
         if job is None:
-            await self.chat.show(post, Reply(text=INTERRUPTED, state="failed", fault="ours"), insist=True)
-            return await self.posts.close(post)
+            return await self._begin_again(post)
         news: Newest[Reply] = Newest()
         async with asyncio.TaskGroup() as tasks:  # a surprise while watching ends the wait for news, too
             watching = tasks.create_task(self._watch(post.job, news))
@@ -104,6 +120,18 @@ class Follower:
                 post = await self.chat.show(post, reply)
                 await self._rest(post, watching)
         await self._end(post, job, reply)
+
+    async def _begin_again(self, post: Post) -> None:
+        """Answer a request anew of which nothing came before the process died; once, lest all die of it.
+
+        Where that cannot be, its message says so. One that was there before, a question above all, stays as it is,
+        and who asked is told in private.
+        """
+        if post.request:
+            return await self.answer(post.request, post.model_copy(update={"request": None}))
+        sorry = Reply(text=INTERRUPTED, state="failed", fault="ours")
+        await (self.chat.show(post, sorry, insist=True) if post.fresh else self.chat.whisper(post, sorry))
+        await self.posts.close(post)
 
     async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:
         """Wait until this message may be edited again, or until nothing is left to watch: the end is told at once."""

@@ -71,7 +71,12 @@ async def _serving(app: Darkroom, client: AsyncWebClient, http: aiohttp.ClientSe
 async def _connected(settings: Settings, client: AsyncWebClient, events: Events) -> AsyncIterator[str]:
     """Let Slack reach `events`: by Socket Mode where there is an app token, else by signed HTTP requests."""
     secret = "" if settings.slack_app_token else signing_secret(settings)
-    bolt = AsyncApp(client=client, signing_secret=secret, logger=logging.getLogger("slack_bolt"))
+    bolt = AsyncApp(
+        client=client,
+        signing_secret=secret,
+        process_before_response=True,  # an acknowledgement goes out when its handler is done
+        logger=logging.getLogger("slack_bolt"),
+    )
     events.listen(bolt)
     if settings.slack_app_token:
         async with _socket(settings, client, bolt):

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 
 from pydantic import Field, ValidationError
 
-from bot.messages import Reply
+from bot.messages import Reply, Request
 from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Record
@@ -47,6 +47,7 @@ class Post(Record):
     thread: str = ""
     fresh: bool = True  # the message stands for this request alone; else it was there before, with a button
     asked_s: float = Field(default_factory=time.time)
+    request: Request | None = None  # to be answered anew where nothing came of it; not if photos came with it
     last_word: bool = False  # the end is being announced: look whether it was before doing it again
     extra: dict[str, str] = {}  # what the chat wants to remember of it
 

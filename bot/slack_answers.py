@@ -8,7 +8,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.app import Darkroom, complaint
 from bot.commands import Command
 from bot.follower import Follower
-from bot.messages import Reply
+from bot.messages import Reply, Request
 from bot.posts import ChannelClosed, ChatTrouble, Post
 from bot.prefill import filled_form
 from bot.slack_asked import Asked
@@ -19,7 +19,6 @@ from bot.slack_people import People
 from bot.slack_poster import SlackPoster, begun
 from bot.training import check_number
 from storage.errors import UserError
-from storage.ids import new_id
 
 log = logging.getLogger(__name__)
 
@@ -41,27 +40,25 @@ class Answers:
 
     async def answer(
         self, asked: Asked, command: Command, arguments: dict[str, str], files: Sequence[File] = ()
-    ) -> None:
-        """Answer a command, all or only the asker seeing it; raises UserError before anything is said."""
+    ) -> bool:
+        """Answer a command, all or only the asker seeing it; raises UserError before anything is said.
+
+        Return whether what was noted of it is in the follower's hands now.
+        """
+        request = await self.people.request(asked, command.name, arguments)
         if command.answers == "asker":
-            request = await self.people.request(asked, command.name, arguments)
-            return await self.tell(asked, await self.follower.ask(request))
+            await self.tell(asked, await self.follower.ask(request))
+            return False
         if command.takes_photos:
             check_number(len(files), self.app.settings.photos_max)
         command.check(arguments)
-        request = await self.people.request(asked, command.name, arguments)
-        in_place = command.answers == "in place" and asked.message
-        post = (
-            asked.post(request.id, message=asked.message, fresh=False)
-            if in_place
-            else await self._begin(asked, request.id)
-        )
-        uploads = await self.attachments.fetch(files)
-        await self.follower.answer(request.model_copy(update={"uploads": uploads}), post)
+        post = await self._begin(asked, command, request)
+        await self.follower.answer_with(self.attachments.fetch(files), request, post)
+        return True
 
     async def open_form(
         self, trigger: str, asked: Asked, command: str, arguments: dict[str, str], files: Sequence[str] = ()
-    ) -> None:
+    ) -> bool:
         """Open a command's form, filled in as far as is known, within the three seconds that a trigger is good for."""
         request = await self.people.request(asked, command, {})
         form = await filled_form(self.app, request, command, arguments)
@@ -71,24 +68,26 @@ class Answers:
         except ChatTrouble as error:
             log.info("no form for %s: %s", command, error)
             raise UserError(TOO_LATE) from error
+        return False
 
     async def tell(self, asked: Asked, reply: Reply) -> None:
         """Tell the person, and nobody else."""
-        await self.follower.chat.whisper(asked.post(new_id()), reply)
+        await self.follower.chat.whisper(asked.post(), reply)
 
-    async def welcome(self, asked: Asked) -> None:
+    async def welcome(self, asked: Asked) -> bool:
         """Say in a channel what can be asked here."""
-        post, reply = asked.post(new_id()), await self.help(asked)
+        post, reply = asked.post(), await self.help(asked)
         await self.poster.send(post, reply, nonce=begun(post.job), mention=False)
+        return False
 
     async def help(self, asked: Asked) -> Reply:
         """What can be asked."""
         return await self.follower.ask(await self.people.request(asked, "help", {}))
 
-    async def carefully(self, asked: Asked, work: Awaitable[None]) -> None:
-        """Do some work; whatever goes wrong becomes a sentence for who asked."""
+    async def carefully(self, asked: Asked, work: Awaitable[bool]) -> bool:
+        """Do some work and return what it does; whatever goes wrong becomes a sentence for who asked."""
         try:
-            await work
+            return await work
         except ChannelClosed:
             await self.tell(asked, _sorry(NOT_INVITED))
         except ChatTrouble as error:
@@ -96,17 +95,20 @@ class Answers:
             await self.tell(asked, Reply(text=AWAY, state="failed", fault="ours"))
         except Exception as error:
             await self.tell(asked, complaint(error, "an event on Slack"))
+        return False
 
-    async def _begin(self, asked: Asked, job: str) -> Post:
-        """Say "On it." for all to see; raises ChannelClosed where the bot may not write.
+    async def _begin(self, asked: Asked, command: Command, request: Request) -> Post:
+        """Say "On it." for all to see, but not in place of a question; raises ChannelClosed where we may not write.
 
         The post is written down first, so that a message whose process dies is found again. Where Slack is only
         slow, the follower says it as soon as it can.
         """
-        post = asked.post(job)
+        post = asked.post(request=None if command.takes_photos else request)
+        if command.answers == "in place" and asked.message:
+            return post.model_copy(update={"message": asked.message, "fresh": False})
         await self.follower.posts.write(post)
         try:
-            message = await self.poster.send(post, ON_IT, nonce=begun(job), mention=False)
+            message = await self.poster.send(post, ON_IT, nonce=begun(post.job), mention=False)
             return post.model_copy(update={"message": message})
         except ChannelClosed:
             await self.follower.posts.close(post)

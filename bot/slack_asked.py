@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
 from bot.posts import Post
 from bot.slack_poster import RESPONSE_URL
+from storage.ids import new_id
 from storage.jobs import Record
 
 Payload = Mapping[str, Any]
@@ -19,6 +22,7 @@ class Asked(Record):
     thread: str = ""
     response_url: str = ""
     message: str = ""  # whose button was pressed, if all can see it
+    id: str = Field(default_factory=new_id)  # of the request that this becomes
     sure: bool = False  # with a button, which asks first
 
     @property
@@ -26,11 +30,11 @@ class Asked(Record):
         """The space that the workspace is."""
         return f"slack:{self.team}"
 
-    def post(self, job: str, **more: Any) -> Post:
+    def post(self, **more: Any) -> Post:
         """A post for the answer."""
         extra = {RESPONSE_URL: self.response_url} if self.response_url else {}
         where = {"space": self.space, "channel": self.channel, "user": self.user, "thread": self.thread}
-        return Post(platform="slack", job=job, extra=extra, **where, **more)
+        return Post(platform="slack", job=self.id, extra=extra, **where, **more)
 
 
 def by_command(body: Payload) -> Asked:

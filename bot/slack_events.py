@@ -1,6 +1,7 @@
-"""What people do on Slack, as requests: each handler acknowledges at once and does the rest afterwards.
+"""What people do on Slack, as requests: each handler notes what was asked, and has the rest done afterwards.
 
-Slack waits three seconds for an acknowledgement, and delivers again what it thinks was not heard.
+Slack hears that it was heard when a handler returns. It waits three seconds for that, and delivers again what it thinks
+was not heard.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from bot.slack_text import clipped
 from storage.errors import UserError
 
 Payload = dict[str, Any]
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Awaitable[bool]]  # tells whether the follower goes on with it
 
 SHORTCUT = "train_on_photos"
 NO_PHOTOS = "There are no photos in that message. Choose one with photos, or type /dreambooth train."
@@ -62,14 +63,14 @@ class Events:
         await ack()
         asked = slack_asked.by_command(body)
 
-        async def work() -> None:
+        async def work() -> bool:
             command, rest = slack_typed.by_command(body["command"], body.get("text", ""))
             arguments = slack_typed.arguments(command, rest)
             if slack_typed.needs_form(command, rest):
                 return await self.answers.open_form(body["trigger_id"], asked, command.name, arguments)
-            await self.answers.answer(asked, command, arguments)
+            return await self.answers.answer(asked, command, arguments)
 
-        self._start(asked, body["trigger_id"], work)
+        await self._start(asked, body["trigger_id"], work)
 
     async def pressed(self, ack: AsyncAck, body: Payload) -> None:
         """A button, or something chosen from a menu."""
@@ -77,15 +78,15 @@ class Events:
         asked, action = slack_asked.by_message(body), body["actions"][0]
         value = action.get("value") or action.get("selected_option", {}).get("value", "")
 
-        async def work() -> None:
+        async def work() -> bool:
             button = await button_ids.read(self.app.store, value)
             if button is None:
                 raise UserError(OLD_BUTTON)
             if button.form:
                 return await self.answers.open_form(body["trigger_id"], asked, button.command, button.arguments)
-            await self.answers.answer(asked, COMMANDS[button.command], button.arguments)
+            return await self.answers.answer(asked, COMMANDS[button.command], button.arguments)
 
-        self._start(asked, body["trigger_id"], work)
+        await self._start(asked, body["trigger_id"], work)
 
     async def sent(self, ack: AsyncAck, body: Payload) -> None:
         """A form; what is wrong with it is said beside its fields."""
@@ -97,10 +98,9 @@ class Events:
         await ack()
         files = [*({"id": file} for file in sent.files), *sent.attached]
 
-        async def work() -> None:
-            await self.answers.answer(sent.asked, command, values, files)
-
-        self._start(sent.asked, body["view"]["id"], work)
+        await self._start(
+            sent.asked, body["view"]["id"], lambda: self.answers.answer(sent.asked, command, values, files)
+        )
 
     async def suggest(self, ack: AsyncAck, body: Payload) -> None:
         """What a list in a form offers while somebody types."""
@@ -117,23 +117,23 @@ class Events:
         asked = slack_asked.by_message(body)
         files = [f["id"] for f in body["message"].get("files", []) if f.get("mimetype", "image/").startswith("image/")]
 
-        async def work() -> None:
+        async def work() -> bool:
             if not files:
                 raise UserError(NO_PHOTOS)
-            await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files)
+            return await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files)
 
-        self._start(asked, body["trigger_id"], work)
+        await self._start(asked, body["trigger_id"], work)
 
     async def mentioned(self, body: Payload, context: Payload) -> None:
         """Something said to the bot, perhaps with photos: `@darkroom train rex dog`."""
         event, asked = body["event"], slack_asked.by_event(body)
 
-        async def work() -> None:
+        async def work() -> bool:
             command, rest = slack_typed.by_mention(event.get("text", ""), context.get("bot_user_id") or "")
             files = event.get("files", []) if command.takes_photos else []
-            await self.answers.answer(asked, command, slack_typed.arguments(command, rest), files)
+            return await self.answers.answer(asked, command, slack_typed.arguments(command, rest), files)
 
-        self._start(asked, body["event_id"], work)
+        await self._start(asked, body["event_id"], work)
 
     async def messaged(self, body: Payload, context: Payload) -> None:
         """The same in a direct message, where nobody needs to be mentioned."""
@@ -146,17 +146,18 @@ class Events:
         """Somebody came into a channel; if it is the bot, it says what it can do."""
         asked = slack_asked.by_event(body)
         if asked.user == context.get("bot_user_id"):
-            self._start(asked, body["event_id"], lambda: self.answers.welcome(asked))
+            await self._start(asked, body["event_id"], lambda: self.answers.welcome(asked))
 
     async def opened_home(self, body: Payload) -> None:
         """Somebody looks at the bot's own page."""
         asked = slack_asked.by_event(body)
 
-        async def work() -> None:
+        async def work() -> bool:
             page = await slack_blocks.blocks(self.app.store, await self.answers.help(asked), {})
             await self.answers.client.views_publish(user_id=asked.user, view=View(type="home", blocks=page))
+            return False
 
-        self._start(asked, body["event_id"], work)
+        await self._start(asked, body["event_id"], work)
 
     async def _offered(self, asked: Asked, kind: str) -> list[tuple[str, str]]:
         """Values for a field, each with what people read."""
@@ -165,13 +166,18 @@ class Events:
             return [(s.name, f"{s.name} ({s.noun})") for s in await access.seen(self.app, request)]
         return [(job.id, job.said or job.id) for job in await self.app.dispatch.jobs(asked.space)]
 
-    def _start(self, asked: Asked, event: str, work: Work) -> None:
-        """Do the rest in the background, unless this event was heard before."""
+    async def _start(self, asked: Asked, event: str, work: Work) -> None:
+        """Note that something was asked, and do it in the background, unless this event was heard before."""
+        note = asked.post(fresh=False)
+        await self.answers.follower.note(note)
 
-        async def once() -> None:
-            if await self.app.first(f"slack:{event}"):
-                await work()
+        async def once() -> bool:
+            return await self.app.first(f"slack:{event}") and await work()
 
-        task = asyncio.create_task(self.answers.carefully(asked, once()))
+        async def to_its_end() -> None:
+            if not await self.answers.carefully(asked, once()):
+                await self.answers.follower.posts.close(note)
+
+        task = asyncio.create_task(to_its_end())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -56,7 +56,7 @@ def view(form: Form, asked: Asked, files: Sequence[str] = ()) -> View:
         submit=clipped(word, TITLE_MAX),
         close="Cancel",
         blocks=blocks,
-        private_metadata=along.model_dump_json(exclude_defaults=True),
+        private_metadata=along.model_dump_json(exclude_defaults=True, exclude={"asked": {"id"}}),
     )
 
 

@@ -66,6 +66,7 @@ class People:
             groups=await self._groups(asked),
             moderator=await self._moderators.get(asked.user, self._moderates),
             asks=True,
+            id=asked.id,
             sure=asked.sure,
         )
 

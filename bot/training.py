@@ -1,6 +1,7 @@
 """The commands that learn a subject: vet the photos, keep them, hand the training to a worker."""
 
 import asyncio
+import time
 
 from bot import access, drafts, photos, prompts
 from bot.arguments import DraftArguments, RetrainArguments, TrainArguments
@@ -8,8 +9,10 @@ from bot.core import Answers, Bot
 from bot.messages import Reply, Request, Upload
 from bot.replies import plural
 from storage.errors import UserError
-from storage.jobs import TrainJob
+from storage.jobs import TrainJob, job_key
 from storage.subjects import Photo, Subject
+
+ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 
 
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
@@ -33,7 +36,7 @@ async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answ
     vetting = await _vetted(bot, await drafts.uploads(bot, draft))
     async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
         if reply.job:
-            await bot.store.delete_prefix(drafts.prefix(draft.id))
+            await drafts.drop(bot, draft)
         yield reply
 
 
@@ -44,18 +47,20 @@ async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Ans
     check_number(len(request.uploads) + len(draft.photos), bot.settings.photos_max)
     yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
     vetting = await _vetted(bot, (*await drafts.uploads(bot, draft), *request.uploads))
-    await bot.store.delete_prefix(drafts.prefix(draft.id))
     if vetting.refused:
         yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
+        await drafts.drop(bot, draft)  # now that its question has given way to the new one
         return
     async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
+        if reply.job:
+            await drafts.drop(bot, draft)
         yield reply
 
 
 async def drop_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
     """Leave it, and forget the photos."""
     draft = await drafts.find(bot, request, given.draft)
-    await bot.store.delete_prefix(drafts.prefix(draft.id))
+    await drafts.drop(bot, draft)
     yield Reply(text=f"Left it: {draft.arguments.name} was not trained, and the photos are deleted.")
 
 
@@ -103,12 +108,11 @@ async def _start(
     )
     said = f"/dreambooth train {given.name} {given.noun}"
     job = _job(request, subject, said, steps=given.steps, seed=given.seed, note=note)
+    await bot.limits.admit(job)
     await _keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
-
-    await bot.limits.admit(job)
 
 
 def _job(request: Request, subject: Subject, said: str, *, steps: int | None, seed: int, note: str = "") -> TrainJob:
@@ -126,12 +130,20 @@ def _job(request: Request, subject: Subject, said: str, *, steps: int | None, se
 
 
 async def _free_name(bot: Bot, request: Request, name: str) -> None:
-    """Make sure the name can be taken; a subject of the same person that failed makes room."""
+    """Make sure the name can be taken; a subject of the same person that came to nothing makes room."""
     taken = await bot.subjects.find(request.space, name)
-    if taken and taken.state == "failed" and taken.owner == request.user:
+    if taken and taken.owner == request.user and (taken.state == "failed" or await _left(bot, request, taken)):
         await bot.subjects.forget(taken)
     elif taken:
         raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
+
+
+async def _left(bot: Bot, request: Request, subject: Subject) -> bool:
+    """Whether a process died between storing a subject and accepting its training, perhaps in this very request."""
+    if subject.job == request.id:
+        return True
+    old = time.time() - subject.created_s > ACCEPTED_WITHIN_S
+    return old and subject.job is not None and not await bot.store.exists(job_key(subject.job))
 
 
 async def _keep(bot: Bot, subject: Subject, accepted: tuple[photos.Prepared, ...]) -> None:

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import signal
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from bot import on_discord
 from bot.app import Darkroom
 from bot.discord_poster import DiscordPoster
 from storage.jobs import ImagineJob, TrainJob
-from storage.settings import Settings
+from tests.bot_process import NO_LIMITS, BotProcess, bot_process, settings_of
 from tests.conftest import Stack
 from tests.discord_server import Discord, File, discord_server
 from tests.discord_server.world import GUILD, Interaction, Message
@@ -24,7 +22,6 @@ from tests.photo_files import saved, scene
 from tests.servers import valkey
 
 SPACE = f"discord:{GUILD}"
-READY_S = 30.0
 EDIT_EVERY_S = 0.1  # tests cannot wait for a person's pace
 
 
@@ -58,56 +55,13 @@ class Place:
             with suppress(asyncio.CancelledError):
                 await task
 
-    @asynccontextmanager
-    async def process(self, ready: bool = True) -> AsyncIterator["BotProcess"]:
-        """Run `darkroom discord`, and wait until it serves; it is killed in the end if it still runs."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot.cli", "discord"),
-            env={**os.environ, **self.environment},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        bot = BotProcess(process, self.app)
-        try:
-            await asyncio.wait_for(bot.ready.wait(), READY_S) if ready else None
-            yield bot
-        finally:
-            if process.returncode is None:
-                await bot.kill()
-            await bot.ended()
+    def process(self, ready: bool = True) -> AbstractAsyncContextManager[BotProcess]:
+        """Run `darkroom discord` while a block runs."""
+        return bot_process("discord", self.environment, self.app, ready)
 
     def open_posts(self) -> list[str]:
         """The posts that wait for more."""
         return open_posts(self.app)
-
-
-class BotProcess:
-    """A bot in a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process, app: Darkroom) -> None:
-        self.process, self.app = process, app
-        self.said: list[str] = []
-        self.ready = asyncio.Event()
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        assert self.process.stdout
-        async for line in self.process.stdout:
-            self.said.append(line.decode())
-            if "Darkroom is on Discord" in self.said[-1]:
-                self.ready.set()
-
-    async def ended(self) -> int:
-        """Wait for its end; return its exit status."""
-        await self._reading
-        return await self.process.wait()
-
-    async def kill(self, lead_passes: bool = True) -> None:
-        """End it as a power cut does, and let the ten seconds pass after which another may lead."""
-        self.process.send_signal(signal.SIGKILL)
-        await self.ended()
-        async for key in self.app.redis.scan_iter("darkroom:leader:*" if lead_passes else "-"):
-            await self.app.redis.delete(key)
 
 
 def open_posts(app: Darkroom) -> list[str]:
@@ -119,15 +73,7 @@ def open_posts(app: Darkroom) -> list[str]:
 
 def bot_environment(discord: Discord, deployment: dict[str, str]) -> dict[str, str]:
     """What a bot's process needs to know."""
-    return {**deployment, "DISCORD_TOKEN": discord.token, "DISCORD_API_URL": discord.api_url}
-
-
-def settings_of(environment: dict[str, str]) -> Settings:
-    """The settings that a process with this environment has."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        return Settings(_env_file=None)
+    return {**NO_LIMITS, **deployment, "DISCORD_TOKEN": discord.token, "DISCORD_API_URL": discord.api_url}
 
 
 def photos(count: int = 3, first: int = 0) -> list[File]:

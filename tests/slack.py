@@ -1,10 +1,8 @@
 """What the Slack tests share: a bot in this process or in one of its own, and jobs that end as a test wants."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from bot.on_slack import serve
 from bot.slack_poster import SlackPoster
 from storage.jobs import ImagineJob, TrainJob
 from storage.settings import Settings
+from tests.bot_process import NO_LIMITS, READY_S, BotProcess, bot_process, settings_of
 from tests.conftest import Stack, photos_of_a_character
 from tests.hand import Hand
 from tests.servers import valkey
@@ -25,26 +24,7 @@ from tests.slack_server.people import images
 from tests.slack_server.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, TEAM, Message
 
 SPACE = f"slack:{TEAM}"
-READY_S = 30.0
 EDIT_EVERY_S = 0.2  # tests cannot wait for a person's pace
-
-
-@dataclass
-class Process:
-    """A running `darkroom slack`, and what it said when it was ready."""
-
-    process: asyncio.subprocess.Process
-    said: str
-
-    @property
-    def url(self) -> str:
-        """Where it listens, in HTTP mode."""
-        return self.said.split()[-1]
-
-    async def kill(self) -> None:
-        """End it as a power cut does."""
-        self.process.kill()
-        await self.process.wait()
 
 
 @dataclass
@@ -116,34 +96,10 @@ class Scene:
             with suppress(asyncio.CancelledError):
                 await serving
 
-    @asynccontextmanager
-    async def process(self, without: str = "") -> AsyncIterator["Process"]:
-        """Run `darkroom slack`, `without` one setting, while the block runs; it is killed at the end of it."""
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "bot.cli", "slack"),
-            env={**os.environ, **{name: value for name, value in self.environment.items() if name != without}},
-            stdout=asyncio.subprocess.PIPE,  # what it logs is left to who runs the tests: a pipe would fill up
-        )
-        assert process.stdout
-        try:
-            async with asyncio.timeout(READY_S):
-                line = await process.stdout.readline()
-            assert b"is on Slack" in line, line.decode()
-            yield Process(process, line.decode())
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.communicate()
-            async for key in self.app.redis.scan_iter("darkroom:leader:*"):  # as if ten seconds were over
-                await self.app.redis.delete(key)
-
-
-def settings_of(environment: dict[str, str]) -> Settings:
-    """The settings that a process with this environment has."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        return Settings()
+    def process(self, without: str = "", ready: bool = True) -> AbstractAsyncContextManager[BotProcess]:
+        """Run `darkroom slack`, `without` one setting, while a block runs."""
+        environment = {name: value for name, value in self.environment.items() if name != without}
+        return bot_process("slack", environment, self.app, ready)
 
 
 @pytest.fixture(scope="session")
@@ -165,6 +121,7 @@ async def workspace() -> AsyncIterator[Slack]:
 def environment(server: SlackServer, stack_environment: dict[str, str]) -> dict[str, str]:
     """What the bot's process needs to know."""
     return {
+        **NO_LIMITS,
         **stack_environment,
         "SLACK_BOT_TOKEN": BOT_TOKEN,
         "SLACK_APP_TOKEN": APP_TOKEN,

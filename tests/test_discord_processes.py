@@ -10,7 +10,7 @@ import pytest
 
 from storage.jobs import ImagineJob, TrainJob
 from tests.discord_bot import SPACE, Place, options, photos
-from tests.discord_server import File
+from tests.discord_server import File, Trouble
 from tests.discord_server.world import Message
 
 pytestmark = pytest.mark.timeout(90)
@@ -33,6 +33,57 @@ async def test_killed_while_photos_are_fetched(place: Place) -> None:
     async with place.process():
         await discord.until(lambda: "interrupted before it began" in asked.message.text)
     assert not await place.hand.jobs(SPACE) and discord.visible(discord.general) == [asked.message]
+
+
+async def asked_about(place: Place) -> Message:
+    """Send nine photos and what is none, and wait for the question about them."""
+    files = [*photos(9), File("notes.png", b"not a picture", "image/png")]
+    asked = await place.discord.slash("dreambooth train", name="rex", class_="dog", **options(files))
+    await place.discord.until(lambda: "Train" in asked.message.labels)
+    return asked.message
+
+
+async def test_killed_just_after_a_question_was_answered(place: Place) -> None:
+    discord = place.discord
+    async with place.process() as bot:
+        question = await asked_about(place)
+        await discord.press(question, "Train")
+        await bot.kill()  # as soon as the press is acknowledged
+    async with place.process():
+        job = await place.hand.job(SPACE)
+        await discord.until(lambda: "9 photos used. Waiting" in question.text and question.labels == ["Cancel"])
+        assert len((await place.app.subjects.get(job.subject)).photos) == 9
+    assert discord.visible(discord.general) == [question] and not discord.private()
+
+
+async def test_killed_while_more_photos_for_a_question_are_fetched(place: Place) -> None:
+    discord = place.discord
+    async with place.process() as bot:
+        question = await asked_about(place)
+        form = await discord.press(question, "Add photos")
+        await discord.submit(form, files=[File("rex.png", b"-", "image/png", stuck=True)])
+        await bot.kill()
+    async with place.process():
+        (told,) = await discord.until(discord.private)
+        assert "interrupted before it began" in told.text and question.labels == ["Train", "Add photos", "Cancel"]
+        await discord.press(question, "Train")
+        await place.hand.job(SPACE)
+    assert discord.visible(discord.general) == [question]
+
+
+async def test_killed_before_a_word_in_private_was_said(place: Place) -> None:
+    discord = place.discord
+    trouble = Trouble("PATCH /webhooks/", 502, {"message": "Bad Gateway"}, times=99)
+    discord.troubles.append(trouble)
+    async with place.process() as bot:
+        asked = await discord.slash("dreambooth list")
+        await discord.until(lambda: trouble.times < 99)
+        await bot.kill()
+    discord.troubles.clear()
+    async with place.process():
+        await discord.until(lambda: "interrupted before it began" in asked.message.text)
+        await discord.until(lambda: not place.open_posts())
+    assert asked.message.ephemeral and discord.private() == [asked.message]
 
 
 async def test_a_training_whose_bot_is_killed_at_every_phase_is_announced_once(place: Place) -> None:

@@ -15,7 +15,8 @@ from bot.discord_commands import SPOKEN, TRAIN_MENU, registered
 from bot.discord_request import NAMES, NEEDED
 from bot.discord_setup import invite_link
 from bot.on_discord import use_api
-from tests.discord_bot import SPACE, Place, settings_of
+from tests.bot_process import settings_of
+from tests.discord_bot import SPACE, Place
 from tests.discord_server import Discord, Trouble, too_fast
 from tests.discord_server.contract import SPEC, contract
 from tests.discord_server.world import ALL_PERMISSIONS

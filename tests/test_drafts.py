@@ -5,6 +5,8 @@ import pytest
 from bot import drafts
 from bot.app import Darkroom
 from bot.messages import Reply, Upload
+from storage.ids import new_id
+from storage.subjects import Subject
 from tests.conftest import Chat, photos_of_a_character
 
 pytestmark = pytest.mark.timeout(120)
@@ -55,6 +57,15 @@ async def test_cancel_leaves_nothing(asked: Chat, app: Darkroom) -> None:
     command, arguments = pressed(await question(asked), "Cancel")
     assert "was not trained" in (await asked(command, **arguments))[-1].text
     assert not await app.store.names(drafts.prefix(arguments["draft"]))
+
+
+async def test_a_name_is_free_again_where_a_process_died_before_its_training_was_accepted(asked: Chat) -> None:
+    left = Subject(space=asked.space, owner=asked.user, name="rex", noun="dog", base_model="-", job=new_id())
+    await asked.app.subjects.add(left)
+    assert "already a subject called rex" in (await question(asked)).text
+    await asked.app.subjects.change(left.id, lambda s: s.model_copy(update={"created_s": s.created_s - 61}))
+    assert "already a subject called rex" in (await question(asked.by("bob", asks=True))).text
+    assert "How shall I go on with rex?" in (await question(asked)).text
 
 
 async def test_somebody_else_cannot_answer_the_question(asked: Chat) -> None:

@@ -1,5 +1,7 @@
 """Slack's host of files: takes the bytes of uploads, and hands out what people attached."""
 
+import asyncio
+
 from aiohttp import web
 
 from tests.slack_server.workspace import BOT_TOKEN, File, Workspace
@@ -39,6 +41,8 @@ class FileHost:
             return web.Response(status=404)
         if request.headers.get("Authorization") != f"Bearer {BOT_TOKEN}" or file.serves == "html":
             return web.Response(text=LOGIN_PAGE, content_type="text/html")
+        if file.serves == "stuck":
+            await asyncio.Event().wait()
         if file.serves == "elsewhere":  # another host, as far as names go
             raise web.HTTPFound(f"{self.base.replace('127.0.0.1', 'localhost')}/elsewhere")
         return web.Response(body=file.data, content_type=_content_type(file))

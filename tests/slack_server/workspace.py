@@ -74,7 +74,7 @@ class File:
     completed: bool = True
     shown_after_s: float = 0.0  # by time.monotonic()
     alt_text: str = ""
-    serves: str = "bytes"  # or: html, elsewhere (a redirect to another host), gone
+    serves: str = "bytes"  # or: html, elsewhere (a redirect to another host), gone, stuck (for ever)
     thread: str = ""
 
     def as_json(self, base: str) -> Json:
