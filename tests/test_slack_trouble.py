@@ -223,7 +223,7 @@ async def test_a_file_that_cannot_be_fetched_is_refused_like_any_other_photo(
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), odd])
         question = await scene.slack.message("How shall I go on with rex?")
-        assert question.text.startswith("4 of 5 photos used; odd.png ") and sentence in question.text
+        assert question.text.startswith("4 of 5 photos can be used.") and sentence in words(question)
         await scene.slack.press(question, "Train")
         job = await scene.job()
         assert len((await scene.app.subjects.get(job.subject)).photos) == 4
@@ -246,7 +246,8 @@ async def test_a_file_that_slack_does_not_show_is_refused_like_any_other_photo(s
         del scene.slack.workspace.files[message.files[1]]
         await scene.slack.submit(form, name="rex", **{"class": "dog"})
         question = await scene.slack.message("How shall I go on with rex?")
-        assert "2 of 3 photos used; a photo is not shown to me by Slack (file_not_found)" in question.text
+        assert question.text.startswith("2 of 3 photos can be used.")
+        assert "*a photo*\\nis not shown to me by Slack (file_not_found)" in words(question)
 
 
 async def test_too_many_photos_are_not_even_fetched(scene: Scene) -> None:
