@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--faults N] [--seconds S] [--seed N] [--keep]`: mistreat a deployment, check it, report."""
+"""`python -m tests.chaos [--faults N] [--seconds S] [--seed N] [--only FAULT…]`: mistreat a deployment, and check it."""
 
 import argparse
 import asyncio
@@ -8,12 +8,15 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
 from tests.chaos.checker import Checker, copies_left, quiet
-from tests.chaos.faults import FAULTS, kill_worker
+from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.people import People
+from tests.chaos.pickups import Pickups, percentile
 from tests.chaos.scene import Scene
 from tests.micro import write_micro_model
 
@@ -21,45 +24,22 @@ FAULT_EVERY_S = 3.0
 log = logging.getLogger("chaos")
 
 
-class Pickups:
-    """How long the jobs of killed workers waited for another one."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene = scene
-        self.times_s: list[float] = []
-        self._waiting: dict[str, float] = {}
-
-    async def watch(self) -> None:
-        """Look at what workers report on, and for workers that have just been killed."""
-        working: dict[str, tuple[int, set[str]]] = {}
-        while True:
-            for worker in self.scene.workers:
-                pid, jobs = working.get(worker.name, (0, set()))
-                if worker.process and not worker.alive and worker.process.returncode == -9 and pid:
-                    self._waiting |= dict.fromkeys(jobs, time.monotonic())
-                working[worker.name] = (worker.process.pid, worker.working_on) if worker.alive else (0, set())
-                for job, since_s in list(self._waiting.items()):
-                    if worker.alive and worker.relay.reports.get(job, 0) > since_s:
-                        self.times_s.append(worker.relay.reports[job] - since_s)
-                        del self._waiting[job]
-            await asyncio.sleep(0.05)
-
-
-async def run(faults: int, seconds: float, seed: int, folder: Path) -> dict[str, object]:
+async def run(
+    faults: int, seconds: float, seed: int, folder: Path, workers: int = 3, kinds: Sequence[Fault] = FAULTS
+) -> dict[str, object]:
     """Run a deployment through so many faults, or so many seconds of them; return what the checker found."""
     chance, began_s = Random(seed), time.monotonic()
-    scene = Scene(folder, write_micro_model(folder / "model"), Random(chance.random()))
-    done: dict[str, int] = {}
+    scene = Scene(folder, write_micro_model(folder / "model"), Random(chance.random()), workers)
+    done: Counter[str] = Counter()
     async with scene.running():
         people, pickups = People(scene, Random(chance.random())), Pickups(scene)
         asking = [asyncio.create_task(work) for work in (people.go_on(), pickups.watch())]
-        await asyncio.sleep(10)
-        lasting = []
-        while sum(done.values()) < faults and time.monotonic() - began_s < seconds:
-            fault = chance.choice(FAULTS)
-            log.info("%s", fault.__name__)
-            done[fault.__name__] = done.get(fault.__name__, 0) + 1
-            lasting.append(asyncio.create_task(fault(scene, Random(chance.random()))))
+        await scene.workers_ready()
+        lasting, faults_s = [], time.monotonic()
+        while done.total() < faults and time.monotonic() - faults_s < seconds:
+            fault = chance.choice(kinds)
+            done[fault.__name__] += 1
+            lasting.append(asyncio.create_task(cause(fault, scene, Random(chance.random()))))
             await asyncio.sleep(chance.expovariate(1 / FAULT_EVERY_S))
         results = await asyncio.gather(*lasting, return_exceptions=True)
         for task in asking:
@@ -74,14 +54,14 @@ async def run(faults: int, seconds: float, seed: int, folder: Path) -> dict[str,
         await checker.check()
         log.info("comparing")
         await checker.compare()
-    states = [outcome.state for outcome in checker.outcomes.values()]
-    times_s = sorted(pickups.times_s)
+    states = Counter(outcome.state for outcome in checker.outcomes.values())
+    times_s, alone_s = pickups.times_s(), pickups.alone_s()
     return {
         "seed": seed,
-        "faults": sum(done.values()),
-        "by kind": done,
+        "faults": done.total(),
+        "by kind": dict(done),
         "jobs seen accepted": len(people.accepted),
-        "outcomes": {state: states.count(state) for state in sorted(set(states))},
+        "outcomes": dict(states),
         "lost": lost,
         "problems": checker.problems,
         "surprises": [repr(error) for error in surprises],
@@ -90,11 +70,21 @@ async def run(faults: int, seconds: float, seed: int, folder: Path) -> dict[str,
         "workers that did not end in time": scene.slow_ends,
         "trainings equal to undisturbed ones": checker.compared,
         "jobs of killed workers": len(times_s),
-        "pickup after a kill, p50 (s)": round(times_s[len(times_s) // 2], 1) if times_s else None,
-        "pickup after a kill, p99 (s)": round(times_s[len(times_s) * 99 // 100], 1) if times_s else None,
-        "kills": done.get(kill_worker.__name__, 0),
+        "pickup after a kill, p50 and p99 (s)": (percentile(times_s, 0.5), percentile(times_s, 0.99)),
+        "of them with nothing else wrong": len(alone_s),
+        "pickup by a free worker, p50 and p99 (s)": (percentile(alone_s, 0.5), percentile(alone_s, 0.99)),
         "seconds": round(time.monotonic() - began_s),
     }
+
+
+async def cause(fault: Fault, scene: Scene, chance: Random) -> None:
+    """Cause a fault, and wait until it is over."""
+    log.info("%s", fault.__name__)
+    scene.under_way.append(fault.__name__)
+    try:
+        await fault(scene, chance)
+    finally:
+        scene.under_way.remove(fault.__name__)
 
 
 def broken(report: dict[str, object]) -> bool:
@@ -108,13 +98,15 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=3600, help="stop causing faults after so long")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10_000))
+    parser.add_argument("--only", nargs="+", default=[f.__name__ for f in FAULTS], help="kinds of faults to cause")
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and queue")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(relativeCreated)8d %(name)s %(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)
     log.info("seed %d", given.seed)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    report = asyncio.run(run(given.faults, given.seconds, given.seed, folder))
+    kinds = [fault for fault in FAULTS if fault.__name__ in given.only]
+    report = asyncio.run(run(given.faults, given.seconds, given.seed, folder, kinds=kinds))
     print(json.dumps(report, indent=1))  # noqa: T201
     if given.keep:
         log.info("everything is in %s", folder)

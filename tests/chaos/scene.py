@@ -24,8 +24,6 @@ from storage.settings import Settings
 from tests.chaos.relay import Relay
 from tests.servers import SECRET, Mischief, moto_server, opened, proxy, s3_environment, valkey
 
-WORKERS = 3
-LEASE_S = 3.0
 ENDS_WITHIN_S = 20  # a worker that was asked to
 BUCKET = "chaos"
 ERRORS: list[Mischief] = ["lose", "cut", (503, "<Error><Code>SlowDown</Code></Error>"), (500, "<Error/>")]
@@ -56,7 +54,7 @@ class Worker:
         self.name, self.home, self.relay, self.wire = name, home, relay, wire
         self.environment = {**os.environ, **environment, "DARKROOM_HOME": str(home)}
         self.log = home.with_suffix(".log")
-        self.starts = 0
+        self.starts = self._log_start = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,9 +66,15 @@ class Worker:
         """Run it, unless it runs."""
         if not self.alive:
             with self.log.open("ab") as log:
+                self._log_start = log.tell()
                 command = [sys.executable, "-m", "trainer"]
                 self.process = subprocess.Popen(command, env=self.environment, stderr=log, stdout=log)
             self.starts += 1
+
+    @property
+    def ready(self) -> bool:
+        """Whether it runs and has loaded what it needs."""
+        return self.alive and b"ready on" in self.log.read_bytes()[self._log_start :]
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, if it runs."""
@@ -93,9 +97,11 @@ class Worker:
 class Scene:
     """Everything that runs."""
 
-    def __init__(self, folder: Path, model: Path, chance: Random) -> None:
+    def __init__(self, folder: Path, model: Path, chance: Random, workers: int, lease_s: float = 3.0) -> None:
         self.folder, self.model, self.chance = folder, model, chance
+        self._worker_count, self._lease_s = workers, lease_s
         self.workers: list[Worker] = []
+        self.under_way: list[str] = []  # names of the faults that are not over
         self.slow_ends: list[str] = []  # workers that did not end in time
         self._relays: list[Relay] = []
         self._running, self._redis_running = ExitStack(), ExitStack()
@@ -119,7 +125,7 @@ class Scene:
         os.environ |= s3_environment(self.s3_url)
         self.store: Store = await opened(f"s3://{BUCKET}")  # as it is, for the checker
         self.start_redis("queue")
-        for number in range(WORKERS):
+        for number in range(self._worker_count):
             await self._add_worker(f"worker-{number}")
         relay, wire, environment = await self._ways("bot")
         self.bot_relay, self.bot_wire = relay, wire
@@ -141,7 +147,7 @@ class Scene:
             "DARKROOM_STORE": f"s3://{BUCKET}",
             "DARKROOM_BASE_MODEL": str(self.model),
             "DARKROOM_PHOTO_MIN_PX": "64",
-            "DARKROOM_LEASE_S": str(LEASE_S),
+            "DARKROOM_LEASE_S": str(self._lease_s),
             "DARKROOM_CHECKPOINT_S": "0.5",
             "DARKROOM_TRAININGS_PER_PERSON": "1000",
             "DARKROOM_TRAININGS_PER_SPACE": "1000",
@@ -155,6 +161,11 @@ class Scene:
     async def _add_worker(self, name: str) -> None:
         relay, wire, environment = await self._ways(name)
         self.workers.append(Worker(name, environment, self.folder / name, relay, wire))
+
+    async def workers_ready(self) -> None:
+        """Wait until every worker has loaded what it needs."""
+        while not all(worker.ready for worker in self.workers):  # noqa: ASYNC110 (a log tells nobody)
+            await asyncio.sleep(0.1)
 
     async def _keep_workers(self) -> None:
         """Bring dead workers back, as a supervisor would."""
