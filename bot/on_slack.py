@@ -56,7 +56,7 @@ async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]
 async def _serving(app: Darkroom, client: AsyncWebClient, http: aiohttp.ClientSession) -> AsyncIterator[str]:
     """Hear and answer inside the block; gives how Slack reaches us."""
     follower = Follower(app, SlackPoster(client, app.store))
-    answers = Answers(app, client, follower, People(app, client), Attachments(client, http, app.settings))
+    answers = Answers(app, client, follower, People(client), Attachments(client, http, app.settings))
     events = Events(app, answers)
     try:
         async with _connected(app.settings, client, events) as where:

@@ -36,6 +36,19 @@ async def test_two_hundred_commands_are_acknowledged_while_they_are_worked_on(sc
         assert len({m.ts for m in jobs}) == COMMANDS
 
 
+async def test_who_somebody_is_is_asked_once_and_not_waited_for(scene: Scene) -> None:
+    scene.server.trouble("users.info", lost=True)
+    scene.server.trouble("usergroups.list", status=503)
+    async with scene.bot():
+        await scene.slack.slash("/imagine")
+        form = await scene.slack.view()  # with a trigger that is good for three seconds
+        await scene.slack.submit(form, prompt="a dog in Paris")
+        await scene.job()
+        await scene.slack.slash("/dreambooth", "list")
+        await scene.slack.message("No subjects yet", user=ADA)
+        assert [scene.server.count(method) for method in ("users.info", "usergroups.list")] == [2, 2]
+
+
 async def test_words_in_private_do_not_wait_for_the_pace_of_the_channel(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

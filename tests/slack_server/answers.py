@@ -30,7 +30,6 @@ class Answers:
             "conversations.info": self.conversation,
             "users.info": self.user,
             "usergroups.list": self.groups,
-            "usergroups.users.list": self.group,
             "views.open": self.open_view,
             "views.update": self.update_view,
             "views.publish": self.publish,
@@ -144,13 +143,11 @@ class Answers:
             raise Refused("user_not_found")
         return {"user": self.workspace.users[user]}
 
-    def groups(self, **_: str) -> Json:
-        return {"usergroups": [{"id": g, "handle": g.lower(), "users": us} for g, us in self.workspace.groups.items()]}
-
-    def group(self, usergroup: str, **_: str) -> Json:
-        if usergroup not in self.workspace.groups:
-            raise Refused("no_such_subteam")
-        return {"users": self.workspace.groups[usergroup]}
+    def groups(self, include_users: str = "0", **_: str) -> Json:
+        told = [{"id": group, "handle": group.lower()} for group in self.workspace.groups]
+        if include_users in ("1", "true"):
+            told = [{**group, "users": self.workspace.groups[group["id"]]} for group in told]
+        return {"usergroups": told}
 
     def open_view(self, trigger_id: str, view: Json) -> Json:
         user = self.workspace.use_trigger(trigger_id)

@@ -48,7 +48,6 @@ METHODS = {
     "conversations.info": Method("channel", "include_locale include_num_members", "channels:read", json=False),
     "users.info": Method("user", "include_locale", "users:read", json=False),
     "usergroups.list": Method("", "include_users include_count include_disabled", "usergroups:read", json=False),
-    "usergroups.users.list": Method("usergroup", "include_disabled", "usergroups:read", json=False),
     "views.open": Method("trigger_id view"),
     "views.update": Method("view", "view_id external_id hash"),
     "views.publish": Method("user_id view", "hash"),
