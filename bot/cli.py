@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bot.arguments import ImagineArguments, JobArguments, SubjectArguments, TrainArguments
-from bot.cli_options import AsJson, options_of
+from bot import cli_existing
+from bot.arguments import ImagineArguments, TrainArguments
+from bot.cli_options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -17,9 +18,8 @@ app = typer.Typer(
     help="Learn a subject from a few photos, then draw it anywhere. With nothing running, commands start what they "
     "need and stop it again; beside `darkroom up` or `darkroom demo` they use that.",
 )
-ON_ONE_MACHINE, PICTURES, LISTS, UPKEEP = "On this machine", "Photos in, pictures out", "Lists", "Upkeep"
-
-Given = dict[str, str | None]
+app.add_typer(cli_existing.app)
+ON_ONE_MACHINE, UPKEEP = "On this machine", "Upkeep"
 
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
@@ -108,13 +108,13 @@ def train(
 @options_of(ImagineArguments, positional="prompt")
 def imagine(
     given: Given,
-    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("darkroom-pictures"),
+    out: Out = OUT,
     as_json: AsJson = False,
 ) -> int:
     """Draw pictures; [name] in the prompt stands for a subject."""
     from bot import on_terminal
 
-    return on_terminal.run(lambda session: on_terminal.imagine(session, given, out), as_json)
+    return on_terminal.run(lambda session: on_terminal.draw(session, "imagine", given, out), as_json)
 
 
 @app.command(rich_help_panel=LISTS)
@@ -126,38 +126,11 @@ def subjects(as_json: AsJson = False) -> int:
 
 
 @app.command(rich_help_panel=LISTS)
-@options_of(SubjectArguments, positional="name")
-def show(given: Given, as_json: AsJson = False) -> int:
-    """Show one subject: how it was learned."""
-    from bot import on_terminal
-
-    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth show", given), as_json)
-
-
-@app.command(rich_help_panel=LISTS)
 def jobs(as_json: AsJson = False) -> int:
     """List the jobs, newest first."""
     from bot import on_terminal
 
     return on_terminal.run(on_terminal.jobs, as_json)
-
-
-@app.command(rich_help_panel=PICTURES)
-@options_of(JobArguments, positional="job")
-def cancel(given: Given, as_json: AsJson = False) -> int:
-    """Stop a job that waits or runs."""
-    from bot import on_terminal
-
-    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth cancel", given), as_json)
-
-
-@app.command(rich_help_panel=PICTURES)
-@options_of(SubjectArguments, positional="name")
-def forget(given: Given, as_json: AsJson = False) -> int:
-    """Forget a subject: delete its photos, what was learned from them, and its pictures."""
-    from bot import on_terminal
-
-    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth forget", given), as_json)
 
 
 @app.command(rich_help_panel=UPKEEP)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,11 @@ from bot.arguments import Arguments
 from bot.forms import Field, fields
 
 SHORT = {"count": "-n"}
+PICTURES, LISTS = "Photos in, pictures out", "Lists"  # under which help shows commands
+OUT = Path("darkroom-pictures")
 
+Given = dict[str, str | None]
+Out = Annotated[Path, typer.Option(help="Folder for the pictures.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, last, on standard output.")]
 
 

@@ -20,7 +20,7 @@ from bot.terminal import INTERRUPTED, USAGE, Result, Screen, failure, print_resu
 from bot.training import check_number
 from storage.errors import Missing, SetupError, StoreError, UserError
 from storage.files import Store
-from storage.jobs import Picture, TrainJob
+from storage.jobs import ImagineJob, Picture, TrainJob
 from storage.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -155,14 +155,16 @@ async def train(session: Session, photos: list[Path], given: dict[str, str | Non
     return _result(reply, **more)
 
 
-async def imagine(session: Session, given: dict[str, str | None], out: Path) -> Result:
-    """Draw pictures from a prompt and save them as files in `out`."""
+async def draw(session: Session, command: str, given: dict[str, str | None], out: Path) -> Result:
+    """Draw pictures, as `command` says, and save them as files in `out`."""
     _check_writable(out)
-    reply = await session.ask("imagine", given)
+    reply = await session.ask(command, given)
     more: dict[str, Any] = {"images": [], "grid": None, "seeds": [], "prompt": given.get("prompt"), "subject": None}
     if not reply.job:
         return _result(reply, **more)
     job = await session.darkroom.dispatch.job(reply.job)
+    assert isinstance(job, ImagineJob)
+    more["prompt"] = job.prompt
     images = [await save(session.darkroom.store, p, out, f"{job.id}-{p.seed}") for p in reply.pictures]
     more |= {"images": [str(i) for i in images], "seeds": [p.seed for p in reply.pictures], "subject": job.subject}
     if reply.grid:

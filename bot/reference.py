@@ -37,9 +37,9 @@ bad input, 130 after Ctrl-C, which asks the job to stop.
 All but `up`, `web` and `worker` take `--json`, which prints one object, last, on standard output:
 `{"job": id, "state": "done"|"failed"|"cancelled", "message": sentence, "seconds": x}`, where `job` is null if there is
 none, as after bad input, and `seconds` is how long the command took. Once there is a job, `train` adds `subject` (its
-id), `name`, `steps`, `loss_first` and `loss_last`; `imagine` adds `images` (absolute paths of PNG files), `grid`,
-`seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of those names, `doctor` adds `checks`,
-`demo --once` adds `sheet`, and the others add `facts`.
+id), `name`, `steps`, `loss_first` and `loss_last`; `imagine`, `again` and `variations` add `images` (absolute paths of
+PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of those names,
+`doctor` adds `checks`, `demo --once` adds `sheet`, and the others add `facts`.
 
 """
 SETTINGS = """# Settings

@@ -1,7 +1,7 @@
 """Run `darkroom` as people do, in processes of its own; or many commands in one process, for speed.
 
-As a program (`python -m tests.terminal`) it reads commands as JSON from standard input and runs them one after another
-through the real `main()`, each with its own environment, and prints what each said and left in the store.
+As a program (`python -m tests.terminal`) it reads commands from standard input, each a line of JSON, and runs them one
+after another through the real `main()`, each with its own environment, and prints what it said and left in the store.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent.parent
+SHELL = [sys.executable, "-m", "tests.terminal"]
 
 
 class Said(NamedTuple):
@@ -59,8 +60,8 @@ def darkroom(*arguments: str, env: dict[str, str], cwd: Path) -> Said:
 def darkrooms(commands: list[list[str]], env: dict[str, str], cwd: Path) -> list[Said]:
     """Run many commands in one process; words like NAME=value before a command are settings for it alone."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.terminal"],
-        input=json.dumps(commands),
+        SHELL,
+        input="\n".join(map(json.dumps, commands)),
         capture_output=True,
         text=True,
         env=env,
@@ -68,7 +69,7 @@ def darkrooms(commands: list[list[str]], env: dict[str, str], cwd: Path) -> list
         timeout=240,
     )
     assert done.returncode == 0, done.stderr
-    return [Said(**said) for said in json.loads(done.stdout)]
+    return [Said(**json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def _run(words: list[str]) -> Said:
@@ -93,4 +94,6 @@ def _run(words: list[str]) -> Said:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps([_run(words)._asdict() for words in json.load(sys.stdin)]))
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(_run(json.loads(line))._asdict()) + "\n")
+        sys.stdout.flush()
