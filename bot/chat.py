@@ -15,7 +15,7 @@ from bot import drafts
 from bot.app import Darkroom
 from bot.chat_log import Attached, ChatLog, Message
 from bot.messages import Reply, Request, Upload
-from bot.photos import labels
+from bot.vetting import labels
 from storage.errors import Missing, StoreError
 from storage.ids import new_id
 

@@ -10,7 +10,7 @@ import time
 from bot.arguments import TrainArguments
 from bot.core import Bot
 from bot.messages import Button, Reply, Request, Upload
-from bot.photos import Vetting
+from bot.vetting import Vetting
 from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.ids import new_id

@@ -12,16 +12,12 @@ import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
 
 from bot.crop import subject_square
 from bot.decode import PhotoError, decode, open_photo
 from bot.messages import Upload
-from storage.jobs import Record
+from bot.vetting import Prepared, Refused, Vetting, labels
 from storage.settings import Settings
-
-EXTENSION = "png"  # lossless, and at the sizes of training not large
-LABEL_LENGTH = 60  # of a file's name in a sentence
 
 # Two photos are near-duplicates if some views of theirs differ in a tenth of the bits or less. Measured, of 300 bits:
 # photos of one subject (20 real ones) differ in 36 to 150, drawings of one character (80) in different places in 34
@@ -32,42 +28,6 @@ HASHED_PX = 128
 VIEWS = [(0.0, 0.5, 0.5), (0.1, 0.5, 0.5)] + [(0.05, x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1)]
 
 Bits = NDArray[np.bool_]
-
-
-class Prepared(Record):
-    """A photo ready for training: a square, upright RGB picture with nothing in the file but its pixels."""
-
-    name: str  # as the person called the file; for messages only
-    data: bytes = Field(repr=False)
-    sha256: str
-    side_px: int
-    extension: str = EXTENSION
-
-
-class Refused(Record):
-    """A photo that cannot be used; name and reason together make a sentence."""
-
-    name: str
-    reason: str
-
-
-class Vetting(Record):
-    """What became of the photos, in the order in which they came."""
-
-    accepted: tuple[Prepared, ...]
-    refused: tuple[Refused, ...]
-
-    @property
-    def summary(self) -> str:
-        """Say it in a sentence: "5 of 6 photos used; IMG_3.jpg is a near-duplicate of IMG_1.jpg."."""
-        used, came = len(self.accepted), len(self.accepted) + len(self.refused)
-        reasons = {r.reason for r in self.refused}
-        if not self.refused:
-            return f"{_photos(came)} used."
-        if not used and came > 1 and len(reasons) == 1:
-            return f"None of {_photos(came)} could be used: each {reasons.pop()}."
-        head = f"{used} of {_photos(came)} used" if used else "No photo could be used"
-        return "; ".join([head, *(f"{r.name} {r.reason}" for r in self.refused)]) + "."
 
 
 def vet(uploads: Sequence[Upload], settings: Settings) -> Vetting:
@@ -133,13 +93,3 @@ def _prepared(name: str, picture: Image.Image) -> Prepared:
     square.save(buffer, "PNG")
     data = buffer.getvalue()
     return Prepared(name=name, data=data, sha256=hashlib.sha256(data).hexdigest(), side_px=square.width)
-
-
-def labels(uploads: Sequence[Upload]) -> list[str]:
-    """Call each upload by a short name of its own; phones and clipboards call every photo the same."""
-    names = [" ".join(u.name.split())[-LABEL_LENGTH:] or "a photo" for u in uploads]
-    return [n if names.count(n) == 1 else f"{n} (photo {i})" for i, n in enumerate(names, 1)]
-
-
-def _photos(count: int) -> str:
-    return f"{count} photo" if count == 1 else f"{count} photos"

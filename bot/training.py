@@ -3,13 +3,15 @@
 import asyncio
 import time
 
-from bot import access, drafts, photos, prompts
+from bot import access, drafts, prompts
 from bot.arguments import DraftArguments, RetrainArguments, TrainArguments
 from bot.core import Answers, Bot
 from bot.messages import Reply, Request, Upload
 from bot.replies import plural
+from bot.vetting import Prepared, Vetting
 from storage.errors import UserError
 from storage.jobs import TrainJob, job_key
+from storage.settings import Settings
 from storage.subjects import Photo, Subject
 
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
@@ -85,16 +87,23 @@ def check_number(given: int, most: int) -> None:
         raise UserError(f"That is {given} photos; {most} is the most. Three to six good ones are plenty.")
 
 
-async def _vetted(bot: Bot, uploads: tuple[Upload, ...]) -> photos.Vetting:
+async def _vetted(bot: Bot, uploads: tuple[Upload, ...]) -> Vetting:
     """Judge the photos; raises UserError if none can be used."""
-    vetting = await asyncio.to_thread(photos.vet, uploads, bot.settings)
+    vetting = await asyncio.to_thread(_vet, uploads, bot.settings)
     if not vetting.accepted:
         raise UserError(f"{vetting.summary} Nothing was trained.")
     return vetting
 
 
+def _vet(uploads: tuple[Upload, ...], settings: Settings) -> Vetting:
+    """Judge photos, with the libraries for pictures, which a bot can start without: they take longer than the rest."""
+    from bot.photos import vet
+
+    return vet(uploads, settings)
+
+
 async def _start(
-    bot: Bot, request: Request, given: TrainArguments, accepted: tuple[photos.Prepared, ...], note: str
+    bot: Bot, request: Request, given: TrainArguments, accepted: tuple[Prepared, ...], note: str
 ) -> Answers:
     """Store the subject with its photos, hand the training to a worker and follow it."""
     subject = Subject(
@@ -146,7 +155,7 @@ async def _left(bot: Bot, request: Request, subject: Subject) -> bool:
     return old and subject.job is not None and not await bot.store.exists(job_key(subject.job))
 
 
-async def _keep(bot: Bot, subject: Subject, accepted: tuple[photos.Prepared, ...]) -> None:
+async def _keep(bot: Bot, subject: Subject, accepted: tuple[Prepared, ...]) -> None:
     """Store a new subject with its photos, or nothing at all."""
     await bot.subjects.add(subject)
     try:

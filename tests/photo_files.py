@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from bot.messages import Upload
-from bot.photos import Prepared, Vetting, vet
+from bot.photos import vet
+from bot.vetting import Prepared, Vetting
 from storage.settings import Settings
 
 pillow_heif.register_heif_opener()
