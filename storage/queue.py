@@ -5,7 +5,7 @@ Jobs are queued by name with their id as the only argument; nothing is ever pick
 
 import json
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
@@ -22,6 +22,7 @@ RUN_JOB = "run_job"  # the one function that workers offer
 EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
 PROGRESS_TTL_S = 24 * 3600
 CONNECT_S, ANSWER_S = 2, 5  # a Redis that is cut off may neither refuse nor answer
+Strike = Literal["crash", "failure"]  # the engine died of an attempt, or the store failed under it
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
 
 
@@ -98,9 +99,19 @@ async def read_progress(redis: ArqRedis, job: str) -> Progress | None:
     return Progress.model_validate_json(body) if body else None
 
 
-async def strike(redis: ArqRedis, job: str) -> int:
-    """Count an attempt that ended badly through no fault of the worker's; return how many of the job's have."""
-    key = f"darkroom:strikes:{job}"
-    count = int(await redis.incr(key))
-    await redis.expire(key, PROGRESS_TTL_S)
-    return count
+async def strike(redis: ArqRedis, job: str, why: Strike) -> int:
+    """Count an attempt that ended badly through no fault of the worker's; return how many of the job's have so."""
+    async with redis.pipeline(transaction=True) as both:
+        both.incr(_strikes_key(job, why))
+        both.expire(_strikes_key(job, why), PROGRESS_TTL_S)
+        count, _ = await both.execute()
+    return int(count)
+
+
+async def strikes(redis: ArqRedis, job: str, why: Strike) -> int:
+    """How many of the job's attempts have ended so."""
+    return int(await redis.get(_strikes_key(job, why)) or 0)
+
+
+def _strikes_key(job: str, why: Strike) -> str:
+    return f"darkroom:strikes:{why}:{job}"

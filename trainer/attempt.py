@@ -8,6 +8,7 @@ from pathlib import Path
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
+from storage import queue
 from storage.errors import StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
 from trainer.engine_client import EngineClient
@@ -22,7 +23,7 @@ BEAT_S = 0.5
 
 
 class HandedBack(Exception):
-    """The worker is about to end: another is to go on with the job."""
+    """The worker is about to end, or another job killed the engine: this one is to be gone on with."""
 
 
 class Ended(Exception):
@@ -63,10 +64,17 @@ class Attempt:
     async def _work(self, engine: EngineClient, reporter: Reporter) -> Outcome:
         hello = await engine.start()
         task = await self.tasks.build(self.job, hello, self.folder, reporter.moving("loading"))
+        task = task.model_copy(update={"gentle": await self._has_crashed(reporter.redis)})
         if isinstance(self.job, TrainJob):
             reporter.samples = await self.tasks.samples(self.job, hello)
         result = await self._result(engine, task, reporter)
         return await self._outcome(task, hello, result, reporter)
+
+    async def _has_crashed(self, redis: ArqRedis) -> bool:
+        """Whether an engine died of this job before, most likely for want of memory."""
+        with contextlib.suppress(RedisError, OSError):
+            return await queue.strikes(redis, self.job.id, "crash") > 0
+        return False
 
     async def _beat(self, reporter: Reporter) -> None:
         """Report twice a second."""

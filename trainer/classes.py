@@ -18,12 +18,14 @@ from trainer.recipe import Recipe
 BATCH = 8
 
 
-def draw_class_set(base: BaseModel, noun: str, recipe: Recipe, path: Path, on_step: Callable[[int, int], None]) -> None:
+def draw_class_set(
+    base: BaseModel, noun: str, recipe: Recipe, path: Path, on_step: Callable[[int, int], None], together: int = BATCH
+) -> None:
     """Draw the class set into `path`; `on_step` hears images done, of how many, after each denoising step."""
     seeds = range(FIRST_SEED, FIRST_SEED + recipe.class_images)
     parts: list[Tensor] = []
-    for first in range(0, len(seeds), BATCH):
-        group = list(seeds[first : first + BATCH])
+    for first in range(0, len(seeds), together):
+        group = list(seeds[first : first + together])
         latents = sample_latents(
             base,
             base.denoiser,

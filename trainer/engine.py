@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from storage.errors import SetupError, UserError
 from storage.settings import load_settings
-from trainer import classes, generate
+from trainer import classes, generate, memory
 from trainer.checkpoint import Checkpointer, read
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned, Step, Subject, learn
@@ -35,7 +36,12 @@ SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sampl
 SAMPLE_SEED = 7
 MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
 LOOK_S = 5.0  # between two looks for forgotten weights while there is nothing to do
-OUT_OF_MEMORY = "The GPU has too little memory for this. Try a smaller size, or fewer pictures at once."
+SHORT = "memory was short, so it was done with less"
+TOO_LITTLE = {
+    "train": "The machine has too little memory to learn this, even one example at a time. "
+    "Whoever runs me may choose the method lora or a smaller base model, or give me a larger GPU.",
+    "imagine": "The machine has too little memory for this, even one picture at a time. Please try a smaller size.",
+}
 
 
 class Cancelled(Exception):
@@ -83,24 +89,34 @@ class Engine:
                 self.run(self.waiting.popleft())
 
     def run(self, task: Task) -> None:
-        """Run one task to its result, whatever happens."""
+        """Run one task to its result, whatever happens; where memory runs out, once more with less."""
+        self.say(Report(job=task.job, phase="loading"))
+        result = self._result(task)
+        if result is None and not task.gentle:
+            result = self._result(task.model_copy(update={"gentle": True}))
+            result = result and result.model_copy(update={"detail": result.detail or SHORT})
+        self.say(result or Result(job=task.job, state="failed", message=TOO_LITTLE[task.do], detail="out of memory"))
+
+    def _result(self, task: Task) -> Result | None:
+        """Run one task; None if there was too little memory."""
         try:
             self.check(task.job)
-            result = self.train(task) if isinstance(task, TrainTask) else self.imagine(task)
+            return self.train(task) if isinstance(task, TrainTask) else self.imagine(task)
         except Cancelled:
-            result = Result(job=task.job, state="cancelled", message="Cancelled.")
+            return Result(job=task.job, state="cancelled", message="Cancelled.")
         except Paused:
-            result = Result(job=task.job, state="paused")
+            return Result(job=task.job, state="paused")
         except UserError as error:
-            result = Result(job=task.job, state="failed", message=str(error))
-        except torch.OutOfMemoryError as error:
-            torch.cuda.empty_cache()
-            result = Result(job=task.job, state="failed", message=OUT_OF_MEMORY, detail=str(error))
+            return Result(job=task.job, state="failed", message=str(error))
         except Exception as error:
-            log.exception("job %s failed", task.job)
-            message = "Something went wrong on our side while working on this."
-            result = Result(job=task.job, state="failed", message=message, detail=f"{type(error).__name__}: {error}")
-        self.say(result)
+            if not memory.ran_out(error):
+                log.exception("job %s failed", task.job)
+                message = "Something went wrong on our side while working on this."
+                return Result(job=task.job, state="failed", message=message, detail=f"{type(error).__name__}: {error}")
+            log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", error)
+        self._subject = None
+        memory.free()  # out here, where the error no longer holds what it happened to
+        return None
 
     def check(self, job: str) -> None:
         """Raise Cancelled if the job is to stop."""
@@ -135,6 +151,7 @@ class Engine:
             task.prompt,
             list(task.seeds),
             on_step,
+            together=1 if task.gentle else generate.BATCH,
             steps=task.steps,
             guidance=task.guidance,
             negative=task.negative,
@@ -143,11 +160,12 @@ class Engine:
             vary_seed=task.vary_seed,
         )
         drawn, files = [], []
-        for seed, image in zip(task.seeds, images, strict=True):
-            path = Path(task.folder) / f"{seed}.png"
-            image.save(path, pnginfo=_settings_as_text(task, seed))
-            drawn.append(image)
-            files.append(str(path))
+        with memory.in_tiles(self.base) if task.gentle else nullcontext():
+            for seed, image in zip(task.seeds, images, strict=True):
+                path = Path(task.folder) / f"{seed}.png"
+                image.save(path, pnginfo=_settings_as_text(task, seed))
+                drawn.append(image)
+                files.append(str(path))
         grid = Path(task.folder) / "grid.png"
         generate.grid(drawn).save(grid, pnginfo=_settings_as_text(task, task.seeds[0]))
         unread = self.base.unread(task.prompt)
@@ -176,13 +194,14 @@ class Engine:
         identifier = choose(self.base.tokenizer, task.subject, task.taken)
         class_set = Path(task.class_set)
         if recipe.prior_weight and not class_set.exists():
-            classes.draw_class_set(self.base, task.noun, recipe, class_set, self._report_class_images(task.job))
+            together, told = 1 if task.gentle else classes.BATCH, self._report_class_images(task.job)
+            classes.draw_class_set(self.base, task.noun, recipe, class_set, told, together)
         checkpointer = self._checkpointer(task, recipe)
         learned: Learned = learn(
             self.base,
             Subject([Path(p) for p in task.photos], task.noun, identifier),
             classes.read_class_set(class_set) if recipe.prior_weight else None,
-            recipe,
+            memory.gentler(recipe) if task.gentle else recipe,
             task.seed,
             lambda step: self._after_step(task, recipe, identifier, checkpointer, step),
             self._begun(task, checkpointer),
@@ -234,7 +253,7 @@ class Engine:
         checkpointer.after(step)
 
     def _sample(self, task: TrainTask, recipe: Recipe, prompt: str, step: Step) -> Path:
-        how = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
+        how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
         step.training.denoiser.eval()
         (image,) = generate.draw(
             self.base, step.training.denoiser, prompt, [SAMPLE_SEED], lambda *_: self.check(task.job), **how

@@ -15,7 +15,7 @@ from trainer.seam import Cancel, Hello, Pause, Refusal, Report, Result, Task, re
 
 log = logging.getLogger(__name__)
 
-DIED = "The engine that was working on this stopped unexpectedly. Please try again."
+DIED = "The engine that was working on this stopped unexpectedly."
 KILLED = "The engine that was working on this was killed, most likely because the machine ran out of memory."
 START_TIMEOUT_S = 4 * 3600  # the first time, the base model is downloaded
 STOPS_WITHIN_S = 5  # an engine that looks up between two steps is much quicker
@@ -72,8 +72,9 @@ class EngineClient:
             return hello
 
     async def run(self, task: Task) -> AsyncGenerator[Report | Result, None]:
-        """Yield what the engine says of a task; the result ends it, which is "died" if the engine does.
+        """Yield what the engine says of a task; the result ends it.
 
+        If the engine dies, that is "died" for the task it was working on, and "paused" for one that it did besides.
         Whoever leaves before the result has the engine stop: close this with `aclosing`.
         """
         await self.start()
@@ -132,12 +133,15 @@ class EngineClient:
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout
+        at_work = ""
         async for line in process.stdout:
             news = read_news(line)
             if isinstance(news, Report | Result) and news.job in self._news:
                 self._news[news.job].put_nowait(news)
+                at_work = news.job if isinstance(news, Report) else ""
         status = await process.wait()
         message, detail = KILLED if status == -signal.SIGKILL else DIED, f"the engine ended with {status}"
         log.warning(detail)
         for job, queue in self._news.items():
-            queue.put_nowait(Result(job=job, state="died", message=message, detail=detail))
+            besides = at_work in self._news and job != at_work
+            queue.put_nowait(Result(job=job, state="paused" if besides else "died", message=message, detail=detail))

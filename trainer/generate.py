@@ -93,9 +93,10 @@ def draw(
     seeds: list[int],
     on_step: OnStep = lambda step, of: None,
     **how: Any,
+    together: int = BATCH,
 ) -> Iterator[Image.Image]:
-    """Draw one picture per seed, a few at a time; `how` as `sample_latents`."""
-    groups = [seeds[i : i + BATCH] for i in range(0, len(seeds), BATCH)]
+    """Draw one picture per seed, so many `together`; `how` as `sample_latents`."""
+    groups = [seeds[i : i + together] for i in range(0, len(seeds), together)]
     of, done = len(groups) * how["steps"], 0
 
     def count() -> None:

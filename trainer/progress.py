@@ -26,7 +26,8 @@ class Reporter:
         """Take in what the engine said."""
         if report.phase != self._phase_began[0]:
             self._phase_began = (report.phase, time.monotonic(), report.step)
-        self._losses += report.losses
+        if report.losses:  # an attempt that begins anew says some again
+            self._losses[report.step - len(report.losses) :] = report.losses
         self._last = report
 
     def moving(self, phase: Phase) -> Told:

@@ -29,6 +29,7 @@ class TrainTask(Record):
     seed: int
     checkpoint_s: float  # time between two checkpoints
     begun: str | None = None  # path of the checkpoint to go on from
+    gentle: bool = False  # with as little memory as can be
 
 
 class ImagineTask(Record):
@@ -47,6 +48,7 @@ class ImagineTask(Record):
     size_px: int | None
     vary_seed: int | None
     facts: dict[str, str]  # written into each PNG beside the settings
+    gentle: bool = False  # with as little memory as can be
 
 
 class Cancel(Record):

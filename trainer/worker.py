@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 ANNOUNCED_S = 0.5  # between two signs of life
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
 LONGEST_JOB_S = 24 * 3600
-STRIKES = 3  # attempts in which the engine dies or the store fails, after which a job has failed
+STRIKES = 3  # attempts of which the engine died, or under which the store failed, after which a job has failed
 AGAIN_S = 2.0  # from such an attempt to the next one
 OURS = "Something went wrong on our side while working on this."
 STORE_FAILED = "The storage failed while we worked on this. Please try again later."
@@ -101,14 +101,16 @@ class JobRunner:
     async def _struck(self, job: TrainJob | ImagineJob, error: EngineDied | StoreError) -> Outcome:
         """Raise Retry, or return the failure if this happens too often; crashes of workers do not count."""
         try:
-            strikes = await queue.strike(self.redis, job.id)
+            why: queue.Strike = "crash" if isinstance(error, EngineDied) else "failure"
+            strikes = await queue.strike(self.redis, job.id, why)
         except (RedisError, OSError):
             strikes = 1
         if strikes < STRIKES and not isinstance(error, Damaged):
             log.warning("job %s is tried again: %s", job.id, error)
             raise Retry(defer=AGAIN_S) from None
         if isinstance(error, EngineDied):
-            return Outcome(job=job.id, state="failed", message=str(error), detail=error.detail)
+            message = f"{error} That happened {STRIKES} times, so I gave up."
+            return Outcome(job=job.id, state="failed", message=message, detail=error.detail)
         return Outcome(job=job.id, state="failed", message=STORE_FAILED, detail=f"{type(error).__name__}: {error}")
 
     async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> None:
