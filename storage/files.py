@@ -80,9 +80,10 @@ class Store(ABC):
             raise
 
     async def _take_back(self, key: str, upload: "asyncio.Future[None]") -> None:
-        """Wait for an upload that cannot be interrupted at once, and delete what it may have written all the same."""
+        """Wait for an upload that cannot be interrupted at once, and delete what it may have written, failed or not."""
         with suppress(StoreError, Stopped):
             await upload
+        with suppress(StoreError):
             await self.delete(key)
 
     async def get_file(self, key: str, path: Path, sha256: str = "", told: Told = nobody) -> None:
@@ -242,6 +243,8 @@ def _copy(source: Path, target: Path, transfer: Transfer) -> None:
         while chunk := there.read(COPY_BYTES):
             here.write(chunk)
             transfer(len(chunk))
+            if transfer.stopped:
+                raise Stopped
 
 
 @contextmanager

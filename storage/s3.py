@@ -6,12 +6,13 @@ Where the server is and who we are is boto3's own business: AWS_ENDPOINT_URL_S3,
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import boto3
-from boto3.s3.transfer import TransferConfig
+from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 from tenacity import (
@@ -25,7 +26,7 @@ from tenacity import (
 from storage.errors import Missing, SetupError, StoreError
 from storage.files import NAME, Store, Versioned, appearing, checked_name, checked_prefix
 from storage.s3_errors import FAILURES, NOT_THERE, answer_code, store_error
-from storage.transfers import Transfer, check, nobody
+from storage.transfers import Stopped, Transfer, check, nobody
 
 T = TypeVar("T")
 URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9._-]{3,63})(/(?P<prefix>[^?#]*))?")
@@ -160,14 +161,18 @@ class S3Store(Store):
     def _upload(self, key: str, path: Path, transfer: Transfer) -> None:
         where = self._where(key)
         transfer.size_bytes = path.stat().st_size
-        self.client.upload_file(str(path), **where, Config=TRANSFER, Callback=transfer)
+        with create_transfer_manager(self.client, TRANSFER) as moving:
+            told = [ProgressCallbackInvoker(transfer)]
+            _finish(moving.upload(str(path), where["Bucket"], where["Key"], subscribers=told), transfer)
 
     def _download(self, key: str, path: Path, sha256: str, transfer: Transfer) -> None:
         if transfer.told is not nobody:
             transfer.size_bytes = self._head(key)["ContentLength"]
+        where = self._where(key)
         with appearing(path) as part:
-            with part.open("wb") as handle:
-                self.client.download_fileobj(**self._where(key), Fileobj=handle, Config=TRANSFER, Callback=transfer)
+            with part.open("wb") as handle, create_transfer_manager(self.client, TRANSFER) as moving:
+                told = [ProgressCallbackInvoker(transfer)]
+                _finish(moving.download(where["Bucket"], where["Key"], handle, subscribers=told), transfer)
             check(part, sha256, key)
 
     def _names(self, prefix: str) -> list[str]:
@@ -188,3 +193,12 @@ class S3Store(Store):
             if left := answer.get("Errors"):
                 raise StoreError(f"{len(left)} objects below {prefix} could not be deleted ({left[0].get('Code')}).")
         return names
+
+
+def _finish(moving: Any, transfer: Transfer) -> None:
+    """Wait until s3transfer has moved a file; raises Stopped where it was told to stop."""
+    transfer.when_stopped(moving.cancel)
+    try:
+        moving.result()
+    except CancelledError:
+        raise Stopped from None

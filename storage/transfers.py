@@ -23,16 +23,25 @@ class Transfer:
 
     def __init__(self, told: Told) -> None:
         self.told, self.size_bytes = told, 0
-        self._moved_bytes, self._stopped, self._lock = 0, False, threading.Lock()
+        self._moved_bytes, self._lock = 0, threading.Lock()
+        self.stopped = False
+        self._on_stop: Callable[[], object] = lambda: None
 
     def stop(self) -> None:
-        """Let the next call raise Stopped."""
-        self._stopped = True
+        """Have the file stop where it is."""
+        with self._lock:
+            self.stopped = True
+        self._on_stop()
+
+    def when_stopped(self, do: Callable[[], object]) -> None:
+        """Say what stops it, should that be wanted: it may be wanted already."""
+        with self._lock:
+            self._on_stop = do
+        if self.stopped:
+            do()
 
     def __call__(self, moved_bytes: int) -> None:
-        """Count bytes, fewer than none where some have to be sent again; raises Stopped."""
-        if self._stopped:
-            raise Stopped
+        """Count bytes; fewer than none where some have to be sent again."""
         with self._lock:
             self._moved_bytes += moved_bytes
             share = self._moved_bytes / max(1, self.size_bytes)

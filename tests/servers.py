@@ -107,10 +107,10 @@ Mischief = Literal["lose", "cut"] | tuple[int, str] | None
 
 
 @contextmanager
-def proxy(upstream: str, mischief: Callable[[str, Message], Mischief]) -> Iterator[str]:
+def proxy(upstream: str, mischief: Callable[[str, str, Message], Mischief]) -> Iterator[str]:
     """Run an HTTP proxy in front of `upstream`; yields its URL.
 
-    `mischief` is asked at each request, with its method and headers; it may take headers away.
+    `mischief` is asked at each request, with its method, path and headers; it may take headers away.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -118,7 +118,7 @@ def proxy(upstream: str, mischief: Callable[[str, Message], Mischief]) -> Iterat
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            does = mischief(self.command, self.headers)
+            does = mischief(self.command, self.path, self.headers)
             if isinstance(does, tuple):
                 self.reply(does[0], does[1].encode())
                 return

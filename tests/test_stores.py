@@ -1,12 +1,14 @@
 """One set of promises, kept by the folder and by S3 alike; and what each says when it cannot."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from email.message import Message
@@ -17,7 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.errors import Missing, SetupError, StoreError
+from storage import files
+from storage.errors import Damaged, Missing, SetupError, StoreError
 from storage.files import NAME, FolderStore, Store
 from storage.s3 import S3Store
 from tests.servers import SECRET, Mischief, opened, proxy
@@ -344,7 +347,7 @@ async def test_an_endpoint_that_is_no_url_is_said(bucket: str, monkeypatch: pyte
 def mischief(bucket: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[Mischief]]]:
     """What the server is to do at the next requests of each method."""
     plan: dict[str, list[Mischief]] = {}
-    with proxy(s3_server, lambda method, _: plan[method].pop(0) if plan.get(method) else None) as url:
+    with proxy(s3_server, lambda method, *_: plan[method].pop(0) if plan.get(method) else None) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
         yield plan
 
@@ -357,7 +360,7 @@ def s3_error(status: int, code: str) -> tuple[int, str]:
 async def test_a_server_that_ignores_conditions_is_refused(
     bucket: str, s3_server: str, monkeypatch: pytest.MonkeyPatch, header: str
 ) -> None:
-    def forget(_method: str, headers: Message) -> None:
+    def forget(_method: str, _path: str, headers: Message) -> None:
         del headers[header]
 
     with proxy(s3_server, forget) as url:
@@ -445,3 +448,45 @@ async def test_what_could_not_be_deleted_is_said(bucket: str, mischief: dict[str
     mischief["POST"] = [(200, f"<DeleteResult>{errors}</DeleteResult>")]
     with pytest.raises(StoreError, match=r"1 objects below a/ could not be deleted \(AccessDenied\)"):
         await store.delete_prefix("a/")
+
+
+# files on their way
+
+
+async def test_an_upload_that_is_cancelled_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    big = tmp_path / "big"
+    for size_bytes in (2**20, 64 * 2**20):
+        with big.open("wb") as handle:
+            handle.truncate(size_bytes)
+        began = threading.Event()
+        upload = asyncio.create_task(store.put_file("a/b", big, lambda _, began=began: began.set()))
+        await asyncio.to_thread(began.wait, 20)
+        upload.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await upload
+        await until_quiet(store)
+        assert await store.names("") == []
+        assert not isinstance(store, S3Store) or not _parts_of_bucket(store)()
+
+
+async def until_quiet(store: Store) -> None:
+    async with asyncio.timeout(20):
+        while files._BACKGROUND:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_how_far_a_file_is_is_told(store: Store, tmp_path: Path) -> None:
+    big, shares = tmp_path / "big", [[], []]
+    big.write_bytes(os.urandom(20 * 2**20))
+    await store.put_file("a/b", big, shares[0].append)
+    await store.get_file("a/b", tmp_path / "back", told=shares[1].append)
+    for told in shares:
+        assert len(told) > 2 and told[-1] == 1 and all(0 <= share <= 1 for share in told)
+
+
+async def test_a_download_that_is_not_what_was_written_is_refused(store: Store, tmp_path: Path) -> None:
+    await store.put("a/b", b"something else")
+    with pytest.raises(Damaged, match="'a/b' is damaged"):
+        await store.get_file("a/b", tmp_path / "back", sha256=hashlib.sha256(b"what was meant").hexdigest())
+    assert not list(tmp_path.glob("*back*"))
+    await store.get_file("a/b", tmp_path / "back", sha256=hashlib.sha256(b"something else").hexdigest())

@@ -36,7 +36,7 @@ class Wire:
         self.chance = chance
         self.cut_until_s = self.bad_until_s = 0.0
 
-    def __call__(self, method: str, headers: Message) -> Mischief:
+    def __call__(self, method: str, path: str, headers: Message) -> Mischief:
         """What happens to a request."""
         if (rest_s := self.cut_until_s - time.monotonic()) > 0:
             time.sleep(rest_s)
