@@ -17,11 +17,13 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from storage.exchange import FilePrecision, Format
 from storage.jobs import SEED_MAX, Method, SchedulerName
 
 PROMPT_MAX = 1000
 NAME_MAX = 32
 NOUN_MAX = 40
+TRIGGER_MAX = 60
 
 
 def _checked_name(name: str) -> str:
@@ -60,8 +62,20 @@ def _text(longest: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest})
 
 
+def _checked_trigger(trigger: str) -> str:
+    trigger = " ".join(trigger.split())
+    if not trigger:
+        raise ValueError(
+            "say which words mean it in the file; whoever made it tells them"
+        )
+    if len(trigger) > TRIGGER_MAX or set(trigger) & set("[]"):
+        raise ValueError(f"a trigger has at most {TRIGGER_MAX} characters and no brackets")
+    return trigger
+
+
 Name = Annotated[str, AfterValidator(_checked_name), _text(NAME_MAX)]
 Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
+Trigger = Annotated[str, AfterValidator(_checked_trigger), _text(TRIGGER_MAX)]
 Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
 
 BRIEF: dict[str, JsonValue] = {"brief": True}  # asked for even where space is short
@@ -167,6 +181,26 @@ class RetrainArguments(SubjectArguments):
 
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
     seed: int = Field(1, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
+
+
+class ExportArguments(SubjectArguments):
+    """Of `darkroom export`."""
+
+    format: Format = Field(
+        "diffusers", description="A folder for diffusers, a single file as web UIs take it, or a LoRA file."
+    )
+    precision: FilePrecision = Field("half", description="Of the weights in it.")
+    rank: int | None = Field(
+        None, ge=1, le=256, description="Of a LoRA file that is drawn from a full training; 32 by default."
+    )
+
+
+class ImportArguments(Arguments):
+    """Of `darkroom import`, which takes a file besides."""
+
+    name: Name = Field(description="What to call the subject; prompts then say [name].")
+    noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
+    trigger: Trigger = Field(description="The word or words that mean it in the file.")
 
 
 class DraftArguments(Arguments):

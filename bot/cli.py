@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bot import cli_existing
+from bot import cli_existing, cli_files
 from bot.arguments import ImagineArguments, TrainArguments
 from bot.cli_options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     "need and stop it again; beside `darkroom up` or `darkroom demo` they use that.",
 )
 app.add_typer(cli_existing.app)
+app.add_typer(cli_files.app)
 ON_ONE_MACHINE, UPKEEP = "On this machine", "Upkeep"
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 from storage.jobs import Method, Record
 
 Format = Literal["diffusers", "single", "lora"]  # a folder of diffusers'; one file of the original layout; a LoRA file
-Precision = Literal["half", "full"]
+FilePrecision = Literal["half", "full"]
 
 
 class ExportRequest(Record):
@@ -25,7 +25,7 @@ class ExportRequest(Record):
     noun: str
     identifier: str
     format: Format
-    precision: Precision = "half"
+    precision: FilePrecision = "half"
     rank: int | None = None  # of a LoRA file that is drawn from a full training; None: as is usual
 
 

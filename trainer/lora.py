@@ -16,6 +16,7 @@ from trainer.denoiser import Denoiser
 
 UNET_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
 TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj"]
+ORIGINAL = {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}  # all know these so
 DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 
 
@@ -49,7 +50,7 @@ def file_names(denoiser: nn.Module) -> dict[str, str]:
         if part.startswith("text") and not rest.startswith(("text_model", "text_projection")):
             rest = f"text_model.{rest}"
         if rest:
-            names[path] = f"{begins[part]}_{rest.replace('.', '_')}"
+            names[path] = f"{begins[part]}_{ORIGINAL.get(rest, rest).replace('.', '_')}"
     return names
 
 

@@ -1,0 +1,56 @@
+"""Have a process of the trainer export or import: the bot itself is without PyTorch."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+
+from bot.terminal import Screen
+from storage.errors import SetupError, UserError
+from storage.exchange import ANSWERS, Ended, ExportRequest, ImportRequest
+from storage.settings import Settings
+
+LOG = "exchange.log"  # in DARKROOM_HOME: what the process says besides
+INSTALL = "`pip install 'darkroom[trainer]'` installs what it needs"
+
+
+async def ask(request: ExportRequest | ImportRequest, settings: Settings) -> Ended:
+    """Ask for an export or import, show on the screen how it goes, and return how it ended.
+
+    Raises UserError if it was refused, and SetupError if it could not be done here.
+    """
+    log = settings.home / LOG
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as said, Screen() as screen:
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}  # the workers have the GPU, and its memory
+        command = (sys.executable, "-m", "trainer.exchange")
+        process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=said, env=environment)
+        try:
+            ended = await _follow(process, request, screen)
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    if ended is None:
+        lines = log.read_text(errors="replace").split("\n")
+        why = next((line.strip() for line in reversed(lines) if line.strip()), f"status {process.returncode}")
+        raise SetupError(f"The trainer does not do it here ({why}). {INSTALL}; {log} has more.")
+    if ended.state == "refused":
+        raise UserError(ended.says)
+    if ended.state == "failed":
+        raise SetupError(ended.says)
+    return ended
+
+
+async def _follow(process: Process, request: ExportRequest | ImportRequest, screen: Screen) -> Ended | None:
+    """Hand the request over and show what is being done; None if the process ends without a last word."""
+    assert process.stdin and process.stdout
+    process.stdin.write(request.model_dump_json().encode())
+    process.stdin.close()  # its end is what the process waits for; one that died already is noticed below
+    async for line in process.stdout:
+        answer = ANSWERS.validate_json(line)
+        if isinstance(answer, Ended):
+            return answer
+        screen.status(answer.what)
+    return None

@@ -1,0 +1,143 @@
+"""Exports: plain diffusers, in a process of its own, draws from each format what Darkroom draws."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from storage.errors import UserError
+from tests.exchanged import MICRO, adapt, change, drawn, drawn_plainly, export_of, micro_bases, order
+from trainer import lora
+from trainer.exporting import export
+from trainer.models import BaseModel
+from trainer.weights import load_learned, save_learned
+
+METHODS, FORMATS = ("full", "lora"), ("diffusers", "single", "lora")
+CASES = [(base, "full", how) for base in MICRO for how in FORMATS]
+CASES += [(base, "lora", how) for base in ("sd1", "sdxl") for how in FORMATS]
+
+
+@dataclass
+class Exported:
+    """What plain diffusers drew from an export, what Darkroom draws, and what the base model alone."""
+
+    folder: Path
+    says: str
+    theirs: Tensor
+    ours: Tensor
+    plain: Tensor
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseModel]:
+    return micro_bases(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def weights(bases: dict[str, BaseModel], tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+    """What a training of each method leaves on each base model."""
+    folder = tmp_path_factory.mktemp("weights")
+    found = {}
+    for name, base in bases.items():
+        for method, learn in zip(METHODS, (change, adapt), strict=True):
+            found[name, method] = folder / f"{name}-{method}.safetensors"
+            save_learned(found[name, method], learn(base.denoiser), base.denoiser)
+    return found
+
+
+@pytest.fixture(scope="module")
+def exports(
+    bases: dict[str, BaseModel], weights: dict[tuple[str, str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str, str], Exported]:
+    """Every subject in every format, loaded one after another by one process that knows nothing of Darkroom."""
+    root, says, orders = tmp_path_factory.mktemp("exports"), {}, []
+    for case in CASES:
+        (name, method, how), base, folder = case, bases[case[0]], root / "-".join(case)
+        says[case] = export(export_of(base, weights[name, method], folder, how), lambda what: None)
+        orders.append(order("-".join(case), how, folder if how == "diffusers" else folder / "rex.safetensors", base))
+    theirs = drawn_plainly(orders, root)
+    return {case: _exported(bases, weights, root, case, says[case], theirs["-".join(case)]) for case in CASES}
+
+
+def _exported(bases: Any, weights: Any, root: Path, case: tuple[str, str, str], says: str, theirs: Tensor) -> Exported:
+    (name, method, how), base, folder = case, bases[case[0]], root / "-".join(case)
+    loaded = base.denoiser.copy()
+    load_learned(folder / "rex.safetensors" if how == "lora" else weights[name, method], loaded, base.denoiser)
+    return Exported(folder, says, theirs, drawn(base, loaded), drawn(base, base.denoiser))
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_plain_diffusers_draws_what_darkroom_draws(case: tuple[str, str, str], exports: dict[Any, Exported]) -> None:
+    found = exports[case]
+    learned = (found.ours - found.plain).norm()
+    assert learned > 0.05 * found.plain.norm()
+    assert (found.theirs - found.ours).norm() < 0.03 * learned
+
+
+def test_half_precision_unless_full_is_asked_for(
+    bases: dict[str, BaseModel], weights: dict[Any, Path], exports: dict[Any, Exported], tmp_path: Path
+) -> None:
+    full = export_of(bases["sd1"], weights["sd1", "full"], tmp_path / "full", "single", precision="full")
+    export(full, lambda what: None)
+    for file, dtype in [
+        (exports["sd1", "full", "single"].folder / "rex.safetensors", torch.float16),
+        (exports["sd1", "full", "diffusers"].folder / "unet" / "diffusion_pytorch_model.safetensors", torch.float16),
+        (tmp_path / "full" / "rex.safetensors", torch.float32),
+    ]:
+        assert {weight.dtype for weight in load_file(file).values()} == {dtype}
+
+
+def test_files_say_what_they_are(exports: dict[Any, Exported]) -> None:
+    for how in ("single", "lora"):
+        with safe_open(exports["sdxl", "full", how].folder / "rex.safetensors", "pt") as file:
+            told = file.metadata()
+        assert (told["modelspec.title"], told["modelspec.trigger_phrase"]) == ("rex", "zuf dog")
+        assert told["modelspec.prediction_type"] == "epsilon"
+    with safe_open(exports["sd2", "full", "single"].folder / "rex.safetensors", "pt") as file:
+        assert file.metadata()["modelspec.prediction_type"] == "v"
+
+
+@pytest.mark.parametrize("how", FORMATS)
+def test_a_note_says_how_to_use_it(how: str, bases: dict[str, BaseModel], exports: dict[Any, Exported]) -> None:
+    note = (exports["sd2", "full", how].folder / "README.txt").read_text()
+    assert {"a photo of zuf dog", "a zuf dog in Paris"} <= {line.strip() for line in note.splitlines()}
+    assert f"Base model: {bases['sd2'].folder.name}" in note and "StableDiffusionPipeline.from_" in note
+    assert ("v-prediction" in note) == (how == "single")
+    assert '--name rex --class "dog" --trigger zuf' in note
+
+
+def test_a_lora_of_a_full_training_says_what_it_keeps(
+    bases: dict[str, BaseModel], weights: dict[Any, Path], tmp_path: Path
+) -> None:
+    base, learned = bases["sd1"], load_file(weights["sd1", "full"])
+    shares = {}
+    for rank in (2, 32):
+        told = export(
+            export_of(base, weights["sd1", "full"], tmp_path / str(rank), "lora", rank=rank), lambda what: None
+        )
+        kept = load_file(tmp_path / str(rank) / "rex.safetensors")
+        assert {len(w) for name, w in kept.items() if name.endswith(lora.DOWN)} == {rank}
+        held = lora.deltas(kept, base.denoiser)
+        whole = sum(d.float().square().sum() for d in learned.values())
+        left = sum((d.float() - held.get(name, 0)).square().sum() for name, d in learned.items())
+        shares[rank] = float(1 - left / whole)
+        assert f"At rank {rank} it keeps {shares[rank]:.0%} of what was learned" in told
+        assert "is in embeddings, norms and biases" in told
+    assert shares[2] < 0.5 * shares[32]
+
+
+def test_a_lora_keeps_its_own_rank(bases: dict[str, BaseModel], weights: dict[Any, Path], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leave --rank out"):
+        export(export_of(bases["sd1"], weights["sd1", "lora"], tmp_path / "rex", "lora", rank=8), lambda what: None)
+
+
+def test_weights_of_another_model_are_refused(
+    bases: dict[str, BaseModel], weights: dict[Any, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"rex cannot be exported so: .* was not learned on this base model"):
+        export(export_of(bases["sd1"], weights["sdxl", "lora"], tmp_path / "rex", "single"), lambda what: None)
