@@ -12,9 +12,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from arq.connections import ArqRedis
 
 from bot.app import Darkroom
 from bot.messages import Reply, Request, Upload
+from storage import queue
 from storage.settings import Settings, load_settings
 from tests.micro import write_micro_model, write_micro_sd1, write_micro_sd2, write_micro_sdxl
 from tests.servers import valkey
@@ -25,6 +27,15 @@ pytest_plugins = ["tests.stores", "tests.discord_bot", "tests.slack"]
 def pytest_configure() -> None:
     """Hear Ctrl-C even where a shell in the background ignores it: commands under test inherit what we do."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[ArqRedis]:
+    """A queue of this test's own, empty."""
+    with valkey() as url:
+        connection = await queue.connect(url)
+        yield connection
+        await connection.aclose()
 
 
 @dataclass(frozen=True)

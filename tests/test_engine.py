@@ -1,5 +1,7 @@
 """The engine, seen from the worker's end of the pipes: whoever leaves a task stops it."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -7,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from trainer.engine import Engine
 from trainer.engine_client import EngineClient
+from trainer.models import load_base
 from trainer.seam import ImagineTask, Result
+from trainer.weights import save_learned
 
 
 @pytest.fixture
@@ -48,3 +53,18 @@ async def test_an_engine_that_does_not_listen_is_replaced(
         async for _ in said:
             break
     assert (await result(engine, picture(tmp_path, job="two"))).state == "done"
+
+
+async def test_weights_whose_file_is_gone_leave_the_memory(micro_model: Path, tmp_path: Path) -> None:
+    """The worker removes files of subjects that are forgotten; the engine needs not be told."""
+    engine = Engine(load_base(str(micro_model)), lambda _: None)
+    weights = tmp_path / "weights.safetensors"
+    save_learned(weights, engine.base.denoiser.copy(), engine.base.denoiser)
+    engine.imagine(picture(tmp_path, weights=str(weights)))
+    learned = weakref.ref(engine.denoiser_of(str(weights)))
+    engine.drop_forgotten()
+    assert learned() is not None
+    weights.unlink()
+    engine.drop_forgotten()
+    gc.collect()
+    assert learned() is None

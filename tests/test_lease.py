@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,6 @@ def data(tmp_path: Path) -> Iterator[tuple[ExitStack, Path]]:
     """A Valkey that can be stopped: the stack that ends it, and the folder of its data."""
     with ExitStack() as running:
         yield running, tmp_path / "valkey"
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[ArqRedis]:
-    with valkey() as url:
-        connection = await queue.connect(url)
-        yield connection
-        await connection.aclose()
 
 
 class Process:

@@ -1,7 +1,7 @@
 """What Redis forgets is put back from the store: every open job, once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,14 +13,6 @@ from storage.files import FolderStore
 from storage.jobs import ImagineJob, job_key, outcome_key
 from storage.reconciling import keep_queued, put_back
 from tests.servers import valkey
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[ArqRedis]:
-    with valkey() as url:
-        connection = await queue.connect(url)
-        yield connection
-        await connection.aclose()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -128,14 +128,6 @@ class Turns(RuleBasedStateMachine):
 
 TestTurns = Turns.TestCase
 TestTurns.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
-
-
-@pytest.fixture
-async def redis() -> AsyncIterator[ArqRedis]:
-    with valkey() as url:
-        connection = await queue.connect(url)
-        yield connection
-        await connection.aclose()
 
 
 async def test_an_emptied_redis_comes_back_with_the_same_order(redis: ArqRedis, tmp_path: Path) -> None:
