@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from discord import Client
 
 from bot import on_discord
 from bot.app import Darkroom
@@ -22,7 +23,7 @@ from tests.photo_files import saved, scene
 from tests.servers import valkey
 
 SPACE = f"discord:{GUILD}"
-EDIT_EVERY_S = 0.1  # tests cannot wait for a person's pace
+EDIT_EVERY_S, IDENTIFY_EVERY_S = 0.1, 0.1  # tests cannot wait for a person's pace, nor for Discord's
 
 
 @dataclass
@@ -118,6 +119,7 @@ async def place(redis_of_bots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A Discord with queue and store of this test's own, and no bot yet."""
     monkeypatch.setattr(DiscordPoster, "edit_every_s", EDIT_EVERY_S)
     monkeypatch.setattr(DiscordPoster, "channel_rate", (20, 1.0))
+    monkeypatch.setattr(Client, "before_identify_hook", lambda *_, **__: asyncio.sleep(IDENTIFY_EVERY_S))
     about = {"DARKROOM_HOME": str(tmp_path), "REDIS_URL": redis_of_bots, "DARKROOM_PHOTO_MIN_PX": "64"}
     async with discord_server() as discord:
         environment = bot_environment(discord, about)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bot import on_slack
 from bot.app import Darkroom
-from bot.on_slack import serve
 from bot.slack_poster import SlackPoster
 from storage.jobs import ImagineJob, TrainJob
 from storage.settings import Settings
@@ -84,7 +84,7 @@ class Scene:
         """Run the bot in this process while the block runs; gives what it says when it is ready."""
         said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         serving = asyncio.create_task(
-            serve(self.settings, self.redis_url, lambda text: said.done() or said.set_result(text))
+            on_slack.serve(self.settings, self.redis_url, lambda text: said.done() or said.set_result(text))
         )
         try:
             await asyncio.wait({serving, said}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED)
@@ -138,6 +138,7 @@ async def scene(
     """A workspace and a deployment whose jobs end as the test says, told of at a test's pace."""
     monkeypatch.setattr(SlackPoster, "edit_every_s", EDIT_EVERY_S)
     monkeypatch.setattr(SlackPoster, "channel_rate", (20, 1.0))
+    monkeypatch.setattr(on_slack, "PING_S", 1.0)
     about = {"DARKROOM_HOME": str(tmp_path), "REDIS_URL": slack_queue, "DARKROOM_PHOTO_MIN_PX": "64"}
     given = environment(workspace.server, about)
     app = await Darkroom.open(settings_of(given), slack_queue)

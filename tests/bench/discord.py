@@ -4,8 +4,6 @@ Prints JSON: how soon commands are acknowledged, how much memory it takes, how s
 """
 
 import asyncio
-import json
-import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -16,17 +14,25 @@ import psutil
 
 from bot.app import Darkroom
 from storage.jobs import ImagineJob
-from tests.discord_bot import SPACE, Place, bot_environment, options, photos, settings_of
+from tests.bench.chats import (
+    COMMANDS,
+    INTERACTIONS,
+    PER_S,
+    Figures,
+    acknowledged,
+    edited,
+    measure,
+    megabytes,
+    starting,
+)
+from tests.bot_process import settings_of
+from tests.discord_bot import SPACE, Place, bot_environment, options, photos
 from tests.discord_server import discord_server
 from tests.discord_server.world import Interaction
 from tests.servers import valkey
 
-STARTS = 3
-COMMANDS, PER_S = 400, 20
-INTERACTIONS, AT_ONCE = 10_000, 20
-FOLLOWED_S, NEWS_EVERY_S = 60, 0.5
+AT_ONCE = 20
 
-Figures = dict[str, float]
 Deed = Callable[[], Coroutine[Any, Any, Interaction]]
 
 
@@ -53,17 +59,6 @@ def deeds(here: Place) -> list[Deed]:
     ]
 
 
-async def starting() -> Figures:
-    """From the start of the process to serving."""
-    times_s = []
-    for _ in range(STARTS):
-        async with place() as here:
-            began_s = time.monotonic()
-            async with here.process():
-                times_s.append(time.monotonic() - began_s)
-    return {"start to ready (s)": round(statistics.median(times_s), 2)}
-
-
 async def acknowledging() -> Figures:
     """How long people wait for the first sign, while twenty commands come in each second."""
     async with place() as here, here.process():
@@ -71,12 +66,8 @@ async def acknowledging() -> Figures:
         for k in range(COMMANDS):
             asked.append(asyncio.create_task(deeds(here)[k % 4]()))
             await asyncio.sleep(1 / PER_S)
-        took_ms = sorted(1000 * interaction.took_s for interaction in await asyncio.gather(*asked))
-    return {
-        "acknowledged, p50 (ms)": round(statistics.median(took_ms), 1),
-        "acknowledged, p99 (ms)": round(took_ms[COMMANDS * 99 // 100], 1),
-        "acknowledged, slowest (ms)": round(took_ms[-1], 1),
-    }
+        took_s = [interaction.took_s for interaction in await asyncio.gather(*asked)]
+    return acknowledged(took_s)
 
 
 async def remembering() -> Figures:
@@ -123,22 +114,8 @@ async def editing() -> Figures:
         asked = await here.discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
         job = await here.hand.job(SPACE)
         await here.discord.until(lambda: "no worker" in asked.message.text)
-        before = asked.message.edits
-        for step in range(int(FOLLOWED_S / NEWS_EVERY_S)):
-            await here.hand.progress(job.id, "learning", step, 400)
-            await asyncio.sleep(NEWS_EVERY_S)
-        return {"edits of a job's message in a minute": 60 / FOLLOWED_S * (asked.message.edits - before)}
-
-
-def megabytes(process: psutil.Process) -> float:
-    """What a process holds of the memory."""
-    return round(process.memory_info().rss / 2**20, 1)
-
-
-async def measure() -> Figures:
-    """All figures."""
-    return {**await starting(), **await acknowledging(), **await remembering(), **await editing()}
+        return await edited(here.hand, job.id, lambda: asked.message.edits)
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure()), indent=1))  # noqa: T201
+    asyncio.run(measure(lambda: starting(place), acknowledging, remembering, editing))

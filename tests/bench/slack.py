@@ -4,8 +4,6 @@ Prints JSON: how soon commands are acknowledged, how much memory it takes, how s
 """
 
 import asyncio
-import json
-import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -16,20 +14,28 @@ import psutil
 
 from bot.app import Darkroom
 from storage.jobs import ImagineJob
+from tests.bench.chats import (
+    COMMANDS,
+    INTERACTIONS,
+    PER_S,
+    Figures,
+    acknowledged,
+    edited,
+    measure,
+    megabytes,
+    starting,
+)
+from tests.bot_process import settings_of
 from tests.conftest import photos_of_a_character
 from tests.servers import valkey
-from tests.slack import Scene, environment, settings_of
+from tests.slack import Scene, environment
 from tests.slack_server import Slack, SlackServer
 from tests.slack_server.people import ADA, images
 from tests.slack_server.server import until
 
-STARTS = 3
-COMMANDS, PER_S = 400, 20
-INTERACTIONS, AT_ONCE = 10_000, 100
+AT_ONCE = 100
 DRAWN_EVERY = 500  # interactions: a workspace takes fifty edits a minute
-FOLLOWED_S, NEWS_EVERY_S = 60, 0.5
 
-Figures = dict[str, float]
 Deed = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -57,17 +63,6 @@ def deeds(here: Scene) -> list[Deed]:
     ]
 
 
-async def starting() -> Figures:
-    """From the start of the process to serving."""
-    times_s = []
-    for _ in range(STARTS):
-        async with scene() as here:
-            began_s = time.monotonic()
-            async with here.process():
-                times_s.append(time.monotonic() - began_s)
-    return {"start to ready (s)": round(statistics.median(times_s), 2)}
-
-
 async def acknowledging() -> Figures:
     """How long Slack waits for an acknowledgement, while twenty commands come in each second."""
     async with scene() as here, here.process():
@@ -76,12 +71,8 @@ async def acknowledging() -> Figures:
             for k in range(COMMANDS):
                 asking.create_task(kinds[k % len(kinds)]())
                 await asyncio.sleep(1 / PER_S)
-        took_ms = sorted(1000 * d.ack_s for d in here.slack.workspace.deliveries if d.ack_s is not None)
-    return {
-        "acknowledged, p50 (ms)": round(statistics.median(took_ms), 1),
-        "acknowledged, p99 (ms)": round(took_ms[COMMANDS * 99 // 100], 1),
-        "acknowledged, slowest (ms)": round(took_ms[-1], 1),
-    }
+        took_s = [d.ack_s for d in here.slack.workspace.deliveries if d.ack_s is not None]
+    return acknowledged(took_s)
 
 
 async def remembering() -> Figures:
@@ -128,22 +119,8 @@ async def editing() -> Figures:
     async with scene() as here, here.process():
         await here.slack.mention("train rex dog", files=here.slack.photos(photos_of_a_character()))
         job, message = await here.job(), await here.slack.message("no worker is running")
-        before = len(message.versions)
-        for step in range(int(FOLLOWED_S / NEWS_EVERY_S)):
-            await here.hand.progress(job.id, "learning", step, 400)
-            await asyncio.sleep(NEWS_EVERY_S)
-        return {"edits of a job's message in a minute": 60 / FOLLOWED_S * (len(message.versions) - before)}
-
-
-def megabytes(process: psutil.Process) -> float:
-    """What a process holds of the memory."""
-    return round(process.memory_info().rss / 2**20, 1)
-
-
-async def measure() -> Figures:
-    """All figures."""
-    return {**await starting(), **await acknowledging(), **await remembering(), **await editing()}
+        return await edited(here.hand, job.id, lambda: len(message.versions))
 
 
 if __name__ == "__main__":
-    print(json.dumps(asyncio.run(measure()), indent=1))  # noqa: T201
+    asyncio.run(measure(lambda: starting(scene), acknowledging, remembering, editing))
