@@ -105,7 +105,7 @@ class Dispatch:
             if not await self._is_running(job):
                 await self.redis.zrem(queue.QUEUES[job.kind], job.id)
                 await self.redis.delete(job_key_prefix + job.id)
-                await Line(self.redis, job.kind).end(job.id)
+                await Line(self.redis, job.kind).leave(job.id)
             await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
 
     async def _is_running(self, job: TrainJob | ImagineJob) -> bool:

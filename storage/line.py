@@ -5,6 +5,7 @@ served last, by Redis's own clock. All of it can be rebuilt.
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -14,7 +15,7 @@ from arq.constants import in_progress_key_prefix
 
 from storage.jobs import ImagineJob, TrainJob
 from storage.queue import EXPIRES_MS, QUEUES, RUN_JOB
-from storage.turns import Entry, in_turn
+from storage.turns import Entry, Name, in_turn
 
 AT_ONCE = datetime.fromtimestamp(1, UTC)  # when arq may run a job: long ago by any clock, for clocks need not agree
 RESERVED_S = 60  # how long an open job counts that is not queued yet: its photos are being stored
@@ -36,7 +37,17 @@ end
 if person >= tonumber(ARGV[6]) or space >= tonumber(ARGV[7]) then return {person, space} end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
 return {}
-"""  # what has ended and could not say so is dropped on the way
+"""  # what has ended is dropped on the way: it has begun, or is not queued for long, and is in no queue
+BEGIN = """
+local entry = redis.call('hget', KEYS[1], ARGV[1])
+local since, space, owner = unpack(cjson.decode(entry or '[0]'))
+if since == 0 then return end
+local time = redis.call('time')
+local now = time[1] .. string.format('%06d', time[2])
+redis.call('zadd', KEYS[2], now, space, now, space .. '\\n' .. owner)
+redis.call('zremrangebyrank', KEYS[2], 0, -1 - ARGV[2])
+redis.call('hset', KEYS[1], ARGV[1], cjson.encode({0, space, owner}))
+"""
 
 
 class Line:
@@ -45,7 +56,7 @@ class Line:
     def __init__(self, redis: ArqRedis, kind: str) -> None:
         self.kind, self.queue = kind, QUEUES[kind]
         self._redis: Any = redis  # by redis-py's hints a hash may answer at once or later
-        self._admit = redis.register_script(ADMIT)
+        self._admit, self._begin = redis.register_script(ADMIT), redis.register_script(BEGIN)
         self._open, self._served, self._took = (f"darkroom:{what}:{kind}" for what in ("open", "served", "took"))
 
     async def admit(self, job: TrainJob | ImagineJob, of_person: int, of_space: int) -> tuple[int, int] | None:
@@ -78,28 +89,19 @@ class Line:
                 running.append(job)
             else:
                 waiting[job] = Entry(*json.loads(entry)) if entry else Entry(0, "", "")
-        return running, in_turn(waiting, await self._last_us(list(waiting.values())))
+        return running, in_turn(waiting, await self._last_us(waiting.values()))
 
-    async def _last_us(self, entries: list[Entry]) -> dict[str, float]:
-        names = sorted({name for entry in entries for name in (entry.place, entry.person)})
-        last_us = await self._redis.zmscore(self._served, names) if names else []
+    async def _last_us(self, entries: Iterable[Entry]) -> dict[Name, float]:
+        names = list({name for entry in entries for name in entry.names})
+        last_us = await self._redis.zmscore(self._served, list(map("\n".join, names))) if names else []
         return {name: us for name, us in zip(names, last_us, strict=True) if us}
 
     async def begin(self, job: str) -> None:
         """Note that a job begins: its person and space have had their turn."""
-        body = await self._redis.hget(self._open, job)
-        entry = Entry(*json.loads(body)) if body else Entry(0, "", "")
-        if not entry.since_us:
-            return
-        now_us = await self._now_us()
-        async with self._redis.pipeline(transaction=True) as all_of:
-            all_of.zadd(self._served, {entry.place: now_us, entry.person: now_us})
-            all_of.zremrangebyrank(self._served, 0, -REMEMBERED - 1)
-            all_of.hset(self._open, job, json.dumps(entry._replace(since_us=0)))
-            await all_of.execute()
+        await self._begin(keys=[self._open, self._served], args=[job, REMEMBERED])
 
-    async def end(self, job: str) -> None:
-        """Note that a job is not open any more."""
+    async def leave(self, job: str) -> None:
+        """Note that a job that waited is not open any more. One that has begun need not say so."""
         await self._redis.hdel(self._open, job)
 
     async def measured(self, seconds: float) -> None:

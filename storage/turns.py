@@ -4,10 +4,11 @@ Until somebody who waits gets a turn, everybody else in the space gets one at mo
 for each that this space gets. Nobody who comes later goes first, so nobody starves.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from typing import NamedTuple
+
+Name = tuple[str, ...]  # of who takes turns: a space, or a space and one of its people
 
 
 class Entry(NamedTuple):
@@ -18,17 +19,12 @@ class Entry(NamedTuple):
     owner: str
 
     @property
-    def place(self) -> str:
-        """Name of the space among all that take turns."""
-        return json.dumps([self.space])
-
-    @property
-    def person(self) -> str:
-        """Name of the person among all that take turns."""
-        return json.dumps([self.space, self.owner])
+    def names(self) -> tuple[Name, Name]:
+        """The space and the person that take turns."""
+        return (self.space,), (self.space, self.owner)
 
 
-def in_turn(waiting: Mapping[str, Entry], last_us: Mapping[str, float]) -> list[str]:
+def in_turn(waiting: Mapping[str, Entry], last_us: Mapping[Name, float]) -> list[str]:
     """Ids of `waiting` in the order in which they are served; `last_us` is when each space and person was served last.
 
     A job that has begun before goes first: it had its turn.
@@ -36,16 +32,16 @@ def in_turn(waiting: Mapping[str, Entry], last_us: Mapping[str, float]) -> list[
     by_arrival = sorted(waiting, key=lambda job: (waiting[job].since_us, job))
     begun = [job for job in by_arrival if not waiting[job].since_us]
 
-    def shared(jobs: Iterable[str], name_of: Callable[[Entry], str]) -> list[list[str]]:
+    def shared(jobs: Iterable[str], level: int) -> list[list[str]]:
         """Part jobs by who asked; first comes whoever waits, or was served last, since longest ago."""
-        parts: dict[str, list[str]] = {}
+        parts: dict[Name, list[str]] = {}
         for job in jobs:
-            parts.setdefault(name_of(waiting[job]), []).append(job)
+            parts.setdefault(waiting[job].names[level], []).append(job)
         since_us = {name: max(last_us.get(name, 0), waiting[part[0]].since_us) for name, part in parts.items()}
         return [parts[name] for name in sorted(parts, key=since_us.__getitem__)]
 
-    of_spaces = shared(by_arrival[len(begun) :], lambda entry: entry.place)
-    return begun + _rounds([_rounds(shared(jobs, lambda entry: entry.person)) for jobs in of_spaces])
+    of_spaces = shared(by_arrival[len(begun) :], 0)
+    return begun + _rounds([_rounds(shared(jobs, 1)) for jobs in of_spaces])
 
 
 def _rounds(parts: list[list[str]]) -> list[str]:

@@ -71,7 +71,7 @@ class Hand:
         await self.app.store.put_new(outcome_key(outcome.job), outcome.model_dump_json().encode())
         line = Line(self.app.redis, (await self.app.dispatch.job(outcome.job)).kind)
         await self.app.redis.zrem(line.queue, outcome.job)
-        await line.end(outcome.job)
+        await line.leave(outcome.job)
         await queue.write_progress(self.app.redis, Progress(job=outcome.job, phase="saving"))
 
 

@@ -106,7 +106,6 @@ class Turns(RuleBasedStateMachine):
             del self.begun[stopped], self.open[stopped]
             self.do(self.store.delete(job_key(stopped)))
             self.do(self.redis.zrem(self.line.queue, stopped))
-            self.do(self.line.end(stopped))
 
     @rule()
     def empty_redis(self) -> None:

@@ -1,12 +1,11 @@
 """A worker that serves people in turn, and takes no job while its machine has no room for one."""
 
-from contextlib import suppress
 from typing import Any
 
 from arq.connections import ArqRedis
 
 from storage.line import Line
-from trainer.lease import AWAY, LeasedWorker
+from trainer.lease import LeasedWorker
 from trainer.room import Room
 
 
@@ -28,18 +27,3 @@ class FairWorker(LeasedWorker):
         """Run a job; whoever asked for it has had a turn."""
         await self.line.begin(job_id)
         await super().run_job(job_id, score)
-
-    async def finish_job(self, job_id: str, finish: bool, *ending: Any) -> None:
-        """Take a job off the queue, or give it back."""
-        await super().finish_job(job_id, finish, *ending)
-        if finish:
-            await self._end(job_id)
-
-    async def finish_failed_job(self, job_id: str, *ending: Any) -> None:
-        """Take a job off the queue that could not be run."""
-        await super().finish_failed_job(job_id, *ending)
-        await self._end(job_id)
-
-    async def _end(self, job_id: str) -> None:
-        with suppress(*AWAY):  # a place that is kept too long is found out when the next job is admitted
-            await self.line.end(job_id)

@@ -1,4 +1,6 @@
-"""Measure the queue alone, with leases beside stock arq, on jobs that do nothing: `python -m tests.bench.queue`.
+"""Measure the queue alone, with leases and turns, beside stock arq: `python -m tests.bench.queue`.
+
+Jobs do nothing.
 
 Both take turns on one Valkey, so that a busy machine slows them alike. Prints JSON.
 """
@@ -13,24 +15,30 @@ from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
 from storage import queue
+from storage.jobs import ImagineJob
+from storage.line import Line
+from storage.settings import Settings
 from tests.servers import valkey
-from trainer.lease import LeasedWorker
+from trainer.fair import FairWorker
+from trainer.room import Room
 
-ROUNDS, JOBS, AT_ONCE = 7, 500, 10
+ROUNDS, JOBS, PEOPLE, AT_ONCE = 7, 500, 20, 10
 LEASE_S = 10.0
 
 
-async def work(ctx: dict[str, Any]) -> None:
+async def work(ctx: dict[str, Any], job: str) -> None:
     """Do nothing."""
 
 
-async def jobs_per_s(redis: ArqRedis, leases: bool) -> float:
-    """Queue some jobs, run them all, and return how many were done in a second."""
+async def jobs_per_s(redis: ArqRedis, ours: bool) -> float:
+    """Queue some jobs of a few people, run them all, and return how many were done in a second."""
+    line = Line(redis, "imagine")
     for number in range(JOBS):
-        await redis.enqueue_job("work", _job_id=f"job-{number}", _queue_name="q")
+        await line.enqueue(
+            ImagineJob(space="here", owner=str(number % PEOPLE), prompt="a dog", model_prompt="a dog", seed=1)
+        )
     options: dict[str, Any] = {
-        "functions": [func(work, name="work")],
-        "queue_name": "q",
+        "functions": [func(work, name=queue.RUN_JOB)],
         "redis_pool": redis,
         "job_serializer": queue.to_json,
         "job_deserializer": queue.from_json,
@@ -39,7 +47,10 @@ async def jobs_per_s(redis: ArqRedis, leases: bool) -> float:
         "keep_result": 0,
         "burst": True,
     }
-    worker = LeasedWorker(lease_s=LEASE_S, **options) if leases else Worker(handle_signals=False, **options)
+    if ours:
+        worker: Worker = FairWorker(kind="imagine", room=Room(Settings()), lease_s=LEASE_S, **options)
+    else:
+        worker = Worker(queue_name=line.queue, handle_signals=False, **options)
     began_s = time.monotonic()
     await worker.async_run()
     return JOBS / (time.monotonic() - began_s)
@@ -51,9 +62,9 @@ async def measure() -> dict[str, float]:
         redis = await queue.connect(url)
         rounds = [(await jobs_per_s(redis, True), await jobs_per_s(redis, False)) for _ in range(ROUNDS)]
         await redis.aclose()
-    leased, stock = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratio = statistics.median(with_leases / without for with_leases, without in rounds)
-    return {"jobs/s with leases": round(leased), "jobs/s, stock arq": round(stock), "ratio": round(ratio, 2)}
+    ours, stock = (statistics.median(column) for column in zip(*rounds, strict=True))
+    ratio = statistics.median(ours / stock for ours, stock in rounds)
+    return {"jobs/s with leases and turns": round(ours), "jobs/s, stock arq": round(stock), "ratio": round(ratio, 2)}
 
 
 if __name__ == "__main__":
