@@ -135,7 +135,7 @@ async def _trainer(settings: Settings) -> Check:
     try:
         report = json.loads(out.decode().strip().splitlines()[-1])
         says = " ".join(str(line) for line in report["lines"])
-        return Check(name="trainer", state="ok" if report["ok"] else "fail", says=says)
+        return Check(name="trainer", state=report["state"], says=says)
     except (ValueError, IndexError, KeyError):
         why = (err.decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"])[-1]
         advice = "`pip install 'darkroom[trainer]'` installs it; a host that runs only the bot does without."

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -13,7 +12,6 @@ from storage import queue
 from storage.errors import DarkroomError
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
-from trainer.check import report
 
 
 def main() -> None:
@@ -27,7 +25,9 @@ def main() -> None:
     try:
         settings = load_settings()
         if given.check:
-            print(json.dumps(report(settings)))  # noqa: T201
+            from trainer.check import report  # imports torch: not for --help
+
+            print(report(settings).model_dump_json())  # noqa: T201
             return
         queues = given.queues.split(",")
         if not set(queues) <= set(queue.QUEUES):

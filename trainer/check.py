@@ -1,25 +1,115 @@
-"""Whether this machine can work: the base model's files, torch, the GPU."""
+"""Whether this machine can work: the base model's files, torch, the GPU, and whether they fit each other."""
 
-from typing import Any
+import math
+from typing import Literal, NamedTuple
+
+import psutil
+import torch
+from pydantic import ValidationError
 
 from storage.errors import SetupError
+from storage.jobs import Method, Record
 from storage.settings import Settings
+from trainer.headers import shapes_in
+from trainer.layout import WEIGHTS
+from trainer.memory import gentler
+from trainer.models import dtype_for, models_folder
+from trainer.needs import Skeleton
+from trainer.recipe import Recipe, recipe_for
+from trainer.sources import Source, find
+
+LIBRARIES_BYTES = 2**30  # what CUDA and its libraries take for themselves
+SPARE = 1.1  # what allocators lose between tensors
+METHODS: dict[Method, str] = {"lora": "training with LoRA", "full": "training in full"}
+HALVES = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def report(settings: Settings) -> dict[str, Any]:
-    """Return {"ok": whether a worker could run, "lines": what was found, a sentence each}."""
-    import torch
+class Report(Record):
+    """What was found, a sentence each, and how bad it is."""
 
-    from trainer.models import dtype_for, models_folder
-    from trainer.sources import find
+    state: Literal["ok", "warn", "fail"]
+    lines: tuple[str, ...]
 
-    ok, lines = True, []
+
+class Machine(NamedTuple):
+    """What the trainer computes on."""
+
+    name: str
+    memory_bytes: int
+    device: torch.device
+
+    def needs_bytes(self, tensors_bytes: int) -> int:
+        """Memory that must be there for so many bytes of tensors."""
+        return round(tensors_bytes * SPARE) + (LIBRARIES_BYTES if self.device.type == "cuda" else 0)
+
+
+def report(settings: Settings) -> Report:
+    """Say whether a worker could run here, and what could be trained."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    dtype = dtype_for(settings.precision, torch.device("cuda" if gpus else "cpu"))
+    sees = f"PyTorch {torch.__version__} sees {', '.join(gpus) if gpus else 'no GPU, so it works on the CPU'}."
+    here = _machine()
+    dtype = dtype_for(settings.precision, here.device)
     try:
         source = find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False)
-        lines.append(f"{source.called} is in {source.folder}.")
+        skeleton = Skeleton.of(source.folder, dtype)
+        _check_whole(source, skeleton)
+        fits = _fits(source, skeleton, here)
     except SetupError as error:
-        ok, lines = False, [str(error)]
-    lines.append(f"PyTorch {torch.__version__} sees {', '.join(gpus) if gpus else 'no GPU, so it works on the CPU'}.")
-    return {"ok": ok, "lines": lines}
+        return Report(state="fail", lines=(str(error), sees))
+    return Report(state=fits.state, lines=(_where(source), *fits.lines, sees))
+
+
+def _machine() -> Machine:
+    if not torch.cuda.is_available():
+        return Machine("this machine", psutil.virtual_memory().total, torch.device("cpu"))
+    return Machine(torch.cuda.get_device_name(), torch.cuda.mem_get_info()[1], torch.device("cuda"))
+
+
+def _where(source: Source) -> str:
+    if source.missing_bytes:
+        return f"{source.called} is on the hub: {_gb(source.missing_bytes)} are downloaded when a worker starts."
+    return f"{source.called} is in {source.folder}."
+
+
+def _check_whole(source: Source, skeleton: Skeleton) -> None:
+    """Raise SetupError if files of weights are damaged or hold too little, unless they are still to be downloaded."""
+    for part in WEIGHTS if not source.missing_bytes else ():
+        files = [name for name in source.files if name.startswith(f"{part}/") and name.endswith(".safetensors")]
+        shapes = [shape for name in files for shape in shapes_in(source.folder / name).values()]
+        have = sum(math.prod(shape.sizes) for shape in shapes if "F" in shape.kind)
+        if files and have < skeleton.weights(part):
+            raise SetupError(f"{source.called} has only {have:,} of {skeleton.weights(part):,} weights of its {part}.")
+
+
+def _fits(source: Source, skeleton: Skeleton, here: Machine) -> Report:
+    """What each kind of work takes, and whether there is as much."""
+    drawing = here.needs_bytes(skeleton.drawing_bytes())
+    says, lacking = [f"Drawing takes about {_gb(drawing)}"], []
+    for method, called in METHODS.items():
+        recipe, half = _recipe(source, skeleton, method)
+        takes = here.needs_bytes(skeleton.training_bytes(recipe, half))
+        says.append(f"{called} {_gb(takes)}")
+        if takes > here.memory_bytes:  # then it is tried again, slower
+            takes = here.needs_bytes(skeleton.training_bytes(gentler(recipe), half))
+            says[-1] += f" or, slower, {_gb(takes)}"
+            lacking += [called] if takes > here.memory_bytes else []
+    sentence = f"{', '.join(says)}, of the {_gb(here.memory_bytes)} that {here.name} has."
+    if drawing > here.memory_bytes:
+        return Report(state="fail", lines=(sentence, "That is too little for this base model: take a smaller one."))
+    if lacking:
+        return Report(state="warn", lines=(sentence, f"That is too little for {' and '.join(lacking)}."))
+    return Report(state="ok", lines=(sentence,))
+
+
+def _recipe(source: Source, skeleton: Skeleton, method: Method) -> tuple[Recipe, torch.dtype | None]:
+    """The recipe that suits the model, and its mixed precision."""
+    try:
+        recipe = recipe_for(source.folder, method=method)
+    except ValidationError as error:
+        raise SetupError(f"{source.called} has a recipe that does not work: {error.errors()[0]['msg']}.") from error
+    kept_in = next(skeleton.denoiser.parameters()).dtype
+    return recipe, HALVES.get(recipe.precision, None if kept_in is torch.float32 else kept_in)
+
+
+def _gb(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB"

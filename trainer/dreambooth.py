@@ -75,6 +75,20 @@ def learn(
     return Learned(training.denoiser.eval().requires_grad_(False), training.losses[:, 0].tolist())
 
 
+def learner_of(base: Denoiser, recipe: Recipe, seed: int) -> Denoiser:
+    """What learns: a copy of the base model or adapters on it, so that it stays as it is for everybody else."""
+    reads = recipe.text_learning_rate > 0
+    if recipe.method == "lora":
+        learner = with_adapters(base, recipe.rank, recipe.alpha or recipe.rank, reads, seed)
+    else:
+        learner = base.copy().float().requires_grad_(True)
+        for encoder in learner.text_encoders:
+            encoder.requires_grad_(reads)
+    if recipe.gradient_checkpointing:
+        learner.unet.enable_gradient_checkpointing()
+    return learner.train()
+
+
 class Training:
     """Model, examples and optimizer of one training; all chance comes from two seeded generators."""
 
@@ -99,18 +113,10 @@ class Training:
         pairs = prompt_pairs(subject.identifier, subject.noun, recipe.wordings)
         self.prompts = [base.token_ids(list(pair[:kinds])) for pair in pairs]
 
-        # the model: a copy or adapters, so that the base stays as it is for everybody else
+        # the model; what text encoders that do not learn read is the same at every step
+        self.denoiser = learner_of(base.denoiser, recipe, seed)
         reads = recipe.text_learning_rate > 0
-        if recipe.method == "lora":
-            self.denoiser = with_adapters(base.denoiser, recipe.rank, recipe.alpha or recipe.rank, reads, seed)
-        else:
-            self.denoiser = base.denoiser.copy().float().requires_grad_(True)
-            for encoder in self.denoiser.text_encoders:
-                encoder.requires_grad_(reads)
-        self.denoiser.train()
-        if recipe.gradient_checkpointing:
-            self.denoiser.unet.enable_gradient_checkpointing()
-        with torch.no_grad():  # what text encoders that do not learn read is the same at every step
+        with torch.no_grad():
             self.texts = self.prompts if reads else [self.denoiser.read(ids) for ids in self.prompts]
 
         optimizer = optimizer_of(self.denoiser, recipe)

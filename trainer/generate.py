@@ -17,14 +17,14 @@ from torch import Generator, Tensor
 
 from trainer.denoiser import Denoiser
 from trainer.models import BaseModel
-from trainer.photos import to_images
+from trainer.photos import at_once, to_images
 
 BATCH = 4  # pictures in one forward pass; each takes two rows of it
 VARIATION = 0.4  # share of fresh noise in a variation; at 1 nothing is left of the picture it varies
 OnStep = Callable[[int, int], None]
 
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "ddim": (DDIMScheduler, {}),
+    "ddim": (DDIMScheduler, {"clip_sample": False}),  # latents go far beyond the pixels' -1 and 1
     "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
     "euler": (EulerDiscreteScheduler, {}),
     "euler-a": (EulerAncestralDiscreteScheduler, {}),
@@ -83,7 +83,8 @@ def sample_latents(
 @torch.no_grad()
 def decode(base: BaseModel, latents: Tensor) -> list[Image.Image]:
     """Scaled latents to pictures."""
-    return to_images(base.vae.decode(latents / base.vae.config.scaling_factor).sample)
+    parts = torch.split(latents / base.vae.config.scaling_factor, at_once(latents.shape[-1] * base.vae_factor))
+    return [image for part in parts for image in to_images(base.vae.decode(part).sample)]
 
 
 def draw(
@@ -92,8 +93,8 @@ def draw(
     prompt: str,
     seeds: list[int],
     on_step: OnStep = lambda step, of: None,
-    **how: Any,
     together: int = BATCH,
+    **how: Any,
 ) -> Iterator[Image.Image]:
     """Draw one picture per seed, so many `together`; `how` as `sample_latents`."""
     groups = [seeds[i : i + together] for i in range(0, len(seeds), together)]

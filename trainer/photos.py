@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
+VAE_PX = 512**2  # pixels that the VAE works on at once: more would take memory and save no time
 SMALLEST_CROP = 0.8  # of the square; smaller ones would cut the subject
 
 
@@ -44,5 +45,10 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
 @torch.no_grad()
 def moments(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the pictures' latents, unscaled; n × 4 × h × w each."""
-    posterior = vae.encode(pixels.to(vae.device)).latent_dist
-    return posterior.mean, posterior.std
+    parts = [vae.encode(some.to(vae.device)).latent_dist for some in torch.split(pixels, at_once(pixels.shape[-1]))]
+    return torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts])
+
+
+def at_once(side_px: int) -> int:
+    """How many pictures the VAE takes at once."""
+    return max(1, VAE_PX // side_px**2)

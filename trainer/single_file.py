@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
-from safetensors import SafetensorError, safe_open
 
 from storage.errors import SetupError
 from storage.transfers import file_hash
 from trainer import hub
 from trainer.families import seems_for
+from trainer.headers import shapes_in
 from trainer.layout import INDEX, needed_files, some_of, without_weights
 from trainer.recipe import RECIPE_FILE
 
@@ -66,11 +66,7 @@ def converted(path: Path, models: Path) -> tuple[Path, str]:
 
 def _kind(path: Path) -> Kind:
     """Tell from the names of its weights what a file is; raises SetupError if it is no model, or no whole one."""
-    try:
-        with safe_open(path, "pt") as kept:
-            shapes = {name: tuple(kept.get_slice(name).get_shape()) for name in kept.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise SetupError(f"The base model {path} is damaged or incomplete: {error}.") from error
+    shapes = shapes_in(path)
 
     def has(beginning: str) -> bool:
         return any(name.startswith(beginning) for name in shapes)
@@ -82,7 +78,7 @@ def _kind(path: Path) -> Kind:
         wanted = {"VAE": (VAE,), "text encoder": kind.text_encoders if kind else SD1.text_encoders}
         missing = [part for part, names in wanted.items() if not all(map(has, names))]
         raise SetupError(f"The base model {path} has no {' and no '.join(missing)} in it.")
-    seems = seems_for(shapes.items())
+    seems = seems_for((name, shape.sizes) for name, shape in shapes.items())
     raise SetupError(
         f"{path} is no Stable Diffusion 1.x, 2.x or XL in the original layout"
         f"{f'; it seems to be of {seems}' if seems else ''}."
@@ -104,8 +100,7 @@ def _settings(path: Path, kind: Kind, models: Path) -> Path:
 
 
 def _convert(path: Path, kind: Kind, settings: Path, whole: Path) -> None:
-    with safe_open(path, "pt") as kept:
-        written = next(kept.get_slice(n).get_dtype() for n in kept.keys() if n.startswith(UNET))  # noqa: SIM118
+    written = next(shape.kind for name, shape in shapes_in(path).items() if name.startswith(UNET))
     how = {"config": str(settings), "local_files_only": True, "torch_dtype": PRECISIONS.get(written, torch.float32)}
     try:
         pipeline = kind.pipeline.from_single_file(str(path), **how)
