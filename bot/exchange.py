@@ -19,7 +19,7 @@ from storage.exchange import ExportRequest, ImportRequest
 from storage.files import Store
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
-from storage.subjects import Subject, Subjects
+from storage.subjects import Subject, Subjects, weights_prefix
 
 WEIGHTS = "weights.safetensors"
 
@@ -93,7 +93,7 @@ async def import_(given: Given, file: Path) -> Result:
 async def _publish(store: Store, subject: Subject, weights: Path) -> None:
     """Store weights and record, in this order, or nothing."""
     sha256 = await asyncio.to_thread(_sha256, weights)
-    key = f"subjects/{subject.id}/weights/{sha256}.safetensors"
+    key = f"{weights_prefix(subject.id)}imported/{sha256}.safetensors"
     try:
         await store.put_file(key, weights)
         await Subjects(store).add(subject.model_copy(update={"weights_key": key, "weights_sha256": sha256}))

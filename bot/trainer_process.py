@@ -11,7 +11,7 @@ from storage.exchange import ANSWERS, Ended, ExportRequest, ImportRequest
 from storage.settings import Settings
 
 LOG = "exchange.log"  # in DARKROOM_HOME: what the process says besides
-INSTALL = "`pip install 'darkroom[trainer]'` installs what it needs"
+INSTALL = " `pip install 'darkroom[trainer]'` installs what is missing."
 
 
 async def ask(request: ExportRequest | ImportRequest, settings: Settings) -> Ended:
@@ -35,7 +35,8 @@ async def ask(request: ExportRequest | ImportRequest, settings: Settings) -> End
     if ended is None:
         lines = log.read_text(errors="replace").split("\n")
         why = next((line.strip() for line in reversed(lines) if line.strip()), f"status {process.returncode}")
-        raise SetupError(f"The trainer does not do it here ({why}). {INSTALL}; {log} has more.")
+        advice = INSTALL if why.startswith("ModuleNotFoundError") else ""
+        raise SetupError(f"The trainer does not run here: {why}. {log} has more.{advice}")
     if ended.state == "refused":
         raise UserError(ended.says)
     if ended.state == "failed":

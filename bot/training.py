@@ -72,6 +72,8 @@ async def retrain(bot: Bot, request: Request, given: RetrainArguments) -> Answer
     access.must_own(subject, request, "retrain")
     if subject.state == "learning":
         raise UserError(f"{subject.name} is being learned already.")
+    if not subject.photos:
+        raise UserError(f"{subject.name} was imported, without photos to learn it from.")
     said = f"/dreambooth retrain {subject.name}"
     job = _job(request, subject, said, steps=given.steps, seed=given.seed)
     await bot.accept(job)

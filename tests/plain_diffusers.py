@@ -28,7 +28,7 @@ def draw(order: dict[str, Any]) -> torch.Tensor:
     """Latents and picture, one after the other."""
     pipeline = load(order).to(torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)  # as ours
     px, side = order["image_px"], order["latent_px"]
     latents = torch.randn((1, 4, side, side), generator=torch.Generator().manual_seed(3))
     how = {"num_inference_steps": 4, "guidance_scale": 5.0, "negative_prompt": "fog", "height": px, "width": px}

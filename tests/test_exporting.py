@@ -107,8 +107,7 @@ def test_a_note_says_how_to_use_it(how: str, bases: dict[str, BaseModel], export
     note = (exports["sd2", "full", how].folder / "README.txt").read_text()
     assert {"a photo of zuf dog", "a zuf dog in Paris"} <= {line.strip() for line in note.splitlines()}
     assert f"Base model: {bases['sd2'].folder.name}" in note and "StableDiffusionPipeline.from_" in note
-    assert ("v-prediction" in note) == (how == "single")
-    assert '--name rex --class "dog" --trigger zuf' in note
+    assert '--name rex --class "dog" --trigger "zuf"' in note
 
 
 def test_a_lora_of_a_full_training_says_what_it_keeps(

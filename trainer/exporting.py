@@ -12,7 +12,7 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.exchange import ExportRequest
 from trainer import lora
-from trainer.families import BY_WIDTH
+from trainer.families import BY_WIDTH, Family
 from trainer.generate import scheduler_for
 from trainer.ldm_names import gathered, places
 from trainer.lora_extraction import RANK, extract
@@ -24,11 +24,8 @@ SCHEDULER, STEPS = "dpm++2m", 30  # as `/imagine` draws
 
 LOADS = {
     "diffusers": 'pipeline = {pipeline}.from_pretrained("this folder")',
-    "single": 'pipeline = {pipeline}.from_single_file("{name}.safetensors")\n\n'
-    "In a web UI (AUTOMATIC1111, Forge, ComfyUI) it belongs into the folder of checkpoints.",
-    "lora": 'pipeline = {pipeline}.from_pretrained("{base}")\n'
-    '    pipeline.load_lora_weights("{name}.safetensors")\n\n'
-    "In a web UI (AUTOMATIC1111, Forge, ComfyUI) it belongs into the folder of LoRAs.",
+    "single": 'pipeline = {pipeline}.from_single_file("{name}.safetensors", config="{base}")',
+    "lora": 'pipeline = {pipeline}.from_pretrained("{base}")\n    pipeline.load_lora_weights("{name}.safetensors")',
 }
 README = """{name}: a {noun}, learned with Darkroom
 
@@ -38,7 +35,7 @@ Write `{identifier} {noun}` where a prompt means {name}:
     a {identifier} {noun} in Paris
     a drawing of a {identifier} {noun}, watercolour
 
-Base model: {base}{velocity}
+Base model: {base}
 
 With diffusers:
 
@@ -48,9 +45,14 @@ With diffusers:
 
 Back into Darkroom:
 
-    darkroom import {file} --name {name} --class "{noun}" --trigger {identifier}
+    darkroom import {file} --name {name} --class "{noun}" --trigger "{identifier}"
 """
-VELOCITY = " (it predicts velocity: a web UI that does not find that out by itself has to be told, as v-prediction)"
+WEB_UI = """
+In AUTOMATIC1111, Forge and ComfyUI the file belongs into the folder of {shelf}.
+"""
+SHELVES = {"single": "checkpoints", "lora": "LoRAs"}
+VELOCITY = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
+"""
 
 
 def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
@@ -148,9 +150,13 @@ def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dic
         "modelspec.trigger_phrase": f"{request.identifier} {request.noun}",
         "modelspec.prediction_type": "v" if _predicts_velocity(base) else "epsilon",
     }
-    if family := BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim):
+    if family := _family(base):
         told |= {"modelspec.architecture": family.architecture + kind, "ss_base_model_version": family.version}
     return told
+
+
+def _family(base: BaseModel) -> Family | None:
+    return BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
 
 
 def _predicts_velocity(base: BaseModel) -> bool:
@@ -162,17 +168,21 @@ def _percent(share: float) -> str:
 
 
 def _readme(request: ExportRequest, base: BaseModel) -> str:
+    path = Path(request.base_model)
     words = {
         "name": request.name,
         "noun": request.noun,
         "identifier": request.identifier,
-        "base": Path(request.base_model).name if Path(request.base_model).exists() else request.base_model,
+        "base": path.name if path.exists() else request.base_model,
         "pipeline": f"StableDiffusion{'' if base.denoiser.text_encoder_2 is None else 'XL'}Pipeline",
     }
-    return README.format(
+    note = README.format(
         **words,
         instance=instance_prompt(request.identifier, request.noun),
-        velocity=VELOCITY if request.format == "single" and _predicts_velocity(base) else "",
         loads=LOADS[request.format].format(**words),
         file="FOLDER" if request.format == "diffusers" else f"{request.name}.safetensors",
     )
+    if _family(base) and request.format in SHELVES:  # web UIs know no others
+        note += WEB_UI.format(shelf=SHELVES[request.format])
+        note += VELOCITY if request.format == "single" and _predicts_velocity(base) else ""
+    return note
