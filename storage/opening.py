@@ -36,6 +36,8 @@ async def _honours_conditions(store: Store) -> bool:
         if not await store.replace(probe, b"3", tag) or await store.replace(probe, b"4", tag):
             return False
         await store.delete(probe)
+        if await store.exists(probe):  # raises where the server says "forbidden" of what is only missing
+            return False
         return not await store.replace(probe, b"5", tag)
     finally:
         await store.delete(probe)

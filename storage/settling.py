@@ -7,6 +7,7 @@ later counts, whichever ends first.
 
 from storage.errors import Missing
 from storage.files import Store
+from storage.ids import is_id
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job
 from storage.subjects import Subject, Subjects, checkpoint_prefix, weights_prefix
 
@@ -87,6 +88,8 @@ async def _settle_training(store: Store, job: TrainJob) -> None:
 async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
     """Whether weights are of a training that has ended without them, or was followed by another one."""
     by = weights.removeprefix(weights_prefix(subject.id)).split("/")[0]
+    if not is_id(by):  # imported
+        return weights != subject.weights_key
     outcome = await read_outcome(store, by)
     if outcome is None:
         return False  # they may still be published

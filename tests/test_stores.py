@@ -371,6 +371,14 @@ async def test_a_server_that_ignores_conditions_is_refused(
     assert await (await opened(f"s3://{bucket}")).names("") == []
 
 
+async def test_credentials_that_cannot_tell_missing_from_forbidden_are_refused(
+    bucket: str, mischief: dict[str, list[Mischief]]
+) -> None:
+    mischief["HEAD"] = [(403, "")]  # as S3 answers who may not list
+    with pytest.raises(SetupError, match="these credentials may not use the bucket"):
+        await opened(f"s3://{bucket}")
+
+
 async def test_who_wins_but_loses_the_answer_still_knows(bucket: str, mischief: dict[str, list[Mischief]]) -> None:
     store = await opened(f"s3://{bucket}")
     mischief["PUT"] = ["lose"]
