@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import SetupError
-from trainer import hub, single_file
+from trainer import hub
 from trainer.files import TOYWORLD_FOLDER
 from trainer.layout import NO_PICKLES, PICKLES, check_kind, names_in, needed_files, without_weights
 
@@ -48,6 +48,8 @@ def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Sou
 def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool) -> Source:
     if path.suffix != ".safetensors":
         raise SetupError(f"{called} is a file, but no .safetensors.")
+    from trainer import single_file  # only here is torch needed
+
     if not weights:
         return _checked(Source(called, single_file.settings_for(path, models), ()))
     folder, sha256 = single_file.converted(path, models)

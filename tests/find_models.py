@@ -1,0 +1,28 @@
+"""Find base models in a process of its own: `python -m tests.find_models HOME`, a list of questions on standard input.
+
+The hub's library reads its settings when it is imported.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from storage.errors import SetupError
+from trainer.sources import find
+
+
+def answer(question: dict[str, Any], models: Path) -> dict[str, Any]:
+    """Where a model is, or the sentence that says why not."""
+    try:
+        source = find(question["model"], models, question.get("half", False), question.get("weights", True))
+    except SetupError as error:
+        return {"error": str(error)}
+    folder = source.folder
+    there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {"folder": str(folder), "revision": source.revision, "there": there, "missing": source.missing_bytes}
+
+
+if __name__ == "__main__":
+    answers = [answer(question, Path(sys.argv[1])) for question in json.load(sys.stdin)]
+    sys.stdout.write(json.dumps(answers))
