@@ -1,4 +1,4 @@
-"""`python -m tests.chaos [--faults N] [--seconds S] [--seed N] [--only FAULT…]`: mistreat a deployment, and check it."""
+"""`python -m tests.chaos [--faults N] [--seconds S] [--seed N] [--only FAULT…]`: mistreat a deployment; check it."""
 
 import argparse
 import asyncio
@@ -20,19 +20,28 @@ from tests.chaos.pickups import Pickups, percentile
 from tests.chaos.scene import Scene
 from tests.micro import write_micro_model
 
-FAULT_EVERY_S = 3.0
+FAULT_EVERY_S = 2.5  # on the average
 log = logging.getLogger("chaos")
 
 
 async def run(
-    faults: int, seconds: float, seed: int, folder: Path, workers: int = 3, kinds: Sequence[Fault] = FAULTS
+    faults: int,
+    seconds: float,
+    seed: int,
+    folder: Path,
+    workers: int = 3,
+    kinds: Sequence[Fault] = FAULTS,
+    steps: tuple[int, int] = (50, 300),
 ) -> dict[str, object]:
-    """Run a deployment through so many faults, or so many seconds of them; return what the checker found."""
+    """Run a deployment through so many faults, or so many seconds of them; return what the checker found.
+
+    `steps` has a training at least and at most.
+    """
     chance, began_s = Random(seed), time.monotonic()
     scene = Scene(folder, write_micro_model(folder / "model"), Random(chance.random()), workers)
     done: Counter[str] = Counter()
     async with scene.running():
-        people, pickups = People(scene, Random(chance.random())), Pickups(scene)
+        people, pickups = People(scene, Random(chance.random()), steps), Pickups(scene)
         asking = [asyncio.create_task(work) for work in (people.go_on(), pickups.watch())]
         await scene.workers_ready()
         lasting, faults_s = [], time.monotonic()

@@ -13,14 +13,14 @@ from tests.conftest import photos_of_a_character
 
 EVERY_S = 2.5  # between two requests, on the average
 NOUNS = ("dog", "cat", "teapot")
-STEPS = (50, 300)  # of a training, at least and at most
 
 
 class People:
     """Asks for one thing after another."""
 
-    def __init__(self, scene: Scene, chance: Random) -> None:
-        self.scene, self.chance = scene, chance
+    def __init__(self, scene: Scene, chance: Random, steps: tuple[int, int]) -> None:
+        """`steps` has a training at least and at most."""
+        self.scene, self.chance, self.steps = scene, chance, steps
         self.trained = 0
         self.accepted: dict[str, float] = {}  # when each job was first seen in the chat, on the monotonic clock
         self.forgotten: set[str] = set()  # hashes of the weights of subjects that are to be forgotten
@@ -45,7 +45,7 @@ class People:
         """Send photos of something new."""
         self.trained += 1
         photos = photos_of_a_character(count=3, seed=self.chance.randrange(1000))
-        options = {"steps": self.chance.randint(*STEPS), "seed": self.chance.randrange(9)}
+        options = {"steps": self.chance.randint(*self.steps), "seed": self.chance.randrange(9)}
         noun = self.chance.choice(NOUNS)
         await ask(chat, "dreambooth train", photos, name=f"pet{self.trained}", **{"class": noun}, **options)
 

@@ -1,0 +1,17 @@
+"""Some seconds of chaos; `make chaos` has the rest."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.__main__ import broken, run
+
+pytestmark = pytest.mark.timeout(600)
+FAULTS_S = 20
+SEED = 3
+
+
+async def test_no_job_is_lost_doubled_or_mixed(tmp_path: Path) -> None:
+    report = await run(faults=1000, seconds=FAULTS_S, seed=SEED, folder=tmp_path, workers=2, steps=(20, 80))
+    assert not broken(report), report
+    assert report["jobs seen accepted"]
