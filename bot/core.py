@@ -43,9 +43,8 @@ class Bot(ABC):
 
 async def find_job(bot: Bot, request: Request, prefix: str) -> TrainJob | ImagineJob:
     """The job of this space whose id begins with `prefix`; raises UserError if there is none."""
-    for job in await bot.dispatch.jobs(request.space):
-        if job.id.startswith(prefix):
-            return job
+    for job in await bot.dispatch.jobs(request.space, beginning=prefix, most=1):
+        return job
     raise UserError(f"There is no job {prefix} here.")
 
 

@@ -157,11 +157,11 @@ class Hearing:
         await interaction.response.autocomplete(choices)
 
     async def _known(self, interaction: discord.Interaction, what: str) -> Sequence[tuple[str, str]]:
-        """Subjects or jobs that this person may see here: what is meant, and how it reads."""
+        """Subjects that this person may see here, or open jobs of theirs: what is meant, and how it reads."""
         request = request_of(interaction, "", {})
         if what == "subjects":
             return [(subject.name, subject.name) for subject in await access.seen(self.app, request)]
-        jobs = await self.app.dispatch.jobs(request.space) if what == "jobs" else []
+        jobs = await self.app.dispatch.jobs(request.space, only_open=True) if what == "jobs" else []
         return [(job.id, f"{job.id[-6:]} {job.said}") for job in jobs if job.owner == request.user]
 
 

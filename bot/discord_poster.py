@@ -18,6 +18,7 @@ import discord
 from PIL import Image
 
 from bot.discord_render import render
+from bot.discord_request import private_space
 from bot.messages import Reply
 from bot.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, TooFast
 from storage.errors import Missing, StoreError
@@ -95,11 +96,17 @@ class DiscordPoster(Poster):
         return post.model_copy(update={"extra": {**post.extra, "shown": shown}})
 
     async def whisper(self, post: Post, reply: Reply) -> None:
-        """Tell who asked: for them alone in the channel while the token lives, else in a private message."""
+        """Tell who asked: for them alone in the channel while the token lives, else in a private message.
+
+        That is another space than a server, where buttons about a server's jobs and subjects would find nothing.
+        """
+        token = self._living_token(post)
+        if not token and post.space != private_space(post.user):
+            reply = reply.model_copy(update={"buttons": (), "picks": ()})
         parts = _as_sent(await self._parts(reply, shown_pictures(reply)))
         try:
             async with _translated():
-                if token := self._living_token(post):
+                if token:
                     await self._webhook(token).send(ephemeral=True, wait=True, **parts)
                 else:
                     private = await self.client.create_dm(discord.Object(int(post.user)))

@@ -28,7 +28,7 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
     user = interaction.user
     allowed = interaction.permissions
     return Request(
-        space=f"discord:{interaction.guild_id}" if interaction.guild_id else f"discord:dm:{user.id}",
+        space=f"discord:{interaction.guild_id}" if interaction.guild_id else private_space(user.id),
         user=str(user.id),
         command=command,
         arguments=arguments,
@@ -39,6 +39,11 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
         asks=True,
         sure=True,  # Hearing asks, with a message that the answer takes the place of
     )
+
+
+def private_space(user: int | str) -> str:
+    """The space of what a person asks in private messages."""
+    return f"discord:dm:{user}"
 
 
 def lacking(has: discord.Permissions, in_thread: bool | None = None) -> list[str]:

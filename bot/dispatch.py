@@ -115,16 +115,20 @@ class Dispatch:
         except (RedisError, OSError):
             return True
 
-    async def jobs(self, space: str) -> list[TrainJob | ImagineJob]:
-        """All jobs of a space that are not deleted, newest first."""
-        names = [name for name in await self.store.names("jobs/") if name.endswith("/job.json")]
-        found = []
-        for name in reversed(names):
-            try:
-                found.append(read_job((await self.store.get(name)).data))
-            except (Missing, Damaged):
-                continue
-        return [job for job in found if job.space == space]
+    async def jobs(
+        self, space: str, *, beginning: str = "", most: int | None = None, only_open: bool = False
+    ) -> list[TrainJob | ImagineJob]:
+        """Jobs of a space that are not deleted, newest first: those whose ids begin so, not more than so many."""
+        names = await self.store.names(f"jobs/{beginning}")
+        ended = {name.split("/")[1] for name in names if only_open and name.endswith("/outcome.json")}
+        found: list[TrainJob | ImagineJob] = []
+        for job in (name.split("/")[1] for name in reversed(names) if name.endswith("/job.json")):
+            with suppress(Missing, Damaged):
+                if job not in ended and (known := await self.job(job)).space == space:
+                    found.append(known)
+            if len(found) == most:
+                break
+        return found
 
 
 def _is_ending(progress: Progress | None) -> bool:

@@ -163,8 +163,9 @@ class Follower:
 
     async def _end(self, post: Post, job: TrainJob | ImagineJob, reply: Reply) -> None:
         """Say the last word: pictures take the place of their progress, a training is announced in a new message."""
-        if isinstance(job, TrainJob) and reply.state != "cancelled":
+        told = isinstance(job, TrainJob) and reply.state != "cancelled"
+        if isinstance(job, TrainJob) and told:
             post = await self.chat.announce(post, await announcement(self.app, job, reply))
             reply = brief(reply)
-        await self.chat.show(post, reply, insist=True)
+        await self.chat.show(post, reply, insist=True, told=told)
         await self.posts.close(post)

@@ -29,17 +29,17 @@ class Insisting:
         self._lane = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.channel_rate))
         self._space = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.space_rate))
 
-    async def show(self, post: Post, reply: Reply, insist: bool = False) -> Post:
+    async def show(self, post: Post, reply: Reply, insist: bool = False, told: bool = False) -> Post:
         """Make the post's message say `reply`; return the post as it is now.
 
         Progress is let go on trouble, for there will be more of it. Who asked is told in private only what is
-        insisted on.
+        insisted on and what they were not `told` already.
         """
         try:
             return await self._again(post, lambda: self._edit(post, reply), LONGEST_S if insist else SHORT_S)
         except ChannelClosed as error:
             log.info("nothing can be said in channel %s any more: %s", post.channel, error)
-            if insist:
+            if insist and not told:
                 await self.whisper(post, reply)
         except ChatTrouble as error:
             if insist:

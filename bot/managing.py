@@ -86,7 +86,7 @@ async def share(bot: Bot, request: Request, given: ShareArguments) -> Answers:
 
 async def jobs(bot: Bot, request: Request, given: Nothing) -> Answers:
     """List the jobs of this space, newest first."""
-    known = (await bot.dispatch.jobs(request.space))[:20]
+    known = await bot.dispatch.jobs(request.space, most=20)
     facts = {}
     for job in known:
         outcome = await bot.dispatch.outcome(job.id)

@@ -52,7 +52,7 @@ def by_message(body: Payload) -> Asked:
         team=body["team"]["id"],
         user=body["user"]["id"],
         channel=(body.get("channel") or {}).get("id") or container.get("channel_id", ""),
-        thread=container.get("thread_ts", ""),
+        thread=(container or body["message"]).get("thread_ts", ""),
         response_url=body.get("response_url", ""),
         message=message,
         sure=True,

@@ -31,6 +31,7 @@ T = TypeVar("T")
 PRESS = re.compile(r"^press\b")  # action ids of everything that can be pressed or chosen
 TEXT_MAX, FACT_MAX, LABEL_MAX, ALT_MAX, QUESTION_MAX = 2900, 1900, 75, 1900, 300
 FACTS_IN_BLOCK, BLOCKS_OF_FACTS, IN_ROW, IN_MENU, PICTURES_MAX = 10, 3, 5, 100, 10
+LOOSE = 20  # buttons of no group that get rows of their own; more go into a menu
 BAR = 20  # characters
 
 
@@ -89,8 +90,8 @@ async def _rows(store: Store, reply: Reply) -> AsyncIterator[ActionsBlock]:
     """Rows of buttons; what comes in greater numbers is a menu."""
     numbers = count()
     loose = [*reply.buttons, *(pick for pick in reply.picks if not pick.group)]
-    for some in _in_lots(loose[: IN_ROW * 4], IN_ROW):
-        yield ActionsBlock(elements=[await _button(store, button, next(numbers)) for button in some])
+    for some in [loose] if len(loose) > LOOSE else _in_lots(loose, IN_ROW):
+        yield ActionsBlock(elements=await _group(store, "Choose", some, numbers))
     for group, picks in groupby((pick for pick in reply.picks if pick.group), key=lambda pick: pick.group):
         yield ActionsBlock(elements=await _group(store, group, list(picks), numbers))
 

@@ -126,7 +126,10 @@ class Events:
 
     async def mentioned(self, body: Payload, context: Payload) -> None:
         """Something said to the bot, perhaps with photos: `@darkroom train rex dog`."""
-        event, asked = body["event"], slack_asked.by_event(body)
+        event = body["event"]
+        if "user" not in event or event.get("bot_id"):  # another app's words
+            return
+        asked = slack_asked.by_event(body)
 
         async def work() -> bool:
             command, rest = slack_typed.by_mention(event.get("text", ""), context.get("bot_user_id") or "")
@@ -138,8 +141,7 @@ class Events:
     async def messaged(self, body: Payload, context: Payload) -> None:
         """The same in a direct message, where nobody needs to be mentioned."""
         event = body["event"]
-        by_person = event.get("subtype") in (None, "file_share") and not event.get("bot_id")
-        if event.get("channel_type") == "im" and by_person:
+        if event.get("channel_type") == "im" and event.get("subtype") in (None, "file_share"):
             await self.mentioned(body, context)
 
     async def joined(self, body: Payload, context: Payload) -> None:
@@ -164,7 +166,10 @@ class Events:
         request = await self.answers.people.request(asked, "", {})
         if kind == "subjects":
             return [(s.name, f"{s.name} ({s.noun})") for s in await access.seen(self.app, request)]
-        return [(job.id, job.said or job.id) for job in await self.app.dispatch.jobs(asked.space)]
+        if kind == "groups":
+            return [(group["id"], f"@{group['handle']}") for group in await self.answers.people.groups()]
+        jobs = await self.app.dispatch.jobs(asked.space, only_open=True)
+        return [(job.id, job.said or job.id) for job in jobs if job.owner == asked.user or request.moderator]
 
     async def _start(self, asked: Asked, event: str, work: Work) -> None:
         """Note that something was asked, and do it in the background, unless this event was heard before."""

@@ -95,7 +95,7 @@ def _element(field: Field) -> InputInteractiveElement:
         options = [_option(choice) for choice in field.choices]
         chosen = _option(field.default) if field.default else None
         return StaticSelectElement(action_id=VALUE, options=options, initial_option=chosen)
-    if field.suggest in ("subjects", "jobs"):
+    if field.suggest:
         chosen = _option(field.default) if field.default else None
         return ExternalDataSelectElement(action_id=VALUE, min_query_length=0, initial_option=chosen)
     if field.kind in ("whole", "number"):

@@ -40,9 +40,7 @@ class People:
         self, asked: Asked, command: str, arguments: dict[str, str], uploads: tuple[Upload, ...] = ()
     ) -> Request:
         """A request of the person; slow only the first time that they ask for something."""
-        moderates, groups = await asyncio.gather(
-            _in_time(self._moderates(asked.user), False), _in_time(self._groups(), [])
-        )
+        moderates, groups = await asyncio.gather(_in_time(self._moderates(asked.user), False), self.groups())
         if group := arguments.get("group"):
             arguments = {**arguments, "group": _id(group, groups)}
         return Request(
@@ -58,6 +56,10 @@ class People:
             id=asked.id,
             sure=asked.sure,
         )
+
+    async def groups(self) -> list[Group]:
+        """The workspace's user groups, as far as Slack tells."""
+        return await _in_time(self._groups(), [])
 
     async def _look_for_rights(self, user: str) -> bool:
         about: dict[str, Any] = await _told(self.client.users_info(user=user), "user", {})

@@ -169,8 +169,10 @@ async def test_list_show_share_retrain_cancel_forget(discord: Discord, hand: Han
     assert await discord.complete("dreambooth cancel", "job", "retrain") == [job.id]
     cancelled = await discord.slash("dreambooth cancel", job=job.id)
     await discord.until(lambda: "Stopped" in cancelled.message.text and "Cancelled" in again.message.text)
+    assert await discord.complete("dreambooth cancel", "job", "") == [], "what has ended cannot be cancelled"
     form = await discord.press(shown.message, "Share", who="bob")
-    assert form.answer == 9
+    said = await discord.submit(form, **{"with": "space"})
+    await discord.until(lambda: "Only the person who made this" in said.message.text)
     asked = await discord.press(shown.message, "Forget", who="bob")
     await discord.press(asked.message, "Yes", who="bob")
     await discord.until(lambda: "Only the person who made this" in asked.message.text)
@@ -179,6 +181,14 @@ async def test_list_show_share_retrain_cancel_forget(discord: Discord, hand: Han
     await discord.press(asked.message, "Yes")
     await discord.until(lambda: "Forgot rex" in asked.message.text)
     assert not await hand.app.subjects.in_space(SPACE)
+
+
+async def test_share_with_the_form(discord: Discord, hand: Hand) -> None:
+    said = await trained(discord, hand, options(photos()))
+    for given, words in (({"with": "private"}, "nobody else"), ({"group": "4711"}, "one group")):
+        sent = await discord.submit(await discord.press(said, "Share"), **given)
+        await discord.until(lambda sent=sent, words=words: words in sent.message.text)
+        assert sent.message.ephemeral
 
 
 async def test_the_imagine_button_of_an_announcement_opens_the_form(discord: Discord, hand: Hand) -> None:

@@ -1,7 +1,8 @@
 """Slack as people use it: commands, forms, buttons, mentions, what all see and what only one sees."""
 
 from bot.messages import Upload
-from storage.jobs import ImagineJob
+from storage.ids import new_id
+from storage.jobs import ImagineJob, TrainJob
 from tests.conftest import photos_of_a_character
 from tests.slack import SPACE, Scene
 from tests.slack_server.people import ADA, BOB, begun, images, labels, words
@@ -179,6 +180,65 @@ async def test_forms_suggest_what_there_is(scene: Scene) -> None:
         form = await scene.slack.view()
         assert await scene.slack.suggestions(form, "subject", "RE") == ["rex"]
         assert await scene.slack.suggestions(form, "subject", "tom") == []
+        await scene.slack.submit(form, prompt="a dog in Paris")
+        drawing = await scene.job(2)
+        await scene.slack.slash("/dreambooth", "cancel")
+        form = await scene.slack.view()
+        assert await scene.slack.suggestions(form, "job") == [drawing.id], "what has ended cannot be cancelled"
+        await scene.slack.submit(form, job=drawing.id)
+        await scene.slack.message("Stopped: /imagine a dog in Paris", user=ADA)
+
+
+async def test_share_with_the_form(scene: Scene) -> None:
+    scene.slack.workspace.groups["S0PETS"] = [BOB]
+    async with scene.bot():
+        end = await scene.trained()
+        await scene.slack.press(end, "Share")
+        form = await scene.slack.view()
+        assert await scene.slack.suggestions(form, "group", "@s0") == ["S0PETS"]
+        await scene.slack.submit(form, group="S0PETS")
+        await scene.slack.message("rex can now be drawn by you and one group.", user=ADA)
+
+
+async def test_many_subjects_are_a_menu(scene: Scene) -> None:
+    async with scene.bot():
+        await scene.trained()
+        (rex,) = await scene.app.subjects.in_space(SPACE)
+        for k in range(40):
+            await scene.app.subjects.add(rex.model_copy(update={"id": new_id(), "name": f"rex-{k}"}))
+        await scene.slack.slash("/dreambooth", "list")
+        listed = await scene.slack.message("41 subjects:", user=ADA)
+        assert len(labels(listed)) == 41
+        await scene.slack.press(listed, "rex-7")
+        await scene.slack.message("write [rex-7] in a prompt", user=ADA)
+
+
+async def test_what_is_asked_in_a_thread_is_answered_there(scene: Scene) -> None:
+    photos = scene.slack.photos(photos_of_a_character())
+    async with scene.bot():
+        root = await scene.slack.say("Look at my dog!")
+        asked = await scene.slack.say("This one", photos, thread=root)
+        await scene.slack.shortcut(asked)
+        await scene.slack.submit(await scene.slack.view(), name="rex", **{"class": "dog"})
+        job = await scene.job()
+        assert isinstance(job, TrainJob)
+        await scene.hand.train(job)
+        await scene.slack.mention("imagine a dog in Paris", thread=root)
+        drawing = await scene.job(2)
+        assert isinstance(drawing, ImagineJob)
+        await scene.hand.draw(drawing)
+        await scene.slack.message(lambda m: "rex is ready" in m.text and "<@" in m.text)
+        await scene.slack.message(lambda m: bool(images(m)) and "a dog in Paris" in m.text)
+        assert {m.thread_ts for m in scene.slack.seen()} == {root.ts} and len(scene.slack.seen()) == 3
+
+
+async def test_other_apps_are_not_answered(scene: Scene) -> None:
+    async with scene.bot():
+        said = {"type": "app_mention", "bot_id": "B0OTHER", "text": "<@U0BOT> help", "channel": scene.slack.general.id}
+        await scene.slack.deliver("events_api", scene.slack.payloads.event(said))
+        await scene.slack.mention("help")
+        await scene.slack.message("Send a few photos", user=ADA)
+        assert scene.slack.seen() == []
 
 
 async def test_the_bot_hears_its_name(scene: Scene) -> None:

@@ -185,8 +185,10 @@ async def test_who_asked_is_told_in_private_when_the_channel_is_closed(scene: Sc
         assert isinstance(job, TrainJob)
         await scene.hand.progress(job.id, "learning", 3, 10)
         await scene.hand.train(job)
-        (told, *_) = await until(scene.slack.told)
+        (told,) = await until(scene.slack.told)
         assert "rex is ready" in told.text and images(told)
+        await until(lambda: not list((scene.settings.home / "store" / "posts").glob("*/*.json")))
+        assert scene.slack.told() == [told]
 
 
 async def test_the_bot_says_that_it_was_not_invited(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from tests.discord_server.world import Channel, Interaction, Json, Message
 
 COMMAND, COMPONENT, AUTOCOMPLETE, SUBMIT = 2, 3, 4, 5
 SUBCOMMAND, STRING, INTEGER, BOOLEAN, USER, ROLE, NUMBER, ATTACHMENT = 1, 3, 4, 5, 6, 8, 10, 11
-BUTTON, MENU, TEXT, LABEL, UPLOAD = 2, 3, 4, 18, 19
+BUTTON, MENU, TEXT, ROLES, LABEL, UPLOAD = 2, 3, 4, 6, 18, 19
 
 
 class Discord(Server):
@@ -74,7 +74,7 @@ class Discord(Server):
         components = []
         for number, label in enumerate(form.response["components"]):
             component = label["component"]
-            assert component["type"] in (TEXT, MENU, UPLOAD), component
+            assert component["type"] in (TEXT, MENU, ROLES, UPLOAD), component
             filled = self._filled(component, values, files, resolved)
             components.append({"type": LABEL, "id": number, "component": {**filled, "id": number + 100}})
         unknown = set(values) - {label["component"]["custom_id"] for label in form.response["components"]}
@@ -88,9 +88,10 @@ class Discord(Server):
             assert component.get("min_values", 1) <= len(files) <= component.get("max_values", 1), "number of files"
             ids = [self._attach(file, resolved) for file in files]
             return {"type": UPLOAD, "custom_id": name, "values": ids}
-        if component["type"] == MENU:
-            chosen = [o["value"] for o in component["options"] if o.get("default")]
-            return {"type": MENU, "custom_id": name, "values": [values[name]] if name in values else chosen}
+        if component["type"] in (MENU, ROLES):
+            chosen = [o["value"] for o in component.get("options", []) if o.get("default")]
+            chosen = [values[name]] if name in values else chosen
+            return {"type": component["type"], "custom_id": name, "values": chosen}
         text = str(values.get(name, component.get("value") or ""))
         assert text or not component.get("required", True), f"{name} is required"
         assert len(text) <= component.get("max_length", 4000), f"{name} is too long"

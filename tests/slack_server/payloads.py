@@ -100,6 +100,7 @@ class Payloads:
         """A message that mentions the bot."""
         event = {"type": "app_mention", "user": message.user, "text": message.text, "ts": message.ts}
         event |= {"channel": message.channel, "event_ts": message.ts, "team": TEAM}
+        event |= {"thread_ts": message.thread_ts} if message.thread_ts else {}
         if message.files:
             event["files"] = self._files(message)
         return self.event(event)

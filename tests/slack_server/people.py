@@ -66,12 +66,18 @@ class Slack:
         return [option["value"] for option in answer.get("options", [])]
 
     async def mention(
-        self, words: str, files: list[File] | None = None, user: str = ADA, channel: Channel | None = None
+        self,
+        words: str,
+        files: list[File] | None = None,
+        user: str = ADA,
+        channel: Channel | None = None,
+        thread: Message | None = None,
     ) -> Json:
         """Say something to the bot in a channel, with files."""
         place = channel or self.general
         text = f"<@{BOT_USER}> {escaped(words)}"
-        message = self.workspace.post(place, user, text, files=[f.id for f in files or []])
+        where = {"thread_ts": thread.ts} if thread else {}
+        message = self.workspace.post(place, user, text, files=[f.id for f in files or []], **where)
         payload = self.payloads.mention(message)
         await self.deliver("events_api", payload)
         return payload
@@ -82,9 +88,12 @@ class Slack:
         await self.deliver("interactive", payload)
         return payload
 
-    async def say(self, text: str, files: list[File] | None = None, user: str = ADA) -> Message:
+    async def say(
+        self, text: str, files: list[File] | None = None, user: str = ADA, thread: Message | None = None
+    ) -> Message:
         """Write into the channel, with files, not to the bot."""
-        return self.workspace.post(self.general, user, text, files=[f.id for f in files or []])
+        where = {"thread_ts": thread.ts} if thread else {}
+        return self.workspace.post(self.general, user, text, files=[f.id for f in files or []], **where)
 
     def photos(self, photos: Any, user: str = ADA) -> list[File]:
         """Upload photos (`bot.messages.Upload`) as a person does."""
