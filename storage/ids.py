@@ -15,3 +15,8 @@ def new_id() -> str:
 def is_id(text: str) -> bool:
     """Tell whether `text` has the form of an id; whatever comes from outside is checked with this."""
     return ID.fullmatch(text) is not None
+
+
+def made_s(id_: str) -> float:
+    """When an id was made, in seconds since 1970 by the clock of who made it."""
+    return int(id_[:12], 16) / 1000

@@ -1,4 +1,4 @@
-"""Mends what crashes leave: open jobs go back into the queue, subjects half forgotten are forgotten. All see to it.
+"""Mends what crashes leave: open jobs go back into the queue, what is half forgotten is forgotten. All see to it.
 
 A key in Redis says that somebody has just looked. It expires after a minute, and it is gone with all the rest when
 Redis is emptied: then the next one looks at once.
@@ -6,6 +6,7 @@ Redis is emptied: then the next one looks at once.
 
 import asyncio
 import logging
+import time
 
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
@@ -13,6 +14,7 @@ from redis.exceptions import RedisError
 from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.forgetting import finish_all
+from storage.ids import is_id, made_s
 from storage.jobs import job_key, outcome_key, read_job
 from storage.line import Line
 
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 LOOKED_KEY = "darkroom:looked"
 EVERY_S = 60
 POLL_S = 2.0
+ORPHANED_S = 3600  # from an id's making; an import writes the record last, and clocks differ
 
 
 async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
@@ -31,6 +34,7 @@ async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
                 await asyncio.sleep(lease_s)  # whoever runs a job has its lease by then again, and nobody else takes it
                 await put_back(store, redis)
                 await finish_all(store)
+                await sweep(store)
         except (StoreError, RedisError, OSError) as error:
             log.warning("cannot look for lost jobs: %s", error)
         await asyncio.sleep(POLL_S)
@@ -55,3 +59,21 @@ async def _put_back(store: Store, redis: ArqRedis, job_id: str) -> bool:
     if lost:
         log.warning("job %s was not queued any more and is put back", job_id)
     return lost
+
+
+async def sweep(store: Store) -> list[str]:
+    """Delete what lies below a job or subject whose own record is gone; return the names.
+
+    Records are written first and deleted first, so nothing else is there without one; but an upload that hung in a
+    process that was cut off may come back after all that. Young ones are left alone.
+    """
+    swept: list[str] = []
+    for kind, record in (("jobs/", "job.json"), ("subjects/", "subject.json")):
+        names = await store.names(kind)
+        known = {name.split("/")[1] for name in names if name.endswith(f"/{record}")}
+        for found in sorted({name.split("/")[1] for name in names} - known):
+            if is_id(found) and time.time() - made_s(found) > ORPHANED_S:
+                swept += await store.delete_prefix(f"{kind}{found}/")
+    if swept:
+        log.warning("%d objects of jobs or subjects that are gone were left, and are deleted", len(swept))
+    return swept

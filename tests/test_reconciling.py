@@ -10,8 +10,9 @@ from arq.connections import ArqRedis
 from storage import queue, reconciling
 from storage.errors import SetupError
 from storage.files import FolderStore
+from storage.ids import new_id
 from storage.jobs import ImagineJob, job_key, outcome_key
-from storage.reconciling import keep_queued, put_back
+from storage.reconciling import keep_queued, put_back, sweep
 from tests.servers import valkey
 
 
@@ -46,6 +47,16 @@ async def test_open_jobs_are_put_back_in_their_order_and_once(store: FolderStore
     assert await put_back(store, redis) == []
     await redis.flushall()
     assert await put_back(store, redis) == [first, second] == await queued(redis)
+
+
+async def test_what_belongs_to_nothing_is_swept_once_it_is_old(store: FolderStore) -> None:
+    old, young = f"{1:020x}", new_id()
+    kept = [job_key(await accepted(store))]
+    for prefix in (f"jobs/{old}", f"subjects/{old}", f"jobs/{young}", f"subjects/{young}"):
+        await store.put(f"{prefix}/attempt-1/late", b"")
+    await store.put(f"jobs/{kept[0].split('/')[1]}/attempt-1/late", b"")
+    assert await sweep(store) == [f"jobs/{old}/attempt-1/late", f"subjects/{old}/attempt-1/late"]
+    assert len(await store.names("")) == 4
 
 
 async def test_one_of_many_looks_and_again_when_redis_was_emptied(

@@ -49,11 +49,13 @@ async def test_of_two_attempts_the_one_that_published_counts(store: FolderStore)
     assert await published(store, first)
     await settle(store, job)
     await attempted(store, job, "two")  # uploads of a worker that was frozen in the middle
+    await store.put(f"jobs/{job.id}/sheet.png", b"what the bot made of it")
     assert not await published(store, late)
     await settle(store, job)
     subject = await Subjects(store).get(job.subject)
     assert first.learned and (subject.state, subject.weights_sha256, subject.identifier) == ("ready", "one", "id-one")
     files = {first.learned.weights_key, first.pictures[0].key, job_key(job.id), outcome_key(job.id)}
+    files.add(f"jobs/{job.id}/sheet.png")
     names = set(await store.names(""))
     assert {name for name in names if not name.startswith("names/")} == {*files, subject_key(subject.id)}
 
