@@ -7,8 +7,9 @@ served last, by Redis's own clock. All of it can be rebuilt.
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
@@ -39,15 +40,28 @@ redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
 return {}
 """  # what has ended is dropped on the way: it has begun, or is not queued for long, and is in no queue
 BEGIN = """
-local entry = redis.call('hget', KEYS[1], ARGV[1])
-local since, space, owner = unpack(cjson.decode(entry or '[0]'))
-if since == 0 then return end
-local time = redis.call('time')
-local now = time[1] .. string.format('%06d', time[2])
-redis.call('zadd', KEYS[2], now, space, now, space .. '\\n' .. owner)
-redis.call('zremrangebyrank', KEYS[2], 0, -1 - ARGV[2])
-redis.call('hset', KEYS[1], ARGV[1], cjson.encode({0, space, owner}))
-"""
+local since, space, owner = unpack(cjson.decode(redis.call('hget', KEYS[2], ARGV[3]) or '[0]'))
+if since ~= 0 then
+  local time = redis.call('time')
+  local now = time[1] .. string.format('%06d', time[2])
+  redis.call('zadd', KEYS[3], now, space, now, space .. '\\n' .. owner)
+  redis.call('zremrangebyrank', KEYS[3], 0, -1 - ARGV[4])
+  redis.call('hset', KEYS[2], ARGV[3], cjson.encode({0, space, owner}))
+end
+"""  # person and space have had their turn, and the job, if it has to begin again, goes first
+
+
+class Besides(NamedTuple):
+    """Lua to be run in one with the claim of a job, whose own are the first of the KEYS and the first two ARGV."""
+
+    lua: str
+    keys: list[str]
+    args: list[str | int]
+
+
+@lru_cache(10_000)
+def _entry(body: bytes | None) -> Entry:
+    return Entry(*json.loads(body)) if body else Entry(0, "", "")
 
 
 class Line:
@@ -56,7 +70,7 @@ class Line:
     def __init__(self, redis: ArqRedis, kind: str) -> None:
         self.kind, self.queue = kind, QUEUES[kind]
         self._redis: Any = redis  # by redis-py's hints a hash may answer at once or later
-        self._admit, self._begin = redis.register_script(ADMIT), redis.register_script(BEGIN)
+        self._admit = redis.register_script(ADMIT)
         self._open, self._served, self._took = (f"darkroom:{what}:{kind}" for what in ("open", "served", "took"))
 
     async def admit(self, job: TrainJob | ImagineJob, of_person: int, of_space: int) -> tuple[int, int] | None:
@@ -76,19 +90,20 @@ class Line:
         )
         return queued is not None
 
-    async def order(self) -> tuple[list[str], list[str]]:
-        """Ids of the jobs that run, and of those that wait, with the one whose turn is next first."""
-        queued = [job.decode() for job in await self._redis.zrange(self.queue, 0, -1)]
+    async def order(self, among: Iterable[bytes] | None = None) -> tuple[list[str], list[str]]:
+        """Ids of the jobs that run, and of those that wait, with the one whose turn is next first.
+
+        They are all that are queued, or `among` some of them.
+        """
+        queued = [job.decode() for job in among or await self._redis.zrange(self.queue, 0, -1)]
         if not queued:
             return [], []
-        marks = await self._redis.mget([in_progress_key_prefix + job for job in queued])
-        entries = await self._redis.hmget(self._open, queued)
-        running, waiting = [], {}
-        for job, mark, entry in zip(queued, marks, entries, strict=True):
-            if mark:
-                running.append(job)
-            else:
-                waiting[job] = Entry(*json.loads(entry)) if entry else Entry(0, "", "")
+        async with self._redis.pipeline(transaction=False) as both:
+            both.mget([in_progress_key_prefix + job for job in queued])
+            both.hmget(self._open, queued)
+            marks, entries = await both.execute()
+        running = [job for job, mark in zip(queued, marks, strict=True) if mark]
+        waiting = {job: _entry(body) for job, mark, body in zip(queued, marks, entries, strict=True) if not mark}
         return running, in_turn(waiting, await self._last_us(waiting.values()))
 
     async def _last_us(self, entries: Iterable[Entry]) -> dict[Name, float]:
@@ -96,9 +111,9 @@ class Line:
         last_us = await self._redis.zmscore(self._served, list(map("\n".join, names))) if names else []
         return {name: us for name, us in zip(names, last_us, strict=True) if us}
 
-    async def begin(self, job: str) -> None:
-        """Note that a job begins: its person and space have had their turn."""
-        await self._begin(keys=[self._open, self._served], args=[job, REMEMBERED])
+    def begin(self, job: str) -> Besides:
+        """Note that a job begins, in one with claiming it."""
+        return Besides(BEGIN, [self._open, self._served], [job, REMEMBERED])
 
     async def leave(self, job: str) -> None:
         """Note that a job that waited is not open any more. One that has begun need not say so."""

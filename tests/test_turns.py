@@ -23,6 +23,7 @@ from storage.jobs import ImagineJob, Progress, job_key
 from storage.line import RESERVED_S, Line
 from storage.reconciling import put_back
 from tests.servers import valkey
+from trainer.lease import Lease
 
 T = TypeVar("T")
 PEOPLE = st.tuples(st.sampled_from(["here", "there"]), st.sampled_from(["ada", "bob", "eve"]))
@@ -77,7 +78,7 @@ class Turns(RuleBasedStateMachine):
         """A worker takes what is next."""
         _, (taken, *_) = self.do(self.line.order())
         self.do(self.redis.set(in_progress_key_prefix + taken, b"1"))
-        self.do(self.line.begin(taken))
+        assert self.do(Lease(self.redis, taken, 60).claim(self.line.begin(taken)))
         again = [id_ for id_, runs in self.begun.items() if not runs]
         assert taken in (again or self.fresh)  # what had its turn goes on first
         self.begun[taken] = True

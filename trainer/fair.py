@@ -4,7 +4,7 @@ from typing import Any
 
 from arq.connections import ArqRedis
 
-from storage.line import Line
+from storage.line import Besides, Line
 from trainer.lease import LeasedWorker
 from trainer.room import Room
 
@@ -19,11 +19,9 @@ class FairWorker(LeasedWorker):
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the first of these jobs by whose turn it is."""
         if job_ids and not self.room.lacks():
-            _, waiting = await self.line.order()
-            due = set(job_ids)
-            await super().start_jobs([job.encode() for job in waiting if job.encode() in due])
+            _, waiting = await self.line.order(job_ids)
+            await super().start_jobs([job.encode() for job in waiting])
 
-    async def run_job(self, job_id: str, score: int) -> None:
-        """Run a job; whoever asked for it has had a turn."""
-        await self.line.begin(job_id)
-        await super().run_job(job_id, score)
+    def besides(self, job_id: str) -> Besides:
+        """Whoever asked for a job that is claimed has had a turn."""
+        return self.line.begin(job_id)

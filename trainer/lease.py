@@ -19,6 +19,7 @@ from arq.worker import Worker
 from redis.exceptions import RedisError
 from tenacity import retry, retry_if_exception_type, wait_fixed
 
+from storage.line import Besides
 from storage.queue import EXPIRES_MS
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,6 @@ JOBS_READ = 10_000  # ids that a worker looks through for one that nobody holds;
 CLAIM = """
 if redis.call('get', KEYS[1]) ~= '1' then return 0 end
 redis.call('set', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
 """  # arq's mark becomes ours; if two workers marked the job, the first has it
 RENEW = """
 local owner = redis.call('get', KEYS[1])
@@ -51,15 +51,16 @@ class Lease:
     def __init__(self, redis: ArqRedis, job: str, length_s: float) -> None:
         self.job, self.length_s = job, length_s
         self.lost = False
-        self._claim, self._renew = redis.register_script(CLAIM), redis.register_script(RENEW)
+        self._redis, self._renew = redis, redis.register_script(RENEW)
         self._keys = [prefix + job for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix)]
         self._args: list[str | int] = [uuid4().hex, int(length_s * 1000), EXPIRES_MS]
         self._renewed_s = time.monotonic()
 
-    async def claim(self) -> bool:
-        """Take the job that arq has just marked; tell whether it is ours."""
+    async def claim(self, besides: Besides) -> bool:
+        """Take the job that arq has just marked, and do something besides; tell whether it is ours."""
         self._renewed_s = time.monotonic()
-        return bool(await self._claim(keys=self._keys[:1], args=self._args[:2]))
+        claim = self._redis.register_script(f"{CLAIM}{besides.lua}return 1")
+        return bool(await claim(keys=[self._keys[0], *besides.keys], args=[*self._args[:2], *besides.args]))
 
     @property
     def fresh(self) -> bool:
@@ -142,7 +143,7 @@ class LeasedWorker(Worker):
     async def run_job(self, job_id: str, score: int) -> None:
         """Run a job for as long as its lease is ours."""
         lease = Lease(self.pool, job_id, self.lease_s)
-        if not await lease.claim():
+        if not await lease.claim(self.besides(job_id)):
             return log.info("job %s is somebody else's", job_id)
         self._leases[job_id] = lease
         keeper = asyncio.create_task(self._keep(lease))
@@ -151,6 +152,10 @@ class LeasedWorker(Worker):
         finally:
             keeper.cancel()
             del self._leases[job_id]
+
+    def besides(self, job_id: str) -> Besides:
+        """What is done in Redis when a job is claimed."""
+        return Besides("", [], [])
 
     async def _keep(self, lease: Lease) -> None:
         """Renew a lease until `run_job` is over; if it is lost, stop the job."""
