@@ -217,6 +217,20 @@ async def test_odd_files_alone_are_refused_in_one_sentence(discord: Discord, han
     assert not await hand.jobs(SPACE) and not discord.visible(discord.general)
 
 
+async def test_a_surprise_carries_a_reference_that_the_log_has(
+    discord: Discord, hand: Hand, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = options([*photos(2), ODD["no picture"][0]])
+    question = (await discord.slash("dreambooth train", name="rex", class_="dog", **files)).message
+    await discord.until(lambda: "Train" in question.labels)
+    (draft,) = [name for name in await hand.app.store.names("drafts/") if name.endswith("/draft.json")]
+    await hand.app.store.put(draft, b"{}")
+    await discord.press(question, "Train")
+    (said,) = await discord.until(discord.private)
+    assert re.search(r"Something went wrong on our side \(reference (\w+)\)", said.text)[1] in caplog.text
+    assert "Cancel" in question.labels
+
+
 async def test_a_file_of_25_mb_is_taken(discord: Discord, hand: Hand) -> None:
     large = File("large.png", saved(scene(seed=9)) + bytes(25 << 20), "image/png")
     await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), large]))

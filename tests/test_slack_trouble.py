@@ -1,6 +1,7 @@
 """What Slack really does to a bot: load, rate limits, lost connections, redelivery, closed channels, odd files."""
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -263,6 +264,18 @@ async def test_a_file_that_slack_does_not_show_is_refused_like_any_other_photo(s
         question = await scene.slack.message("How shall I go on with rex?")
         assert question.text.startswith("2 of 3 photos can be used.")
         assert "*a photo*\\nis not shown to me by Slack (file_not_found)" in words(question)
+
+
+async def test_a_surprise_carries_a_reference_that_the_log_has(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    async with scene.bot():
+        await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), pdf(scene)])
+        question = await scene.slack.message("How shall I go on with rex?")
+        (draft,) = [name for name in await scene.app.store.names("drafts/") if name.endswith("/draft.json")]
+        await scene.app.store.put(draft, b"{}")
+        await scene.slack.press(question, "Train")
+        said = await scene.slack.message("Something went wrong on our side (reference", user=ADA)
+        assert re.search(r"reference (\w+)", said.text)[1] in caplog.text
+        assert scene.slack.seen() == [question] and "Cancel" in labels(question)
 
 
 async def test_too_many_photos_are_not_even_fetched(scene: Scene) -> None:

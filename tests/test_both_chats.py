@@ -1,0 +1,38 @@
+"""One `darkroom up` on Discord and on Slack at once, with a real worker: each has subjects of its own."""
+
+import pytest
+
+from bot.app import Darkroom
+from tests.bot_process import bot_process
+from tests.conftest import Stack, photos_of_a_character
+from tests.discord_bot import SPACE as SERVER
+from tests.discord_bot import bot_environment, options
+from tests.discord_server import File, discord_server
+from tests.slack import SPACE as WORKSPACE
+from tests.slack import environment
+from tests.slack_server import Slack
+from tests.slack_server.people import ADA
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_one_process_serves_both_and_neither_sees_the_others_subjects(
+    stack: Stack, workspace: Slack, app: Darkroom
+) -> None:
+    async with discord_server() as discord:
+        given = bot_environment(discord, environment(workspace.server, stack.environment)) | {"DARKROOM_PORT": "0"}
+        async with bot_process("up", given, app) as up:
+            await discord.until(lambda: sum("Darkroom is on " in line for line in up.said) == 2)
+            files = [File(upload.name, upload.data, "image/png") for upload in photos_of_a_character()]
+            await discord.slash("dreambooth train", name="rex", class_="dog", steps=2, **options(files))
+            await workspace.mention("train rex dog --steps 2", files=workspace.photos(photos_of_a_character(seed=4)))
+            await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings], within_s=60)
+            await workspace.message(lambda m: "rex is ready" in m.text and f"<@{ADA}>" in m.text, within_s=60)
+            await workspace.slash("/dreambooth", "forget rex")
+            await workspace.press(await workspace.message("Forget rex?", user=ADA), "Forget")
+            await workspace.message("Forgot rex", user=ADA)
+            await workspace.slash("/imagine", "a [rex] dog in Paris")
+            await workspace.message("no subject called rex", user=ADA)
+            assert not await app.subjects.in_space(WORKSPACE)
+            (rex,) = await app.subjects.in_space(SERVER)
+            await app.subjects.forget(rex)
