@@ -145,7 +145,13 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
     options = {"job_serializer": queue.to_json, "job_deserializer": queue.from_json, "poll_delay": 0.05}
     functions = [func(work, name=queue.RUN_JOB)]
     worker = FairWorker(
-        kind="imagine", room=room, lease_s=2, redis_pool=app.redis, functions=functions, max_jobs=1, **options
+        kind="imagine",
+        may_take=lambda: not room.lacks(),
+        lease_s=2,
+        redis_pool=app.redis,
+        functions=functions,
+        max_jobs=1,
+        **options,
     )
     working = [asyncio.create_task(worker.async_run()), asyncio.create_task(announce(app.redis, ["imagine"], room))]
     await asyncio.sleep(0.5)

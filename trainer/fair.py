@@ -1,4 +1,4 @@
-"""A worker that serves people in turn, and takes no job while its machine has no room for one."""
+"""A worker that serves people in turn."""
 
 from typing import Any
 
@@ -6,19 +6,18 @@ from arq.connections import ArqRedis
 
 from storage.line import Besides, Line
 from trainer.lease import LeasedWorker
-from trainer.room import Room
 
 
 class FairWorker(LeasedWorker):
     """Serves the line of one kind of job."""
 
-    def __init__(self, *, kind: str, redis_pool: ArqRedis, room: Room, **options: Any) -> None:
-        self.line, self.room = Line(redis_pool, kind), room
+    def __init__(self, *, kind: str, redis_pool: ArqRedis, **options: Any) -> None:
+        self.line = Line(redis_pool, kind)
         super().__init__(queue_name=self.line.queue, redis_pool=redis_pool, **options)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the first of these jobs by whose turn it is."""
-        if job_ids and not self.room.lacks():
+        if job_ids and self.may_take():
             _, waiting = await self.line.order(job_ids)
             await super().start_jobs([job.encode() for job in waiting])
 

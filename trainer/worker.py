@@ -156,9 +156,8 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, room: Room, reach: Reach) -> FairWorker:
     return FairWorker(
         kind=kind,
-        room=room,
         lease_s=settings.lease_s,
-        may_take=reach.good,
+        may_take=lambda: reach.good() and not room.lacks(),
         must_leave=partial(reach.is_needed_elsewhere, kind),
         functions=[func(runner.run, name=queue.RUN_JOB, timeout=LONGEST_JOB_S)],
         redis_pool=redis,

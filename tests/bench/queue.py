@@ -17,10 +17,8 @@ from arq.worker import Worker, func
 from storage import queue
 from storage.jobs import ImagineJob
 from storage.line import Line
-from storage.settings import Settings
 from tests.servers import valkey
 from trainer.fair import FairWorker
-from trainer.room import Room
 
 ROUNDS, JOBS, PEOPLE, AT_ONCE = 7, 500, 20, 10
 LEASE_S = 10.0
@@ -48,7 +46,7 @@ async def jobs_per_s(redis: ArqRedis, ours: bool) -> float:
         "burst": True,
     }
     if ours:
-        worker: Worker = FairWorker(kind="imagine", room=Room(Settings()), lease_s=LEASE_S, **options)
+        worker: Worker = FairWorker(kind="imagine", lease_s=LEASE_S, **options)
     else:
         worker = Worker(queue_name=line.queue, handle_signals=False, **options)
     began_s = time.monotonic()
