@@ -5,7 +5,6 @@ import json
 import shutil
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import typer
 
@@ -50,7 +49,7 @@ async def checks() -> AsyncIterator[Check]:
         yield Check(name="settings", state="fail", says=f"{error} See docs/settings.md.")
         return
     yield Check(name="settings", state="ok", says=f"DARKROOM_HOME is {settings.home}")
-    yield _disk(settings.home)
+    yield _disk(settings)
     yield await _store(settings)
     with Screen() as screen:
         screen.status("Asking the queue and the trainer")
@@ -60,14 +59,17 @@ async def checks() -> AsyncIterator[Check]:
         yield check
 
 
-def _disk(home: Path) -> Check:
+def _disk(settings: Settings) -> Check:
+    home, least = settings.home, settings.disk_least_bytes
     nearest = next(p for p in (home, *home.absolute().parents) if p.exists())
     free = shutil.disk_usage(nearest).free
     state: State = "ok"
     advice = ""
-    if free < DISK_LITTLE_BYTES:
+    if free < max(DISK_LITTLE_BYTES, least):
         state = "fail" if free < DISK_LEAST_BYTES else "warn"
-        advice = ": make room, or set DARKROOM_HOME to a larger disk"
+        advice = (
+            f": make room, or set DARKROOM_HOME to a larger disk; no worker takes a job below {least / 2**30:.1f} GiB"
+        )
     return Check(name="disk", state=state, says=f"{free / 2**30:.1f} GiB free at {nearest}{advice}")
 
 
