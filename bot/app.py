@@ -99,4 +99,5 @@ def complaint(error: Exception, command: str) -> Reply:
         return Reply(text=text, state="failed", fault="ours")
     reference = new_id()[-8:]
     log.error("surprise %s in %s", reference, command, exc_info=error)
-    return Reply(text=f"Something went wrong on our side (reference {reference}).", state="failed", fault="ours")
+    text = f"Something went wrong on our side (reference {reference}). If it happens again, tell who runs me."
+    return Reply(text=text, state="failed", fault="ours")
