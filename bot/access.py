@@ -29,5 +29,10 @@ def must_own(thing: Subject | TrainJob | ImagineJob, request: Request, deed: str
 
 def audience(subject: Subject) -> str:
     """Say who may draw a subject besides its owner."""
-    words = {"private": "nobody else", "channel": "this channel", "space": "everybody here", "group": "one group"}
+    words = {
+        "private": "nobody else",
+        "channel": "everybody in this channel",
+        "space": "everybody here",
+        "group": "one group",
+    }
     return words[subject.shared]

@@ -87,7 +87,15 @@ COMMANDS: dict[str, Command] = {
         Command("details", "Tell what made some pictures.", JobArguments, about, hidden=True),
         Command("delete", "Delete pictures.", JobArguments, delete, "in place", hidden=True),
         Command("draft train", "Train on the accepted photos.", DraftArguments, train_draft, "in place", hidden=True),
-        Command("draft add", "Add photos.", DraftArguments, add_to_draft, "in place", True, hidden=True),
+        Command(
+            "draft add",
+            "Add photos to those that can be used.",
+            DraftArguments,
+            add_to_draft,
+            "in place",
+            True,
+            hidden=True,
+        ),
         Command("draft drop", "Do not train.", DraftArguments, drop_draft, "in place", hidden=True),
     )
 }

@@ -17,6 +17,7 @@ TEXT, NAME, VALUE, EMBED = 2000, 256, 1024, 5800  # characters at most; an embed
 FIELDS, ROW, ROWS, OPTIONS = 25, 5, 5, 25
 LOOSE = 15  # buttons of no group that get rows of their own; more go into a menu
 BAR = 12
+SHORT_NAME, SHORT_VALUE = 15, 40  # characters: settings stand side by side, lists below each other
 STYLES = {
     "plain": discord.ButtonStyle.secondary,
     "primary": discord.ButtonStyle.primary,
@@ -78,17 +79,14 @@ def _embeds(facts: dict[str, str]) -> Iterator[discord.Embed]:
         name, value = clip(plain(name) or "–", NAME), clip(plain(value) or "–", VALUE)
         if len(embed) + len(name) + len(value) > EMBED:
             break
-        embed.add_field(name=name, value=value, inline=len(value) <= 40)
+        embed.add_field(name=name, value=value, inline=len(name) <= SHORT_NAME and len(value) <= SHORT_VALUE)
     yield embed
 
 
 def rows(reply: Reply) -> Iterator[Sequence[Button]]:
     """The buttons of a reply as they stand together; more than five in a row are to become a menu."""
     groups = [list(group) for name, group in groupby(reply.picks, key=lambda pick: pick.group) if name]
-    # The first of the picks may say what a button says, and Discord takes no two that do the same.
-    same = [(pick.command, pick.arguments) for group in groups for pick in group]
-    single = [pick for pick in reply.picks if not pick.group]
-    loose = [button for button in (*reply.buttons, *single) if (button.command, button.arguments) not in same]
+    loose = reply.loose  # Discord takes no two buttons that do the same
     yield from [loose] if len(loose) > LOOSE else (loose[at : at + ROW] for at in range(0, len(loose), ROW))
     yield from groups
 

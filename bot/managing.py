@@ -4,7 +4,7 @@ from bot import access, prompts
 from bot.arguments import JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
 from bot.messages import Button, Reply, Request
-from bot.replies import FORGET, about_subject, details, duration, forget_button, plural
+from bot.replies import FORGET, about_subject, details, duration, forget_button, in_words, plural
 from storage import forgetting
 from storage.errors import UserError
 from storage.subjects import Audience
@@ -35,7 +35,7 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
         await bot.dispatch.unqueue(job)
     yield Reply(
         text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted.",
-        facts={"deleted": "\n".join(receipt.removed)},
+        facts={"receipt": receipt.subject, "deleted": "\n".join(receipt.removed)},
     )
 
 
@@ -49,7 +49,7 @@ async def subjects(bot: Bot, request: Request, given: Nothing) -> Answers:
     yield Reply(
         text=f"{plural(len(known), 'subject')}:",
         facts={s.name: f"{s.noun}, {s.state}" for s in known},
-        pictures=tuple(s.samples[-1] for s in known if s.samples),
+        pictures=tuple(s.samples[-1].model_copy(update={"caption": s.name}) for s in known if s.samples),
         buttons=buttons,
     )
 
@@ -61,12 +61,13 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     facts["shared with"] = access.audience(subject)
     if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
         facts |= details(await bot.dispatch.job(subject.job), outcome, subject)
-    facts |= {name: str(value) for name, value in subject.recipe.items()}
+    if subject.recipe:
+        facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
     yield Reply(
         text=f"{subject.name}, a {subject.noun}: write [{subject.name}] in a prompt.",
-        pictures=subject.samples,
+        pictures=tuple(p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in subject.samples),
         facts=facts,
-        buttons=about_subject(subject),
+        buttons=tuple(button for button in about_subject(subject) if button.label != "Show"),
     )
 
 

@@ -64,6 +64,14 @@ class Reply(Record):
     facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details
 
     @property
+    def loose(self) -> tuple[Button, ...]:
+        """What can be pressed and belongs to no group, nor does the same as one of a group."""
+        grouped = [(pick.command, pick.arguments) for pick in self.picks if pick.group]
+        every = (*self.buttons, *(pick for pick in self.picks if not pick.group))
+        return tuple(button for button in every if (button.command, button.arguments) not in grouped)
+
+    @property
     def open_facts(self) -> dict[str, str]:
-        """The facts that are told at once: none where a button tells them."""
-        return {} if any(pick.command == "details" for pick in self.picks) else self.facts
+        """The facts that are told at once: none where a button tells them, and no long lists."""
+        told_later = any(pick.command == "details" for pick in self.picks)
+        return {} if told_later else {name: value for name, value in self.facts.items() if "\n" not in value}

@@ -119,7 +119,8 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | Non
     facts = {"job": job.id, "took": duration(outcome.seconds)}
     if isinstance(job, ImagineJob):
         facts = {"prompt": job.prompt, "seeds": ", ".join(str(p.seed) for p in outcome.pictures), **facts}
-        facts |= {name: str(value) for name, value in outcome.settings.items()}
+        told = {name: value for name, value in outcome.settings.items() if name != "seed" and value != ""}
+        facts |= {in_words(name): str(value) for name, value in told.items()}
     if subject:
         facts |= {"subject": f"{subject.name} ({subject.noun})", "identifier": subject.identifier}
     if outcome.subject_version:
@@ -127,6 +128,11 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | Non
     if outcome.loss_last is not None:
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
     return facts
+
+
+def in_words(name: str) -> str:
+    """The name of a setting as people read it."""
+    return name.replace("_", " ")
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from bot.slack_files import Attachments, File
 from bot.slack_forms import view
 from bot.slack_people import People
 from bot.slack_poster import SlackPoster, begun
+from bot.slack_typed import HELP, help_reply
 from bot.training import check_number
 from storage.errors import UserError
 
@@ -47,7 +48,8 @@ class Answers:
         """
         request = await self.people.request(asked, command.name, arguments)
         if command.answers == "asker":
-            await self.tell(asked, await self.follower.ask(request))
+            reply = help_reply() if command is HELP else await self.follower.ask(request)
+            await self.tell(asked, reply)
             return False
         if command.takes_photos:
             check_number(len(files), self.app.settings.photos_max)
@@ -76,13 +78,9 @@ class Answers:
 
     async def welcome(self, asked: Asked) -> bool:
         """Say in a channel what can be asked here."""
-        post, reply = asked.post(), await self.help(asked)
-        await self.poster.send(post, reply, nonce=begun(post.job), mention=False)
+        post = asked.post()
+        await self.poster.send(post, help_reply(), nonce=begun(post.job), mention=False)
         return False
-
-    async def help(self, asked: Asked) -> Reply:
-        """What can be asked."""
-        return await self.follower.ask(await self.people.request(asked, "help", {}))
 
     async def carefully(self, asked: Asked, work: Awaitable[bool]) -> bool:
         """Do some work and return what it does; whatever goes wrong becomes a sentence for who asked."""

@@ -89,8 +89,7 @@ def _image(picture: Picture, reply: Reply, file: str) -> ImageBlock:
 async def _rows(store: Store, reply: Reply) -> AsyncIterator[ActionsBlock]:
     """Rows of buttons; what comes in greater numbers is a menu."""
     numbers = count()
-    loose = [*reply.buttons, *(pick for pick in reply.picks if not pick.group)]
-    for some in [loose] if len(loose) > LOOSE else _in_lots(loose, IN_ROW):
+    for some in [reply.loose] if len(reply.loose) > LOOSE else _in_lots(reply.loose, IN_ROW):
         yield ActionsBlock(elements=await _group(store, "Choose", some, numbers))
     for group, picks in groupby((pick for pick in reply.picks if pick.group), key=lambda pick: pick.group):
         yield ActionsBlock(elements=await _group(store, group, list(picks), numbers))

@@ -155,7 +155,7 @@ class Events:
         asked = slack_asked.by_event(body)
 
         async def work() -> bool:
-            page = await slack_blocks.blocks(self.app.store, await self.answers.help(asked), {})
+            page = await slack_blocks.blocks(self.app.store, slack_typed.help_reply(), {})
             await self.answers.client.views_publish(user_id=asked.user, view=View(type="home", blocks=page))
             return False
 

@@ -3,6 +3,7 @@
 from bot.arguments import required
 from bot.commands import COMMANDS, Command
 from bot.grammar import parse, split_command
+from bot.messages import Reply
 from bot.slack_text import clipped, plain
 from storage.errors import UserError
 
@@ -11,6 +12,22 @@ GENERAL = "/darkroom"  # the word for commands that have no group of their own
 VISIBLE = {name: command for name, command in COMMANDS.items() if not command.hidden}
 SPOKEN = {name.split()[-1]: command for name, command in VISIBLE.items()} | VISIBLE  # also `train rex dog`
 WORDS = sorted({GENERAL} | {f"/{name.split()[0]}" for name in VISIBLE if " " in name or name == "imagine"})
+
+
+def help_reply() -> Reply:
+    """What can be asked, as it is called here, where /help would be anybody's."""
+    general = {name for name in VISIBLE if f"/{name.split()[0]}" not in WORDS}
+    facts = {
+        f"{GENERAL} {command.usage}" if name in general else f"/{command.usage}": command.summary
+        for name, command in VISIBLE.items()
+    }
+    facts["Mention me with “train rex dog” and photos"] = "Learn a subject from the photos of that message."
+    facts["Train on these photos (menu of a message)"] = "The same with the photos of any message."
+    return Reply(
+        text="Send a few photos of something with /dreambooth train, then draw it with /imagine a [rex] dog in Paris: "
+        "[rex] stands for a subject called rex.",
+        facts=facts,
+    )
 
 
 def by_command(word: str, text: str) -> tuple[Command, str]:

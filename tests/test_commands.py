@@ -21,7 +21,7 @@ async def test_a_first_conversation(chat: Chat) -> None:
     again = (await chat("again", job=drawn.job))[-1]
     assert len(again.pictures) == 2 and again.pictures[0].seed != drawn.pictures[0].seed
     varied = (await chat("variations", job=drawn.job, seed=drawn.pictures[0].seed))[-1]
-    assert varied.facts["vary_seed"] == str(drawn.pictures[0].seed)
+    assert varied.facts["vary seed"] == str(drawn.pictures[0].seed)
     assert len((await chat("jobs"))[-1].facts) == 4
     assert (await chat("delete", job=drawn.job))[-1].text == "Deleted 2 pictures."
     assert len((await chat("jobs"))[-1].facts) == 3

@@ -139,7 +139,7 @@ async def draws_more(front: Front, drawn: Shown) -> None:
     await front.vary(drawn, 2)
     varied = await finished(front)
     await front.press(varied, "Details")
-    await front.sees("vary_seed", "8")
+    await front.sees("vary seed", "8")
 
 
 async def is_shared(front: Front) -> None:

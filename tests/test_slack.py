@@ -21,7 +21,7 @@ async def test_pictures_asked_for_with_a_command_come_in_the_message_that_answer
         await scene.slack.message(lambda m: m is message and bool(images(m)))
         assert scene.slack.seen() == [message]
         assert images(message)[0]["alt_text"].startswith("picture grid")
-        assert labels(message)[:5] == ["Again", "Variations", "Edit prompt", "Delete", "Details"]
+        assert labels(message)[:5] == ["Again", "Edit prompt", "Delete", "Details", "V1"]
         assert [label for label in labels(message) if label[-1] == "3"] == ["V3", "Full 3"]
 
 

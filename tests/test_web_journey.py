@@ -103,7 +103,7 @@ async def again_and_variations(page: Page, drawn: Locator) -> None:
     await expect(last(page).locator(".said .line")).to_contain_text("Variations: ")
     await ended(last(page))
     await last(page).get_by_role("button", name="Details").click()
-    await expect(last(page).locator("dl")).to_contain_text(f"vary_seed{seed[1]}")
+    await expect(last(page).locator("dl")).to_contain_text(f"vary seed{seed[1]}")
 
 
 async def deleting(page: Page, drawn: Locator) -> None:
