@@ -14,10 +14,12 @@ from redis.exceptions import RedisError
 from bot import drafts
 from bot.app import Darkroom
 from bot.chat_log import Attached, ChatLog, Message
+from bot.drafts import Draft
 from bot.messages import Reply, Request, Upload
 from bot.vetting import labels
 from storage.errors import Missing, StoreError
 from storage.ids import new_id
+from storage.subjects import Subject
 
 log = logging.getLogger(__name__)
 
@@ -190,18 +192,23 @@ class Chat:
         """Show an answer; keep it where it tells something that must outlive this process."""
         before = self.messages[message_id]
         message = before.with_reply(reply)
-        if reply.job and not before.reply.job and message.photos:
-            message = message.model_copy(update={"photos": await self._kept_photos(message, reply.job)})
+        if message.photos and not before.reply.job:
+            message = message.model_copy(update={"photos": await self._kept_photos(message.photos, reply)})
         if (reply.job, reply.state) != (before.reply.job, before.reply.state):
             await self._keep(message)
         else:
             self._show(message)
 
-    async def _kept_photos(self, message: Message, job_id: str) -> tuple[Attached, ...]:
-        """The photos of a training as they were kept, in the order in which they came."""
-        subject = await self.app.subject_of(await self.app.dispatch.job(job_id))
-        keys = {photo.name: photo.key for photo in subject.photos} if subject else {}
-        return tuple(Attached(name=photo.name, key=keys.get(photo.name, "")) for photo in message.photos)
+    async def _kept_photos(self, photos: tuple[Attached, ...], reply: Reply) -> tuple[Attached, ...]:
+        """The photos of a training, or of a question, as they were kept, in the order in which they came."""
+        if reply.job:
+            kept: Subject | Draft | None = await self.app.subject_of(await self.app.dispatch.job(reply.job))
+        elif draft := drafts.asked_about(reply):
+            kept = await drafts.read(self.app.store, draft)
+        else:
+            return photos
+        keys = {photo.name: photo.key for photo in kept.photos} if kept else {}
+        return tuple(Attached(name=photo.name, key=keys.get(photo.name, "")) for photo in photos)
 
     async def _keep(self, message: Message) -> None:
         self._show(message)

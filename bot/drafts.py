@@ -48,10 +48,20 @@ async def keep(bot: Bot, request: Request, given: TrainArguments, vetting: Vetti
     return kept
 
 
+async def read(store: Store, draft: str) -> Draft:
+    """Read a draft; raises Missing."""
+    return Draft.model_validate_json((await store.get(f"{prefix(draft)}draft.json")).data)
+
+
+def asked_about(reply: Reply) -> str:
+    """The id of the draft that a question is about; empty if it is about none."""
+    return next((button.arguments["draft"] for button in reply.buttons if "draft" in button.arguments), "")
+
+
 async def find(bot: Bot, request: Request, draft: str) -> Draft:
     """Read a draft of the person who asks; raises UserError if it is gone or somebody else's."""
     try:
-        found = Draft.model_validate_json((await bot.store.get(f"{prefix(draft)}draft.json")).data)
+        found = await read(bot.store, draft)
     except Missing:
         raise UserError("That question was answered already, or is more than a day old. Please start again.") from None
     if (found.space, found.owner) != (request.space, request.user):

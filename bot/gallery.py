@@ -6,14 +6,17 @@ import re
 from bot import replies
 from bot.app import Darkroom
 from bot.chat import SPACE, USER
+from bot.drafts import Draft, read
 from bot.messages import Button, Reply
 from storage.errors import Missing
 from storage.ids import is_id
-from storage.jobs import ImagineJob, Picture, Record
-from storage.subjects import SubjectState
+from storage.jobs import ImagineJob, Picture, Record, TrainJob
+from storage.subjects import Subject, SubjectState
 
 # Pictures only, by their names: never records, weights or checkpoints.
-PICTURE = re.compile(r"(?P<home>jobs|subjects)/(?P<id>[0-9a-f]{20})/([a-z0-9_-]+/)*[a-z0-9_-]+\.(?P<type>png|jpg|webp)")
+PICTURE = re.compile(
+    r"(?P<home>jobs|subjects|drafts)/(?P<id>[0-9a-f]{20})/([a-z0-9_-]+/)*[a-z0-9_-]+\.(?P<type>png|jpg|webp)"
+)
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 READERS = 16  # jobs read at once
 
@@ -93,8 +96,13 @@ class Gallery:
         """Whether the job or subject that a picture belongs to is of this space, and a photo of this person's own."""
         kind = "photos" if "/photos/" in key else home
         if f"{kind}/{owner}" not in self._ours:
-            record = await (self.app.dispatch.job(owner) if home == "jobs" else self.app.subjects.get(owner))
+            record = await self._record(home, owner)
             if record.space != SPACE or (kind == "photos" and record.owner != USER):
                 return False
             self._ours.add(f"{kind}/{owner}")
         return True
+
+    async def _record(self, home: str, owner: str) -> TrainJob | ImagineJob | Subject | Draft:
+        if home == "jobs":
+            return await self.app.dispatch.job(owner)
+        return await (self.app.subjects.get(owner) if home == "subjects" else read(self.app.store, owner))

@@ -147,9 +147,10 @@ def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> t
     if name not in COMMANDS:
         raise UserError(f"There is no command /{name[:30]}. Try /help.")
     said = typed(name, values, COMMANDS[name].arguments)
-    if COMMANDS[name].hidden:  # nobody types it, so it is called by what it is about
-        made = chat.messages.get(values.get("job", ""))
-        said = f"{name.capitalize()}: {made.said}" if made else name.capitalize()
+    made = chat.messages.get(values.get("job", ""))
+    if made or COMMANDS[name].hidden:  # nobody types an id, so it is called by what it is about
+        word = name.split()[-1].capitalize()
+        said = f"{word}: {made.said}" if made else word
     return _request(name, values, uploads, sure=True), said
 
 

@@ -195,6 +195,38 @@ async def test_bad_input_gets_its_sentence_and_leaves_nothing(page: Page, store:
     await shot(page, "bad-input")
 
 
+async def test_photos_that_cannot_be_used_are_asked_about(page: Page, store: FolderStore) -> None:
+    notes = {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"Dear diary"}
+    await page.set_input_files("#files", [*files(2), notes])
+    question = await say(page, "/dreambooth train rex dog")
+    await expect(question.locator(".text")).to_have_text("2 of 3 photos can be used. How shall I go on with rex?")
+    await expect(question.locator(".facts")).to_contain_text("notes.jpg")
+    await expect(question.locator(".photos img")).to_have_count(2)
+    await shot(page, "question")
+    await question.get_by_role("button", name="Add photos").click()
+    sheet = page.get_by_role("dialog")
+    await page.set_input_files("#files", [files(3)[2], notes])
+    await sheet.get_by_role("button", name="Add photos").click()
+    again = page.locator("#messages > li").last
+    await expect(again.locator(".text")).to_contain_text("3 of 4 photos can be used.")
+    await expect(page.locator("#messages > li")).to_have_count(1)  # it took the place of the first
+    await again.get_by_role("button", name="Train", exact=True).click()
+    await expect(again.locator(".text")).to_contain_text("3 photos used. Waiting")
+    await expect(page.locator("#messages > li")).to_have_count(1)
+    await expect(again.locator(".line")).to_have_text("/dreambooth train rex dog")
+    await expect(again.locator(".photos img")).to_have_count(3)
+    assert not await store.names("drafts/")
+
+
+async def test_forgetting_is_asked_about_when_typed(page: Page, store: FolderStore) -> None:
+    await add_subject(store)
+    question = await say(page, "/dreambooth forget rex")
+    await expect(question.locator(".text")).to_contain_text("deleted for good")
+    await question.get_by_role("button", name="Forget").click()
+    await expect(page.locator("#messages > li")).to_have_count(1)
+    await expect(page.locator("#messages .text")).to_contain_text("Forgot rex")
+
+
 async def test_what_people_type_stays_text(page: Page) -> None:
     nasty = "<img src=x onerror=alert(1)>"
     await page.set_input_files("#files", [{"name": f"{nasty}.png", "mimeType": "image/png", "buffer": b"no"}])

@@ -10,11 +10,14 @@ import pytest
 from aiohttp import ClientSession, FormData
 from yarl import URL
 
+from bot.arguments import TrainArguments
+from bot.drafts import Draft
 from bot.on_web import opened, serve
 from storage.errors import SetupError
 from storage.files import FolderStore
+from storage.ids import new_id
 from storage.jobs import job_key, outcome_key
-from storage.subjects import subject_key
+from storage.subjects import Photo, subject_key
 from tests.servers import valkey
 from tests.web import add_pictures, add_subject, settings_of
 
@@ -86,13 +89,26 @@ async def test_only_the_page_itself_may_send(url: str, headers: dict[str, str], 
 async def test_pictures_of_this_chat_are_served_for_good(url: str, store: FolderStore) -> None:
     subject, job = await add_subject(store), await add_pictures(store, "a dog")
     async with ClientSession() as client:
-        for key in (subject.samples[0].key, subject.photos[0].key, f"jobs/{job.id}/attempt-1/5.png"):
+        about_subject = (subject.samples[0].key, subject.photos[0].key)
+        for key in (*about_subject, f"jobs/{job.id}/attempt-1/5.png", await add_draft(store)):
             async with client.get(f"{url}/pictures/{key}") as response:
                 assert response.status == 200
                 assert response.content_type == "image/png"
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
                 assert "immutable" in response.headers["Cache-Control"]
                 assert (await response.read()).startswith(b"\x89PNG")
+
+
+async def add_draft(store: FolderStore, **who: str) -> str:
+    """Store a question about photos; return the name of its photo."""
+    draft, sha256 = new_id(), "c" * 64
+    key = f"drafts/{draft}/photos/{sha256}.png"
+    photo = Photo(key=key, sha256=sha256, name="IMG_1", side_px=64)
+    whose = {"space": "local", "owner": "you", **who}
+    kept = Draft(id=draft, arguments=TrainArguments(name="rex", **{"class": "dog"}), photos=(photo,), **whose)
+    await store.put(f"drafts/{draft}/draft.json", kept.model_dump_json(by_alias=True).encode())
+    await store.put(key, b"\x89PNG")
+    return key
 
 
 async def test_nothing_else_in_the_store_is_served(url: str, store: FolderStore) -> None:
@@ -112,6 +128,9 @@ async def test_nothing_else_in_the_store_is_served(url: str, store: FolderStore)
         f"jobs/{job.id}/attempt-1/7.png",
         f"jobs/{job.id}/../{job.id}/attempt-1/5.png",
         f"jobs/{job.id}/attempt-1/%2e%2e/5.png",
+        (await add_draft(store)).partition("photos")[0] + "draft.json",
+        await add_draft(store, owner="bob"),
+        await add_draft(store, space="discord"),
         "../../etc/passwd.png",
         "jobs/5.png",
     ]

@@ -71,10 +71,13 @@ function said(message) {
       ? image({ key: photo.key, width_px: 64, height_px: 64, caption: photo.name }, { class: "" })
       : el("span", { class: "name" }, photo.name)));
   return [
-    el("p", { class: "line", title: when.toLocaleString() }, message.said || "(nothing)"),
+    el("p", { class: "line", title: when.toLocaleString() }, unbroken(message.said || "(nothing)")),
     photos.length ? el("ul", { class: "photos", "aria-label": "Photos sent" }, photos) : "",
   ];
 }
+
+/** What was said, its options kept from breaking after a dash. */
+const unbroken = (said) => said.split(/(?<=\s)(--[a-z]+)/).map((part, index) => index % 2 ? el("span", {}, part) : part);
 
 function steps({ reply, progress }) {
   const done = reply.state === "done" && reply.job; // a question about the photos has none
@@ -95,7 +98,7 @@ function bar(progress) {
 
 function pictures(reply, working) {
   const count = reply.pictures.length;
-  const shape = working ? "strip" : count === 1 ? "one" : count <= 4 ? "few" : "many";
+  const shape = working || openly(reply) ? "strip" : count === 1 ? "one" : count <= 4 ? "few" : "many";
   return el("div", { class: `grid ${shape}` }, tiles(reply.pictures, reply));
 }
 
