@@ -15,7 +15,6 @@ from bot.app import Darkroom
 from bot.discord_poster import DiscordPoster
 from storage.jobs import ImagineJob, TrainJob
 from tests.bot_process import NO_LIMITS, BotProcess, bot_process, settings_of
-from tests.conftest import Stack
 from tests.discord_server import Discord, File, discord_server
 from tests.discord_server.world import GUILD, Interaction, Message
 from tests.hand import Hand
@@ -141,15 +140,3 @@ async def discord(place: Place) -> AsyncIterator[Discord]:
 @pytest.fixture
 def hand(place: Place) -> Hand:
     return place.hand
-
-
-@pytest.fixture
-async def working_place(stack: Stack) -> AsyncIterator[Place]:
-    """A Discord with a bot in this process and a real worker."""
-    async with discord_server() as discord:
-        environment = bot_environment(discord, stack.environment)
-        app = await Darkroom.open(settings_of(environment), stack.redis_url)
-        place = Place(discord, app, environment)
-        async with place.bot():
-            yield place
-        await app.close()

@@ -15,7 +15,7 @@ from bot.slack_poster import SlackPoster
 from storage.jobs import ImagineJob, TrainJob
 from storage.settings import Settings
 from tests.bot_process import NO_LIMITS, READY_S, BotProcess, bot_process, settings_of
-from tests.conftest import Stack, photos_of_a_character
+from tests.conftest import photos_of_a_character
 from tests.hand import Hand
 from tests.servers import valkey
 from tests.slack_server import Slack, SlackServer
@@ -144,12 +144,4 @@ async def scene(
     app = await Darkroom.open(settings_of(given), slack_queue)
     yield Scene(workspace, app, given, slack_queue)
     await app.redis.flushdb()
-    await app.close()
-
-
-@pytest.fixture
-async def live(workspace: Slack, stack: Stack) -> AsyncIterator[Scene]:
-    """The same with a real worker."""
-    app = await Darkroom.open(stack.settings, stack.redis_url)
-    yield Scene(workspace, app, environment(workspace.server, stack.environment), stack.redis_url)
     await app.close()

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from storage.jobs import TrainJob
-from tests.conftest import photos_of_a_character
-from tests.discord_bot import SPACE, Place, imagined, options, photos, trained
+from tests.discord_bot import SPACE, imagined, options, photos, trained
 from tests.discord_server import Discord, File
 from tests.hand import Hand, is_picture
 
@@ -240,18 +239,3 @@ async def test_spaces_do_not_see_each_other(discord: Discord, hand: Hand) -> Non
     await discord.until(lambda: "No subjects yet" in listed.message.text)
     drawn = await discord.slash("imagine", prompt="a dog", where=private)
     await discord.until(lambda: "no worker" in drawn.message.text)
-
-
-@pytest.mark.timeout(240)  # the worker's start included, on a busy machine
-async def test_the_whole_journey_with_a_real_worker(working_place: Place) -> None:
-    discord, hand = working_place.discord, working_place.hand
-    files = [File(upload.name, upload.data, "image/png") for upload in photos_of_a_character()]
-    await discord.slash("dreambooth train", name="rex", class_="dog", steps=3, **options(files))
-    (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings], within_s=50)
-    assert "rex is ready" in said.text and said.attachments
-    form = await discord.press(said, "Imagine")
-    drawn = await discord.submit(form, count="2")
-    await discord.until(lambda: "Again" in drawn.message.labels, within_s=50)
-    (grid,) = drawn.message.attachments
-    assert is_picture(discord.cdn.files[grid["id"]].data)
-    assert [job.kind for job in await hand.jobs(SPACE)] == ["imagine", "train"]

@@ -32,18 +32,6 @@ async def wait_for_last_words(scene: Scene) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_journey_with_a_real_worker_and_socket_mode(live: Scene) -> None:
-    async with live.process():
-        await live.slack.mention("train rex dog --steps 8", files=live.slack.photos(photos_of_a_character()))
-        end = await live.slack.message(lambda m: "rex is ready" in m.text and "<@" in m.text, within_s=90)
-        assert images(end)
-        await live.slack.slash("/imagine", "a [rex] dog in Paris --count 2 --steps 2 --seed 7")
-        drawn = await live.slack.message(lambda m: "Full 2" in labels(m), within_s=60)
-        assert images(drawn)[0]["alt_text"]
-        await live.slack.press(end, "Forget")
-        await live.slack.message("Forgot rex", user=ADA)
-
-
 async def test_killed_at_each_phase_and_started_again(scene: Scene) -> None:
     places = {name: scene.slack.workspace.add_channel(name) for name in ("queued", "learning", "done", "said", "drawn")}
     jobs: dict[str, TrainJob | ImagineJob] = {}
