@@ -92,6 +92,13 @@ def test_half_precision_unless_full_is_asked_for(
         assert {weight.dtype for weight in load_file(file).values()} == {dtype}
 
 
+def test_files_may_be_read_by_whoever_may_read_the_note(exports: dict[Any, Exported]) -> None:
+    for how in FORMATS:
+        folder = exports["sd1", "full", how].folder
+        note = (folder / "README.txt").stat().st_mode
+        assert {file.stat().st_mode for file in folder.rglob("*.safetensors")} == {note}
+
+
 def test_files_say_what_they_are(exports: dict[Any, Exported]) -> None:
     for how in ("single", "lora"):
         with safe_open(exports["sdxl", "full", how].folder / "rex.safetensors", "pt") as file:

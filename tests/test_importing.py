@@ -56,6 +56,24 @@ def test_rounding_is_not_learning(bases: dict[str, BaseModel], tmp_path: Path) -
     assert load_file(tmp_path / "out").keys() == {"unet.conv_in.weight"}
 
 
+def test_a_text_encoder_may_be_a_level_higher(bases: dict[str, BaseModel], tmp_path: Path) -> None:
+    weights = {name.replace(".text_model.", "."): weight for name, weight in original(bases["sd1"], tmp_path).items()}
+    weights["cond_stage_model.transformer.final_layer_norm.bias"] += 0.1
+    save_file(weights, tmp_path / "file.safetensors")
+    assert bring(bases["sd1"], tmp_path / "file.safetensors", tmp_path / "out").says == ""
+    assert load_file(tmp_path / "out").keys() == {"unet.conv_in.weight", "text_encoder.final_layer_norm.bias"}
+
+
+def test_a_folder_may_be_in_pieces_and_in_half_precision(bases: dict[str, BaseModel], tmp_path: Path) -> None:
+    base = bases["sd1"]
+    learned = base.denoiser.copy()
+    learned.unet.conv_in.weight.data += 0.1
+    learned.unet.save_pretrained(tmp_path / "files" / "unet", variant="fp16", max_shard_size="100KB")
+    assert len(list((tmp_path / "files" / "unet").glob("*.fp16-0000?-of-*.safetensors"))) > 1
+    bring(base, tmp_path / "files", tmp_path / "out")
+    assert load_file(tmp_path / "out").keys() == {"unet.conv_in.weight"}
+
+
 def test_another_vae_is_left_out_and_said(bases: dict[str, BaseModel], tmp_path: Path) -> None:
     weights = original(bases["sd1"], tmp_path)
     weights["first_stage_model.decoder.conv_in.weight"] += 0.1

@@ -1,5 +1,6 @@
 """Write a subject as files that other programs read: a diffusers folder, a single file, or a LoRA file."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
         says = WRITERS[request.format](request, base)
     except ValueError as error:  # what was learned does not fit, or a network has parts without a name
         raise UserError(f"{request.name} cannot be exported so: {error}.") from error
-    (Path(request.folder) / "README.txt").write_text(_readme(request, base))
+    readme = Path(request.folder) / "README.txt"
+    readme.write_text(_readme(request, base))
+    for file in Path(request.folder).rglob("*.safetensors"):
+        shutil.copymode(readme, file)  # safetensors writes for its own user alone
     return says
 
 

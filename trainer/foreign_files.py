@@ -1,7 +1,7 @@
 """Files that others have made: which tensors are in them, and whether Darkroom can take them at all."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from storage.errors import UserError
+from trainer.layout import HALF, WEIGHTS
 
 PICKLES = (b"PK", b"\x80")  # how torch.save begins a file: as an archive since 1.6, as a bare pickle before
-WEIGHTS_NAMES = ("diffusion_pytorch_model", "model")  # of a part of a diffusers folder; then perhaps its precision
 
 TAKES = "Darkroom takes LoRA files and whole checkpoints"
 OTHERS = {  # what is none of these, by names of tensors
@@ -28,12 +28,12 @@ OTHERS = {  # what is none of these, by names of tensors
 class Tensors:
     """The tensors of one or more safetensors files by name, read when they are asked for."""
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        """Open files, by what stands before their tensors' names; raises UserError if one is of no use."""
+    def __init__(self, files: Iterable[tuple[str, Path]]) -> None:
+        """Open files, each with what to put before its tensors' names; raises UserError if one is of no use."""
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.metadata: dict[str, str] = {}
         self._read: dict[str, tuple[Any, str]] = {}
-        for prefix, path in files.items():
+        for prefix, path in files:
             handle = _opened(path)
             self.metadata |= handle.metadata() or {}
             for key in handle.keys():  # noqa: SIM118 (a handle, no dict)
@@ -55,25 +55,25 @@ def open_foreign(path: Path) -> Tensors:
     file with `unet.`.
     """
     if path.is_dir():
-        tensors = Tensors({f"{part}.": file for part in _parts(path) if (file := _weights(path / part))})
+        parts = ("unet", "text_encoder", "text_encoder_2")
+        tensors = Tensors((f"{part}.", file) for part in parts for file in _weights(path, part))
         if not any(name.startswith("unet.") for name in tensors.shapes):
             raise UserError(f"{path.name} is no folder in diffusers' layout: it has no unet with safetensors in it.")
         return tensors
-    tensors = Tensors({"": path})
+    tensors = Tensors([("", path)])
     for pattern, what in OTHERS.items():
         if any(pattern.search(name) for name in tensors.shapes):
             raise UserError(f"{path.name} is {what}. {TAKES}.")
-    return Tensors({"unet.": path}) if "conv_in.weight" in tensors.shapes else tensors
+    return Tensors([("unet.", path)]) if "conv_in.weight" in tensors.shapes else tensors
 
 
-def _parts(folder: Path) -> list[str]:
-    return [part for part in ("unet", "text_encoder", "text_encoder_2") if (folder / part).is_dir()]
-
-
-def _weights(folder: Path) -> Path | None:
-    """The file of a part's weights, in full precision if there are more than one."""
-    files = [path for path in folder.glob("*.safetensors") if path.name.split(".")[0] in WEIGHTS_NAMES]
-    return min(files, key=lambda path: len(path.name), default=None)
+def _weights(folder: Path, part: str) -> list[Path]:
+    """The files of a part's weights, one or its pieces, in full precision if there are both."""
+    for stem in (WEIGHTS[part], f"{WEIGHTS[part]}.{HALF}"):
+        patterns = (f"{part}/{stem}.safetensors", f"{part}/{stem}-*-of-*.safetensors")
+        if found := [file for pattern in patterns for file in sorted(folder.glob(pattern))]:
+            return found
+    return []
 
 
 def _opened(path: Path) -> Any:

@@ -64,12 +64,7 @@ def _misfit(path: Path, tensors: Tensors, base: BaseModel, why: str) -> UserErro
 
 def _differences(tensors: Tensors, base: BaseModel, where: Mapping[str, Place]) -> tuple[dict[str, Tensor], str]:
     """What a checkpoint adds to the weights of the base model, and what there is to say of it."""
-    if any(name.startswith(UNET_PREFIX) for name in tensors.shapes):
-        looked_up = dict(where)
-    elif any(name.startswith("unet.") for name in tensors.shapes):
-        looked_up = {name: Place(name.replace(".text_model.", ".")) for name in where}
-    else:
-        raise ValueError(f"it is neither a LoRA nor a checkpoint of Stable Diffusion. {TAKES}")
+    looked_up = _looked_up(tensors, where)
     there = {name for name, place in looked_up.items() if place.name in tensors.shapes}
     found: dict[str, Tensor] = {}
     notes: list[str] = []
@@ -85,6 +80,20 @@ def _differences(tensors: Tensors, base: BaseModel, where: Mapping[str, Place]) 
     vae = {f"vae.{name}": weight.cpu() for name, weight in base.vae.state_dict().items()}
     other = (not _alike(_read(tensors, looked_up[name], vae[name]), vae[name]) for name in vae.keys() & there)
     return found, " ".join([*notes, OWN_VAE] if any(other) else notes)
+
+
+def _looked_up(tensors: Tensors, where: Mapping[str, Place]) -> dict[str, Place]:
+    """Where each weight lies in this very file."""
+    if any(name.startswith("unet.") for name in tensors.shapes):
+        return {name: Place(name.replace(".text_model.", ".")) for name in where}
+    if not any(name.startswith(UNET_PREFIX) for name in tensors.shapes):
+        raise ValueError(f"it is neither a LoRA nor a checkpoint of Stable Diffusion. {TAKES}")
+    if any(place.name in tensors.shapes for name, place in where.items() if name.startswith("text_encoder.")):
+        return dict(where)
+    return {  # some of SD 1.x were saved with a CLIP of one level less
+        name: place._replace(name=place.name.replace(".transformer.text_model.", ".transformer."))
+        for name, place in where.items()
+    }
 
 
 def _read(tensors: Tensors, place: Place, like: Tensor) -> Tensor:
