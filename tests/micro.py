@@ -56,6 +56,22 @@ def write_micro_sd1(folder: Path) -> Path:
     return _one_encoder(folder, scheduler, unet, hidden_act="quick_gelu")
 
 
+def write_model_of_channels(folder: Path, *channels: int) -> Path:
+    """Write a Stable Diffusion 1 that is no longer micro, for those who measure: 256 pixels, any number of levels."""
+    from diffusers import DDIMScheduler
+
+    attends = len(channels) - 1
+    unet = _unet(
+        sample_size=32,
+        block_out_channels=channels,
+        down_block_types=(*("CrossAttnDownBlock2D",) * attends, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * attends),
+        cross_attention_dim=32,
+        attention_head_dim=4,
+    )
+    return _one_encoder(folder, DDIMScheduler(**_SCHEDULE, clip_sample=False), unet, hidden_act="quick_gelu")
+
+
 def write_micro_sd2(folder: Path, **schedule: Any) -> Path:
     """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder."""
     from diffusers import DDIMScheduler

@@ -68,6 +68,8 @@ def _machine() -> Machine:
 def _where(source: Source) -> str:
     if source.missing_bytes:
         return f"{source.called} is on the hub: {_gb(source.missing_bytes)} are downloaded when a worker starts."
+    if not source.files:
+        return f"{source.called} is whole, and read with the settings in {source.folder}."
     return f"{source.called} is in {source.folder}."
 
 

@@ -17,14 +17,15 @@ from storage.errors import SetupError
 from storage.transfers import file_hash
 from trainer import hub
 from trainer.families import seems_for
-from trainer.headers import shapes_in
+from trainer.headers import Shape, shapes_in
 from trainer.layout import INDEX, needed_files, some_of, without_weights
+from trainer.ldm_names import UNET_PREFIX, VAE_PREFIX, places
+from trainer.needs import Skeleton
 from trainer.recipe import RECIPE_FILE
 
 log = logging.getLogger(__name__)
 
 PRECISIONS = {"F16": torch.float16, "BF16": torch.bfloat16}
-UNET, VAE = "model.diffusion_model.", "first_stage_model."
 
 
 class Kind(NamedTuple):
@@ -45,8 +46,10 @@ SD1 = Kind(StableDiffusionPipeline, ("cond_stage_model.transformer.",), "stable-
 
 
 def settings_for(path: Path, models: Path) -> Path:
-    """A folder with settings and tokenizers for a file; raises SetupError naming what is missing."""
-    return _settings(path, _kind(path), models)
+    """A folder with settings and tokenizers for a file; raises SetupError naming what is missing from either."""
+    settings = _settings(path, _kind(path), models)
+    _check_whole(path, shapes_in(path), settings)
+    return settings
 
 
 def converted(path: Path, models: Path) -> tuple[Path, str]:
@@ -72,10 +75,10 @@ def _kind(path: Path) -> Kind:
         return any(name.startswith(beginning) for name in shapes)
 
     kind = next((kind for kind in (SDXL, SD2, SD1) if has(kind.text_encoders[-1])), None)
-    if kind and all(map(has, (UNET, VAE, *kind.text_encoders))):
+    if kind and all(map(has, (UNET_PREFIX, VAE_PREFIX, *kind.text_encoders))):
         return kind
-    if has(UNET):
-        wanted = {"VAE": (VAE,), "text encoder": kind.text_encoders if kind else SD1.text_encoders}
+    if has(UNET_PREFIX):
+        wanted = {"VAE": (VAE_PREFIX,), "text encoder": kind.text_encoders if kind else SD1.text_encoders}
         missing = [part for part, names in wanted.items() if not all(map(has, names))]
         raise SetupError(f"The base model {path} has no {' and no '.join(missing)} in it.")
     seems = seems_for((name, shape.sizes) for name, shape in shapes.items())
@@ -100,17 +103,25 @@ def _settings(path: Path, kind: Kind, models: Path) -> Path:
 
 
 def _convert(path: Path, kind: Kind, settings: Path, whole: Path) -> None:
-    written = next(shape.kind for name, shape in shapes_in(path).items() if name.startswith(UNET))
+    shapes = shapes_in(path)
+    _check_whole(path, shapes, settings)
+    written = next(shape.kind for name, shape in shapes.items() if name.startswith(UNET_PREFIX))
     how = {"config": str(settings), "local_files_only": True, "torch_dtype": PRECISIONS.get(written, torch.float32)}
     try:
         pipeline = kind.pipeline.from_single_file(str(path), **how)
     except (ValueError, RuntimeError, OSError, KeyError) as error:
         raise SetupError(f"The base model {path} does not fit the settings in {settings}: {error}") from error
-    for name, part in pipeline.components.items():
-        weights = part.state_dict() if isinstance(part, torch.nn.Module) else {}
-        missing = [weight for weight, value in weights.items() if value.is_meta]
-        if missing:
-            raise SetupError(f"The base model {path} lacks weights of its {name}: {some_of(missing)}.")
     pipeline.save_pretrained(whole)
     if (settings / RECIPE_FILE).is_file():
         shutil.copy(settings / RECIPE_FILE, whole)
+
+
+def _check_whole(path: Path, shapes: dict[str, Shape], settings: Path) -> None:
+    """Raise SetupError if weights are missing that the settings ask for: diffusers would not say which."""
+    skeleton = Skeleton.of(settings, torch.float32)
+    try:
+        wanted = places(skeleton.denoiser, skeleton.vae)
+    except ValueError as error:
+        raise SetupError(f"The settings in {settings} are not those of a single file: {error}.") from error
+    if missing := [name for name, place in wanted.items() if place.name not in shapes]:
+        raise SetupError(f"The base model {path}, with the settings in {settings}, lacks weights: {some_of(missing)}.")

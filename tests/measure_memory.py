@@ -1,0 +1,49 @@
+"""Train and draw, and say how much memory that took and was estimated: `python -m tests.measure_memory MODEL PHOTO`.
+
+A process of its own for each method: a process's peak never falls again.
+"""
+
+import gc
+import json
+import resource
+import sys
+from pathlib import Path
+
+import psutil
+import torch
+
+from trainer import generate
+from trainer.dreambooth import Step, Subject, learn
+from trainer.models import load_base
+from trainer.needs import Skeleton
+from trainer.recipe import Recipe
+
+
+def work(folder: str, photo: str, recipe: Recipe) -> None:
+    """Train on a base model, and draw with another subject's weights between two steps, as an engine does."""
+    base = load_base(folder)
+    other, side = base.denoiser.copy(), base.denoiser.unet.config.sample_size
+
+    def on_step(step: Step) -> None:
+        if step.step == 1:
+            list(generate.draw(base, other, "a dog", [1, 2, 3, 4], steps=1, guidance=5.0))
+
+    learn(base, Subject([Path(photo)], "dog", "zuf"), torch.zeros(2, 4, side, side), recipe, 0, on_step)
+
+
+def main() -> None:
+    """Measure one method."""
+    small, large, photo, method, again = sys.argv[1:]
+    torch.set_num_threads(1)
+    how = Recipe(method=method, steps=2, gradient_checkpointing=again == "again")
+    work(small, photo, how)  # so that the libraries have all that they take for themselves
+    gc.collect()
+    before = psutil.Process().memory_info().rss
+    work(large, photo, how)
+    took = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+    estimated = Skeleton.of(Path(large), torch.float32).training_bytes(how, None)
+    sys.stdout.write(json.dumps({"took": took, "estimated": estimated}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What the doctor says a base model takes, against what it takes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from storage.settings import Settings
+from tests.conftest import photos_of_a_character
+from tests.micro import write_model_of_channels
+from trainer import check
+from trainer.check import Machine, report
+from trainer.needs import Skeleton
+from trainer.recipe import Recipe
+
+FACTOR = 1.2  # between estimate and measurement
+HAND_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc is to keep nothing for later: we measure what is needed
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of which a step takes hundreds of megabytes."""
+    return write_model_of_channels(tmp_path_factory.mktemp("larger"), 64, 128, 256)
+
+
+@pytest.mark.parametrize(("method", "again"), [("full", "no"), ("lora", "again")])
+def test_estimates_are_near_what_is_measured(
+    micro_sd1: Path, larger: Path, tmp_path: Path, method: str, again: str
+) -> None:
+    (tmp_path / "photo.png").write_bytes(photos_of_a_character(1)[0].data)
+    command = [sys.executable, "-m", "tests.measure_memory", micro_sd1, larger, tmp_path / "photo.png", method, again]
+    environment = {**os.environ, **HAND_BACK, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True, timeout=110)
+    said = json.loads(done.stdout)
+    assert said["took"] > 2e8
+    assert said["took"] / FACTOR < said["estimated"] < said["took"] * FACTOR
+
+
+def test_half_precision_takes_less(larger: Path) -> None:
+    whole, half = (Skeleton.of(larger, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert half.drawing_bytes() < 0.7 * whole.drawing_bytes()
+    for method in ("full", "lora"):
+        how = Recipe(method=method)
+        assert half.training_bytes(how, torch.bfloat16) < 0.9 * whole.training_bytes(how, None)
+
+
+def test_eight_bit_moments_save_six_bytes_a_weight(larger: Path) -> None:
+    skeleton = Skeleton.of(larger, torch.float32)
+    plain, eight = (skeleton.training_bytes(Recipe(optimizer=kind), None) for kind in ("adamw", "adamw8bit"))
+    assert plain - eight == 6 * sum(skeleton.weights(part) for part in ("unet", "text_encoder"))
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "state", "sentence"),
+    [
+        (10e9, "ok", "of the 10.0 GB that a small GPU has."),
+        (0.4e9, "warn", "That is too little for training in full."),
+        (0.2e9, "fail", "That is too little for this base model: take a smaller one."),
+    ],
+)
+def test_the_doctor_says_whether_model_and_machine_fit_each_other(
+    larger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory_bytes: float, state: str, sentence: str
+) -> None:
+    monkeypatch.setattr(check, "_machine", lambda: Machine("a small GPU", int(memory_bytes), torch.device("cpu")))
+    monkeypatch.setenv("DARKROOM_BASE_MODEL", str(larger))
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
+    told = report(Settings())
+    assert told.state == state and sentence in " ".join(told.lines)
+    assert "Drawing takes about 0." in told.lines[1] and "training in full 0.6 GB" in told.lines[1]
