@@ -17,7 +17,7 @@ from storage.errors import SetupError
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
 
-TRAINER_CHECK_S = 180  # it loads the base model once
+TRAINER_CHECK_S = 180  # it may ask the hub, and rehearses steps on the base model
 DISK_LEAST_BYTES, DISK_LITTLE_BYTES = 200 * 2**20, 2 * 2**30
 
 
