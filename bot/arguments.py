@@ -65,9 +65,7 @@ def _text(longest: int) -> WithJsonSchema:
 def _checked_trigger(trigger: str) -> str:
     trigger = " ".join(trigger.split())
     if not trigger:
-        raise ValueError(
-            "say which words mean it in the file; whoever made it tells them"
-        )
+        raise ValueError("say which words mean it in the file; whoever made it tells them")
     if len(trigger) > TRIGGER_MAX or set(trigger) & set("[]"):
         raise ValueError(f"a trigger has at most {TRIGGER_MAX} characters and no brackets")
     return trigger
