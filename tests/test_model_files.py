@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from storage.errors import SetupError
+from tests.single_files import write_single
 from trainer import generate
-from trainer.ldm_names import gathered, places
 from trainer.models import BaseModel, load_base
 from trainer.sources import find
 
@@ -151,17 +151,6 @@ def test_the_hash_is_of_what_decides_a_picture(folders: dict[str, Path], model: 
 
 
 # ── single files ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def write_single(folder: Path, path: Path, dtype: torch.dtype = torch.float32, without: str = "-") -> Path:
-    """Write a model as one file in the original layout, with its settings in a folder of the same name beside it."""
-    base = load_base(str(folder))
-    weights = {**base.denoiser.state_dict(), **{f"vae.{name}": w for name, w in base.vae.state_dict().items()}}
-    named = gathered(weights, places(base.denoiser, base.vae))
-    kept = {name: w.to(dtype).contiguous() for name, w in named.items() if not name.startswith(without)}
-    save_file(kept, path)
-    shutil.copytree(folder, path.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
-    return path
 
 
 @pytest.mark.parametrize("kind", KINDS)
