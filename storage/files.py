@@ -9,20 +9,18 @@ import fcntl
 import hashlib
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from storage.errors import Missing, StoreError
-from storage.transfers import Stopped, Told, Transfer, check, nobody
+from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody
 
 T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 LOCK = ".lock"
-COPY_BYTES = 4 * 2**20  # at a time
 _BACKGROUND: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
 
 
@@ -192,12 +190,12 @@ class FolderStore(Store):
 
     def _upload(self, key: str, path: Path, transfer: Transfer) -> None:
         with appearing(self._path(key), self._lock) as part:
-            _copy(path, part, transfer)
+            copy(path, part, transfer)
 
     def _download(self, key: str, path: Path, sha256: str, transfer: Transfer) -> None:
         with appearing(path) as part:
             with _missing(key):
-                _copy(self._path(key), part, transfer)
+                copy(self._path(key), part, transfer)
             check(part, sha256, key)
 
     def _names(self, prefix: str) -> list[str]:
@@ -235,34 +233,6 @@ class FolderStore(Store):
         with (self.root / LOCK).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
-
-
-def _copy(source: Path, target: Path, transfer: Transfer) -> None:
-    transfer.size_bytes = source.stat().st_size
-    with source.open("rb") as there, target.open("wb") as here:
-        while chunk := there.read(COPY_BYTES):
-            here.write(chunk)
-            transfer(len(chunk))
-            if transfer.stopped:
-                raise Stopped
-
-
-@contextmanager
-def appearing(target: Path, lock: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[Path]:
-    """Give a temporary path beside `target`, which takes its name only when the block ends well."""
-    with lock():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        with lock():
-            part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager

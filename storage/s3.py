@@ -24,9 +24,9 @@ from tenacity import (
 )
 
 from storage.errors import Missing, SetupError, StoreError
-from storage.files import NAME, Store, Versioned, appearing, checked_name, checked_prefix
+from storage.files import NAME, Store, Versioned, checked_name, checked_prefix
 from storage.s3_errors import FAILURES, NOT_THERE, answer_code, store_error
-from storage.transfers import Stopped, Transfer, check, nobody
+from storage.transfers import Stopped, Transfer, appearing, check, nobody
 
 T = TypeVar("T")
 URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9._-]{3,63})(/(?P<prefix>[^?#]*))?")

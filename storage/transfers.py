@@ -1,13 +1,18 @@
 """Files on their way to the store or from it: how far they are, and that they stop when nobody waits any more."""
 
 import hashlib
+import os
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from storage.errors import Damaged
 
 Told = Callable[[float], None]  # hears which share of a file has been moved, from 0 to 1, in other threads
+
+COPY_BYTES = 4 * 2**20  # at a time
 
 
 class Stopped(Exception):
@@ -46,6 +51,35 @@ class Transfer:
             self._moved_bytes += moved_bytes
             share = self._moved_bytes / max(1, self.size_bytes)
         self.told(min(1.0, share))
+
+
+@contextmanager
+def appearing(target: Path, lock: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[Path]:
+    """Give a temporary path beside `target`, which takes its name only when the block ends well."""
+    with lock():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", dir=target.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        with lock():
+            part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def copy(source: Path, target: Path, transfer: Transfer) -> None:
+    """Copy a file; raises Stopped."""
+    transfer.size_bytes = source.stat().st_size
+    with source.open("rb") as there, target.open("wb") as here:
+        while chunk := there.read(COPY_BYTES):
+            here.write(chunk)
+            transfer(len(chunk))
+            if transfer.stopped:
+                raise Stopped
 
 
 def file_hash(path: Path) -> str:

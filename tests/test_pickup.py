@@ -11,6 +11,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from bot.messages import Reply
 from storage import queue
 from tests.chaos.scene import Scene, Worker
 from tests.conftest import Chat, photos_of_a_character
@@ -69,16 +70,20 @@ async def taken_up(worker: Worker, job: str) -> float:
     return worker.relay.reports[job]
 
 
+async def begun(scene: Scene, chat: Chat) -> tuple["asyncio.Task[list[Reply]]", str]:
+    """Have a training accepted; return what tells its replies, and the job."""
+    uploads = photos_of_a_character(3)
+    training = asyncio.create_task(chat("dreambooth train", uploads, name="rex", noun="dog", steps=STEPS))
+    while not (jobs := await scene.app.dispatch.jobs(chat.space)):  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    return training, jobs[0].id
+
+
 @pytest.mark.parametrize("lose", [kill, freeze, cut_off_from_redis, cut_off_from_the_store])
 async def test_another_worker_goes_on_within_a_lease_and_two_seconds(scene: Scene, lose: object) -> None:
     await scene.workers_ready()
     chat = Chat(scene.app, space=lose.__name__)
-    training = asyncio.create_task(
-        chat("dreambooth train", photos_of_a_character(3), name="rex", noun="dog", steps=STEPS)
-    )
-    while not (jobs := await scene.app.dispatch.jobs(chat.space)):  # noqa: ASYNC110
-        await asyncio.sleep(0.02)
-    job = jobs[0].id
+    training, job = await begun(scene, chat)
     lost = await learning(scene, job)
     (other,) = (worker for worker in scene.workers if worker is not lost)
     began_s, losing = time.monotonic(), asyncio.create_task(lose(lost))
@@ -89,3 +94,15 @@ async def test_another_worker_goes_on_within_a_lease_and_two_seconds(scene: Scen
         other.send(signal.SIGSTOP)
         assert (await chat("imagine", prompt="a [rex] dog in Paris", count=1, steps=2))[-1].state == "done"
         other.send(signal.SIGCONT)
+
+
+async def test_where_nobody_reaches_the_store_what_runs_goes_on(scene: Scene) -> None:
+    await scene.workers_ready()
+    chat = Chat(scene.app, space="store away")
+    training, job = await begun(scene, chat)
+    holder = await learning(scene, job)
+    (other,) = (worker for worker in scene.workers if worker is not holder)
+    for worker in scene.workers:
+        worker.wire.cut_until_s = time.monotonic() + AWAY_S
+    assert (await training)[-1].state == "done"
+    assert job not in other.relay.reports

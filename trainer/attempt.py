@@ -44,6 +44,7 @@ class Attempt:
     def __init__(self, job: TrainJob | ImagineJob, name: str, folder: Path, tasks: Tasks) -> None:
         self.job, self.name, self.folder, self.tasks = job, name, folder, tasks
         self.checkpoints = Checkpoints(tasks.store, job) if isinstance(job, TrainJob) else None
+        self.samples: list[Path] = []  # those that are not stored yet
         self.ended = False
 
     async def run(self, engine: EngineClient, redis: ArqRedis) -> Outcome:
@@ -106,13 +107,21 @@ class Attempt:
     async def _heard(self, news: Report, reporter: Reporter) -> None:
         if news.checkpoint and self.checkpoints:
             self.checkpoints.add(news.step, Path(news.checkpoint))
-        if news.sample and isinstance(self.job, TrainJob):
-            sample = await self.tasks.sample(self.job, Path(news.sample))
-            before = (
-                s for s in reporter.samples if s.caption != sample.caption
-            )  # an earlier attempt may have drawn it
-            reporter.samples = (*before, sample)
+        if news.sample:
+            self.samples.append(Path(news.sample))
+            try:
+                await self._store_samples(reporter)
+            except StoreError as error:  # the training can do without, until it is published
+                log.warning("a sample picture is stored later: %s", error)
         reporter.heard(news)
+
+    async def _store_samples(self, reporter: Reporter) -> None:
+        """Store the sample pictures that are not stored yet."""
+        while self.samples and isinstance(self.job, TrainJob):
+            sample = await self.tasks.sample(self.job, self.samples[0])
+            before = (s for s in reporter.samples if s.caption != sample.caption)  # of an earlier attempt
+            reporter.samples = (*before, sample)
+            self.samples.pop(0)
 
     async def _outcome(self, task: Task, hello: Hello, result: Result, reporter: Reporter) -> Outcome:
         await self.tasks.keep_class_set(task, hello)
@@ -125,6 +134,7 @@ class Attempt:
         if result.state != "done":
             return Outcome(job=self.job.id, state=result.state, message=result.message, detail=result.detail)
         if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):
+            await self._store_samples(reporter)
             told = reporter.moving("saving")
             return await self.tasks.publish_train(self.job, task, result, hello, self.name, reporter.samples, told)
         assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)

@@ -43,10 +43,9 @@ class Reach:
     async def keep_looking(self) -> None:
         """Ask the store again and again, until cancelled."""
         while True:
-            began_s = time.monotonic()
             try:
                 await self.store.exists(NOTHING)
-                self._heard_s = began_s
+                self._heard_s = time.monotonic()
             except (StoreError, OSError) as error:
                 log.warning("the store does not answer: %s", error)
             await asyncio.sleep(self.lease_s / BEATS)
