@@ -12,9 +12,9 @@ from bot.waiting import Looks, View
 from storage import queue
 from storage.errors import Damaged, Missing
 from storage.files import Store
-from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
+from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, read_job
 from storage.line import Line
-from storage.settling import read_outcome, settle
+from storage.settling import publish, read_outcome, settle
 
 POLL_S = 0.25
 LOOK_IN_STORE_EVERY = 20  # polls; progress in Redis tells sooner, the store tells for certain
@@ -93,7 +93,7 @@ class Dispatch:
         running = await self._is_running(job)
         message = "Cancelled." if running else "Cancelled before it started."
         outcome = Outcome(job=job.id, state="cancelled", message=message)
-        if not await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode()):
+        if not await publish(self.store, job, outcome):
             return False
         await settle(self.store, job)
         await self.unqueue(job)

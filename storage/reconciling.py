@@ -15,13 +15,15 @@ from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.forgetting import finish_all
 from storage.ids import is_id, made_s
-from storage.jobs import job_key, outcome_key, read_job
+from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key, read_job
 from storage.line import Line
+from storage.settling import settle, unsettled_key
 
 log = logging.getLogger(__name__)
 
 LOOKED_KEY = "darkroom:looked"
 EVERY_S = 60
+LOOKING = 4  # leases: who has not put back what was lost by then has died or lost the store, and the next one looks
 POLL_S = 2.0
 ORPHANED_S = 3600  # from an id's making; an import writes the record last, and clocks differ
 
@@ -30,9 +32,10 @@ async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
     """Mend what was lost or left, now and every minute, until cancelled."""
     while True:
         try:
-            if await redis.set(LOOKED_KEY, b"1", nx=True, ex=EVERY_S):
+            if await redis.set(LOOKED_KEY, b"1", nx=True, px=int(LOOKING * 1000 * lease_s)):
                 await asyncio.sleep(lease_s)  # whoever runs a job has its lease by then again, and nobody else takes it
                 await put_back(store, redis)
+                await redis.set(LOOKED_KEY, b"1", ex=EVERY_S)
                 await finish_all(store)
                 await sweep(store)
         except (StoreError, RedisError, OSError) as error:
@@ -41,24 +44,31 @@ async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
 
 
 async def put_back(store: Store, redis: ArqRedis) -> list[str]:
-    """Queue all accepted jobs that have no outcome and are not queued, oldest first; return their ids."""
+    """Queue all accepted jobs that have no outcome and are not queued, oldest first; return their ids.
+
+    What has an outcome that nobody came to settle is settled.
+    """
     names = set(await store.names("jobs/"))
-    accepted = sorted(name.split("/")[1] for name in names if name.endswith("/job.json"))
-    return [job for job in accepted if outcome_key(job) not in names and await _put_back(store, redis, job)]
+    lost = []
+    for job_id in sorted(name.split("/")[1] for name in names if name.endswith("/job.json")):
+        if outcome_key(job_id) not in names:
+            job = await _read(store, job_id)
+            if job and await Line(redis, job.kind).enqueue(job):
+                log.warning("job %s was not queued any more and is put back", job_id)
+                lost.append(job_id)
+        elif unsettled_key(job_id) in names and (job := await _read(store, job_id)):
+            await settle(store, job)
+    return lost
 
 
-async def _put_back(store: Store, redis: ArqRedis, job_id: str) -> bool:
+async def _read(store: Store, job_id: str) -> TrainJob | ImagineJob | None:
     try:
-        job = read_job((await store.get(job_key(job_id))).data)
+        return read_job((await store.get(job_key(job_id))).data)
     except Missing:  # deleted just now
-        return False
+        return None
     except Damaged as error:
         log.warning("job %s cannot be put back: %s", job_id, error)
-        return False
-    lost = await Line(redis, job.kind).enqueue(job)
-    if lost:
-        log.warning("job %s was not queued any more and is put back", job_id)
-    return lost
+        return None
 
 
 async def sweep(store: Store) -> list[str]:

@@ -1,8 +1,8 @@
 """What follows from a job's outcome: the subject's record says what it says, and what nobody needs any more goes.
 
-The outcome is the one thing that decides. Whoever wrote it may die the next moment, so all of this is done again by
-whoever comes by, as often as may be, and comes out the same: of two trainings of a subject the one that was accepted
-later counts, whichever ends first.
+The outcome is the one thing that decides. Whoever writes it may die the next moment, so it leaves a mark, and all of
+this is done again by whoever comes by, as often as may be, and comes out the same: of two trainings of a subject the
+one that was accepted later counts, whichever ends first.
 """
 
 from storage.errors import Missing
@@ -10,6 +10,12 @@ from storage.files import Store
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job
 from storage.subjects import Subject, Subjects, checkpoint_prefix, weights_prefix
+
+
+async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
+    """Write the outcome of a job, unless it has one; tell whether it was written. `settle` is to follow."""
+    await store.put(unsettled_key(job.id), b"")
+    return await store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
 
 
 async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
@@ -24,6 +30,12 @@ async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     for name in await store.names(f"jobs/{job.id}/"):
         if name.count("/") > 2 and name not in pictures:  # an attempt made it
             await store.delete(name)
+    await store.delete(unsettled_key(job.id))
+
+
+def unsettled_key(job: str) -> str:
+    """Name of the mark on a job whose outcome is about to be written, or is and was not yet settled."""
+    return f"jobs/{job}/unsettled"
 
 
 async def read_outcome(store: Store, job: str) -> Outcome | None:

@@ -11,8 +11,9 @@ from storage import queue, reconciling
 from storage.errors import SetupError
 from storage.files import FolderStore
 from storage.ids import new_id
-from storage.jobs import ImagineJob, job_key, outcome_key
+from storage.jobs import ImagineJob, Outcome, job_key, outcome_key, read_job
 from storage.reconciling import keep_queued, put_back, sweep
+from storage.settling import publish
 from tests.servers import valkey
 
 
@@ -47,6 +48,14 @@ async def test_open_jobs_are_put_back_in_their_order_and_once(store: FolderStore
     assert await put_back(store, redis) == []
     await redis.flushall()
     assert await put_back(store, redis) == [first, second] == await queued(redis)
+
+
+async def test_what_nobody_came_to_settle_is_settled(store: FolderStore, redis: ArqRedis) -> None:
+    job = read_job((await store.get(job_key(await accepted(store)))).data)
+    await store.put(f"jobs/{job.id}/attempt-1/1.png", b"of an attempt that did not win")
+    await publish(store, job, Outcome(job=job.id, state="cancelled", message=""))
+    assert await put_back(store, redis) == []
+    assert await store.names(f"jobs/{job.id}/") == [job_key(job.id), outcome_key(job.id)]
 
 
 async def test_what_belongs_to_nothing_is_swept_once_it_is_old(store: FolderStore) -> None:

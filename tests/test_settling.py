@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from storage.files import FolderStore
-from storage.jobs import Learned, Outcome, Picture, TrainJob, job_key, outcome_key
-from storage.settling import delete_job, note, settle
+from storage.jobs import Learned, Outcome, Picture, TrainJob, job_key, outcome_key, read_job
+from storage.settling import delete_job, note, publish, settle
 from storage.subjects import Subject, Subjects, checkpoint_prefix, subject_key, weights_prefix
 
 
@@ -40,7 +40,7 @@ async def attempted(store: FolderStore, job: TrainJob, attempt: str) -> Outcome:
 
 
 async def published(store: FolderStore, outcome: Outcome) -> bool:
-    return await store.put_new(outcome_key(outcome.job), outcome.model_dump_json().encode())
+    return await publish(store, read_job((await store.get(job_key(outcome.job))).data), outcome)
 
 
 async def test_of_two_attempts_the_one_that_published_counts(store: FolderStore) -> None:
@@ -127,6 +127,6 @@ async def test_what_comes_late_to_a_deleted_job_goes(store: FolderStore) -> None
     job = await accepted(store)
     await delete_job(store, job.id)
     await Subjects(store).forget(await Subjects(store).get(job.subject))
-    await published(store, await attempted(store, job, "late"))
+    await publish(store, job, await attempted(store, job, "late"))
     await settle(store, job)
     assert await store.names("") == []

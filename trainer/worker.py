@@ -20,11 +20,11 @@ from storage import queue
 from storage.errors import Damaged, Missing, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
-from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, outcome_key, read_job
+from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, read_job
 from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.settings import Settings
-from storage.settling import settle
+from storage.settling import publish, settle
 from trainer.attempt import Attempt, Ended, EngineDied, HandedBack
 from trainer.cache import Cache
 from trainer.engine_client import EngineClient
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 ANNOUNCED_S = 0.5  # between two signs of life
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
+TIDY_S = 2.0  # to tidy up after what was left to others
 LONGEST_JOB_S = 24 * 3600
 STRIKES = 3  # attempts of which the engine died, or under which the store failed, after which a job has failed
 AGAIN_S = 2.0  # from such an attempt to the next one
@@ -53,6 +54,7 @@ class JobRunner:
         self.cache = Cache(store, settings.home / "cache")
         self.tasks = Tasks(store, self.cache, settings.checkpoint_s)
         self.work = own_folder(settings.home / "work")
+        self._looking_back: set[asyncio.Task[None]] = set()
 
     async def run(self, ctx: dict[str, Any], job_id: str) -> None:
         """Run the job of this id and publish its outcome; harmless if it already has one or is deleted.
@@ -70,12 +72,31 @@ class JobRunner:
             raise Retry(defer=AGAIN_S) from None
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
-        if await self.tasks.is_open(job):
-            with contextlib.suppress(Ended):
-                await self._publish(job, await self._outcome(job, f"attempt-{ctx['job_try']}-{new_id()[-8:]}"))
-        await settle(self.store, job)
+        try:
+            if await self.tasks.is_open(job):
+                with contextlib.suppress(Ended):
+                    await self._publish(job, await self._outcome(job, f"attempt-{ctx['job_try']}-{new_id()[-8:]}"))
+            await settle(self.store, job)
+        except asyncio.CancelledError:  # it is left to others, and nobody waits for us any more
+            task = asyncio.create_task(self._look_back(job))
+            self._looking_back.add(task)
+            task.add_done_callback(self._looking_back.discard)
+            raise
         with contextlib.suppress(RedisError, OSError):  # the store has told; this is only sooner
             await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
+
+    async def _look_back(self, job: TrainJob | ImagineJob) -> None:
+        """Tidy up after a job that is over: others may have ended it before our last upload."""
+        try:
+            if not await self.tasks.is_open(job):
+                await settle(self.store, job)
+        except StoreError as error:
+            log.warning("job %s is left as it is: %s", job.id, error)
+
+    async def close(self) -> None:
+        """Give what is still to be tidied up a moment."""
+        if self._looking_back:
+            await asyncio.wait(self._looking_back, timeout=TIDY_S)
 
     async def _outcome(self, job: TrainJob | ImagineJob, attempt: str) -> Outcome:
         """Have one attempt at a job, and turn what goes wrong into words."""
@@ -115,7 +136,7 @@ class JobRunner:
 
     async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> None:
         """Write the outcome, unless the job has one."""
-        if await self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode()):
+        if await publish(self.store, job, outcome):
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
             with contextlib.suppress(RedisError, OSError):
                 if outcome.state == "done":
@@ -143,7 +164,7 @@ async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: 
         await engine.pause()
         await asyncio.gather(*(worker.drain(GRACE_S) for worker in workers))
         await asyncio.gather(*(worker.stop() for worker in workers))
-        await engine.stop()
+        await asyncio.gather(engine.stop(), runner.close())
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

@@ -14,6 +14,7 @@ from bot.chat_log import ChatLog
 from storage import queue
 from storage.files import Store
 from storage.jobs import Outcome, TrainJob, job_key, outcome_key, read_job
+from storage.settling import unsettled_key
 from storage.subjects import Subject, name_key
 from tests.chaos.scene import Scene
 from trainer.classes import read_class_set
@@ -34,7 +35,7 @@ async def quiet(scene: Scene) -> list[str]:
     while True:
         names = set(await scene.store.names("jobs/"))
         jobs = {name.split("/")[1] for name in names if name.endswith("/job.json")}
-        left = sorted(job for job in jobs if outcome_key(job) not in names)
+        left = sorted(job for job in jobs if outcome_key(job) not in names or unsettled_key(job) in names)
         queued = sum([await scene.redis.zcard(name) for name in queue.QUEUES.values()])
         if (not left and not queued and not scene.chat.open_jobs()) or time.monotonic() > until_s:
             return left
