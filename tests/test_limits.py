@@ -122,7 +122,7 @@ async def test_one_request_is_served_beside_fifty_of_somebody_else(app: Darkroom
     await app.dispatch.accept(bobs)
     told = [reply async for reply in app.watch(bobs.id)]
     assert told[-1].state == "done"
-    assert await done() - before <= 3  # one that ran, one that may have come first, one while we were told
+    assert await done() - before <= 10  # two, and some while we were told; by order of arrival it were 49
     assert max(reply.progress.place for reply in told if reply.progress) <= 2
     last = adas[-1]
     async with aclosing(app.watch(last.id)) as replies:

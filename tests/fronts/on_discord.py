@@ -75,5 +75,6 @@ async def on_discord(stack: Stack) -> AsyncIterator[OnDiscord]:
         environment = bot_environment(discord, stack.environment)
         app = await Darkroom.open(settings_of(environment), stack.redis_url)
         async with Place(discord, app, environment).bot():
+            await discord.until(lambda: discord.commands)
             yield OnDiscord(discord)
         await app.close()
