@@ -20,7 +20,6 @@ from tests.chaos.pickups import Pickups, percentile
 from tests.chaos.scene import Scene
 from tests.micro import write_micro_model
 
-FAULT_EVERY_S = 2.5  # on the average
 log = logging.getLogger("chaos")
 
 
@@ -32,10 +31,11 @@ async def run(
     workers: int = 3,
     kinds: Sequence[Fault] = FAULTS,
     steps: tuple[int, int] = (50, 300),
+    every_s: float = 2.5,
 ) -> dict[str, object]:
     """Run a deployment through so many faults, or so many seconds of them; return what the checker found.
 
-    `steps` has a training at least and at most.
+    `steps` has a training at least and at most; there is a fault `every_s` on the average.
     """
     chance, began_s = Random(seed), time.monotonic()
     scene = Scene(folder, write_micro_model(folder / "model"), Random(chance.random()), workers)
@@ -49,7 +49,7 @@ async def run(
             fault = chance.choice(kinds)
             done[fault.__name__] += 1
             lasting.append(asyncio.create_task(cause(fault, scene, Random(chance.random()))))
-            await asyncio.sleep(chance.expovariate(1 / FAULT_EVERY_S))
+            await asyncio.sleep(chance.expovariate(1 / every_s))
         results = await asyncio.gather(*lasting, return_exceptions=True)
         for task in asking:
             task.cancel()
@@ -64,7 +64,7 @@ async def run(
         log.info("comparing")
         await checker.compare()
     states = Counter(outcome.state for outcome in checker.outcomes.values())
-    times_s, alone_s = pickups.times_s(), pickups.alone_s()
+    times_s, alone_s, again_s = pickups.times_s(), pickups.alone_s(), pickups.resuming_s()
     return {
         "seed": seed,
         "faults": done.total(),
@@ -82,6 +82,7 @@ async def run(
         "pickup after a kill, p50 and p99 (s)": (percentile(times_s, 0.5), percentile(times_s, 0.99)),
         "of them with nothing else wrong": len(alone_s),
         "pickup by a free worker, p50 and p99 (s)": (percentile(alone_s, 0.5), percentile(alone_s, 0.99)),
+        "from pickup until as far again, p50 and p99 (s)": (percentile(again_s, 0.5), percentile(again_s, 0.99)),
         "seconds": round(time.monotonic() - began_s),
     }
 
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600, help="stop causing faults after so long")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10_000))
     parser.add_argument("--only", nargs="+", default=[f.__name__ for f in FAULTS], help="kinds of faults to cause")
+    parser.add_argument("--every", type=float, default=2.5, help="seconds between two faults, on the average")
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and queue")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(relativeCreated)8d %(name)s %(message)s", stream=sys.stderr)
@@ -115,7 +117,7 @@ def main() -> None:
     log.info("seed %d", given.seed)
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     kinds = [fault for fault in FAULTS if fault.__name__ in given.only]
-    report = asyncio.run(run(given.faults, given.seconds, given.seed, folder, kinds=kinds))
+    report = asyncio.run(run(given.faults, given.seconds, given.seed, folder, kinds=kinds, every_s=given.every))
     print(json.dumps(report, indent=1))  # noqa: T201
     if given.keep:
         log.info("everything is in %s", folder)

@@ -20,8 +20,8 @@ _redis_lock = asyncio.Lock()
 
 
 async def kill_worker(scene: Scene, chance: Random) -> None:
-    """The machine loses power."""
-    chance.choice(scene.workers).send(signal.SIGKILL)
+    """A machine loses power, one that works if there is any."""
+    chance.choice([w for w in scene.workers if w.alive and w.working_on] or scene.workers).send(signal.SIGKILL)
 
 
 async def end_worker(scene: Scene, chance: Random) -> None:

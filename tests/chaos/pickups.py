@@ -17,7 +17,9 @@ class Pickup:
 
     job: str
     killed_s: float
+    step: int  # of a training, when its worker was killed
     waited_s: float | None = None  # until another worker reported on it
+    back_s: float | None = None  # until a training was as far again
     disturbed: set[str] = field(default_factory=set)  # what else went wrong meanwhile
     without_worker_s: float = 0.0  # of it no worker was free
 
@@ -39,6 +41,10 @@ class Pickups:
         alone = [pickup for pickup in self.all if pickup.waited_s is not None and not pickup.disturbed]
         return sorted((pickup.waited_s or 0) - pickup.without_worker_s for pickup in alone)
 
+    def resuming_s(self) -> list[float]:
+        """From the pickup of a training until it was as far again; sorted."""
+        return sorted(pickup.back_s - (pickup.waited_s or 0) for pickup in self.all if pickup.back_s is not None)
+
     async def watch(self) -> None:
         """Look at what workers report on, and for workers that have just been killed."""
         working: dict[str, tuple[int, set[str]]] = {}
@@ -47,7 +53,7 @@ class Pickups:
             for worker in self.scene.workers:
                 pid, jobs = working.get(worker.name, (0, set()))
                 if worker.process and not worker.alive and worker.process.returncode == -9 and pid:
-                    self.all += [Pickup(job, began_s) for job in sorted(jobs)]
+                    self.all += [Pickup(job, began_s, worker.relay.steps.pop(job, 0)) for job in sorted(jobs)]
                 working[worker.name] = (worker.process.pid, worker.working_on) if worker.alive else (0, set())
                 for job in worker.working_on:
                     await self._learn_kind(job)
@@ -55,6 +61,8 @@ class Pickups:
             for pickup in self.all:
                 if pickup.waited_s is None:
                     self._follow(pickup, time.monotonic() - began_s)
+                elif pickup.step and pickup.back_s is None:
+                    self._follow_on(pickup)
 
     def _follow(self, pickup: Pickup, step_s: float) -> None:
         reports = [w.relay.reports.get(pickup.job, 0.0) for w in self.scene.workers if w.alive]
@@ -64,6 +72,12 @@ class Pickups:
         pickup.disturbed |= set(self.scene.under_way)
         if not any(self._is_free(worker, self._kinds.get(pickup.job, "")) for worker in self.scene.workers):
             pickup.without_worker_s += step_s
+
+    def _follow_on(self, pickup: Pickup) -> None:
+        for relay in (worker.relay for worker in self.scene.workers):
+            reported_s = relay.reports.get(pickup.job, 0.0)
+            if reported_s > pickup.killed_s + (pickup.waited_s or 0) and relay.steps.get(pickup.job, 0) >= pickup.step:
+                pickup.back_s = reported_s - pickup.killed_s
 
     def _is_free(self, worker: Worker, kind: str) -> bool:
         return worker.ready and not any(self._kinds.get(job) == kind for job in worker.working_on)

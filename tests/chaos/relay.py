@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 REPORT = re.compile(rb"darkroom:progress:([0-9a-f]{20})")
+STEP = re.compile(rb'"job":"([0-9a-f]{20})","phase":"learning","step":(\d+)')
 CHUNK_BYTES = 2**16
 
 
@@ -16,6 +17,7 @@ class Relay:
     def __init__(self, path: Path) -> None:
         self.path, self.target = path, ""
         self.reports: dict[str, float] = {}  # when each job was reported on last, in seconds of the monotonic clock
+        self.steps: dict[str, int] = {}  # how far each training was by its newest report
         self._whole = asyncio.Event()
         self._whole.set()
         self._lines: set[asyncio.Task[None]] = set()
@@ -55,6 +57,7 @@ class Relay:
                 await self._whole.wait()
                 if noting:
                     self.reports |= {job.decode(): time.monotonic() for job in REPORT.findall(data)}
+                    self.steps |= {job.decode(): int(step) for job, step in STEP.findall(data)}
                 writer.write(data)
                 await writer.drain()
         except OSError:
