@@ -117,7 +117,11 @@ def proxy(upstream: str, mischief: Callable[[str, str, Message], Mischief]) -> I
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:  # who sent it died: the server would wait for the rest for ever
+                self.close_connection = True
+                return
             does = mischief(self.command, self.path, self.headers)
             if isinstance(does, tuple):
                 self.reply(does[0], does[1].encode())
