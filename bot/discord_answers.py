@@ -108,7 +108,8 @@ class Answers:
 
     def _post(self, interaction: discord.Interaction, request: Request, /, aside: bool = False, **more: Any) -> Post:
         """A post for the answer; `aside`: the interaction's token edits another message than that of the post."""
-        where = {"space": request.space, "channel": request.channel, "user": request.user}
+        channel = request.thread or request.channel
+        where = {"space": request.space, "channel": channel, "user": request.user}
         extra = {"token": interaction.token, **({"aside": "1"} if aside else {})}
         return Post(platform=self.poster.platform, job=request.id, extra=extra, **where, **more)
 

@@ -27,12 +27,15 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
     """Say an interaction as a request."""
     user = interaction.user
     allowed = interaction.permissions
+    here = str(interaction.channel_id)
+    thread = interaction.channel if isinstance(interaction.channel, discord.Thread) else None
     return Request(
         space=f"discord:{interaction.guild_id}" if interaction.guild_id else private_space(user.id),
         user=str(user.id),
         command=command,
         arguments=arguments,
-        channel=str(interaction.channel_id),
+        channel=str(thread.parent_id) if thread else here,
+        thread=here if thread else "",
         # `roles` would leave out those of which the gateway has not told yet.
         groups=tuple(map(str, user._roles)) if isinstance(user, discord.Member) else (),
         moderator=allowed.manage_messages or allowed.administrator,

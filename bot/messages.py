@@ -28,6 +28,7 @@ class Request(Record):
     arguments: dict[str, str] = {}
     uploads: tuple[Upload, ...] = ()
     channel: str = ""  # where it was said
+    thread: str = ""  # and in which thread of it, where threads have ids of their own
     groups: tuple[str, ...] = ()  # the person's Discord roles or Slack user groups
     moderator: bool = False  # may delete and forget what others made
     asks: bool = False  # whether a question can be put back to the person, as buttons

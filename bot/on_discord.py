@@ -140,13 +140,23 @@ class DiscordBot(discord.AutoShardedClient):
         """Tell Discord our commands, if they are others than the last time: it takes that a few times a day."""
         assert self.application_id
         known = f"darkroom:discord:commands:{self.application_id}"
-        if (await self.app.redis.get(known) or b"").decode() == digest():
+        if (await self.app.redis.get(known) or b"").decode() == digest() and await self._all_there():
             return
         try:
             await self.http.bulk_upsert_global_commands(self.application_id, registered())
             await self.app.redis.set(known, digest())
         except (discord.HTTPException, discord.RateLimited) as error:
             log.error("the commands could not be registered, so those of before are offered: %s", error)
+
+    async def _all_there(self) -> bool:
+        """Whether Discord still offers what we told it; somebody may have changed that behind our back."""
+        assert self.application_id
+        try:
+            there = await self.http.get_global_commands(self.application_id)
+        except (discord.HTTPException, discord.RateLimited) as error:
+            log.info("Discord does not say which commands it knows: %s", error)
+            return True
+        return {command["name"] for command in registered()} <= {command["name"] for command in there}
 
     async def on_shard_connect(self, shard: int) -> None:
         """Say that we serve, when the last shard is connected for the first time."""

@@ -44,6 +44,14 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_PRECISION",
         description="What the base model is kept in: float32, bfloat16, float16 or auto, half precision on a GPU.",
     )
+    gpus_per_training: int = Field(
+        1,
+        ge=1,
+        le=16,
+        validation_alias="DARKROOM_GPUS_PER_TRAINING",
+        description="GPUs of this worker that a training is shared out to. With several workers on a host, "
+        "CUDA_VISIBLE_DEVICES gives each its own.",
+    )
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
     )

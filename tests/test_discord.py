@@ -190,6 +190,25 @@ async def test_share_with_the_form(discord: Discord, hand: Hand) -> None:
         assert sent.message.ephemeral
 
 
+async def test_a_thread_is_a_part_of_its_channel(discord: Discord, hand: Hand) -> None:
+    thread = discord.add_channel("walks", parent=discord.general.id, denies=1 << 11)
+    thread.allows &= ~(1 << 11)  # Send Messages, which is for channels: in threads another permission counts
+    await discord.slash("dreambooth train", name="rex", class_="dog", where=thread, **options(photos()))
+    job = await hand.job(SPACE)
+    await hand.train(job)
+    (said,) = await discord.until(lambda: [m for m in discord.visible(thread) if m.pings])
+    shared = await discord.submit(await discord.press(said, "Share"), **{"with": "channel"})
+    await discord.until(lambda: "everybody in this channel" in shared.message.text)
+    for where, seen in ((discord.general, True), (thread, True), (discord.pictures, False)):
+        listed = await discord.slash("dreambooth list", who="bob", where=where)
+        await discord.until(lambda listed=listed: listed.message.text)
+        assert ("rex" in listed.message.labels) == seen
+    drawn = await discord.slash("imagine", prompt="a [rex] dog", where=thread, who="bob")
+    await hand.draw(await hand.job(SPACE, 2))
+    await discord.until(lambda: "Again" in drawn.message.labels)
+    assert drawn.message in discord.visible(thread)
+
+
 async def test_the_imagine_button_of_an_announcement_opens_the_form(discord: Discord, hand: Hand) -> None:
     said = await trained(discord, hand, options(photos()))
     form = await discord.press(said, "Imagine", who="bob")

@@ -60,11 +60,11 @@ async def test_weights_whose_file_is_gone_leave_the_memory(micro_model: Path, tm
     engine = Engine(load_base(str(micro_model)), lambda _: None)
     weights = tmp_path / "weights.safetensors"
     save_learned(weights, engine.base.denoiser.copy(), engine.base.denoiser)
-    engine.imagine(picture(tmp_path, weights=str(weights)))
-    learned = weakref.ref(engine.denoiser_of(str(weights)))
-    engine.drop_forgotten()
+    engine.drawing.draw(picture(tmp_path, weights=str(weights)))
+    learned = weakref.ref(engine.drawing.denoiser_of(str(weights)))
+    engine.drawing.drop_forgotten()
     assert learned() is not None
     weights.unlink()
-    engine.drop_forgotten()
+    engine.drawing.drop_forgotten()
     gc.collect()
     assert learned() is None

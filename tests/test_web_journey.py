@@ -45,7 +45,7 @@ async def ended(message: Locator, state: str = "done") -> None:
 async def test_photos_in_pictures_out(url: str, browser: Browser, tmp_path: Path) -> None:
     async with visit(browser, url) as page:
         await page.set_input_files("#files", SAMPLES)
-        trained = await say(page, "/dreambooth train rex dog --steps 50")
+        trained = await say(page, "/dreambooth train rex dog --steps 300")
         await expect(trained.locator(".phases .now")).to_have_text("Learning", timeout=LONG_MS)
         await expect(trained.get_by_role("img", name="Loss from")).to_be_visible()
         await expect(trained.locator(".grid.strip .tile").first).to_be_visible(timeout=LONG_MS)

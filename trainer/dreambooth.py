@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Generator, Tensor
 
 from trainer.denoiser import Denoiser
@@ -100,7 +100,10 @@ class Training:
         self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps
         self.losses = torch.zeros(recipe.steps, 3, device=base.device)  # of each step: all, instance, prior
         precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
-        self.accelerator = Accelerator(mixed_precision=precision)
+        reads = recipe.text_learning_rate > 0
+        unread = reads and len(base.tokenizers) > 1  # SDXL does not use the last layer of its first text encoder
+        ddp = DistributedDataParallelKwargs(find_unused_parameters=unread, broadcast_buffers=False)
+        self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
 
         # the examples: moments of the photos' crops, and the class set
         photos = [read_photo(path) for path in subject.photos]
@@ -115,7 +118,6 @@ class Training:
 
         # the model; what text encoders that do not learn read is the same at every step
         self.denoiser = learner_of(base.denoiser, recipe, seed)
-        reads = recipe.text_learning_rate > 0
         with torch.no_grad():
             self.texts = self.prompts if reads else [self.denoiser.read(ids) for ids in self.prompts]
 
@@ -125,10 +127,15 @@ class Training:
         self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
 
     def step(self) -> None:
-        """Take one optimizer step. Nothing in it waits for the GPU, where there is one."""
-        recipe = self.recipe
+        """Take one optimizer step. Nothing in it waits for the GPU, where there is one.
+
+        With several processes all draw the same examples, and each learns from its share.
+        """
+        recipe, processes = self.recipe, self.accelerator.num_processes
         text = self.texts[int(torch.randint(len(self.texts), (1,), generator=self.choice))]
-        batches = list(self.examples.draw(recipe.batch * recipe.accumulation, recipe.accumulation, self.chance))
+        passes = recipe.accumulation * (1 if recipe.accumulation % processes == 0 else processes)
+        drawn = list(self.examples.draw(recipe.batch * recipe.accumulation, passes, self.chance))
+        batches = drawn[self.accelerator.process_index :: processes]
         for batch in batches:
             last = batch is batches[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
@@ -136,6 +143,8 @@ class Training:
                     losses = torch.stack(self.loss(batch, text)) / len(batches)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
+        if processes > 1:
+            self.losses[self.taken] = self.accelerator.reduce(self.losses[self.taken], "mean")
         if self.accelerator.scaler:  # of half precision: it divides the gradients itself
             self.accelerator.clip_grad_norm_(self.learning.values(), recipe.gradient_clip)
         else:

@@ -34,8 +34,11 @@ def die_with_parent() -> None:
 class EngineClient:
     """One engine process; several tasks may be under way at once."""
 
-    def __init__(self, base_model: str) -> None:
+    def __init__(self, base_model: str, gpus: int = 1) -> None:
+        """`gpus` is how many a training takes, each with a process of its own."""
         self.base_model = base_model
+        launch = () if gpus == 1 else ("torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m")
+        self._command = (sys.executable, "-m", *launch, "trainer.engine", base_model)
         self.hello: Hello | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._news: dict[str, asyncio.Queue[Report | Result]] = {}
@@ -50,7 +53,7 @@ class EngineClient:
             if self._reader:  # it is about to tell everybody of the end of the engine before
                 await self._reader
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "trainer.engine", self.base_model),
+                *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 preexec_fn=die_with_parent,
@@ -65,6 +68,7 @@ class EngineClient:
                 )
             hello = read_news(line)
             if isinstance(hello, Refusal):
+                await self._kill()
                 raise SetupError(hello.message)
             assert isinstance(hello, Hello)
             self.hello = hello

@@ -91,7 +91,8 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
 
     What is downloaded or converted stays under `home`, which is DARKROOM_HOME if not given.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
     dtype = dtype_for(precision, device)
     source = find(base_model, models_folder(home or load_settings().home), half=dtype is not torch.float32)
     try:

@@ -145,7 +145,7 @@ class JobRunner:
 
 async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
     """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
-    engine = EngineClient(settings.base_model)
+    engine = EngineClient(settings.base_model, settings.gpus_per_training)
     runner = JobRunner(settings, store, redis, engine)
     room, reach = Room(settings), Reach(store, redis, settings.lease_s)
     workers = [_worker(settings, redis, kind, runner, room, reach) for kind in queues]

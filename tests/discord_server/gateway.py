@@ -134,7 +134,8 @@ class Gateway:
         everyone = _role(guild, "@everyone", 0)
         roles = {role for person in server.people.values() for role in person.roles}
         bot = Person(BOT, "darkroom").member() | {"user": BOT_USER}
-        channels = [c for c in server.channels.values() if c.guild == guild]
+        places = [c for c in server.channels.values() if c.guild == guild]
+        channels = [c for c in places if not c.parent]
         return {
             "id": guild, "name": "Kennel", "owner_id": server.people["ada"].id, "icon": None, "splash": None,
             "discovery_splash": None, "afk_channel_id": None, "afk_timeout": 300, "verification_level": 0,
@@ -144,10 +145,11 @@ class Gateway:
             "description": None, "banner": None, "premium_tier": 0, "preferred_locale": "en-US", "nsfw_level": 0,
             "public_updates_channel_id": None, "premium_progress_bar_enabled": False, "vanity_url_code": None,
             "joined_at": "2024-01-01T00:00:00Z",
-            "large": False, "member_count": 3, "voice_states": [], "members": [bot], "threads": [], "presences": [],
+            "large": False, "member_count": 3, "voice_states": [], "members": [bot], "presences": [],
             "stage_instances": [], "guild_scheduled_events": [], "unavailable": False,
             "roles": [everyone, *(_role(role, f"role {role}", 1) for role in sorted(roles))],
             "channels": [c.json() for c in channels],
+            "threads": [c.json() for c in places if c.parent],
         }  # fmt: skip
 
 

@@ -58,6 +58,7 @@ class Channel:
     name: str
     guild: str | None = GUILD
     recipient: Person | None = None
+    parent: str = ""  # the channel of which this is a thread
     refuses: int = 0  # error code for the bot: 50001 not seen, 50013 not allowed; 10003 deleted
     denies: int = 0  # permissions that everybody lacks here
     allows: int = ALL_PERMISSIONS  # what interactions say of the bot's permissions
@@ -72,6 +73,13 @@ class Channel:
                 "last_message_id": None,
                 "flags": 0,
             }
+        if self.parent:
+            since = {"archived": False, "auto_archive_duration": 1440, "archive_timestamp": _now(), "locked": False}
+            return {
+                "id": self.id, "type": 11, "name": self.name, "parent_id": self.parent, "guild_id": self.guild,
+                "owner_id": BOT, "message_count": 1, "member_count": 1, "rate_limit_per_user": 0, "flags": 0,
+                "last_message_id": None, "thread_metadata": since, "permissions": str(ALL_PERMISSIONS),
+            }  # fmt: skip
         denied = {"id": self.guild, "type": 0, "allow": "0", "deny": str(self.denies)}
         return {
             "id": self.id, "type": 0, "name": self.name, "position": 0, "permission_overwrites": [denied],

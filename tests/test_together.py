@@ -1,0 +1,134 @@
+"""One training in two processes, as on a host with several GPUs: the same is learned, and nobody is left waiting."""
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from storage.errors import SetupError
+from tests.conftest import photos_of_a_character
+from tests.micro import RECIPE
+from tests.test_engine import picture, result
+from trainer.engine_client import EngineClient
+from trainer.recipe import Recipe
+from trainer.seam import Report, Result, TrainTask
+
+pytestmark = pytest.mark.timeout(240)
+STEPS = 6
+SHARES = {"batch of two": {"batch": 2}, "two passes": {"accumulation": 2}, "lora": {"batch": 2, "method": "lora"}}
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A model whose recipe two can share."""
+    folder = tmp_path / "model"
+    shutil.copytree(request.getfixturevalue(getattr(request, "param", "micro_sd1")), folder)
+    (folder / "darkroom.json").write_text(json.dumps({"recipe": {**RECIPE, "batch": 2}}))
+    return folder
+
+
+@asynccontextmanager
+async def engine(model: Path, gpus: int) -> AsyncIterator[EngineClient]:
+    client = EngineClient(str(model), gpus)
+    try:
+        await client.start()
+        yield client
+    finally:
+        await client.stop()
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def training(folder: Path, job: str, begun: Path | None = None, **recipe: Any) -> TrainTask:
+    """Learn from two photos, two examples a step."""
+    made = folder / job
+    made.mkdir()
+    for upload in photos_of_a_character(2):
+        (made / upload.name).write_bytes(upload.data)
+    return TrainTask(
+        job=job,
+        folder=str(made),
+        photos=tuple(sorted(map(str, made.glob("*.png")))),
+        subject="s",
+        noun="dog",
+        taken=(),
+        class_set=str(folder / "class"),
+        recipe=Recipe(**{**RECIPE, "steps": STEPS, **recipe}).model_dump(),
+        seed=1,
+        checkpoint_s=60,
+        begun=str(begun) if begun else None,
+    )
+
+
+def assert_alike(one: Result, other: Result) -> None:
+    """The same was learned, but for the order in which gradients are summed."""
+    assert one.state == other.state == "done", (one.message, other.message)
+    assert one.losses == pytest.approx(other.losses, rel=1e-4)
+    ours, theirs = (load_file(found.files[0]) for found in (one, other))
+    assert ours.keys() == theirs.keys()
+    for name, weight in ours.items():
+        torch.testing.assert_close(weight, theirs[name], rtol=0.05, atol=2e-4)
+
+
+@pytest.mark.parametrize("model", ["micro_sd1", "micro_sdxl"], indirect=True)
+async def test_two_learn_what_one_does(model: Path, tmp_path: Path) -> None:
+    async with engine(model, 1) as one, engine(model, 2) as two:
+        for job, how in SHARES.items():
+            expected = await result(one, training(tmp_path, f"{job} 1", **how))
+            assert_alike(await result(two, training(tmp_path, f"{job} 2", **how)), expected)
+        assert (await result(two, picture(tmp_path, "picture"))).state == "done"
+
+
+async def test_a_training_in_two_is_stopped_and_goes_on_in_one(model: Path, tmp_path: Path) -> None:
+    how = {"batch": 2, "steps": 30}
+    async with engine(model, 2) as two:
+        whole = await result(two, training(tmp_path, "whole", **how))
+        cancelled = training(tmp_path, "cancelled", **how)
+        assert (await left_at(two, cancelled, 10, two.cancel, "cancelled")).state == "cancelled"
+        assert_alike(await result(two, training(tmp_path, "again", **how)), whole)  # all are there for it
+        half = training(tmp_path, "half", **how)
+        assert (await left_at(two, half, 10, lambda job: two.pause())).state == "paused"
+    (checkpoint,) = Path(half.folder).glob("checkpoint-*")
+    async with engine(model, 1) as one:
+        assert_alike(await result(one, training(tmp_path, "rest", begun=checkpoint, **how)), whole)
+
+
+async def left_at(engine: EngineClient, task: TrainTask, step: int, leave: Any, *arguments: str) -> Result:
+    """Run a task, and ask for its end when it is at a step."""
+    asked = False
+    async with aclosing(engine.run(task)) as said:
+        async for news in said:
+            if isinstance(news, Report) and news.step >= step and not asked:
+                asked = True
+                await leave(task.job)
+    assert isinstance(news, Result)
+    return news
+
+
+async def test_one_that_dies_ends_all_and_the_next_training_has_all_again(model: Path, tmp_path: Path) -> None:
+    async def kill(_: str) -> None:
+        psutil.Process().children()[-1].children()[-1].kill()
+
+    async with engine(model, 2) as two:
+        died = await left_at(two, training(tmp_path, "died", batch=2, steps=500), 5, kill)
+        assert died.state == "died"
+        assert (await result(two, training(tmp_path, "next", batch=2))).state == "done"
+        processes = psutil.Process().children(recursive=True)
+    _, alive = psutil.wait_procs(processes, 10)
+    assert not alive
+
+
+async def test_a_recipe_that_cannot_be_shared_is_refused_at_the_start(micro_sd1: Path) -> None:
+    with pytest.raises(SetupError, match=r"2 GPUs cannot share a step.*batch 1 × accumulation 1"):
+        async with engine(micro_sd1, 2):
+            pass

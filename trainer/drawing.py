@@ -1,0 +1,92 @@
+"""How the engine draws the pictures of a task, with the base model or with a subject's weights."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from PIL.PngImagePlugin import PngInfo
+
+from storage.errors import UserError
+from trainer import generate, memory
+from trainer.denoiser import Denoiser
+from trainer.host import Host
+from trainer.seam import ImagineTask, Report, Result
+from trainer.weights import load_learned
+
+MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
+
+
+class Drawing:
+    """Draws, and keeps the weights of the subject that was drawn last."""
+
+    def __init__(self, host: Host) -> None:
+        self.host, self.base = host, host.base
+        self._subject: tuple[str, Denoiser] | None = None  # by the path of its weights
+
+    def draw(self, task: ImagineTask) -> Result:
+        """Draw the pictures of a task into its folder, and their grid."""
+
+        def on_step(step: int, of: int) -> None:
+            self.host.check(task.job)
+            self.host.say(Report(job=task.job, phase="drawing", step=step, of=of))
+
+        images = generate.draw(
+            self.base,
+            self.denoiser_of(task.weights),
+            task.prompt,
+            list(task.seeds),
+            on_step,
+            together=1 if task.gentle else generate.BATCH,
+            steps=task.steps,
+            guidance=task.guidance,
+            negative=task.negative,
+            scheduler=task.scheduler,
+            size_px=task.size_px,
+            vary_seed=task.vary_seed,
+        )
+        drawn, files = [], []
+        with memory.in_tiles(self.base) if task.gentle else nullcontext():
+            for seed, image in zip(task.seeds, images, strict=True):
+                path = Path(task.folder) / f"{seed}.png"
+                image.save(path, pnginfo=_settings_as_text(task, seed))
+                drawn.append(image)
+                files.append(str(path))
+        grid = Path(task.folder) / "grid.png"
+        generate.grid(drawn).save(grid, pnginfo=_settings_as_text(task, task.seeds[0]))
+        unread = self.base.unread(task.prompt)
+        note = f"The prompt is too long for the model, which did not read its end: “{unread}”." if unread else ""
+        return Result(job=task.job, state="done", message=note, files=(*files, str(grid)))
+
+    def denoiser_of(self, weights: str | None) -> Denoiser:
+        """The base model's denoiser, or a copy with a subject's weights, which stays loaded until another's."""
+        if weights is None:
+            return self.base.denoiser
+        if self._subject is None or self._subject[0] != weights:
+            denoiser = self._subject[1] if self._subject else self.base.denoiser.copy()
+            self.let_go()
+            try:
+                load_learned(Path(weights), denoiser, self.base.denoiser)
+            except ValueError as error:
+                raise UserError(MISFIT) from error
+            self._subject = (weights, denoiser)
+        return self._subject[1]
+
+    def let_go(self) -> None:
+        """Keep no subject's weights."""
+        self._subject = None
+
+    def drop_forgotten(self) -> None:
+        """Let go of weights whose file is gone: the worker removes those of subjects that are forgotten."""
+        if self._subject and not Path(self._subject[0]).exists():
+            self.let_go()
+            torch.cuda.empty_cache()
+
+
+def _settings_as_text(task: ImagineTask, seed: int) -> PngInfo:
+    info = PngInfo()
+    info.add_itxt("Software", "Darkroom")
+    told = {"steps", "guidance", "negative", "scheduler", "vary_seed"}
+    settings = task.model_dump(include=told, exclude_none=True) | {"seed": seed}
+    for name, value in {**task.facts, **settings}.items():
+        info.add_itxt(name, str(value))
+    return info
