@@ -112,7 +112,7 @@ async def deleting(page: Page, drawn: Locator) -> None:
     tiles = page.locator(".wall .tile")
     await expect(tiles.nth(11)).to_be_visible()
     there = await tiles.count()  # other tests may have drawn here before
-    await expect(page.get_by_text("dog, ready")).to_be_visible()
+    await expect(page.get_by_text("dog, ready").first).to_be_visible()
     await shot(page, "journey-gallery")
     await page.get_by_role("link", name="Chat").click()
     await drawn.get_by_role("button", name="Delete").click()
