@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import discord
 
-from bot import access, button_ids
+from bot import access, button_ids, prompts
 from bot.app import Darkroom, complaint
 from bot.commands import COMMANDS
 from bot.discord_answers import Answers, Asked
@@ -14,7 +15,7 @@ from bot.discord_commands import SLASH, TRAIN_MENU, Attached, Json, described, s
 from bot.discord_forms import filled_in, modal, unasked
 from bot.discord_render import controls, plain
 from bot.discord_request import closed_to, request_of
-from bot.messages import Button
+from bot.messages import Button, Request
 from bot.prefill import filled_form
 from bot.replies import FORGET
 from bot.training import check_number
@@ -71,12 +72,20 @@ class Hearing:
             return await self._refuse(interaction, OLD)
         asked = Asked(given.command, given.arguments, given.attached)
         if question := QUESTIONS.get(given.command.name):
+            await self._look_first(request_of(interaction, given.command.name, given.arguments))
             ask = question.format(**given.arguments)
             sure = Button(label="Yes", command=given.command.name, arguments=given.arguments, confirm=ask)
             return await self._confirm(interaction, sure)
         if given.command.takes_photos and not given.attached and not closed_to(interaction):
             return await self._open(interaction, asked, photos=True)
         await self.answers.answer(interaction, asked)
+
+    async def _look_first(self, request: Request) -> None:
+        """Raise UserError where a question would be asked in vain; what takes too long is found out after it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FORM_S):
+                subject = prompts.by_name(request.arguments["name"], await access.seen(self.app, request))
+                access.must_own(subject, request, "forget")
 
     async def _train_menu(self, interaction: discord.Interaction, data: Json) -> None:
         """Train on the photos of a message: its links go along while a form asks for name and class."""

@@ -27,7 +27,7 @@ from storage.jobs import Picture
 
 TOKEN_LIVES_S = 14 * 60.0  # a minute less than it does, for clocks differ
 ORIGINAL = cast(int, "@original")  # discord.py would have a number, and passes on what it is given
-PICTURES, FILE_BYTES, MESSAGE_BYTES = 10, 10 * 2**20, 24 * 2**20
+FILE_BYTES, MESSAGE_BYTES = 10 * 2**20, 24 * 2**20
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN = 10003, 10008, 10015, 50027
 PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
 DEAD_KEPT = 1000
@@ -56,7 +56,7 @@ class DiscordPoster(Poster):
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new in the post's channel, as an answer to its message."""
-        parts = await self._parts(reply, shown_pictures(reply), post.user if mention else "")
+        parts = await self._parts(reply, reply.shown, post.user if mention else "")
         rung = [discord.Object(int(post.user))] if mention else False
         parts["allowed_mentions"] = discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=rung)
         if post.message:
@@ -81,7 +81,7 @@ class DiscordPoster(Poster):
 
     async def edit(self, post: Post, reply: Reply) -> Post:
         """Make the message say `reply`; its pictures are sent again only if they are others."""
-        pictures = shown_pictures(reply)
+        pictures = reply.shown
         shown = " ".join(picture.key for picture in pictures)
         before = post.extra.get("shown", "" if post.fresh else None)
         parts = await self._parts(reply, None if shown == before else pictures)
@@ -103,7 +103,7 @@ class DiscordPoster(Poster):
         token = self._living_token(post)
         if not token and post.space != private_space(post.user):
             reply = reply.model_copy(update={"buttons": (), "picks": ()})
-        parts = _as_sent(await self._parts(reply, shown_pictures(reply)))
+        parts = _as_sent(await self._parts(reply, reply.shown))
         try:
             async with _translated():
                 if token:
@@ -176,11 +176,6 @@ class DiscordPoster(Poster):
             name, data = await asyncio.to_thread(fit, PurePosixPath(picture.key).name, data, len(pictures))
             files.append(discord.File(io.BytesIO(data), name, description=picture.caption[:1024] or None))
         return files
-
-
-def shown_pictures(reply: Reply) -> Sequence[Picture]:
-    """The pictures that a message shows: the grid where there is one."""
-    return (reply.grid,) if reply.grid else reply.pictures[:PICTURES]
 
 
 def fit(name: str, data: bytes, files: int) -> tuple[str, bytes]:

@@ -38,9 +38,13 @@ async def render(store: Store, reply: Reply, mention: str = "") -> Rendered:
     """Say a reply as a message; `mention` is the id of a person to be rung. Long button ids are kept in the store."""
     lines = [plain(reply.text), *([bar(reply.progress)] if reply.progress and reply.progress.of else [])]
     content = clip("\n".join(lines), TEXT - 30)
+    facts = reply.open_facts
+    embeds = [_embed(facts)] if facts else []
+    if embeds and (more := len(facts) - len(embeds[0].fields)):
+        embeds[0].set_footer(text=f"… and {more} more")
     return Rendered(
         content=f"<@{mention}> {content}" if mention else content,
-        embeds=list(_embeds(reply.open_facts)),
+        embeds=embeds,
         view=await controls(store, list(rows(reply))[:ROWS]),
     )
 
@@ -71,16 +75,15 @@ def bar(progress: Progress) -> str:
     return f"{'▰' * full}{'▱' * (BAR - full)} {done:.0%}".replace("%", " %")
 
 
-def _embeds(facts: dict[str, str]) -> Iterator[discord.Embed]:
-    if not facts:
-        return
+def _embed(facts: dict[str, str]) -> discord.Embed:
+    """As many facts as fit."""
     embed = discord.Embed()
     for name, value in list(facts.items())[:FIELDS]:
         name, value = clip(plain(name) or "–", NAME), clip(plain(value) or "–", VALUE)
         if len(embed) + len(name) + len(value) > EMBED:
             break
         embed.add_field(name=name, value=value, inline=len(name) <= SHORT_NAME and len(value) <= SHORT_VALUE)
-    yield embed
+    return embed
 
 
 def rows(reply: Reply) -> Iterator[Sequence[Button]]:

@@ -7,6 +7,8 @@ from pydantic import Field
 from storage.ids import new_id
 from storage.jobs import Picture, Progress, Record
 
+SHOWN = 10  # pictures in a message at most; Discord takes no more
+
 
 class Upload(Record):
     """A file that a person attached, exactly as it came; or why it did not, in `trouble`."""
@@ -63,6 +65,11 @@ class Reply(Record):
     private: bool = False  # for nobody's eyes but the asker's
     job: str | None = None
     facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details
+
+    @property
+    def shown(self) -> tuple[Picture, ...]:
+        """The pictures that a chat's message shows: the grid where there is one."""
+        return (self.grid,) if self.grid else self.pictures[:SHOWN]
 
     @property
     def loose(self) -> tuple[Button, ...]:

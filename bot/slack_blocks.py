@@ -30,7 +30,7 @@ from storage.jobs import Picture, Progress
 T = TypeVar("T")
 PRESS = re.compile(r"^press\b")  # action ids of everything that can be pressed or chosen
 TEXT_MAX, FACT_MAX, LABEL_MAX, ALT_MAX, QUESTION_MAX = 2900, 1900, 75, 1900, 300
-FACTS_IN_BLOCK, BLOCKS_OF_FACTS, IN_ROW, IN_MENU, PICTURES_MAX = 10, 3, 5, 100, 10
+FACTS_IN_BLOCK, BLOCKS_OF_FACTS, IN_ROW, IN_MENU = 10, 3, 5, 100
 LOOSE = 20  # buttons of no group that get rows of their own; more go into a menu
 BAR = 20  # characters
 
@@ -42,18 +42,15 @@ async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: 
     if reply.progress and reply.progress.of:
         laid.append(ContextBlock(elements=[_text(bar(reply.progress))]))
     laid += _facts(reply)
-    laid += [_image(picture, reply, files[picture.key]) for picture in shown(reply) if picture.key in files]
+    if (more := len(reply.open_facts) - FACTS_IN_BLOCK * BLOCKS_OF_FACTS) > 0:
+        laid.append(ContextBlock(elements=[_text(f"… and {more} more")]))
+    laid += [_image(picture, reply, files[picture.key]) for picture in reply.shown if picture.key in files]
     return [*laid, *[row async for row in _rows(store, reply)]]
 
 
 def fallback(reply: Reply, mention: str = "") -> str:
     """What notifications and screen readers say."""
     return (f"<@{mention}> " if mention else "") + escape(clipped(reply.text or "Done.", TEXT_MAX))
-
-
-def shown(reply: Reply) -> tuple[Picture, ...]:
-    """The pictures that a message shows: the grid where there is one."""
-    return (reply.grid,) if reply.grid else reply.pictures[-PICTURES_MAX:]
 
 
 def bar(progress: Progress) -> str:

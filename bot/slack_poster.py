@@ -149,7 +149,7 @@ class SlackPoster(Poster):
         self, post: Post, reply: Reply, say: Callable[[Files], Awaitable[str]], threads: bool = True
     ) -> str:
         """Say a reply with its pictures: inside once Slack has processed them, else in the thread of the message."""
-        pictures = slack_blocks.shown(reply)
+        pictures = reply.shown
         if self._takes_pictures and pictures:
             files = await self.pictures.ids(pictures, post.extra)
             for wait_s in PROCESSING_S:

@@ -58,6 +58,13 @@ class Hand:
         )
         return subject
 
+    async def keep(self, space: str, owner: str, count: int) -> None:
+        """Have a space know many subjects, pet-1 and on, as if they had been learned one after another."""
+        for number in range(1, count + 1):
+            pet = Subject(space=space, owner=owner, name=f"pet-{number}", noun="dog", base_model="toyworld")
+            sample = await self._picture(pet.id, "sample")
+            await self.app.subjects.add(pet.model_copy(update={"state": "ready", "samples": (sample,)}))
+
     async def fail(self, job: str, message: str = "The training ran out of memory.") -> None:
         """End a job badly."""
         await self._publish(Outcome(job=job, state="failed", message=message))

@@ -175,11 +175,26 @@ async def test_list_show_share_retrain_cancel_forget(discord: Discord, hand: Han
     asked = await discord.press(shown.message, "Forget", who="bob")
     await discord.press(asked.message, "Yes", who="bob")
     await discord.until(lambda: "Only the person who made this" in asked.message.text)
+    assert "no subject called max" in (await discord.slash("dreambooth forget", name="max")).message.text
+    refused = await discord.slash("dreambooth forget", name="rex", who="bob")
+    assert "Only the person who made this" in refused.message.text and not refused.message.labels
     asked = await discord.slash("dreambooth forget", name="rex")
     await discord.until(lambda: "Forget rex?" in asked.message.text)
     await discord.press(asked.message, "Yes")
     await discord.until(lambda: "Forgot rex" in asked.message.text)
     assert not await hand.app.subjects.in_space(SPACE)
+
+
+async def test_of_many_subjects_the_newest_are_listed(discord: Discord, hand: Hand) -> None:
+    await hand.keep(SPACE, discord.people["ada"].id, 30)
+    listed = (await discord.slash("dreambooth list")).message
+    await discord.until(lambda: "30 subjects" in listed.text)
+    assert "… and 5 more" in listed.text and len(listed.attachments) == 10
+    assert [option["label"] for option in listed.controls[0]["options"]] == [f"pet-{n}" for n in range(30, 5, -1)]
+    shown = await discord.press(listed, "pet-6")
+    await discord.until(lambda: "pet-6, a dog" in shown.message.text)
+    assert len(await discord.complete("dreambooth show", "name", "pet")) == 25
+    assert await discord.complete("dreambooth show", "name", "pet-5") == ["pet-5"]
 
 
 async def test_share_with_the_form(discord: Discord, hand: Hand) -> None:

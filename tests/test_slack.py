@@ -145,6 +145,17 @@ async def test_photos_of_any_message_are_taken_with_the_shortcut(scene: Scene) -
         assert job.owner == BOB
 
 
+async def test_of_many_subjects_the_newest_are_listed(scene: Scene) -> None:
+    await scene.hand.keep(SPACE, ADA, 105)
+    async with scene.bot():
+        await scene.slack.slash("/dreambooth", "list")
+        listed = await scene.slack.message("105 subjects", user=ADA)
+        assert "… and 75 more" in words(listed) and len(images(listed)) == 10
+        assert labels(listed)[:2] == ["pet-105", "pet-104"] and len(labels(listed)) == 100
+        await scene.slack.press(listed, "pet-6")
+        await scene.slack.message("pet-6, a dog", user=ADA)
+
+
 async def test_subjects_are_listed_shown_shared_and_forgotten(scene: Scene) -> None:
     scene.slack.workspace.groups["S0PETS"] = [BOB]
     async with scene.bot():
