@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -80,52 +80,56 @@ def assert_alike(one: Result, other: Result) -> None:
         torch.testing.assert_close(weight, theirs[name], rtol=0.05, atol=2e-4)
 
 
-@pytest.mark.parametrize("model", ["micro_sd1", "micro_sdxl"], indirect=True)
-async def test_two_learn_what_one_does(model: Path, tmp_path: Path) -> None:
+def engines() -> list[psutil.Process]:
+    """Those of two processes that run, and who started them."""
+    return [p for p in psutil.Process().children(recursive=True) if "torch.distributed.run" in p.cmdline()] + [
+        p for p in psutil.Process().children(recursive=True) if p.environ().get("WORLD_SIZE") == "2"
+    ]
+
+
+async def left_at(engine: EngineClient, task: TrainTask, step: int, leave: Callable[[], Awaitable[object]]) -> Result:
+    """Run a task, and have something happen when it is at a step."""
+    left = False
+    async with aclosing(engine.run(task)) as said:
+        async for news in said:
+            if isinstance(news, Report) and news.step >= step and not left:
+                left = True
+                await leave()
+    assert isinstance(news, Result)
+    return news
+
+
+async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model: Path, tmp_path: Path) -> None:
+    long = {"batch": 2, "steps": 30}
     async with engine(model, 1) as one, engine(model, 2) as two:
         for job, how in SHARES.items():
             expected = await result(one, training(tmp_path, f"{job} 1", **how))
             assert_alike(await result(two, training(tmp_path, f"{job} 2", **how)), expected)
         assert (await result(two, picture(tmp_path, "picture"))).state == "done"
 
+        cancelled = training(tmp_path, "cancelled", **long)
+        assert (await left_at(two, cancelled, 10, lambda: two.cancel("cancelled"))).state == "cancelled"
+        whole = await result(two, training(tmp_path, "whole", **long))  # all are there for it
 
-async def test_a_training_in_two_is_stopped_and_goes_on_in_one(model: Path, tmp_path: Path) -> None:
-    how = {"batch": 2, "steps": 30}
-    async with engine(model, 2) as two:
-        whole = await result(two, training(tmp_path, "whole", **how))
-        cancelled = training(tmp_path, "cancelled", **how)
-        assert (await left_at(two, cancelled, 10, two.cancel, "cancelled")).state == "cancelled"
-        assert_alike(await result(two, training(tmp_path, "again", **how)), whole)  # all are there for it
-        half = training(tmp_path, "half", **how)
-        assert (await left_at(two, half, 10, lambda job: two.pause())).state == "paused"
-    (checkpoint,) = Path(half.folder).glob("checkpoint-*")
-    async with engine(model, 1) as one:
-        assert_alike(await result(one, training(tmp_path, "rest", begun=checkpoint, **how)), whole)
+        async def kill() -> None:
+            engines()[-1].kill()
 
-
-async def left_at(engine: EngineClient, task: TrainTask, step: int, leave: Any, *arguments: str) -> Result:
-    """Run a task, and ask for its end when it is at a step."""
-    asked = False
-    async with aclosing(engine.run(task)) as said:
-        async for news in said:
-            if isinstance(news, Report) and news.step >= step and not asked:
-                asked = True
-                await leave(task.job)
-    assert isinstance(news, Result)
-    return news
-
-
-async def test_one_that_dies_ends_all_and_the_next_training_has_all_again(model: Path, tmp_path: Path) -> None:
-    async def kill(_: str) -> None:
-        psutil.Process().children()[-1].children()[-1].kill()
-
-    async with engine(model, 2) as two:
         died = await left_at(two, training(tmp_path, "died", batch=2, steps=500), 5, kill)
         assert died.state == "died"
-        assert (await result(two, training(tmp_path, "next", batch=2))).state == "done"
-        processes = psutil.Process().children(recursive=True)
+        half = training(tmp_path, "half", **long)  # which has all of them again
+        assert (await left_at(two, half, 10, two.pause)).state == "paused"
+        (checkpoint,) = Path(half.folder).glob("checkpoint-*")
+        assert_alike(await result(one, training(tmp_path, "rest", begun=checkpoint, **long)), whole)
+        processes = engines()
     _, alive = psutil.wait_procs(processes, 10)
-    assert not alive
+    assert len(processes) == 3 and not alive
+
+
+@pytest.mark.parametrize("model", ["micro_sdxl"], indirect=True)
+async def test_a_model_with_two_text_encoders(model: Path, tmp_path: Path) -> None:
+    async with engine(model, 1) as one, engine(model, 2) as two:
+        expected = await result(one, training(tmp_path, "1", batch=2))
+        assert_alike(await result(two, training(tmp_path, "2", batch=2)), expected)
 
 
 async def test_a_recipe_that_cannot_be_shared_is_refused_at_the_start(micro_sd1: Path) -> None:
