@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs"),
 ]
-PICTURES_SPARE_BYTES, TRAINING_SPARE_BYTES = 64 * 2**20, 128 * 2**20  # to try in vain first; all at once needs more
+PICTURES_SPARE_BYTES, TRAINING_SPARE_BYTES = 64 * 2**20, 256 * 2**20  # to try in vain first; all at once needs more
 
 
 @pytest.fixture(scope="module")
