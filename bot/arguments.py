@@ -76,6 +76,9 @@ Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
 Trigger = Annotated[str, AfterValidator(_checked_trigger), _text(TRIGGER_MAX)]
 Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
 
+RECIPE = "A preset of whoever runs me."
+SET = "What else is to be otherwise in the recipe, like batch=2 rank=32; docs/recipes.md lists it all."
+
 BRIEF: dict[str, JsonValue] = {"brief": True}  # asked for even where space is short
 BARE: dict[str, JsonValue] = {"bare": True}  # may be typed without its name, after what is required
 
@@ -111,10 +114,14 @@ class TrainArguments(Arguments):
 
     name: Name = Field(description="What to call the subject; prompts then say [name].")
     noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
-    method: Method = Field(
-        "full", description="full learns the whole model, the paper's way; lora a small file beside it."
+    method: Method | None = Field(
+        None,
+        description="full learns the whole model, the paper's way; lora a small file beside it; by default as the "
+        "recipe says.",
     )
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
+    recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
     seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 
 
@@ -177,7 +184,9 @@ class ShareArguments(SubjectArguments):
 class RetrainArguments(SubjectArguments):
     """Of `/dreambooth retrain`."""
 
-    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
+    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the last time.")
+    recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
     seed: int = Field(1, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 
 
@@ -226,8 +235,8 @@ def check(arguments: type[Arguments], values: dict[str, Any]) -> Arguments:
     return arguments.model_validate({k: v for k, v in values.items() if v is not None})
 
 
-def problems(arguments: type[Arguments], values: dict[str, Any]) -> dict[str, str]:
-    """One sentence per argument that is wrong, by its name."""
+def problems(arguments: type[BaseModel], values: dict[str, Any]) -> dict[str, str]:
+    """One sentence per argument, or whatever else is declared, that is wrong, by its name."""
     try:
         arguments.model_validate({k: v for k, v in values.items() if v is not None})
     except ValidationError as error:
@@ -240,6 +249,8 @@ SENTENCES = {  # by pydantic's name of the problem
     "extra_forbidden": "There is no option {name} here.",
     "greater_than_equal": "{Name} must be at least {ge}, not {given}.",
     "less_than_equal": "{Name} must be at most {le}, not {given}.",
+    "greater_than": "{Name} must be more than {gt}, not {given}.",
+    "bool_parsing": "{Name} must be true or false, not {given}.",
     "multiple_of": "{Name} must be a multiple of {multiple_of}, not {given}.",
     "int_parsing": "{Name} must be a whole number, not {given}.",
     "int_parsing_size": "{Name} must be a whole number, not {given}.",
@@ -251,7 +262,7 @@ SENTENCES = {  # by pydantic's name of the problem
 }
 
 
-def _sentence(arguments: type[Arguments], problem: Any) -> str:
+def _sentence(arguments: type[BaseModel], problem: Any) -> str:
     context = {name: _shown(value) for name, value in problem.get("ctx", {}).items()}
     if problem["type"] == "value_error":
         return f"{_capital(context['error'])}."
@@ -266,7 +277,7 @@ def _shown(limit: Any) -> str:
     return f"{limit:,.0f}" if isinstance(limit, float | int) and limit == int(limit) else str(limit)
 
 
-def meaning(arguments: type[Arguments], name: str) -> str:
+def meaning(arguments: type[BaseModel], name: str) -> str:
     """The description of an argument by its outer name."""
     field = next(f for key, f in arguments.model_fields.items() if (f.alias or key) == name)
     return field.description or ""

@@ -142,6 +142,19 @@ def doctor(as_json: AsJson = False) -> int:
     return checks.run(as_json)
 
 
+@app.command(rich_help_panel=LISTS)
+def recipe(
+    method: Annotated[str | None, typer.Option(help="full or lora.")] = None,
+    preset: Annotated[str | None, typer.Option("--recipe", help="A preset.")] = None,
+    changes: Annotated[str, typer.Option("--set", help="Changes, like batch=2 rank=32.")] = "",
+    as_json: AsJson = False,
+) -> int:
+    """Print how the base model would learn a subject: every number, what it means, and where it comes from."""
+    from bot import on_terminal, recipe_table
+
+    return on_terminal.run_alone(lambda: recipe_table.result(method, preset, changes), as_json)
+
+
 @app.command(rich_help_panel=UPKEEP)
 def settings(as_json: AsJson = False) -> int:
     """Print every setting with its meaning, value and default."""

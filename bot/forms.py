@@ -2,14 +2,15 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from bot.arguments import Arguments
+from pydantic import BaseModel
+
 from storage.jobs import Record
 
 if TYPE_CHECKING:  # commands bring Pillow and its friends along, too slow for `darkroom --help`
     from bot.commands import Command
 
 Kind = Literal["text", "whole", "number", "choice"]
-KINDS: dict[str, Kind] = {"string": "text", "integer": "whole", "number": "number"}
+KINDS: dict[str, Kind] = {"string": "text", "integer": "whole", "number": "number", "boolean": "choice"}
 
 
 class Field(Record):
@@ -58,7 +59,7 @@ def form(command: "Command") -> Form:
     )
 
 
-def fields(arguments: type[Arguments]) -> tuple[Field, ...]:
+def fields(arguments: type[BaseModel]) -> tuple[Field, ...]:
     """Describe all arguments of a command, in their order."""
     schema = arguments.model_json_schema()
     required = schema.get("required", [])
@@ -78,7 +79,7 @@ def _field(name: str, about: dict[str, Any], required: bool) -> Field:
         default=usual,
         usual=usual,
         choices=limits.get("enum", ()),
-        minimum=limits.get("minimum"),
+        minimum=limits.get("minimum", limits.get("exclusiveMinimum")),
         maximum=limits.get("maximum"),
         multiple_of=limits.get("multipleOf"),
         longest=limits.get("maxLength"),

@@ -1,6 +1,7 @@
 """The reference pages, made from what the program declares: `python -m bot.reference docs` writes them.
 
 `docs/commands.md` comes from the commands' arguments and the terminal's options, `docs/settings.md` from the settings,
+`docs/recipes.md` from the recipe,
 and the two `docs/slack-manifest*.json` from what Slack has to be told of the commands.
 """
 
@@ -14,6 +15,7 @@ from bot.cli import app
 from bot.cli_options import limits
 from bot.commands import COMMANDS
 from bot.forms import fields
+from bot.recipe_table import rows as rows_of_recipes
 from bot.settings_table import rows
 from bot.slack_setup import HTTP_EXAMPLE, manifest_text
 
@@ -42,6 +44,34 @@ PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `set
 `doctor` adds `checks`, `demo --once` adds `sheet`, `export` adds `path` and `files`, `import` adds `subject`, and the
 others add `facts`.
 
+"""
+RECIPES = """# Recipes
+
+Every number of a training. What is not asked for is what suits the base model (`darkroom.json` in its folder, which
+Toyworld brings along), and else the usual: that of Stable Diffusion 1.x at 512 px. `darkroom recipe` prints what would
+hold, and where each number comes from.
+
+On top comes what is asked for, by anyone who trains:
+
+```
+/dreambooth train rex dog --recipe gentle --set "rank=8 steps=600"
+```
+
+`--recipe` names a preset, a TOML file that whoever runs the bot keeps in the folder of `DARKROOM_RECIPES`;
+`gentle.toml` might be
+
+```toml
+description = "For subjects of few photos."
+learning_rate = 1e-6
+steps = 1200
+```
+
+and `--set` changes single numbers besides; it wins over the preset, and `--steps` and `--method` win over both.
+`/dreambooth retrain` does as the last time but for what it is told. The recipe is kept with the subject, and
+`/dreambooth show` tells it.
+
+| | what it is | what it may be | usually |
+|---|---|---|---|
 """
 SETTINGS = """# Settings
 
@@ -95,12 +125,18 @@ def settings_page() -> str:
     return MADE + SETTINGS + "| setting | meaning | default |\n|---|---|---|\n" + "".join(lines)
 
 
+def recipes_page() -> str:
+    """Make docs/recipes.md."""
+    return MADE + RECIPES + "".join(rows_of_recipes())
+
+
 def main() -> None:
     """Write the pages into the folder that is named."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs")
     folder.mkdir(exist_ok=True)
     (folder / "commands.md").write_text(commands_page())
     (folder / "settings.md").write_text(settings_page())
+    (folder / "recipes.md").write_text(recipes_page())
     (folder / "slack-manifest.json").write_text(manifest_text() + "\n")
     (folder / "slack-manifest-http.json").write_text(manifest_text(HTTP_EXAMPLE) + "\n")
 

@@ -3,14 +3,15 @@
 import asyncio
 import time
 
-from bot import access, drafts, prompts
+from bot import access, drafts, prompts, recipes
 from bot.arguments import DraftArguments, RetrainArguments, TrainArguments
 from bot.core import Answers, Bot
 from bot.messages import Reply, Request, Upload
 from bot.replies import plural
 from bot.vetting import Prepared, Vetting
-from storage.errors import UserError
+from storage.errors import Missing, UserError
 from storage.jobs import TrainJob, job_key
+from storage.recipe import Changes
 from storage.settings import Settings
 from storage.subjects import Photo, Subject
 
@@ -20,6 +21,7 @@ ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     """Learn a subject from photos; where some are refused and the person can be asked, ask first."""
     check_number(len(request.uploads), bot.settings.photos_max)
+    recipes.asked_for(bot.settings, given.recipe, given.changes)
     await _free_name(bot, request, given.name)
     yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
     vetting = await _vetted(bot, request.uploads)
@@ -75,10 +77,23 @@ async def retrain(bot: Bot, request: Request, given: RetrainArguments) -> Answer
     if not subject.photos:
         raise UserError(f"{subject.name} was imported, without photos to learn it from.")
     said = f"/dreambooth retrain {subject.name}"
-    job = _job(request, subject, said, steps=given.steps, seed=given.seed)
+    changes = {**await _last_changes(bot, subject), **recipes.asked_for(bot.settings, given.recipe, given.changes)}
+    subject = subject.model_copy(update={"method": changes.pop("method", subject.method)})
+    job = _job(request, subject, said, given, changes)
     await bot.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
+
+
+async def _last_changes(bot: Bot, subject: Subject) -> Changes:
+    """What was otherwise in the recipe when the subject was learned the last time."""
+    try:
+        job = await bot.dispatch.job(subject.job) if subject.job else None
+    except Missing:
+        job = None
+    if not isinstance(job, TrainJob):
+        return {}
+    return {**job.recipe, **({"steps": job.steps} if job.steps else {})}
 
 
 def check_number(given: int, most: int) -> None:
@@ -108,17 +123,20 @@ async def _start(
     bot: Bot, request: Request, given: TrainArguments, accepted: tuple[Prepared, ...], note: str
 ) -> Answers:
     """Store the subject with its photos, hand the training to a worker and follow it."""
+    changes = recipes.asked_for(bot.settings, given.recipe, given.changes)
+    asked = changes.pop("method", "full")
+    method = given.method or asked
     subject = Subject(
         space=request.space,
         owner=request.user,
         name=given.name,
         noun=given.noun,
         base_model=bot.settings.base_model,
-        method=given.method,
+        method=method,
         job=request.id,
     )
     said = f"/dreambooth train {given.name} {given.noun}"
-    job = _job(request, subject, said, steps=given.steps, seed=given.seed, note=note)
+    job = _job(request, subject, said, given, changes, note)
     await bot.limits.admit(job)
     await _keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
@@ -126,7 +144,14 @@ async def _start(
         yield reply
 
 
-def _job(request: Request, subject: Subject, said: str, *, steps: int | None, seed: int, note: str = "") -> TrainJob:
+def _job(
+    request: Request,
+    subject: Subject,
+    said: str,
+    given: TrainArguments | RetrainArguments,
+    changes: Changes,
+    note: str = "",
+) -> TrainJob:
     return TrainJob(
         id=request.id,
         space=request.space,
@@ -134,8 +159,9 @@ def _job(request: Request, subject: Subject, said: str, *, steps: int | None, se
         said=said,
         subject=subject.id,
         method=subject.method,
-        steps=steps,
-        seed=seed,
+        steps=given.steps,
+        recipe=changes,
+        seed=given.seed,
         note=note,
     )
 

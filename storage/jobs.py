@@ -43,6 +43,7 @@ class TrainJob(Job):
     subject: str
     method: Method = "full"
     steps: int | None = None  # None: as the recipe says
+    recipe: dict[str, str | int | float | bool] = {}  # what is to be otherwise in the recipe besides
     seed: int = 0
     note: str = ""  # what was said of the photos on acceptance: stands before whatever is said of this job
 

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_PRECISION",
         description="What the base model is kept in: float32, bfloat16, float16 or auto, half precision on a GPU.",
     )
+    recipes: Path | None = Field(
+        None,
+        validation_alias="DARKROOM_RECIPES",
+        description="Folder of presets for trainings, a TOML file each. Unset: DARKROOM_HOME/recipes. "
+        "docs/recipes.md says what is in them.",
+    )
     gpus_per_training: int = Field(
         1,
         ge=1,
@@ -172,6 +178,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The object store, with the default filled in."""
         return self.store or str(self.home / "store")
+
+    @property
+    def recipes_folder(self) -> Path:
+        """Where presets are, with the default filled in."""
+        return self.recipes or self.home / "recipes"
 
     @property
     def toyworld(self) -> bool:

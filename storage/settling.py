@@ -78,8 +78,8 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     if outcome.learned is None or subject.learned_s > job.accepted_s:
         return subject
     learned = {name: getattr(outcome.learned, name) for name in type(outcome.learned).model_fields}
-    news = {"state": "ready", "samples": outcome.pictures, "job": job.id, "learned_s": job.accepted_s}
-    return subject.model_copy(update={**learned, **news})
+    how = {"method": job.method, "job": job.id, "learned_s": job.accepted_s}
+    return subject.model_copy(update={**learned, **how, "state": "ready", "samples": outcome.pictures})
 
 
 async def _settle_training(store: Store, job: TrainJob) -> None:

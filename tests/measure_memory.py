@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import torch
 
+from storage.recipe import Recipe
 from trainer import generate
 from trainer.dreambooth import Step, Subject, learn
 from trainer.models import load_base
 from trainer.needs import Skeleton
-from trainer.recipe import Recipe
 
 
 def work(folder: str, photo: str, recipe: Recipe) -> None:

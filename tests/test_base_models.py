@@ -12,13 +12,14 @@ from PIL import Image
 from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 
+from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from tests.micro import write_micro_sd2
 from trainer import generate
 from trainer.dreambooth import Learned, Subject, Training, learn
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
-from trainer.recipe import Recipe, recipe_for
+from trainer.recipe import recipe_for
 from trainer.weights import load_learned, save_learned
 
 KINDS = {"sd1": StableDiffusionPipeline, "sd2": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline}

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from trainer.dreambooth import Subject, Training
 from trainer.models import BaseModel, load_base
 from trainer.naming import prompt_pairs
 from trainer.optimizing import schedule_of
 from trainer.photos import read_photo, to_tensor
-from trainer.recipe import Recipe, recipe_for
+from trainer.recipe import recipe_for
 
 STEPS = 20
 

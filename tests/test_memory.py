@@ -16,12 +16,12 @@ import psutil
 import pytest
 from PIL import Image
 
+from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from tests.micro import RECIPE
 from tests.test_engine import picture, result
 from trainer.engine import SHORT
 from trainer.engine_client import EngineClient
-from trainer.recipe import Recipe
 from trainer.seam import Report, Result, Task, TrainTask
 
 pytestmark = [

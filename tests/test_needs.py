@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from storage.recipe import Recipe
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.micro import write_model_of_channels
 from trainer import check
 from trainer.check import Machine, report
 from trainer.needs import Skeleton
-from trainer.recipe import Recipe
 
 FACTOR = 1.2  # between estimate and measurement
 HAND_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc is to keep nothing for later: we measure what is needed

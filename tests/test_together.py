@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from storage.errors import SetupError
+from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from tests.micro import RECIPE
 from tests.test_engine import picture, result
 from trainer.engine_client import EngineClient
-from trainer.recipe import Recipe
 from trainer.seam import Report, Result, TrainTask
 
 pytestmark = pytest.mark.timeout(240)

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage.recipe import Recipe
 from trainer import generate
 from trainer.files import TOYWORLD_FOLDER
 from trainer.models import BaseModel, load_base
 from trainer.photos import to_tensor
-from trainer.recipe import Recipe, recipe_for
+from trainer.recipe import recipe_for
 from trainer.toyworld.judge import WEIGHTS, Judge, judge_pictures, load_judge
 from trainer.toyworld.likeness import Likeness
 from trainer.toyworld.scenes import character, draw_scene

@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from trainer import classes, generate
 from trainer.checkpoint import Checkpointer, read
@@ -18,7 +19,7 @@ from trainer.dreambooth import Learned, Step, Subject, Training, learn
 from trainer.identifier import candidates, choose
 from trainer.models import BaseModel, load_base
 from trainer.naming import prompt_pairs
-from trainer.recipe import Recipe, recipe_for
+from trainer.recipe import recipe_for
 from trainer.weights import load_learned, save_learned
 
 

@@ -3,13 +3,16 @@
 import argparse
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
 import sys
+from typing import get_args
 
 from storage import queue
 from storage.errors import DarkroomError
+from storage.jobs import Method
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
 
@@ -19,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m trainer", description="A Darkroom worker.")
     parser.add_argument("--queues", default="train,imagine", help="what to work on: train, imagine or both")
     parser.add_argument("--check", action="store_true", help="print one JSON object about this machine and exit")
+    parser.add_argument("--recipe", action="store_true", help="print the recipes of the base model as JSON and exit")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("arq").setLevel(logging.WARNING)
@@ -29,12 +33,25 @@ def main() -> None:
 
             print(report(settings).model_dump_json())  # noqa: T201
             return
+        if given.recipe:
+            print(json.dumps(recipes(settings)))  # noqa: T201
+            return
         queues = given.queues.split(",")
         if not set(queues) <= set(queue.QUEUES):
             parser.error(f"--queues takes {' and '.join(queue.QUEUES)}, not {given.queues}")
         asyncio.run(work(settings, queues))
     except DarkroomError as error:
         sys.exit(str(error))
+
+
+def recipes(settings: Settings) -> dict[str, dict[str, object]]:
+    """The recipes that suit the base model, by method; raises SetupError."""
+    from trainer.models import models_folder  # imports torch: not for --help
+    from trainer.recipe import recipe_for
+    from trainer.sources import find
+
+    source = find(settings.base_model, models_folder(settings.home), half=False, weights=False)
+    return {method: recipe_for(source.folder, method=method).model_dump() for method in get_args(Method)}
 
 
 async def work(settings: Settings, queues: list[str]) -> None:

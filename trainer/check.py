@@ -9,13 +9,14 @@ from pydantic import ValidationError
 
 from storage.errors import SetupError
 from storage.jobs import Method, Record
+from storage.recipe import Recipe
 from storage.settings import Settings
 from trainer.headers import shapes_in
 from trainer.layout import WEIGHTS
 from trainer.memory import gentler
 from trainer.models import dtype_for, models_folder
 from trainer.needs import Skeleton
-from trainer.recipe import Recipe, recipe_for
+from trainer.recipe import recipe_for
 from trainer.sources import Source, find
 
 LIBRARIES_BYTES = 2**30  # what CUDA and its libraries take for themselves

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from storage.recipe import Recipe
 from trainer.generate import sample_latents
 from trainer.models import BaseModel
 from trainer.naming import FIRST_SEED, SCHEDULER, class_prompt
-from trainer.recipe import Recipe
 
 BATCH = 8
 

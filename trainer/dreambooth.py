@@ -13,6 +13,7 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Generator, Tensor
 
+from storage.recipe import Recipe
 from trainer.denoiser import Denoiser
 from trainer.examples import Batch, Examples
 from trainer.lora import with_adapters
@@ -21,7 +22,6 @@ from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
 from trainer.optimizing import clip, optimizer_of, schedule_of
 from trainer.photos import crops, moments, read_photo, to_tensor
-from trainer.recipe import Recipe
 
 SCALE = ("scale", "_growth_tracker")  # what changes in a gradient scaler
 

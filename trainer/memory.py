@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import torch
 
+from storage.recipe import Recipe
 from trainer.models import BaseModel
-from trainer.recipe import Recipe
 
 SIGNS = (
     "out of memory",  # CUDA, MPS

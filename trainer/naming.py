@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from trainer.recipe import Recipe
+from storage.recipe import Recipe
 
 FIRST_SEED = 1_000_000  # far from the seeds that people use, so a class image never turns up as somebody's picture
 SCHEDULER = "dpm++2m"  # of class images

@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from storage.recipe import Recipe
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learner_of
 from trainer.generate import BATCH
 from trainer.photos import at_once
-from trainer.recipe import Recipe
 from trainer.rehearsal import Shortcuts, peak_bytes
 
 MOMENTS_BYTES = {"adamw": 8, "adamw8bit": 2}  # of each weight that learns

@@ -8,8 +8,8 @@ from diffusers.optimization import get_scheduler
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from storage.errors import UserError
+from storage.recipe import Recipe
 from trainer.denoiser import Denoiser
-from trainer.recipe import Recipe
 
 
 def optimizer_of(denoiser: Denoiser, recipe: Recipe) -> torch.optim.Optimizer:

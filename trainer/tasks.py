@@ -42,7 +42,8 @@ class Tasks:
     async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
         subject = await self.subjects.get(job.subject)
         try:
-            recipe = recipe_for(Path(hello.folder), method=job.method, steps=job.steps)
+            asked = {"method": job.method, "steps": job.steps}
+            recipe = recipe_for(Path(hello.folder), **{**job.recipe, **{k: v for k, v in asked.items() if v}})
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         for photo in subject.photos:

@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from storage.errors import UserError
+from storage.recipe import Recipe
 from trainer import classes, generate, memory
 from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Subject, learn
 from trainer.host import Cancelled, Host, Paused
 from trainer.identifier import choose
 from trainer.naming import instance_prompt
-from trainer.recipe import Recipe
 from trainer.seam import Report, Result, TrainTask
 from trainer.together import GO_ON, STOP, Together
 from trainer.weights import save_learned

@@ -12,8 +12,8 @@ import torch.distributed as dist
 from accelerate import PartialState
 
 from storage.errors import SetupError
+from storage.recipe import Recipe
 from trainer.engine_client import die_with_parent
-from trainer.recipe import Recipe
 
 FOR_EVER = timedelta(days=3650)
 GO_ON, STOP = b"go on", b"stop"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
+from storage.recipe import Recipe
 from trainer import classes
 from trainer.dreambooth import Subject, Training
 from trainer.models import BaseModel, load_base
-from trainer.recipe import Recipe
 from trainer.weights import save_learned
 
 CLASS_STEPS = 20

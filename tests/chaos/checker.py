@@ -14,6 +14,7 @@ from bot.chat_log import ChatLog
 from storage import queue
 from storage.files import Store
 from storage.jobs import Outcome, TrainJob, job_key, outcome_key, read_job
+from storage.recipe import Recipe
 from storage.settling import unsettled_key
 from storage.subjects import Subject, name_key
 from tests.chaos.scene import Scene
@@ -22,7 +23,6 @@ from trainer.dreambooth import Subject as Photographed
 from trainer.dreambooth import learn
 from trainer.models import load_base
 from trainer.naming import class_set_key
-from trainer.recipe import Recipe
 from trainer.weights import save_learned
 
 QUIET_WITHIN_S = 400

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from storage.recipe import Recipe
 from trainer import classes, generate
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import Subject, learn
@@ -25,7 +26,7 @@ from trainer.identifier import choose
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import to_tensor
-from trainer.recipe import Recipe, recipe_for
+from trainer.recipe import recipe_for
 from trainer.toyworld.judge import Judge, judge_pictures, load_judge
 from trainer.toyworld.likeness import Likeness
 from trainer.toyworld.scenes import character, draw_scene
