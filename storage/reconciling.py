@@ -18,6 +18,7 @@ from storage.ids import is_id, made_s
 from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key, read_job
 from storage.line import Line
 from storage.settling import settle, unsettled_key
+from storage.subjects import NAMES, subject_key
 
 log = logging.getLogger(__name__)
 
@@ -71,19 +72,42 @@ async def _read(store: Store, job_id: str) -> TrainJob | ImagineJob | None:
         return None
 
 
-async def sweep(store: Store) -> list[str]:
-    """Delete what lies below a job or subject whose own record is gone; return the names.
+async def sweep(store: Store, older_s: float = ORPHANED_S) -> list[str]:
+    """Delete what lies below a job or subject whose own record is gone, and names that nobody has; return what went.
 
     Records are written first and deleted first, so nothing else is there without one; but an upload that hung in a
-    process that was cut off may come back after all that. Young ones are left alone.
+    process that was cut off may come back after all that. Those of `older_s` or less are left alone.
     """
     swept: list[str] = []
+    known: set[str] = set()
     for kind, record in (("jobs/", "job.json"), ("subjects/", "subject.json")):
         names = await store.names(kind)
         known = {name.split("/")[1] for name in names if name.endswith(f"/{record}")}
         for found in sorted({name.split("/")[1] for name in names} - known):
-            if is_id(found) and time.time() - made_s(found) > ORPHANED_S:
+            if _is_old(found, older_s):
                 swept += await store.delete_prefix(f"{kind}{found}/")
+    swept += await _sweep_names(store, len(known), older_s)
     if swept:
         log.warning("%d objects of jobs or subjects that are gone were left, and are deleted", len(swept))
     return swept
+
+
+async def _sweep_names(store: Store, subjects: int, older_s: float) -> list[str]:
+    """Free names that are held by subjects that are gone: a process died between the record and its name."""
+    names = await store.names(NAMES)
+    if len(names) <= subjects:  # each subject has one: to read them all would take long
+        return []
+    swept = []
+    for name in names:
+        try:
+            holder = (await store.get(name)).data.decode()
+        except Missing:  # freed just now
+            continue
+        if _is_old(holder, older_s) and not await store.exists(subject_key(holder)):
+            await store.delete(name)
+            swept.append(name)
+    return swept
+
+
+def _is_old(found: str, older_s: float) -> bool:
+    return is_id(found) and time.time() - made_s(found) > older_s

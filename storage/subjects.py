@@ -13,6 +13,7 @@ from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import Method, Picture, Record
 
+NAMES = "names/"
 SubjectState = Literal["learning", "ready", "failed"]
 Audience = Literal["private", "channel", "space", "group"]
 
@@ -70,7 +71,7 @@ def weights_prefix(subject: str) -> str:
 
 def name_prefix(space: str) -> str:
     """Prefix of the names that are taken in a space; hashed, like the names, because people typed it."""
-    return f"names/{hashlib.sha256(space.encode()).hexdigest()[:20]}/"
+    return f"{NAMES}{hashlib.sha256(space.encode()).hexdigest()[:20]}/"
 
 
 def name_key(space: str, name: str) -> str:

@@ -14,6 +14,7 @@ from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, job_key, outcome_key, read_job
 from storage.reconciling import keep_queued, put_back, sweep
 from storage.settling import publish
+from storage.subjects import Subject, Subjects, name_key, subject_key
 from tests.servers import valkey
 
 
@@ -66,6 +67,21 @@ async def test_what_belongs_to_nothing_is_swept_once_it_is_old(store: FolderStor
     await store.put(f"jobs/{kept[0].split('/')[1]}/attempt-1/late", b"")
     assert await sweep(store) == [f"jobs/{old}/attempt-1/late", f"subjects/{old}/attempt-1/late"]
     assert len(await store.names("")) == 4
+
+
+async def test_names_of_subjects_that_are_gone_are_freed_once_they_are_old(store: FolderStore) -> None:
+    subjects = Subjects(store)
+    here, gone, young = (
+        Subject(id=id, space="s", owner="o", name=name, noun="dog", base_model="m")
+        for id, name in ((new_id(), "here"), (f"{1:020x}", "gone"), (new_id(), "young"))
+    )
+    for subject in (here, gone, young):
+        await subjects.add(subject)
+    for subject in (gone, young):
+        await store.delete(subject_key(subject.id))
+    assert await sweep(store) == [name_key("s", "gone")]
+    assert [subject.name for subject in await subjects.in_space("s")] == ["here"]
+    assert await sweep(store, older_s=-1) == [name_key("s", "young")]
 
 
 async def test_one_of_many_looks_and_again_when_redis_was_emptied(

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
+from storage.reconciling import sweep
 from tests.chaos.checker import Checker, copies_left, quiet
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.people import People
@@ -20,6 +21,7 @@ from tests.chaos.pickups import Pickups, percentile
 from tests.chaos.scene import Scene
 from tests.micro import write_micro_model
 
+CLEAN_WITHIN_S = 60.0  # workers clean their caches every 15 s
 log = logging.getLogger("chaos")
 
 
@@ -58,7 +60,9 @@ async def run(
         people.look()
         log.info("waiting for quiet")
         lost = await quiet(scene)
+        copies = await still_cached(scene, people.forgotten)
         await scene.end_workers()
+        swept = await sweep(scene.store, older_s=0)
         checker = Checker(scene.store, scene.model)
         await checker.check()
         log.info("comparing")
@@ -74,7 +78,9 @@ async def run(
         "lost": lost,
         "problems": checker.problems,
         "surprises": [repr(error) for error in surprises],
-        "forgotten but cached": copies_left([worker.home for worker in scene.workers], people.forgotten),
+        "failed": [outcome.message for outcome in checker.outcomes.values() if outcome.state == "failed"],
+        "forgotten but cached": copies,
+        "left by crashes for the sweep": len(swept),
         "workers started": sum(worker.starts for worker in scene.workers),
         "workers that did not end in time": scene.slow_ends,
         "trainings equal to undisturbed ones": checker.compared,
@@ -85,6 +91,16 @@ async def run(
         "from pickup until as far again, p50 and p99 (s)": (percentile(again_s, 0.5), percentile(again_s, 0.99)),
         "seconds": round(time.monotonic() - began_s),
     }
+
+
+async def still_cached(scene: Scene, forgotten: set[str]) -> list[str]:
+    """Files of what was forgotten that workers still have after they had time to look."""
+    until_s, homes = time.monotonic() + CLEAN_WITHIN_S, [worker.home for worker in scene.workers]
+    while True:
+        copies = copies_left(homes, forgotten)
+        if not copies or time.monotonic() > until_s:
+            return copies
+        await asyncio.sleep(1)
 
 
 async def cause(fault: Fault, scene: Scene, chance: Random) -> None:
@@ -99,7 +115,8 @@ async def cause(fault: Fault, scene: Scene, chance: Random) -> None:
 
 def broken(report: dict[str, object]) -> bool:
     """Whether a promise was broken."""
-    return any(report[name] for name in ("lost", "problems", "surprises", "workers that did not end in time"))
+    promises = ("lost", "problems", "surprises", "forgotten but cached", "workers that did not end in time")
+    return any(report[name] for name in promises)
 
 
 def main() -> None:
