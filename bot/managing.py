@@ -63,9 +63,10 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
         facts |= details(await bot.dispatch.job(subject.job), outcome, subject)
     if subject.recipe:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
+    samples = [p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in subject.samples]
     yield Reply(
         text=f"{subject.name}, a {subject.noun}: write [{subject.name}] in a prompt.",
-        pictures=tuple(p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in subject.samples),
+        pictures=tuple(filter(None, (*samples, subject.before_after))),
         facts=facts,
         buttons=tuple(button for button in about_subject(subject) if button.label != "Show"),
     )

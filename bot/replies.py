@@ -1,5 +1,6 @@
 """What people are told: every sentence and button that follows from a job's progress and outcome."""
 
+from bot import report_card
 from bot.messages import Button, Reply
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob
 from storage.subjects import Subject
@@ -45,8 +46,11 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done":
         buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subject(subject) if subject else ()
+    text = outcome.message
+    if outcome.learned and subject:
+        text = f"{text}\n{report_card.advice(outcome.learned.metrics, subject.noun, len(subject.photos))}".strip()
     return Reply(
-        text=_with_note(job, outcome.message),
+        text=_with_note(job, text),
         state=outcome.state,
         pictures=outcome.pictures,
         grid=outcome.grid,
@@ -127,6 +131,8 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | Non
         facts["subject version"] = outcome.subject_version[:12]
     if outcome.loss_last is not None:
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
+    if subject and outcome.learned:
+        facts |= report_card.in_words(outcome.learned.metrics, subject.noun)
     return facts
 
 

@@ -111,6 +111,8 @@ class Learned(Record):
     recipe: dict[str, str | int | float | bool | None]
     base_revision: str = ""
     base_sha256: str = ""
+    metrics: dict[str, float] = {}  # of the report card, where there is one
+    before_after: Picture | None = None  # of it: the plain class before and after, each column of one seed
 
 
 class Outcome(Record):

@@ -40,6 +40,7 @@ class Recipe(BaseModel):
     crops: int = Field(1, ge=1, le=32, description="crops of each photo; the first is the whole square")
     sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
     sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")
+    report_card: bool = Field(True, description="measure what was learned at the end, where there is a judge")
     gradient_checkpointing: bool = Field(False, description="less memory for a fifth more time")
     precision: Literal["auto", "no", "bf16", "fp16"] = Field(
         "auto", description="mixed precision of the forward pass; auto: that which the base model is kept in"

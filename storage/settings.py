@@ -44,6 +44,12 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_PRECISION",
         description="What the base model is kept in: float32, bfloat16, float16 or auto, half precision on a GPU.",
     )
+    judge: str = Field(
+        "",
+        validation_alias="DARKROOM_JUDGE",
+        description="CLIP model that looks at what was learned, for report cards: a folder or a name on the Hugging "
+        "Face hub. Unset: none, but for toyworld, which has a judge of its own.",
+    )
     recipes: Path | None = Field(
         None,
         validation_alias="DARKROOM_RECIPES",

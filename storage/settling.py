@@ -26,7 +26,8 @@ async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     if outcome is None or not await store.exists(job_key(job.id)):
         await delete_job(store, job.id)
         return
-    pictures = {picture.key for picture in (*outcome.pictures, outcome.grid) if picture}
+    card = outcome.learned and outcome.learned.before_after
+    pictures = {picture.key for picture in (*outcome.pictures, outcome.grid, card) if picture}
     for name in await store.names(f"jobs/{job.id}/"):
         if name.count("/") > 2 and name not in pictures:  # an attempt made it
             await store.delete(name)

@@ -47,6 +47,7 @@ class Subject(Record):
     recipe: dict[str, str | int | float | bool | None] = {}
     metrics: dict[str, float] = {}
     samples: tuple[Picture, ...] = ()
+    before_after: Picture | None = None  # the plain class, before and after it was learned
     shared: Audience = "space"  # who may see and draw it beside its owner
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
     job: str | None = None  # the training that made or is making it

@@ -190,3 +190,21 @@ def _written(pipeline: Any, folder: Path) -> Path:
     pipeline.save_pretrained(folder)
     (folder / "darkroom.json").write_text(json.dumps({"recipe": RECIPE}))
     return folder
+
+
+def write_micro_clip(folder: Path) -> Path:
+    """Write a micro CLIP, which looks at pictures and reads, and knows nothing of either."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    from trainer.toyworld.tokenizer import write_tokenizer
+
+    torch.manual_seed(0)
+    tokenizer = write_tokenizer(folder, TOKENS)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id}
+    text = {**size, **ends, "vocab_size": len(tokenizer), "max_position_embeddings": TOKENS}
+    vision = {**size, "image_size": 32, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    return folder

@@ -15,9 +15,10 @@ import torch
 
 from storage.errors import SetupError, UserError
 from storage.jobs import Method
-from storage.settings import load_settings
+from storage.settings import Settings, load_settings
 from trainer import memory
 from trainer.drawing import Drawing
+from trainer.eyes import Eye, open_eye
 from trainer.host import Cancelled, Paused
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
@@ -40,14 +41,18 @@ class Engine:
     """Runs one task after another on a resident base model."""
 
     def __init__(
-        self, base: BaseModel, say: Callable[[Hello | Report | Result], None], together: Together | None = None
+        self,
+        base: BaseModel,
+        say: Callable[[Hello | Report | Result], None],
+        together: Together | None = None,
+        eye: Eye | None = None,
     ) -> None:
         self.base, self.say = base, say
         self.waiting: deque[Task] = deque()
         self.cancelled: set[str] = set()
         self.pausing = False
         self.arrived = threading.Semaphore(0)
-        self.drawing, self.teaching = Drawing(self), Teaching(self, together or Together())
+        self.drawing, self.teaching = Drawing(self), Teaching(self, together or Together(), eye)
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
@@ -135,7 +140,9 @@ def main() -> None:
                 out.write(news.model_dump_json().encode() + b"\n")
 
     try:
-        engine = Engine(_load(together), say, together)
+        settings = load_settings()
+        base = _load(settings, together)
+        engine = Engine(base, say, together, open_eye(settings, base.device) if together.leads else None)
     except SetupError as error:
         say(Refusal(message=str(error)))
         sys.exit(1)
@@ -146,9 +153,8 @@ def main() -> None:
         engine.teaching.follow()
 
 
-def _load(together: Together) -> BaseModel:
+def _load(settings: Settings, together: Together) -> BaseModel:
     """Load the base model, the leader first: what is to be downloaded is downloaded once. Raises SetupError."""
-    settings = load_settings()
     if not together.leads:
         together.hear()
     base = load_base(sys.argv[1], settings.home, settings.precision)

@@ -106,6 +106,7 @@ class Result(Record):
     files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
     identifier: str = ""
     losses: tuple[float, ...] = ()
+    metrics: dict[str, float] = {}  # train: of the report card; its picture comes after the weights
 
 
 Task = TrainTask | ImagineTask

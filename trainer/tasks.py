@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix, job_key, outcome_key
-from storage.subjects import Subjects, weights_prefix
+from storage.subjects import Subject, Subjects, weights_prefix
 from storage.transfers import Told, file_hash
 from trainer.cache import Cache
 from trainer.naming import class_set_key
@@ -145,6 +145,8 @@ class Tasks:
                 recipe=task.recipe,
                 base_revision=hello.revision,
                 base_sha256=hello.base_sha256,
+                metrics=result.metrics,
+                before_after=await self._before_after(job, subject, result, attempt),
             ),
             subject=subject.id,
             subject_version=sha256,
@@ -153,6 +155,13 @@ class Tasks:
             loss_last=_mean(result.losses[-10:]),
             settings={"seed": job.seed, **task.recipe},
         )
+
+    async def _before_after(self, job: TrainJob, subject: Subject, result: Result, attempt: str) -> Picture | None:
+        """Store the picture of the report card, if there is one."""
+        if len(result.files) < 2:
+            return None
+        caption = f"any {subject.noun}, before {subject.name} was learned and after"
+        return await self._picture(f"{attempt_prefix(job.id, attempt)}before-after.png", Path(result.files[1]), caption)
 
     async def publish_imagine(self, job: ImagineJob, task: ImagineTask, result: Result, attempt: str) -> Outcome:
         """Store the pictures and their grid."""

@@ -13,9 +13,11 @@ from storage.recipe import Recipe
 from trainer import classes, generate, memory
 from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Subject, learn
+from trainer.eyes import Eye
 from trainer.host import Cancelled, Host, Paused
 from trainer.identifier import choose
 from trainer.naming import instance_prompt
+from trainer.report_card import Examined, examine
 from trainer.seam import Report, Result, TrainTask
 from trainer.together import GO_ON, STOP, Together
 from trainer.weights import save_learned
@@ -43,8 +45,8 @@ class Lesson:
 class Teaching:
     """Teaches, alone or with the other engines of this worker, which take every step along with the leader."""
 
-    def __init__(self, host: Host, together: Together) -> None:
-        self.host, self.base, self.together = host, host.base, together
+    def __init__(self, host: Host, together: Together, eye: Eye | None = None) -> None:
+        self.host, self.base, self.together, self.eye = host, host.base, together, eye
 
     def teach(self, task: TrainTask) -> Result:
         """Learn a subject; write weights and sample pictures into the task's folder."""
@@ -62,8 +64,15 @@ class Teaching:
         self.host.say(Report(job=task.job, phase="saving"))
         weights = Path(task.folder) / "weights.safetensors"
         save_learned(weights, learned.denoiser, self.base.denoiser)
-        how = {"identifier": lesson.subject.identifier, "losses": tuple(learned.losses)}
-        return Result(job=task.job, state="done", files=(str(weights),), **how)
+        card, pictures = self._examined(lesson, learned)
+        return Result(
+            job=task.job,
+            state="done",
+            files=(str(weights), *pictures),
+            identifier=lesson.subject.identifier,
+            losses=tuple(learned.losses),
+            metrics=card,
+        )
 
     def follow(self) -> None:
         """Take part in the leader's next training, when there is one."""
@@ -150,6 +159,24 @@ class Teaching:
             lesson.checkpointer.finish()
             raise Paused
         lesson.checkpointer.after(step)
+
+    def _examined(self, lesson: Lesson, learned: Learned) -> tuple[dict[str, float], list[str]]:
+        """The report card, and the path of its picture; nothing where nobody looks, or there is no time."""
+        task, recipe, subject = lesson.task, lesson.recipe, lesson.subject
+        if not (self.eye and recipe.report_card) or self.host.pausing:
+            return {}, []
+
+        def on_step(done: int, of: int) -> None:
+            self.host.check(task.job)
+            self.host.serve_pictures()
+            self.host.say(Report(job=task.job, phase="sampling", step=done, of=of))
+
+        who = Examined(learned.denoiser, subject.photos, task.noun, subject.identifier)
+        how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
+        card = examine(self.base, self.eye, who, on_step, together=1 if task.gentle else generate.BATCH, **how)
+        path = Path(task.folder) / "before-after.png"
+        generate.grid([*card.before, *card.after], columns=len(card.before)).save(path)
+        return card.measures, [str(path)]
 
     def _sample(self, lesson: Lesson, step: Step) -> Path:
         """Draw the subject as it is learned so far."""

@@ -71,7 +71,8 @@ class Checker:
     def _known_names(self) -> list[str]:
         known = []
         for job, outcome in self.outcomes.items():
-            pictures = [picture.key for picture in (*outcome.pictures, outcome.grid) if picture]
+            card = outcome.learned and outcome.learned.before_after
+            pictures = [picture.key for picture in (*outcome.pictures, outcome.grid, card) if picture]
             known += [job_key(job), outcome_key(job), *pictures]
         for subject in self.subjects.values():
             own = [f"subjects/{subject.id}/subject.json", name_key(subject.space, subject.name)]

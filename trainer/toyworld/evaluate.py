@@ -22,13 +22,14 @@ from storage.recipe import Recipe
 from trainer import classes, generate
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import Subject, learn
+from trainer.eyes import ToyworldEye
 from trainer.identifier import choose
+from trainer.likeness import Likeness
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import to_tensor
 from trainer.recipe import recipe_for
 from trainer.toyworld.judge import Judge, judge_pictures, load_judge
-from trainer.toyworld.likeness import Likeness
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, Scene
 
@@ -124,7 +125,7 @@ def character_figures(base: BaseModel, judge: Judge, recipe: Recipe, noun: str, 
     photos = [who.photo(rng, place, size_px=128) for place in rng.sample(PLACES, 4)]
     plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
     own = [who.photo(rng) for _ in range(16)]
-    likeness = Likeness(judge, [photo.resize((64, 64)) for photo in photos], zero=plain, one=own)
+    likeness = Likeness(ToyworldEye().embed, photos, zero=plain, one=own)
     denoiser, identifier = trained(base, photos, noun, recipe)
     asked = [f"a {identifier} {noun} {place}" for place in ASKED_PLACES]
     pictures = [draw(base, denoiser, prompt, 4, seed=40) for prompt in asked]

@@ -1,0 +1,133 @@
+"""Report cards: what is measured is what is there, whoever looks; people read it and what to do about it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from PIL import Image
+
+from bot.app import Darkroom
+from bot.report_card import advice, in_words
+from storage.errors import SetupError
+from storage.settings import Settings
+from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, stop_worker
+from tests.micro import write_micro_clip
+from tests.servers import valkey
+from trainer.eyes import ToyworldEye, open_eye
+from trainer.likeness import Likeness
+from trainer.models import load_base
+from trainer.photos import to_tensor
+from trainer.report_card import PLACES, Examined, examine
+from trainer.toyworld.scenes import character, draw_scene
+from trainer.toyworld.words import Scene
+
+pytestmark = pytest.mark.timeout(180)
+GOOD = {"likeness": 0.8, "portrait": 0.9, "obedience": 1.0, "hijacked": 0.05, "pres": 0.3, "diversity": 0.9}
+GOOD["photos_alike"] = 0.8
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_micro_clip(tmp_path_factory.mktemp("clip"))
+
+
+def saved(folder: Path, pictures: list[Image.Image]) -> list[Path]:
+    paths = [folder / f"{k}.png" for k in range(len(pictures))]
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    return paths
+
+
+def test_where_nothing_was_learned_the_card_says_so(tmp_path: Path) -> None:
+    base = load_base("toyworld")
+    photos = saved(tmp_path, [character(3, "dog").photo(Random(k), PLACES[k], size_px=128) for k in range(4)])
+    who = Examined(base.denoiser, photos, "dog", "cat")  # the base model, asked for a "cat dog"
+    card = examine(base, ToyworldEye(), who, lambda done, of: None, steps=8, guidance=4.0)
+    assert card.measures["diversity"] == 1.0 and card.measures["likeness"] < 0.5 and card.measures["hijacked"] < 0.5
+    assert card.measures["obedience"] > 0.6
+    assert torch.equal(to_tensor(card.before), to_tensor(card.after))
+
+
+def test_the_measures_know_the_subject_from_others_of_its_class() -> None:
+    eye, rng = ToyworldEye(), Random(1)
+    photos = [character(3, "dog").photo(rng, PLACES[k], size_px=128) for k in range(4)]
+    others = [draw_scene(Scene("dog", colour, "in the snow"), rng) for colour in ("red", "blue", "green", "black")]
+    likeness = Likeness(eye.embed, photos, zero=others)
+    own = [character(3, "dog").photo(rng) for _ in range(8)]
+    assert likeness.of(own) > 0.7 and likeness.share_like_it(own) == 1.0
+    assert likeness.share_like_it(others) < 0.5 and likeness.of(others) == pytest.approx(0, abs=1e-5)
+    assert likeness.diversity(own) < likeness.diversity(others)
+
+
+def test_clip_looks_too(clip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DARKROOM_JUDGE", str(clip))
+    eye = open_eye(Settings(), torch.device("cpu"))
+    assert eye
+    pictures = [character(k, "dog").photo(Random(k), size_px=64 + k) for k in range(3)]
+    embeddings = eye.embed(pictures)
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(3), atol=1e-5)
+    assert torch.allclose(eye.embed(pictures[1:2]), embeddings[1:2], atol=1e-5)
+    assert set(eye.places(pictures, "dog", PLACES)) <= set(PLACES)
+    for wrong in (tmp_path, tmp_path / "nothing"):
+        monkeypatch.setenv("DARKROOM_JUDGE", str(wrong))
+        with pytest.raises(SetupError, match="cannot be read as a CLIP model"):
+            open_eye(Settings(), torch.device("cpu"))
+
+
+def test_nobody_looks_at_other_models_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_BASE_MODEL", "/models/sd15")
+    assert open_eye(Settings(), torch.device("cpu")) is None
+
+
+@pytest.fixture(scope="module")
+def looked_at(micro_model: Path, clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A deployment whose worker has a CLIP model."""
+    home = tmp_path_factory.mktemp("home")
+    with valkey() as url:
+        environment = {
+            "DARKROOM_HOME": str(home),
+            "REDIS_URL": url,
+            "DARKROOM_BASE_MODEL": str(micro_model),
+            "DARKROOM_JUDGE": str(clip),
+            "DARKROOM_PHOTO_MIN_PX": "64",
+            "OMP_NUM_THREADS": "1",
+        }
+        worker = start_worker(environment)
+        yield Stack(environment, url, home, worker)
+        stop_worker(worker)
+
+
+async def test_from_the_worker_to_the_chat_and_gone_when_forgotten(looked_at: Stack) -> None:
+    app = await Darkroom.open(looked_at.settings, looked_at.redis_url)
+    chat = Chat(app)
+    trained = (await chat("dreambooth train", photos_of_a_character(3), name="rex", noun="dog", steps=2))[-1]
+    assert trained.state == "done" and "variety of any dog" in trained.facts
+    shown = (await chat("dreambooth show", name="rex"))[-1]
+    assert "(0: any other dog, 1: the photos)" in shown.facts["likeness"]
+    card = shown.pictures[-1]
+    assert card.caption == "any dog, before rex was learned and after" and card.width_px == 4 * card.height_px
+    assert (await app.store.get(card.key)).data.startswith(b"\x89PNG")
+    plain = (await chat("dreambooth retrain", name="rex", set="report_card=false"))[-1]
+    assert plain.state == "done" and "likeness" not in plain.facts
+    await chat("dreambooth forget", name="rex")
+    assert not [name for name in await app.store.names("") if name.startswith(("jobs/", "subjects/"))]
+    await app.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({}, ""),
+        ({"photos_alike": 0.99}, "The photos are nearly identical: add some from other sides."),
+        ({"likeness": 0.2}, "It does not look much like the photos yet"),
+        ({"obedience": 0.25}, "It does not always go where it is told"),
+        ({"hijacked": 0.5}, "Any dog begins to look like it"),
+        ({"diversity": 0.2}, "Any dog begins to look like it"),
+    ],
+)
+def test_a_bad_card_says_what_to_do(change: dict[str, float], sentence: str) -> None:
+    said = advice({**GOOD, **change}, "dog", photos=4)
+    assert said.startswith(sentence) and bool(said) == bool(sentence)
+    assert in_words(GOOD, "dog")["any dog looks like it"] == "5 %"
