@@ -130,6 +130,8 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | Non
     if outcome.subject_version:
         facts["subject version"] = outcome.subject_version[:12]
     if outcome.loss_last is not None:
+        if outcome.first_step_s is not None:
+            facts["first step after"] = duration(outcome.first_step_s)
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
     if subject and outcome.learned:
         facts |= report_card.in_words(outcome.learned.metrics, subject.noun)

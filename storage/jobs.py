@@ -129,6 +129,7 @@ class Outcome(Record):
     subject: str | None = None
     subject_version: str | None = None  # sha256 of the subject's weights
     steps: int | None = None
+    first_step_s: float | None = None  # from acceptance to the first step of the attempt that won
     loss_first: float | None = None
     loss_last: float | None = None
     settings: dict[str, str | int | float | None] = {}

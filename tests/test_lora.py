@@ -36,13 +36,14 @@ def base(micro_model: Path) -> BaseModel:
     return load_base(str(micro_model))
 
 
-@pytest.fixture(scope="module")
-def learned(base: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> Denoiser:
+@pytest.fixture(scope="module", params=[4, 8], ids=["alpha is the rank", "alpha is twice the rank"])
+def learned(base: BaseModel, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Denoiser:
     folder = tmp_path_factory.mktemp("photos")
     paths = [folder / upload.name for upload in photos_of_a_character()]
     for path, upload in zip(paths, photos_of_a_character(), strict=True):
         path.write_bytes(upload.data)
-    how = recipe_for(base.folder, method="lora", rank=4, steps=6, learning_rate=1e-2, text_learning_rate=1e-2)
+    rates = {"learning_rate": 1e-2, "text_learning_rate": 1e-2}
+    how = recipe_for(base.folder, method="lora", rank=4, alpha=request.param, steps=6, **rates)
     return learn(base, Subject(paths, "dog", "zuf"), None, how, 0, lambda step: None).denoiser
 
 
@@ -73,8 +74,9 @@ def test_the_file_is_small_and_holds_adapters_alone(base: BaseModel, file: Path)
     with safe_open(file, "pt") as kept:
         names = set(kept.keys())
         ranks = {kept.get_tensor(name).shape[0] for name in names if name.endswith("lora_down.weight")}
-    assert ranks == {4}
-    assert {name.partition(".")[2] for name in names} == {"lora_down.weight", "lora_up.weight", "alpha"}
+        alphas = {float(kept.get_tensor(name)) for name in names if name.endswith("alpha")}
+    assert ranks == {4} and alphas in (set(), {8.0})  # an alpha that is the rank goes without saying
+    assert {name.partition(".")[2] for name in names} - {"alpha"} == {"lora_down.weight", "lora_up.weight"}
     assert {name.split("_")[1] for name in names} == {"unet", "te"}
 
 

@@ -136,6 +136,8 @@ class Attempt:
         if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):
             await self._store_samples(reporter)
             told = reporter.moving("saving")
-            return await self.tasks.publish_train(self.job, task, result, hello, self.name, reporter.samples, told)
+            done = await self.tasks.publish_train(self.job, task, result, hello, self.name, reporter.samples, told)
+            waited_s = reporter.first_step_s and round(reporter.first_step_s - self.job.accepted_s, 1)
+            return done.model_copy(update={"first_step_s": waited_s})
         assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)
         return await self.tasks.publish_imagine(self.job, task, result, self.name)

@@ -61,7 +61,8 @@ def state(denoiser: Denoiser) -> dict[str, Tensor]:
         (which,) = layer.lora_A
         found[name + DOWN] = layer.lora_A[which].weight
         found[name + UP] = layer.lora_B[which].weight
-        found[name + ALPHA] = torch.tensor(float(layer.lora_alpha[which]))
+        if layer.lora_alpha[which] != layer.r[which]:  # else it goes without saying, for all who read such files
+            found[name + ALPHA] = torch.tensor(float(layer.lora_alpha[which]))
     return found
 
 

@@ -18,6 +18,7 @@ class Reporter:
     def __init__(self, redis: ArqRedis, job: str) -> None:
         self.redis, self.job = redis, job
         self.samples: tuple[Picture, ...] = ()
+        self.first_step_s: float | None = None  # when this attempt took its first step, by the clock
         self._losses: list[float] = []
         self._last = Report(job=job, phase="loading")
         self._phase_began: tuple[Phase, float, int] = ("loading", time.monotonic(), 0)
@@ -26,6 +27,8 @@ class Reporter:
         """Take in what the engine said."""
         if report.phase != self._phase_began[0]:
             self._phase_began = (report.phase, time.monotonic(), report.step)
+        if report.phase == "learning" and self.first_step_s is None:
+            self.first_step_s = time.time()
         if report.losses:  # an attempt that begins anew says some again
             self._losses[report.step - len(report.losses) :] = report.losses
         self._last = report
