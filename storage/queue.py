@@ -22,7 +22,7 @@ RUN_JOB = "run_job"  # the one function that workers offer
 EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
 PROGRESS_TTL_S = 24 * 3600
 CONNECT_S, ANSWER_S = 2, 5  # a Redis that is cut off may neither refuse nor answer
-Strike = Literal["crash", "failure"]  # the engine died of an attempt, or the store failed under it
+Strike = Literal["crash", "failure", "loss"]  # of the engine, of the store, of the whole worker
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
 
 
@@ -111,6 +111,11 @@ async def strike(redis: ArqRedis, job: str, why: Strike) -> int:
 async def strikes(redis: ArqRedis, job: str, why: Strike) -> int:
     """How many of the job's attempts have ended so."""
     return int(await redis.get(_strikes_key(job, why)) or 0)
+
+
+async def absolve(redis: ArqRedis, job: str, why: Strike) -> None:
+    """Count from nothing again."""
+    await redis.delete(_strikes_key(job, why))
 
 
 def _strikes_key(job: str, why: Strike) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 from bot.app import Darkroom
 from bot.messages import Reply
 from storage import queue
-from storage.jobs import Outcome, job_key, outcome_key
+from storage.jobs import ImagineJob, Outcome, job_key, outcome_key
 from tests.conftest import Chat, Stack, photos_of_a_character
 
 pytestmark = pytest.mark.timeout(300)
@@ -146,6 +146,18 @@ async def test_an_engine_that_dies_fails_its_job_in_words_and_is_started_anew(
     assert subject and subject.state == "failed"
     assert "could not be learned" in (await chat("imagine", prompt="a [doomed] dog in Paris"))[-1].text
     assert (await learned(chat, "doomed", steps=2)).state == "done"  # the failed one makes room
+
+
+async def test_a_job_with_which_worker_after_worker_is_lost_fails_in_words(chat: Chat, app: Darkroom) -> None:
+    for lost, state in ((4, "done"), (5, "failed")):
+        job = ImagineJob(space=chat.space, owner="you", prompt="a dog", model_prompt="a dog", seed=1, steps=1, count=1)
+        for _ in range(lost):
+            await queue.strike(app.redis, job.id, "loss")
+        await app.dispatch.accept(job)
+        *_, last = [reply async for reply in app.watch(job.id)]
+        assert last.state == state, last.text
+        assert state == "done" or "5 workers in a row were lost" in last.text
+    assert await queue.strikes(app.redis, str((await chat("imagine", prompt="a dog", steps=1))[-1].job), "loss") == 0
 
 
 async def test_a_forgotten_subject_does_not_come_back(chat: Chat, app: Darkroom) -> None:

@@ -107,6 +107,8 @@ class Attempt:
     async def _heard(self, news: Report, reporter: Reporter) -> None:
         if news.checkpoint and self.checkpoints:
             self.checkpoints.add(news.step, Path(news.checkpoint))
+            with contextlib.suppress(RedisError, OSError):
+                await queue.absolve(reporter.redis, self.job.id, "loss")  # it gets somewhere
         if news.sample:
             self.samples.append(Path(news.sample))
             try:

@@ -41,6 +41,8 @@ GRACE_S = 12  # to finish pictures and to write trainings down before a worker e
 TIDY_S = 2.0  # to tidy up after what was left to others
 LONGEST_JOB_S = 24 * 3600
 STRIKES = 3  # attempts of which the engine died, or under which the store failed, after which a job has failed
+LOSSES = 5  # workers in a row that may be lost with a job, before it has come any further, until it has failed
+LOST = f"{LOSSES} workers in a row were lost while they worked on this, so I gave up. Whoever runs me should look why."
 AGAIN_S = 2.0  # from such an attempt to the next one
 OURS = "Something went wrong on our side while working on this."
 STORE_FAILED = "The storage failed while we worked on this. Please try again later."
@@ -101,6 +103,8 @@ class JobRunner:
     async def _outcome(self, job: TrainJob | ImagineJob, attempt: str) -> Outcome:
         """Have one attempt at a job, and turn what goes wrong into words."""
         folder, began_s = self.work / attempt, time.monotonic()
+        if await self._lost(job) > LOSSES:
+            return Outcome(job=job.id, state="failed", message=LOST, detail=f"{LOSSES} workers were lost with it")
         folder.mkdir(parents=True)
         try:
             outcome = await Attempt(job, attempt, folder, self.tasks).run(self.engine, self.redis)
@@ -117,7 +121,15 @@ class JobRunner:
             outcome = Outcome(job=job.id, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(RedisError, OSError):
+                await queue.absolve(self.redis, job.id, "loss")  # we live to tell
         return outcome.model_copy(update={"seconds": round(time.monotonic() - began_s, 3)})
+
+    async def _lost(self, job: TrainJob | ImagineJob) -> int:
+        """Count an attempt that begins; those that end well or go on are taken off again, so what stays was lost."""
+        with contextlib.suppress(RedisError, OSError):
+            return await queue.strike(self.redis, job.id, "loss")
+        return 0
 
     async def _struck(self, job: TrainJob | ImagineJob, error: EngineDied | StoreError) -> Outcome:
         """Raise Retry, or return the failure if this happens too often; crashes of workers do not count."""
