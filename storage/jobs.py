@@ -111,6 +111,7 @@ class Learned(Record):
     recipe: dict[str, str | int | float | bool | None]
     base_revision: str = ""
     base_sha256: str = ""
+    class_set: str = ""  # name of the class images it was learned beside
     metrics: dict[str, float] = {}  # of the report card, where there is one
     before_after: Picture | None = None  # of it: the plain class before and after, each column of one seed
 

@@ -45,6 +45,7 @@ class Subject(Record):
     weights_key: str | None = None
     weights_sha256: str | None = None
     recipe: dict[str, str | int | float | bool | None] = {}
+    class_set: str = ""  # name of the class images that it was learned beside
     metrics: dict[str, float] = {}
     samples: tuple[Picture, ...] = ()
     before_after: Picture | None = None  # the plain class, before and after it was learned

@@ -8,6 +8,8 @@ import logging
 import os
 import signal
 import sys
+import threading
+import time
 from typing import get_args
 
 from storage import queue
@@ -15,6 +17,10 @@ from storage.errors import DarkroomError
 from storage.jobs import Method
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+LAST_S = 18.0  # from SIGTERM to the end, whatever happens: most who send it send SIGKILL later
 
 
 def main() -> None:
@@ -66,6 +72,13 @@ async def work(settings: Settings, queues: list[str]) -> None:
         if job.cancelling():
             os._exit(128 + number)  # the engine goes along; another worker takes over when the lease is over
         job.cancel()
+        # Redis or the store may be away: what is not handed back by then is taken from us when the lease is over
+        threading.Thread(target=end_late, daemon=True).start()
+
+    def end_late() -> None:
+        time.sleep(LAST_S)
+        log.warning("not all could be handed back in time")
+        os._exit(0)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop, number)

@@ -126,7 +126,7 @@ class Attempt:
             self.samples.pop(0)
 
     async def _outcome(self, task: Task, hello: Hello, result: Result, reporter: Reporter) -> Outcome:
-        await self.tasks.keep_class_set(task, hello)
+        await self.tasks.keep_class_set(task)
         if result.state == "paused":
             if self.checkpoints:
                 await self.checkpoints.settle()

@@ -13,13 +13,16 @@ from torch import Tensor
 from storage.recipe import Recipe
 from trainer.generate import sample_latents
 from trainer.models import BaseModel
-from trainer.naming import FIRST_SEED, SCHEDULER, class_prompt
-
-BATCH = 8
+from trainer.naming import CLASS_BATCH, FIRST_SEED, SCHEDULER, class_prompt
 
 
 def draw_class_set(
-    base: BaseModel, noun: str, recipe: Recipe, path: Path, on_step: Callable[[int, int], None], together: int = BATCH
+    base: BaseModel,
+    noun: str,
+    recipe: Recipe,
+    path: Path,
+    on_step: Callable[[int, int], None],
+    together: int = CLASS_BATCH,
 ) -> None:
     """Draw the class set into `path`; `on_step` hears images done, of how many, after each denoising step."""
     seeds = range(FIRST_SEED, FIRST_SEED + recipe.class_images)

@@ -6,6 +6,7 @@ import json
 from storage.recipe import Recipe
 
 FIRST_SEED = 1_000_000  # far from the seeds that people use, so a class image never turns up as somebody's picture
+CLASS_BATCH = 8  # class images in one forward pass, where memory is not short
 SCHEDULER = "dpm++2m"  # of class images
 
 
@@ -29,8 +30,11 @@ def _with_article(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
-def class_set_key(base_sha256: str, noun: str, recipe: Recipe) -> str:
-    """Name of the object that holds the class set; it hashes everything that decides its content."""
+def class_set_key(base_sha256: str, noun: str, recipe: Recipe, together: int = CLASS_BATCH) -> str:
+    """Name of the object that holds the class set; it hashes everything that decides its content.
+
+    That is the number of pictures drawn `together`, too: it decides how sums are rounded.
+    """
     how = [base_sha256, class_prompt(noun), SCHEDULER, recipe.class_steps, recipe.class_guidance, FIRST_SEED]
-    digest = hashlib.sha256(json.dumps([*how, recipe.class_images]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([*how, recipe.class_images, together]).encode()).hexdigest()
     return f"classes/{digest[:40]}/latents.safetensors"

@@ -25,6 +25,7 @@ class TrainTask(Record):
     noun: str
     taken: tuple[str, ...]  # identifiers that other subjects have
     class_set: str  # path of the class set; drawn there if there is no such file
+    class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
     recipe: dict[str, str | int | float | bool | None]
     seed: int
     checkpoint_s: float  # time between two checkpoints
@@ -106,6 +107,7 @@ class Result(Record):
     files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
     identifier: str = ""
     losses: tuple[float, ...] = ()
+    class_set: str = ""  # train: the one that was learned from
     metrics: dict[str, float] = {}  # train: of the report card; its picture comes after the weights
 
 

@@ -58,6 +58,7 @@ class Tasks:
             noun=subject.noun,
             taken=tuple(s.identifier for s in others if s.id != subject.id),
             class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),
+            class_set_gently=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe, 1))),
             recipe=recipe.model_dump(),
             seed=job.seed,
             checkpoint_s=self.checkpoint_s,
@@ -89,14 +90,16 @@ class Tasks:
             facts=facts,
         )
 
-    async def keep_class_set(self, task: Task, hello: Hello) -> None:
+    async def keep_class_set(self, task: Task) -> None:
         """Upload the class set of a training if the store has none yet."""
-        if isinstance(task, TrainTask) and Path(task.class_set).exists():
-            recipe = recipe_for(Path(hello.folder), **task.recipe)
-            key = class_set_key(hello.base_sha256, task.noun, recipe)
-            if not await self.store.exists(key):
+        for path in (task.class_set, task.class_set_gently) if isinstance(task, TrainTask) else ():
+            if Path(path).exists() and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
-                await asyncio.shield(self.store.put_file(key, Path(task.class_set)))
+                await asyncio.shield(self.store.put_file(self._key(path), Path(path)))
+
+    def _key(self, cached: str) -> str:
+        """The name in the store of what lies in the cache."""
+        return Path(cached).relative_to(self.cache.folder).as_posix()
 
     async def sample(self, job: TrainJob, path: Path) -> Picture:
         """Store a sample picture that was drawn while training.
@@ -145,6 +148,7 @@ class Tasks:
                 recipe=task.recipe,
                 base_revision=hello.revision,
                 base_sha256=hello.base_sha256,
+                class_set=self._key(result.class_set),
                 metrics=result.metrics,
                 before_after=await self._before_after(job, subject, result, attempt),
             ),

@@ -16,7 +16,7 @@ from trainer.dreambooth import Learned, Step, Subject, learn
 from trainer.eyes import Eye
 from trainer.host import Cancelled, Host, Paused
 from trainer.identifier import choose
-from trainer.naming import instance_prompt
+from trainer.naming import CLASS_BATCH, instance_prompt
 from trainer.report_card import Examined, examine
 from trainer.seam import Report, Result, TrainTask
 from trainer.together import GO_ON, STOP, Together
@@ -35,6 +35,7 @@ class Lesson:
     task: TrainTask
     recipe: Recipe
     subject: Subject
+    class_set: Path
     checkpointer: Checkpointer
 
     def report(self, step: int, **news: Any) -> Report:
@@ -51,10 +52,9 @@ class Teaching:
     def teach(self, task: TrainTask) -> Result:
         """Learn a subject; write weights and sample pictures into the task's folder."""
         lesson = self._lesson(task)
-        class_set = Path(task.class_set)
-        if lesson.recipe.prior_weight and not class_set.exists():
-            at_once, told = 1 if task.gentle else classes.BATCH, self._report_class_images(task.job)
-            classes.draw_class_set(self.base, task.noun, lesson.recipe, class_set, told, at_once)
+        if lesson.recipe.prior_weight and not lesson.class_set.exists():
+            at_once, told = 1 if task.gentle else CLASS_BATCH, self._report_class_images(task.job)
+            classes.draw_class_set(self.base, task.noun, lesson.recipe, lesson.class_set, told, at_once)
         begun = self._begun(lesson)
         if begun:
             losses = tuple(begun["losses"][:, 0].tolist())
@@ -71,6 +71,7 @@ class Teaching:
             files=(str(weights), *pictures),
             identifier=lesson.subject.identifier,
             losses=tuple(learned.losses),
+            class_set=str(lesson.class_set),
             metrics=card,
         )
 
@@ -94,11 +95,16 @@ class Teaching:
         def told(step: int, path: Path) -> None:
             self.host.say(lesson.report(step, checkpoint=str(path)))
 
+        class_set = Path(task.class_set)
+        if task.gentle and task.class_set_gently and not class_set.exists():
+            class_set = Path(task.class_set_gently)
         of = {"base": self.base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
+        of["class set"] = class_set.parent.name  # which hashes all that decides what is in it
         lesson = Lesson(
             task,
             recipe,
             Subject([Path(p) for p in task.photos], task.noun, identifier),
+            class_set,
             Checkpointer(Path(task.folder), task.checkpoint_s, of, told),
         )
         return lesson
@@ -114,7 +120,7 @@ class Teaching:
             return learn(
                 self.base,
                 lesson.subject,
-                classes.read_class_set(Path(task.class_set)) if recipe.prior_weight else None,
+                classes.read_class_set(lesson.class_set) if recipe.prior_weight else None,
                 memory.gentler(recipe) if task.gentle else recipe,
                 task.seed,
                 on_step,

@@ -60,7 +60,7 @@ async def run(
         people.look()
         log.info("waiting for quiet")
         lost = await quiet(scene)
-        copies = await still_cached(scene, people.forgotten)
+        copies = await still_cached(scene)
         await scene.end_workers()
         swept = await sweep(scene.store, older_s=0)
         checker = Checker(scene.store, scene.model)
@@ -93,11 +93,11 @@ async def run(
     }
 
 
-async def still_cached(scene: Scene, forgotten: set[str]) -> list[str]:
+async def still_cached(scene: Scene) -> list[str]:
     """Files of what was forgotten that workers still have after they had time to look."""
     until_s, homes = time.monotonic() + CLEAN_WITHIN_S, [worker.home for worker in scene.workers]
     while True:
-        copies = copies_left(homes, forgotten)
+        copies = await copies_left(scene.store, homes)
         if not copies or time.monotonic() > until_s:
             return copies
         await asyncio.sleep(1)

@@ -16,13 +16,12 @@ from storage.files import Store
 from storage.jobs import Outcome, TrainJob, job_key, outcome_key, read_job
 from storage.recipe import Recipe
 from storage.settling import unsettled_key
-from storage.subjects import Subject, name_key
+from storage.subjects import Subject, name_key, subject_key
 from tests.chaos.scene import Scene
 from trainer.classes import read_class_set
 from trainer.dreambooth import Subject as Photographed
 from trainer.dreambooth import learn
 from trainer.models import load_base
-from trainer.naming import class_set_key
 from trainer.weights import save_learned
 
 QUIET_WITHIN_S = 400
@@ -127,7 +126,7 @@ class Checker:
             recipe = Recipe.model_validate(subject.recipe)
             with tempfile.TemporaryDirectory() as folder:
                 class_set, weights = Path(folder, "class"), Path(folder, "weights.safetensors")
-                await self.store.get_file(class_set_key(base.sha256, subject.noun, recipe), class_set)
+                await self.store.get_file(subject.class_set, class_set)
                 paths = [Path(folder, photo.sha256) for photo in subject.photos]
                 for photo, path in zip(subject.photos, paths, strict=True):
                     await self.store.get_file(photo.key, path)
@@ -142,10 +141,10 @@ class Checker:
         return (await self.store.get(key)).data if await self.store.exists(key) else None
 
 
-def copies_left(homes: list[Path], hashes: set[str]) -> list[str]:
-    """Files in the caches of workers that hold what was forgotten."""
-    files = [path for home in homes for path in (home / "cache").rglob("*") if path.is_file()]
-    return [str(path) for path in files if hashlib.sha256(path.read_bytes()).hexdigest() in hashes]
+async def copies_left(store: Store, homes: list[Path]) -> list[str]:
+    """Folders in the caches of workers that are of subjects which are forgotten."""
+    folders = [folder for home in homes for folder in (home / "cache" / "subjects").glob("*")]
+    return [str(folder) for folder in folders if not await store.exists(subject_key(folder.name))]
 
 
 def _shared(name: str) -> bool:

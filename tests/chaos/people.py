@@ -23,7 +23,6 @@ class People:
         self.scene, self.chance, self.steps = scene, chance, steps
         self.trained = 0
         self.accepted: dict[str, float] = {}  # when each job was first seen in the chat, on the monotonic clock
-        self.forgotten: set[str] = set()  # hashes of the weights of subjects that are to be forgotten
 
     async def go_on(self) -> None:
         """Ask until cancelled."""
@@ -67,9 +66,7 @@ class People:
         except StoreError:
             return
         if subjects:
-            subject = self.chance.choice(subjects)
-            self.forgotten.add(subject.weights_sha256 or "none yet")
-            await ask(chat, "dreambooth forget", name=subject.name)
+            await ask(chat, "dreambooth forget", name=self.chance.choice(subjects).name)
 
     async def _ready(self) -> list[str]:
         try:
