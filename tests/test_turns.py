@@ -78,7 +78,7 @@ class Turns(RuleBasedStateMachine):
         """A worker takes what is next."""
         _, (taken, *_) = self.do(self.line.order())
         self.do(self.redis.set(in_progress_key_prefix + taken, b"1"))
-        assert self.do(Lease(self.redis, taken, 60).claim(self.line.begin(taken)))
+        assert self.do(Lease(self.redis.register_script, taken, 60).claim(self.line.begin(taken)))
         again = [id_ for id_, runs in self.begun.items() if not runs]
         assert taken in (again or self.fresh)  # what had its turn goes on first
         self.begun[taken] = True

@@ -9,13 +9,15 @@ fenced once more, by the conditional put of its outcome.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
-from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.worker import Worker
+from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 from tenacity import retry, retry_if_exception_type, wait_fixed
 
@@ -48,10 +50,11 @@ return 1
 class Lease:
     """One worker's hold on one job."""
 
-    def __init__(self, redis: ArqRedis, job: str, length_s: float) -> None:
+    def __init__(self, script: Callable[[str], AsyncScript], job: str, length_s: float) -> None:
+        """`script` makes some Lua known to Redis."""
         self.job, self.length_s = job, length_s
         self.lost = False
-        self._redis, self._renew = redis, redis.register_script(RENEW)
+        self._script, self._renew = script, script(RENEW)
         self._keys = [prefix + job for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix)]
         self._args: list[str | int] = [uuid4().hex, int(length_s * 1000), EXPIRES_MS]
         self._renewed_s = time.monotonic()
@@ -59,7 +62,7 @@ class Lease:
     async def claim(self, besides: Besides) -> bool:
         """Take the job that arq has just marked, and do something besides; tell whether it is ours."""
         self._renewed_s = time.monotonic()
-        claim = self._redis.register_script(f"{CLAIM}{besides.lua}return 1")
+        claim = self._script(f"{CLAIM}{besides.lua}return 1")
         return bool(await claim(keys=[self._keys[0], *besides.keys], args=[*self._args[:2], *besides.args]))
 
     @property
@@ -109,6 +112,7 @@ class LeasedWorker(Worker):
         self.lease_s = self.in_progress_timeout_s = lease_s  # the latter is how long arq's own mark lives
         self.may_take, self.must_leave = may_take, must_leave
         self._leases: dict[str, Lease] = {}
+        self._script = lru_cache(8)(lambda lua: self.pool.register_script(lua))  # which hashes it
 
     @retry(retry=retry_if_exception_type(AWAY), wait=wait_fixed(RETRY_S))
     async def async_run(self) -> None:
@@ -142,16 +146,31 @@ class LeasedWorker(Worker):
 
     async def run_job(self, job_id: str, score: int) -> None:
         """Run a job for as long as its lease is ours."""
-        lease = Lease(self.pool, job_id, self.lease_s)
+        lease = Lease(self._script, job_id, self.lease_s)
         if not await lease.claim(self.besides(job_id)):
             return log.info("job %s is somebody else's", job_id)
         self._leases[job_id] = lease
-        keeper = asyncio.create_task(self._keep(lease))
         try:
-            await super().run_job(job_id, score)
+            with self._kept(lease):
+                await super().run_job(job_id, score)
         finally:
-            keeper.cancel()
             del self._leases[job_id]
+
+    @contextmanager
+    def _kept(self, lease: Lease) -> Iterator[None]:
+        """Renew a lease meanwhile. Many jobs are over before that is needed, so its task begins only then."""
+        keepers: list[asyncio.Task[None]] = []
+
+        def keep() -> None:
+            keepers.append(asyncio.create_task(self._keep(lease)))
+
+        first = asyncio.get_running_loop().call_later(lease.length_s / BEATS, keep)
+        try:
+            yield
+        finally:
+            first.cancel()
+            for keeper in keepers:
+                keeper.cancel()
 
     def besides(self, job_id: str) -> Besides:
         """What is done in Redis when a job is claimed."""
@@ -160,7 +179,6 @@ class LeasedWorker(Worker):
     async def _keep(self, lease: Lease) -> None:
         """Renew a lease until `run_job` is over; if it is lost, stop the job."""
         while True:
-            await asyncio.sleep(lease.length_s / BEATS)
             task = self.job_tasks.get(lease.job)  # None: it is about to begin, or about to be over
             if not await lease.renew() and task:
                 log.warning("the lease of job %s is lost: it is left to others", lease.job)
@@ -170,6 +188,7 @@ class LeasedWorker(Worker):
                 log.warning("job %s is left to others: it cannot be ended here", lease.job)
                 task.cancel()
                 return
+            await asyncio.sleep(lease.length_s / BEATS)
 
     async def _is_to_leave(self) -> bool:
         try:
