@@ -155,6 +155,20 @@ def recipe(
     return on_terminal.run_alone(lambda: recipe_table.result(method, preset, changes), as_json)
 
 
+@app.command(rich_help_panel=PICTURES)
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Subjects, a grid, prompts: docs/recipes.md.")],
+    out: Annotated[Path, typer.Option(help="Folder for the table and the contact sheet.")] = Path("darkroom-sweep"),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what was learned, in a space of its own.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Learn subjects with a grid of recipes, and compare them."""
+    from bot import on_terminal
+    from bot import sweep as sweeps
+
+    return on_terminal.run(lambda session: sweeps.play(session, file, out, keep), as_json)
+
+
 @app.command(rich_help_panel=UPKEEP)
 def settings(as_json: AsJson = False) -> int:
     """Print every setting with its meaning, value and default."""

@@ -70,6 +70,25 @@ and `--set` changes single numbers besides; it wins over the preset, and `--step
 `/dreambooth retrain` does as the last time but for what it is told. The recipe is kept with the subject, and
 `/dreambooth show` tells it.
 
+## Sweeps
+
+`darkroom sweep FILE` learns subjects with a grid of recipes through the queue, so that a pool of workers shares the
+work, and leaves a table, the same as JSON, and a contact sheet. A sweep that was broken off goes on. The file:
+
+```toml
+prompts = ["a [V] dog in Paris", "a [V] dog on the moon"]
+
+[subjects.rex]
+class = "dog"
+photos = ["photos/rex"]
+
+[grid]
+method = ["full", "lora"]
+steps = [200, 400]
+```
+
+## All numbers
+
 | | what it is | what it may be | usually |
 |---|---|---|---|
 """

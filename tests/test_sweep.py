@@ -1,0 +1,103 @@
+"""Sweeps: a grid of recipes is learned through the queue, compared in a table and on a sheet, and goes on if broken."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot import sweep
+from bot.app import Darkroom
+from bot.on_terminal import Session
+from bot.stack import Stack as Around
+from bot.terminal import Screen
+from storage.errors import UserError
+from storage.jobs import TrainJob
+from tests.conftest import Stack, photos_of_a_character
+from tests.terminal import HERE
+
+pytestmark = pytest.mark.timeout(180)
+PLAN = """
+prompts = ["a [V] dog in Paris", "a photo of [V]"]
+[subjects.rex]
+class = "dog"
+photos = ["photos"]
+[grid]
+method = ["full", "lora"]
+steps = [2, 3]
+class_images = [2]
+"""
+WRONG = {
+    "steps = [": "is no TOML file",
+    "colour = 1\n" + PLAN: "colour: extra inputs are not permitted",
+    "[grid]\nsteps = [1]": "is no sweep: subjects: field required",
+    PLAN + "rank = [0]": "Rank must be at least 1, not 0.",
+    PLAN + "rang = [1]": "A recipe has no rang. Did you mean rank?",
+    PLAN + f"batch = {list(range(1, 17))}\nrank = {list(range(1, 17))}": "asks for 1024 trainings; 200 is the most",
+    PLAN.replace('["photos"]', '["nothing"]'): "There is no file",
+}
+
+
+@pytest.fixture
+async def session(stack: Stack, app: Darkroom) -> AsyncIterator[Session]:
+    async with Around(stack.settings, lambda _: None) as around:
+        yield Session(app, around, Screen())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    for upload in photos_of_a_character(2):
+        (tmp_path / "photos" / upload.name).write_bytes(upload.data)
+    (tmp_path / "plan.toml").write_text(PLAN)
+    return tmp_path / "plan.toml"
+
+
+async def trainings(app: Darkroom) -> int:
+    return sum(isinstance(job, TrainJob) for job in await app.dispatch.jobs(sweep.SPACE))
+
+
+async def test_a_grid_is_learned_compared_and_forgotten(session: Session, app: Darkroom, file: Path) -> None:
+    result = await sweep.play(session, file, file.parent / "out", keep=False)
+    assert result.state == "done", result.message
+    runs = json.loads((file.parent / "out" / "sweep.json").read_text())
+    assert {(run["changes"]["method"], run["changes"]["steps"], run["steps"]) for run in runs} == {
+        ("full", 2, 2), ("full", 3, 3), ("lora", 2, 2), ("lora", 3, 3)
+    }  # fmt: skip
+    lines = (file.parent / "out" / "sweep.md").read_text().splitlines()
+    assert len(lines) == 6 and "| rex | method lora, steps 3, class_images 2 | done |" in lines[-1]
+    with Image.open(file.parent / "out" / "contact-sheet.png") as sheet:
+        assert sheet.height > 4 * 192 and sheet.width > 2 * 192
+    assert not await app.subjects.in_space(sweep.SPACE) and not await app.dispatch.jobs(sweep.SPACE)
+
+
+async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file: Path) -> None:
+    playing = asyncio.create_task(sweep.play(session, file, file.parent / "out", keep=True))
+    while not [s for s in await app.subjects.in_space(sweep.SPACE) if s.state == "ready"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+    playing.cancel()
+    await asyncio.gather(playing, return_exceptions=True)
+    begun = {job.id for job in await app.dispatch.jobs(sweep.SPACE) if isinstance(job, TrainJob)}
+    assert (await sweep.play(session, file, file.parent / "out", keep=True)).state == "done"
+    all_of = {job.id for job in await app.dispatch.jobs(sweep.SPACE) if isinstance(job, TrainJob)}
+    assert begun and begun < all_of and len(all_of) == 4
+    assert (await sweep.play(session, file, file.parent / "out", keep=False)).state == "done"
+
+
+@pytest.mark.parametrize("text", WRONG)
+async def test_what_is_wrong_is_told_before_anything_is_learned(
+    session: Session, app: Darkroom, file: Path, text: str
+) -> None:
+    file.write_text(text)
+    with pytest.raises(UserError) as refused:
+        await sweep.play(session, file, file.parent / "out", keep=False)
+    assert WRONG[text] in str(refused.value)
+    assert not await trainings(app)
+
+
+def test_the_example_of_the_docs_is_a_sweep(tmp_path: Path) -> None:
+    page = (HERE / "docs" / "recipes.md").read_text()
+    (tmp_path / "plan.toml").write_text(page.split("```toml")[2].split("```")[0])
+    assert len(list(sweep.read_plan(tmp_path / "plan.toml").runs())) == 4
