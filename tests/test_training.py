@@ -16,6 +16,7 @@ from tests.conftest import photos_of_a_character
 from trainer import classes, generate
 from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Subject, Training, learn
+from trainer.examples import Examples
 from trainer.identifier import candidates, choose
 from trainer.models import BaseModel, load_base
 from trainer.naming import prompt_pairs
@@ -94,7 +95,14 @@ def test_the_same_seed_learns_the_same_and_another_does_not(base: BaseModel, pho
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"schedule": "cosine"}, {"accumulation": 2, "text_learning_rate": 0.0}, {"method": "lora"}]
+    "changes",
+    [
+        {},
+        {"schedule": "cosine"},
+        {"accumulation": 2, "text_learning_rate": 0.0},
+        {"method": "lora"},
+        {"ema_decay": 0.9, "text_steps": 3, "noise_offset": 0.1, "flips": True},
+    ],
 )
 def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
     base: BaseModel, photos: list[Path], tmp_path: Path, changes: dict[str, Any]
@@ -180,6 +188,54 @@ def test_accumulation_makes_one_step_of_several_batches(base: BaseModel, photos:
     learned, steps = train(base, photos, recipe(base, steps=2, accumulation=3))
     assert len(steps) == 2
     assert any(not torch.equal(v, base.denoiser.state_dict()[n]) for n, v in learned.denoiser.state_dict().items())
+
+
+def test_text_encoders_learn_no_more_after_as_many_steps_as_the_recipe_says(
+    base: BaseModel, photos: list[Path]
+) -> None:
+    seen: list[dict[str, Tensor]] = []
+
+    def watch(step: Step) -> None:
+        seen.append({name: weight.detach().clone() for name, weight in step.training.learning.items()})
+
+    train(base, photos, recipe(base, steps=5, text_steps=3), watch=watch)
+    for part, still in (("text_encoder.", True), ("unet.", False)):
+        names = [name for name in seen[0] if name.startswith(part)]
+        assert any(not torch.equal(seen[1][name], seen[2][name]) for name in names)
+        assert all(torch.equal(seen[2][name], seen[4][name]) for name in names) == still
+
+
+def test_a_moving_average_is_kept_where_the_recipe_says_so(base: BaseModel, photos: list[Path]) -> None:
+    seen: list[dict[str, Tensor]] = []
+
+    def watch(step: Step) -> None:
+        seen.append({name: weight.detach().clone() for name, weight in step.training.learning.items()})
+
+    how = recipe(base, steps=3, ema_decay=0.6)
+    learned, _ = train(base, photos, how, watch=watch)
+    for name, weight in learned.denoiser.named_parameters():
+        first, second, third = (weights[name] for weights in seen)
+        torch.testing.assert_close(weight.detach(), 0.6 * (first + second) / 2 + 0.4 * third)
+
+
+def test_an_offset_is_shared_by_a_channel(base: BaseModel) -> None:
+    moments = (torch.zeros(2, 4, 16, 16), torch.zeros(2, 4, 16, 16))
+    noises = [
+        next(Examples(base, moments, None, offset).draw(8, 1, torch.Generator().manual_seed(1))).noise
+        for offset in (0.0, 0.3)
+    ]
+    added = noises[1] - noises[0]
+    assert torch.allclose(added, added[:, :, :1, :1].expand_as(added), atol=1e-6)
+    assert 0.15 < float(added[:, :, 0, 0].std()) < 0.45
+
+
+def test_flips_are_mirrored_photos(base: BaseModel, photos: list[Path]) -> None:
+    plain, flipped = (
+        Training(base, Subject(photos, "dog", "zuf"), None, recipe(base, flips=flips), 0).examples.mean
+        for flips in (False, True)
+    )
+    assert len(flipped) == 2 * len(plain) and torch.equal(flipped[: len(plain)], plain)
+    assert not torch.allclose(flipped[len(plain) :], plain, atol=1e-3)
 
 
 def test_a_watcher_that_raises_stops_the_training(base: BaseModel, photos: list[Path]) -> None:

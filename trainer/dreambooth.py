@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from PIL import ImageOps
 from torch import Generator, Tensor
 
 from storage.recipe import Recipe
@@ -72,7 +73,7 @@ def learn(
     while training.taken < recipe.steps:
         training.step()
         on_step(Step(training.taken, training))
-    return Learned(training.denoiser.eval().requires_grad_(False), training.losses[:, 0].tolist())
+    return Learned(training.finish(), training.losses[:, 0].tolist())
 
 
 def learner_of(base: Denoiser, recipe: Recipe, seed: int) -> Denoiser:
@@ -108,8 +109,9 @@ class Training:
         # the examples: moments of the photos' crops, and the class set
         photos = [read_photo(path) for path in subject.photos]
         images = [crop for photo in photos for crop in crops(photo, base.image_px, recipe.crops, self.choice)]
+        images += [ImageOps.mirror(image) for image in images] if recipe.flips else []
         class_latents = class_latents if recipe.prior_weight else None
-        self.examples = Examples(base, moments(base.vae, to_tensor(images)), class_latents)
+        self.examples = Examples(base, moments(base.vae, to_tensor(images)), class_latents, recipe.noise_offset)
 
         # the prompts, one of each kind, however many examples share them; in more than one wording if so asked
         kinds = 1 if class_latents is None else 2
@@ -125,6 +127,7 @@ class Training:
         self.rate = schedule_of(optimizer, recipe)
         self.model, self.optimizer = self.accelerator.prepare(self.denoiser, optimizer)
         self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
+        self.average = {name: p.detach().clone() for name, p in self.learning.items()} if recipe.ema_decay else {}
 
     def step(self) -> None:
         """Take one optimizer step. Nothing in it waits for the GPU, where there is one.
@@ -145,6 +148,9 @@ class Training:
             self.losses[self.taken] += losses.detach()
         if processes > 1:
             self.losses[self.taken] = self.accelerator.reduce(self.losses[self.taken], "mean")
+        if recipe.text_steps and self.taken >= recipe.text_steps:
+            for encoder in self.denoiser.text_encoders:
+                encoder.zero_grad(set_to_none=True)
         if self.accelerator.scaler:  # of half precision: it divides the gradients itself
             self.accelerator.clip_grad_norm_(self.learning.values(), recipe.gradient_clip)
         else:
@@ -153,6 +159,21 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.rate.step()
         self.taken += 1
+        if self.average:
+            self._follow()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Have the average follow the weights, at first at once: 1 − 1/n of n steps, until that is `ema_decay`."""
+        slow = min(self.recipe.ema_decay, 1 - 1 / self.taken)
+        torch._foreach_lerp_(list(self.average.values()), list(self.learning.values()), 1 - slow)
+
+    @torch.no_grad()
+    def finish(self) -> Denoiser:
+        """What was learned, to be drawn with."""
+        for name, average in self.average.items():
+            self.learning[name].copy_(average)
+        return self.denoiser.eval().requires_grad_(False)
 
     def loss(self, batch: Batch, text: object) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
@@ -169,6 +190,7 @@ class Training:
         scale = [scaler.state_dict()[name] for name in SCALE] if scaler else []
         return {
             **{f"weights.{name}": weight for name, weight in self.learning.items()},
+            **{f"average.{name}": weight for name, weight in self.average.items()},
             **{f"adam.{index}.{name}": value for index, kept in adam.items() for name, value in kept.items()},
             "rates": torch.tensor([group["lr"] for group in self.optimizer.param_groups], dtype=torch.float64),
             "scale": torch.tensor(scale, dtype=torch.float64),
@@ -186,6 +208,8 @@ class Training:
         with torch.no_grad():
             for name, weight in self.learning.items():
                 weight.copy_(state[f"weights.{name}"])
+            for name, average in self.average.items():
+                average.copy_(state[f"average.{name}"])
         adam: dict[int, dict[str, Tensor]] = {}
         for index, name in (key.split(".")[1:] for key in state if key.startswith("adam.")):
             adam.setdefault(int(index), {})[name] = state[f"adam.{index}.{name}"]

@@ -28,7 +28,11 @@ class Batch:
 class Examples:
     """The photos as moments of their latents, n × 4 × h × w each, and the class set's latents."""
 
-    def __init__(self, base: BaseModel, moments: tuple[Tensor, Tensor], class_latents: Tensor | None) -> None:
+    def __init__(
+        self, base: BaseModel, moments: tuple[Tensor, Tensor], class_latents: Tensor | None, noise_offset: float = 0
+    ) -> None:
+        """`noise_offset` is the spread of a noise that each channel of an example shares, which teaches brightness."""
+        self.noise_offset = noise_offset
         self.mean, self.std = (part.to(base.device) for part in moments)
         self.scale = base.vae.config.scaling_factor
         self.class_latents = None if class_latents is None else class_latents.to(base.device)
@@ -44,6 +48,8 @@ class Examples:
             others = torch.randint(len(self.class_latents), (count,), generator=chance, device=self.device)
             parts.append(self.class_latents[others])
         noises = [self._noise(part, chance) for part in parts]
+        if self.noise_offset:
+            noises = [n + self.noise_offset * self._noise(n[:, :, :1, :1], chance) for n in noises]
         times = [torch.randint(self.timesteps, (count,), generator=chance, device=self.device) for _ in parts]
         size = count // passes
         for first in range(0, count, size):
