@@ -13,7 +13,7 @@ from storage.errors import Missing, UserError
 from storage.jobs import TrainJob, job_key
 from storage.recipe import Changes
 from storage.settings import Settings
-from storage.subjects import Photo, Subject
+from storage.subjects import Photo, Subject, unaccepted_key
 
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 
@@ -140,6 +140,7 @@ async def _start(
     await bot.limits.admit(job)
     await _keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
+    await bot.store.delete(unaccepted_key(subject.id))
     async for reply in bot.watch(job.id):
         yield reply
 
@@ -184,8 +185,14 @@ async def _left(bot: Bot, request: Request, subject: Subject) -> bool:
 
 
 async def _keep(bot: Bot, subject: Subject, accepted: tuple[Prepared, ...]) -> None:
-    """Store a new subject with its photos, or nothing at all."""
-    await bot.subjects.add(subject)
+    """Store a new subject with its photos, or nothing at all; a mark has what a crash leaves of it swept up."""
+    mark = unaccepted_key(subject.id)
+    await bot.store.put(mark, str(subject.job).encode())
+    try:
+        await bot.subjects.add(subject)
+    except BaseException:
+        await bot.store.delete(mark)
+        raise
     try:
         kept = []
         for photo in accepted:

@@ -18,7 +18,7 @@ from storage.ids import is_id, made_s
 from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key, read_job
 from storage.line import Line
 from storage.settling import settle, unsettled_key
-from storage.subjects import NAMES, subject_key
+from storage.subjects import NAMES, Subjects, subject_key, unaccepted_key
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +86,26 @@ async def sweep(store: Store, older_s: float = ORPHANED_S) -> list[str]:
         for found in sorted({name.split("/")[1] for name in names} - known):
             if _is_old(found, older_s):
                 swept += await store.delete_prefix(f"{kind}{found}/")
+        swept += await _sweep_unaccepted(store, names, older_s)
     swept += await _sweep_names(store, len(known), older_s)
     if swept:
         log.warning("%d objects of jobs or subjects that are gone were left, and are deleted", len(swept))
+    return swept
+
+
+async def _sweep_unaccepted(store: Store, names: list[str], older_s: float) -> list[str]:
+    """Forget new subjects whose training was never accepted: the bot died, or the store failed, in between."""
+    swept: list[str] = []
+    for name in names:
+        subject = name.split("/")[1]
+        if name == unaccepted_key(subject) and _is_old(subject, older_s):
+            try:
+                job = (await store.get(name)).data.decode()
+                if not await store.exists(job_key(job)):
+                    swept += await Subjects(store).forget(await Subjects(store).get(subject))
+            except Missing:  # accepted or forgotten just now
+                continue
+            await store.delete(name)
     return swept
 
 

@@ -14,6 +14,7 @@ from storage.ids import new_id
 from storage.jobs import Method, Picture, Record
 
 NAMES = "names/"
+UNACCEPTED = "unaccepted"
 SubjectState = Literal["learning", "ready", "failed"]
 Audience = Literal["private", "channel", "space", "group"]
 
@@ -59,6 +60,11 @@ class Subject(Record):
 def subject_key(subject: str) -> str:
     """Name of a subject's record."""
     return f"subjects/{subject}/subject.json"
+
+
+def unaccepted_key(subject: str) -> str:
+    """Name of the mark on a new subject whose training is not accepted yet; it holds the id of the job to be."""
+    return f"subjects/{subject}/{UNACCEPTED}"
 
 
 def checkpoint_prefix(subject: str, job: str) -> str:

@@ -14,7 +14,7 @@ from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, job_key, outcome_key, read_job
 from storage.reconciling import keep_queued, put_back, sweep
 from storage.settling import publish
-from storage.subjects import Subject, Subjects, name_key, subject_key
+from storage.subjects import Subject, Subjects, name_key, subject_key, unaccepted_key
 from tests.servers import valkey
 
 
@@ -67,6 +67,19 @@ async def test_what_belongs_to_nothing_is_swept_once_it_is_old(store: FolderStor
     await store.put(f"jobs/{kept[0].split('/')[1]}/attempt-1/late", b"")
     assert await sweep(store) == [f"jobs/{old}/attempt-1/late", f"subjects/{old}/attempt-1/late"]
     assert len(await store.names("")) == 4
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["accepted", "never accepted"])
+async def test_a_subject_whose_training_was_never_accepted_is_forgotten(store: FolderStore, written: bool) -> None:
+    job = await accepted(store) if written else new_id()
+    rex = Subject(id=f"{1:020x}", space="s", owner="o", name="rex", noun="dog", base_model="m", job=job)
+    await store.put(unaccepted_key(rex.id), job.encode())
+    await Subjects(store).add(rex)
+    await store.put(f"subjects/{rex.id}/photos/1.png", b"")
+    swept = await sweep(store)
+    assert bool(swept) != written and bool(await Subjects(store).in_space("s")) == written
+    assert not await store.exists(unaccepted_key(rex.id))
+    assert len(await store.names("")) == (4 if written else 0)
 
 
 async def test_names_of_subjects_that_are_gone_are_freed_once_they_are_old(store: FolderStore) -> None:

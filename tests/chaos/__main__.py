@@ -78,7 +78,9 @@ async def run(
         "lost": lost,
         "problems": checker.problems,
         "surprises": [repr(error) for error in surprises],
-        "failed": [outcome.message for outcome in checker.outcomes.values() if outcome.state == "failed"],
+        "failed": [
+            f"{outcome.message} {outcome.detail}" for outcome in checker.outcomes.values() if outcome.state == "failed"
+        ],
         "forgotten but cached": copies,
         "left by crashes for the sweep": len(swept),
         "workers started": sum(worker.starts for worker in scene.workers),
