@@ -148,6 +148,17 @@ async def test_an_engine_that_dies_fails_its_job_in_words_and_is_started_anew(
     assert (await learned(chat, "doomed", steps=2)).state == "done"  # the failed one makes room
 
 
+async def test_an_engine_that_dies_while_it_starts_is_started_again(chat: Chat, app: Darkroom, stack: Stack) -> None:
+    task, _ = await started(app, chat, "dreambooth train", name="lucky", noun="dog", steps=400)
+    first = engine_of(stack).pid
+    os.kill(first, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while not (children := psutil.Process(stack.worker.pid).children()) or children[0].pid == first:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    os.kill(children[0].pid, signal.SIGKILL)
+    assert (await task)[-1].state == "done"
+
+
 async def test_a_job_with_which_worker_after_worker_is_lost_fails_in_words(chat: Chat, app: Darkroom) -> None:
     for lost, state in ((4, "done"), (5, "failed")):
         job = ImagineJob(space=chat.space, owner="you", prompt="a dog", model_prompt="a dog", seed=1, steps=1, count=1)

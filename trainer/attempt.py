@@ -9,9 +9,9 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import StoreError
+from storage.errors import SetupError, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
-from trainer.engine_client import EngineClient
+from trainer.engine_client import DIED, EngineClient
 from trainer.progress import Reporter
 from trainer.resuming import Checkpoints
 from trainer.seam import Hello, ImagineTask, Report, Result, Task, TrainTask
@@ -54,6 +54,8 @@ class Attempt:
         aside = [asyncio.create_task(self._beat(reporter)), asyncio.create_task(self._watch(work))]
         try:
             return await work
+        except SetupError as error:  # the engine worked before; that it does not start now may pass
+            raise EngineDied(DIED, str(error)) from error
         except asyncio.CancelledError:
             if self.ended:
                 raise Ended from None
