@@ -17,7 +17,7 @@ from storage import queue
 from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
-from storage.jobs import Outcome, TrainJob
+from storage.jobs import Outcome, TrainJob, job_key
 from storage.opening import open_store
 from storage.reconciling import keep_queued
 from storage.settings import Settings
@@ -26,6 +26,7 @@ from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
+ACCEPTED = "This is accepted, though the queue does not answer at the moment. Nothing is lost, it goes on by itself."
 EVENTS_KEPT_S = 24 * 3600
 
 
@@ -62,7 +63,18 @@ class Darkroom(Bot):
             async for reply in command.answer(self, request, command.check(request.arguments)):
                 yield reply
         except Exception as error:
-            yield complaint(error, request.command)
+            if isinstance(error, StoreError | OSError | RedisError) and await self._is_accepted(request.id):
+                log.warning("job %s is accepted, and goes on when the queue does: %s", request.id, error)
+                yield Reply(text=ACCEPTED, state="working", job=request.id)
+            else:
+                yield complaint(error, request.command)
+
+    async def _is_accepted(self, job_id: str) -> bool:
+        """Whether a job is written down, and so will be queued by whoever looks next."""
+        try:
+            return await self.store.exists(job_key(job_id))
+        except (StoreError, OSError):
+            return False
 
     async def watch(self, job_id: str) -> AsyncIterator[Reply]:
         """Follow a job to its end, from wherever it is now: also after a restart, in a process that never saw it.

@@ -14,6 +14,7 @@ from bot.app import Darkroom
 from bot.messages import Reply, Request
 from storage import queue
 from storage.jobs import ImagineJob, outcome_key
+from storage.reconciling import put_back
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.servers import valkey
@@ -168,3 +169,16 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
     for task in working:
         task.cancel()
     await asyncio.gather(*working, return_exceptions=True)
+
+
+@pytest.mark.parametrize("command", ["imagine", "dreambooth train"])
+async def test_what_is_accepted_while_the_queue_fails_is_said_to_be_and_queued_later(bots: Bots, command: str) -> None:
+    app = await bots()
+    kind = "train" if command == "dreambooth train" else "imagine"
+    await app.redis.set(queue.QUEUES[kind], b"no queue")  # so that queueing fails, once all is written down
+    asked = {"name": "rex", "class": "dog"} if kind == "train" else {"prompt": "a dog"}
+    reply = await first(app, command, **asked)
+    assert reply.state == "working" and "This is accepted" in reply.text and reply.job
+    assert await app.dispatch.job(reply.job)
+    await app.redis.flushdb()
+    assert reply.job in await put_back(app.store, app.redis)
