@@ -127,7 +127,9 @@ async def test_one_request_is_served_beside_fifty_of_somebody_else(app: Darkroom
     assert max(reply.progress.place for reply in told if reply.progress) <= 2
     last = adas[-1]
     async with aclosing(app.watch(last.id)) as replies:
-        waiting = await anext(aiter(replies))
+        async for waiting in replies:
+            if waiting.progress and not waiting.progress.obstacle:  # on a busy machine workers may seem to be away
+                break
     place = (await app.dispatch.line("imagine")).ahead(last.id)
     assert place > 20 and abs(waiting.progress.place - place) <= 2
     assert re.search(r"Waiting: \d+ ahead of you, about .* s left\.", waiting.text), waiting.text
