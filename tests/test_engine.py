@@ -1,5 +1,6 @@
 """The engine, seen from the worker's end of the pipes: whoever leaves a task stops it."""
 
+import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator
@@ -7,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from trainer.engine import Engine
@@ -28,6 +30,12 @@ def picture(folder: Path, job: str = "one", steps: int = 2, **changes: Any) -> I
     usual: dict[str, Any] = {"prompt": "a dog", "weights": None, "seeds": (1,), "guidance": 1.0, "negative": ""}
     how = {**usual, "scheduler": "ddim", "size_px": None, "vary_seed": None, "facts": {}, **changes}
     return ImagineTask(job=job, folder=str(folder), steps=steps, **how)
+
+
+def engine_of(client: EngineClient) -> psutil.Process | None:
+    """The process of an engine, if there is one."""
+    known = (p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE)
+    return next((p for p in known if client.base_model in p.cmdline()), None)
 
 
 async def result(engine: EngineClient, task: ImagineTask) -> Result:
@@ -53,6 +61,23 @@ async def test_an_engine_that_does_not_listen_is_replaced(
         async for _ in said:
             break
     assert (await result(engine, picture(tmp_path, job="two"))).state == "done"
+
+
+async def test_an_engine_whose_start_nobody_waited_for_is_replaced(engine: EngineClient, tmp_path: Path) -> None:
+    await engine.start()
+    first = engine_of(engine)
+    first.kill()
+    await asyncio.sleep(0.5)
+    starting = asyncio.create_task(engine.start())
+    async with asyncio.timeout(20):
+        while engine_of(engine) in (None, first):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(1)  # it is there, and not ready yet
+    assert not starting.done()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    async with asyncio.timeout(60):
+        assert (await result(engine, picture(tmp_path))).state == "done"
 
 
 async def test_weights_whose_file_is_gone_leave_the_memory(micro_model: Path, tmp_path: Path) -> None:

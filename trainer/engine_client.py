@@ -52,6 +52,7 @@ class EngineClient:
                 return self.hello
             if self._reader:  # it is about to tell everybody of the end of the engine before
                 await self._reader
+            self.hello = None
             self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
@@ -60,20 +61,25 @@ class EngineClient:
                 env={**KEEP_MEMORY, **os.environ},
                 limit=LINE_LIMIT_BYTES,
             )
-            assert self._process.stdout
-            line = await asyncio.wait_for(self._process.stdout.readline(), START_TIMEOUT_S)
-            if not line:
-                raise SetupError(
-                    f"The engine did not start (exit {await self._process.wait()}); its last words are above."
-                )
-            hello = read_news(line)
-            if isinstance(hello, Refusal):
+            try:
+                self.hello = await self._hear_hello(self._process)
+            except BaseException:  # whoever waited may have left: nobody would hear what this engine says
                 await self._kill()
-                raise SetupError(hello.message)
-            assert isinstance(hello, Hello)
-            self.hello = hello
+                raise
             self._reader = asyncio.create_task(self._read(self._process))
-            return hello
+            return self.hello
+
+    @staticmethod
+    async def _hear_hello(process: asyncio.subprocess.Process) -> Hello:
+        assert process.stdout
+        line = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+        if not line:
+            raise SetupError(f"The engine did not start (exit {await process.wait()}); its last words are above.")
+        hello = read_news(line)
+        if isinstance(hello, Refusal):
+            raise SetupError(hello.message)
+        assert isinstance(hello, Hello)
+        return hello
 
     async def run(self, task: Task) -> AsyncGenerator[Report | Result, None]:
         """Yield what the engine says of a task; the result ends it.
