@@ -114,6 +114,9 @@ async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model
         async def kill() -> None:
             engines()[-1].kill()
 
+        odd = await result(two, training(tmp_path, "odd", batch=3))
+        assert odd.state == "failed" and "2 GPUs cannot share a step" in odd.message
+
         died = await left_at(two, training(tmp_path, "died", batch=2, steps=500), 5, kill)
         assert died.state == "died"
         half = training(tmp_path, "half", **long)  # which has all of them again

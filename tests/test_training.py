@@ -190,6 +190,12 @@ def test_accumulation_makes_one_step_of_several_batches(base: BaseModel, photos:
     assert any(not torch.equal(v, base.denoiser.state_dict()[n]) for n, v in learned.denoiser.state_dict().items())
 
 
+def test_each_training_may_have_a_precision_of_its_own(base: BaseModel, photos: list[Path]) -> None:
+    losses = [train(base, photos, recipe(base, steps=2, precision=of))[0].losses for of in ("no", "bf16", "no")]
+    assert losses[0] == losses[2] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
 def test_text_encoders_learn_no_more_after_as_many_steps_as_the_recipe_says(
     base: BaseModel, photos: list[Path]
 ) -> None:

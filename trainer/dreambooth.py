@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState
 from PIL import ImageOps
 from torch import Generator, Tensor
 
+from storage.errors import UserError
 from storage.recipe import Recipe
 from trainer.denoiser import Denoiser
 from trainer.examples import Batch, Examples
@@ -104,7 +106,11 @@ class Training:
         reads = recipe.text_learning_rate > 0
         unread = reads and len(base.tokenizers) > 1  # SDXL does not use the last layer of its first text encoder
         ddp = DistributedDataParallelKwargs(find_unused_parameters=unread, broadcast_buffers=False)
-        self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
+        AcceleratorState._reset_state()  # each training may have a precision of its own
+        try:
+            self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
+        except ValueError as error:
+            raise UserError(f"The precision {precision} does not work here: {error}.") from error
 
         # the examples: moments of the photos' crops, and the class set
         photos = [read_photo(path) for path in subject.photos]

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from storage.errors import UserError
+from storage.errors import SetupError, UserError
 from storage.recipe import Recipe
 from trainer import classes, generate, memory
 from trainer.checkpoint import Checkpointer, read
@@ -90,6 +90,10 @@ class Teaching:
 
     def _lesson(self, task: TrainTask) -> Lesson:
         recipe = Recipe.model_validate(task.recipe)
+        try:
+            self.together.check(recipe)
+        except SetupError as error:
+            raise UserError(str(error)) from None
         identifier = choose(self.base.tokenizer, task.subject, task.taken)
 
         def told(step: int, path: Path) -> None:
@@ -179,7 +183,13 @@ class Teaching:
 
         who = Examined(learned.denoiser, subject.photos, task.noun, subject.identifier)
         how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
-        card = examine(self.base, self.eye, who, on_step, together=1 if task.gentle else generate.BATCH, **how)
+        try:
+            card = examine(self.base, self.eye, who, on_step, together=1 if task.gentle else generate.BATCH, **how)
+        except (Cancelled, Paused):
+            raise
+        except Exception:  # what was learned is worth more than its card
+            log.exception("no report card of job %s", task.job)
+            return {}, []
         path = Path(task.folder) / "before-after.png"
         generate.grid([*card.before, *card.after], columns=len(card.before)).save(path)
         return card.measures, [str(path)]
