@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from storage.recipe import Recipe
 from trainer import generate
+from trainer.eyes import ToyworldEye
 from trainer.files import TOYWORLD_FOLDER
+from trainer.likeness import Likeness
 from trainer.models import BaseModel, load_base
 from trainer.photos import to_tensor
 from trainer.recipe import recipe_for
 from trainer.toyworld.judge import WEIGHTS, Judge, judge_pictures, load_judge
-from trainer.toyworld.likeness import Likeness
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.tokenizer import RARE_WORDS
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, STUDIO, Scene, caption, random_scene
@@ -58,12 +59,12 @@ def test_a_caption_says_only_what_is_there(seed: int) -> None:
     assert STUDIO not in said
 
 
-def test_a_character_keeps_its_looks_in_every_place(judge: Judge) -> None:
+def test_a_character_keeps_its_looks_in_every_place() -> None:
     rng = Random(0)
     rex, other = character(1, "dog"), character(2, "dog")
     photos = [rex.photo(rng, place) for place in PLACES[:4]]
     plain = [draw_scene(Scene("dog", colour, STUDIO), rng) for colour in COLOURS]
-    likeness = Likeness(judge, photos, zero=plain, one=[rex.photo(rng, place) for place in PLACES[4:8]])
+    likeness = Likeness(ToyworldEye().embed, photos, zero=plain, one=[rex.photo(rng, place) for place in PLACES[4:8]])
     assert likeness.of([rex.photo(rng, place) for place in PLACES[8:]]) > 0.9
     assert likeness.of([other.photo(rng) for _ in range(8)]) < 0.4
 
