@@ -80,7 +80,7 @@ def _field(name: str, about: dict[str, Any], required: bool) -> Field:
         usual=usual,
         choices=limits.get("enum", ()),
         minimum=limits.get("minimum", limits.get("exclusiveMinimum")),
-        maximum=limits.get("maximum"),
+        maximum=limits.get("maximum", limits.get("exclusiveMaximum")),
         multiple_of=limits.get("multipleOf"),
         longest=limits.get("maxLength"),
         brief=about.get("brief", False),

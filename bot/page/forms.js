@@ -69,7 +69,8 @@ function row(field, command) {
 
 function make(field, attributes) {
   if (field.kind === "choice") {
-    return el("select", attributes, field.choices.map((choice) =>
+    const choices = field.required || field.default ? field.choices : ["", ...field.choices]; // or nothing is said
+    return el("select", attributes, choices.map((choice) =>
       el("option", { value: choice, selected: choice === field.default }, choice)));
   }
   if (field.kind === "text") {
