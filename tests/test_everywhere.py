@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import Darkroom
+from bot.chat import SPACE as LOCAL
 from bot.discord_poster import DiscordPoster
 from bot.messages import Upload
 from bot.slack_poster import SlackPoster
@@ -57,6 +58,8 @@ async def front(
         "web": on_web(stack),
         "terminal": on_terminal(stack, tmp_path),
     }
+    for subject in await app.subjects.in_space(LOCAL):  # which other tests have left
+        await app.subjects.forget(subject)
     async with started[request.param] as front:
         yield front
     for subject in await app.subjects.in_space(front.space):
