@@ -1,7 +1,5 @@
 """Check the set-up, line by line, and say what to do where something is wrong."""
 
-import asyncio
-import json
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +10,7 @@ from bot.checks import MARKS, Check, State
 from bot.on_terminal import run_alone
 from bot.stack import Stack
 from bot.terminal import Result, Screen
+from bot.trainer_process import answer_of
 from storage import queue
 from storage.errors import SetupError
 from storage.opening import open_store
@@ -123,23 +122,12 @@ async def _chats(settings: Settings) -> AsyncIterator[Check]:
 
 async def _trainer(settings: Settings) -> Check:
     """Ask the trainer in a process of its own: base model, device, everything that needs torch."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "trainer", "--check", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
     try:
-        out, err = await asyncio.wait_for(process.communicate(), TRAINER_CHECK_S)
+        report = await answer_of("--check", TRAINER_CHECK_S)
     except TimeoutError:
         return Check(name="trainer", state="fail", says=f"no answer within {TRAINER_CHECK_S} s")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    try:
-        report = json.loads(out.decode().strip().splitlines()[-1])
-        says = " ".join(str(line) for line in report["lines"])
-        return Check(name="trainer", state=report["state"], says=says)
-    except (ValueError, IndexError, KeyError):
-        why = (err.decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"])[-1]
+    except SetupError as error:
         advice = "`pip install 'darkroom[trainer]'` installs it; a host that runs only the bot does without."
         state: State = "warn" if settings.redis_url else "fail"
-        return Check(name="trainer", state=state, says=f"it does not run here ({why}). {advice}")
+        return Check(name="trainer", state=state, says=f"it does not run here ({error}). {advice}")
+    return Check(name="trainer", state=report["state"], says=" ".join(report["lines"]))

@@ -1,9 +1,11 @@
 """Have a process of the trainer export or import: the bot itself is without PyTorch."""
 
 import asyncio
+import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from typing import Any
 
 from bot.terminal import Screen
 from storage.errors import SetupError, UserError
@@ -12,6 +14,22 @@ from storage.settings import Settings
 
 LOG = "exchange.log"  # in DARKROOM_HOME: what the process says besides
 INSTALL = " `pip install 'darkroom[trainer]'` installs what is missing."
+
+
+async def answer_of(flag: str, within_s: float) -> Any:
+    """The JSON that `python -m trainer FLAG` prints last; raises SetupError with its last words, or TimeoutError."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "trainer", flag, stdout=PIPE, stderr=PIPE)
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), within_s)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    try:
+        return json.loads(out.decode().strip().splitlines()[-1])
+    except (ValueError, IndexError):
+        why = (err.decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"])[-1]
+        raise SetupError(why) from None
 
 
 async def ask(request: ExportRequest | ImportRequest, settings: Settings) -> Ended:
