@@ -21,7 +21,7 @@ ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     """Learn a subject from photos; where some are refused and the person can be asked, ask first."""
     check_number(len(request.uploads), bot.settings.photos_max)
-    recipes.asked_for(bot.settings, given.recipe, given.changes)
+    recipes.asked_for(bot.settings, given.recipe, given.changes)  # what is wrong with it is said before photos are read
     await _free_name(bot, request, given.name)
     yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
     vetting = await _vetted(bot, request.uploads)

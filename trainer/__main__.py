@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from typing import get_args
 
 from storage import queue
@@ -73,10 +72,11 @@ async def work(settings: Settings, queues: list[str]) -> None:
             os._exit(128 + number)  # the engine goes along; another worker takes over when the lease is over
         job.cancel()
         # Redis or the store may be away: what is not handed back by then is taken from us when the lease is over
-        threading.Thread(target=end_late, daemon=True).start()
+        late = threading.Timer(LAST_S, end_late)
+        late.daemon = True
+        late.start()
 
     def end_late() -> None:
-        time.sleep(LAST_S)
         log.warning("not all could be handed back in time")
         os._exit(0)
 
