@@ -76,6 +76,7 @@ Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
 Trigger = Annotated[str, AfterValidator(_checked_trigger), _text(TRIGGER_MAX)]
 Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
 
+CHOOSE = "Keep it as it is at several steps, and let people here choose."
 RECIPE = "A preset of whoever runs me."
 SET = "What else is to be otherwise in the recipe, like batch=2 rank=32; docs/recipes.md lists it all."
 
@@ -120,6 +121,7 @@ class TrainArguments(Arguments):
         "recipe says.",
     )
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
+    choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
     changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
     seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
@@ -185,6 +187,7 @@ class RetrainArguments(SubjectArguments):
     """Of `/dreambooth retrain`."""
 
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the last time.")
+    choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
     changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
     seed: int = Field(1, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
@@ -220,6 +223,12 @@ class PictureArguments(JobArguments):
     """Of *full size*: one picture of a job."""
 
     number: int = Field(ge=1, le=16, description="Which picture, from 1.")
+
+
+class ChooseArguments(JobArguments):
+    """Of *choose*: one of the candidates of a training."""
+
+    step: int = Field(ge=1, le=4000, description="After which step it was best.")
 
 
 class VariationsArguments(JobArguments):

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from bot.arguments import (
     Arguments,
+    ChooseArguments,
     DraftArguments,
     ImagineArguments,
     JobArguments,
@@ -22,7 +23,7 @@ from bot.arguments import (
 )
 from bot.core import Answers, Bot
 from bot.imagining import about, again, delete, full, imagine, variations
-from bot.managing import cancel, forget, jobs, share, show, subjects
+from bot.managing import cancel, choose, forget, jobs, share, show, subjects
 from bot.messages import Reply, Request
 from bot.training import add_to_draft, drop_draft, retrain, train, train_draft
 from storage.errors import UserError
@@ -85,6 +86,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command("full", "Show one picture in full size.", PictureArguments, full, "everyone", hidden=True),
         Command("details", "Tell what made some pictures.", JobArguments, about, hidden=True),
+        Command("choose", "Keep one of the candidates.", ChooseArguments, choose, "in place", hidden=True),
         Command("delete", "Delete pictures.", JobArguments, delete, "in place", hidden=True),
         Command("draft train", "Train on the accepted photos.", DraftArguments, train_draft, "in place", hidden=True),
         Command(

@@ -1,12 +1,14 @@
 """The commands that list, show, share, cancel and forget."""
 
 from bot import access, prompts
-from bot.arguments import JobArguments, Nothing, ShareArguments, SubjectArguments
+from bot.arguments import ChooseArguments, JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
 from bot.messages import Button, Reply, Request
-from bot.replies import FORGET, about_subject, details, duration, forget_button, in_words, plural
-from storage import forgetting
+from bot.replies import FORGET, about_subject, details, duration, finished, forget_button, in_words, plural
+from storage import choosing, forgetting
 from storage.errors import UserError
+from storage.jobs import TrainJob
+from storage.settling import settle
 from storage.subjects import Audience
 
 
@@ -84,6 +86,22 @@ async def share(bot: Bot, request: Request, given: ShareArguments) -> Answers:
         subject.id, lambda s: s.model_copy(update={"shared": shared, "shared_with": shared_with})
     )
     yield Reply(text=f"{subject.name} can now be drawn by you and {access.audience(subject)}.")
+
+
+async def choose(bot: Bot, request: Request, given: ChooseArguments) -> Answers:
+    """Make one of the candidates of a training the subject; the others are deleted."""
+    job = await find_job(bot, request, given.job)
+    subject = await bot.subject_of(job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not isinstance(job, TrainJob) or not subject or not outcome:
+        raise UserError("There is nothing to choose from there.")
+    if not access.may_see(subject, request):
+        raise UserError("That subject is not shared with you here.")
+    subject = await choosing.choose(bot.subjects, subject, job.id, given.step)
+    await settle(bot.store, job)
+    reply = finished(job, outcome, subject)
+    chosen = f"{subject.name} is now as it was after {given.step} steps."
+    yield reply.model_copy(update={"text": f"{chosen}\n{reply.text}"})
 
 
 async def jobs(bot: Bot, request: Request, given: Nothing) -> Answers:

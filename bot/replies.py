@@ -46,14 +46,17 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done":
         buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subject(subject) if subject else ()
-    text = outcome.message
+    text, grid = outcome.message, outcome.grid
     if outcome.learned and subject:
         text = f"{text}\n{report_card.advice(outcome.learned.metrics, subject.noun, len(subject.photos))}".strip()
+        if subject.candidates and subject.job == job.id:
+            text = f"{text}\nWhich one is it to be? Each row shows it after so many steps; the others will be deleted."
+            buttons, grid = (*_choices(job, subject), *buttons), subject.choices
     return Reply(
         text=_with_note(job, text),
         state=outcome.state,
         pictures=outcome.pictures,
-        grid=outcome.grid,
+        grid=grid,
         buttons=buttons,
         picks=_picks(job, outcome) if outcome.state == "done" else (),
         job=job.id,
@@ -73,6 +76,20 @@ def about_subject(subject: Subject) -> tuple[Button, ...]:
     show = Button(label="Show", command="dreambooth show", arguments=name)
     share = Button(label="Share", command="dreambooth share", arguments=name, form=True)
     return (*([draw] if subject.state == "ready" else []), show, share, forget_button(subject))
+
+
+def _choices(job: TrainJob | ImagineJob, subject: Subject) -> tuple[Button, ...]:
+    """A button for each candidate; the one that was found best stands out."""
+    return tuple(
+        Button(
+            label=f"{candidate.step} steps",
+            command="choose",
+            arguments={"job": job.id, "step": str(candidate.step)},
+            style="primary" if candidate.weights_key == subject.weights_key else "plain",
+            confirm=f"Keep {subject.name} as it was after {candidate.step} steps, and delete the others?",
+        )
+        for candidate in subject.candidates
+    )
 
 
 def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
@@ -133,8 +150,14 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | Non
         if outcome.first_step_s is not None:
             facts["first step after"] = duration(outcome.first_step_s)
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
+    if outcome.validated:
+        (_, instance, prior), (_, instance_last, prior_last) = outcome.validated[0], outcome.validated[-1]
+        facts["loss on what was held back"] = f"{instance:.3f} → {instance_last:.3f}"
+        facts["the same of the class"] = f"{prior:.3f} → {prior_last:.3f}"
+    if subject and outcome.learned and subject.job == job.id and subject.kept_step:
+        facts["kept as after"] = f"{subject.kept_step} steps"
     if subject and outcome.learned:
-        facts |= report_card.in_words(outcome.learned.metrics, subject.noun)
+        facts |= report_card.in_words(subject.metrics if subject.job == job.id else {}, subject.noun)
     return facts
 
 

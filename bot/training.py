@@ -93,7 +93,8 @@ async def _last_changes(bot: Bot, subject: Subject) -> Changes:
         job = None
     if not isinstance(job, TrainJob):
         return {}
-    return {**job.recipe, **({"steps": job.steps} if job.steps else {})}
+    once = {name: value for name, value in job.recipe.items() if name != "choose"}
+    return {**once, **({"steps": job.steps} if job.steps else {})}
 
 
 def check_number(given: int, most: int) -> None:
@@ -161,7 +162,7 @@ def _job(
         subject=subject.id,
         method=subject.method,
         steps=given.steps,
-        recipe=changes,
+        recipe={**changes, **({"choose": True} if given.choose == "yes" else {})},
         seed=given.seed,
         note=note,
     )

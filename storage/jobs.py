@@ -96,10 +96,19 @@ class Progress(Record):
     of: int = 0
     losses: tuple[float, ...] = ()  # thinned to at most 60 values over the whole run
     left_s: float | None = None  # time left in this job, if it can be told
+    validated: tuple[float, float] | None = None  # newest loss on what is held back: instance, prior
     samples: tuple[Picture, ...] = ()  # sample pictures while training, oldest first
     place: int = 0  # while queued: how many jobs are ahead
     obstacle: str = ""  # while queued: why no worker takes any job
     at_s: float = Field(default_factory=time.time)
+
+
+class Candidate(Record):
+    """A subject as it was at one step of its training, to be chosen."""
+
+    step: int
+    weights_key: str
+    weights_sha256: str
 
 
 class Learned(Record):
@@ -114,6 +123,9 @@ class Learned(Record):
     class_set: str = ""  # name of the class images it was learned beside
     metrics: dict[str, float] = {}  # of the report card, where there is one
     before_after: Picture | None = None  # of it: the plain class before and after, each column of one seed
+    kept_step: int = 0  # the step at which it is kept; 0: it is not known
+    candidates: tuple[Candidate, ...] = ()  # what people may choose from, what is kept among them
+    choices: Picture | None = None  # of them, a row each
 
 
 class Outcome(Record):
@@ -133,6 +145,7 @@ class Outcome(Record):
     first_step_s: float | None = None  # from acceptance to the first step of the attempt that won
     loss_first: float | None = None
     loss_last: float | None = None
+    validated: tuple[tuple[int, float, float], ...] = ()  # losses on what was held back: step, instance, prior
     settings: dict[str, str | int | float | None] = {}
 
 

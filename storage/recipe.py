@@ -45,6 +45,19 @@ class Recipe(BaseModel):
     sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
     sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")
     report_card: bool = Field(True, description="measure what was learned at the end, where there is a judge")
+    validate_every: int = Field(50, ge=0, le=1000, description="steps between two losses on what is held back; 0: none")
+    candidates: int = Field(
+        6,
+        ge=1,
+        le=12,
+        description="points of the training of which the best is kept, where there is a judge; 1: the end",
+    )
+    patience: int = Field(
+        2, ge=0, le=12, description="candidates in a row that are no better, after which it ends early; 0: never"
+    )
+    choose: bool = Field(
+        False, description="keep all candidates, for people to choose the one that becomes the subject"
+    )
     gradient_checkpointing: bool = Field(False, description="less memory for a fifth more time")
     precision: Literal["auto", "no", "bf16", "fp16"] = Field(
         "auto", description="mixed precision of the forward pass; auto: that which the base model is kept in"

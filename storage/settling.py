@@ -26,8 +26,8 @@ async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     if outcome is None or not await store.exists(job_key(job.id)):
         await delete_job(store, job.id)
         return
-    card = outcome.learned and outcome.learned.before_after
-    pictures = {picture.key for picture in (*outcome.pictures, outcome.grid, card) if picture}
+    cards = (outcome.learned.before_after, outcome.learned.choices) if outcome.learned else ()
+    pictures = {picture.key for picture in (*outcome.pictures, outcome.grid, *cards) if picture}
     for name in await store.names(f"jobs/{job.id}/"):
         if name.count("/") > 2 and name not in pictures:  # an attempt made it
             await store.delete(name)
@@ -76,7 +76,7 @@ async def note(store: Store, job: TrainJob, outcome: Outcome) -> None:
 def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     if outcome.state == "failed" and subject.state == "learning":
         return subject.model_copy(update={"state": "failed"})
-    if outcome.learned is None or subject.learned_s > job.accepted_s:
+    if outcome.learned is None or subject.learned_s >= job.accepted_s:  # it may have been chosen otherwise since
         return subject
     learned = {name: getattr(outcome.learned, name) for name in type(outcome.learned).model_fields}
     how = {"method": job.method, "job": job.id, "learned_s": job.accepted_s}
@@ -106,7 +106,10 @@ async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
     outcome = await read_outcome(store, by)
     if outcome is None:
         return False  # they may still be published
-    if not outcome.learned or outcome.learned.weights_key != weights:
+    if not outcome.learned:
         return True
-    job = read_job((await store.get(job_key(by))).data)
-    return subject.learned_s > job.accepted_s
+    accepted_s = read_job((await store.get(job_key(by))).data).accepted_s
+    if subject.learned_s > accepted_s:
+        return True
+    says = subject if subject.learned_s == accepted_s else outcome.learned  # it may not be noted yet
+    return weights not in {says.weights_key, *(candidate.weights_key for candidate in says.candidates)}

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
-from storage.jobs import Method, Picture, Record
+from storage.jobs import Candidate, Method, Picture, Record
 
 NAMES = "names/"
 UNACCEPTED = "unaccepted"
@@ -50,6 +50,9 @@ class Subject(Record):
     metrics: dict[str, float] = {}
     samples: tuple[Picture, ...] = ()
     before_after: Picture | None = None  # the plain class, before and after it was learned
+    kept_step: int = 0  # of its training; 0: it is not known
+    candidates: tuple[Candidate, ...] = ()  # what people may still choose from, itself among them
+    choices: Picture | None = None  # of them
     shared: Audience = "space"  # who may see and draw it beside its owner
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
     job: str | None = None  # the training that made or is making it

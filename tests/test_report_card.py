@@ -15,11 +15,12 @@ from storage.settings import Settings
 from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, stop_worker
 from tests.micro import write_micro_clip
 from tests.servers import valkey
+from trainer.dreambooth import Subject
 from trainer.eyes import ToyworldEye, open_eye
 from trainer.likeness import Likeness
 from trainer.models import load_base
 from trainer.photos import to_tensor
-from trainer.report_card import PLACES, Examined, examine
+from trainer.report_card import PLACES, Examiner
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import Scene
 
@@ -43,8 +44,10 @@ def saved(folder: Path, pictures: list[Image.Image]) -> list[Path]:
 def test_where_nothing_was_learned_the_card_says_so(tmp_path: Path) -> None:
     base = load_base("toyworld")
     photos = saved(tmp_path, [character(3, "dog").photo(Random(k), PLACES[k], size_px=128) for k in range(4)])
-    who = Examined(base.denoiser, photos, "dog", "cat")  # the base model, asked for a "cat dog"
-    card = examine(base, ToyworldEye(), who, lambda done, of: None, steps=8, guidance=4.0)
+    examiner = Examiner(base, ToyworldEye(), Subject(photos, "dog", "cat"), steps=8, guidance=4.0)
+    told: list[tuple[int, int]] = []
+    card = examiner.card(base.denoiser, lambda done, of: told.append((done, of)))  # it is asked for a "cat dog"
+    assert told == sorted(told) and {of for _, of in told} == {28} and told[-1][0] >= 20
     assert card.measures["diversity"] == 1.0 and card.measures["likeness"] < 0.5 and card.measures["hijacked"] < 0.5
     assert card.measures["obedience"] > 0.6
     assert torch.equal(to_tensor(card.before), to_tensor(card.after))

@@ -117,9 +117,9 @@ def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
         checkpointer = Checkpointer(tmp_path, 0, of, lambda _, path, written=written: written.append(path))
 
         def kill(step: Step, last: int = last, checkpointer: Checkpointer = checkpointer) -> None:
-            checkpointer.after(step)
+            checkpointer.after(step.step, step.training.state)
             if step.step == last:
-                checkpointer.write(step)
+                checkpointer.write(step.step, step.training.state())
                 checkpointer.finish()
                 raise KeyboardInterrupt
 
@@ -135,7 +135,7 @@ def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
 def test_a_checkpoint_of_another_training_is_not_taken(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:
     written: list[Path] = []
     checkpointer = Checkpointer(tmp_path, 0, {"seed": "1"}, lambda _, path: written.append(path))
-    train(base, photos, recipe(base, steps=1), watch=checkpointer.after)
+    train(base, photos, recipe(base, steps=1), watch=lambda step: checkpointer.after(step.step, step.training.state))
     checkpointer.finish()
     assert read(written[0], {"seed": "1"})
     assert read(written[0], {"seed": "2"}) is None
@@ -145,7 +145,9 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_training(
     base: BaseModel, photos: list[Path], tmp_path: Path
 ) -> None:
     checkpointer = Checkpointer(tmp_path / "gone", 0, {}, lambda *_: pytest.fail("nothing was written"))
-    learned, _ = train(base, photos, recipe(base, steps=2), watch=checkpointer.after)
+    learned, _ = train(
+        base, photos, recipe(base, steps=2), watch=lambda step: checkpointer.after(step.step, step.training.state)
+    )
     checkpointer.finish()
     assert len(learned.losses) == 2
 

@@ -11,8 +11,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.dreambooth import Step
-
 log = logging.getLogger(__name__)
 
 SHARE = 0.02  # of its time that a training may stand still for its checkpoints
@@ -27,21 +25,20 @@ class Checkpointer:
         self._last_s, self._copying_s = time.monotonic(), 0.0
         self._writing: threading.Thread | None = None
 
-    def after(self, step: Step) -> None:
+    def after(self, step: int, state: Callable[[], dict[str, Tensor]]) -> None:
         """Write a checkpoint in the background, if it is time and the one before is written."""
         due_s = max(self.every_s, self._copying_s / SHARE)
         if time.monotonic() - self._last_s >= due_s and not (self._writing and self._writing.is_alive()):
-            self.write(step)
+            self.write(step, state())
 
-    def write(self, step: Step) -> None:
-        """Copy the state, which the next step will change, and write the copy in the background."""
+    def write(self, step: int, state: dict[str, Tensor]) -> None:
+        """Copy the state after a step, which the next will change, and write the copy in the background."""
         self.finish()
         began_s, contiguous = time.monotonic(), torch.contiguous_format
-        state = step.training.state().items()
-        copy = {name: value.detach().to("cpu", copy=True, memory_format=contiguous) for name, value in state}
+        copy = {name: value.detach().to("cpu", copy=True, memory_format=contiguous) for name, value in state.items()}
         self._last_s = time.monotonic()
         self._copying_s = self._last_s - began_s
-        self._writing = threading.Thread(target=self._write, args=(step.step, copy), daemon=True)
+        self._writing = threading.Thread(target=self._write, args=(step, copy), daemon=True)
         self._writing.start()
 
     def finish(self) -> None:

@@ -5,9 +5,10 @@ stays as it is. Read `learn` first, then `Training` from top to bottom.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
@@ -25,6 +26,7 @@ from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
 from trainer.optimizing import clip, optimizer_of, schedule_of
 from trainer.photos import crops, moments, read_photo, to_tensor
+from trainer.validation import Validation, learned_from
 
 SCALE = ("scale", "_growth_tracker")  # what changes in a gradient scaler
 
@@ -52,6 +54,7 @@ class Learned:
 
     denoiser: Denoiser
     losses: list[float]
+    validated: dict[int, tuple[float, float]]
 
 
 def learn(
@@ -60,22 +63,23 @@ def learn(
     class_latents: Tensor | None,
     recipe: Recipe,
     seed: int,
-    on_step: Callable[[Step], None],
+    on_step: Callable[[Step], bool | None],
     begun: dict[str, Tensor] | None = None,
 ) -> Learned:
     """Train a copy of the base model's denoiser on a subject and return it.
 
     `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
-    called after each step and may raise to stop the training; `begun`, a `Training.state` of before, goes on from
-    there, to the same end bit for bit.
+    called after each step; it may say that this is enough, or raise to stop the training. `begun`, a `Training.state`
+    of before, goes on from there, to the same end bit for bit.
     """
     training = Training(base, subject, class_latents, recipe, seed)
     if begun:
         training.load(begun)
-    while training.taken < recipe.steps:
+    enough = False
+    while training.taken < recipe.steps and not enough:
         training.step()
-        on_step(Step(training.taken, training))
-    return Learned(training.finish(), training.losses[:, 0].tolist())
+        enough = bool(on_step(Step(training.taken, training)))
+    return Learned(training.finish(), training.losses[: training.taken, 0].tolist(), training.validated)
 
 
 def learner_of(base: Denoiser, recipe: Recipe, seed: int) -> Denoiser:
@@ -102,6 +106,7 @@ class Training:
         self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
         self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps
         self.losses = torch.zeros(recipe.steps, 3, device=base.device)  # of each step: all, instance, prior
+        self.validated: dict[int, tuple[float, float]] = {}  # by step: of what is held back, instance and prior
         precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
         reads = recipe.text_learning_rate > 0
         unread = reads and len(base.tokenizers) > 1  # SDXL does not use the last layer of its first text encoder
@@ -117,6 +122,8 @@ class Training:
         images = [crop for photo in photos for crop in crops(photo, base.image_px, recipe.crops, self.choice)]
         images += [ImageOps.mirror(image) for image in images] if recipe.flips else []
         class_latents = class_latents if recipe.prior_weight else None
+        self.validation = Validation(base, photos, class_latents)
+        class_latents = None if class_latents is None else learned_from(class_latents)
         self.examples = Examples(base, moments(base.vae, to_tensor(images)), class_latents, recipe.noise_offset)
 
         # the prompts, one of each kind, however many examples share them; in more than one wording if so asked
@@ -149,7 +156,7 @@ class Training:
             last = batch is batches[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 with self.accelerator.autocast():
-                    losses = torch.stack(self.loss(batch, text)) / len(batches)
+                    losses = torch.stack(self.loss(self.model, batch, text)) / len(batches)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
         if processes > 1:
@@ -174,17 +181,41 @@ class Training:
         slow = min(self.recipe.ema_decay, 1 - 1 / self.taken)
         torch._foreach_lerp_(list(self.average.values()), list(self.learning.values()), 1 - slow)
 
+    @contextlib.contextmanager
+    def drawing(self) -> Iterator[Denoiser]:
+        """What is learned so far, to be drawn with and looked at meanwhile."""
+        self._swap()
+        try:
+            with torch.no_grad():
+                yield self.denoiser.eval()
+        finally:
+            self.denoiser.train()
+            self._swap()
+
     @torch.no_grad()
+    def _swap(self) -> None:
+        """Have the average stand where the weights do, if one is kept, or back again."""
+        for name, average in self.average.items():
+            weight = self.learning[name]
+            weight.data, self.average[name] = average, weight.data
+
+    def validate(self) -> tuple[float, float]:
+        """The loss on what is held back, of the subject and of the class: 0 without class images. It is kept, too."""
+        with self.drawing() as denoiser, self.accelerator.autocast():
+            losses = [torch.stack(self.loss(denoiser, batch, self.texts[0])) for batch in self.validation.batches]
+        _, instance, prior = torch.stack(losses).mean(0).tolist()
+        self.validated[self.taken] = instance, prior
+        return instance, prior
+
     def finish(self) -> Denoiser:
         """What was learned, to be drawn with."""
-        for name, average in self.average.items():
-            self.learning[name].copy_(average)
+        self._swap()
         return self.denoiser.eval().requires_grad_(False)
 
-    def loss(self, batch: Batch, text: object) -> tuple[Tensor, Tensor, Tensor]:
+    def loss(self, model: Any, batch: Batch, text: object) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
         scheduler, t = self.base.scheduler, batch.t
-        predicted = self.model(scheduler.add_noise(batch.clean, batch.noise, t), t, text)
+        predicted = model(scheduler.add_noise(batch.clean, batch.noise, t), t, text)
         wanted = target(scheduler, batch.clean, batch.noise, t)
         weights = snr_weights(scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
         return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights)
@@ -203,12 +234,14 @@ class Training:
             "choice": self.choice.get_state(),
             "chance": self.chance.get_state(),
             "losses": self.losses[: self.taken],
+            "validated": torch.tensor([[k, *both] for k, both in self.validated.items()], dtype=torch.float64),
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` gave; raises KeyError or RuntimeError if that was another training."""
         self.taken = len(state["losses"])
         self.losses[: self.taken] = state["losses"]
+        self.validated = {int(k): (instance, prior) for k, instance, prior in state["validated"].tolist()}
         self.choice.set_state(state["choice"])
         self.chance.set_state(state["chance"])
         with torch.no_grad():

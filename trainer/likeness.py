@@ -37,11 +37,11 @@ class Likeness:
 
     def of(self, pictures: list[Image.Image]) -> float:
         """Mean likeness of pictures, 0 to 1 and a little beyond."""
-        return float(self._each(pictures).mean())
+        return float(self.each(pictures).mean())
 
     def share_like_it(self, pictures: list[Image.Image]) -> float:
         """Share of pictures that look like the individual rather than like another of its class."""
-        return float((self._each(pictures) > LOOKS_LIKE_IT).float().mean())
+        return float((self.each(pictures) > LOOKS_LIKE_IT).float().mean())
 
     def similarity(self, pictures: list[Image.Image]) -> float:
         """Mean cosine of pictures with the photos, unscaled; of plain class pictures, PRES of Ruiz et al. 2022."""
@@ -51,7 +51,8 @@ class Likeness:
         """Mean distance between pictures of one prompt, 1 − cosine: DIV of the paper."""
         return 1 - _between(self.embed(pictures))
 
-    def _each(self, pictures: list[Image.Image]) -> Tensor:
+    def each(self, pictures: list[Image.Image]) -> Tensor:
+        """Likeness of each of n pictures, n."""
         similar = (self.embed(pictures) @ self.photos.T).mean(1)
         return (similar - self.zero) / max(self.one - self.zero, LEAST_SCALE)
 

@@ -20,6 +20,7 @@ class Reporter:
         self.samples: tuple[Picture, ...] = ()
         self.first_step_s: float | None = None  # when this attempt took its first step, by the clock
         self._losses: list[float] = []
+        self._validated: tuple[float, float] | None = None
         self._last = Report(job=job, phase="loading")
         self._phase_began: tuple[Phase, float, int] = ("loading", time.monotonic(), 0)
 
@@ -31,6 +32,7 @@ class Reporter:
             self.first_step_s = time.time()
         if report.losses:  # an attempt that begins anew says some again
             self._losses[report.step - len(report.losses) :] = report.losses
+        self._validated = report.validated or self._validated
         self._last = report
 
     def moving(self, phase: Phase) -> Told:
@@ -45,6 +47,7 @@ class Reporter:
             step=self._last.step,
             of=self._last.of,
             losses=thinned(self._losses),
+            validated=self._validated,
             left_s=self._left_s(),
             samples=self.samples,
         )

@@ -1,13 +1,15 @@
 """The report card of a subject: that it looks like its photos, goes where it is told, and leaves its class alone."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
+import torch
 from PIL import Image
 
 from trainer import generate
 from trainer.denoiser import Denoiser
+from trainer.dreambooth import Subject
 from trainer.eyes import Eye
 from trainer.generate import BATCH, OnStep
 from trainer.likeness import Likeness
@@ -16,7 +18,9 @@ from trainer.naming import FIRST_SEED, SCHEDULER, class_prompt, instance_prompt
 from trainer.photos import read_photo
 
 PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
-IN_EACH, PORTRAITS, OF_CLASS = 2, 4, 8  # pictures
+IN_EACH, PORTRAITS, OF_CLASS = 2, 4, 8  # pictures of a card
+GLANCED = 4  # pictures of the class at a glance, and one in each place
+GLANCE = ("score", "likeness", "drift")  # what a glance measures
 SEED = 40
 
 
@@ -29,55 +33,88 @@ class Card:
     after: list[Image.Image]
 
 
-@dataclass(frozen=True)
-class Examined:
-    """Who is examined: what was learned, from which photos, under which name."""
+class Examiner:
+    """Draws what a subject and its class look like, and measures it. Seeds are always the same, so it can be compared.
 
-    denoiser: Denoiser
-    photos: list[Path]
-    noun: str
-    identifier: str
-
-
-def examine(
-    base: BaseModel, eye: Eye, who: Examined, on_step: OnStep, *, steps: int, guidance: float, together: int = BATCH
-) -> Card:
-    """Draw what a subject and its class look like now, and measure it.
-
-    *likeness* of pictures in places and *portrait*, 0 for any other of the class and 1 for the subject itself;
-    *obedience*, the share of pictures that are where they should be; *hijacked*, the share of plain class pictures that
-    look like the subject, and *pres*, their similarity to it; *diversity* of the class, as a share of what it was
-    before; *photos_alike*, the similarity of the photos to each other. `on_step` may raise to stop.
+    What is called `on_step` hears how many pictures are drawn, of how many, and may raise to stop.
     """
-    of = len(PLACES) * IN_EACH + PORTRAITS + 2 * OF_CLASS
-    done = 0
 
-    def draw(denoiser: Denoiser, prompt: str, count: int, seed: int) -> list[Image.Image]:
-        nonlocal done
+    def __init__(self, base: BaseModel, eye: Eye, who: Subject, together: int = BATCH, **how: Any) -> None:
+        """Draw so many pictures `together`; `how` with, steps and guidance, as `generate.sample_latents`."""
+        self.base, self.eye, self.who, self.together = base, eye, who, together
+        self.how = {"scheduler": SCHEDULER, **how}
+        self._done, self._of = 0, 0  # pictures of what is being measured
+        self._on_step: OnStep = lambda done, of: None
+
+    @cached_property
+    def before(self) -> list[Image.Image]:
+        """The plain class as the base model draws it."""
+        return self._draw(self.base.denoiser, class_prompt(self.who.noun), OF_CLASS, FIRST_SEED)
+
+    @cached_property
+    def likeness(self) -> Likeness:
+        """Likeness to the photos, 0 for any other of the class."""
+        return Likeness(self.eye.embed, [read_photo(path) for path in self.who.photos], zero=self.before)
+
+    def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
+        """Measure with a few pictures how good a candidate is.
+
+        *likeness* of pictures in places, of which one that is elsewhere counts for nothing; *drift*, how much more like
+        the photos the plain class is than before; *score*, what likeness is left after drift.
+        """
+        self._begin(len(PLACES) + GLANCED, on_step)
+        before = self.before
+        pictures, right = self._in_places(denoiser, 1)
+        like = self.likeness.each(pictures).clamp(max=1) * torch.tensor(right)
+        after = self._draw(denoiser, class_prompt(self.who.noun), GLANCED, FIRST_SEED)
+        drift = max(0.0, self.likeness.of(after) - self.likeness.of(before[:GLANCED]))
+        return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
+
+    def card(self, denoiser: Denoiser, on_step: OnStep) -> Card:
+        """Measure what was learned.
+
+        *likeness* of pictures in places and *portrait*, 0 for any other of the class and 1 for the subject itself;
+        *obedience*, the share of pictures that are where they should be; *hijacked*, the share of plain class pictures
+        that look like the subject, and *pres*, their similarity to it; *diversity* of the class, as a share of what it
+        was before; *photos_alike*, the similarity of the photos to each other.
+        """
+        self._begin(len(PLACES) * IN_EACH + PORTRAITS + OF_CLASS, on_step)
+        before, likeness = self.before, self.likeness
+        pictures, right = self._in_places(denoiser, IN_EACH)
+        portraits = self._draw(denoiser, instance_prompt(self.who.identifier, self.who.noun), PORTRAITS, SEED)
+        after = self._draw(denoiser, class_prompt(self.who.noun), OF_CLASS, FIRST_SEED)
+        measures = {
+            "likeness": likeness.of(pictures),
+            "portrait": likeness.of(portraits),
+            "obedience": sum(right) / len(right),
+            "hijacked": likeness.share_like_it(after),
+            "pres": likeness.similarity(after),
+            "diversity": likeness.diversity(after) / max(likeness.diversity(before), 1e-6),
+            "photos_alike": likeness.photos_alike,
+        }
+        return Card(_rounded(measures), before, after)
+
+    def _in_places(self, denoiser: Denoiser, in_each: int) -> tuple[list[Image.Image], list[bool]]:
+        """Pictures of the subject in places, and whether each is where it should be."""
+        who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
+        prompts = [f"a {who.identifier} {who.noun} {place}" for place in PLACES]
+        pictures = [picture for prompt in prompts for picture in self._draw(denoiser, prompt, in_each, SEED)]
+        seen = self.eye.places(pictures, who.noun, PLACES)
+        return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
+
+    def _begin(self, of: int, on_step: OnStep) -> None:
+        """Count pictures from here on; those of the class as it was are drawn but once."""
+        self._done, self._of, self._on_step = 0, of + (0 if "before" in self.__dict__ else OF_CLASS), on_step
+
+    def _draw(self, denoiser: Denoiser, prompt: str, count: int, seed: int) -> list[Image.Image]:
+        def on_step(step: int, of: int) -> None:
+            self._on_step(self._done, self._of)
+
         seeds = list(range(seed, seed + count))
-        how: dict[str, Any] = {"steps": steps, "guidance": guidance, "scheduler": SCHEDULER}
-        images = list(generate.draw(base, denoiser, prompt, seeds, lambda *_: on_step(done, of), together, **how))
-        done += count
+        images = list(generate.draw(self.base, denoiser, prompt, seeds, on_step, self.together, **self.how))
+        self._done += count
         return images
 
-    before = draw(base.denoiser, class_prompt(who.noun), OF_CLASS, FIRST_SEED)
-    likeness = Likeness(eye.embed, [read_photo(path) for path in who.photos], zero=before)
-    asked = [place for place in PLACES for _ in range(IN_EACH)]
-    pictures = [
-        picture
-        for place in PLACES
-        for picture in draw(who.denoiser, f"a {who.identifier} {who.noun} {place}", IN_EACH, SEED)
-    ]
-    portraits = draw(who.denoiser, instance_prompt(who.identifier, who.noun), PORTRAITS, SEED)
-    after = draw(who.denoiser, class_prompt(who.noun), OF_CLASS, FIRST_SEED)
-    seen = eye.places(pictures, who.noun, PLACES)
-    measures = {
-        "likeness": likeness.of(pictures),
-        "portrait": likeness.of(portraits),
-        "obedience": sum(place == where for place, where in zip(asked, seen, strict=True)) / len(asked),
-        "hijacked": likeness.share_like_it(after),
-        "pres": likeness.similarity(after),
-        "diversity": likeness.diversity(after) / max(likeness.diversity(before), 1e-6),
-        "photos_alike": likeness.photos_alike,
-    }
-    return Card({name: round(value, 3) for name, value in measures.items()}, before, after)
+
+def _rounded(measures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in measures.items()}

@@ -94,6 +94,15 @@ class Report(Record):
     losses: tuple[float, ...] = ()  # of the steps since the last report; of all before, when a training goes on
     sample: str | None = None  # path of a new sample picture
     checkpoint: str | None = None  # path of a new checkpoint, of `step`
+    validated: tuple[float, float] | None = None  # loss on what is held back at `step`: instance, prior
+
+
+class Choice(Record):
+    """One candidate that people may choose."""
+
+    step: int
+    weights: str  # path
+    measures: dict[str, float]
 
 
 class Result(Record):
@@ -108,7 +117,12 @@ class Result(Record):
     identifier: str = ""
     losses: tuple[float, ...] = ()
     class_set: str = ""  # train: the one that was learned from
-    metrics: dict[str, float] = {}  # train: of the report card; its picture comes after the weights
+    metrics: dict[str, float] = {}  # train: of the report card
+    before_after: str = ""  # train: path of the report card's picture, if there is one
+    kept_step: int = 0  # train: the step at which it is kept
+    choices: tuple[Choice, ...] = ()  # train: candidates to choose from, the one that is kept among them
+    choices_sheet: str = ""  # train: path of their picture, a row each
+    validated: tuple[tuple[int, float, float], ...] = ()  # train: losses on what is held back: step, instance, prior
 
 
 Task = TrainTask | ImagineTask

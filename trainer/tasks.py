@@ -8,7 +8,17 @@ from pydantic import ValidationError
 
 from storage.errors import Missing, UserError
 from storage.files import Store
-from storage.jobs import ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix, job_key, outcome_key
+from storage.jobs import (
+    Candidate,
+    ImagineJob,
+    Learned,
+    Outcome,
+    Picture,
+    TrainJob,
+    attempt_prefix,
+    job_key,
+    outcome_key,
+)
 from storage.subjects import Subject, Subjects, weights_prefix
 from storage.transfers import Told, file_hash
 from trainer.cache import Cache
@@ -127,10 +137,13 @@ class Tasks:
         told: Told,
     ) -> Outcome:
         """Store the weights where no other attempt does; raises UserError if the subject was forgotten meanwhile."""
-        weights = Path(result.files[0])
-        sha256 = await asyncio.to_thread(file_hash, weights)
-        key = f"{weights_prefix(job.subject)}{job.id}/{attempt}/{sha256}.safetensors"
-        await self.store.put_file(key, weights, told)
+        prefix = f"{weights_prefix(job.subject)}{job.id}/{attempt}/"
+        key, sha256 = await self._keep_weights(prefix, Path(result.files[0]), told)
+        candidates = [
+            Candidate(step=choice.step, weights_key=kept[0], weights_sha256=kept[1])
+            for choice in result.choices
+            for kept in [await self._keep_weights(prefix, Path(choice.weights), told)]
+        ]
         try:
             subject = await self.subjects.get(job.subject)
         except Missing as error:
@@ -140,7 +153,7 @@ class Tasks:
             state="done",
             message=f"{subject.name} is ready. Write [{subject.name}] in a prompt: "
             f"/imagine a [{subject.name}] {subject.noun} in Paris",
-            pictures=samples,
+            pictures=tuple(s for s in samples if _step_of(s) <= result.kept_step),
             learned=Learned(
                 weights_key=key,
                 weights_sha256=sha256,
@@ -151,21 +164,42 @@ class Tasks:
                 class_set=self._key(result.class_set),
                 metrics=result.metrics,
                 before_after=await self._before_after(job, subject, result, attempt),
+                kept_step=result.kept_step,
+                candidates=tuple(candidates),
+                choices=await self._choices(job, subject, result, attempt),
             ),
             subject=subject.id,
             subject_version=sha256,
             steps=len(result.losses),
             loss_first=_mean(result.losses[:10]),
             loss_last=_mean(result.losses[-10:]),
+            validated=result.validated,
             settings={"seed": job.seed, **task.recipe},
         )
 
+    async def _keep_weights(self, prefix: str, path: Path, told: Told) -> tuple[str, str]:
+        """Store weights; return their name there and their hash."""
+        sha256 = await asyncio.to_thread(file_hash, path)
+        key = f"{prefix}{sha256}.safetensors"
+        await self.store.put_file(key, path, told)
+        return key, sha256
+
     async def _before_after(self, job: TrainJob, subject: Subject, result: Result, attempt: str) -> Picture | None:
         """Store the picture of the report card, if there is one."""
-        if len(result.files) < 2:
+        if not result.before_after:
             return None
         caption = f"any {subject.noun}, before {subject.name} was learned and after"
-        return await self._picture(f"{attempt_prefix(job.id, attempt)}before-after.png", Path(result.files[1]), caption)
+        return await self._picture(
+            f"{attempt_prefix(job.id, attempt)}before-after.png", Path(result.before_after), caption
+        )
+
+    async def _choices(self, job: TrainJob, subject: Subject, result: Result, attempt: str) -> Picture | None:
+        """Store the picture of the candidates, if there is a choice."""
+        if not result.choices_sheet:
+            return None
+        steps = ", ".join(str(choice.step) for choice in result.choices)
+        caption = f"{subject.name} after {steps} steps, a row each"
+        return await self._picture(f"{attempt_prefix(job.id, attempt)}choices.png", Path(result.choices_sheet), caption)
 
     async def publish_imagine(self, job: ImagineJob, task: ImagineTask, result: Result, attempt: str) -> Outcome:
         """Store the pictures and their grid."""
@@ -197,6 +231,11 @@ class Tasks:
 
 def _sample_caption(name: str) -> str:
     return f"sample at step {int(name.rpartition('-')[2])}"
+
+
+def _step_of(sample: Picture) -> int:
+    """The step that a sample was drawn after, as its caption says."""
+    return int(sample.caption.rpartition(" ")[2])
 
 
 def _mean(losses: tuple[float, ...]) -> float:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +9,24 @@ from torch import Tensor
 
 from storage.errors import SetupError, UserError
 from storage.recipe import Recipe
-from trainer import classes, generate, memory
+from trainer import choosing, classes, generate, memory
+from trainer.candidates import Candidates
 from trainer.checkpoint import Checkpointer, read
+from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned, Step, Subject, learn
 from trainer.eyes import Eye
 from trainer.host import Cancelled, Host, Paused
 from trainer.identifier import choose
+from trainer.lesson import Lesson
 from trainer.naming import CLASS_BATCH, instance_prompt
-from trainer.report_card import Examined, examine
+from trainer.report_card import Examiner
 from trainer.seam import Report, Result, TrainTask
-from trainer.together import GO_ON, STOP, Together
-from trainer.weights import save_learned
+from trainer.together import ENOUGH, GO_ON, STOP, Together
+from trainer.weights import save
 
 log = logging.getLogger(__name__)
 
-SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
 SAMPLE_SEED = 7
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """One training: what was asked for, and what follows from it."""
-
-    task: TrainTask
-    recipe: Recipe
-    subject: Subject
-    class_set: Path
-    checkpointer: Checkpointer
-
-    def report(self, step: int, **news: Any) -> Report:
-        """Say that the training is at a step."""
-        return Report(job=self.task.job, phase="learning", step=step, of=self.recipe.steps, **news)
 
 
 class Teaching:
@@ -59,28 +45,20 @@ class Teaching:
         if begun:
             losses = tuple(begun["losses"][:, 0].tolist())
             self.host.say(lesson.report(len(losses), losses=losses))
+            lesson.candidates.load(begun)
         self.together.tell(task.model_dump_json().encode())
         learned = self._learn(lesson, lambda step: self._lead(lesson, step), begun)
         self.host.say(Report(job=task.job, phase="saving"))
-        weights = Path(task.folder) / "weights.safetensors"
-        save_learned(weights, learned.denoiser, self.base.denoiser)
-        card, pictures = self._examined(lesson, learned)
-        return Result(
-            job=task.job,
-            state="done",
-            files=(str(weights), *pictures),
-            identifier=lesson.subject.identifier,
-            losses=tuple(learned.losses),
-            class_set=str(lesson.class_set),
-            metrics=card,
-        )
+        return self._finished(lesson, learned)
 
     def follow(self) -> None:
         """Take part in the leader's next training, when there is one."""
 
-        def heed(step: Step) -> None:
-            if self.together.hear() == STOP:
+        def heed(step: Step) -> bool:
+            heard = self.together.hear()
+            if heard == STOP:
                 raise Cancelled
+            return heard == ENOUGH
 
         lesson = self._lesson(TrainTask.model_validate_json(self.together.hear()))
         try:
@@ -104,20 +82,31 @@ class Teaching:
             class_set = Path(task.class_set_gently)
         of = {"base": self.base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
         of["class set"] = class_set.parent.name  # which hashes all that decides what is in it
+        subject = Subject([Path(p) for p in task.photos], task.noun, identifier)
+        examiner = self._examiner(task, recipe, subject)
         lesson = Lesson(
             task,
             recipe,
-            Subject([Path(p) for p in task.photos], task.noun, identifier),
+            subject,
             class_set,
             Checkpointer(Path(task.folder), task.checkpoint_s, of, told),
+            Candidates(self.base, recipe, examiner),
+            examiner,
         )
         return lesson
+
+    def _examiner(self, task: TrainTask, recipe: Recipe, subject: Subject) -> Examiner | None:
+        """Who measures what is learned, if anybody can."""
+        if not self.eye:
+            return None
+        how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
+        return Examiner(self.base, self.eye, subject, 1 if task.gentle else generate.BATCH, **how)
 
     def _begun(self, lesson: Lesson) -> dict[str, Tensor] | None:
         """The checkpoint to go on from, if there is one that fits."""
         return read(Path(lesson.task.begun), lesson.checkpointer.of) if lesson.task.begun else None
 
-    def _learn(self, lesson: Lesson, on_step: Callable[[Step], None], begun: dict[str, Tensor] | None) -> Learned:
+    def _learn(self, lesson: Lesson, on_step: Callable[[Step], bool], begun: dict[str, Tensor] | None) -> Learned:
         """Learn in step with the others; what surprises one of us ends us all."""
         recipe, task = lesson.recipe, lesson.task
         try:
@@ -148,61 +137,93 @@ class Teaching:
 
         return on_step
 
-    def _lead(self, lesson: Lesson, step: Step) -> None:
+    def _lead(self, lesson: Lesson, step: Step) -> bool:
         """Look up after a step, and tell the others whether there is to be another."""
         try:
-            self._look_up(lesson, step)
+            enough = self._look_up(lesson, step)
         except (Cancelled, Paused):
             self.together.tell(STOP)
             raise
-        self.together.tell(GO_ON)
+        self.together.tell(ENOUGH if enough else GO_ON)
+        return enough
 
-    def _look_up(self, lesson: Lesson, step: Step) -> None:
+    def _look_up(self, lesson: Lesson, step: Step) -> bool:
+        """Report, draw and measure what it is time for; tell whether the subject has learned enough."""
+        self._attend(lesson)
+        recipe, training, checkpointer = lesson.recipe, step.training, lesson.checkpointer
+        loss = training.losses[step.step - 1 : step.step, 0]
+        self.host.say(lesson.report(step.step, losses=tuple(loss.tolist())))
+        if recipe.validate_every and step.step % recipe.validate_every == 0:
+            self.host.say(lesson.report(step.step, validated=training.validate()))
+        if step.step in lesson.sampled:
+            self.host.say(lesson.report(step.step, sample=str(self._sample(lesson, step))))
+        if lesson.candidates.after(training, lambda *_: self._attend(lesson)):
+            return True  # without a checkpoint: a training that goes on from one would take another step
+        if self.host.pausing and step.step < recipe.steps:
+            checkpointer.write(step.step, lesson.state(step))
+            checkpointer.finish()
+            raise Paused
+        checkpointer.after(step.step, lambda: lesson.state(step))
+        return False
+
+    def _attend(self, lesson: Lesson) -> None:
+        """Raise Cancelled if that is wished, and draw the pictures that were asked for meanwhile."""
         self.host.check(lesson.task.job)
         self.host.serve_pictures()
-        loss = step.training.losses[step.step - 1 : step.step, 0]
-        self.host.say(lesson.report(step.step, losses=tuple(loss.tolist())))
-        if step.step in {max(1, round(share * lesson.recipe.steps)) for share in SAMPLE_AT}:
-            self.host.say(lesson.report(step.step, sample=str(self._sample(lesson, step))))
-        if self.host.pausing and step.step < lesson.recipe.steps:
-            lesson.checkpointer.write(step)
-            lesson.checkpointer.finish()
-            raise Paused
-        lesson.checkpointer.after(step)
-
-    def _examined(self, lesson: Lesson, learned: Learned) -> tuple[dict[str, float], list[str]]:
-        """The report card, and the path of its picture; nothing where nobody looks, or there is no time."""
-        task, recipe, subject = lesson.task, lesson.recipe, lesson.subject
-        if not (self.eye and recipe.report_card) or self.host.pausing:
-            return {}, []
-
-        def on_step(done: int, of: int) -> None:
-            self.host.check(task.job)
-            self.host.serve_pictures()
-            self.host.say(Report(job=task.job, phase="sampling", step=done, of=of))
-
-        who = Examined(learned.denoiser, subject.photos, task.noun, subject.identifier)
-        how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
-        try:
-            card = examine(self.base, self.eye, who, on_step, together=1 if task.gentle else generate.BATCH, **how)
-        except (Cancelled, Paused):
-            raise
-        except Exception:  # what was learned is worth more than its card
-            log.exception("no report card of job %s", task.job)
-            return {}, []
-        path = Path(task.folder) / "before-after.png"
-        generate.grid([*card.before, *card.after], columns=len(card.before)).save(path)
-        return card.measures, [str(path)]
 
     def _sample(self, lesson: Lesson, step: Step) -> Path:
         """Draw the subject as it is learned so far."""
-        task, denoiser = lesson.task, step.training.denoiser.eval()
-        how: dict[str, Any] = {"steps": lesson.recipe.sample_steps, "guidance": lesson.recipe.sample_guidance}
-        prompt = instance_prompt(lesson.subject.identifier, task.noun)
-        (image,) = generate.draw(
-            self.base, denoiser, prompt, [SAMPLE_SEED], lambda *_: self.host.check(task.job), **how
-        )
-        denoiser.train()
-        path = Path(task.folder) / f"sample-{step.step:06d}.png"
+        prompt = instance_prompt(lesson.subject.identifier, lesson.subject.noun)
+        with step.training.drawing() as denoiser:
+            (image,) = generate.draw(
+                self.base, denoiser, prompt, [SAMPLE_SEED], lambda *_: self.host.check(lesson.task.job), **lesson.how
+            )
+        path = Path(lesson.task.folder) / f"sample-{step.step:06d}.png"
         image.save(path)
         return path
+
+    def _finished(self, lesson: Lesson, learned: Learned) -> Result:
+        """Write what was learned, with its report card, and the candidates where there is a choice."""
+        task, candidates, folder = lesson.task, lesson.candidates, Path(lesson.task.folder)
+        weights = folder / "weights.safetensors"
+        save(weights, candidates.weights(learned))
+        best = candidates.best
+        result = Result(
+            job=task.job,
+            state="done",
+            files=(str(weights),),
+            identifier=lesson.subject.identifier,
+            losses=tuple(learned.losses),
+            class_set=str(lesson.class_set),
+            kept_step=best.step if best else len(learned.losses),
+            validated=tuple((step, *losses) for step, losses in learned.validated.items()),
+        )
+        if lesson.recipe.choose:
+            result = result.model_copy(update=self._choices(lesson))
+        return result.model_copy(update=self._examined(lesson, candidates.denoiser(learned)))
+
+    def _choices(self, lesson: Lesson) -> dict[str, Any]:
+        """The candidates to choose from, and the path of their pictures."""
+        folder, on_step = Path(lesson.task.folder), lambda: self._attend(lesson)
+        choices, sheet = choosing.lay_out(lesson.candidates, lesson.subject, folder, on_step, **lesson.how)
+        return {"choices": choices, "choices_sheet": str(sheet)}
+
+    def _examined(self, lesson: Lesson, denoiser: Denoiser) -> dict[str, Any]:
+        """The report card, and the path of its picture; nothing where nobody looks, or there is no time."""
+        if not (lesson.examiner and lesson.recipe.report_card) or self.host.pausing:
+            return {}
+
+        def on_step(done: int, of: int) -> None:
+            self._attend(lesson)
+            self.host.say(Report(job=lesson.task.job, phase="sampling", step=done, of=of))
+
+        try:
+            card = lesson.examiner.card(denoiser, on_step)
+        except (Cancelled, Paused):
+            raise
+        except Exception:  # what was learned is worth more than its card
+            log.exception("no report card of job %s", lesson.task.job)
+            return {}
+        path = Path(lesson.task.folder) / "before-after.png"
+        generate.grid([*card.before, *card.after], columns=len(card.before)).save(path)
+        return {"metrics": card.measures, "before_after": str(path)}

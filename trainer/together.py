@@ -16,7 +16,7 @@ from storage.recipe import Recipe
 from trainer.engine_client import die_with_parent
 
 FOR_EVER = timedelta(days=3650)
-GO_ON, STOP = b"go on", b"stop"
+GO_ON, ENOUGH, STOP = b"go on", b"enough", b"stop"
 
 
 class Together:

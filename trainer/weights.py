@@ -19,10 +19,18 @@ ADAPTERS = {"format": "pt", "ss_network_module": "networks.lora"}  # by which we
 
 def save_learned(path: Path, learned: Denoiser, base: Denoiser) -> None:
     """Write what was learned."""
-    adapters = lora.state(learned)
-    kept = adapters or _differences(learned, base)
-    halves = {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in kept.items()}
-    save_file(halves, path, ADAPTERS if adapters else DIFFERENCES)
+    save(path, halves(learned, base))
+
+
+def halves(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
+    """What was learned, as a file holds it: in half precision, and not on a GPU."""
+    kept = lora.state(learned) or _differences(learned, base)
+    return {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in kept.items()}
+
+
+def save(path: Path, kept: dict[str, Tensor]) -> None:
+    """Write what `halves` gave."""
+    save_file(kept, path, ADAPTERS if lora.is_lora(kept) else DIFFERENCES)
 
 
 def _differences(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
@@ -36,12 +44,16 @@ def _differences(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
 
 def load_learned(path: Path, into: Denoiser, base: Denoiser) -> None:
     """Put the base weights with what was learned into `into`; raises ValueError if they do not fit together."""
-    kept = load_file(path)
     try:
-        learned = lora.deltas(kept, base) if lora.is_lora(kept) else kept
-        _check(learned, base)
+        put(load_file(path), into, base)
     except ValueError as error:
         raise ValueError(f"{path.name} was not learned on this base model: {error}") from error
+
+
+def put(kept: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
+    """The same with what `halves` gave."""
+    learned = lora.deltas(kept, base) if lora.is_lora(kept) else kept
+    _check(learned, base)
     with torch.no_grad():
         for (name, weight), before in zip(into.state_dict().items(), base.state_dict().values(), strict=True):
             weight.copy_(before.float() + learned[name].to(before.device).float() if name in learned else before)

@@ -20,6 +20,7 @@ export class Completion {
     const asked = ++this.asked;
     const line = this.prefix + this.field.value.slice(0, this.field.selectionStart);
     if (!line.trim()) return this.close();
+    this.show(stillFitting(this.options, line), line); // what fits no more is not to be taken until the answer comes
     let options = [];
     try {
       options = await get(`/completions?${new URLSearchParams({ line })}`);
@@ -64,6 +65,7 @@ export class Completion {
     this.field.setAttribute("aria-expanded", "false");
     this.field.removeAttribute("aria-activedescendant");
     this.active = -1;
+    this.options = [];
   }
 
   /** Arrows choose, Tab or Enter take, Escape closes; other keys are the field's own. */
@@ -85,3 +87,9 @@ export class Completion {
   }
 }
 
+/** The options that a line may still become; none if it has become one. */
+function stillFitting(options, line) {
+  const typed = ({ start }) => line.slice(start).toLowerCase();
+  if (options.some((option) => option.text.trim().toLowerCase() === typed(option))) return [];
+  return options.filter((option) => line.length >= option.start && option.text.toLowerCase().startsWith(typed(option)));
+}

@@ -6,9 +6,12 @@ All by the judge that ships; `docs/benchmarks.md` has the results.
 """
 
 import argparse
+import itertools
 import json
 import tempfile
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from statistics import mean
@@ -20,6 +23,7 @@ from torch import Tensor
 
 from storage.recipe import Recipe
 from trainer import classes, generate
+from trainer.candidates import Candidates
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import Subject, learn
 from trainer.eyes import ToyworldEye
@@ -29,6 +33,7 @@ from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import to_tensor
 from trainer.recipe import recipe_for
+from trainer.report_card import Examiner
 from trainer.toyworld.judge import Judge, judge_pictures, load_judge
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, Scene
@@ -37,6 +42,18 @@ DRAWN: dict[str, Any] = {"steps": 20, "guidance": 4.0}
 CHARACTERS = (("dog", 1), ("cat", 2), ("robot", 3), ("bird", 4), ("teapot", 5), ("car", 6), ("bear", 7), ("mug", 8))
 ASKED_PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
 Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was learned, and how long that took without the class images."""
+
+    denoiser: Denoiser
+    identifier: str
+    steps: int
+    kept: int  # the step that was kept
+    seconds: float
+    candidates: Candidates
 
 
 def draw(base: BaseModel, denoiser: Denoiser, prompt: str, count: int, seed: int = 0) -> list[Image.Image]:
@@ -105,8 +122,8 @@ def square(path: Path, side_px: int) -> Image.Image:
         return image.convert("RGB").resize((side_px, side_px), Image.Resampling.LANCZOS, box)
 
 
-def trained(base: BaseModel, images: list[Image.Image], noun: str, recipe: Recipe) -> tuple[Denoiser, str]:
-    """Learn a subject from pictures; return the denoiser and the identifier."""
+def trained(base: BaseModel, images: list[Image.Image], noun: str, recipe: Recipe, seed: int = 0) -> Trained:
+    """Learn a subject from pictures, as the engine does."""
     identifier = choose(base.tokenizer, noun)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{k}.png" for k in range(len(images))]
@@ -114,19 +131,27 @@ def trained(base: BaseModel, images: list[Image.Image], noun: str, recipe: Recip
             image.save(path)
         class_set = Path(folder) / "class"
         classes.draw_class_set(base, noun, recipe, class_set, lambda *_: None)
-        subject = Subject(paths, noun, identifier)
-        learned = learn(base, subject, classes.read_class_set(class_set), recipe, 0, lambda _: None)
-    return learned.denoiser, identifier
+        subject, began_s = Subject(paths, noun, identifier), time.perf_counter()
+        how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
+        candidates = Candidates(base, recipe, Examiner(base, ToyworldEye(), subject, **how))
+        latents = classes.read_class_set(class_set)
+        learned = learn(base, subject, latents, recipe, seed, lambda step: candidates.after(step.training))
+        seconds = time.perf_counter() - began_s
+        kept = candidates.best.step if candidates.best else len(learned.losses)
+        return Trained(candidates.denoiser(learned), identifier, len(learned.losses), kept, seconds, candidates)
 
 
-def character_figures(base: BaseModel, judge: Judge, recipe: Recipe, noun: str, seed: int) -> Figures:
+def character_figures(
+    base: BaseModel, judge: Judge, recipe: Recipe, noun: str, seed: int, training_seed: int = 0
+) -> Figures:
     """Train one character on four drawn photos and measure likeness, places and what became of its class."""
     who, rng = character(seed, noun), Random(f"figures {seed}")
     photos = [who.photo(rng, place, size_px=128) for place in rng.sample(PLACES, 4)]
     plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
     own = [who.photo(rng) for _ in range(16)]
     likeness = Likeness(ToyworldEye().embed, photos, zero=plain, one=own)
-    denoiser, identifier = trained(base, photos, noun, recipe)
+    found = trained(base, photos, noun, recipe, training_seed)
+    denoiser, identifier = found.denoiser, found.identifier
     asked = [f"a {identifier} {noun} {place}" for place in ASKED_PLACES]
     pictures = [draw(base, denoiser, prompt, 4, seed=40) for prompt in asked]
     seen = [judge_pictures(judge, to_tensor(group)).words["place"] for group in pictures]
@@ -141,15 +166,18 @@ def character_figures(base: BaseModel, judge: Judge, recipe: Recipe, noun: str, 
         "pres": round(likeness.similarity(after), 3),
         "div": round(likeness.diversity(after), 3),
         "div_before": round(likeness.diversity(plain), 3),
+        "steps": found.steps,
+        "kept": found.kept,
+        "seconds": round(found.seconds, 1),
     }
 
 
-def all_characters(base: BaseModel, judge: Judge, **changes: Any) -> Figures:
-    """Figures of the eight characters and their means, for the default recipe with `changes`."""
+def all_characters(base: BaseModel, judge: Judge, seeds: int = 1, **changes: Any) -> Figures:
+    """Figures of the eight characters and their means, for the default recipe with `changes`, from so many seeds."""
     recipe = recipe_for(base.folder, **changes)
     rows = []
-    for noun, seed in CHARACTERS:
-        rows.append(character_figures(base, judge, recipe, noun, seed))
+    for training_seed, (noun, seed) in itertools.product(range(seeds), CHARACTERS):
+        rows.append(character_figures(base, judge, recipe, noun, seed, training_seed))
         print(json.dumps(rows[-1]), flush=True)  # noqa: T201
     means = {key: round(mean(row[key] for row in rows), 3) for key in rows[0] if key != "character"}
     return {"recipe": recipe.model_dump(), "mean": means, "rows": rows}
@@ -163,7 +191,8 @@ def photo_figures(base: BaseModel, judge: Judge, photos: Path, noun: str, out: P
     """
     recipe = recipe_for(base.folder, **changes)
     images = [square(path, 2 * base.image_px) for path in sorted(photos.glob("*.jpg"))]
-    denoiser, identifier = trained(base, images, noun, recipe)
+    found = trained(base, images, noun, recipe)
+    denoiser, identifier = found.denoiser, found.identifier
     before = draw(base, base.denoiser, class_prompt(noun), 8)
     portraits = draw(base, denoiser, instance_prompt(identifier, noun), 8)
     places = [draw(base, denoiser, f"a {identifier} {noun} {place}", 2)[k] for place in ASKED_PLACES for k in (0, 1)]
@@ -188,6 +217,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("build/figures"), help="where contact sheets go")
     parser.add_argument("--model", default="toyworld", help="the base model, as DARKROOM_BASE_MODEL")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="changes of the recipe")
+    parser.add_argument("--seeds", type=int, default=1, help="how often each character is learned, from other chance")
     given = parser.parse_args()
     base, judge = load_base(given.model), load_judge()
     changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in given.set)}
@@ -196,12 +226,12 @@ def main() -> None:
     what: dict[str, Callable[[], Figures]] = {
         "base": lambda: {"judge": judge_figures(judge), "base": base_figures(base, judge)},
         "vae": lambda: vae_figures(base, given.photos),
-        "characters": lambda: all_characters(base, judge, **changes),
+        "characters": lambda: all_characters(base, judge, given.seeds, **changes),
         "photos": lambda: {
             name: photo_figures(base, judge, given.photos / name, noun, given.out, **changes)
             for name, _, noun in subjects
         },
-        "no-prior": lambda: all_characters(base, judge, **{**changes, "prior_weight": 0.0}),
+        "no-prior": lambda: all_characters(base, judge, given.seeds, **{**changes, "prior_weight": 0.0}),
     }
     print(json.dumps(what[given.what](), indent=1))  # noqa: T201
 

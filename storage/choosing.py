@@ -1,0 +1,34 @@
+"""The choice between the candidates of a training: one becomes the subject, and the others go."""
+
+from typing import Any
+
+from storage.errors import UserError
+from storage.jobs import Candidate
+from storage.subjects import Subject, Subjects
+
+
+async def choose(subjects: Subjects, subject: Subject, job: str, step: int) -> Subject:
+    """Make the candidate of `step` the subject; raises UserError where there is none to choose any more.
+
+    Of two who choose at once the first is heard. Weights of the others are left to `settle`. Raises Missing if the
+    subject is forgotten.
+    """
+
+    def chosen(found: Subject) -> Subject:
+        if found.job != job or not found.candidates:
+            raise UserError(f"{found.name} was chosen already, or learned anew since.")
+        for candidate in found.candidates:
+            if candidate.step == step:
+                return _as(found, candidate)
+        steps = ", ".join(str(candidate.step) for candidate in found.candidates)
+        raise UserError(f"There is no candidate of step {step}; there are {steps}.")
+
+    return await subjects.change(subject.id, chosen)
+
+
+def _as(subject: Subject, candidate: Candidate) -> Subject:
+    """The subject as it was at that step; its report card is of another, unless that was found best before."""
+    weights = {"weights_key": candidate.weights_key, "weights_sha256": candidate.weights_sha256}
+    card: dict[str, Any] = {} if candidate.weights_key == subject.weights_key else {"metrics": {}, "before_after": None}
+    done = {"kept_step": candidate.step, "candidates": (), "choices": None}
+    return subject.model_copy(update={**weights, **card, **done})
