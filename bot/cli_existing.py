@@ -7,6 +7,7 @@ import typer
 
 from bot.arguments import (
     Arguments,
+    ChooseArguments,
     JobArguments,
     RetrainArguments,
     ShareArguments,
@@ -52,6 +53,7 @@ _offer("cancel", "dreambooth cancel", JobArguments, "Stop a job that waits or ru
 _offer("show", "dreambooth show", SubjectArguments, "Show one subject: how it was learned.", LISTS)
 _offer("details", "details", JobArguments, "Tell what made some pictures.", LISTS)
 _offer("share", "dreambooth share", ShareArguments, "Say who may draw a subject.", PICTURES)
+_offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
 _offer("retrain", "dreambooth retrain", RetrainArguments, "Learn a subject anew.", PICTURES)
 
 

@@ -152,6 +152,11 @@ async def train(session: Session, photos: list[Path], given: dict[str, str | Non
         more["subject"] = job.subject
         if outcome:
             more |= outcome.model_dump(include={"steps", "loss_first", "loss_last"})
+        if choices := [button for button in reply.buttons if button.command == "choose"]:
+            sheet = await save(session.darkroom.store, reply.pictures[0], Path(), f"{given['name']}-choices")
+            how = f"{sheet} shows them. Choose with: darkroom choose {reply.job} --step {choices[0].arguments['step']}"
+            reply = reply.model_copy(update={"text": f"{reply.text}\n{how}"})
+            more["choices"] = {"picture": str(sheet), "steps": [int(choice.arguments["step"]) for choice in choices]}
     return _result(reply, **more)
 
 

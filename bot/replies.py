@@ -46,17 +46,18 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done":
         buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subject(subject) if subject else ()
-    text, grid = outcome.message, outcome.grid
+    text, pictures = outcome.message, outcome.pictures
     if outcome.learned and subject:
         text = f"{text}\n{report_card.advice(outcome.learned.metrics, subject.noun, len(subject.photos))}".strip()
         if subject.candidates and subject.job == job.id:
             text = f"{text}\nWhich one is it to be? Each row shows it after so many steps; the others will be deleted."
-            buttons, grid = (*_choices(job, subject), *buttons), subject.choices
+            buttons = (*_choices(job, subject), *buttons)
+            pictures = (subject.choices,) if subject.choices else pictures
     return Reply(
         text=_with_note(job, text),
         state=outcome.state,
-        pictures=outcome.pictures,
-        grid=grid,
+        pictures=pictures,
+        grid=outcome.grid,
         buttons=buttons,
         picks=_picks(job, outcome) if outcome.state == "done" else (),
         job=job.id,

@@ -118,12 +118,13 @@ async def test_people_choose_and_the_rest_is_deleted(app: Darkroom, chat: Chat) 
     choices = [button for button in asked.buttons if button.command == "choose"]
     assert [button.label for button in choices] == ["2 steps", "4 steps", "5 steps"]
     assert [button.style for button in choices] == ["plain", "plain", "primary"] and all(b.confirm for b in choices)
-    assert asked.grid and asked.grid.caption == "rex after 2, 4, 5 steps, a row each"
+    assert [picture.caption for picture in asked.pictures] == ["rex after 2, 4, 5 steps, a row each"]
     before = await app.subjects.find(chat.space, "rex")
     assert before and len(await weights_of(app, before)) == 3
 
     chosen = (await chat("choose", **choices[0].arguments))[-1]
     assert chosen.text.startswith("rex is now as it was after 2 steps.") and chosen.facts["kept as after"] == "2 steps"
+    assert [picture.caption for picture in chosen.pictures] == ["sample at step 1", "sample at step 2"]
     assert not [button for button in chosen.buttons if button.command == "choose"]
     subject = await app.subjects.find(chat.space, "rex")
     assert subject and subject.job and await weights_of(app, subject) == [subject.weights_key]

@@ -141,35 +141,46 @@ def trained(base: BaseModel, images: list[Image.Image], noun: str, recipe: Recip
         return Trained(candidates.denoiser(learned), identifier, len(learned.losses), kept, seconds, candidates)
 
 
+class Sitting:
+    """A character with four drawn photos to learn it from, and what pictures of it are measured against."""
+
+    def __init__(self, base: BaseModel, judge: Judge, noun: str, seed: int) -> None:
+        self.base, self.judge, self.noun = base, judge, noun
+        who, rng = character(seed, noun), Random(f"figures {seed}")
+        self.name = who.name
+        self.photos = [who.photo(rng, place, size_px=128) for place in rng.sample(PLACES, 4)]
+        self.plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
+        own = [who.photo(rng) for _ in range(16)]
+        self.likeness = Likeness(ToyworldEye().embed, self.photos, zero=self.plain, one=own)
+
+    def figures(self, denoiser: Denoiser, identifier: str) -> Figures:
+        """Likeness, places, and what became of the class."""
+        likeness = self.likeness
+        asked = [f"a {identifier} {self.noun} {place}" for place in ASKED_PLACES]
+        pictures = [draw(self.base, denoiser, prompt, 4, seed=40) for prompt in asked]
+        seen = [judge_pictures(self.judge, to_tensor(group)).words["place"] for group in pictures]
+        portraits = draw(self.base, denoiser, instance_prompt(identifier, self.noun), 8, seed=80)
+        after = draw(self.base, denoiser, class_prompt(self.noun), 32, seed=500)
+        right = [w == place for place, words in zip(ASKED_PLACES, seen, strict=True) for w in words]
+        return {
+            "likeness": round(likeness.of([p for group in pictures for p in group]), 3),
+            "portrait": round(likeness.of(portraits), 3),
+            "place": round(mean(right), 3),
+            "hijacked": round(likeness.share_like_it(after), 3),
+            "pres": round(likeness.similarity(after), 3),
+            "div": round(likeness.diversity(after), 3),
+            "div_before": round(likeness.diversity(self.plain), 3),
+        }
+
+
 def character_figures(
     base: BaseModel, judge: Judge, recipe: Recipe, noun: str, seed: int, training_seed: int = 0
 ) -> Figures:
-    """Train one character on four drawn photos and measure likeness, places and what became of its class."""
-    who, rng = character(seed, noun), Random(f"figures {seed}")
-    photos = [who.photo(rng, place, size_px=128) for place in rng.sample(PLACES, 4)]
-    plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
-    own = [who.photo(rng) for _ in range(16)]
-    likeness = Likeness(ToyworldEye().embed, photos, zero=plain, one=own)
-    found = trained(base, photos, noun, recipe, training_seed)
-    denoiser, identifier = found.denoiser, found.identifier
-    asked = [f"a {identifier} {noun} {place}" for place in ASKED_PLACES]
-    pictures = [draw(base, denoiser, prompt, 4, seed=40) for prompt in asked]
-    seen = [judge_pictures(judge, to_tensor(group)).words["place"] for group in pictures]
-    portraits = draw(base, denoiser, instance_prompt(identifier, noun), 8, seed=80)
-    after = draw(base, denoiser, class_prompt(noun), 32, seed=500)
-    return {
-        "character": who.name,
-        "likeness": round(likeness.of([p for group in pictures for p in group]), 3),
-        "portrait": round(likeness.of(portraits), 3),
-        "place": round(mean(w == place for place, words in zip(ASKED_PLACES, seen, strict=True) for w in words), 3),
-        "hijacked": round(likeness.share_like_it(after), 3),
-        "pres": round(likeness.similarity(after), 3),
-        "div": round(likeness.diversity(after), 3),
-        "div_before": round(likeness.diversity(plain), 3),
-        "steps": found.steps,
-        "kept": found.kept,
-        "seconds": round(found.seconds, 1),
-    }
+    """Train one character and measure likeness, places and what became of its class."""
+    sitting = Sitting(base, judge, noun, seed)
+    found = trained(base, sitting.photos, noun, recipe, training_seed)
+    how_long = {"steps": found.steps, "kept": found.kept, "seconds": round(found.seconds, 1)}
+    return {"character": sitting.name, **sitting.figures(found.denoiser, found.identifier), **how_long}
 
 
 def all_characters(base: BaseModel, judge: Judge, seeds: int = 1, **changes: Any) -> Figures:
@@ -179,8 +190,12 @@ def all_characters(base: BaseModel, judge: Judge, seeds: int = 1, **changes: Any
     for training_seed, (noun, seed) in itertools.product(range(seeds), CHARACTERS):
         rows.append(character_figures(base, judge, recipe, noun, seed, training_seed))
         print(json.dumps(rows[-1]), flush=True)  # noqa: T201
-    means = {key: round(mean(row[key] for row in rows), 3) for key in rows[0] if key != "character"}
-    return {"recipe": recipe.model_dump(), "mean": means, "rows": rows}
+    return {"recipe": recipe.model_dump(), "mean": means(rows), "rows": rows}
+
+
+def means(rows: list[Figures]) -> Figures:
+    """The mean of each figure."""
+    return {key: round(mean(row[key] for row in rows), 3) for key in rows[0] if key != "character"}
 
 
 def photo_figures(base: BaseModel, judge: Judge, photos: Path, noun: str, out: Path, **changes: Any) -> Figures:
