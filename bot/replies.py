@@ -2,7 +2,7 @@
 
 from bot import report_card
 from bot.messages import Button, Reply
-from storage.jobs import ImagineJob, Outcome, Progress, TrainJob
+from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, until
 from storage.subjects import Subject
 
 PHASES = {
@@ -53,6 +53,8 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
             text = f"{text}\nWhich one is it to be? Each row shows it after so many steps; the others will be deleted."
             buttons = (*_choices(job, subject), *buttons)
             pictures = (subject.choices,) if subject.choices else pictures
+        else:
+            pictures = until(pictures, subject.kept_step if subject.job == job.id else outcome.learned.kept_step)
     return Reply(
         text=_with_note(job, text),
         state=outcome.state,

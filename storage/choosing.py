@@ -3,7 +3,7 @@
 from typing import Any
 
 from storage.errors import UserError
-from storage.jobs import Candidate
+from storage.jobs import Candidate, until
 from storage.subjects import Subject, Subjects
 
 
@@ -30,5 +30,6 @@ def _as(subject: Subject, candidate: Candidate) -> Subject:
     """The subject as it was at that step; its report card is of another, unless that was found best before."""
     weights = {"weights_key": candidate.weights_key, "weights_sha256": candidate.weights_sha256}
     card: dict[str, Any] = {} if candidate.weights_key == subject.weights_key else {"metrics": {}, "before_after": None}
-    done = {"kept_step": candidate.step, "candidates": (), "choices": None}
+    samples = until(subject.samples, candidate.step)
+    done = {"kept_step": candidate.step, "candidates": (), "choices": None, "samples": samples}
     return subject.model_copy(update={**weights, **card, **done})

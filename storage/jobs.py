@@ -85,6 +85,12 @@ class Picture(Record):
     height_px: int
     seed: int | None = None
     caption: str = ""  # alt text
+    step: int | None = None  # of the training, for a sample picture
+
+
+def until(pictures: tuple[Picture, ...], step: int) -> tuple[Picture, ...]:
+    """Sample pictures of a training as far as it is kept; all of them where that is not known, 0."""
+    return tuple(picture for picture in pictures if not step or not picture.step or picture.step <= step)
 
 
 class Progress(Record):

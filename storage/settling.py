@@ -8,7 +8,7 @@ one that was accepted later counts, whichever ends first.
 from storage.errors import Missing
 from storage.files import Store
 from storage.ids import is_id
-from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job
+from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job, until
 from storage.subjects import Subject, Subjects, checkpoint_prefix, weights_prefix
 
 
@@ -79,8 +79,10 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     if outcome.learned is None or subject.learned_s >= job.accepted_s:  # it may have been chosen otherwise since
         return subject
     learned = {name: getattr(outcome.learned, name) for name in type(outcome.learned).model_fields}
+    decided = 0 if outcome.learned.candidates else outcome.learned.kept_step
+    learned["samples"] = until(outcome.pictures, decided)
     how = {"method": job.method, "job": job.id, "learned_s": job.accepted_s}
-    return subject.model_copy(update={**learned, **how, "state": "ready", "samples": outcome.pictures})
+    return subject.model_copy(update={**learned, **how, "state": "ready"})
 
 
 async def _settle_training(store: Store, job: TrainJob) -> None:

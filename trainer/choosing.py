@@ -31,8 +31,8 @@ def lay_out(
         save(path, candidate.weights)
         choices.append(Choice(step=candidate.step, weights=str(path), measures=candidate.measures))
         denoiser = candidates.denoiser_of(candidate)
-        drawn = [generate.draw(candidates.base, denoiser, p, [SEED], lambda *_: on_step(), **how) for p in prompts]
-        rows.append(labelled(str(candidate.step), [picture for pictures in drawn for picture in pictures]))
+        drawn = generate.draw(candidates.base, denoiser, prompts, [SEED] * PER_ROW, lambda *_: on_step(), **how)
+        rows.append(labelled(str(candidate.step), list(drawn)))
     sheet = folder / "choices.png"
     generate.grid(rows, columns=1).save(sheet)
     return tuple(choices), sheet

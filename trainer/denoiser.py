@@ -34,6 +34,16 @@ class Reading:
         pooled = None if self.pooled is None else torch.cat([torch.zeros_like(self.pooled[:1]), self.pooled[1:]])
         return Reading(torch.cat([torch.zeros_like(self.tokens[:1]), self.tokens[1:]]), pooled)
 
+    def with_first_for_each(self) -> "Reading":
+        """The first prompt's reading once for each of the others, before these."""
+        times = len(self.tokens) - 1
+        tokens, pooled = (
+            part if part is None or times == 1 else torch.cat([part[:1].expand(times, *part.shape[1:]), part[1:]])
+            for part in (self.tokens, self.pooled)
+        )
+        assert tokens is not None
+        return Reading(tokens, pooled)
+
 
 class Denoiser(nn.Module):
     """All that DreamBooth trains. Weights are named `unet.…`, `text_encoder.…` and `text_encoder_2.…`."""

@@ -1,7 +1,7 @@
 """From prompt to pictures: classifier-free guidance with any of five schedulers, one flat loop."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -44,7 +44,7 @@ def scheduler_for(base: BaseModel, name: str, steps: int) -> Any:
 def sample_latents(
     base: BaseModel,
     denoiser: Denoiser,
-    prompt: str,
+    prompt: str | Sequence[str],
     seeds: list[int],
     *,
     steps: int,
@@ -57,6 +57,7 @@ def sample_latents(
 ) -> Tensor:
     """Return scaled latents of one picture per seed, n × 4 × h × w; `on_step` is called after each denoising step.
 
+    The prompt is one for all pictures, or one for each.
     Each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
@@ -67,7 +68,7 @@ def sample_latents(
     if vary_seed is not None:
         near = torch.randn((1, 4, side, side), generator=Generator("cpu").manual_seed(vary_seed))
         noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
-    text = base.guides(denoiser, negative, prompt)
+    text = base.guides(denoiser, negative, *([prompt] if isinstance(prompt, str) else prompt))
     steps_of = scheduler_for(base, scheduler, steps)
     chance = {"generator": generators} if scheduler == "euler-a" else {}
     latents: Tensor = noise.to(base.device) * steps_of.init_noise_sigma
@@ -90,14 +91,14 @@ def decode(base: BaseModel, latents: Tensor) -> list[Image.Image]:
 def draw(
     base: BaseModel,
     denoiser: Denoiser,
-    prompt: str,
+    prompt: str | Sequence[str],
     seeds: list[int],
     on_step: OnStep = lambda step, of: None,
     together: int = BATCH,
     **how: Any,
 ) -> Iterator[Image.Image]:
-    """Draw one picture per seed, so many `together`; `how` as `sample_latents`."""
-    groups = [seeds[i : i + together] for i in range(0, len(seeds), together)]
+    """Draw one picture per seed, so many `together`, by a prompt for all or one for each; `how` as `sample_latents`."""
+    groups = [slice(i, i + together) for i in range(0, len(seeds), together)]
     of, done = len(groups) * how["steps"], 0
 
     def count() -> None:
@@ -106,7 +107,8 @@ def draw(
         on_step(min(done, of), of)
 
     for group in groups:
-        yield from decode(base, sample_latents(base, denoiser, prompt, group, on_step=count, **how))
+        of_group = prompt if isinstance(prompt, str) else prompt[group]
+        yield from decode(base, sample_latents(base, denoiser, of_group, seeds[group], on_step=count, **how))
 
 
 def grid(images: list[Image.Image], columns: int = 0) -> Image.Image:

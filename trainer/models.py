@@ -80,10 +80,10 @@ class BaseModel:
         rest: str = self.tokenizer.decode(ids[self.tokenizer.model_max_length - 1 : -1])
         return rest.strip()
 
-    def guides(self, denoiser: Denoiser, negative: str, prompt: str) -> Reading:
-        """What `denoiser` makes of the prompts that guide a picture, in this order."""
-        read = denoiser.read(self.token_ids([negative, prompt]))
-        return read.with_zeros_first() if self.zeros_for_empty and not negative else read
+    def guides(self, denoiser: Denoiser, negative: str, *prompts: str) -> Reading:
+        """What `denoiser` makes of the prompts that guide pictures: the negative one for each, and then the others."""
+        read = denoiser.read(self.token_ids([negative, *prompts]))
+        return (read.with_zeros_first() if self.zeros_for_empty and not negative else read).with_first_for_each()
 
 
 def load_base(base_model: str, home: Path | None = None, precision: Precision = "auto") -> BaseModel:

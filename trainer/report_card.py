@@ -1,5 +1,6 @@
 """The report card of a subject: that it looks like its photos, goes where it is told, and leaves its class alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,7 +50,7 @@ class Examiner:
     @cached_property
     def before(self) -> list[Image.Image]:
         """The plain class as the base model draws it."""
-        return self._draw(self.base.denoiser, class_prompt(self.who.noun), OF_CLASS, FIRST_SEED)
+        return self._draw(self.base.denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + OF_CLASS))
 
     @cached_property
     def likeness(self) -> Likeness:
@@ -66,7 +67,7 @@ class Examiner:
         before = self.before
         pictures, right = self._in_places(denoiser, 1)
         like = self.likeness.each(pictures).clamp(max=1) * torch.tensor(right)
-        after = self._draw(denoiser, class_prompt(self.who.noun), GLANCED, FIRST_SEED)
+        after = self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + GLANCED))
         drift = max(0.0, self.likeness.of(after) - self.likeness.of(before[:GLANCED]))
         return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
 
@@ -81,8 +82,10 @@ class Examiner:
         self._begin(len(PLACES) * IN_EACH + PORTRAITS + OF_CLASS, on_step)
         before, likeness = self.before, self.likeness
         pictures, right = self._in_places(denoiser, IN_EACH)
-        portraits = self._draw(denoiser, instance_prompt(self.who.identifier, self.who.noun), PORTRAITS, SEED)
-        after = self._draw(denoiser, class_prompt(self.who.noun), OF_CLASS, FIRST_SEED)
+        portraits = self._draw(
+            denoiser, instance_prompt(self.who.identifier, self.who.noun), range(SEED, SEED + PORTRAITS)
+        )
+        after = self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + OF_CLASS))
         measures = {
             "likeness": likeness.of(pictures),
             "portrait": likeness.of(portraits),
@@ -97,8 +100,8 @@ class Examiner:
     def _in_places(self, denoiser: Denoiser, in_each: int) -> tuple[list[Image.Image], list[bool]]:
         """Pictures of the subject in places, and whether each is where it should be."""
         who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
-        prompts = [f"a {who.identifier} {who.noun} {place}" for place in PLACES]
-        pictures = [picture for prompt in prompts for picture in self._draw(denoiser, prompt, in_each, SEED)]
+        seeds = [SEED + k for _ in PLACES for k in range(in_each)]
+        pictures = self._draw(denoiser, [f"a {who.identifier} {who.noun} {place}" for place in asked], seeds)
         seen = self.eye.places(pictures, who.noun, PLACES)
         return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
 
@@ -106,13 +109,12 @@ class Examiner:
         """Count pictures from here on; those of the class as it was are drawn but once."""
         self._done, self._of, self._on_step = 0, of + (0 if "before" in self.__dict__ else OF_CLASS), on_step
 
-    def _draw(self, denoiser: Denoiser, prompt: str, count: int, seed: int) -> list[Image.Image]:
+    def _draw(self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         def on_step(step: int, of: int) -> None:
             self._on_step(self._done, self._of)
 
-        seeds = list(range(seed, seed + count))
-        images = list(generate.draw(self.base, denoiser, prompt, seeds, on_step, self.together, **self.how))
-        self._done += count
+        images = list(generate.draw(self.base, denoiser, prompt, list(seeds), on_step, self.together, **self.how))
+        self._done += len(images)
         return images
 
 

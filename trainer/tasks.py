@@ -117,14 +117,18 @@ class Tasks:
         Every attempt draws the same ones, but for what devices differ in: none takes another's place.
         """
         key = f"{attempt_prefix(job.id, SAMPLES)}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
-        return await self._picture(key, path, _sample_caption(path.stem))
+        step = _sample_step(path.stem)
+        return await self._picture(key, path, _sample_caption(step), step=step)
 
     async def samples(self, job: TrainJob, hello: Hello) -> tuple[Picture, ...]:
         """The sample pictures that earlier attempts have stored, oldest first."""
         keys = await self.store.names(attempt_prefix(job.id, SAMPLES))
-        of_each_step = {_sample_caption(key.split("/")[-2]): key for key in keys}
+        of_each_step = {_sample_step(key.split("/")[-2]): key for key in keys}
         px = hello.image_px
-        return tuple(Picture(key=k, width_px=px, height_px=px, caption=caption) for caption, k in of_each_step.items())
+        return tuple(
+            Picture(key=key, width_px=px, height_px=px, caption=_sample_caption(step), step=step)
+            for step, key in of_each_step.items()
+        )
 
     async def publish_train(
         self,
@@ -153,7 +157,7 @@ class Tasks:
             state="done",
             message=f"{subject.name} is ready. Write [{subject.name}] in a prompt: "
             f"/imagine a [{subject.name}] {subject.noun} in Paris",
-            pictures=tuple(s for s in samples if _step_of(s) <= result.kept_step),
+            pictures=samples,
             learned=Learned(
                 weights_key=key,
                 weights_sha256=sha256,
@@ -206,7 +210,7 @@ class Tasks:
         prefix, captions = attempt_prefix(job.id, attempt), job.prompt
         pictures = []
         for seed, path in zip(task.seeds, result.files[:-1], strict=True):
-            pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), captions, seed))
+            pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), captions, seed=seed))
         grid = await self._picture(f"{prefix}grid.png", Path(result.files[-1]), captions)
         settings = task.model_dump(
             include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
@@ -222,20 +226,20 @@ class Tasks:
             settings={"seed": job.seed, "size": pictures[0].width_px, **settings},
         )
 
-    async def _picture(self, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:
+    async def _picture(self, key: str, path: Path, caption: str, **more: int | None) -> Picture:
         await self.store.put_file(key, path)
         with Image.open(path) as image:
             width_px, height_px = image.size
-        return Picture(key=key, width_px=width_px, height_px=height_px, seed=seed, caption=caption)
+        return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
 
 
-def _sample_caption(name: str) -> str:
-    return f"sample at step {int(name.rpartition('-')[2])}"
+def _sample_step(name: str) -> int:
+    """The step after which a sample was drawn, as the name of its file says."""
+    return int(name.rpartition("-")[2])
 
 
-def _step_of(sample: Picture) -> int:
-    """The step that a sample was drawn after, as its caption says."""
-    return int(sample.caption.rpartition(" ")[2])
+def _sample_caption(step: int) -> str:
+    return f"sample at step {step}"
 
 
 def _mean(losses: tuple[float, ...]) -> float:
