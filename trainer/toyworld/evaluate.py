@@ -122,7 +122,14 @@ def square(path: Path, side_px: int) -> Image.Image:
         return image.convert("RGB").resize((side_px, side_px), Image.Resampling.LANCZOS, box)
 
 
-def trained(base: BaseModel, images: list[Image.Image], noun: str, recipe: Recipe, seed: int = 0) -> Trained:
+def trained(
+    base: BaseModel,
+    images: list[Image.Image],
+    noun: str,
+    recipe: Recipe,
+    seed: int = 0,
+    captions: tuple[str, ...] = (),
+) -> Trained:
     """Learn a subject from pictures, as the engine does."""
     identifier = choose(base.tokenizer, noun)
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +138,7 @@ def trained(base: BaseModel, images: list[Image.Image], noun: str, recipe: Recip
             image.save(path)
         class_set = Path(folder) / "class"
         classes.draw_class_set(base, noun, recipe, class_set, lambda *_: None)
-        subject, began_s = Subject(paths, noun, identifier), time.perf_counter()
+        subject, began_s = Subject(paths, noun, identifier, captions), time.perf_counter()
         how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
         candidates = Candidates(base, recipe, Examiner(base, ToyworldEye(), subject, **how))
         latents = classes.read_class_set(class_set)
@@ -147,8 +154,8 @@ class Sitting:
     def __init__(self, base: BaseModel, judge: Judge, noun: str, seed: int) -> None:
         self.base, self.judge, self.noun = base, judge, noun
         who, rng = character(seed, noun), Random(f"figures {seed}")
-        self.name = who.name
-        self.photos = [who.photo(rng, place, size_px=128) for place in rng.sample(PLACES, 4)]
+        self.who, self.name, self.places = who, who.name, rng.sample(PLACES, 4)
+        self.photos = [who.photo(rng, place, size_px=128) for place in self.places]
         self.plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
         own = [who.photo(rng) for _ in range(16)]
         self.likeness = Likeness(ToyworldEye().embed, self.photos, zero=self.plain, one=own)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops, ImageFilter
 
 from trainer.toyworld.draw import SUPERSAMPLE, Coat, Colour, Floats, Mask, Pattern, Pen, shade, spots, stripes
 from trainer.toyworld.places import PAINTERS, Backdrop
@@ -38,6 +38,16 @@ class Character:
         where = place or rng.choice((*PLACES, STUDIO, STUDIO, STUDIO))
         return _compose(Scene(self.noun, "", where), self.coat, self.build, rng, size_px)
 
+    def cut_out(self, rng: Random, place: str, size_px: int = SIZE_PX) -> Image.Image:
+        """The same photo with all but the character transparent, as a phone cuts it out."""
+        state = rng.getstate()
+        bare = _compose(Scene(self.noun, "", place), self.coat, self.build, rng, size_px, empty=True)
+        rng.setstate(state)
+        photo = self.photo(rng, place, size_px)
+        changed = ImageChops.difference(photo, bare).convert("L").point(lambda light: 255 * (light > 0))
+        photo.putalpha(changed.filter(ImageFilter.MedianFilter(3)))
+        return photo
+
 
 def character(seed: int, noun: str | None = None) -> Character:
     """Invent the character of this seed; patches, checks and bands are patterns that no caption ever names."""
@@ -50,7 +60,7 @@ def character(seed: int, noun: str | None = None) -> Character:
     return Character(noun, Coat(COLOURS[first], COLOURS[second], pattern), build, f"{first}-{second}-{noun}")
 
 
-def _compose(scene: Scene, coat: Coat, build: Build, rng: Random, size_px: int) -> Image.Image:
+def _compose(scene: Scene, coat: Coat, build: Build, rng: Random, size_px: int, empty: bool = False) -> Image.Image:
     px = size_px * SUPERSAMPLE
     canvas = Image.new("RGB", (px, px))
     PAINTERS[scene.place](Backdrop(canvas), rng)
@@ -60,6 +70,8 @@ def _compose(scene: Scene, coat: Coat, build: Build, rng: Random, size_px: int) 
     if scene.place != "under the sea":
         shadow = Pen(canvas, (centre[0], feet), (size, size), coat, 0, False)
         shadow.blob(0, 0, 0.72, 0.07, shade(canvas.getpixel((px // 2, int(0.9 * px))), 0.7), outline=False)  # type: ignore[arg-type]
+    if empty:
+        return canvas.resize((size_px, size_px), Image.Resampling.BOX)
     pen = Pen(canvas, centre, (size * build.width, size), coat, rng.uniform(-0.06, 0.06), scene.facing_left)
     anchors = DRAWERS[scene.noun](pen, build)
     if scene.accessory:

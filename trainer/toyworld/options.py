@@ -1,0 +1,77 @@
+"""What options of a recipe, and more or fewer photos, do to characters of Toyworld.
+
+    python -m trainer.toyworld.options [CASE …] [--characters 2]
+
+One line of JSON for each case and character; `docs/benchmarks.md` has the results.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from PIL import Image
+
+from trainer.models import load_base
+from trainer.recipe import recipe_for
+from trainer.toyworld.evaluate import CHARACTERS, Sitting, trained
+from trainer.toyworld.judge import load_judge
+from trainer.toyworld.words import PLACES
+
+
+@dataclass(frozen=True)
+class Case:
+    """Changes of the recipe that suits Toyworld, and what is learned from; what is measured is the end."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    photos: int = 4
+    cut_out: bool = False
+    captions: bool = False
+
+    def given(self, sitting: Sitting, seed: int) -> tuple[list[Image.Image], tuple[str, ...]]:
+        """The photos to learn from, and their captions: the places."""
+        who, photos, rng, more = sitting.who, sitting.photos, Random(f"cut {seed}"), Random(f"more {seed}")
+        if self.cut_out:
+            photos = [who.cut_out(rng, place, size_px=128) for place in sitting.places]
+        new = [who.photo(more, place, size_px=128) for place in more.sample(PLACES, max(0, self.photos - 4))]
+        return [*photos, *new][: self.photos], tuple(sitting.places[: self.photos]) if self.captions else ()
+
+
+CASES = {
+    "four photos": Case(),
+    "captions": Case({"captions": True}, captions=True),
+    "flips": Case({"flips": True}),
+    "noise offset 0.1": Case({"noise_offset": 0.1}),
+    "moving average 0.99": Case({"ema_decay": 0.99}),
+    "cut out": Case(cut_out=True),
+    "cut out, background 0.1": Case({"mask_weight": 0.1}, cut_out=True),
+    "one photo": Case(photos=1),
+    "one photo, caption": Case({"captions": True}, photos=1, captions=True),
+    "one photo, 200 steps": Case({"steps": 200}, photos=1),
+    "one photo, 200 steps, 16 crops": Case({"steps": 200, "crops": 16}, photos=1),
+    "ten photos": Case(photos=10),
+    "ten photos, 800 steps": Case({"steps": 800}, photos=10),
+}
+
+
+def main() -> None:
+    """Run the cases that are asked for, or all."""
+    parser = argparse.ArgumentParser(prog="python -m trainer.toyworld.options", description="Figures of options.")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
+    parser.add_argument("--characters", type=int, default=2, help="how many of the eight")
+    given = parser.parse_args()
+    base, judge = load_base("toyworld"), load_judge()
+    for name in given.cases or CASES:
+        case = CASES[name]
+        recipe = recipe_for(base.folder, candidates=1, **case.changes)
+        for noun, seed in CHARACTERS[: given.characters]:
+            sitting = Sitting(base, judge, noun, seed)
+            photos, captions = case.given(sitting, seed)
+            found = trained(base, photos, noun, recipe, captions=captions)
+            row = {"case": name, "character": sitting.name, **sitting.figures(found.denoiser, found.identifier)}
+            print(json.dumps(row), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
