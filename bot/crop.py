@@ -15,6 +15,8 @@ SKETCH_MIN_PX = 8  # its short side at least, so that a panorama is not squeezed
 BORDER_SHARE = 0.1  # a colour is background if it is near to this share of the border
 DETAIL_WEIGHT = 0.5
 CENTRE_SIGMA = 1.0  # in half sides: mild, the middle of an edge keeps six tenths of its weight
+LONGEST_ASPECT = 2.0  # of a photo that is kept whole: no model draws panoramas
+NOT_SQUARE = 1.1  # an aspect below this is not worth keeping the photo twice
 TAPER = 0.5  # what the window's ends weigh against its middle, which centres the subject in it
 
 
@@ -28,6 +30,17 @@ def subject_square(picture: Image.Image) -> tuple[int, int, int, int]:
         return left, 0, left + side, side
     top = round(_best_start(weights.sum(axis=1), side / height) * (height - side))
     return 0, top, side, top + side
+
+
+def whole_box(size: tuple[int, int], square: tuple[int, int, int, int]) -> tuple[int, int, int, int] | None:
+    """The box of the whole photo, or of so much about its square as is not too long; None if that is all but square."""
+    width, height = size
+    short, long = min(size), min(max(size), round(LONGEST_ASPECT * min(size)))
+    if long < NOT_SQUARE * short:
+        return None
+    left = min(max(0, (square[0] + square[2] - long) // 2), width - long) if width > height else 0
+    top = min(max(0, (square[1] + square[3] - long) // 2), height - long) if height > width else 0
+    return (left, top, left + long, height) if width > height else (0, top, width, top + long)
 
 
 def sketch(picture: Image.Image) -> Image.Image:

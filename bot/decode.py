@@ -11,6 +11,7 @@ import pillow_heif
 from PIL import ExifTags, Image, ImageCms
 
 from storage.errors import UserError
+from storage.subjects import NEUTRAL
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
@@ -22,7 +23,6 @@ Image.MAX_IMAGE_PIXELS = None
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF")
 MOVING_FORMATS = {"PNG", "WEBP", "GIF"}  # several pictures in a JPEG or HEIC are a burst or a depth map
 SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF.{4}WEBP|.{4}ftyp(he|mif1|msf1)", re.DOTALL)
-NEUTRAL = (128, 128, 128)  # behind what is transparent: neither white nor black subjects vanish on it
 TURNS = {  # EXIF orientation → what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -58,7 +58,7 @@ def open_photo(data: bytes, max_pixels: int, min_px: int) -> Image.Image:
 
 
 def decode(photo: Image.Image, side_px: int) -> Image.Image:
-    """Decode an opened photo: upright, RGB, sRGB, its short side `side_px` or less, never enlarged.
+    """Decode an opened photo: upright, sRGB, RGB or RGBA, its short side `side_px` or less, never enlarged.
 
     Raises PhotoError if the file ends early or is damaged.
     """
@@ -68,7 +68,7 @@ def decode(photo: Image.Image, side_px: int) -> Image.Image:
             photo.draft(None, (2 * side, 2 * side))
         photo.load()
         small = _scaled(_eight_bit(photo), side)
-        return _turned(_flat(_srgb(small, photo.info.get("icc_profile"))), _orientation(photo))
+        return _turned(_srgb(small, photo.info.get("icc_profile")), _orientation(photo))
     except Exception as error:  # as above
         raise PhotoError("is damaged or incomplete") from error
 
@@ -100,8 +100,8 @@ def _srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
     return photo.convert(mode)
 
 
-def _flat(photo: Image.Image) -> Image.Image:
-    """Lay what is transparent onto the neutral colour."""
+def flat(photo: Image.Image) -> Image.Image:
+    """Lay what is transparent onto the neutral colour; RGB."""
     if photo.mode != "RGBA":
         return photo
     ground = Image.new("RGBA", photo.size, NEUTRAL)

@@ -25,10 +25,11 @@ OWN_NAME = {"imagine"}  # without a group before it
 
 
 class Attached(Record):
-    """A file that a person attached: where it can be fetched."""
+    """A file that a person attached: where it can be fetched, and its alt text."""
 
     name: str
     url: str
+    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ def attached(data: Json, ids: list[str]) -> tuple[Attached, ...]:
 
 def described(attachment: Json) -> Attached:
     """One attachment, as Discord describes it."""
-    return Attached(name=attachment["filename"], url=attachment["url"])
+    caption = attachment.get("description") or ""
+    return Attached(name=attachment["filename"], url=attachment["url"], caption=caption)
 
 
 def typing(data: Json) -> tuple[Field, str] | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import discord
 
-from bot import access, button_ids, prompts
+from bot import access, button_ids, captions, prompts
 from bot.app import Darkroom, complaint
 from bot.commands import COMMANDS
 from bot.discord_answers import Answers, Asked
@@ -96,7 +96,7 @@ class Hearing:
         if not photos:
             return await self._refuse(interaction, "There are no photos in that message.")
         check_number(len(photos), self.app.settings.photos_max)
-        links = "\n".join(f"{photo.name} {photo.url}" for photo in photos)
+        links = "\n".join(f"{photo.name} {photo.url}\t{captions.plain(photo.caption)}" for photo in photos)
         await self._open(interaction, Asked(COMMANDS["dreambooth train"], {PHOTOS: links}), photos=False)
 
     async def _press(self, interaction: discord.Interaction, data: Json) -> None:
@@ -185,5 +185,9 @@ def _meant(interaction: discord.Interaction) -> str:
 
 
 def _links(text: str) -> list[Attached]:
-    pairs = [line.rpartition(" ") for line in text.splitlines()]
-    return [Attached(name=name, url=url) for name, _, url in pairs]
+    found = []
+    for line in text.splitlines():
+        link, _, caption = line.partition("\t")
+        name, _, url = link.rpartition(" ")
+        found.append(Attached(name=name, url=url, caption=caption))
+    return found

@@ -38,11 +38,7 @@ def prefix(draft: str) -> str:
 async def keep(bot: Bot, request: Request, given: TrainArguments, vetting: Vetting) -> Draft:
     """Write a new draft down."""
     draft = new_id()
-    photos = []
-    for photo in vetting.accepted:
-        key = f"{prefix(draft)}photos/{photo.sha256}.{photo.extension}"
-        await bot.store.put(key, photo.data)
-        photos.append(Photo(key=key, sha256=photo.sha256, name=photo.name, side_px=photo.side_px))
+    photos = [await photo.keep(bot.store, f"{prefix(draft)}photos/") for photo in vetting.accepted]
     kept = Draft(id=draft, space=request.space, owner=request.user, arguments=given, photos=tuple(photos))
     await bot.store.put(f"{prefix(draft)}draft.json", kept.model_dump_json(by_alias=True).encode())
     return kept
@@ -76,8 +72,9 @@ async def drop(bot: Bot, draft: Draft) -> None:
 
 async def uploads(bot: Bot, draft: Draft) -> tuple[Upload, ...]:
     """The photos of a draft as files, to be vetted again together with others."""
-    bodies = await asyncio.gather(*(bot.store.get(photo.key) for photo in draft.photos))
-    return tuple(Upload(name=p.name, data=body.data) for p, body in zip(draft.photos, bodies, strict=True))
+    bodies = await asyncio.gather(*(bot.store.get(photo.whole or photo.key) for photo in draft.photos))
+    pairs = zip(draft.photos, bodies, strict=True)
+    return tuple(Upload(name=photo.name, data=body.data, caption=photo.caption) for photo, body in pairs)
 
 
 def question(draft: Draft, vetting: Vetting) -> Reply:

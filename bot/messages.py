@@ -16,6 +16,7 @@ class Upload(Record):
     name: str
     data: bytes = Field(b"", repr=False)
     trouble: str = ""  # follows the name in a sentence: "is gone, its link has expired"
+    caption: str = ""  # what the person says is in it: the chat's alt text, or a text file beside it
 
 
 class Request(Record):

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from bot import captions
 from bot.app import Darkroom
 from bot.chat import SPACE, USER  # one person on one machine, on the page as at the terminal
 from bot.messages import Reply, Request, Upload
@@ -227,10 +228,11 @@ def _check_writable(out: Path) -> None:
 
 
 def read_photos(paths: list[Path], settings: Settings) -> tuple[Upload, ...]:
-    """Read photo files, and those in folders; raises UserError for what is not there, and for too many."""
-    files = [file for path in paths for file in _files(path)]
+    """Read photo files, and those in folders, with captions; raises UserError for what is not there, or too much."""
+    files = captions.without_captions([file for path in paths for file in _files(path)])
     check_number(len(files), settings.photos_max)
-    return tuple(Upload(name=file.name, data=_read(file, settings.photo_max_bytes)) for file in files)
+    most = settings.photo_max_bytes
+    return tuple(Upload(name=f.name, data=_read(f, most), caption=captions.beside(f)) for f in files)
 
 
 def _files(path: Path) -> list[Path]:

@@ -1,7 +1,8 @@
 """Judge the photos that people send, and prepare the good ones for training.
 
 No photo sinks the others: each is accepted, or refused with its reason. What is accepted is a square around the
-subject, upright, in sRGB, made of nothing but pixels: no place, time, camera or name leaves this module.
+subject, upright, in sRGB, made of nothing but pixels: no place, time, camera or name leaves this module. What was
+transparent stays so: it says what is not subject. A photo that was not square is kept whole beside its square.
 """
 
 import hashlib
@@ -13,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bot.crop import subject_square
-from bot.decode import PhotoError, decode, open_photo
+from bot.captions import plain
+from bot.crop import subject_square, whole_box
+from bot.decode import PhotoError, decode, flat, open_photo
 from bot.messages import Upload
 from bot.vetting import Prepared, Refused, Vetting, labels
 from storage.settings import Settings
+from storage.subjects import NEUTRAL
 
 # Two photos are near-duplicates if some views of theirs differ in a tenth of the bits or less. Measured, of 300 bits:
 # photos of one subject (20 real ones) differ in 36 to 150, drawings of one character (80) in different places in 34
@@ -26,6 +29,8 @@ HASH_SIDE = 10  # bits a side, for each of three colours: two places may differ 
 DUPLICATE_BITS = 30
 HASHED_PX = 128
 VIEWS = [(0.0, 0.5, 0.5), (0.1, 0.5, 0.5)] + [(0.05, x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1)]
+
+OPAQUE = 255
 
 Bits = NDArray[np.bool_]
 
@@ -38,11 +43,11 @@ def vet(uploads: Sequence[Upload], settings: Settings) -> Vetting:
     for name, upload in zip(labels(uploads), uploads, strict=True):
         try:
             picture = _picture(upload, settings)
-            seen.append((name, _unlike(seen, picture)))
+            seen.append((name, _unlike(seen, flat(picture))))
         except PhotoError as error:
             refused.append(Refused(name=name, reason=str(error)))
         else:
-            accepted.append(_prepared(name, picture))
+            accepted.append(_prepared(name, picture, plain(upload.caption)))
     return Vetting(accepted=tuple(accepted), refused=tuple(refused))
 
 
@@ -86,10 +91,27 @@ def _picture(upload: Upload, settings: Settings) -> Image.Image:
     return decode(open_photo(data, settings.photo_max_pixels, settings.photo_min_px), settings.photo_px)
 
 
-def _prepared(name: str, picture: Image.Image) -> Prepared:
+def _prepared(name: str, picture: Image.Image, caption: str) -> Prepared:
     """Cut out the subject and encode it; only the pixels are copied, so no metadata can come along."""
-    square = Image.fromarray(np.asarray(picture.crop(subject_square(picture))))
+    square = subject_square(flat(picture))
+    whole = whole_box(picture.size, square)
+    data = _encoded(picture.crop(square))
+    return Prepared(
+        name=name,
+        data=data,
+        sha256=hashlib.sha256(data).hexdigest(),
+        side_px=square[2] - square[0],
+        caption=caption,
+        whole=_encoded(picture.crop(whole)) if whole else b"",
+    )
+
+
+def _encoded(picture: Image.Image) -> bytes:
+    pixels = np.array(picture)
+    if picture.mode == "RGBA":
+        opacity = pixels[..., 3]
+        pixels[opacity == 0, :3] = NEUTRAL  # what somebody erased is not to be there under the surface
+        pixels = pixels if opacity.min() < OPAQUE else pixels[..., :3]
     buffer = io.BytesIO()
-    square.save(buffer, "PNG")
-    data = buffer.getvalue()
-    return Prepared(name=name, data=data, sha256=hashlib.sha256(data).hexdigest(), side_px=square.width)
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -70,6 +70,26 @@ and `--set` changes single numbers besides; it wins over the preset, and `--step
 `/dreambooth retrain` does as the last time but for what it is told. The recipe is kept with the subject, and
 `/dreambooth show` tells it.
 
+## What is in a photo besides
+
+What a photo shows besides the subject can be said, so that the subject does not take it over: "on a red sofa". With
+`captions=true` the photo is learned as "a photo of [V] dog on a red sofa". Of a caption that names the class, "my brown
+dog on a red sofa", only what stands after it is taken, the same here; so say nothing of the subject itself. A caption
+has 200 characters at most. It is
+
+- a text file that is called like the photo, `rex-1.txt` for `rex-1.jpg`: at the terminal and in sweeps it lies beside
+  the photo, everywhere else it is sent along with the photos;
+- or on Discord and Slack the photo's own description, its alt text.
+
+Captions are kept with the photos, so `/dreambooth retrain rex --set captions=true` has them, too.
+
+A photo may be transparent where it does not show the subject, as a PNG or WebP: phones and drawing programs cut things
+out so. It is learned in front of a neutral grey. With `mask_weight=0.1` what is transparent counts a tenth of what the
+subject counts, with `mask_weight=0` nothing; photos without transparency are learned as always.
+
+A photo that is not square is cut to a square around the subject. With `aspect_buckets=true` all of it is learned, in a
+size of about its aspect and no more pixels than usual; of what is longer than two to one, the part about the subject.
+
 ## Sweeps
 
 `darkroom sweep FILE` learns subjects with a grid of recipes through the queue, so that a pool of workers shares the

@@ -46,7 +46,7 @@ class Attachments:
             known = file if _link(file) else await self._info(file["id"])
         except (ChatTrouble, ChannelClosed) as error:
             return Upload(name=str(file.get("name", "")), trouble=f"is not shown to me by Slack ({error})")
-        return await fetched(
+        upload = await fetched(
             self.http,
             str(known.get("name", "")),
             _link(known),
@@ -55,6 +55,7 @@ class Attachments:
             timeout_s=TIMEOUT_S,
             headers={"Authorization": f"Bearer {self.client.token}"},
         )
+        return upload.model_copy(update={"caption": str(known.get("alt_txt") or "")})
 
     async def _info(self, file_id: str) -> File:
         """Look up a file of which an event told only the id."""

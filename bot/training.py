@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from bot import access, drafts, prompts, recipes
+from bot import access, captions, drafts, prompts, recipes
 from bot.arguments import DraftArguments, RetrainArguments, TrainArguments
 from bot.core import Answers, Bot
 from bot.messages import Reply, Request, Upload
@@ -13,18 +13,19 @@ from storage.errors import Missing, UserError
 from storage.jobs import TrainJob, job_key
 from storage.recipe import Changes
 from storage.settings import Settings
-from storage.subjects import Photo, Subject, unaccepted_key
+from storage.subjects import Subject, unaccepted_key
 
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 
 
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     """Learn a subject from photos; where some are refused and the person can be asked, ask first."""
-    check_number(len(request.uploads), bot.settings.photos_max)
+    uploads = captions.paired(request.uploads)
+    check_number(len(uploads), bot.settings.photos_max)
     recipes.asked_for(bot.settings, given.recipe, given.changes)  # what is wrong with it is said before photos are read
     await _free_name(bot, request, given.name)
-    yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
-    vetting = await _vetted(bot, request.uploads)
+    yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
+    vetting = await _vetted(bot, uploads)
     if vetting.refused and request.asks:
         yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
         return
@@ -47,10 +48,11 @@ async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answ
 async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
     """Vet more photos beside those that wait, and train if all are fine now."""
     draft = await drafts.find(bot, request, given.draft)
-    check_number(len(request.uploads), bot.settings.photos_max)
-    check_number(len(request.uploads) + len(draft.photos), bot.settings.photos_max)
-    yield Reply(text=f"Looking at your {plural(len(request.uploads), 'photo')}.", state="working")
-    vetting = await _vetted(bot, (*await drafts.uploads(bot, draft), *request.uploads))
+    uploads = captions.paired(request.uploads)
+    check_number(len(uploads), bot.settings.photos_max)
+    check_number(len(uploads) + len(draft.photos), bot.settings.photos_max)
+    yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
+    vetting = await _vetted(bot, (*await drafts.uploads(bot, draft), *uploads))
     if vetting.refused:
         yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
         await drafts.drop(bot, draft)  # now that its question has given way to the new one
@@ -195,11 +197,7 @@ async def _keep(bot: Bot, subject: Subject, accepted: tuple[Prepared, ...]) -> N
         await bot.store.delete(mark)
         raise
     try:
-        kept = []
-        for photo in accepted:
-            key = f"subjects/{subject.id}/photos/{photo.sha256}.{photo.extension}"
-            await bot.store.put(key, photo.data)
-            kept.append(Photo(key=key, sha256=photo.sha256, name=photo.name, side_px=photo.side_px))
+        kept = [await photo.keep(bot.store, f"subjects/{subject.id}/photos/") for photo in accepted]
         await bot.subjects.change(subject.id, lambda s: s.model_copy(update={"photos": tuple(kept)}))
     except BaseException:
         await bot.subjects.forget(subject)

@@ -1,25 +1,47 @@
 """What became of the photos that a person sent: which are used, which refused and why."""
 
+import hashlib
 from collections.abc import Sequence
 
 from pydantic import Field
 
 from bot.messages import Upload
 from bot.replies import plural
+from storage.files import Store
 from storage.jobs import Record
+from storage.subjects import Photo
 
 EXTENSION = "png"  # lossless, and at the sizes of training not large
 LABEL_LENGTH = 60  # of a file's name in a sentence
 
 
 class Prepared(Record):
-    """A photo ready for training: a square, upright RGB picture with nothing in the file but its pixels."""
+    """A photo ready for training: square, upright, RGB or with transparency, nothing in the file but its pixels."""
 
     name: str  # as the person called the file; for messages only
     data: bytes = Field(repr=False)
     sha256: str
     side_px: int
+    caption: str = ""
+    whole: bytes = Field(b"", repr=False)  # before it was cut square, if it was not square by then
     extension: str = EXTENSION
+
+    async def keep(self, store: Store, prefix: str) -> Photo:
+        """Store it below `prefix`, called by its content; return its record."""
+        photo = Photo(
+            key=f"{prefix}{self.sha256}.{self.extension}",
+            sha256=self.sha256,
+            name=self.name,
+            side_px=self.side_px,
+            caption=self.caption,
+        )
+        await store.put(photo.key, self.data)
+        if not self.whole:
+            return photo
+        digest = hashlib.sha256(self.whole).hexdigest()
+        whole = f"{prefix}{digest}.{self.extension}"
+        await store.put(whole, self.whole)
+        return photo.model_copy(update={"whole": whole, "whole_sha256": digest})
 
 
 class Refused(Record):

@@ -37,6 +37,11 @@ class Recipe(BaseModel):
     noise_offset: float = Field(0, ge=0, le=0.5, description="noise that a whole channel shares, usually 0.1; 0: none")
     text_steps: int = Field(0, ge=0, le=4000, description="steps after which text encoders learn no more; 0: all")
     ema_decay: float = Field(0, ge=0, lt=1, description="what is kept is a moving average of the weights; 0: the last")
+    captions: bool = Field(False, description="a photo's prompt says what its caption says is in it besides")
+    mask_weight: float = Field(
+        1, ge=0, le=1, description="weight of what is transparent in photos; 1: that of the subject, 0: not learned"
+    )
+    aspect_buckets: bool = Field(False, description="photos are learned whole, each in a size of about its aspect")
     flips: bool = Field(False, description="learn from mirrored photos, too; not of what has writing on it")
     class_images: int = Field(100, ge=1, le=1000, description="pictures of the class that the base model draws itself")
     class_steps: int = Field(25, ge=1, le=100, description="denoising steps of a class image")

@@ -14,18 +14,22 @@ from storage.ids import new_id
 from storage.jobs import Candidate, Method, Picture, Record
 
 NAMES = "names/"
+NEUTRAL = (128, 128, 128)  # behind what is transparent: neither white nor black subjects vanish on it
 UNACCEPTED = "unaccepted"
 SubjectState = Literal["learning", "ready", "failed"]
 Audience = Literal["private", "channel", "space", "group"]
 
 
 class Photo(Record):
-    """A photo as prepared for training: square, upright, stripped of metadata."""
+    """A photo as prepared for training: square, upright, stripped of metadata; transparent where no subject is."""
 
     key: str
     sha256: str
     name: str  # as the person called the file; for messages only
     side_px: int
+    caption: str = ""  # what the person says is in it
+    whole: str = ""  # key of the photo as it was before it was cut square, if it was not square by then
+    whole_sha256: str = ""
 
 
 class Subject(Record):

@@ -1,6 +1,7 @@
 """What people do on Discord, with the real client on a strict local Discord: commands, buttons, forms, menus."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,19 @@ async def test_train_on_the_photos_of_a_message(discord: Discord, hand: Hand) ->
     assert bare.message.ephemeral and "no photos in that message" in bare.message.text
     many = await discord.message_menu("Train on these photos", discord.post("bob", "", *photos(1) * 31))
     assert many.message.ephemeral and "31 photos" in many.message.text
+
+
+async def test_the_alt_text_of_photos_is_their_caption(discord: Discord, hand: Hand) -> None:
+    said = [replace(photo, description=f"a dog\non sofa {k}") for k, photo in enumerate(photos(2))]
+    await discord.slash("dreambooth train", name="rex", class_="dog", **options(said))
+    job = await hand.job(SPACE)
+    subject = await hand.app.subjects.get(job.subject)
+    assert [photo.caption for photo in subject.photos] == ["a dog on sofa 0", "a dog on sofa 1"]
+    form = await discord.message_menu("Train on these photos", discord.post("bob", "", *photos(1), *said[1:]))
+    await discord.submit(form, name="tom", **{"class": "dog"})
+    job = await hand.job(SPACE, 2)
+    subject = await hand.app.subjects.get(job.subject)
+    assert [photo.caption for photo in subject.photos] == ["", "a dog on sofa 1"]
 
 
 async def test_photos_that_cannot_be_used_are_asked_about(discord: Discord, hand: Hand) -> None:

@@ -114,6 +114,15 @@ async def test_a_subject_is_learned_from_the_photos_of_a_form(scene: Scene) -> N
         assert [m for m in scene.slack.seen() if "<@" in m.text] == [end]
 
 
+async def test_the_alt_text_of_photos_is_their_caption(scene: Scene) -> None:
+    async with scene.bot():
+        files = scene.slack.photos(photos_of_a_character(3))
+        files[1].alt_text = "a dog on a sofa"
+        await scene.slack.mention("train rex dog", files=files)
+        subject = await scene.app.subjects.get((await scene.job()).subject)
+        assert [photo.caption for photo in subject.photos] == ["", "a dog on a sofa", ""]
+
+
 async def test_photos_that_cannot_be_used_are_asked_about(scene: Scene) -> None:
     photos = (*photos_of_a_character(3), Upload(name="notes.png", data=b"not a picture"))
     async with scene.bot():

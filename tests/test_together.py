@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from storage.errors import SetupError
@@ -22,7 +23,12 @@ from trainer.seam import Report, Result, TrainTask
 
 pytestmark = pytest.mark.timeout(240)
 STEPS = 6
-SHARES = {"batch of two": {"batch": 2}, "two passes": {"accumulation": 2}, "lora": {"batch": 2, "method": "lora"}}
+SHARES = {
+    "batch of two": {"batch": 2},
+    "two passes": {"accumulation": 2},
+    "lora": {"batch": 2, "method": "lora"},
+    "sizes": {"batch": 2, "aspect_buckets": True},
+}
 
 
 @pytest.fixture
@@ -55,10 +61,12 @@ def training(folder: Path, job: str, begun: Path | None = None, **recipe: Any) -
     made.mkdir()
     for upload in photos_of_a_character(2):
         (made / upload.name).write_bytes(upload.data)
+    photos = sorted(made.glob("*.png"))
     return TrainTask(
         job=job,
         folder=str(made),
-        photos=tuple(sorted(map(str, made.glob("*.png")))),
+        photos=tuple(map(str, photos)),
+        wholes=(higher(photos[0]), str(photos[1])) if recipe.get("aspect_buckets") else (),
         subject="s",
         noun="dog",
         taken=(),
@@ -68,6 +76,14 @@ def training(folder: Path, job: str, begun: Path | None = None, **recipe: Any) -
         checkpoint_s=60,
         begun=str(begun) if begun else None,
     )
+
+
+def higher(photo: Path) -> str:
+    """A copy of a photo that is no square any more."""
+    copy = photo.with_suffix(".whole")
+    with Image.open(photo) as image:
+        image.crop((24, 0, 104, 128)).save(copy, "PNG")
+    return str(copy)
 
 
 def assert_alike(one: Result, other: Result) -> None:

@@ -29,6 +29,10 @@ class Reading:
         pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, dim=0)
         return Reading(self.tokens.repeat_interleave(times, dim=0), pooled)
 
+    def of(self, rows: Tensor) -> "Reading":
+        """The readings of these prompts, in this order."""
+        return Reading(self.tokens[rows], None if self.pooled is None else self.pooled[rows])
+
     def with_zeros_first(self) -> "Reading":
         """The same with zeros for what was made of the first prompt."""
         pooled = None if self.pooled is None else torch.cat([torch.zeros_like(self.pooled[:1]), self.pooled[1:]])
@@ -43,6 +47,14 @@ class Reading:
         )
         assert tokens is not None
         return Reading(tokens, pooled)
+
+
+Text = Reading | Sequence[Tensor]  # prompts read, or still to be read: their token ids by each tokenizer
+
+
+def rows_of(text: Text, rows: Tensor) -> Text:
+    """These of the prompts, in this order."""
+    return text.of(rows) if isinstance(text, Reading) else [ids[rows] for ids in text]
 
 
 class Denoiser(nn.Module):
@@ -64,7 +76,7 @@ class Denoiser(nn.Module):
         one, two = (encoder(of, output_hidden_states=True) for encoder, of in zip(self.text_encoders, ids, strict=True))
         return Reading(torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1), two.text_embeds)
 
-    def forward(self, noisy: Tensor, t: Tensor, text: Reading | Sequence[Tensor]) -> Tensor:
+    def forward(self, noisy: Tensor, t: Tensor, text: Text) -> Tensor:
         """Predict noise or velocity in latents, b × 4 × h × w, at timesteps `t`; prompts read, or still to be read.
 
         Each prompt guides as many neighbouring rows as come to it. What is predicted has the latents' precision,

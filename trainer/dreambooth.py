@@ -13,31 +13,33 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
-from PIL import ImageOps
 from torch import Generator, Tensor
 
 from storage.errors import UserError
 from storage.recipe import Recipe
-from trainer.denoiser import Denoiser
-from trainer.examples import Batch, Examples
+from trainer.buckets import examples_of
+from trainer.denoiser import Denoiser, Text, rows_of
+from trainer.examples import Batch
 from trainer.lora import with_adapters
 from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.models import BaseModel
-from trainer.naming import prompt_pairs
+from trainer.naming import photo_prompts, prompt_pairs
 from trainer.optimizing import clip, optimizer_of, schedule_of
-from trainer.photos import crops, moments, read_photo, to_tensor
 from trainer.validation import Validation, learned_from
+from trainer.views import views_of
 
 SCALE = ("scale", "_growth_tracker")  # what changes in a gradient scaler
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What is to be learned: its photos, its class noun, and the rare token that will mean it."""
+    """What is to be learned: its photos, its class noun, the rare token that will mean it, what else is in photos."""
 
     photos: list[Path]
     noun: str
     identifier: str
+    captions: tuple[str, ...] = ()  # one for each photo, or none at all
+    wholes: tuple[Path, ...] = ()  # the photos before they were cut square, or none at all
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,18 @@ class Training:
             raise UserError(f"The precision {precision} does not work here: {error}.") from error
 
         # the examples: moments of the photos' crops, and the class set
-        photos = [read_photo(path) for path in subject.photos]
-        images = [crop for photo in photos for crop in crops(photo, base.image_px, recipe.crops, self.choice)]
-        images += [ImageOps.mirror(image) for image in images] if recipe.flips else []
+        whole = recipe.aspect_buckets and subject.wholes
+        views = views_of(subject.wholes if whole else subject.photos, base, recipe, self.choice)
+        captions = subject.captions if recipe.captions and any(subject.captions) else ()
         class_latents = class_latents if recipe.prior_weight else None
-        self.validation = Validation(base, photos, class_latents)
+        self.validation = Validation(base, subject.photos, class_latents, recipe, bool(captions))
         class_latents = None if class_latents is None else learned_from(class_latents)
-        self.examples = Examples(base, moments(base.vae, to_tensor(images)), class_latents, recipe.noise_offset)
+        self.examples = examples_of(base, views, class_latents, recipe, len(captions), self.choice)
 
-        # the prompts, one of each kind, however many examples share them; in more than one wording if so asked
-        kinds = 1 if class_latents is None else 2
+        # the prompts, one of each kind unless photos have their own; in more than one wording if so asked
         pairs = prompt_pairs(subject.identifier, subject.noun, recipe.wordings)
-        self.prompts = [base.token_ids(list(pair[:kinds])) for pair in pairs]
+        spoken = [(photo_prompts(own, subject.noun, captions), of_class) for own, of_class in pairs]
+        self.prompts = [base.token_ids(own if class_latents is None else [*own, of_class]) for own, of_class in spoken]
 
         # the model; what text encoders that do not learn read is the same at every step
         self.denoiser = learner_of(base.denoiser, recipe, seed)
@@ -156,7 +158,7 @@ class Training:
             last = batch is batches[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 with self.accelerator.autocast():
-                    losses = torch.stack(self.loss(self.model, batch, text)) / len(batches)
+                    losses = torch.stack(self.loss(self.model, batch, text)) / (passes // processes)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
         if processes > 1:
@@ -212,13 +214,14 @@ class Training:
         self._swap()
         return self.denoiser.eval().requires_grad_(False)
 
-    def loss(self, model: Any, batch: Batch, text: object) -> tuple[Tensor, Tensor, Tensor]:
+    def loss(self, model: Any, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
         scheduler, t = self.base.scheduler, batch.t
-        predicted = model(scheduler.add_noise(batch.clean, batch.noise, t), t, text)
+        own = text if batch.prompts is None else rows_of(text, batch.prompts)
+        predicted = model(scheduler.add_noise(batch.clean, batch.noise, t), t, own)
         wanted = target(scheduler, batch.clean, batch.noise, t)
         weights = snr_weights(scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
-        return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights)
+        return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights, batch.mask)
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on, by name: the tensors themselves, not copies. The rest is the recipe's."""

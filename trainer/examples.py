@@ -16,22 +16,43 @@ from trainer.models import BaseModel
 class Batch:
     """Examples of one forward pass: those of the subject first, then as many of the class, if there are any.
 
-    Latents and noise are b × 4 × h × w, timesteps b.
+    Where the subject's have another size than the class's, each have a pass of their own, one after the other.
+
+    Latents and noise are b × 4 × h × w, timesteps b. Where photos have prompts of their own, `prompts`, b, says which
+    guides each row; where they have masks, `mask` is that of the subject's rows, `instances` × 1 × h × w.
     """
 
     clean: Tensor
     noise: Tensor
     t: Tensor
     instances: int
+    prompts: Tensor | None = None
+    mask: Tensor | None = None
 
 
 class Examples:
     """The photos as moments of their latents, n × 4 × h × w each, and the class set's latents."""
 
     def __init__(
-        self, base: BaseModel, moments: tuple[Tensor, Tensor], class_latents: Tensor | None, noise_offset: float = 0
+        self,
+        base: BaseModel,
+        moments: tuple[Tensor, Tensor],
+        class_latents: Tensor | None,
+        noise_offset: float = 0,
+        prompts: Tensor | None = None,
+        of_class: int = 1,
+        masks: Tensor | None = None,
     ) -> None:
-        """`noise_offset` is the spread of a noise that each channel of an example shares, which teaches brightness."""
+        """`noise_offset` is the spread of a noise that each channel of an example shares, which teaches brightness.
+
+        `prompts`, n, are the rows of the photos' prompts, where they have their own, and `of_class` is that of the
+        class; `masks` are n × 1 × h × w.
+        """
+        self.apart = class_latents is not None and class_latents.shape[2:] != moments[0].shape[2:]
+        if self.apart and prompts is None:
+            prompts = torch.zeros(len(moments[0]), dtype=torch.long)
+        self.prompts, self.masks = (None if part is None else part.to(base.device) for part in (prompts, masks))
+        self.of_class = of_class
         self.noise_offset = noise_offset
         self.mean, self.std = (part.to(base.device) for part in moments)
         self.scale = base.vae.config.scaling_factor
@@ -53,8 +74,22 @@ class Examples:
         times = [torch.randint(self.timesteps, (count,), generator=chance, device=self.device) for _ in parts]
         size = count // passes
         for first in range(0, count, size):
-            clean, noise, t = (torch.cat([part[first : first + size] for part in of]) for of in (parts, noises, times))
-            yield Batch(clean, noise, t, size)
+            drawn = [[part[first : first + size] for part in of] for of in (parts, noises, times)]
+            shown = which[first : first + size]
+            prompts, mask = self._prompts(shown), None if self.masks is None else self.masks[shown]
+            if self.apart:
+                for kind, (clean, noise, t) in enumerate(zip(*drawn, strict=True)):
+                    yield Batch(clean, noise, t, 0 if kind else size, prompts[kind], None if kind else mask)
+            else:
+                clean, noise, t = map(torch.cat, drawn)
+                yield Batch(clean, noise, t, size, torch.cat(prompts) if prompts else None, mask)
+
+    def _prompts(self, shown: Tensor) -> list[Tensor]:
+        """The prompts of these examples, and that of the class as often; none if all have the same."""
+        if self.prompts is None:
+            return []
+        own = self.prompts[shown]
+        return [own] if self.class_latents is None else [own, torch.full_like(own, self.of_class)]
 
     @staticmethod
     def _noise(like: Tensor, chance: Generator) -> Tensor:

@@ -6,6 +6,7 @@ first and then as many class examples.
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -35,18 +36,29 @@ def snr_weights(scheduler: Any, t: Tensor, gamma: float) -> Tensor:
 
 
 def dreambooth_loss(
-    predicted: Tensor, wanted: Tensor, instances: int, prior_weight: float, weights: Tensor | None = None
+    predicted: Tensor,
+    wanted: Tensor,
+    instances: int,
+    prior_weight: float,
+    weights: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return loss, instance loss and prior loss of a batch: eq. 2 of Ruiz et al. 2022 (arXiv 2208.12242).
 
-    The first `instances` examples show the subject, the rest the class; with no class examples the prior is 0.
-    `weights`, b, are of the examples' errors.
+    The first `instances` examples show the subject, the rest the class; the loss of those that there are none of is 0.
+    `weights`, b, are of the examples' errors; `mask`, `instances` × 1 × h × w with a mean of 1 each, of theirs within
+    the picture.
     """
-    errors = (predicted.float() - wanted.float()).square().mean((1, 2, 3))
+    squares = (predicted.float() - wanted.float()).square()
+    if mask is not None:
+        squares = torch.cat([squares[:instances] * mask, squares[instances:]])
+    errors = squares.mean((1, 2, 3))
     if weights is not None:
         errors = errors * weights
     instance = errors[:instances].mean()
     if len(errors) == instances:
         return instance, instance, instance.new_zeros(())
     prior = errors[instances:].mean()
+    if not instances:
+        return prior_weight * prior, prior.new_zeros(()), prior
     return instance + prior_weight * prior, instance, prior

@@ -49,6 +49,11 @@ class BaseModel:
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     @property
+    def size_step_px(self) -> int:
+        """What the sides of pictures must be multiples of: of all that its networks halve them."""
+        return int(self.vae_factor * 2 ** (len(self.denoiser.unet.config.block_out_channels) - 1))
+
+    @property
     def mixed_precision(self) -> str:
         """The precision that it is kept in, as Accelerate calls it."""
         return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self.denoiser.unet.conv_in.weight.dtype, "no")

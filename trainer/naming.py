@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 
 from storage.recipe import Recipe
 
@@ -24,6 +26,27 @@ def prompt_pairs(identifier: str, noun: str, wordings: int) -> list[tuple[str, s
     """Pairs of instance and class prompt: the paper's, then the same as people say it within a longer prompt."""
     pairs = [(instance_prompt(identifier, noun), class_prompt(noun)), (f"a {identifier} {noun}", _with_article(noun))]
     return pairs[:wordings]
+
+
+def captioned(prompt: str, noun: str, caption: str) -> str:
+    """The prompt of a photo whose caption says what is in it: what stands after the noun there goes on after it here.
+
+    All of a caption that does not name the class goes on. What is said before the noun, "my brown dog", is the
+    subject's own, which its identifier is to mean.
+
+    >>> captioned("a photo of zuf dog", "dog", "My brown dog on a red sofa.")
+    'a photo of zuf dog on a red sofa'
+    >>> captioned("a zuf dog", "dog", "on a red sofa")
+    'a zuf dog on a red sofa'
+    """
+    named = re.search(rf"\b{re.escape(noun)}\b", caption, re.IGNORECASE)
+    rest = caption[named.end() :] if named else f" {caption}"
+    return prompt + rest.rstrip(" .")
+
+
+def photo_prompts(prompt: str, noun: str, captions: Sequence[str]) -> list[str]:
+    """The prompts of photos in the wording of `prompt`: that for all of them, or one for each if there are captions."""
+    return [captioned(prompt, noun, caption) for caption in captions] if captions else [prompt]
 
 
 def _with_article(noun: str) -> str:

@@ -1,5 +1,6 @@
 """Prepared photos as tensors, and latents of them: the instance examples."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,25 +9,39 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
+from storage.subjects import NEUTRAL
+
 VAE_PX = 512**2  # pixels that the VAE works on at once: more would take memory and save no time
 SMALLEST_CROP = 0.8  # of the square; smaller ones would cut the subject
 
 
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
 def read_photo(path: Path) -> Image.Image:
-    """Open a prepared photo."""
+    """Open a prepared photo; what is transparent is laid onto the neutral colour."""
     with Image.open(path) as image:
-        return image.convert("RGB")
+        if image.mode != "RGBA":
+            return image.convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, NEUTRAL), image).convert("RGB")
 
 
-def crops(photo: Image.Image, side_px: int, count: int, generator: Generator) -> list[Image.Image]:
-    """Return `count` square crops at `side_px`: the whole photo, then random windows of most of it."""
-    out = [photo.resize((side_px, side_px), Image.Resampling.LANCZOS)]
+def read_mask(path: Path) -> Image.Image:
+    """What is subject in a prepared photo, white, and what is not, black: its opacity. All of one without it."""
+    with Image.open(path) as image:
+        return image.getchannel("A") if image.mode == "RGBA" else Image.new("L", image.size, 255)
+
+
+def windows(size: tuple[int, int], aspect: float, count: int, generator: Generator) -> list[Box]:
+    """Return `count` windows of an aspect in a photo: the largest, in its middle, then random ones of most of it."""
+    widest, highest = min(size[0], size[1] * aspect), min(size[1], size[0] / aspect)
+    left, top = (size[0] - widest) / 2, (size[1] - highest) / 2
+    out: list[Box] = [(left, top, left + widest, top + highest)]
     for _ in range(count - 1):
         share, x, y = torch.rand(3, generator=generator).tolist()
-        side = photo.width * (SMALLEST_CROP + (1 - SMALLEST_CROP) * share)
-        left, top = x * (photo.width - side), y * (photo.height - side)
-        box = (left, top, left + side, top + side)
-        out.append(photo.resize((side_px, side_px), Image.Resampling.LANCZOS, box))
+        width, height = (side * (SMALLEST_CROP + (1 - SMALLEST_CROP) * share) for side in (widest, highest))
+        left, top = x * (size[0] - width), y * (size[1] - height)
+        out.append((left, top, left + width, top + height))
     return out
 
 
@@ -45,7 +60,10 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
 @torch.no_grad()
 def moments(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the pictures' latents, unscaled; n × 4 × h × w each."""
-    parts = [vae.encode(some.to(vae.device)).latent_dist for some in torch.split(pixels, at_once(pixels.shape[-1]))]
+    parts = [
+        vae.encode(some.to(vae.device)).latent_dist
+        for some in torch.split(pixels, at_once(math.isqrt(pixels[0, 0].numel())))
+    ]
     return torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts])
 
 

@@ -21,6 +21,8 @@ class TrainTask(Record):
     job: str
     folder: str  # where weights and samples are to be written
     photos: tuple[str, ...]  # paths of prepared photos
+    wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
+    captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
     subject: str
     noun: str
     taken: tuple[str, ...]  # identifiers that other subjects have

@@ -58,12 +58,15 @@ class Tasks:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         for photo in subject.photos:
             await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
+        wholes = await self._wholes(subject, folder) if recipe.aspect_buckets else ()
         others = await self.subjects.in_space(job.space)
         begun = await Checkpoints(self.store, job).newest(folder, told)
         return TrainTask(
             job=job.id,
             folder=str(folder),
             photos=tuple(str(folder / f"photo-{photo.sha256}") for photo in subject.photos),
+            wholes=wholes,
+            captions=tuple(photo.caption for photo in subject.photos),
             subject=subject.id,
             noun=subject.noun,
             taken=tuple(s.identifier for s in others if s.id != subject.id),
@@ -74,6 +77,13 @@ class Tasks:
             checkpoint_s=self.checkpoint_s,
             begun=str(begun) if begun else None,
         )
+
+    async def _wholes(self, subject: Subject, folder: Path) -> tuple[str, ...]:
+        """Fetch the photos as they were before they were cut square; those that were square are there."""
+        for photo in subject.photos:
+            if photo.whole:
+                await self.store.get_file(photo.whole, folder / f"photo-{photo.whole_sha256}", photo.whole_sha256)
+        return tuple(str(folder / f"photo-{photo.whole_sha256 or photo.sha256}") for photo in subject.photos)
 
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
         facts, weights = {"prompt": job.prompt, "job": job.id}, None

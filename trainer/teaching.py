@@ -82,7 +82,8 @@ class Teaching:
             class_set = Path(task.class_set_gently)
         of = {"base": self.base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
         of["class set"] = class_set.parent.name  # which hashes all that decides what is in it
-        subject = Subject([Path(p) for p in task.photos], task.noun, identifier)
+        photos, wholes = [Path(p) for p in task.photos], tuple(map(Path, task.wholes))
+        subject = Subject(photos, task.noun, identifier, task.captions, wholes)
         examiner = self._examiner(task, recipe, subject)
         lesson = Lesson(
             task,

@@ -82,6 +82,7 @@ class File:
         url = f"{base}/files-pri/{TEAM}-{self.id}/{self.name}"
         kind = self.name.rpartition(".")[2]
         told: Json = {"id": self.id, "name": self.name, "title": self.name, "size": self.length, "user": self.user}
+        told |= {"alt_txt": self.alt_text} if self.alt_text else {}
         return told | {"filetype": kind, "mimetype": f"image/{kind}", "url_private": url, "url_private_download": url}
 
 
