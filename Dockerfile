@@ -18,7 +18,7 @@ RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['p
     && pip install --no-cache-dir -r needs.txt
 
 FROM bot-needs AS trainer-needs
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['optional-dependencies']['trainer'], sep='\n')" > needs.txt \
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; o = p['optional-dependencies']; print(*o['trainer'], *o['tensorboard'], sep='\n')" > needs.txt \
     && pip install --no-cache-dir -r needs.txt
 
 FROM bot-needs AS bot

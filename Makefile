@@ -15,7 +15,7 @@ setup: .venv/.ready  ## Make .venv and install everything into it
 .venv/.ready: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Darkroom needs Python 3.11 or newer: make setup PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[trainer,embedded,dev]'
+	$(BIN)/pip install --quiet --editable '.[trainer,tensorboard,embedded,dev]'
 	@touch $@
 
 demo: setup  ## Run everything here: queue, store, worker and web chat

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bot.arguments import ExportArguments, ImportArguments
+from bot.arguments import ExportArguments, ImportArguments, SubjectArguments
 from bot.cli_options import AsJson, Given, options_of
 
 FILES = "To and from other programs"
@@ -37,3 +37,16 @@ def import_(
     from bot import exchange, on_terminal
 
     return on_terminal.run_alone(lambda: exchange.import_(given, file), as_json)
+
+
+@app.command(rich_help_panel=FILES)
+@options_of(SubjectArguments, positional="name")
+def logs(
+    given: Given,
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("darkroom-logs"),
+    as_json: AsJson = False,
+) -> int:
+    """Fetch what TensorBoard shows of a subject's trainings; docs/tracking.md."""
+    from bot import on_terminal, tracked
+
+    return on_terminal.run_alone(lambda: tracked.fetch(given, out), as_json)

@@ -28,7 +28,7 @@ A = TypeVar("A", bound=Arguments)
 
 async def export(given: Given, out: Path) -> Result:
     """Write a subject into a folder of its own below `out`, as files that other programs read."""
-    arguments = _checked(ExportArguments, given)
+    arguments = checked(ExportArguments, given)
     settings = load_settings()
     store = await open_store(settings)
     subject = prompts.by_name(arguments.name, await Subjects(store).in_space(SPACE))
@@ -60,7 +60,7 @@ async def export(given: Given, out: Path) -> Result:
 
 async def import_(given: Given, file: Path) -> Result:
     """Make a subject of a file that others have trained."""
-    arguments = _checked(ImportArguments, given)
+    arguments = checked(ImportArguments, given)
     if not file.exists():
         raise UserError(f"There is no file {file}.")
     settings = load_settings()
@@ -108,7 +108,7 @@ def _other_base(subject: Subject, settings: Settings) -> str:
     return f"It was learned on {subject.base_model}, and written with {settings.base_model}: that should be the same."
 
 
-def _checked(arguments: type[A], given: Given) -> A:
+def checked(arguments: type[A], given: Given) -> A:
     try:
         checked = check(arguments, given)
     except ValueError as error:

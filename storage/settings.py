@@ -56,6 +56,12 @@ class Settings(BaseSettings):
         description="Folder of presets for trainings, a TOML file each. Unset: DARKROOM_HOME/recipes. "
         "docs/recipes.md says what is in them.",
     )
+    trackers: str = Field(
+        "",
+        validation_alias="DARKROOM_TRACKERS",
+        description="Who is told of trainings, by Accelerate's names with commas: tensorboard, wandb, mlflow … "
+        "docs/tracking.md says what of, and where it goes. Unset: nobody.",
+    )
     gpus_per_training: int = Field(
         1,
         ge=1,
@@ -184,6 +190,11 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """The object store, with the default filled in."""
         return self.store or str(self.home / "store")
+
+    @property
+    def tracker_names(self) -> list[str]:
+        """The trackers one by one."""
+        return list(dict.fromkeys(name for part in self.trackers.split(",") if (name := part.strip().lower())))
 
     @property
     def recipes_folder(self) -> Path:

@@ -79,6 +79,11 @@ def checkpoint_prefix(subject: str, job: str) -> str:
     return f"subjects/{subject}/checkpoints/{job}/"
 
 
+def logs_prefix(subject: str) -> str:
+    """Prefix of what TensorBoard shows of trainings of a subject, each below its own id."""
+    return f"subjects/{subject}/logs/"
+
+
 def weights_prefix(subject: str) -> str:
     """Prefix of what trainings learned of a subject, each below its own id; the record says which counts."""
     return f"subjects/{subject}/weights/"

@@ -47,7 +47,8 @@ def test_the_images_install_what_the_project_names() -> None:
         subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True).stdout
         for code in commands
     ]
-    wanted = [PROJECT["dependencies"], PROJECT["optional-dependencies"]["trainer"]]
+    extras = PROJECT["optional-dependencies"]
+    wanted = [PROJECT["dependencies"], [*extras["trainer"], *extras["tensorboard"]]]
     assert [text.splitlines() for text in printed] == wanted
     assert not any(re.match(r"[a-z-]+", need)[0] in HEAVY for need in PROJECT["dependencies"])
 

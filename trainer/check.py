@@ -18,6 +18,7 @@ from trainer.models import dtype_for, models_folder
 from trainer.needs import Skeleton
 from trainer.recipe import recipe_for
 from trainer.sources import Source, find
+from trainer.trackers import check as check_trackers
 
 LIBRARIES_BYTES = 2**30  # what CUDA and its libraries take for themselves
 SPARE = 1.1  # what allocators lose between tensors
@@ -51,6 +52,7 @@ def report(settings: Settings) -> Report:
     here = _machine()
     dtype = dtype_for(settings.precision, here.device)
     try:
+        check_trackers(settings.tracker_names)
         source = find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False)
         skeleton = Skeleton.of(source.folder, dtype)
         _check_whole(source, skeleton)

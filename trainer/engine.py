@@ -25,6 +25,7 @@ from trainer.recipe import recipe_for
 from trainer.seam import Cancel, Hello, ImagineTask, Pause, Refusal, Report, Result, Task, TrainTask, read_task
 from trainer.teaching import Teaching
 from trainer.together import Together
+from trainer.tracking import Trackers
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +47,14 @@ class Engine:
         say: Callable[[Hello | Report | Result], None],
         together: Together | None = None,
         eye: Eye | None = None,
+        trackers: Trackers | None = None,
     ) -> None:
         self.base, self.say = base, say
         self.waiting: deque[Task] = deque()
         self.cancelled: set[str] = set()
         self.pausing = False
         self.arrived = threading.Semaphore(0)
-        self.drawing, self.teaching = Drawing(self), Teaching(self, together or Together(), eye)
+        self.drawing, self.teaching = Drawing(self), Teaching(self, together or Together(), eye, trackers)
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
@@ -142,7 +144,8 @@ def main() -> None:
     try:
         settings = load_settings()
         base = _load(settings, together)
-        engine = Engine(base, say, together, open_eye(settings, base.device) if together.leads else None)
+        eye = open_eye(settings, base.device) if together.leads else None
+        engine = Engine(base, say, together, eye, Trackers(settings if together.leads else None))
     except SetupError as error:
         say(Refusal(message=str(error)))
         sys.exit(1)

@@ -14,15 +14,15 @@ from trainer.denoiser import Denoiser
 
 def optimizer_of(denoiser: Denoiser, recipe: Recipe) -> torch.optim.Optimizer:
     """Optimize what of the denoiser is to learn; raises UserError where the kind of optimizer is not installed."""
-    groups: list[dict[str, Any]] = [{"params": _learning(denoiser.unet), "lr": recipe.learning_rate}]
+    groups: list[dict[str, Any]] = [{"name": "unet", "params": _learning(denoiser.unet), "lr": recipe.learning_rate}]
     words = [w for e in denoiser.text_encoders for w in _learning(e.get_input_embeddings())]
     layers = [p for e in denoiser.text_encoders for p in _learning(e) if all(p is not w for w in words)]
     if layers:
-        groups.append({"params": layers, "lr": recipe.text_learning_rate})
+        groups.append({"name": "text_encoders", "params": layers, "lr": recipe.text_learning_rate})
     if words:
         # no decay: most words are in no prompt of the training and must stay as they are
         rate = recipe.word_learning_rate or recipe.text_learning_rate
-        groups.append({"params": words, "lr": rate, "weight_decay": 0.0})
+        groups.append({"name": "words", "params": words, "lr": rate, "weight_decay": 0.0})
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
     try:

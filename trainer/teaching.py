@@ -22,6 +22,7 @@ from trainer.naming import CLASS_BATCH, instance_prompt
 from trainer.report_card import Examiner
 from trainer.seam import Report, Result, TrainTask
 from trainer.together import ENOUGH, GO_ON, STOP, Together
+from trainer.tracking import Trackers, Watch
 from trainer.weights import save
 
 log = logging.getLogger(__name__)
@@ -32,12 +33,21 @@ SAMPLE_SEED = 7
 class Teaching:
     """Teaches, alone or with the other engines of this worker, which take every step along with the leader."""
 
-    def __init__(self, host: Host, together: Together, eye: Eye | None = None) -> None:
+    def __init__(
+        self, host: Host, together: Together, eye: Eye | None = None, trackers: Trackers | None = None
+    ) -> None:
         self.host, self.base, self.together, self.eye = host, host.base, together, eye
+        self.trackers, self.watch = trackers or Trackers(), Watch()
 
     def teach(self, task: TrainTask) -> Result:
         """Learn a subject; write weights and sample pictures into the task's folder."""
-        lesson = self._lesson(task)
+        try:
+            return self._teach(self._lesson(task))
+        finally:
+            self.watch.finish()
+
+    def _teach(self, lesson: Lesson) -> Result:
+        task = lesson.task
         if lesson.recipe.prior_weight and not lesson.class_set.exists():
             at_once, told = 1 if task.gentle else CLASS_BATCH, self._report_class_images(task.job)
             classes.draw_class_set(self.base, task.noun, lesson.recipe, lesson.class_set, told, at_once)
@@ -46,10 +56,13 @@ class Teaching:
             losses = tuple(begun["losses"][:, 0].tolist())
             self.host.say(lesson.report(len(losses), losses=losses))
             lesson.candidates.load(begun)
+        self.watch = self.trackers.watch(task, lesson.recipe, len(begun["losses"]) if begun else 0)
         self.together.tell(task.model_dump_json().encode())
         learned = self._learn(lesson, lambda step: self._lead(lesson, step), begun)
         self.host.say(Report(job=task.job, phase="saving"))
-        return self._finished(lesson, learned)
+        result = self._finished(lesson, learned)
+        self.watch.ended(result)
+        return result
 
     def follow(self) -> None:
         """Take part in the leader's next training, when there is one."""
@@ -154,11 +167,19 @@ class Teaching:
         recipe, training, checkpointer = lesson.recipe, step.training, lesson.checkpointer
         loss = training.losses[step.step - 1 : step.step, 0]
         self.host.say(lesson.report(step.step, losses=tuple(loss.tolist())))
+        self.watch.after(step)
         if recipe.validate_every and step.step % recipe.validate_every == 0:
-            self.host.say(lesson.report(step.step, validated=training.validate()))
+            validated = training.validate()
+            self.watch.validated(step.step, *validated)
+            self.host.say(lesson.report(step.step, validated=validated))
         if step.step in lesson.sampled:
-            self.host.say(lesson.report(step.step, sample=str(self._sample(lesson, step))))
-        if lesson.candidates.after(training, lambda *_: self._attend(lesson)):
+            sample = self._sample(lesson, step)
+            self.watch.picture("sample", sample, step.step)
+            self.host.say(lesson.report(step.step, sample=str(sample)))
+        enough = lesson.candidates.after(training, lambda *_: self._attend(lesson))
+        if step.step in lesson.candidates.wanted:
+            self.watch.candidate(lesson.candidates.seen[-1])
+        if enough:
             return True  # without a checkpoint: a training that goes on from one would take another step
         if self.host.pausing and step.step < recipe.steps:
             checkpointer.write(step.step, lesson.state(step))

@@ -1,0 +1,239 @@
+"""Watching: what trackers are told of a training is what happened in it, and nothing about them can spoil it."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, filter_trackers
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from bot import tracked
+from bot.app import Darkroom
+from storage import queue
+from storage.errors import SetupError, UserError
+from storage.files import FolderStore
+from storage.forgetting import forget
+from storage.jobs import TrainJob
+from storage.settings import Settings
+from storage.subjects import Subject, Subjects
+from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
+from tests.servers import valkey
+from trainer import tracking
+from trainer.check import report
+from trainer.logs import Logs
+from trainer.trackers import Line, opened
+from trainer.tracking import Trackers, Watch
+
+STEPS = 120
+
+
+def shown(folder: Path) -> EventAccumulator:
+    """What TensorBoard shows of a run, all of it."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0})
+    return accumulator.Reload()
+
+
+def scalars(run: EventAccumulator, tag: str) -> dict[int, float]:
+    events = run.Scalars(tag)
+    assert len({event.step for event in events}) == len(events), f"steps of {tag} are there twice"
+    return {event.step: event.value for event in events}
+
+
+async def reached(app: Darkroom, step: int) -> None:
+    """Wait until the only training has taken so many steps."""
+    async with asyncio.timeout(60):
+        while True:
+            jobs = await app.dispatch.jobs("local")
+            progress = await queue.read_progress(app.redis, jobs[0].id) if jobs else None
+            if progress and progress.step >= step:
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.timeout(180)
+async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_forgotten(
+    micro_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with valkey() as url:
+        env = {
+            "DARKROOM_HOME": str(tmp_path / "home"),
+            "REDIS_URL": url,
+            "DARKROOM_BASE_MODEL": str(micro_model),
+            "DARKROOM_TRACKERS": "tensorboard",
+            "DARKROOM_PHOTO_MIN_PX": "64",
+            "DARKROOM_LEASE_S": "2",
+            "DARKROOM_CHECKPOINT_S": "0",
+            "OMP_NUM_THREADS": "1",
+        }
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        app = await Darkroom.open(Settings(), url)
+        chat = Chat(app)
+        worker = await asyncio.to_thread(start_worker, env)
+        how: dict[str, Any] = {"name": "rex", "noun": "dog", "steps": STEPS}
+        training = asyncio.create_task(chat("dreambooth train", photos_of_a_character(), **how))
+        await reached(app, STEPS // 2)
+        worker.kill()
+        worker.communicate()
+        worker = await asyncio.to_thread(start_worker, env)
+        assert (await training)[-1].state == "done"
+        await asyncio.to_thread(stop_worker, worker)
+
+        result = await tracked.fetch({"name": "rex"}, tmp_path / "out")
+        files = [Path(path) for path in result.more["files"]]
+        assert len(files) == 2 and "tensorboard --logdir" in result.message
+        assert min(scalars(shown(files[1]), "train/loss")) > 10, "it did not go on, but began anew"
+        run = shown(files[0].parent)
+        total, instance, prior = (scalars(run, tag) for tag in tracking.LOSSES)
+        assert list(total) == list(instance) == list(prior) == list(range(1, STEPS + 1))
+        assert all(total[k] == pytest.approx(instance[k] + prior[k], rel=1e-3) for k in total)
+        assert list(scalars(run, "learning_rate/unet")) == list(range(10, STEPS + 1, 10))
+        assert scalars(run, "learning_rate/text_encoders")[STEPS] == pytest.approx(1e-4)
+        assert all(value > 0 for tag in ("step_s", "memory_mib") for value in scalars(run, f"system/{tag}").values())
+        assert [picture.step for picture in run.Images("sample")] == [STEPS // 4 * k for k in range(1, 5)]
+        told = b"".join(path.read_bytes() for path in files)
+        assert b"learning_rate" in told and files[0].parent.name.encode() in told
+        assert not any(typed in told for typed in (b"rex", b"local", b"zuf", str(tmp_path).encode()))
+
+        await chat("dreambooth forget", name="rex")
+        assert not [name for name in await app.store.names("") if "logs" in name]
+        await app.close()
+
+
+class Broken(GeneralTracker):  # type: ignore[misc]
+    """A service that lets us in and then takes nothing."""
+
+    name = "broken"
+    requires_logging_directory = False
+    tracker = None
+
+    def store_init_configuration(self, values: dict[str, Any]) -> None:
+        """Take them."""
+
+    def log(self, values: dict[str, Any], step: int | None = None, **how: Any) -> None:
+        raise ConnectionError("nobody answers")
+
+
+class Silent(Broken):
+    """A service that never answers."""
+
+    name = "silent"
+
+    def __init__(self, until: threading.Event) -> None:
+        super().__init__()
+        self.until = until
+
+    def log(self, values: dict[str, Any], step: int | None = None, **how: Any) -> None:
+        self.until.wait()
+
+
+def watched(folder: Path, *others: Callable[[], GeneralTracker], first: int = 1) -> Watch:
+    """A watch with TensorBoard and other trackers."""
+    lines = [Line(str(make)) for make in others] + [Line("tensorboard")]
+    for line, make in zip(lines, others, strict=False):
+        line.open(make, {})
+    lines[-1].open(partial(opened, "tensorboard", "job", folder, folder, first), {"steps": 3, "method": "full"})
+    return Watch(lines)
+
+
+def test_a_tracker_that_fails_is_reported_once_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown() -> GeneralTracker:
+        raise PermissionError("wrong key")
+
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "sample.png")
+    with caplog.at_level(logging.WARNING):
+        watch = watched(tmp_path, Broken, unknown)
+        for step in range(1, 4):
+            watch.log({"score": step / 2}, step)
+        watch.validated(3, instance=0.5, prior=0.25)
+        watch.validated(2, instance=0.75)
+        watch.picture("sample", tmp_path / "sample.png", 3)
+        watch.finish()
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("trainer")]
+    assert len(said) == 2 and all(any(why in text for text in said) for why in ("nobody answers", "wrong key"))
+    run = shown(tmp_path / "tensorboard")
+    assert scalars(run, "score") == {1: 0.5, 2: 1.0, 3: 1.5}
+    assert scalars(run, "validation/instance_loss") == {3: 0.5, 2: 0.75}
+    assert scalars(run, "validation/prior_loss") == {3: 0.25}
+    assert len(run.Images("sample")) == 1
+    hyperparameters = run.SummaryMetadata("_hparams_/session_start_info").plugin_data
+    assert hyperparameters.plugin_name == "hparams" and b"method" in hyperparameters.content
+
+
+def test_nobody_waits_for_a_tracker_that_does_not_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "FINISH_S", 0.2)
+    until = threading.Event()
+    watch = watched(tmp_path, partial(Silent, until))
+    began_s = time.monotonic()
+    for step in range(1, 31):
+        watch.log({"score": step}, step)
+    watch.finish()
+    assert time.monotonic() - began_s < 2 and "late" in caplog.text
+    assert len(scalars(shown(tmp_path / "tensorboard"), "score")) == 30
+    until.set()
+
+
+def test_a_run_that_goes_on_takes_the_place_of_what_was_in_vain(tmp_path: Path) -> None:
+    for steps, first in ((range(1, 30), 1), (range(21, 41), 21)):
+        watch = watched(tmp_path, first=first)
+        for step in steps:
+            watch.log({"score": first}, step)
+        watch.finish()
+    assert scalars(shown(tmp_path / "tensorboard"), "score") == {k: 1 if k < 21 else 21 for k in range(1, 41)}
+
+
+def test_trackers_that_cannot_be_had_are_named_at_the_start(micro_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_BASE_MODEL", str(micro_model))
+    missing = next(name for name in LOGGER_TYPE_TO_CLASS if not filter_trackers([name], "."))
+    for name, sentence in (
+        (missing, f"{missing}, which is not installed"),
+        ("tensorbored", "Accelerate knows .*wandb"),
+    ):
+        monkeypatch.setenv("DARKROOM_TRACKERS", f"tensorboard, {name}")
+        with pytest.raises(SetupError, match=sentence):
+            Trackers(Settings())
+        found = report(Settings())
+        assert found.state == "fail" and f"DARKROOM_TRACKERS names {name}" in found.lines[0]
+    monkeypatch.setenv("DARKROOM_TRACKERS", " TensorBoard,,tensorboard ")
+    assert [line.name for line in Trackers(Settings()).lines] == ["tensorboard"]
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_a_late_upload_stays_only_with_its_subject(tmp_path: Path, forgotten: bool) -> None:
+    store = FolderStore(tmp_path / "store")
+    subject = Subject(space="local", owner="ada", name="rex", noun="dog", base_model="toyworld")
+    await Subjects(store).add(subject)
+    job = TrainJob(space="local", owner="ada", subject=subject.id)
+    names = []
+    for attempt in ("attempt-1-ab", "attempt-1-aa"):
+        folder = tmp_path / attempt
+        watched(folder).finish()
+        if forgotten and names:
+            await forget(store, subject, [job.id])
+        logs = Logs(store, job, attempt, folder / "tensorboard")
+        logs.add()
+        await logs.settle()
+        names = [name.split("/")[-1] for name in await store.names(logs.prefix)]
+    kept = ["0000-attempt-1-ab.tfevents", "0001-attempt-1-aa.tfevents"]
+    assert names == ([] if forgotten else kept)
+
+
+async def test_where_nothing_was_kept_a_sentence_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
+    store = FolderStore(Settings().home / "store")
+    await Subjects(store).add(Subject(space="local", owner="you", name="rex", noun="dog", base_model="toyworld"))
+    with pytest.raises(UserError, match="how rex was learned: .*DARKROOM_TRACKERS"):
+        await tracked.fetch({"name": "rex"}, tmp_path / "out")
+    with pytest.raises(UserError):
+        await tracked.fetch({"name": "tom"}, tmp_path / "out")

@@ -1,0 +1,59 @@
+"""What TensorBoard shows of a training, in the store: `subjects/<subject>/logs/<job>/`, a file for each attempt.
+
+The files of one training are read together, in the order of their names, and each says from which step on it takes the
+place of those before: steps that a worker took in vain are not shown twice. Without torch.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from storage.errors import StoreError
+from storage.files import Store
+from storage.jobs import TrainJob
+from storage.subjects import logs_prefix, subject_key
+
+log = logging.getLogger(__name__)
+
+SUFFIX = ".tfevents"  # by which TensorBoard knows its files, wherever it is in the name
+
+
+class Logs:
+    """Those of one attempt, uploaded in the background as they grow, and whole at its end."""
+
+    def __init__(self, store: Store, job: TrainJob, attempt: str, folder: Path) -> None:
+        """`folder` is where TensorBoard's files appear, if there are any."""
+        self.store, self.job, self.attempt, self.folder = store, job, attempt, folder
+        self.prefix = f"{logs_prefix(job.subject)}{job.id}/"
+        self._sizes_bytes: dict[Path, int] = {}  # as uploaded
+        self._before: int | None = None  # how many files earlier attempts have left
+        self._uploading: asyncio.Task[None] | None = None
+
+    def add(self) -> None:
+        """Upload what is new, unless that is being done."""
+        if not self._uploading or self._uploading.done():
+            self._uploading = asyncio.create_task(self._upload())
+
+    async def settle(self) -> None:
+        """Upload the rest."""
+        if self._uploading:
+            await self._uploading
+        await self._upload()
+
+    async def _upload(self) -> None:
+        try:
+            for number, path in enumerate(sorted(self.folder.rglob("*tfevents*"))):
+                size_bytes = path.stat().st_size
+                if size_bytes != self._sizes_bytes.get(path):
+                    await self.store.put_file(await self._key(number), path)
+                    self._sizes_bytes[path] = size_bytes
+            if self._sizes_bytes and not await self.store.exists(subject_key(self.job.subject)):
+                await self.store.delete_prefix(self.prefix)  # it was forgotten meanwhile
+        except (StoreError, OSError) as error:  # the training goes on without
+            log.warning("what TensorBoard shows of job %s is uploaded later: %s", self.job.id, error)
+
+    async def _key(self, number: int) -> str:
+        """Name of this attempt's file of that number, after those of earlier attempts; no host is in it, nor a time."""
+        if self._before is None:
+            self._before = len(await self.store.names(self.prefix))
+        return f"{self.prefix}{self._before + number:04d}-{self.attempt}{SUFFIX}"

@@ -1,0 +1,136 @@
+"""Watching a training: what is logged of it, and to whom.
+
+Losses stay on the device for some steps and are fetched together; trackers are told in threads of their own.
+"""
+
+import logging
+import statistics
+import time
+from collections.abc import Iterable
+from concurrent.futures import wait
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from accelerate.tracking import GeneralTracker
+from PIL import Image
+
+from storage.recipe import Recipe
+from storage.settings import Settings
+from trainer.dreambooth import Step, Training
+from trainer.seam import TrainTask
+from trainer.trackers import Line, check, opened
+
+log = logging.getLogger(__name__)
+
+EVERY = 10  # steps whose losses are fetched from the device at once
+FINISH_S = 3.0  # that a training waits at its end for trackers; whoever takes longer goes on in the background
+LOSSES = ("train/loss", "train/instance_loss", "train/prior_loss")
+
+
+class Watch:
+    """What is logged of one training, by the names that trackers show."""
+
+    def __init__(self, lines: Iterable[Line] = ()) -> None:
+        self.lines = list(lines)
+        self._logged = 0
+        self._last_s, self._took_s = time.monotonic(), list[float]()
+
+    def begin(self, taken: int) -> int:
+        """Start at a training that has taken so many steps before; return the first step that is logged.
+
+        Of the last few of them an earlier attempt may not have logged all, so they are logged again.
+        """
+        self._logged = taken - taken % EVERY
+        self._last_s = time.monotonic()
+        return self._logged + 1
+
+    def after(self, step: Step) -> None:
+        """Log every few steps what has been learned since."""
+        if not self.lines:
+            return
+        now_s = time.monotonic()
+        self._took_s.append(now_s - self._last_s)
+        self._last_s = now_s
+        if step.step % EVERY == 0 or step.step == step.training.recipe.steps:
+            self._losses(step)
+            self.log({**rates(step.training), **costs(step.training, statistics.median(self._took_s))}, step.step)
+            self._took_s.clear()
+
+    def _losses(self, step: Step) -> None:
+        fetched = step.training.losses[self._logged : step.step].tolist()
+        for number, losses in enumerate(fetched, self._logged + 1):
+            self.log(dict(zip(LOSSES, losses, strict=True)), number)
+        self._logged = step.step
+
+    def validated(self, step: int, instance: float, prior: float | None = None) -> None:
+        """Log the losses on photos, and class images, that nothing is learned from."""
+        given = {"validation/instance_loss": instance, "validation/prior_loss": prior}
+        self.log({name: loss for name, loss in given.items() if loss is not None}, step)
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        """Log numbers by name."""
+        for line in self.lines if values else ():
+            line.tell(lambda tracker: tracker.log(values, step=step))
+
+    def picture(self, name: str, path: Path | str, step: int) -> None:
+        """Log a picture, with the trackers that take pictures."""
+        for line in self.lines:
+            line.tell(lambda tracker: _show(tracker, name, path, step))
+
+    def finish(self) -> None:
+        """End the run, and wait a moment for what is still to be said."""
+        left = wait([line.tell(lambda tracker: tracker.finish()) for line in self.lines], FINISH_S).not_done
+        if left:
+            log.warning("some trackers are late and go on in the background")
+        self.lines = []
+
+
+class Trackers:
+    """The trackers of one engine."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        """Open those that the settings name; raises SetupError."""
+        self.settings = settings
+        self.lines = [Line(name) for name in settings.tracker_names] if settings else []
+        check([line.name for line in self.lines])
+
+    def watch(self, task: TrainTask, recipe: Recipe, taken: int) -> Watch:
+        """Begin to watch a training that has taken so many steps before, if there are trackers."""
+        watch = Watch(self.lines)
+        if self.settings and self.lines:
+            first, kept = watch.begin(taken), self.settings.home / "trackers"
+            for line in self.lines:
+                make = partial(opened, line.name, task.job, Path(task.folder), kept, first)
+                line.open(make, self._hyperparameters(task, recipe))
+            if torch.cuda.is_available():
+                torch.cuda.reset_peak_memory_stats()
+        return watch
+
+    def _hyperparameters(self, task: TrainTask, recipe: Recipe) -> dict[str, Any]:
+        """What decides a training. Nothing in it was typed by people, for it may leave this machine."""
+        assert self.settings
+        base = self.settings.base_model
+        of = {"subject": task.subject, "job": task.job, "seed": task.seed, "photos": len(task.photos)}
+        return {**recipe.model_dump(), "base_model": Path(base).name if Path(base).exists() else base, **of}
+
+
+def rates(training: Training) -> dict[str, float]:
+    """The learning rates, by what learns with them."""
+    return {f"learning_rate/{group['name']}": group["lr"] for group in training.optimizer.param_groups}
+
+
+def costs(training: Training, step_s: float) -> dict[str, float]:
+    """Time of a step, and the most memory of the GPU so far; on a CPU what the process has."""
+    on_gpu = training.base.device.type == "cuda"
+    memory_bytes = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
+    return {"system/step_s": step_s, "system/memory_mib": memory_bytes / 2**20}
+
+
+def _show(tracker: GeneralTracker, name: str, path: Path | str, step: int) -> None:
+    if hasattr(tracker, "log_images"):
+        with Image.open(path) as picture:
+            shown = picture.convert("RGB")
+        tracker.log_images({name: shown if tracker.name == "aim" else [shown]}, step=step)
