@@ -10,6 +10,7 @@ from discord.utils import escape_markdown
 
 from bot import button_ids
 from bot.messages import Button, Reply
+from bot.sparkline import sparkline
 from storage.files import Store
 from storage.jobs import Progress
 
@@ -36,8 +37,9 @@ class Rendered:
 
 async def render(store: Store, reply: Reply, mention: str = "") -> Rendered:
     """Say a reply as a message; `mention` is the id of a person to be rung. Long button ids are kept in the store."""
-    lines = [plain(reply.text), *([bar(reply.progress)] if reply.progress and reply.progress.of else [])]
-    content = clip("\n".join(lines), TEXT - 30)
+    now = reply.progress
+    lines = [plain(reply.text), bar(now) if now and now.of else "", sparkline(now.losses) if now else ""]
+    content = clip("\n".join(filter(None, lines)), TEXT - 30)
     facts = reply.open_facts
     embeds = [_embed(facts)] if facts else []
     if embeds and (more := len(facts) - len(embeds[0].fields)):

@@ -109,12 +109,13 @@ def _other_base(subject: Subject, settings: Settings) -> str:
 
 
 def checked(arguments: type[A], given: Given) -> A:
+    """Build the arguments; raises UserError with a sentence per problem."""
     try:
-        checked = check(arguments, given)
+        built = check(arguments, given)
     except ValueError as error:
         raise UserError(str(error)) from None
-    assert isinstance(checked, arguments)
-    return checked
+    assert isinstance(built, arguments)
+    return built
 
 
 @contextmanager

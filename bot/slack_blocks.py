@@ -24,6 +24,7 @@ from slack_sdk.models.blocks.basic_components import SlackFile
 from bot import button_ids
 from bot.messages import Button, Reply
 from bot.slack_text import clipped, escape
+from bot.sparkline import sparkline
 from storage.files import Store
 from storage.jobs import Picture, Progress
 
@@ -40,7 +41,8 @@ async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: 
     greeting = f"<@{mention}> " if mention else ""
     laid: list[Block] = [SectionBlock(text=_text(greeting + escape(clipped(reply.text or "Done.", TEXT_MAX))))]
     if reply.progress and reply.progress.of:
-        laid.append(ContextBlock(elements=[_text(bar(reply.progress))]))
+        drawn = filter(None, [bar(reply.progress), sparkline(reply.progress.losses)])
+        laid.append(ContextBlock(elements=[_text(line) for line in drawn]))
     laid += _facts(reply)
     if (more := len(reply.open_facts) - FACTS_IN_BLOCK * BLOCKS_OF_FACTS) > 0:
         laid.append(ContextBlock(elements=[_text(f"… and {more} more")]))

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from bot.messages import Reply
 from bot.replies import PHASES, duration
+from bot.sparkline import sparkline
 
 USAGE = 2  # exit status of bad usage and bad input
 INTERRUPTED = 130  # exit status after Ctrl-C
@@ -127,7 +128,8 @@ class Screen:
             self.status(in_terminal(reply.text).removesuffix("."))
         else:
             left = f"{duration(progress.left_s)} left" if progress.left_s is not None else ""
-            self._draw(PHASES[progress.phase], progress.step, progress.of, left)
+            told = ", ".join(filter(None, [left, sparkline(progress.losses, width=10)]))
+            self._draw(PHASES[progress.phase], progress.step, progress.of, told)
 
     def _draw(self, text: str, step: int, of: int, left: str) -> None:
         if text != self._text and not self.console.is_terminal:

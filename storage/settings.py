@@ -60,7 +60,7 @@ class Settings(BaseSettings):
         "",
         validation_alias="DARKROOM_TRACKERS",
         description="Who is told of trainings, by Accelerate's names with commas: tensorboard, wandb, mlflow … "
-        "docs/tracking.md says what of, and where it goes. Unset: nobody.",
+        "docs/tracking.md says of what, and where it goes. Unset: nobody.",
     )
     gpus_per_training: int = Field(
         1,

@@ -33,10 +33,18 @@ class Hand:
         assert len(jobs) == count, [job.said for job in jobs]
         return jobs[0]
 
-    async def progress(self, job: str, phase: Phase = "learning", step: int = 0, of: int = 0, samples: int = 0) -> None:
+    async def progress(
+        self,
+        job: str,
+        phase: Phase = "learning",
+        step: int = 0,
+        of: int = 0,
+        samples: int = 0,
+        losses: tuple[float, ...] = (),
+    ) -> None:
         """Say where a job is."""
         pictures = [await self._picture(job, f"sample-{k}") for k in range(samples)]
-        said = Progress(job=job, phase=phase, step=step, of=of, left_s=90, samples=tuple(pictures))
+        said = Progress(job=job, phase=phase, step=step, of=of, left_s=90, samples=tuple(pictures), losses=losses)
         await queue.write_progress(self.app.redis, said)
 
     async def draw(self, job: ImagineJob) -> None:

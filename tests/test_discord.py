@@ -35,8 +35,9 @@ async def test_train_from_command_to_announcement(discord: Discord, hand: Hand) 
     asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos(10)))
     job = await hand.job(SPACE)
     assert len((await hand.app.subjects.get(job.subject)).photos) == 10
-    await hand.progress(job.id, "learning", 100, 400, samples=2)
+    await hand.progress(job.id, "learning", 100, 400, samples=2, losses=(0.9, 0.5, 0.1))
     await discord.until(lambda: "Learning, 100 of 400" in asked.message.text and len(asked.message.attachments) == 2)
+    assert "loss █▅▁ 0.100" in asked.message.text
     await hand.train(job)
     (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings])
     assert said.pings == [discord.people["ada"].id]

@@ -101,8 +101,8 @@ async def test_a_subject_is_learned_from_the_photos_of_a_form(scene: Scene) -> N
         await scene.hand.progress(job.id, "learning", 30, 120, samples=2)
         await scene.slack.message(lambda m: m is message and "1 min 30 s left" in m.text and len(images(m)) == 2)
         uploads = scene.server.count("files.completeUploadExternal")
-        await scene.hand.progress(job.id, "learning", 60, 120, samples=2)
-        await scene.slack.message("60 of 120")
+        await scene.hand.progress(job.id, "learning", 60, 120, samples=2, losses=(0.9, 0.5, 0.1))
+        assert "loss █▅▁ 0.100" in words(await scene.slack.message("60 of 120"))
         assert scene.server.count("files.completeUploadExternal") == uploads, "pictures are uploaded once"
         await scene.hand.train(job)
         end = await scene.slack.message(f"<@{ADA}> ")

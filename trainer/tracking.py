@@ -36,6 +36,7 @@ class Watch:
     def __init__(self, lines: Iterable[Line] = ()) -> None:
         self.lines = list(lines)
         self._logged = 0
+        self._newest: Step | None = None  # with losses that are not logged yet
         self._last_s, self._took_s = time.monotonic(), list[float]()
 
     def begin(self, taken: int) -> int:
@@ -53,17 +54,10 @@ class Watch:
             return
         now_s = time.monotonic()
         self._took_s.append(now_s - self._last_s)
-        self._last_s = now_s
+        self._last_s, self._newest = now_s, step
         if step.step % EVERY == 0 or step.step == step.training.recipe.steps:
-            self._losses(step)
             self.log({**rates(step.training), **costs(step.training, statistics.median(self._took_s))}, step.step)
             self._took_s.clear()
-
-    def _losses(self, step: Step) -> None:
-        fetched = step.training.losses[self._logged : step.step].tolist()
-        for number, losses in enumerate(fetched, self._logged + 1):
-            self.log(dict(zip(LOSSES, losses, strict=True)), number)
-        self._logged = step.step
 
     def validated(self, step: int, instance: float, prior: float | None = None) -> None:
         """Log the losses on photos, and class images, that nothing is learned from."""
@@ -71,17 +65,33 @@ class Watch:
         self.log({name: loss for name, loss in given.items() if loss is not None}, step)
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Log numbers by name."""
-        for line in self.lines if values else ():
-            line.tell(lambda tracker: tracker.log(values, step=step))
+        """Log numbers by name. W&B takes nothing about a step before the newest that it has heard of."""
+        self._catch_up()
+        self._log(values, step)
 
     def picture(self, name: str, path: Path | str, step: int) -> None:
         """Log a picture, with the trackers that take pictures."""
+        self._catch_up()
         for line in self.lines:
             line.tell(lambda tracker: _show(tracker, name, path, step))
 
+    def _catch_up(self) -> None:
+        """Log the losses that were not logged yet: what comes after them is told after them."""
+        if not self._newest:
+            return
+        training, upto = self._newest.training, self._newest.step
+        names = LOSSES if training.recipe.prior_weight else LOSSES[:2]
+        for number, losses in enumerate(training.losses[self._logged : upto].tolist(), self._logged + 1):
+            self._log(dict(zip(names, losses, strict=False)), number)
+        self._logged, self._newest = upto, None
+
+    def _log(self, values: dict[str, float], step: int) -> None:
+        for line in self.lines if values else ():
+            line.tell(lambda tracker: tracker.log(values, step=step))
+
     def finish(self) -> None:
         """End the run, and wait a moment for what is still to be said."""
+        self._newest = None  # it holds the model
         left = wait([line.tell(lambda tracker: tracker.finish()) for line in self.lines], FINISH_S).not_done
         if left:
             log.warning("some trackers are late and go on in the background")
