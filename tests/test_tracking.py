@@ -78,15 +78,16 @@ async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_fo
             monkeypatch.setenv(name, value)
         app = await Darkroom.open(Settings(), url)
         chat = Chat(app)
-        worker = await asyncio.to_thread(start_worker, env)
+        first = await asyncio.to_thread(start_worker, env)
         how: dict[str, Any] = {"name": "rex", "noun": "dog", "steps": STEPS}
         training = asyncio.create_task(chat("dreambooth train", photos_of_a_character(), **how))
         await reached(app, STEPS // 2)
-        worker.kill()
-        worker.communicate()
-        worker = await asyncio.to_thread(start_worker, env)
-        assert (await training)[-1].state == "done"
-        await asyncio.to_thread(stop_worker, worker)
+        first.kill()
+        first.communicate()
+        second = await asyncio.to_thread(start_worker, env)
+        ended = (await training)[-1]
+        await asyncio.to_thread(stop_worker, second)
+        assert ended.state == "done", ended.text
 
         result = await tracked.fetch({"name": "rex"}, tmp_path / "out")
         files = [Path(path) for path in result.more["files"]]
@@ -102,6 +103,10 @@ async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_fo
         assert list(scalars(run, "learning_rate/unet")) == list(range(10, STEPS + 1, 10))
         assert scalars(run, "learning_rate/text_encoders")[STEPS] == pytest.approx(1e-4)
         assert all(value > 0 for tag in ("step_s", "memory_mib") for value in scalars(run, f"system/{tag}").values())
+        assert scalars(run, "kept_step") == {STEPS: STEPS}
+        assert (
+            list(scalars(run, "validation/instance_loss")) == list(scalars(run, "validation/prior_loss")) == [50, 100]
+        )
         assert [picture.step for picture in run.Images("sample")] == SAMPLED
         told = b"".join(path.read_bytes() for path in files)
         assert b"learning_rate" in told and files[0].parent.name.encode() in told
@@ -160,7 +165,7 @@ def test_a_tracker_that_fails_is_reported_once_and_the_others_go_on(
         for step in range(1, 4):
             watch.log({"score": step / 2}, step)
         watch.validated(3, instance=0.5, prior=0.25)
-        watch.validated(2, instance=0.75)
+        watch.validated(2, instance=0.75, prior=0.0)
         watch.picture("sample", tmp_path / "sample.png", 3)
         watch.finish()
     said = [record.getMessage() for record in caplog.records if record.name.startswith("trainer")]
@@ -227,8 +232,7 @@ async def test_a_late_upload_stays_only_with_its_subject(tmp_path: Path, forgott
         if forgotten and names:
             await forget(store, subject, [job.id])
         logs = Logs(store, job, attempt, folder / "tensorboard")
-        logs.add()
-        await logs.settle()
+        await logs.upload()
         names = [name.split("/")[-1] for name in await store.names(logs.prefix)]
     kept = ["0000-attempt-1-ab.tfevents", "0001-attempt-1-aa.tfevents"]
     assert names == ([] if forgotten else kept)

@@ -44,8 +44,8 @@ class Attempt:
 
     def __init__(self, job: TrainJob | ImagineJob, name: str, folder: Path, tasks: Tasks) -> None:
         self.job, self.name, self.folder, self.tasks = job, name, folder, tasks
-        self.checkpoints = Checkpoints(tasks.store, job) if isinstance(job, TrainJob) else None
         self.logs = Logs(tasks.store, job, name, folder / "tensorboard") if isinstance(job, TrainJob) else None
+        self.checkpoints = Checkpoints(tasks.store, job, self.logs) if isinstance(job, TrainJob) else None
         self.samples: list[Path] = []  # those that are not stored yet
         self.ended = False
 
@@ -109,8 +109,6 @@ class Attempt:
         raise AssertionError("the engine ends with a result")
 
     async def _heard(self, news: Report, reporter: Reporter) -> None:
-        if self.logs and (news.checkpoint or news.sample):
-            self.logs.add()
         if news.checkpoint and self.checkpoints:
             self.checkpoints.add(news.step, Path(news.checkpoint))
             with contextlib.suppress(RedisError, OSError):
@@ -134,7 +132,7 @@ class Attempt:
     async def _outcome(self, task: Task, hello: Hello, result: Result, reporter: Reporter) -> Outcome:
         await self.tasks.keep_class_set(task)
         if self.logs:
-            await self.logs.settle()
+            await self.logs.upload()
         if result.state == "paused":
             if self.checkpoints:
                 await self.checkpoints.settle()

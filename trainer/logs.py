@@ -19,7 +19,7 @@ SUFFIX = ".tfevents"  # by which TensorBoard knows its files, wherever it is in 
 
 
 class Logs:
-    """Those of one attempt, uploaded in the background as they grow, and whole at its end."""
+    """Those of one attempt, uploaded before each checkpoint, so that they reach as far, and at the end."""
 
     def __init__(self, store: Store, job: TrainJob, attempt: str, folder: Path) -> None:
         """`folder` is where TensorBoard's files appear, if there are any."""
@@ -27,30 +27,24 @@ class Logs:
         self.prefix = f"{logs_prefix(job.subject)}{job.id}/"
         self._sizes_bytes: dict[Path, int] = {}  # as uploaded
         self._before: int | None = None  # how many files earlier attempts have left
-        self._uploading: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
 
-    def add(self) -> None:
-        """Upload what is new, unless that is being done."""
-        if not self._uploading or self._uploading.done():
-            self._uploading = asyncio.create_task(self._upload())
-
-    async def settle(self) -> None:
-        """Upload the rest."""
-        if self._uploading:
-            await self._uploading
-        await self._upload()
+    async def upload(self) -> None:
+        """Upload what has grown. If the store fails, that is done the next time."""
+        try:
+            async with self._turn:
+                await self._upload()
+        except (StoreError, OSError) as error:
+            log.warning("what TensorBoard shows of job %s is uploaded later: %s", self.job.id, error)
 
     async def _upload(self) -> None:
-        try:
-            for number, path in enumerate(sorted(self.folder.rglob("*tfevents*"))):
-                size_bytes = path.stat().st_size
-                if size_bytes != self._sizes_bytes.get(path):
-                    await self.store.put_file(await self._key(number), path)
-                    self._sizes_bytes[path] = size_bytes
-            if self._sizes_bytes and not await self.store.exists(subject_key(self.job.subject)):
-                await self.store.delete_prefix(self.prefix)  # it was forgotten meanwhile
-        except (StoreError, OSError) as error:  # the training goes on without
-            log.warning("what TensorBoard shows of job %s is uploaded later: %s", self.job.id, error)
+        for number, path in enumerate(sorted(self.folder.rglob("*tfevents*"))):
+            size_bytes = path.stat().st_size
+            if size_bytes != self._sizes_bytes.get(path):
+                await self.store.put_file(await self._key(number), path)
+                self._sizes_bytes[path] = size_bytes
+        if self._sizes_bytes and not await self.store.exists(subject_key(self.job.subject)):
+            await self.store.delete_prefix(self.prefix)  # it was forgotten meanwhile
 
     async def _key(self, number: int) -> str:
         """Name of this attempt's file of that number, after those of earlier attempts; no host is in it, nor a time."""

@@ -9,6 +9,7 @@ from storage.files import Store
 from storage.jobs import TrainJob, outcome_key
 from storage.subjects import checkpoint_prefix, subject_key
 from storage.transfers import Told, file_hash, nobody
+from trainer.logs import Logs
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +19,9 @@ KEPT = 2  # the newest, and the one before in case it is damaged
 class Checkpoints:
     """Those of one training, `<step>/<sha256>.safetensors` each. They are uploaded in the background."""
 
-    def __init__(self, store: Store, job: TrainJob) -> None:
-        self.store, self.job, self.prefix = store, job, checkpoint_prefix(job.subject, job.id)
+    def __init__(self, store: Store, job: TrainJob, logs: Logs | None = None) -> None:
+        """`logs` are those of this attempt: they are to reach as far as the checkpoints."""
+        self.store, self.job, self.logs, self.prefix = store, job, logs, checkpoint_prefix(job.subject, job.id)
         self._waiting: tuple[int, Path] | None = None
         self._uploading: asyncio.Task[None] | None = None
 
@@ -55,6 +57,8 @@ class Checkpoints:
     async def _upload_all(self) -> None:
         while self._waiting:
             (step, path), self._waiting = self._waiting, None
+            if self.logs:
+                await self.logs.upload()
             try:
                 await self._upload(step, path)
             except (StoreError, OSError) as error:  # the training goes on, and the next one may be luckier

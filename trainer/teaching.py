@@ -181,11 +181,16 @@ class Teaching:
             self.watch.candidate(lesson.candidates.seen[-1])
         if enough:
             return True  # without a checkpoint: a training that goes on from one would take another step
+
+        def state() -> dict[str, Tensor]:
+            self.watch.catch_up()  # an attempt that goes on from here logs what comes after
+            return lesson.state(step)
+
         if self.host.pausing and step.step < recipe.steps:
-            checkpointer.write(step.step, lesson.state(step))
+            checkpointer.write(step.step, state())
             checkpointer.finish()
             raise Paused
-        checkpointer.after(step.step, lambda: lesson.state(step))
+        checkpointer.after(step.step, state)
         return False
 
     def _attend(self, lesson: Lesson) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, TensorBoardTracker, filter_trackers
-from PIL.Image import Image
+from PIL import Image
 
 from storage.errors import SetupError
 
@@ -32,7 +32,7 @@ class TensorBoard(TensorBoardTracker):  # type: ignore[misc]
         for summary in hparams(values, {}):  # type: ignore[no-untyped-call]
             self.writer.file_writer.add_summary(summary)
 
-    def log_images(self, values: dict[str, list[Image]], step: int | None = None, **how: Any) -> None:
+    def log_images(self, values: dict[str, list[Image.Image]], step: int | None = None, **how: Any) -> None:
         """Log pictures, those of one name in one size."""
         arrays = {name: np.stack([np.asarray(picture) for picture in pictures]) for name, pictures in values.items()}
         super().log_images(arrays, step, dataformats="NHWC", **how)
@@ -89,6 +89,17 @@ class Line:
     def tell(self, say: Callable[[GeneralTracker], object]) -> "Future[None]":
         """Have something said to the tracker when its turn comes."""
         return self._thread.submit(self._tell, say)
+
+    def show(self, name: str, path: Path | str, step: int) -> None:
+        """Have a picture logged, if the tracker takes pictures."""
+
+        def say(tracker: GeneralTracker) -> None:
+            if hasattr(tracker, "log_images"):
+                with Image.open(path) as picture:
+                    shown = picture.convert("RGB")
+                tracker.log_images({name: shown if tracker.name == "aim" else [shown]}, step=step)
+
+        self.tell(say)
 
     def _open(self, make: Callable[[], GeneralTracker], values: dict[str, Any]) -> None:
         self._tracker: GeneralTracker | None = None

@@ -14,13 +14,12 @@ from typing import Any
 
 import psutil
 import torch
-from accelerate.tracking import GeneralTracker
-from PIL import Image
 
 from storage.recipe import Recipe
 from storage.settings import Settings
+from trainer.candidates import Candidate
 from trainer.dreambooth import Step, Training
-from trainer.seam import TrainTask
+from trainer.seam import Result, TrainTask
 from trainer.trackers import Line, check, opened
 
 log = logging.getLogger(__name__)
@@ -39,14 +38,9 @@ class Watch:
         self._newest: Step | None = None  # with losses that are not logged yet
         self._last_s, self._took_s = time.monotonic(), list[float]()
 
-    def begin(self, taken: int) -> int:
-        """Start at a training that has taken so many steps before; return the first step that is logged.
-
-        Of the last few of them an earlier attempt may not have logged all, so they are logged again.
-        """
-        self._logged = taken - taken % EVERY
-        self._last_s = time.monotonic()
-        return self._logged + 1
+    def begin(self, taken: int) -> None:
+        """Start at a training that has taken so many steps before, and logged them."""
+        self._logged, self._last_s = taken, time.monotonic()
 
     def after(self, step: Step) -> None:
         """Log every few steps what has been learned since."""
@@ -59,24 +53,37 @@ class Watch:
             self.log({**rates(step.training), **costs(step.training, statistics.median(self._took_s))}, step.step)
             self._took_s.clear()
 
-    def validated(self, step: int, instance: float, prior: float | None = None) -> None:
-        """Log the losses on photos, and class images, that nothing is learned from."""
+    def validated(self, step: int, instance: float, prior: float) -> None:
+        """Log the losses on what is held back; that of the class is 0 without class images."""
         given = {"validation/instance_loss": instance, "validation/prior_loss": prior}
-        self.log({name: loss for name, loss in given.items() if loss is not None}, step)
+        self.log({name: loss for name, loss in given.items() if loss}, step)
+
+    def candidate(self, found: Candidate) -> None:
+        """Log how good a candidate is."""
+        self.log({f"candidate/{name}": value for name, value in found.measures.items()}, found.step)
+
+    def ended(self, result: Result) -> None:
+        """Log what came of it: the report card, and the pictures that people are shown."""
+        last = len(result.losses)
+        measures = {f"report_card/{name}": value for name, value in result.metrics.items()}
+        self.log({**measures, "kept_step": result.kept_step}, last)
+        for name, path in (("before_and_after", result.before_after), ("choices", result.choices_sheet)):
+            if path:
+                self.picture(name, path, last)
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Log numbers by name. W&B takes nothing about a step before the newest that it has heard of."""
-        self._catch_up()
+        self.catch_up()
         self._log(values, step)
 
     def picture(self, name: str, path: Path | str, step: int) -> None:
         """Log a picture, with the trackers that take pictures."""
-        self._catch_up()
+        self.catch_up()
         for line in self.lines:
-            line.tell(lambda tracker: _show(tracker, name, path, step))
+            line.show(name, path, step)
 
-    def _catch_up(self) -> None:
-        """Log the losses that were not logged yet: what comes after them is told after them."""
+    def catch_up(self) -> None:
+        """Log the losses that were not logged yet: before what comes after them, and before a checkpoint."""
         if not self._newest:
             return
         training, upto = self._newest.training, self._newest.step
@@ -111,9 +118,10 @@ class Trackers:
         """Begin to watch a training that has taken so many steps before, if there are trackers."""
         watch = Watch(self.lines)
         if self.settings and self.lines:
-            first, kept = watch.begin(taken), self.settings.home / "trackers"
+            watch.begin(taken)
+            kept = self.settings.home / "trackers"
             for line in self.lines:
-                make = partial(opened, line.name, task.job, Path(task.folder), kept, first)
+                make = partial(opened, line.name, task.job, Path(task.folder), kept, taken + 1)
                 line.open(make, self._hyperparameters(task, recipe))
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
@@ -137,10 +145,3 @@ def costs(training: Training, step_s: float) -> dict[str, float]:
     on_gpu = training.base.device.type == "cuda"
     memory_bytes = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
     return {"system/step_s": step_s, "system/memory_mib": memory_bytes / 2**20}
-
-
-def _show(tracker: GeneralTracker, name: str, path: Path | str, step: int) -> None:
-    if hasattr(tracker, "log_images"):
-        with Image.open(path) as picture:
-            shown = picture.convert("RGB")
-        tracker.log_images({name: shown if tracker.name == "aim" else [shown]}, step=step)
