@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bot import cli_existing, cli_files
+from bot import cli_eval, cli_existing, cli_files
 from bot.arguments import ImagineArguments, TrainArguments
 from bot.cli_options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_existing.app)
 app.add_typer(cli_files.app)
+app.add_typer(cli_eval.app)
 ON_ONE_MACHINE, UPKEEP = "On this machine", "Upkeep"
 
 

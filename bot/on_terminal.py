@@ -163,7 +163,7 @@ async def train(session: Session, photos: list[Path], given: dict[str, str | Non
 
 async def draw(session: Session, command: str, given: dict[str, str | None], out: Path) -> Result:
     """Draw pictures, as `command` says, and save them as files in `out`."""
-    _check_writable(out)
+    check_writable(out)
     reply = await session.ask(command, given)
     more: dict[str, Any] = {"images": [], "grid": None, "seeds": [], "prompt": given.get("prompt"), "subject": None}
     if not reply.job:
@@ -220,7 +220,7 @@ async def save(store: Store, picture: Picture, out: Path, name: str) -> Path:
     return path
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
     """Raise UserError now rather than after the drawing if `out` cannot hold files."""
     nearest = next((p for p in (out, *out.absolute().parents) if p.exists()), out)
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):

@@ -14,23 +14,19 @@ What a sweep that was broken off has learned is not learned again.
 """
 
 import asyncio
-import hashlib
 import io
 import itertools
 import json
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from bot import recipes
-from bot.chat import USER
+from bot import recipes, series
 from bot.contact_sheet import Row, contact_sheet
-from bot.limits import Limits
-from bot.messages import Reply, Request, Upload
+from bot.messages import Reply, Upload
 from bot.on_terminal import Session, read_photos
 from bot.terminal import Result
 from storage.errors import UserError
@@ -85,15 +81,7 @@ class Run(BaseModel):
 
 def read_plan(path: Path) -> Plan:
     """Read a sweep's file; raises UserError in a sentence if it is none."""
-    try:
-        plan = Plan.model_validate(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise UserError(f"{path} is no sweep: {'.'.join(map(str, wrong['loc']))}: {wrong['msg'].lower()}.") from None
-    except ValueError as error:  # of TOML and of encodings
-        raise UserError(f"{path} is no TOML file: {error}.") from None
+    plan = series.read_file(path, Plan, "sweep")
     if (number := len(list(plan.runs()))) > TRAININGS_MOST:
         raise UserError(f"{path} asks for {number} trainings; {TRAININGS_MOST} is the most in one sweep.")
     return plan
@@ -101,9 +89,8 @@ def read_plan(path: Path) -> Plan:
 
 async def play(session: Session, path: Path, out: Path, keep: bool) -> Result:
     """Run a sweep; leave `sweep.json`, `sweep.md` and `contact-sheet.png` in `out`."""
-    plan, session.space = read_plan(path), SPACE
-    darkroom = session.darkroom
-    darkroom.limits = Limits(darkroom.settings.model_copy(update={"requests_per_minute": 10**6}), darkroom.redis)
+    plan, darkroom = read_plan(path), session.darkroom
+    series.enter(session, SPACE)
     photos = {
         name: await asyncio.to_thread(read_photos, [path.parent / each for each in sitter.photos], darkroom.settings)
         for name, sitter in plan.subjects.items()
@@ -124,7 +111,7 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> Result:
     if rows := [await _row(session, run) for run in runs if run.pictures]:
         contact_sheet(rows).save(out / "contact-sheet.png")
     learned = [_name(run) for run in runs if run.pictures and not keep]
-    await asyncio.gather(*(_ask(session, "dreambooth forget", {"name": name}) for name in learned))
+    await asyncio.gather(*(series.ask(session, "dreambooth forget", {"name": name}) for name in learned))
     failed = sum(run.state != "done" for run in runs)
     message = f"{len(runs)} trainings, {failed} of them failed: {out.resolve()} has a table and a contact sheet."
     state: Any = "failed" if failed else "done"
@@ -134,20 +121,10 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> Result:
 async def _run(session: Session, plan: Plan, name: str, changes: Changes, photos: tuple[Upload, ...]) -> Run:
     """Learn one subject with one recipe, unless that was done before, and draw it."""
     run = Run(subject=name, changes=changes, state="done")
-    called = _name(run)
-    subject = await session.darkroom.subjects.find(SPACE, called)
-    if subject and subject.state == "learning" and subject.job:  # a sweep before was broken off meanwhile
-        async for _ in session.darkroom.watch(subject.job):
-            pass
-        subject = await session.darkroom.subjects.find(SPACE, called)
-    if not subject or subject.state != "ready":
-        typed = " ".join(f"{key}={value}" for key, value in changes.items())
-        noun = plan.subjects[name].noun
-        reply = await _ask(session, "dreambooth train", {"name": called, "class": noun, "set": typed}, photos)
-        if reply.state != "done":
-            return run.model_copy(update={"state": reply.state, "message": reply.text})
-        subject = await session.darkroom.subjects.find(SPACE, called)
-    assert subject and subject.job
+    subject = await series.learned(session, _name(run), plan.subjects[name].noun, changes, photos)
+    if isinstance(subject, Reply):
+        return run.model_copy(update={"state": subject.state, "message": subject.text})
+    assert subject.job
     outcome = await session.darkroom.dispatch.outcome(subject.job)
     facts = outcome.model_dump(include={"seconds", "steps", "loss_last"}) if outcome else {}
     drawn = await _drawn(session, plan, subject)
@@ -158,14 +135,8 @@ async def _drawn(session: Session, plan: Plan, subject: Subject) -> tuple[Pictur
     pictures: list[Picture] = []
     for prompt in plan.prompts:
         given = {"prompt": prompt.replace("[V]", f"[{subject.name}]"), "seed": str(plan.seed), "count": "1"}
-        pictures += (await _ask(session, "imagine", given)).pictures
+        pictures += (await series.ask(session, "imagine", given)).pictures
     return tuple(pictures) or subject.samples[-1:]
-
-
-async def _ask(session: Session, command: str, given: dict[str, str], uploads: tuple[Upload, ...] = ()) -> Reply:
-    request = Request(space=SPACE, user=USER, command=command, arguments=given, uploads=uploads)
-    *_, last = [reply async for reply in session.darkroom.answer(request)]
-    return last
 
 
 async def _row(session: Session, run: Run) -> Row:
@@ -175,8 +146,7 @@ async def _row(session: Session, run: Run) -> Row:
 
 def _name(run: Run) -> str:
     """What the subject of a run is called: the same whenever it is run."""
-    digest = hashlib.sha256(json.dumps(run.changes, sort_keys=True).encode()).hexdigest()
-    return f"{run.subject[:20]}-{digest[:8]}"
+    return series.name_of(run.subject, run.changes)
 
 
 def in_words(changes: Changes) -> str:

@@ -16,11 +16,15 @@ LOG = "exchange.log"  # in DARKROOM_HOME: what the process says besides
 INSTALL = " `pip install 'darkroom[trainer]'` installs what is missing."
 
 
-async def answer_of(flag: str, within_s: float) -> Any:
-    """The JSON that `python -m trainer FLAG` prints last; raises SetupError with its last words, or TimeoutError."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "trainer", flag, stdout=PIPE, stderr=PIPE)
+async def answer_of(flag: str, within_s: float, given: bytes = b"") -> Any:
+    """The JSON that `python -m trainer FLAG` prints last, `given` on standard input.
+
+    Raises SetupError with its last words, or TimeoutError.
+    """
+    command = (sys.executable, "-m", "trainer", flag)
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
     try:
-        out, err = await asyncio.wait_for(process.communicate(), within_s)
+        out, err = await asyncio.wait_for(process.communicate(given), within_s)
     finally:
         if process.returncode is None:
             process.kill()

@@ -50,6 +50,12 @@ class Settings(BaseSettings):
         description="CLIP model that looks at what was learned, for report cards: a folder or a name on the Hugging "
         "Face hub. Unset: none, but for toyworld, which has a judge of its own.",
     )
+    dino: str = Field(
+        "",
+        validation_alias="DARKROOM_DINO",
+        description="DINO model that `darkroom eval` measures with, beside the CLIP model of DARKROOM_JUDGE: a folder "
+        "or a name on the Hugging Face hub. docs/evaluation.md says which the paper has.",
+    )
     recipes: Path | None = Field(
         None,
         validation_alias="DARKROOM_RECIPES",

@@ -208,3 +208,14 @@ def write_micro_clip(folder: Path) -> Path:
     images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
     CLIPProcessor(images, tokenizer).save_pretrained(folder)
     return folder
+
+
+def write_micro_dino(folder: Path) -> Path:
+    """Write a micro DINO: a vision transformer that has learned nothing."""
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ViTModel(ViTConfig(**size, image_size=32, patch_size=8)).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--queues", default="train,imagine", help="what to work on: train, imagine or both")
     parser.add_argument("--check", action="store_true", help="print one JSON object about this machine and exit")
     parser.add_argument("--recipe", action="store_true", help="print the recipes of the base model as JSON and exit")
+    parser.add_argument("--measure", action="store_true", help="measure pictures: JSON in, JSON out, and exit")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("arq").setLevel(logging.WARNING)
@@ -40,6 +41,12 @@ def main() -> None:
             return
         if given.recipe:
             print(json.dumps(recipes(settings)))  # noqa: T201
+            return
+        if given.measure:
+            from storage.evaluation import MeasureRequest
+            from trainer.evaluating import measure
+
+            print(measure(MeasureRequest.model_validate_json(sys.stdin.read())).model_dump_json())  # noqa: T201
             return
         queues = given.queues.split(",")
         if not set(queues) <= set(queue.QUEUES):

@@ -34,18 +34,19 @@ class ToyworldEye:
     """The judge that ships with Toyworld."""
 
     def __init__(self) -> None:
-        self._judge = load_judge()
+        self.judge = load_judge()
 
     def embed(self, pictures: list[Image.Image]) -> Tensor:
         """The judge's embedding of an individual."""
-        return judge_pictures(self._judge, _small(pictures)).embeddings
+        return judge_pictures(self.judge, small(pictures)).embeddings
 
     def places(self, pictures: list[Image.Image], noun: str, places: Sequence[str]) -> list[str]:
         """The judge knows all places there are."""
-        return judge_pictures(self._judge, _small(pictures)).words["place"]
+        return judge_pictures(self.judge, small(pictures)).words["place"]
 
 
-def _small(pictures: list[Image.Image]) -> Tensor:
+def small(pictures: list[Image.Image]) -> Tensor:
+    """Pictures as the judge takes them, n × 3 × 64 × 64 from -1 to 1."""
     return to_tensor([picture.resize((JUDGE_PX, JUDGE_PX), Image.Resampling.LANCZOS) for picture in pictures])
 
 
@@ -68,10 +69,15 @@ class ClipEye:
     @torch.no_grad()
     def places(self, pictures: list[Image.Image], noun: str, places: Sequence[str]) -> list[str]:
         """The place whose words fit best."""
-        texts = [f"a photo of a {noun} {place}" for place in places]
-        given = self._processor(text=texts, padding=True, return_tensors="pt").to(self._model.device)
-        words = normalize(_direction(self._model.get_text_features(**given)), dim=1).cpu()
+        words = self.read([f"a photo of a {noun} {place}" for place in places])
         return [places[int(k)] for k in (self.embed(pictures) @ words.T).argmax(1)]
+
+    @torch.no_grad()
+    def read(self, texts: list[str]) -> Tensor:
+        """CLIP's embedding of texts, which have a common space with pictures; of long ones that of their beginning."""
+        how = {"padding": True, "truncation": True, "return_tensors": "pt"}
+        given = self._processor(text=texts, **how).to(self._model.device)
+        return normalize(_direction(self._model.get_text_features(**given)), dim=1).cpu()
 
 
 def _direction(features: Any) -> Tensor:

@@ -33,7 +33,7 @@ class Likeness:
     @property
     def photos_alike(self) -> float:
         """Mean cosine of two photos; 1 of a photo alone."""
-        return 1.0 if len(self.photos) == 1 else _between(self.photos)
+        return 1.0 if len(self.photos) == 1 else between(self.photos)
 
     def of(self, pictures: list[Image.Image]) -> float:
         """Mean likeness of pictures, 0 to 1 and a little beyond."""
@@ -49,7 +49,7 @@ class Likeness:
 
     def diversity(self, pictures: list[Image.Image]) -> float:
         """Mean distance between pictures of one prompt, 1 − cosine: DIV of the paper."""
-        return 1 - _between(self.embed(pictures))
+        return 1 - between(self.embed(pictures))
 
     def each(self, pictures: list[Image.Image]) -> Tensor:
         """Likeness of each of n pictures, n."""
@@ -57,7 +57,7 @@ class Likeness:
         return (similar - self.zero) / max(self.one - self.zero, LEAST_SCALE)
 
 
-def _between(embeddings: Tensor) -> float:
-    """Mean cosine of two different ones."""
+def between(embeddings: Tensor) -> float:
+    """Mean cosine of two different ones of several embeddings."""
     apart = ~torch.eye(len(embeddings), dtype=torch.bool)
     return float((embeddings @ embeddings.T)[apart].mean())

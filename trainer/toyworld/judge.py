@@ -5,6 +5,7 @@ cosine of two embeddings, which learn to know an individual again in another pla
 et al. 2020, arXiv 2004.11362).
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,22 @@ def judge_pictures(judge: Judge, pictures: Tensor) -> Verdict:
     logits, embeddings = judge(pictures)
     words = {name: [LABELS[name][int(i)] for i in values.argmax(1)] for name, values in logits.items()}
     return Verdict(words, embeddings)
+
+
+def words_of(text: str) -> dict[str, str]:
+    """What a prompt says that the judge can see, by label; what Toyworld does not know is passed over.
+
+    >>> words_of("a dog wearing a red hat in Paris")
+    {'place': 'in Paris', 'accessory': 'a red hat', 'noun': 'dog'}
+    """
+    found, rest = {}, text.casefold()
+    for label, phrases in (("place", PLACES), ("accessory", ACCESSORIES)):
+        for phrase in phrases:
+            if re.search(rf"\b{phrase.casefold()}\b", rest):
+                found[label] = phrase
+                rest = rest.replace(phrase.casefold(), "")  # the hat is red, not who wears it
+    words = re.findall(r"\w+", rest)
+    return found | {label: word for label in ("noun", "colour") for word in words if word in LABELS[label]}
 
 
 def label_loss(logits: dict[str, Tensor], scenes: list[Scene]) -> Tensor:

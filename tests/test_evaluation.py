@@ -1,0 +1,190 @@
+"""Evaluations: learned and drawn through the queue, measured as in the paper, and gone on with where they were broken."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot import evaluation
+from bot.app import Darkroom
+from bot.evaluation_plan import PRESETS, Plan, as_meters_read, as_model_reads, prompts_of
+from bot.on_terminal import SPACE, Session
+from bot.stack import Stack as Around
+from bot.terminal import Screen
+from storage.errors import SetupError, UserError
+from storage.jobs import ImagineJob, TrainJob
+from storage.subjects import Subject
+from tests.conftest import Chat, Stack, photos_of_a_character
+from tests.micro import write_micro_clip, write_micro_dino
+from tests.terminal import HERE
+from trainer.toyworld.judge import words_of
+
+pytestmark = pytest.mark.timeout(240)
+PLAN = """
+prompts = ["a [V] in Paris", "a photo of a [V]"]
+images = 2
+class_images = 2
+steps = 2
+[recipe]
+steps = 2
+class_images = 2
+[subjects.rex]
+class = "dog"
+photos = ["photos"]
+"""
+WRONG = {
+    "steps = [": "is no TOML file",
+    PLAN + "colour = 1": "is no evaluation: subjects.rex.colour: extra inputs are not permitted",
+    PLAN.replace("steps = 2", "steps = 0", 1): "is no evaluation: steps:",
+    PLAN.replace("class_images = 2\n[sub", "class_imagos = 2\n[sub"): "A recipe has no class_imagos.",
+    PLAN.replace('class = "dog"', ""): "say what kind of thing it is",
+    PLAN.replace("rex", "v"): "no subject can be called V",
+    PLAN.replace('photos = ["photos"]', ""): "gives a class of rex, but no photos",
+    PLAN + "[subjects.tom]": "There is no subject called tom.",
+    PLAN.replace('["photos"]', '["nothing"]'): "There is no file",
+    PLAN.replace("a [V] in", "a dog in"): "“a dog in Paris” has not.",
+    PLAN.replace("a [V] in", "a [V] and [rex] in"): "“a [V] and [rex] in Paris” has not.",
+    PLAN.replace('["a [V] in Paris", "a photo of a [V]"]', '"prompts.txt"'): "is none of the presets object, living",
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("models")
+    return {"clip": str(write_micro_clip(folder / "clip")), "dino": str(write_micro_dino(folder / "dino"))}
+
+
+@pytest.fixture
+async def session(stack: Stack, app: Darkroom) -> AsyncIterator[Session]:
+    async with Around(stack.settings, lambda _: None) as around:
+        yield Session(app, around, Screen())
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "photos").mkdir()
+    for upload in photos_of_a_character(2):
+        (tmp_path / "photos" / upload.name).write_bytes(upload.data)
+    (tmp_path / "plan.toml").write_text(PLAN)
+    return tmp_path / "plan.toml"
+
+
+async def drawings(app: Darkroom, space: str = evaluation.SPACE) -> set[str]:
+    """Ids of the pictures that are asked for, and their attempts."""
+    jobs = [job.id for job in await app.dispatch.jobs(space) if isinstance(job, ImagineJob)]
+    return {name.rpartition("/")[0] for job in jobs for name in await app.store.names(f"jobs/{job}/") if ".png" in name}
+
+
+async def test_what_was_broken_off_goes_on_and_draws_nothing_twice(
+    session: Session, app: Darkroom, file: Path, models: dict[str, str]
+) -> None:
+    out = file.parent / "out"
+    playing = asyncio.create_task(evaluation.play(session, file, out, True, **models))
+    while not (begun := await drawings(app)):
+        await asyncio.sleep(0.05)
+    playing.cancel()
+    await asyncio.gather(playing, return_exceptions=True)
+
+    result = await evaluation.play(session, file, out, True, **models)
+    assert result.state == "done", result.message
+    attempts = await drawings(app)
+    jobs = await app.dispatch.jobs(evaluation.SPACE)
+    assert begun <= attempts and len(attempts) == 4  # two prompts, and the class before and after: one attempt each
+    assert sum(isinstance(job, TrainJob) for job in jobs) == 1
+    pictures = {path: path.stat().st_mtime_ns for path in (out / "pictures" / "rex").iterdir()}
+    assert len(pictures) == 8
+
+    told = json.loads((out / "eval.json").read_text())
+    (rex,) = told["subjects"]
+    assert rex["class"] == "dog" and rex["recipe"]["steps"] == 2 and told["models"]["dino"] == models["dino"]
+    figures = {"dino", "clip_i", "clip_t", "pres", "pres_before", "div", "div_class", "div_class_before"}
+    assert set(told["mean"]) == figures and told["mean"] == rex["mean"] and rex["prior_by"] == "dino"
+    assert [each["prompt"] for each in rex["prompts"]] == ["a [V] in Paris", "a photo of a [V]"]
+    assert f"| rex | {rex['mean']['dino']:.3f} |" in (out / "eval.md").read_text()
+    with Image.open(out / "rex.png") as sheet:
+        assert sheet.height > 5 * 192 and sheet.width > 2 * 192  # photos, two prompts, the class before and after
+
+    assert (await evaluation.play(session, file, out, False, **models)).state == "done"
+    assert {path: path.stat().st_mtime_ns for path in pictures} == pictures
+    assert not await app.dispatch.jobs(evaluation.SPACE) and not await app.subjects.in_space(evaluation.SPACE)
+
+
+async def test_one_that_is_learned_already_is_measured_and_stays(
+    session: Session, app: Darkroom, file: Path, models: dict[str, str]
+) -> None:
+    chat = Chat(app, SPACE)
+    assert (await chat("dreambooth train", photos_of_a_character(2), name="max", noun="dog", steps=2))[
+        -1
+    ].state == "done"
+    file.write_text(PLAN.split("[recipe]")[0] + "[subjects.max]")
+    result = await evaluation.play(session, file, file.parent / "out", False, clip=models["clip"], dino=None)
+    assert result.state == "done", result.message
+    (told,) = result.more["subjects"]
+    assert told["name"] == "max" and told["prior_by"] == "clip" and "dino" not in told["mean"]
+    assert await app.subjects.find(SPACE, "max") and not await drawings(app, SPACE)
+    await chat("dreambooth forget", name="max")
+
+
+async def test_a_subject_that_cannot_be_learned_costs_the_others_nothing(
+    session: Session, app: Darkroom, file: Path, models: dict[str, str]
+) -> None:
+    (file.parent / "bad").mkdir()
+    (file.parent / "bad" / "photo.png").write_bytes(b"no photo")
+    file.write_text(PLAN + '[subjects.tom]\nclass = "cat"\nphotos = ["bad"]\n')
+    out = file.parent / "out"
+    result = await evaluation.play(session, file, out, False, clip=models["clip"], dino=None)
+    assert (result.state, result.code) == ("failed", 1) and "The same command goes on" in result.message
+    rex, tom = json.loads((out / "eval.json").read_text())["subjects"]
+    assert rex["mean"] and not tom["mean"] and "Nothing was trained." in tom["message"]
+    assert len(await app.subjects.in_space(evaluation.SPACE)) == 1  # kept for then
+    file.write_text(PLAN)
+    assert (await evaluation.play(session, file, out, False, clip=models["clip"], dino=None)).state == "done"
+
+
+@pytest.mark.parametrize("text", WRONG)
+async def test_what_is_wrong_is_told_before_anything_is_learned(
+    session: Session, app: Darkroom, file: Path, models: dict[str, str], text: str
+) -> None:
+    file.write_text(text)
+    with pytest.raises(UserError) as refused:
+        await evaluation.play(session, file, file.parent / "out", False, **models)
+    assert WRONG[text] in str(refused.value)
+    assert not await app.dispatch.jobs(evaluation.SPACE)
+
+
+async def test_models_are_looked_for_first(session: Session, app: Darkroom, file: Path) -> None:
+    with pytest.raises(UserError, match="Name a CLIP model with --clip"):
+        await evaluation.play(session, file, file.parent / "out", False, None, None)
+    with pytest.raises(SetupError, match="cannot be measured: .* cannot be read as a CLIP model"):
+        await evaluation.play(session, file, file.parent / "out", False, str(file.parent), None)
+    assert not await app.dispatch.jobs(evaluation.SPACE) and not (file.parent / "out").exists()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_have_twenty_five_prompts(preset: str) -> None:
+    plan = Plan.model_validate({"subjects": {"rex": {"prompts": preset}}})
+    found = prompts_of(plan, "rex", HERE, "")
+    assert len(set(found)) == 25
+    rex = Subject(space="s", owner="o", name="rex", noun="dog", identifier="zof", base_model="toyworld")
+    assert all("zof dog" in as_model_reads(prompt, rex) for prompt in found)
+    if preset == "toyworld":
+        assert all(len(words_of(as_meters_read(prompt, rex))) > 1 for prompt in found)
+
+
+def test_prompts_of_ones_own(file: Path) -> None:
+    (file.parent / "mine.txt").write_text("# Mine\n\na [V]  dog\n[v] at night\n")
+    plan = Plan.model_validate({"subjects": {"rex": {"prompts": "mine.txt"}}})
+    found = prompts_of(plan, "rex", file.parent, "object")
+    rex = Subject(space="s", owner="o", name="rex", noun="dog", identifier="zof", base_model="toyworld")
+    assert [as_model_reads(prompt, rex) for prompt in found] == ["a zof dog", "zof dog at night"]
+    assert [as_meters_read(prompt, rex) for prompt in found] == ["a dog", "dog at night"]
+
+
+def test_the_example_of_the_docs_is_an_evaluation(tmp_path: Path) -> None:
+    page = (HERE / "docs" / "evaluation.md").read_text()
+    (tmp_path / "plan.toml").write_text(page.split("```toml")[1].split("```")[0])
+    plan = evaluation.read_plan(tmp_path / "plan.toml")
+    assert set(plan.subjects) == {"rex", "mug"} and plan.subjects["rex"].prompts == "living"
