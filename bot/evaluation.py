@@ -115,14 +115,14 @@ async def play(session: Session, path: Path, out: Path, keep: bool, clip: str | 
     """Run an evaluation; leave `eval.json`, `eval.md`, a contact sheet of each subject and the pictures in `out`."""
     check_writable(out)
     plan, darkroom = read_plan(path), session.darkroom
-    measuring = Measuring(metric_models(darkroom.settings, clip, dino), darkroom.store)
+    models = metric_models(darkroom.settings, clip, dino)
     cases = [await _case(session, plan, name, path.parent) for name in plan.subjects]
-    await measuring.check()  # before hours of learning
     series.enter(session, SPACE)
-    session.stack.need_worker()
-    out.mkdir(parents=True, exist_ok=True)
-    evaluation = Evaluation(session, plan, out, measuring)
-    cases = await asyncio.gather(*(evaluation.of(case) for case in cases))
+    async with Measuring(models, darkroom.settings) as measuring:  # what it lacks is told before hours of learning
+        session.stack.need_worker()
+        out.mkdir(parents=True, exist_ok=True)
+        evaluation = Evaluation(session, plan, out, measuring)
+        cases = await asyncio.gather(*(evaluation.of(case) for case in cases))
     told = evaluation.write(cases)
     failed = sum(case.figures is None for case in cases)
     if not (failed or keep):

@@ -1,6 +1,6 @@
 """What an evaluation leaves to look at: a table in Markdown, and a contact sheet of each subject."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 
@@ -21,6 +21,7 @@ COLUMNS = {
     "div_class": "DIV class",
     "div_class_before": "DIV class before",
 }
+ABREAST = 8  # pictures in a row of a contact sheet
 METERS = {"dino": "DINO", "clip": "CLIP", "judge": "Toyworld's judge"}
 # Ruiz et al. 2022, arXiv 2208.12242, table 1: 30 subjects, 25 prompts each, 4 pictures of each prompt
 PAPER = {
@@ -65,8 +66,12 @@ def sheet_rows(photos: list[Path], prompts: list[str], drawn: Sequence[Sequence[
     """Rows for a contact sheet: photos, then each prompt with its figures, then the plain class before and after."""
     of_prompts = [f"{prompt}  {_in_words(each)}" for prompt, each in zip(prompts, figures.prompts, strict=True)]
     titles = [*of_prompts, "its class, before it was learned", "and after"]
-    rows = [Row("", "photos", [_open(path) for path in photos])]
-    return rows + [Row("", title, [_open(p) for p in paths]) for title, paths in zip(titles, drawn, strict=True)]
+    rows = [("photos", photos), *zip(titles, drawn, strict=True)]
+    return [Row("", title, [_open(p) for p in paths]) for title, all_of in rows for paths in _wrapped(all_of)]
+
+
+def _wrapped(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    return (paths[first : first + ABREAST] for first in range(0, len(paths), ABREAST))
 
 
 def _in_words(figures: dict[str, float]) -> str:

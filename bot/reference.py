@@ -41,8 +41,8 @@ All but `up`, `web` and `worker` take `--json`, which prints one object, last, o
 none, as after bad input, and `seconds` is how long the command took. Once there is a job, `train` adds `subject` (its
 id), `name`, `steps`, `loss_first` and `loss_last`; `imagine`, `again` and `variations` add `images` (absolute paths of
 PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of those names,
-`doctor` adds `checks`, `demo --once` adds `sheet`, `export` and `logs` add `name`, `path` and `files`, `import` adds
-`subject`, and the others add `facts`.
+`doctor` adds `checks`, `demo --once` adds `sheet`, `eval` adds what is in `eval.json`, `export` and `logs` add `name`,
+`path` and `files`, `import` adds `subject`, and the others add `facts`.
 
 """
 RECIPES = """# Recipes

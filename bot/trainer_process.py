@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 from typing import Any
 
 from bot.terminal import Screen
@@ -16,15 +17,11 @@ LOG = "exchange.log"  # in DARKROOM_HOME: what the process says besides
 INSTALL = " `pip install 'darkroom[trainer]'` installs what is missing."
 
 
-async def answer_of(flag: str, within_s: float, given: bytes = b"") -> Any:
-    """The JSON that `python -m trainer FLAG` prints last, `given` on standard input.
-
-    Raises SetupError with its last words, or TimeoutError.
-    """
-    command = (sys.executable, "-m", "trainer", flag)
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+async def answer_of(flag: str, within_s: float) -> Any:
+    """The JSON that `python -m trainer FLAG` prints last; raises SetupError with its last words, or TimeoutError."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "trainer", flag, stdout=PIPE, stderr=PIPE)
     try:
-        out, err = await asyncio.wait_for(process.communicate(given), within_s)
+        out, err = await asyncio.wait_for(process.communicate(), within_s)
     finally:
         if process.returncode is None:
             process.kill()
@@ -55,8 +52,7 @@ async def ask(request: ExportRequest | ImportRequest, settings: Settings) -> End
                 process.kill()
                 await process.wait()
     if ended is None:
-        lines = log.read_text(errors="replace").split("\n")
-        why = next((line.strip() for line in reversed(lines) if line.strip()), f"status {process.returncode}")
+        why = last_words(log) or f"status {process.returncode}"
         advice = INSTALL if why.startswith("ModuleNotFoundError") else ""
         raise SetupError(f"The trainer does not run here: {why}. {log} has more.{advice}")
     if ended.state == "refused":
@@ -64,6 +60,12 @@ async def ask(request: ExportRequest | ImportRequest, settings: Settings) -> End
     if ended.state == "failed":
         raise SetupError(ended.says)
     return ended
+
+
+def last_words(log: Path) -> str:
+    """The last line of a log, which tells why a process ended."""
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 async def _follow(process: Process, request: ExportRequest | ImportRequest, screen: Screen) -> Ended | None:

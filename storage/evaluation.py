@@ -1,6 +1,7 @@
 """The contract of `darkroom eval`: which pictures the bot has the trainer measure, by which models, and the figures.
 
-`python -m trainer --measure` reads a request as JSON from standard input and prints its figures as JSON.
+`python -m trainer --measure` reads `MetricModels` from the first line of standard input, and answers with empty
+`Figures` once they are loaded; from then on each line is a `MeasureRequest`, and answered with its figures.
 """
 
 from storage.jobs import Record
@@ -22,13 +23,12 @@ class Drawn(Record):
 
 
 class MeasureRequest(Record):
-    """Measure one subject, or, where there are no photos, only see whether the models can be had."""
+    """Measure one subject."""
 
-    models: MetricModels
-    photos: tuple[str, ...] = ()  # paths
-    prompts: tuple[Drawn, ...] = ()
-    class_before: tuple[str, ...] = ()  # paths of plain class pictures, drawn by the base model
-    class_after: tuple[str, ...] = ()  # and, from the same seeds, by what was learned
+    photos: tuple[str, ...]  # paths
+    prompts: tuple[Drawn, ...]
+    class_before: tuple[str, ...]  # paths of plain class pictures, drawn by the base model
+    class_after: tuple[str, ...]  # and, from the same seeds, by what was learned
 
 
 class Figures(Record):

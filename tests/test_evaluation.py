@@ -1,4 +1,4 @@
-"""Evaluations: learned and drawn through the queue, measured as in the paper, and gone on with where they were broken."""
+"""Evaluations: learned and drawn through the queue, measured as in the paper, and going on where they were broken."""
 
 import asyncio
 import json
@@ -10,12 +10,14 @@ from PIL import Image
 
 from bot import evaluation
 from bot.app import Darkroom
+from bot.evaluation_drawing import Artist, jobs_of
 from bot.evaluation_plan import PRESETS, Plan, as_meters_read, as_model_reads, prompts_of
 from bot.on_terminal import SPACE, Session
 from bot.stack import Stack as Around
 from bot.terminal import Screen
 from storage.errors import SetupError, UserError
-from storage.jobs import ImagineJob, TrainJob
+from storage.jobs import ImagineJob
+from storage.settling import delete_job
 from storage.subjects import Subject
 from tests.conftest import Chat, Stack, photos_of_a_character
 from tests.micro import write_micro_clip, write_micro_dino
@@ -40,7 +42,7 @@ WRONG = {
     PLAN + "colour = 1": "is no evaluation: subjects.rex.colour: extra inputs are not permitted",
     PLAN.replace("steps = 2", "steps = 0", 1): "is no evaluation: steps:",
     PLAN.replace("class_images = 2\n[sub", "class_imagos = 2\n[sub"): "A recipe has no class_imagos.",
-    PLAN.replace('class = "dog"', ""): "say what kind of thing it is",
+    PLAN.replace('class = "dog"', ""): "Say what kind of thing it is",
     PLAN.replace("rex", "v"): "no subject can be called V",
     PLAN.replace('photos = ["photos"]', ""): "gives a class of rex, but no photos",
     PLAN + "[subjects.tom]": "There is no subject called tom.",
@@ -72,30 +74,28 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "plan.toml"
 
 
-async def drawings(app: Darkroom, space: str = evaluation.SPACE) -> set[str]:
-    """Ids of the pictures that are asked for, and their attempts."""
+async def attempts(app: Darkroom, space: str) -> list[str]:
+    """Each attempt at drawing that left pictures."""
     jobs = [job.id for job in await app.dispatch.jobs(space) if isinstance(job, ImagineJob)]
-    return {name.rpartition("/")[0] for job in jobs for name in await app.store.names(f"jobs/{job}/") if ".png" in name}
+    names = [name for job in jobs for name in await app.store.names(f"jobs/{job}/") if name.endswith("grid.png")]
+    return [name.removesuffix("/grid.png") for name in names]
 
 
-async def test_what_was_broken_off_goes_on_and_draws_nothing_twice(
-    session: Session, app: Darkroom, file: Path, models: dict[str, str]
-) -> None:
+async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file: Path, models: dict[str, str]) -> None:
     out = file.parent / "out"
-    playing = asyncio.create_task(evaluation.play(session, file, out, True, **models))
-    while not (begun := await drawings(app)):
+    playing = asyncio.create_task(evaluation.play(session, file, out, False, **models))
+    while not (begun := await attempts(app, evaluation.SPACE)):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     playing.cancel()
     await asyncio.gather(playing, return_exceptions=True)
+    (learned,) = await app.subjects.in_space(evaluation.SPACE)
 
-    result = await evaluation.play(session, file, out, True, **models)
+    result = await evaluation.play(session, file, out, False, **models)
     assert result.state == "done", result.message
-    attempts = await drawings(app)
-    jobs = await app.dispatch.jobs(evaluation.SPACE)
-    assert begun <= attempts and len(attempts) == 4  # two prompts, and the class before and after: one attempt each
-    assert sum(isinstance(job, TrainJob) for job in jobs) == 1
-    pictures = {path: path.stat().st_mtime_ns for path in (out / "pictures" / "rex").iterdir()}
-    assert len(pictures) == 8
+    drawn = {path.name.partition("-")[0] for path in (out / "pictures" / "rex").iterdir()}
+    assert {attempt.split("/")[1] for attempt in begun} <= drawn  # they were not drawn anew
+    assert len(drawn) == 4 and {job[:12] for job in drawn} == {str(learned.job)[:12]}  # nor was it learned anew
+    assert not await app.dispatch.jobs(evaluation.SPACE) and not await app.subjects.in_space(evaluation.SPACE)
 
     told = json.loads((out / "eval.json").read_text())
     (rex,) = told["subjects"]
@@ -107,41 +107,47 @@ async def test_what_was_broken_off_goes_on_and_draws_nothing_twice(
     with Image.open(out / "rex.png") as sheet:
         assert sheet.height > 5 * 192 and sheet.width > 2 * 192  # photos, two prompts, the class before and after
 
-    assert (await evaluation.play(session, file, out, False, **models)).state == "done"
-    assert {path: path.stat().st_mtime_ns for path in pictures} == pictures
-    assert not await app.dispatch.jobs(evaluation.SPACE) and not await app.subjects.in_space(evaluation.SPACE)
+
+async def test_nothing_is_drawn_twice(session: Session, app: Darkroom, chat: Chat, tmp_path: Path) -> None:
+    *_, trained = await chat("dreambooth train", photos_of_a_character(2), name="rex", noun="dog", steps=2)
+    assert trained.state == "done"
+    rex = await app.subjects.find(chat.space, "rex")
+    assert rex
+    plan = Plan.model_validate({"subjects": {"rex": {}}, "images": 2, "steps": 2})
+    job, artist = jobs_of(plan, rex, ["a [V] in Paris"])[0], Artist(session)
+    await app.limits.admit(job)
+    await app.dispatch.cancel(job)  # what came to nothing does not stay so
+    paths = await artist.draw(job, tmp_path)
+    assert isinstance(paths, list) and [path.stat().st_size > 100 for path in paths] == [True, True]
+    one = await attempts(app, chat.space)
+    paths[0].unlink()
+    assert await artist.draw(jobs_of(plan, rex, ["a [V] in Paris"])[0], tmp_path) == paths
+    assert await attempts(app, chat.space) == one and len(one) == 1
+    await delete_job(app.store, job.id)
+    assert await artist.draw(job, tmp_path) == paths and not await attempts(app, chat.space)
+    others = jobs_of(plan.model_copy(update={"seed": 1}), rex, ["a [V] in Paris", "a [V] at night"])
+    assert len({job.id, *(other.id for other in others)}) == 5
+    await chat("dreambooth forget", name="rex")
 
 
-async def test_one_that_is_learned_already_is_measured_and_stays(
+async def test_one_learned_already_is_measured_beside_one_that_cannot_be_learned(
     session: Session, app: Darkroom, file: Path, models: dict[str, str]
 ) -> None:
     chat = Chat(app, SPACE)
-    assert (await chat("dreambooth train", photos_of_a_character(2), name="max", noun="dog", steps=2))[
-        -1
-    ].state == "done"
-    file.write_text(PLAN.split("[recipe]")[0] + "[subjects.max]")
-    result = await evaluation.play(session, file, file.parent / "out", False, clip=models["clip"], dino=None)
-    assert result.state == "done", result.message
-    (told,) = result.more["subjects"]
-    assert told["name"] == "max" and told["prior_by"] == "clip" and "dino" not in told["mean"]
-    assert await app.subjects.find(SPACE, "max") and not await drawings(app, SPACE)
-    await chat("dreambooth forget", name="max")
-
-
-async def test_a_subject_that_cannot_be_learned_costs_the_others_nothing(
-    session: Session, app: Darkroom, file: Path, models: dict[str, str]
-) -> None:
+    *_, trained = await chat("dreambooth train", photos_of_a_character(2), name="max", noun="dog", steps=2)
+    assert trained.state == "done"
     (file.parent / "bad").mkdir()
     (file.parent / "bad" / "photo.png").write_bytes(b"no photo")
-    file.write_text(PLAN + '[subjects.tom]\nclass = "cat"\nphotos = ["bad"]\n')
+    file.write_text(PLAN.split("[recipe]")[0] + '[subjects.max]\n[subjects.tom]\nclass = "cat"\nphotos = ["bad"]\n')
     out = file.parent / "out"
     result = await evaluation.play(session, file, out, False, clip=models["clip"], dino=None)
     assert (result.state, result.code) == ("failed", 1) and "The same command goes on" in result.message
-    rex, tom = json.loads((out / "eval.json").read_text())["subjects"]
-    assert rex["mean"] and not tom["mean"] and "Nothing was trained." in tom["message"]
-    assert len(await app.subjects.in_space(evaluation.SPACE)) == 1  # kept for then
-    file.write_text(PLAN)
-    assert (await evaluation.play(session, file, out, False, clip=models["clip"], dino=None)).state == "done"
+    told, tom = json.loads((out / "eval.json").read_text())["subjects"]
+    assert told["name"] == "max" and told["prior_by"] == "clip" and "dino" not in told["mean"]
+    assert not tom["mean"] and "Nothing was trained." in tom["message"] and "| tom | " in (out / "eval.md").read_text()
+    assert await app.subjects.find(SPACE, "max") and len(await attempts(app, SPACE)) == 4  # kept for the next try
+    await chat("dreambooth forget", name="max")
+    assert len(await attempts(app, SPACE)) == 1  # the plain class before anything was learned: it is nobody's
 
 
 @pytest.mark.parametrize("text", WRONG)
@@ -158,7 +164,7 @@ async def test_what_is_wrong_is_told_before_anything_is_learned(
 async def test_models_are_looked_for_first(session: Session, app: Darkroom, file: Path) -> None:
     with pytest.raises(UserError, match="Name a CLIP model with --clip"):
         await evaluation.play(session, file, file.parent / "out", False, None, None)
-    with pytest.raises(SetupError, match="cannot be measured: .* cannot be read as a CLIP model"):
+    with pytest.raises(SetupError, match=r"cannot be measured: .* cannot be read as a CLIP model"):
         await evaluation.play(session, file, file.parent / "out", False, str(file.parent), None)
     assert not await app.dispatch.jobs(evaluation.SPACE) and not (file.parent / "out").exists()
 

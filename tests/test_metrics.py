@@ -1,8 +1,6 @@
 """The metrics of an evaluation: each is what the paper says, counted once more as plainly as can be."""
 
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 from random import Random
 from statistics import mean
@@ -18,6 +16,7 @@ from storage.errors import SetupError
 from storage.evaluation import Drawn, Figures, MeasureRequest, MetricModels
 from tests.micro import write_micro_clip, write_micro_dino
 from trainer.evaluating import measure
+from trainer.meters import open_meters
 from trainer.toyworld.judge import words_of
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import Scene
@@ -36,14 +35,13 @@ def dino(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def request_(tmp_path_factory: pytest.TempPathFactory, clip: Path, dino: Path) -> MeasureRequest:
+def request_(tmp_path_factory: pytest.TempPathFactory) -> MeasureRequest:
     folder, numbers = tmp_path_factory.mktemp("pictures"), itertools.count()
 
     def pictures(count: int) -> tuple[str, ...]:
         return tuple(drawn(folder, next(numbers)) for _ in range(count))
 
     return MeasureRequest(
-        models=MetricModels(clip=str(clip), dino=str(dino)),
         photos=pictures(3),
         prompts=tuple(Drawn(text=text, pictures=pictures(18)) for text in TEXTS),  # more than are looked at together
         class_before=pictures(4),
@@ -102,7 +100,7 @@ def test_each_is_what_the_paper_says(request_: MeasureRequest, clip: Path, dino:
         "div_class": unlike(by_dino(request_.class_after)),
         "div_class_before": unlike(by_dino(request_.class_before)),
     }
-    figures = measure(request_)
+    figures = measure(open_meters(MetricModels(clip=str(clip), dino=str(dino))), request_)
     for told, wanted in zip(figures.prompts, expected, strict=True):
         assert told == pytest.approx(wanted, abs=1e-4)
     wanted = {name: mean(each[name] for each in expected) for name in expected[0]} | of_prior
@@ -121,8 +119,9 @@ def test_the_judge_reads_what_the_prompt_says(tmp_path: Path) -> None:
     prompts = tuple(
         Drawn(text=text, pictures=tuple(paths)) for text in ("a blue dog in Paris", "a red dog", "an old one")
     )
-    request = MeasureRequest(models=MetricModels(judge=True), photos=(paths[0],), prompts=prompts)
-    figures = measure(request.model_copy(update={"class_before": tuple(paths), "class_after": (paths[0],)}))
+    before, after = tuple(paths), (paths[0],)
+    request = MeasureRequest(photos=(paths[0],), prompts=prompts, class_before=before, class_after=after)
+    figures = measure(open_meters(MetricModels(judge=True)), request)
     assert [each.get("judge_t") for each in figures.prompts] == [
         pytest.approx((3 + 3 + 2 + 2) / 12, abs=1e-4),
         0.5,
@@ -144,14 +143,7 @@ def test_what_is_no_such_model_is_refused_by_name(kind: str, clip: Path, dino: P
     other = {"clip": dino, "dino": clip}[kind]
     for wrong in (tmp_path, other):
         with pytest.raises(SetupError, match=f"{wrong} cannot be read as a {kind.upper()} model"):
-            measure(MeasureRequest(models=MetricModels(**{kind: str(wrong)})))
-
-
-def test_the_trainer_says_why_it_cannot_measure(tmp_path: Path) -> None:
-    request = MeasureRequest(models=MetricModels(dino=str(tmp_path))).model_dump_json()
-    command = [sys.executable, "-m", "trainer", "--measure"]
-    said = subprocess.run(command, input=request, capture_output=True, text=True, timeout=60)
-    assert said.returncode == 1 and said.stderr.splitlines()[-1].startswith(f"{tmp_path} cannot be read as a DINO")
+            open_meters(MetricModels(**{kind: str(wrong)}))
 
 
 def test_the_table_has_the_papers_figures_where_they_compare() -> None:

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--queues", default="train,imagine", help="what to work on: train, imagine or both")
     parser.add_argument("--check", action="store_true", help="print one JSON object about this machine and exit")
     parser.add_argument("--recipe", action="store_true", help="print the recipes of the base model as JSON and exit")
-    parser.add_argument("--measure", action="store_true", help="measure pictures: JSON in, JSON out, and exit")
+    parser.add_argument("--measure", action="store_true", help="measure pictures: lines of JSON in, and out")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("arq").setLevel(logging.WARNING)
@@ -43,10 +43,11 @@ def main() -> None:
             print(json.dumps(recipes(settings)))  # noqa: T201
             return
         if given.measure:
-            from storage.evaluation import MeasureRequest
-            from trainer.evaluating import measure
+            from trainer.evaluating import serve
 
-            print(measure(MeasureRequest.model_validate_json(sys.stdin.read())).model_dump_json())  # noqa: T201
+            out = sys.stdout
+            with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not end up between our lines
+                serve(sys.stdin, out)
             return
         queues = given.queues.split(",")
         if not set(queues) <= set(queue.QUEUES):

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from statistics import mean
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import torch
 from PIL import Image
 
-from storage.evaluation import Figures, MeasureRequest
+from storage.evaluation import Figures, MeasureRequest, MetricModels
 from trainer import metrics
 from trainer.meters import Meter, Seen, open_meters
 
@@ -28,11 +28,19 @@ class Looked(NamedTuple):
     class_after: Seen
 
 
-def measure(request: MeasureRequest) -> Figures:
-    """The figures of a request, which are none where it has no photos; raises SetupError if a model cannot be read."""
-    meters = open_meters(request.models)
-    if not request.photos:
-        return Figures()
+def serve(lines: TextIO, out: TextIO) -> None:
+    """Open the models that the first line names and measure what the others ask for, each answered by a line of JSON.
+
+    Raises SetupError if a model cannot be read.
+    """
+    meters = open_meters(MetricModels.model_validate_json(lines.readline()))
+    print(Figures().model_dump_json(), file=out, flush=True)
+    for line in lines:
+        print(measure(meters, MeasureRequest.model_validate_json(line)).model_dump_json(), file=out, flush=True)
+
+
+def measure(meters: dict[str, Meter], request: MeasureRequest) -> Figures:
+    """The figures of one subject; PRES and DIV are by the first of the meters."""
     looked = {name: _look(meter, request) for name, meter in meters.items()}
     prior_by = next(iter(looked))
     prompts = tuple(_of_prompt(looked, prior_by, k) for k in range(len(request.prompts)))
