@@ -14,8 +14,6 @@ from trainer.meters import Meter, Seen, open_meters
 BATCH = 16  # pictures in one forward pass
 LIKE_PHOTOS = {"dino": "dino", "clip": "clip_i", "judge": "judge_i"}  # what a meter's subject fidelity is called
 LIKE_WORDS = {"clip": "clip_t", "judge": "judge_t"}  # and its prompt fidelity
-
-
 DIGITS = 4
 
 
