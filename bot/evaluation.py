@@ -151,9 +151,10 @@ def _told(case: Case) -> dict[str, Any]:
     """What the JSON says of a subject."""
     figures = case.figures or Figures()
     of_prompts = [{"prompt": p, **f} for p, f in zip(case.prompts, figures.prompts, strict=False)]
-    about = {"class": case.subject.noun, "recipe": case.subject.recipe} if case.subject else {}
+    about = case.subject.model_dump(include={"identifier", "weights_sha256", "recipe"}) if case.subject else {}
     return {
         "name": case.name,
+        "class": case.subject.noun if case.subject else "",
         **about,
         "message": case.message,
         **figures.model_dump(include={"mean", "photos", "prior_by"}),
