@@ -14,7 +14,8 @@ import torch
 
 from storage.recipe import Recipe
 from trainer import generate
-from trainer.dreambooth import Step, Subject, learn
+from trainer.dreambooth import Step, learn
+from trainer.material import Subject
 from trainer.models import load_base
 from trainer.needs import Skeleton
 

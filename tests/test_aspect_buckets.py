@@ -13,7 +13,8 @@ from bot.messages import Upload
 from storage.subjects import Photo
 from tests.conftest import Chat
 from tests.photo_files import accepted, judged, saved, scene
-from trainer.dreambooth import Subject, Training
+from trainer.dreambooth import Training
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.toyworld.scenes import character
@@ -117,7 +118,7 @@ def test_a_step_is_of_one_size_and_all_have_their_turn(base: BaseModel, photos: 
     taught = training(base, photos, aspect_buckets=True, captions=True, batch=2)
     chance, seen = torch.Generator().manual_seed(0), set()
     for _ in range(40):
-        batches = list(taught.examples.draw(2, 1, chance))
+        batches = list(taught.subjects[0].examples.draw(2, 1, chance))
         shape = tuple(batches[0].clean.shape[2:])
         seen.add(shape)
         if shape == (16, 16):
@@ -135,7 +136,9 @@ def test_the_loss_is_eq_2_whatever_the_size(
     base: BaseModel, photos: tuple[list[Path], list[Path]], how: dict[str, object]
 ) -> None:
     taught = training(base, photos, aspect_buckets=True, batch=2, prior_weight=0.5, **how)
-    own, of_class = next(b for b in (list(taught.examples.draw(2, 1, taught.chance)) for _ in range(99)) if len(b) == 2)
+    own, of_class = next(
+        b for b in (list(taught.subjects[0].examples.draw(2, 1, taught.chance)) for _ in range(99)) if len(b) == 2
+    )
     with torch.no_grad():
         first, second = (taught.loss(taught.model, batch, taught.texts[0]) for batch in (own, of_class))
         assert first[2] == second[1] == 0

@@ -16,7 +16,8 @@ from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from tests.micro import write_micro_sd2
 from trainer import generate
-from trainer.dreambooth import Learned, Subject, Training, learn
+from trainer.dreambooth import Learned, Training, learn
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.recipe import recipe_for
@@ -126,7 +127,7 @@ def plain_losses(kind: str, folder: Path, training: Training) -> list[float]:
     optimizer = torch.optim.AdamW(groups, lr=how.learning_rate, weight_decay=how.weight_decay)
     chance, losses = Generator().manual_seed(0), []
     for _ in range(how.steps):
-        (batch,) = training.examples.draw(how.batch, 1, chance)
+        (batch,) = training.subjects[0].examples.draw(how.batch, 1, chance)
         prompts, added = [instance_prompt("zuf", "dog"), class_prompt("dog")], None
         read, _, *pooled = pipeline.encode_prompt(
             prompt=prompts, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False

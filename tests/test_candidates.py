@@ -14,8 +14,9 @@ from storage.settling import settle
 from storage.subjects import Subject as Stored
 from tests.conftest import Chat, photos_of_a_character
 from trainer.candidates import Candidates, no_better, steps_of
-from trainer.dreambooth import Step, Subject, Training, learn
+from trainer.dreambooth import Step, Training, learn
 from trainer.eyes import ToyworldEye
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.report_card import Examiner
@@ -72,11 +73,11 @@ def test_losses_on_what_is_held_back_can_be_compared_and_disturb_nothing(base: B
 
 def test_what_is_held_back_is_not_learned_from(base: BaseModel, subject: Subject) -> None:
     training = Training(base, subject, class_latents(), recipe_for(base.folder), 0)
-    learned_from = training.examples.class_latents
+    learned_from = training.subjects[0].examples.class_latents
     assert learned_from is not None and torch.equal(learned_from, class_latents()[:-HELD_BACK])
-    held_back = torch.stack([batch.clean[1] for batch in training.validation.batches])
+    held_back = torch.stack([batch.clean[1] for batch in training.subjects[0].validation.batches])
     assert torch.equal(held_back.flip(0), class_latents()[-HELD_BACK:])
-    few = Training(base, subject, class_latents(4), recipe_for(base.folder), 0).examples.class_latents
+    few = Training(base, subject, class_latents(4), recipe_for(base.folder), 0).subjects[0].examples.class_latents
     assert few is not None and len(few) == 4
 
 

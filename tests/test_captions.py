@@ -12,7 +12,8 @@ from storage.settings import Settings
 from storage.subjects import Photo
 from tests.conftest import Chat, photos_of_a_character
 from tests.photo_files import saved, scene
-from trainer.dreambooth import Subject, Training
+from trainer.dreambooth import Training
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import captioned
 from trainer.recipe import recipe_for
@@ -66,7 +67,7 @@ def test_each_photo_is_learned_by_its_own_prompt(base: BaseModel, photos: list[P
     ]
     for ids, (sofa, bare, snow), of_class in zip(taught.texts, wanted, ("a photo of a dog", "a dog"), strict=True):
         assert torch.equal(ids[0], base.token_ids([sofa, bare, snow, bare, of_class])[0])
-    (batch,) = taught.examples.draw(4, 1, torch.Generator().manual_seed(3))
+    (batch,) = taught.subjects[0].examples.draw(4, 1, torch.Generator().manual_seed(3))
     which = torch.randint(16, (4,), generator=torch.Generator().manual_seed(3))  # as an example is chosen
     assert batch.prompts.tolist() == [*(which % 8 // 2).tolist(), 4, 4, 4, 4]
 
@@ -74,7 +75,7 @@ def test_each_photo_is_learned_by_its_own_prompt(base: BaseModel, photos: list[P
 @pytest.mark.parametrize("how", [{}, {"text_learning_rate": 0.0}])
 def test_the_loss_is_that_of_the_photos_own_prompt(base: BaseModel, photos: list[Path], how: dict[str, float]) -> None:
     taught = training(base, photos, captions=True, batch=3, prior_weight=0.5, **how)
-    (batch,) = taught.examples.draw(3, 1, torch.Generator().manual_seed(5))
+    (batch,) = taught.subjects[0].examples.draw(3, 1, torch.Generator().manual_seed(5))
     with torch.no_grad():
         loss, *_ = taught.loss(taught.model, batch, taught.texts[0])
         noisy, wanted = base.scheduler.add_noise(batch.clean, batch.noise, batch.t), 0.0
@@ -90,7 +91,9 @@ def test_the_loss_is_that_of_the_photos_own_prompt(base: BaseModel, photos: list
 
 def test_what_is_held_back_is_read_by_the_photos_own_prompt(base: BaseModel, photos: list[Path]) -> None:
     taught, without = training(base, photos, captions=True), training(base, photos)
-    for k, (batch, same) in enumerate(zip(taught.validation.batches, without.validation.batches, strict=True)):
+    for k, (batch, same) in enumerate(
+        zip(taught.subjects[0].validation.batches, without.subjects[0].validation.batches, strict=True)
+    ):
         assert torch.equal(batch.clean, same.clean) and same.prompts is None
         assert batch.prompts.tolist() == [k, len(SAID)]
     assert taught.validate() != without.validate()

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
-from trainer.dreambooth import Subject, Training
+from trainer.dreambooth import Training
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import prompt_pairs
 from trainer.optimizing import schedule_of

@@ -12,7 +12,8 @@ from torch import Tensor
 from tests.conftest import photos_of_a_character
 from trainer import generate, lora
 from trainer.denoiser import Denoiser
-from trainer.dreambooth import Subject, learn
+from trainer.dreambooth import learn
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.weights import load_learned, save_learned

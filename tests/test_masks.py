@@ -13,8 +13,9 @@ from torch import Tensor
 from bot.photos import fingerprint
 from storage.subjects import NEUTRAL
 from tests.photo_files import judged, opened, saved, scene
-from trainer.dreambooth import Subject, Training
+from trainer.dreambooth import Training
 from trainer.losses import dreambooth_loss
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.photos import read_mask, read_photo
 from trainer.recipe import recipe_for
@@ -126,7 +127,7 @@ def test_the_background_counts_as_much_as_the_recipe_says(base: BaseModel, cut_o
 def test_nothing_is_learned_of_a_background_without_weight(base: BaseModel, cut_outs: list[Path]) -> None:
     how = {"mask_weight": 0.0, "batch": 4}
     training = Training(base, Subject(cut_outs[:1], "dog", "zuf"), None, recipe_for(base.folder, **how), seed=0)
-    (batch,) = training.examples.draw(4, 1, torch.Generator().manual_seed(0))
+    (batch,) = training.subjects[0].examples.draw(4, 1, torch.Generator().manual_seed(0))
     predicted = torch.randn(batch.clean.shape, requires_grad=True)
     dreambooth_loss(predicted, batch.clean, 4, 1.0, mask=batch.mask)[0].backward()
     empty = np.asarray(read_mask(cut_outs[0]).resize((16, 16), Image.Resampling.BOX)) == 0
@@ -160,7 +161,7 @@ def test_masks_count_only_if_the_recipe_says_so(
 
 def test_what_is_held_back_has_its_mask(base: BaseModel, cut_outs: list[Path]) -> None:
     how = recipe_for(base.folder, mask_weight=0.0)
-    batches = Training(base, Subject(cut_outs, "dog", "zuf"), None, how, seed=0).validation.batches
+    batches = Training(base, Subject(cut_outs, "dog", "zuf"), None, how, seed=0).subjects[0].validation.batches
     clear, _, whole, _ = (batch.mask for batch in batches)
     assert clear is not None and clear.shape == (1, 1, 16, 16) and clear.min() == 0 and (whole == 1).all()
 

@@ -15,9 +15,9 @@ from storage.settings import Settings
 from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, stop_worker
 from tests.micro import write_micro_clip
 from tests.servers import valkey
-from trainer.dreambooth import Subject
 from trainer.eyes import ToyworldEye, open_eye
 from trainer.likeness import Likeness
+from trainer.material import Subject
 from trainer.models import load_base
 from trainer.photos import to_tensor
 from trainer.report_card import PLACES, Examiner

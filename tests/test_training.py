@@ -15,9 +15,10 @@ from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from trainer import classes, generate
 from trainer.checkpoint import Checkpointer, read
-from trainer.dreambooth import Learned, Step, Subject, Training, learn
+from trainer.dreambooth import Learned, Step, Training, learn
 from trainer.examples import Examples
 from trainer.identifier import candidates, choose
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import prompt_pairs
 from trainer.recipe import recipe_for
@@ -239,7 +240,7 @@ def test_an_offset_is_shared_by_a_channel(base: BaseModel) -> None:
 
 def test_flips_are_mirrored_photos(base: BaseModel, photos: list[Path]) -> None:
     plain, flipped = (
-        Training(base, Subject(photos, "dog", "zuf"), None, recipe(base, flips=flips), 0).examples.mean
+        Training(base, Subject(photos, "dog", "zuf"), None, recipe(base, flips=flips), 0).subjects[0].examples.mean
         for flips in (False, True)
     )
     assert len(flipped) == 2 * len(plain) and torch.equal(flipped[: len(plain)], plain)

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from trainer import generate
 from trainer.candidates import Candidates
-from trainer.dreambooth import Subject
+from trainer.material import Subject
 from trainer.naming import instance_prompt
 from trainer.report_card import PLACES, SEED
 from trainer.seam import Choice

@@ -5,9 +5,8 @@ stays as it is. Read `learn` first, then `Training` from top to bottom.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,29 +16,15 @@ from torch import Generator, Tensor
 
 from storage.errors import UserError
 from storage.recipe import Recipe
-from trainer.buckets import examples_of
 from trainer.denoiser import Denoiser, Text, rows_of
 from trainer.examples import Batch
 from trainer.lora import with_adapters
 from trainer.losses import dreambooth_loss, snr_weights, target
+from trainer.material import Material, Subject
 from trainer.models import BaseModel
-from trainer.naming import photo_prompts, prompt_pairs
 from trainer.optimizing import clip, optimizer_of, schedule_of
-from trainer.validation import Validation, learned_from
-from trainer.views import views_of
 
 SCALE = ("scale", "_growth_tracker")  # what changes in a gradient scaler
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is to be learned: its photos, its class noun, the rare token that will mean it, what else is in photos."""
-
-    photos: list[Path]
-    noun: str
-    identifier: str
-    captions: tuple[str, ...] = ()  # one for each photo, or none at all
-    wholes: tuple[Path, ...] = ()  # the photos before they were cut square, or none at all
 
 
 @dataclass(frozen=True)
@@ -67,14 +52,15 @@ def learn(
     seed: int,
     on_step: Callable[[Step], bool | None],
     begun: dict[str, Tensor] | None = None,
+    others: Sequence[tuple[Subject, Tensor | None]] = (),
 ) -> Learned:
-    """Train a copy of the base model's denoiser on a subject and return it.
+    """Train a copy of the base model's denoiser on a subject, and `others` along with it, and return it.
 
     `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
     called after each step; it may say that this is enough, or raise to stop the training. `begun`, a `Training.state`
     of before, goes on from there, to the same end bit for bit.
     """
-    training = Training(base, subject, class_latents, recipe, seed)
+    training = Training(base, subject, class_latents, recipe, seed, others)
     if begun:
         training.load(begun)
     enough = False
@@ -102,7 +88,13 @@ class Training:
     """Model, examples and optimizer of one training; all chance comes from two seeded generators."""
 
     def __init__(
-        self, base: BaseModel, subject: Subject, class_latents: Tensor | None, recipe: Recipe, seed: int
+        self,
+        base: BaseModel,
+        subject: Subject,
+        class_latents: Tensor | None,
+        recipe: Recipe,
+        seed: int,
+        others: Sequence[tuple[Subject, Tensor | None]] = (),
     ) -> None:
         self.base, self.recipe, self.taken = base, recipe, 0
         self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
@@ -119,24 +111,15 @@ class Training:
         except ValueError as error:
             raise UserError(f"The precision {precision} does not work here: {error}.") from error
 
-        # the examples: moments of the photos' crops, and the class set
-        whole = recipe.aspect_buckets and subject.wholes
-        views = views_of(subject.wholes if whole else subject.photos, base, recipe, self.choice)
-        captions = subject.captions if recipe.captions and any(subject.captions) else ()
-        class_latents = class_latents if recipe.prior_weight else None
-        self.validation = Validation(base, subject.photos, class_latents, recipe, bool(captions))
-        class_latents = None if class_latents is None else learned_from(class_latents)
-        self.examples = examples_of(base, views, class_latents, recipe, len(captions), self.choice)
-
-        # the prompts, one of each kind unless photos have their own; in more than one wording if so asked
-        pairs = prompt_pairs(subject.identifier, subject.noun, recipe.wordings)
-        spoken = [(photo_prompts(own, subject.noun, captions), of_class) for own, of_class in pairs]
-        self.prompts = [base.token_ids(own if class_latents is None else [*own, of_class]) for own, of_class in spoken]
+        # the examples and prompts of each subject; at each step it is the next one's turn
+        taught = ((subject, class_latents), *others)
+        self.subjects = [Material(base, *each, recipe, self.choice) for each in taught]
 
         # the model; what text encoders that do not learn read is the same at every step
         self.denoiser = learner_of(base.denoiser, recipe, seed)
-        with torch.no_grad():
-            self.texts = self.prompts if reads else [self.denoiser.read(ids) for ids in self.prompts]
+        if not reads:
+            for material in self.subjects:
+                material.read_by(self.denoiser)
 
         optimizer = optimizer_of(self.denoiser, recipe)
         self.rate = schedule_of(optimizer, recipe)
@@ -150,9 +133,10 @@ class Training:
         With several processes all draw the same examples, and each learns from its share.
         """
         recipe, processes = self.recipe, self.accelerator.num_processes
-        text = self.texts[int(torch.randint(len(self.texts), (1,), generator=self.choice))]
+        material = self.subjects[self.taken % len(self.subjects)]
+        text = material.texts[int(torch.randint(len(material.texts), (1,), generator=self.choice))]
         passes = recipe.accumulation * (1 if recipe.accumulation % processes == 0 else processes)
-        drawn = list(self.examples.draw(recipe.batch * recipe.accumulation, passes, self.chance))
+        drawn = list(material.examples.draw(recipe.batch * recipe.accumulation, passes, self.chance))
         batches = drawn[self.accelerator.process_index :: processes]
         for batch in batches:
             last = batch is batches[-1]
@@ -204,7 +188,11 @@ class Training:
     def validate(self) -> tuple[float, float]:
         """The loss on what is held back, of the subject and of the class: 0 without class images. It is kept, too."""
         with self.drawing() as denoiser, self.accelerator.autocast():
-            losses = [torch.stack(self.loss(denoiser, batch, self.texts[0])) for batch in self.validation.batches]
+            losses = [
+                torch.stack(self.loss(denoiser, batch, material.texts[0]))
+                for material in self.subjects
+                for batch in material.validation.batches
+            ]
         _, instance, prior = torch.stack(losses).mean(0).tolist()
         self.validated[self.taken] = instance, prior
         return instance, prior

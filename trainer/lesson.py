@@ -10,7 +10,8 @@ from torch import Tensor
 from storage.recipe import Recipe
 from trainer.candidates import Candidates
 from trainer.checkpoint import Checkpointer
-from trainer.dreambooth import Step, Subject
+from trainer.dreambooth import Step
+from trainer.material import Subject
 from trainer.report_card import Examiner
 from trainer.seam import Report, TrainTask
 

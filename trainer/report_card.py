@@ -10,10 +10,10 @@ from PIL import Image
 
 from trainer import generate
 from trainer.denoiser import Denoiser
-from trainer.dreambooth import Subject
 from trainer.eyes import Eye
 from trainer.generate import BATCH, OnStep
 from trainer.likeness import Likeness
+from trainer.material import Subject
 from trainer.models import BaseModel
 from trainer.naming import FIRST_SEED, SCHEDULER, class_prompt, instance_prompt
 from trainer.photos import read_photo

@@ -13,11 +13,12 @@ from trainer import choosing, classes, generate, memory
 from trainer.candidates import Candidates
 from trainer.checkpoint import Checkpointer, read
 from trainer.denoiser import Denoiser
-from trainer.dreambooth import Learned, Step, Subject, learn
+from trainer.dreambooth import Learned, Step, learn
 from trainer.eyes import Eye
 from trainer.host import Cancelled, Host, Paused
 from trainer.identifier import choose
 from trainer.lesson import Lesson
+from trainer.material import Subject
 from trainer.naming import CLASS_BATCH, instance_prompt
 from trainer.report_card import Examiner
 from trainer.seam import Report, Result, TrainTask

@@ -10,7 +10,8 @@ import torch
 
 from storage.recipe import Recipe
 from trainer import classes
-from trainer.dreambooth import Subject, Training
+from trainer.dreambooth import Training
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.weights import save_learned
 

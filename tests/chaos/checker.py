@@ -19,8 +19,8 @@ from storage.settling import unsettled_key
 from storage.subjects import Subject, name_key, subject_key
 from tests.chaos.scene import Scene
 from trainer.classes import read_class_set
-from trainer.dreambooth import Subject as Photographed
 from trainer.dreambooth import learn
+from trainer.material import Subject as Photographed
 from trainer.models import load_base
 from trainer.weights import save_learned
 

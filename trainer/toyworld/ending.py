@@ -15,9 +15,10 @@ from pathlib import Path
 from storage.recipe import Recipe
 from trainer import classes
 from trainer.candidates import Candidate, Candidates, no_better
-from trainer.dreambooth import Step, Subject, learn
+from trainer.dreambooth import Step, learn
 from trainer.eyes import ToyworldEye
 from trainer.identifier import choose
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.report_card import Examiner

@@ -25,10 +25,11 @@ from storage.recipe import Recipe
 from trainer import classes, generate
 from trainer.candidates import Candidates
 from trainer.denoiser import Denoiser
-from trainer.dreambooth import Subject, learn
+from trainer.dreambooth import learn
 from trainer.eyes import ToyworldEye
 from trainer.identifier import choose
 from trainer.likeness import Likeness
+from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import to_tensor
