@@ -87,7 +87,7 @@ class Darkroom(Bot):
                 if isinstance(news, Outcome):
                     if isinstance(job, TrainJob):
                         await note(self.store, job, news)  # who published it may not have come so far yet
-                    yield replies.finished(job, news, await self.subject_of(job))
+                    yield replies.finished(job, news, await self.subjects_of(job))
                 else:
                     yield replies.working(job, news)
         except Missing:

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from bot.dispatch import Dispatch
 from bot.limits import Limits
@@ -34,11 +35,16 @@ class Bot(ABC):
         await self.dispatch.accept(job)
 
     async def subject_of(self, job: TrainJob | ImagineJob) -> Subject | None:
-        """The subject of a job, unless it has none or it is forgotten."""
-        try:
-            return await self.subjects.get(job.subject) if job.subject else None
-        except Missing:
-            return None
+        """The subject of a job, the first that is not forgotten of several."""
+        return next(iter(await self.subjects_of(job)), None)
+
+    async def subjects_of(self, job: TrainJob | ImagineJob) -> list[Subject]:
+        """All subjects of a job that are not forgotten."""
+        found = []
+        for subject in job.subjects:
+            with suppress(Missing):
+                found.append(await self.subjects.get(subject))
+        return found
 
 
 async def find_job(bot: Bot, request: Request, prefix: str) -> TrainJob | ImagineJob:

@@ -82,7 +82,7 @@ class Gallery:
         outcome = await self.app.dispatch.outcome(job_id)
         if not outcome or not outcome.pictures:
             return None
-        reply = replies.finished(job, outcome, await self.app.subject_of(job))
+        reply = replies.finished(job, outcome, await self.app.subjects_of(job))
         return Made(job=job.id, said=job.said, at_s=job.accepted_s, reply=reply)
 
     async def picture(self, key: str) -> tuple[bytes, str]:

@@ -8,6 +8,7 @@ from bot.arguments import ImagineArguments, JobArguments, PictureArguments, Vari
 from bot.core import Answers, Bot, find_job, find_pictures
 from bot.messages import Reply, Request
 from bot.replies import details, plural
+from storage.company import check_company
 from storage.errors import UserError
 from storage.jobs import ImagineJob
 from storage.settling import delete_job
@@ -16,15 +17,17 @@ from storage.settling import delete_job
 async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answers:
     """Draw pictures from a prompt."""
     known = await access.seen(bot, request) if "[" in given.prompt or given.subject else []
-    subject = prompts.find_subject(given.prompt, known, request.user, given.subject)
+    named = prompts.find_subjects(given.prompt, known, request.user, given.subject)
+    subjects = [subject.id for subject in prompts.different(named)]
     job = ImagineJob(
         id=request.id,
         space=request.space,
         owner=request.user,
         said=f"/imagine {given.prompt}",
         prompt=given.prompt,
-        subject=subject.id if subject else None,
-        model_prompt=prompts.model_prompt(given.prompt, subject),
+        subject=subjects[0] if subjects else None,
+        others=tuple(subjects[1:]),
+        model_prompt=prompts.model_prompt(given.prompt, named),
         count=given.count,
         seed=_chance() if given.seed is None else given.seed,
         steps=given.steps,
@@ -57,13 +60,15 @@ async def variations(bot: Bot, request: Request, given: VariationsArguments) -> 
 
 
 async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]) -> Answers:
-    fixed = {"space", "prompt", "said", "subject", "model_prompt", "negative", "scheduler", "size_px"}
+    fixed = {"space", "prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "size_px"}
     kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
-    subject = await bot.subject_of(old)
-    if old.subject and not subject:
-        raise UserError("The subject of these pictures is forgotten, so they cannot be drawn again.")
-    if subject and not access.may_see(subject, request):
-        raise UserError("The subject of these pictures is not shared with you here.")
+    subjects = await bot.subjects_of(old)
+    what = "A" if old.others else "The"
+    if len(subjects) < len(old.subjects):
+        raise UserError(f"{what} subject of these pictures is forgotten, so they cannot be drawn again.")
+    if not all(access.may_see(subject, request) for subject in subjects):
+        raise UserError(f"{what} subject of these pictures is not shared with you here.")
+    check_company(subjects)
     job = ImagineJob(**{**kept, "id": request.id, "owner": request.user, "seed": seed, **change})
     await bot.accept(job)
     async for reply in bot.watch(job.id):
@@ -86,7 +91,7 @@ async def about(bot: Bot, request: Request, given: JobArguments) -> Answers:
     outcome = await bot.dispatch.outcome(job.id)
     if not outcome:
         raise UserError("That is not finished yet.")
-    yield Reply(text=job.said, facts=details(job, outcome, await bot.subject_of(job)))
+    yield Reply(text=job.said, facts=details(job, outcome, await bot.subjects_of(job)))
 
 
 async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:

@@ -31,7 +31,7 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
         button = forget_button(subject).model_copy(update={"confirm": ""})
         yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
         return
-    jobs = [job for job in await bot.dispatch.jobs(request.space) if job.subject == subject.id]
+    jobs = [job for job in await bot.dispatch.jobs(request.space) if subject.id in job.subjects]
     receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
     for job in jobs:
         await bot.dispatch.unqueue(job)
@@ -62,7 +62,7 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     facts = {"class": subject.noun, "state": subject.state, "photos": str(len(subject.photos))}
     facts["shared with"] = access.audience(subject)
     if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
-        facts |= details(await bot.dispatch.job(subject.job), outcome, subject)
+        facts |= details(await bot.dispatch.job(subject.job), outcome, [subject])
     if subject.recipe:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
     samples = [p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in subject.samples]
@@ -99,7 +99,7 @@ async def choose(bot: Bot, request: Request, given: ChooseArguments) -> Answers:
         raise UserError("That subject is not shared with you here.")
     subject = await choosing.choose(bot.subjects, subject, job.id, given.step)
     await settle(bot.store, job)
-    reply = finished(job, outcome, subject)
+    reply = finished(job, outcome, [subject])
     chosen = f"{subject.name} is now as it was after {given.step} steps."
     yield reply.model_copy(update={"text": f"{chosen}\n{reply.text}"})
 

@@ -35,8 +35,8 @@ async def _like(bot: Bot, request: Request, job_id: str) -> dict[str, str]:
     given: dict[str, Any] = job.model_dump(include={"prompt", "negative", "count", "steps", "guidance", "scheduler"})
     given |= {"size": job.size_px, "seed": job.seed}
     if "[v]" in job.prompt.casefold() and job.subject:
-        subject = await bot.subject_of(job)
-        if not subject or not access.may_see(subject, request):
+        subjects = [subject for subject in await bot.subjects_of(job) if access.may_see(subject, request)]
+        if not subjects:
             raise UserError("The subject of these pictures is not here any more.")
-        given["prompt"] = prompts.BRACKET.sub(f"[{subject.name}]", job.prompt)
+        given["prompt"] = prompts.by_names(job.prompt, subjects)
     return {name: str(value) for name, value in given.items() if value is not None}

@@ -2,34 +2,45 @@
 
 import difflib
 import re
+from collections.abc import Mapping, Sequence
 
+from storage.company import check_company
 from storage.errors import UserError
 from storage.subjects import Subject
 
 BRACKET = re.compile(r"\[([^\[\]]{1,64})\]")
+V = re.compile(r"\[\s*v\s*\]", re.IGNORECASE)
 
 
-def find_subject(prompt: str, subjects: list[Subject], user: str, given: str | None) -> Subject | None:
-    """Return the subject that `prompt` names, out of `subjects` (newest first), or None if it names none.
+Named = Mapping[str, Subject]  # by what stands in the brackets, in small letters
 
-    Raises UserError for an unknown name, with the closest ones; for one that is not ready; and for two at once.
+
+def find_subjects(prompt: str, subjects: list[Subject], user: str, given: str | None) -> Named:
+    """Return the subjects that `prompt` names, out of `subjects` (newest first), in its order.
+
+    Raises UserError for an unknown name, with the closest ones; for one that is not ready; and for those that cannot be
+    in one picture.
     """
     names = list(dict.fromkeys(m.strip().casefold() for m in BRACKET.findall(prompt)))
     if given and not names:
         raise UserError(f"To draw {given}, write [V] or [{given}] in the prompt, like: a [{given}] in Paris.")
-    if len(names) > 1:
-        raise UserError("One subject at a time, please: a prompt can name only one.")
-    if not names:
-        return None
-    subject = _newest_or(given, subjects, user) if names[0] == "v" else by_name(names[0], subjects)
-    if subject.state != "ready":
-        raise UserError(f"{subject.name} is not ready yet." if subject.state == "learning" else _failed(subject))
-    if not BRACKET.sub("", prompt).strip(" ,."):
+    named = {n: _newest_or(given, subjects, user) if n == "v" else by_name(n, subjects) for n in names}
+    for subject in named.values():
+        if subject.state != "ready":
+            raise UserError(f"{subject.name} is not ready yet." if subject.state == "learning" else _failed(subject))
+    if named and not BRACKET.sub("", prompt).strip(" ,."):
+        subject = next(iter(named.values()))
         raise UserError(
             f"Say more than [{subject.name}]: where it is or what it does, like: "
             f"a [{subject.name}] {subject.noun} in Paris."
         )
-    return subject
+    check_company(different(named))
+    return named
+
+
+def different(named: Named) -> list[Subject]:
+    """The subjects that a prompt names, each once: [V] may be one that is named besides."""
+    return list({subject.id: subject for subject in named.values()}.values())
 
 
 def by_name(name: str, subjects: list[Subject]) -> Subject:
@@ -56,18 +67,26 @@ def _failed(subject: Subject) -> str:
     return f"{subject.name} could not be learned, so it cannot be drawn. Train it again."
 
 
-def model_prompt(prompt: str, subject: Subject | None) -> str:
-    """Write the prompt as the model reads it: the identifier, with its class noun if the person left that out.
+def model_prompt(prompt: str, named: Named) -> str:
+    """Write the prompt as the model reads it: identifiers, each with its class noun if the person left that out.
 
     >>> # for a subject with identifier "zof" and noun "dog"
     >>> # "a [rex] dog in Paris" → "a zof dog in Paris"; "[rex] in Paris" → "zof dog in Paris"
     """
-    if subject is None:
-        return prompt
 
     def stand_in(match: re.Match[str]) -> str:
+        subject = named.get(match[1].strip().casefold())
+        if subject is None:
+            return match[0]
         follows = prompt[match.end() :].lstrip().casefold()
-        named = re.match(rf"{re.escape(subject.noun.casefold())}\b", follows)
-        return subject.identifier if named else f"{subject.identifier} {subject.noun}"
+        said = re.match(rf"{re.escape(subject.noun.casefold())}\b", follows)
+        return subject.identifier if said else f"{subject.identifier} {subject.noun}"
 
     return BRACKET.sub(stand_in, prompt)
+
+
+def by_names(prompt: str, subjects: Sequence[Subject]) -> str:
+    """Write a prompt of before with a name for [V]: that of the first of its subjects that has none in it yet."""
+    written = {match.strip().casefold() for match in BRACKET.findall(prompt)}
+    meant = next((s for s in subjects if s.name.casefold() not in written), subjects[0])
+    return V.sub(f"[{meant.name}]", prompt)

@@ -1,7 +1,10 @@
 """What people are told: every sentence and button that follows from a job's progress and outcome."""
 
+from collections.abc import Sequence
+
 from bot import report_card
 from bot.messages import Button, Reply
+from storage.company import listed
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, until
 from storage.subjects import Subject
 
@@ -41,20 +44,25 @@ def working(job: TrainJob | ImagineJob, progress: Progress) -> Reply:
     )
 
 
-def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | None) -> Reply:
-    """Say how a job ended."""
+def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Subject]) -> Reply:
+    """Say how a job ended; `subjects` are those of its subjects that are not forgotten."""
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done":
-        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subject(subject) if subject else ()
+        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subjects(subjects)
     text, pictures = outcome.message, outcome.pictures
-    if outcome.learned and subject:
-        text = f"{text}\n{report_card.advice(outcome.learned.metrics, subject.noun, len(subject.photos))}".strip()
-        if subject.candidates and subject.job == job.id:
-            text = f"{text}\nWhich one is it to be? Each row shows it after so many steps; the others will be deleted."
-            buttons = (*_choices(job, subject), *buttons)
-            pictures = (subject.choices,) if subject.choices else pictures
-        else:
-            pictures = until(pictures, subject.kept_step if subject.job == job.id else outcome.learned.kept_step)
+    for subject in subjects:
+        if learned := outcome.learned_of(subject.id):
+            advice = report_card.advice(learned.metrics, subject.noun, len(subject.photos))
+            about = f"{subject.name}: " if advice and len(subjects) > 1 else ""
+            text = f"{text}\n{about}{advice}".strip()
+            if subject.candidates and subject.job == job.id:
+                text = (
+                    f"{text}\nWhich one is it to be? Each row shows it after so many steps; the others will be deleted."
+                )
+                buttons = (*_choices(job, subject), *buttons)
+                pictures = (subject.choices,) if subject.choices else pictures
+            else:
+                pictures = until(pictures, subject.kept_step if subject.job == job.id else learned.kept_step)
     return Reply(
         text=_with_note(job, text),
         state=outcome.state,
@@ -63,7 +71,7 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | No
         buttons=buttons,
         picks=_picks(job, outcome) if outcome.state == "done" else (),
         job=job.id,
-        facts=details(job, outcome, subject) if outcome.state == "done" else {},
+        facts=details(job, outcome, subjects) if outcome.state == "done" else {},
     )
 
 
@@ -93,6 +101,16 @@ def _choices(job: TrainJob | ImagineJob, subject: Subject) -> tuple[Button, ...]
         )
         for candidate in subject.candidates
     )
+
+
+def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
+    """The buttons under subjects that were learned together; those of one are as ever."""
+    if len(subjects) < 2:
+        return tuple(button for subject in subjects for button in about_subject(subject))
+    prompt = listed([f"a [{s.name}] {s.noun}" for s in subjects])
+    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
+    show = [Button(label=f"Show {s.name}", command="dreambooth show", arguments={"name": s.name}) for s in subjects]
+    return (draw, *show)
 
 
 def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
@@ -138,17 +156,18 @@ def forget_button(subject: Subject) -> Button:
     )
 
 
-def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | None) -> dict[str, str]:
+def details(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Subject]) -> dict[str, str]:
     """Everything that made a result, for *details*."""
     facts = {"job": job.id, "took": duration(outcome.seconds)}
     if isinstance(job, ImagineJob):
         facts = {"prompt": job.prompt, "seeds": ", ".join(str(p.seed) for p in outcome.pictures), **facts}
         told = {name: value for name, value in outcome.settings.items() if name != "seed" and value != ""}
         facts |= {in_words(name): str(value) for name, value in told.items()}
-    if subject:
-        facts |= {"subject": f"{subject.name} ({subject.noun})", "identifier": subject.identifier}
+    if subjects:
+        facts["subject"] = ", ".join(f"{subject.name} ({subject.noun})" for subject in subjects)
+        facts["identifier"] = ", ".join(subject.identifier for subject in subjects)
     if outcome.subject_version:
-        facts["subject version"] = outcome.subject_version[:12]
+        facts["subject version"] = ", ".join(version[:12] for version in outcome.subject_version.split(", "))
     if outcome.loss_last is not None:
         if outcome.first_step_s is not None:
             facts["first step after"] = duration(outcome.first_step_s)
@@ -157,10 +176,12 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subject: Subject | Non
         (_, instance, prior), (_, instance_last, prior_last) = outcome.validated[0], outcome.validated[-1]
         facts["loss on what was held back"] = f"{instance:.3f} → {instance_last:.3f}"
         facts["the same of the class"] = f"{prior:.3f} → {prior_last:.3f}"
-    if subject and outcome.learned and subject.job == job.id and subject.kept_step:
-        facts["kept as after"] = f"{subject.kept_step} steps"
-    if subject and outcome.learned:
-        facts |= report_card.in_words(subject.metrics if subject.job == job.id else {}, subject.noun)
+    for subject in subjects:
+        if outcome.learned_of(subject.id) and subject.job == job.id:
+            if subject.kept_step:
+                facts["kept as after"] = f"{subject.kept_step} steps"
+            card = report_card.in_words(subject.metrics, subject.noun)
+            facts |= {f"{subject.name}: {name}" if len(subjects) > 1 else name: said for name, said in card.items()}
     return facts
 
 

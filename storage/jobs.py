@@ -41,20 +41,27 @@ class TrainJob(Job):
 
     kind: Literal["train"] = "train"
     subject: str
+    others: tuple[str, ...] = ()  # ids of those that are learned together with it
     method: Method = "full"
     steps: int | None = None  # None: as the recipe says
     recipe: dict[str, str | int | float | bool] = {}  # what is to be otherwise in the recipe besides
     seed: int = 0
     note: str = ""  # what was said of the photos on acceptance: stands before whatever is said of this job
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Ids of all subjects that are learned."""
+        return (self.subject, *self.others)
+
 
 class ImagineJob(Job):
-    """Draw pictures from a prompt, in which `[name]` or `[V]` may stand for a subject."""
+    """Draw pictures from a prompt, in which `[name]` or `[V]` may stand for subjects."""
 
     kind: Literal["imagine"] = "imagine"
     prompt: str  # as the person wrote it
-    subject: str | None = None  # id of the subject that the prompt names
-    model_prompt: str  # as the model reads it: the identifier in place of [name] or [V]
+    subject: str | None = None  # id of the subject that the prompt names first
+    others: tuple[str, ...] = ()  # ids of those that it names besides
+    model_prompt: str  # as the model reads it: identifiers in place of [name] or [V]
     count: int = 4
     seed: int
     steps: int = 30
@@ -63,6 +70,11 @@ class ImagineJob(Job):
     scheduler: SchedulerName = "dpm++2m"
     size_px: int | None = None  # None: the base model's own size
     vary_seed: int | None = None  # *variations*: the pictures begin near the noise of this seed
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Ids of all subjects that the prompt names, in its order."""
+        return (self.subject, *self.others) if self.subject else ()
 
 
 AnyJob = Annotated[TrainJob | ImagineJob, Field(discriminator="kind")]
@@ -145,14 +157,19 @@ class Outcome(Record):
     pictures: tuple[Picture, ...] = ()  # imagine: one each; train: the sample pictures
     grid: Picture | None = None
     learned: Learned | None = None
+    others: dict[str, Learned] = {}  # by id of the subject: of those that were learned together with `subject`
     subject: str | None = None
-    subject_version: str | None = None  # sha256 of the subject's weights
+    subject_version: str | None = None  # sha256 of the subject's weights; of several, with commas between them
     steps: int | None = None
     first_step_s: float | None = None  # from acceptance to the first step of the attempt that won
     loss_first: float | None = None
     loss_last: float | None = None
     validated: tuple[tuple[int, float, float], ...] = ()  # losses on what was held back: step, instance, prior
     settings: dict[str, str | int | float | None] = {}
+
+    def learned_of(self, subject: str) -> Learned | None:
+        """What was learned of a subject."""
+        return self.learned if subject == self.subject else self.others.get(subject)
 
 
 def job_key(job: str) -> str:

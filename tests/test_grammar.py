@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bot.arguments import ImagineArguments, ShareArguments, TrainArguments, check
 from bot.commands import COMMANDS
 from bot.grammar import parse, split_command
-from bot.prompts import find_subject, model_prompt
+from bot.prompts import find_subjects, model_prompt
 from storage.errors import UserError
 from storage.subjects import Subject
 
@@ -138,17 +138,16 @@ def test_bad_imagine_arguments_have_a_sentence_each(values: dict[str, str], sent
 
 def test_v_is_the_one_given_else_the_newest_of_the_person() -> None:
     known = [subject("theirs", owner="somebody"), subject("new"), subject("old")]
-    assert find_subject("a [V] dog", known, "you", None) == known[1]
-    assert find_subject("a [v] dog", known, "you", "old") == known[2]
-    assert find_subject("a [THEIRS] dog", known, "you", None) == known[0]
-    assert find_subject("a dog", known, "you", None) is None
+    assert find_subjects("a [V] dog", known, "you", None) == {"v": known[1]}
+    assert find_subjects("a [v] dog", known, "you", "old") == {"v": known[2]}
+    assert find_subjects("a [THEIRS] dog", known, "you", None) == {"theirs": known[0]}
+    assert find_subjects("a dog", known, "you", None) == {}
 
 
 @pytest.mark.parametrize(
     ("prompt", "given", "sentence"),
     [
         ("a [rax] dog", None, "There is no subject called rax. Did you mean rex?"),
-        ("a [rex] and a [mia] dog", None, "One subject at a time"),
         ("[rex]", None, "Say more than [rex]"),
         ("[V]", None, "Say more than [rex]"),
         (" [V] . ", None, "Say more than [rex]"),
@@ -159,13 +158,13 @@ def test_v_is_the_one_given_else_the_newest_of_the_person() -> None:
 def test_prompts_that_cannot_be_drawn(prompt: str, given: str | None, sentence: str) -> None:
     known = [subject("rex"), subject("mia"), subject("kit", state="learning")]
     with pytest.raises(UserError) as refused:
-        find_subject(prompt, known, "you", given)
+        find_subjects(prompt, known, "you", given)
     assert sentence in str(refused.value)
 
 
 def test_v_without_a_subject_says_how_to_make_one() -> None:
     with pytest.raises(UserError, match="/dreambooth train"):
-        find_subject("a [V] dog in Paris", [], "you", None)
+        find_subjects("a [V] dog in Paris", [], "you", None)
 
 
 @pytest.mark.parametrize(
@@ -178,9 +177,9 @@ def test_v_without_a_subject_says_how_to_make_one() -> None:
     ],
 )
 def test_the_model_reads_the_identifier_with_its_class(prompt: str, read: str) -> None:
-    assert model_prompt(prompt, subject("rex")) == read
+    assert model_prompt(prompt, {"rex": subject("rex"), "v": subject("rex")}) == read
 
 
 @given(PROMPTS)
 def test_a_prompt_without_a_subject_is_read_as_it_is(prompt: str) -> None:
-    assert model_prompt(prompt, None) == prompt
+    assert model_prompt(prompt, {}) == prompt

@@ -17,11 +17,11 @@ MISFIT = "The subject was learned on another base model, and does not fit this o
 
 
 class Drawing:
-    """Draws, and keeps the weights of the subject that was drawn last."""
+    """Draws, and keeps the weights of the subject, or the company of subjects, that was drawn last."""
 
     def __init__(self, host: Host) -> None:
         self.host, self.base = host, host.base
-        self._subject: tuple[str, Denoiser] | None = None  # by the path of its weights
+        self._subject: tuple[tuple[str, ...], Denoiser] | None = None  # by the paths of all weights in it
 
     def draw(self, task: ImagineTask) -> Result:
         """Draw the pictures of a task into its folder, and their grid."""
@@ -32,7 +32,7 @@ class Drawing:
 
         images = generate.draw(
             self.base,
-            self.denoiser_of(task.weights),
+            self.denoiser_of(*filter(None, (task.weights, *task.adapters))),
             task.prompt,
             list(task.seeds),
             on_step,
@@ -57,15 +57,16 @@ class Drawing:
         note = f"The prompt is too long for the model, which did not read its end: “{unread}”." if unread else ""
         return Result(job=task.job, state="done", message=note, files=(*files, str(grid)))
 
-    def denoiser_of(self, weights: str | None) -> Denoiser:
-        """The base model's denoiser, or a copy with a subject's weights, which stays loaded until another's."""
-        if weights is None:
+    def denoiser_of(self, *weights: str) -> Denoiser:
+        """The base model's denoiser, or a copy with the weights of subjects, which stays loaded until others'."""
+        if not weights:
             return self.base.denoiser
         if self._subject is None or self._subject[0] != weights:
             denoiser = self._subject[1] if self._subject else self.base.denoiser.copy()
             self.let_go()
             try:
-                load_learned(Path(weights), denoiser, self.base.denoiser)
+                first, *others = map(Path, weights)
+                load_learned(first, denoiser, self.base.denoiser, *others)
             except ValueError as error:
                 raise UserError(MISFIT) from error
             self._subject = (weights, denoiser)
@@ -77,7 +78,7 @@ class Drawing:
 
     def drop_forgotten(self) -> None:
         """Let go of weights whose file is gone: the worker removes those of subjects that are forgotten."""
-        if self._subject and not Path(self._subject[0]).exists():
+        if self._subject and not all(Path(path).exists() for path in self._subject[0]):
             self.let_go()
             torch.cuda.empty_cache()
 

@@ -43,6 +43,7 @@ class ImagineTask(Record):
     folder: str
     prompt: str
     weights: str | None  # path of a subject's weights; None: the base model
+    adapters: tuple[str, ...] = ()  # paths of LoRA that is added to them, of other subjects
     seeds: tuple[int, ...]
     steps: int
     guidance: float

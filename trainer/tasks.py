@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import ValidationError
 
+from storage.company import check_company
 from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.jobs import (
@@ -86,20 +87,20 @@ class Tasks:
         return tuple(str(folder / f"photo-{photo.whole_sha256 or photo.sha256}") for photo in subject.photos)
 
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
-        facts, weights = {"prompt": job.prompt, "job": job.id}, None
-        if job.subject:
-            subject = await self.subjects.get(job.subject)
-            if not subject.weights_key or not subject.weights_sha256:
-                raise UserError(f"{subject.name} is not ready yet.")
-            weights = await self.cache.path(subject.weights_key, subject.weights_sha256, told)
-            if not weights.exists():
-                raise Missing(subject.weights_key)
-            facts |= {"subject": subject.name, "subject version": subject.weights_sha256}
+        subjects = [await self.subjects.get(subject) for subject in job.subjects]
+        check_company(subjects)  # one may have been learned anew meanwhile
+        weights = {subject.weights_sha256: await self._weights(subject, told) for subject in subjects}
+        paths = sorted(weights.values())  # the same sum however a prompt names them
+        facts = {"prompt": job.prompt, "job": job.id}
+        if subjects:
+            facts["subject"] = ", ".join(subject.name for subject in subjects)
+            facts["subject version"] = ", ".join(str(subject.weights_sha256) for subject in subjects)
         return ImagineTask(
             job=job.id,
             folder=str(folder),
             prompt=job.model_prompt,
-            weights=str(weights) if weights else None,
+            weights=paths[0] if paths else None,
+            adapters=tuple(paths[1:]),
             seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
             steps=job.steps,
             guidance=job.guidance,
@@ -109,6 +110,15 @@ class Tasks:
             vary_seed=job.vary_seed,
             facts=facts,
         )
+
+    async def _weights(self, subject: Subject, told: Told) -> str:
+        """Path of a subject's weights."""
+        if not subject.weights_key or not subject.weights_sha256:
+            raise UserError(f"{subject.name} is not ready yet.")
+        path = await self.cache.path(subject.weights_key, subject.weights_sha256, told)
+        if not path.exists():
+            raise Missing(subject.weights_key)
+        return str(path)
 
     async def keep_class_set(self, task: Task) -> None:
         """Upload the class set of a training if the store has none yet."""

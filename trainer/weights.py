@@ -42,18 +42,38 @@ def _differences(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
     }
 
 
-def load_learned(path: Path, into: Denoiser, base: Denoiser) -> None:
-    """Put the base weights with what was learned into `into`; raises ValueError if they do not fit together."""
-    try:
-        put(load_file(path), into, base)
-    except ValueError as error:
-        raise ValueError(f"{path.name} was not learned on this base model: {error}") from error
+def load_learned(path: Path, into: Denoiser, base: Denoiser, *others: Path) -> None:
+    """Put the base weights with what was learned into `into`, that in `others` added up with it.
+
+    Raises ValueError if they do not fit together.
+    """
+    learned = _read(path, base)
+    for other in others:
+        for name, value in _read(other, base).items():
+            learned[name] = learned[name] + value if name in learned else value
+    _put(learned, into, base)
 
 
 def put(kept: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
     """The same with what `halves` gave."""
+    _put(_added(kept, base), into, base)
+
+
+def _read(path: Path, base: Denoiser) -> dict[str, Tensor]:
+    try:
+        return _added(load_file(path), base)
+    except ValueError as error:
+        raise ValueError(f"{path.name} was not learned on this base model: {error}") from error
+
+
+def _added(kept: dict[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
+    """What is added to the base weights, by their names."""
     learned = lora.deltas(kept, base) if lora.is_lora(kept) else kept
     _check(learned, base)
+    return learned
+
+
+def _put(learned: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
     with torch.no_grad():
         for (name, weight), before in zip(into.state_dict().items(), base.state_dict().values(), strict=True):
             weight.copy_(before.float() + learned[name].to(before.device).float() if name in learned else before)
