@@ -17,6 +17,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from storage.company import SUBJECTS_MOST
 from storage.exchange import FilePrecision, Format
 from storage.jobs import SEED_MAX, Method, SchedulerName
 
@@ -71,8 +72,16 @@ def _checked_trigger(trigger: str) -> str:
     return trigger
 
 
+def _checked_names(names: str) -> str:
+    each = names.replace(",", " ").split()
+    if not 2 <= len({name.casefold() for name in each}) == len(each) <= SUBJECTS_MOST:
+        raise ValueError(f"name two subjects or more, {SUBJECTS_MOST} at most and each once, like: rex mia")
+    return " ".join(each)
+
+
 Name = Annotated[str, AfterValidator(_checked_name), _text(NAME_MAX)]
 Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
+Names = Annotated[str, AfterValidator(_checked_names), _text(SUBJECTS_MOST * (NAME_MAX + 1))]
 Trigger = Annotated[str, AfterValidator(_checked_trigger), _text(TRIGGER_MAX)]
 Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
 
@@ -191,6 +200,21 @@ class RetrainArguments(SubjectArguments):
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
     changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
     seed: int = Field(1, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
+
+
+class TogetherArguments(Arguments):
+    """Of `/dreambooth together`."""
+
+    names: Names = Field(description="Subjects that are there, like: rex mia.")
+    method: Method | None = Field(
+        None, description="full or lora; by default lora where all of them were learned so, else as the recipe says."
+    )
+    steps: int | None = Field(
+        None, ge=1, le=4000, description="Training steps for each; by default as the recipe says."
+    )
+    recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
+    seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 
 
 class ExportArguments(SubjectArguments):

@@ -98,11 +98,18 @@ def train(
     photos: Annotated[
         list[Path] | None, typer.Argument(metavar="PHOTO…", help="Photos of it, or folders of them.")
     ] = None,
+    together: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Learn several together: names, classes, photos as it says.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Learn a subject from photos."""
     from bot import on_terminal
 
+    if together:
+        from bot import together_file
+
+        return on_terminal.run(lambda session: together_file.train(session, together, photos or [], given), as_json)
     return on_terminal.run(lambda session: on_terminal.train(session, photos or [], given), as_json)
 
 

@@ -12,6 +12,7 @@ from bot.arguments import (
     RetrainArguments,
     ShareArguments,
     SubjectArguments,
+    TogetherArguments,
     VariationsArguments,
 )
 from bot.cli_options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
@@ -55,6 +56,20 @@ _offer("details", "details", JobArguments, "Tell what made some pictures.", LIST
 _offer("share", "dreambooth share", ShareArguments, "Say who may draw a subject.", PICTURES)
 _offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
 _offer("retrain", "dreambooth retrain", RetrainArguments, "Learn a subject anew.", PICTURES)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(TogetherArguments, positional="names")
+def together(
+    given: Given,
+    more: Annotated[list[str] | None, typer.Argument(metavar="…", help="And who else.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Learn subjects anew, together, so that one picture can have them all."""
+    from bot import on_terminal
+
+    given["names"] = " ".join([given["names"] or "", *(more or [])])
+    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth together", given), as_json)
 
 
 @app.command(rich_help_panel=PICTURES)

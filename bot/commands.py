@@ -15,6 +15,7 @@ from bot.arguments import (
     RetrainArguments,
     ShareArguments,
     SubjectArguments,
+    TogetherArguments,
     TrainArguments,
     VariationsArguments,
     bare,
@@ -25,6 +26,7 @@ from bot.core import Answers, Bot
 from bot.imagining import about, again, delete, full, imagine, variations
 from bot.managing import cancel, choose, forget, jobs, share, show, subjects
 from bot.messages import Reply, Request
+from bot.together import together
 from bot.training import add_to_draft, drop_draft, retrain, train, train_draft
 from storage.errors import UserError
 
@@ -76,6 +78,13 @@ COMMANDS: dict[str, Command] = {
         Command("dreambooth show", "Show one subject.", SubjectArguments, show),
         Command("dreambooth share", "Say who may draw a subject.", ShareArguments, share),
         Command("dreambooth retrain", "Learn a subject anew.", RetrainArguments, retrain, "everyone"),
+        Command(
+            "dreambooth together",
+            "Learn subjects anew, together, so that one picture can have them all.",
+            TogetherArguments,
+            together,
+            "everyone",
+        ),
         Command("dreambooth forget", "Forget a subject and delete all of it.", SubjectArguments, forget),
         Command("dreambooth cancel", "Stop a job that waits or runs.", JobArguments, cancel),
         Command("jobs", "List the jobs.", Nothing, jobs),

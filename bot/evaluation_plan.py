@@ -92,12 +92,12 @@ def as_model_reads(prompt: str, subject: Subject) -> str:
     >>> # of a dog with identifier "zof"
     >>> # "a [V] in Paris" → "a zof dog in Paris"
     """
-    return model_prompt(prompt, subject)
+    return model_prompt(prompt, {"v": subject})
 
 
 def as_meters_read(prompt: str, subject: Subject) -> str:
     """The prompt for metric models, which do not know the identifier: "a dog in Paris"."""
-    return " ".join(model_prompt(prompt, subject.model_copy(update={"identifier": ""})).split())
+    return " ".join(model_prompt(prompt, {"v": subject.model_copy(update={"identifier": ""})}).split())
 
 
 def plain_prompt(noun: str) -> str:

@@ -1,6 +1,6 @@
 """The commands that list, show, share, cancel and forget."""
 
-from bot import access, prompts
+from bot import access, prompts, together
 from bot.arguments import ChooseArguments, JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
 from bot.messages import Button, Reply, Request
@@ -32,11 +32,12 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
         yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
         return
     jobs = [job for job in await bot.dispatch.jobs(request.space) if subject.id in job.subjects]
+    left = await together.left_behind(bot, subject, jobs)
     receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
     for job in jobs:
         await bot.dispatch.unqueue(job)
     yield Reply(
-        text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted.",
+        text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted. {left}".strip(),
         facts={"receipt": receipt.subject, "deleted": "\n".join(receipt.removed)},
     )
 

@@ -22,7 +22,7 @@ WORDS = (  # how the chats' commands are called at a terminal
     (re.compile(r"/dreambooth train NAME CLASS\b"), "darkroom train PHOTO… --name NAME --class CLASS"),
     (re.compile(r"/dreambooth list\b"), "darkroom subjects"),
     (re.compile(r"/imagine (.*\S)$"), r'darkroom imagine "\1"'),
-    (re.compile(r"/(?:dreambooth )?(train|imagine|show|share|retrain|forget|cancel|jobs)\b"), r"darkroom \1"),
+    (re.compile(r"/(?:dreambooth )?(train|imagine|show|share|retrain|together|forget|cancel|jobs)\b"), r"darkroom \1"),
     (re.compile(r"/help\b"), "darkroom --help"),
 )
 

@@ -23,9 +23,9 @@ async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     uploads = captions.paired(request.uploads)
     check_number(len(uploads), bot.settings.photos_max)
     recipes.asked_for(bot.settings, given.recipe, given.changes)  # what is wrong with it is said before photos are read
-    await _free_name(bot, request, given.name)
+    await free_name(bot, request, given.name)
     yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
-    vetting = await _vetted(bot, uploads)
+    vetting = await vetted(bot, uploads)
     if vetting.refused and request.asks:
         yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
         return
@@ -36,9 +36,9 @@ async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
 async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
     """Learn a subject from the photos that were accepted."""
     draft = await drafts.find(bot, request, given.draft)
-    await _free_name(bot, request, draft.arguments.name)
+    await free_name(bot, request, draft.arguments.name)
     yield Reply(text="On it.", state="working")
-    vetting = await _vetted(bot, await drafts.uploads(bot, draft))
+    vetting = await vetted(bot, await drafts.uploads(bot, draft))
     async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
         if reply.job:
             await drafts.drop(bot, draft)
@@ -52,7 +52,7 @@ async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Ans
     check_number(len(uploads), bot.settings.photos_max)
     check_number(len(uploads) + len(draft.photos), bot.settings.photos_max)
     yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
-    vetting = await _vetted(bot, (*await drafts.uploads(bot, draft), *uploads))
+    vetting = await vetted(bot, (*await drafts.uploads(bot, draft), *uploads))
     if vetting.refused:
         yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
         await drafts.drop(bot, draft)  # now that its question has given way to the new one
@@ -74,10 +74,7 @@ async def retrain(bot: Bot, request: Request, given: RetrainArguments) -> Answer
     """Learn a subject anew from the photos that it has; it stays as it is until that is done."""
     subject = prompts.by_name(given.name, await access.seen(bot, request))
     access.must_own(subject, request, "retrain")
-    if subject.state == "learning":
-        raise UserError(f"{subject.name} is being learned already.")
-    if not subject.photos:
-        raise UserError(f"{subject.name} was imported, without photos to learn it from.")
+    check_learnable(subject)
     said = f"/dreambooth retrain {subject.name}"
     changes = {**await _last_changes(bot, subject), **recipes.asked_for(bot.settings, given.recipe, given.changes)}
     subject = subject.model_copy(update={"method": changes.pop("method", subject.method)})
@@ -85,6 +82,14 @@ async def retrain(bot: Bot, request: Request, given: RetrainArguments) -> Answer
     await bot.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
+
+
+def check_learnable(subject: Subject) -> None:
+    """Raise UserError unless a subject can be learned anew now."""
+    if subject.state == "learning":
+        raise UserError(f"{subject.name} is being learned already.")
+    if not subject.photos:
+        raise UserError(f"{subject.name} was imported, without photos to learn it from.")
 
 
 async def _last_changes(bot: Bot, subject: Subject) -> Changes:
@@ -107,7 +112,7 @@ def check_number(given: int, most: int) -> None:
         raise UserError(f"That is {given} photos; {most} is the most. Three to six good ones are plenty.")
 
 
-async def _vetted(bot: Bot, uploads: tuple[Upload, ...]) -> Vetting:
+async def vetted(bot: Bot, uploads: tuple[Upload, ...]) -> Vetting:
     """Judge the photos; raises UserError if none can be used."""
     vetting = await asyncio.to_thread(_vet, uploads, bot.settings)
     if not vetting.accepted:
@@ -141,7 +146,7 @@ async def _start(
     said = f"/dreambooth train {given.name} {given.noun}"
     job = _job(request, subject, said, given, changes, note)
     await bot.limits.admit(job)
-    await _keep(bot, subject, accepted)
+    await keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
     await bot.store.delete(unaccepted_key(subject.id))
     async for reply in bot.watch(job.id):
@@ -170,7 +175,7 @@ def _job(
     )
 
 
-async def _free_name(bot: Bot, request: Request, name: str) -> None:
+async def free_name(bot: Bot, request: Request, name: str) -> None:
     """Make sure the name can be taken; a subject of the same person that came to nothing makes room."""
     taken = await bot.subjects.find(request.space, name)
     if taken and taken.owner == request.user and (taken.state == "failed" or await _left(bot, request, taken)):
@@ -187,7 +192,7 @@ async def _left(bot: Bot, request: Request, subject: Subject) -> bool:
     return old and subject.job is not None and not await bot.store.exists(job_key(subject.job))
 
 
-async def _keep(bot: Bot, subject: Subject, accepted: tuple[Prepared, ...]) -> None:
+async def keep(bot: Bot, subject: Subject, accepted: tuple[Prepared, ...]) -> None:
     """Store a new subject with its photos, or nothing at all; a mark has what a crash leaves of it swept up."""
     mark = unaccepted_key(subject.id)
     await bot.store.put(mark, str(subject.job).encode())

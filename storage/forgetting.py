@@ -6,13 +6,14 @@ A worker that comes late finds no record to change, and removes what it has just
 
 import time
 
-from storage.errors import Missing
+from storage.errors import Damaged, Missing
 from storage.files import Store
-from storage.jobs import Record
-from storage.settling import delete_job
-from storage.subjects import Subject, Subjects
+from storage.jobs import Outcome, Record, TrainJob, job_key, read_job
+from storage.settling import delete_job, note, publish, read_outcome
+from storage.subjects import Subject, Subjects, logs_prefix
 
 UNDER_WAY = "forgetting/"
+RELEASED = "One of those who were learned together was forgotten meanwhile."
 
 
 class Forgetting(Record):
@@ -59,8 +60,22 @@ async def finish_all(store: Store) -> None:
 async def _finish(store: Store, begun: Forgetting) -> Receipt:
     removed = {*begun.names, *await Subjects(store).forget(begun.subject)}
     for job in begun.jobs:
+        await _release(store, job)
         removed |= set(await delete_job(store, job))
     receipt = Receipt(subject=begun.subject.id, removed=tuple(sorted(removed)), removed_s=time.time())
     await store.put(receipt_key(receipt.subject), receipt.model_dump_json().encode())
     await store.delete(f"{UNDER_WAY}{receipt.subject}.json")
     return receipt
+
+
+async def _release(store: Store, job_id: str) -> None:
+    """Let those go who were to be learned together with who is forgotten: so they are not learned, and can be anew."""
+    try:
+        job = read_job((await store.get(job_key(job_id))).data)
+    except (Missing, Damaged):
+        return
+    if isinstance(job, TrainJob) and job.others:
+        await publish(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
+        if outcome := await read_outcome(store, job.id):
+            await note(store, job, outcome)
+        await store.delete_prefix(f"{logs_prefix(job.subject)}{job.id}/")  # they have sample pictures of all

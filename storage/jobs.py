@@ -144,6 +144,7 @@ class Learned(Record):
     kept_step: int = 0  # the step at which it is kept; 0: it is not known
     candidates: tuple[Candidate, ...] = ()  # what people may choose from, what is kept among them
     choices: Picture | None = None  # of them, a row each
+    samples: tuple[Picture, ...] = ()  # where it was learned with others: the sample pictures that are its own
 
 
 class Outcome(Record):

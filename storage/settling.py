@@ -9,7 +9,7 @@ from storage.errors import Missing
 from storage.files import Store
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job, until
-from storage.subjects import Subject, Subjects, checkpoint_prefix, weights_prefix
+from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, weights_prefix
 
 
 async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
@@ -59,28 +59,30 @@ async def delete_job(store: Store, job: str) -> list[str]:
 
 
 async def note(store: Store, job: TrainJob, outcome: Outcome) -> None:
-    """Make the subject's record say how a training of it ended; harmless if the subject is forgotten.
+    """Make the records of its subjects say how a training ended; harmless if they are forgotten.
 
     A first training that was cancelled leaves nothing; one that failed keeps its photos, so that it can be tried again.
     """
     subjects = Subjects(store)
-    try:
-        subject = await subjects.change(job.subject, lambda found: _noted(found, job, outcome))
-    except Missing:
-        await store.delete_prefix(f"subjects/{job.subject}/")
-        return
-    if outcome.state == "cancelled" and subject.state != "ready":
-        await subjects.forget(subject)
+    for each in job.subjects:
+        try:
+            subject = await subjects.change(each, lambda found: _noted(found, job, outcome))
+        except Missing:
+            await store.delete_prefix(f"subjects/{each}/")
+            continue
+        if outcome.state == "cancelled" and subject.state == "learning":
+            await subjects.forget(subject)
 
 
 def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     if outcome.state == "failed" and subject.state == "learning":
         return subject.model_copy(update={"state": "failed"})
-    if outcome.learned is None or subject.learned_s >= job.accepted_s:  # it may have been chosen otherwise since
+    found = outcome.learned_of(subject.id)
+    if found is None or subject.learned_s >= job.accepted_s:  # it may have been chosen otherwise since
         return subject
-    learned = {name: getattr(outcome.learned, name) for name in type(outcome.learned).model_fields}
-    decided = 0 if outcome.learned.candidates else outcome.learned.kept_step
-    learned["samples"] = until(outcome.pictures, decided)
+    learned = {name: getattr(found, name) for name in type(found).model_fields}
+    decided = 0 if found.candidates else found.kept_step
+    learned["samples"] = until(found.samples or outcome.pictures, decided)
     how = {"method": job.method, "job": job.id, "learned_s": job.accepted_s}
     return subject.model_copy(update={**learned, **how, "state": "ready"})
 
@@ -89,15 +91,26 @@ async def _settle_training(store: Store, job: TrainJob) -> None:
     outcome = await read_outcome(store, job.id)
     if outcome:
         await note(store, job, outcome)
-    try:
-        subject = await Subjects(store).get(job.subject)
-    except Missing:
-        await store.delete_prefix(f"subjects/{job.subject}/")
-        return
     await store.delete_prefix(checkpoint_prefix(job.subject, job.id))
-    for name in await store.names(weights_prefix(job.subject)):
-        if await _is_left_over(store, subject, name):
-            await store.delete(name)
+    for each in job.subjects:
+        try:
+            subject = await Subjects(store).get(each)
+        except Missing:
+            await store.delete_prefix(f"subjects/{each}/")
+            continue
+        for name in await store.names(weights_prefix(each)):
+            if await _is_left_over(store, subject, name):
+                await store.delete(name)
+        for name in await store.names(samples_prefix(each)):
+            if await _is_old_sample(store, subject, name):
+                await store.delete(name)
+
+
+async def _is_old_sample(store: Store, subject: Subject, sample: str) -> bool:
+    """Whether a sample picture is of a training that has ended, and not of the one that made the subject."""
+    by = sample.removeprefix(samples_prefix(subject.id)).split("/")[0]
+    open_ = await store.exists(job_key(by)) and not await store.exists(outcome_key(by))
+    return not open_ and sample not in {picture.key for picture in (*subject.samples, subject.before_after) if picture}
 
 
 async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
@@ -105,13 +118,17 @@ async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
     by = weights.removeprefix(weights_prefix(subject.id)).split("/")[0]
     if not is_id(by):  # imported
         return weights != subject.weights_key
+    if weights == subject.weights_key:
+        return False
+    try:
+        job = read_job((await store.get(job_key(by))).data)
+    except Missing:  # it went with one of several who were learned in it
+        return True
     outcome = await read_outcome(store, by)
     if outcome is None:
         return False  # they may still be published
-    if not outcome.learned:
+    learned = outcome.learned_of(subject.id)
+    if not learned or subject.learned_s > job.accepted_s:
         return True
-    accepted_s = read_job((await store.get(job_key(by))).data).accepted_s
-    if subject.learned_s > accepted_s:
-        return True
-    says = subject if subject.learned_s == accepted_s else outcome.learned  # it may not be noted yet
+    says = subject if subject.learned_s == job.accepted_s else learned  # it may not be noted yet
     return weights not in {says.weights_key, *(candidate.weights_key for candidate in says.candidates)}

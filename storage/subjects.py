@@ -89,6 +89,11 @@ def weights_prefix(subject: str) -> str:
     return f"subjects/{subject}/weights/"
 
 
+def samples_prefix(subject: str) -> str:
+    """Prefix of the sample pictures of trainings with others, each below its own id; of one alone its job has them."""
+    return f"subjects/{subject}/samples/"
+
+
 def name_prefix(space: str) -> str:
     """Prefix of the names that are taken in a space; hashed, like the names, because people typed it."""
     return f"{NAMES}{hashlib.sha256(space.encode()).hexdigest()[:20]}/"

@@ -1,4 +1,4 @@
-"""Several subjects in one prompt: who may be in it, that LoRA adds up as elsewhere, and what becomes of the pictures."""
+"""Several subjects in one prompt: who may be in it, that LoRA adds up as elsewhere, what becomes of the pictures."""
 
 import json
 import subprocess

@@ -14,6 +14,7 @@ from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned, Training
 from trainer.generate import OnStep
 from trainer.models import BaseModel
+from trainer.pupils import Panel
 from trainer.report_card import GLANCE, Examiner
 from trainer.weights import halves, put
 
@@ -45,7 +46,7 @@ def no_better(scores: list[float], patience: int) -> bool:
 class Candidates:
     """Those of one training. Without an examiner none is better than another, and the last one counts."""
 
-    def __init__(self, base: BaseModel, recipe: Recipe, examiner: Examiner | None) -> None:
+    def __init__(self, base: BaseModel, recipe: Recipe, examiner: Examiner | Panel | None) -> None:
         self.base, self.recipe, self.examiner = base, recipe, examiner
         self.wanted = steps_of(recipe) if recipe.choose or (examiner and recipe.candidates > 1) else ()
         self.seen: list[Candidate] = []

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -12,7 +11,7 @@ from trainer.candidates import Candidates
 from trainer.checkpoint import Checkpointer
 from trainer.dreambooth import Step
 from trainer.material import Subject
-from trainer.report_card import Examiner
+from trainer.pupils import Pupil
 from trainer.seam import Report, TrainTask
 
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
@@ -25,11 +24,14 @@ class Lesson:
 
     task: TrainTask
     recipe: Recipe
-    subject: Subject
-    class_set: Path
+    pupils: list[Pupil]  # the subjects, mostly one
     checkpointer: Checkpointer
     candidates: Candidates
-    examiner: Examiner | None  # who measures what is learned, if anybody can
+
+    @property
+    def subject(self) -> Subject:
+        """The first of its subjects."""
+        return self.pupils[0].subject
 
     @property
     def how(self) -> dict[str, Any]:

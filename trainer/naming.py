@@ -61,3 +61,13 @@ def class_set_key(base_sha256: str, noun: str, recipe: Recipe, together: int = C
     how = [base_sha256, class_prompt(noun), SCHEDULER, recipe.class_steps, recipe.class_guidance, FIRST_SEED]
     digest = hashlib.sha256(json.dumps([*how, recipe.class_images, together]).encode()).hexdigest()
     return f"classes/{digest[:40]}/latents.safetensors"
+
+
+def sample_name(number: int, step: int, of_subjects: int) -> str:
+    """Name of the sample picture of a subject after a step; of one alone it has no number."""
+    return f"sample-{number}-{step:06d}" if of_subjects > 1 else f"sample-{step:06d}"
+
+
+def sample_of(name: str) -> int:
+    """The number of the subject that a sample picture is of, by its name."""
+    return int(name.split("-")[-2]) if name.count("-") > 1 else 0

@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from storage.errors import UserError
 from storage.recipe import Recipe
 
 RECIPE_FILE = "darkroom.json"  # in a base model's folder: what suits it, {"recipe": {…}}, and LoRA on it, {"lora": {…}}
@@ -20,3 +23,20 @@ def recipe_for(base_folder: Path, **changes: int | float | str | bool | None) ->
     if changes.get("method") == "lora":
         suited |= SUITS_LORA | told.get("lora", {})
     return Recipe(**{**suited, **{k: v for k, v in changes.items() if v is not None}})
+
+
+def for_several(recipe: Recipe, subjects: int) -> Recipe:
+    """The recipe of as many subjects together: they take turns at each step, and each is to have its own steps.
+
+    Raises UserError where that is more than a training may have, or where people are to choose.
+    """
+    if subjects > 1 and recipe.choose:
+        raise UserError("People can choose between candidates of one subject alone: leave out choose=true.")
+    steps = {"steps": recipe.steps * subjects, "text_steps": recipe.text_steps * subjects}
+    try:
+        return Recipe(**{**recipe.model_dump(), **steps})
+    except ValidationError as error:
+        raise UserError(
+            f"{subjects} subjects take {steps['steps']:,} steps together, which is more than a training may have: "
+            f"its limit is 4,000. Ask for {4000 // subjects} steps each at most, or for fewer subjects."
+        ) from error

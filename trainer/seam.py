@@ -14,25 +14,36 @@ from pydantic import Field, TypeAdapter
 from storage.jobs import Phase, Record, SchedulerName
 
 
-class TrainTask(Record):
-    """Learn a subject."""
+class Pupil(Record):
+    """One subject of a training."""
+
+    subject: str
+    noun: str
+    photos: tuple[str, ...]  # paths of prepared photos
+    wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
+    captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
+    class_set: str  # path of the class set; drawn there if there is no such file
+    class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
+
+
+class TrainTask(Pupil):
+    """Learn a subject, or several together."""
 
     do: Literal["train"] = "train"
     job: str
     folder: str  # where weights and samples are to be written
-    photos: tuple[str, ...]  # paths of prepared photos
-    wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
-    captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
-    subject: str
-    noun: str
     taken: tuple[str, ...]  # identifiers that other subjects have
-    class_set: str  # path of the class set; drawn there if there is no such file
-    class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
+    others: tuple[Pupil, ...] = ()  # who is learned together with it
     recipe: dict[str, str | int | float | bool | None]
     seed: int
     checkpoint_s: float  # time between two checkpoints
     begun: str | None = None  # path of the checkpoint to go on from
     gentle: bool = False  # with as little memory as can be
+
+    @property
+    def pupils(self) -> tuple[Pupil, ...]:
+        """All subjects of the training."""
+        return (self, *self.others)
 
 
 class ImagineTask(Record):
@@ -108,6 +119,15 @@ class Choice(Record):
     measures: dict[str, float]
 
 
+class Taught(Record):
+    """What a result says of one more subject; the fields are those of the result."""
+
+    identifier: str
+    class_set: str
+    metrics: dict[str, float] = {}
+    before_after: str = ""  # path of the picture of the report card
+
+
 class Result(Record):
     """How a task ended. `message` is for the person who asked, `detail` for the operator."""
 
@@ -126,6 +146,12 @@ class Result(Record):
     choices: tuple[Choice, ...] = ()  # train: candidates to choose from, the one that is kept among them
     choices_sheet: str = ""  # train: path of their picture, a row each
     validated: tuple[tuple[int, float, float], ...] = ()  # train: losses on what is held back: step, instance, prior
+    others: tuple[Taught, ...] = ()  # train: those that were learned together with it
+
+    @property
+    def taught(self) -> tuple[Taught, ...]:
+        """What a training's result says of each of its subjects."""
+        return Taught(**self.model_dump(include=set(Taught.model_fields))), *self.others
 
 
 Task = TrainTask | ImagineTask

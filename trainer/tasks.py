@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import ValidationError
 
-from storage.company import check_company
+from storage.company import check_company, listed
 from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.jobs import (
@@ -20,13 +20,14 @@ from storage.jobs import (
     job_key,
     outcome_key,
 )
-from storage.subjects import Subject, Subjects, weights_prefix
+from storage.recipe import Recipe
+from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
 from storage.transfers import Told, file_hash
 from trainer.cache import Cache
-from trainer.naming import class_set_key
-from trainer.recipe import recipe_for
+from trainer.naming import class_set_key, sample_of
+from trainer.recipe import for_several, recipe_for
 from trainer.resuming import Checkpoints
-from trainer.seam import Hello, ImagineTask, Result, Task, TrainTask
+from trainer.seam import Hello, ImagineTask, Pupil, Result, Task, Taught, TrainTask
 
 GONE = "The subject was forgotten meanwhile."
 SAMPLES = "samples"  # stands where the name of an attempt does: sample pictures belong to all attempts of a training
@@ -51,28 +52,22 @@ class Tasks:
             raise UserError(GONE) from error
 
     async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
-        subject = await self.subjects.get(job.subject)
+        subject, *others = [await self.subjects.get(each) for each in job.subjects]
         try:
             asked = {"method": job.method, "steps": job.steps}
             recipe = recipe_for(Path(hello.folder), **{**job.recipe, **{k: v for k, v in asked.items() if v}})
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
-        for photo in subject.photos:
-            await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
-        wholes = await self._wholes(subject, folder) if recipe.aspect_buckets else ()
-        others = await self.subjects.in_space(job.space)
+        recipe = for_several(recipe, len(job.subjects))
+        known = await self.subjects.in_space(job.space)
+        first, *pupils = [await self._pupil(each, folder, hello, recipe) for each in (subject, *others)]
         begun = await Checkpoints(self.store, job).newest(folder, told)
         return TrainTask(
             job=job.id,
             folder=str(folder),
-            photos=tuple(str(folder / f"photo-{photo.sha256}") for photo in subject.photos),
-            wholes=wholes,
-            captions=tuple(photo.caption for photo in subject.photos),
-            subject=subject.id,
-            noun=subject.noun,
-            taken=tuple(s.identifier for s in others if s.id != subject.id),
-            class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),
-            class_set_gently=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe, 1))),
+            **first.model_dump(),
+            others=tuple(pupils),
+            taken=tuple(s.identifier for s in known if s.id not in job.subjects),
             recipe=recipe.model_dump(),
             seed=job.seed,
             checkpoint_s=self.checkpoint_s,
@@ -85,6 +80,20 @@ class Tasks:
             if photo.whole:
                 await self.store.get_file(photo.whole, folder / f"photo-{photo.whole_sha256}", photo.whole_sha256)
         return tuple(str(folder / f"photo-{photo.whole_sha256 or photo.sha256}") for photo in subject.photos)
+
+    async def _pupil(self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe) -> Pupil:
+        """What the engine is to know of a subject that it learns; its photos come into `folder`."""
+        for photo in subject.photos:
+            await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
+        return Pupil(
+            subject=subject.id,
+            noun=subject.noun,
+            photos=tuple(str(folder / f"photo-{photo.sha256}") for photo in subject.photos),
+            wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
+            captions=tuple(photo.caption for photo in subject.photos),
+            class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),
+            class_set_gently=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe, 1))),
+        )
 
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
         subjects = [await self.subjects.get(subject) for subject in job.subjects]
@@ -121,8 +130,9 @@ class Tasks:
         return str(path)
 
     async def keep_class_set(self, task: Task) -> None:
-        """Upload the class set of a training if the store has none yet."""
-        for path in (task.class_set, task.class_set_gently) if isinstance(task, TrainTask) else ():
+        """Upload the class sets of a training that the store has not yet."""
+        pupils = task.pupils if isinstance(task, TrainTask) else ()
+        for path in {path for each in pupils for path in (each.class_set, each.class_set_gently)}:
             if Path(path).exists() and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
                 await asyncio.shield(self.store.put_file(self._key(path), Path(path)))
@@ -136,19 +146,23 @@ class Tasks:
 
         Every attempt draws the same ones, but for what devices differ in: none takes another's place.
         """
-        key = f"{attempt_prefix(job.id, SAMPLES)}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
+        whose = await self.subjects.get(job.subjects[sample_of(path.stem)]) if job.others else None
+        prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
+        key = f"{prefix}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
         step = _sample_step(path.stem)
-        return await self._picture(key, path, _sample_caption(step), step=step)
+        return await self._picture(key, path, _sample_caption(step, whose), step=step)
 
     async def samples(self, job: TrainJob, hello: Hello) -> tuple[Picture, ...]:
         """The sample pictures that earlier attempts have stored, oldest first."""
-        keys = await self.store.names(attempt_prefix(job.id, SAMPLES))
-        of_each_step = {_sample_step(key.split("/")[-2]): key for key in keys}
+        found: dict[str, Picture] = {}  # by caption: one of each step, of each subject
         px = hello.image_px
-        return tuple(
-            Picture(key=key, width_px=px, height_px=px, caption=_sample_caption(step), step=step)
-            for step, key in of_each_step.items()
-        )
+        for whose in await asyncio.gather(*map(self.subjects.get, job.subjects)) if job.others else [None]:
+            prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
+            for key in await self.store.names(f"{prefix}sample-"):
+                step = _sample_step(key.split("/")[-2])
+                caption = _sample_caption(step, whose)
+                found[caption] = Picture(key=key, width_px=px, height_px=px, caption=caption, step=step)
+        return tuple(sorted(found.values(), key=lambda picture: picture.step or 0))
 
     async def publish_train(
         self,
@@ -160,40 +174,50 @@ class Tasks:
         samples: tuple[Picture, ...],
         told: Told,
     ) -> Outcome:
-        """Store the weights where no other attempt does; raises UserError if the subject was forgotten meanwhile."""
-        prefix = f"{weights_prefix(job.subject)}{job.id}/{attempt}/"
-        key, sha256 = await self._keep_weights(prefix, Path(result.files[0]), told)
+        """Store the weights where no other attempt does; raises UserError if a subject was forgotten meanwhile.
+
+        Each subject has them below its own name, so that forgetting one leaves the others theirs.
+        """
+        prefixes = {each: f"{weights_prefix(each)}{job.id}/{attempt}/" for each in job.subjects}
+        kept = {
+            each: await self._keep_weights(prefix, Path(result.files[0]), told) for each, prefix in prefixes.items()
+        }
         candidates = [
-            Candidate(step=choice.step, weights_key=kept[0], weights_sha256=kept[1])
+            Candidate(step=choice.step, weights_key=key, weights_sha256=sha256)
             for choice in result.choices
-            for kept in [await self._keep_weights(prefix, Path(choice.weights), told)]
+            for key, sha256 in [await self._keep_weights(prefixes[job.subject], Path(choice.weights), told)]
         ]
         try:
-            subject = await self.subjects.get(job.subject)
+            subjects = [await self.subjects.get(each) for each in job.subjects]
         except Missing as error:
             raise UserError(GONE) from error
-        return Outcome(
-            job=job.id,
-            state="done",
-            message=f"{subject.name} is ready. Write [{subject.name}] in a prompt: "
-            f"/imagine a [{subject.name}] {subject.noun} in Paris",
-            pictures=samples,
-            learned=Learned(
-                weights_key=key,
-                weights_sha256=sha256,
-                identifier=result.identifier,
+        learned = [
+            Learned(
+                weights_key=kept[subject.id][0],
+                weights_sha256=kept[subject.id][1],
+                identifier=taught.identifier,
                 recipe=task.recipe,
                 base_revision=hello.revision,
                 base_sha256=hello.base_sha256,
-                class_set=self._key(result.class_set),
-                metrics=result.metrics,
-                before_after=await self._before_after(job, subject, result, attempt),
+                class_set=self._key(taught.class_set),
+                metrics=taught.metrics,
+                before_after=await self._before_after(job, subject, taught, attempt),
                 kept_step=result.kept_step,
                 candidates=tuple(candidates),
                 choices=await self._choices(job, subject, result, attempt),
-            ),
-            subject=subject.id,
-            subject_version=sha256,
+                samples=tuple(s for s in samples if s.key.startswith(samples_prefix(subject.id))),
+            )
+            for subject, taught in zip(subjects, result.taught, strict=True)
+        ]
+        return Outcome(
+            job=job.id,
+            state="done",
+            message=_ready(subjects),
+            pictures=samples,
+            learned=learned[0],
+            others=dict(zip(job.others, learned[1:], strict=True)),
+            subject=job.subject,
+            subject_version=learned[0].weights_sha256,
             steps=len(result.losses),
             loss_first=_mean(result.losses[:10]),
             loss_last=_mean(result.losses[-10:]),
@@ -208,14 +232,13 @@ class Tasks:
         await self.store.put_file(key, path, told)
         return key, sha256
 
-    async def _before_after(self, job: TrainJob, subject: Subject, result: Result, attempt: str) -> Picture | None:
+    async def _before_after(self, job: TrainJob, subject: Subject, taught: Taught, attempt: str) -> Picture | None:
         """Store the picture of the report card, if there is one."""
-        if not result.before_after:
+        if not taught.before_after:
             return None
         caption = f"any {subject.noun}, before {subject.name} was learned and after"
-        return await self._picture(
-            f"{attempt_prefix(job.id, attempt)}before-after.png", Path(result.before_after), caption
-        )
+        prefix = f"{_samples_of(job, subject.id)}{attempt}/" if job.others else attempt_prefix(job.id, attempt)
+        return await self._picture(f"{prefix}before-after.png", Path(taught.before_after), caption)
 
     async def _choices(self, job: TrainJob, subject: Subject, result: Result, attempt: str) -> Picture | None:
         """Store the picture of the candidates, if there is a choice."""
@@ -253,13 +276,26 @@ class Tasks:
         return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
 
 
+def _ready(subjects: list[Subject]) -> str:
+    """Say that subjects were learned, and what to do with them."""
+    names, prompts = [s.name for s in subjects], [f"a [{s.name}] {s.noun}" for s in subjects]
+    is_ready = "is ready" if len(subjects) == 1 else "are ready, alone and together"
+    written = listed([f"[{name}]" for name in names])
+    return f"{listed(names)} {is_ready}. Write {written} in a prompt: /imagine {listed(prompts)} in Paris"
+
+
+def _samples_of(job: TrainJob, subject: str) -> str:
+    """Prefix of a subject's pictures in a training of several: they stay with it if another is forgotten."""
+    return f"{samples_prefix(subject)}{job.id}/"
+
+
 def _sample_step(name: str) -> int:
     """The step after which a sample was drawn, as the name of its file says."""
     return int(name.rpartition("-")[2])
 
 
-def _sample_caption(step: int) -> str:
-    return f"sample at step {step}"
+def _sample_caption(step: int, whose: Subject | None = None) -> str:
+    return f"sample{f' of {whose.name}' if whose else ''} at step {step}"
 
 
 def _mean(losses: tuple[float, ...]) -> float:

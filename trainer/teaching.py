@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned, Step, learn
 from trainer.eyes import Eye
 from trainer.host import Cancelled, Host, Paused
-from trainer.identifier import choose
 from trainer.lesson import Lesson
 from trainer.material import Subject
-from trainer.naming import CLASS_BATCH, instance_prompt
+from trainer.naming import CLASS_BATCH, instance_prompt, sample_name
+from trainer.pupils import Pupil, digest, panel_of, pupils_of
 from trainer.report_card import Examiner
-from trainer.seam import Report, Result, TrainTask
+from trainer.seam import Report, Result, Taught, TrainTask
 from trainer.together import ENOUGH, GO_ON, STOP, Together
 from trainer.tracking import Trackers, Watch
 from trainer.weights import save
@@ -49,9 +50,10 @@ class Teaching:
 
     def _teach(self, lesson: Lesson) -> Result:
         task = lesson.task
-        if lesson.recipe.prior_weight and not lesson.class_set.exists():
-            at_once, told = 1 if task.gentle else CLASS_BATCH, self._report_class_images(task.job)
-            classes.draw_class_set(self.base, task.noun, lesson.recipe, lesson.class_set, told, at_once)
+        for pupil in lesson.pupils:
+            if lesson.recipe.prior_weight and not pupil.class_set.exists():
+                at_once, told = 1 if task.gentle else CLASS_BATCH, self._report_class_images(task.job)
+                classes.draw_class_set(self.base, pupil.subject.noun, lesson.recipe, pupil.class_set, told, at_once)
         begun = self._begun(lesson)
         if begun:
             losses = tuple(begun["losses"][:, 0].tolist())
@@ -86,27 +88,22 @@ class Teaching:
             self.together.check(recipe)
         except SetupError as error:
             raise UserError(str(error)) from None
-        identifier = choose(self.base.tokenizer, task.subject, task.taken)
 
         def told(step: int, path: Path) -> None:
             self.host.say(lesson.report(step, checkpoint=str(path)))
 
-        class_set = Path(task.class_set)
-        if task.gentle and task.class_set_gently and not class_set.exists():
-            class_set = Path(task.class_set_gently)
+        examiner = partial(self._examiner, task, recipe)
+        pupils = pupils_of(task, self.base.tokenizer, examiner)
         of = {"base": self.base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
-        of["class set"] = class_set.parent.name  # which hashes all that decides what is in it
-        photos, wholes = [Path(p) for p in task.photos], tuple(map(Path, task.wholes))
-        subject = Subject(photos, task.noun, identifier, task.captions, wholes)
-        examiner = self._examiner(task, recipe, subject)
+        of["class set"] = pupils[0].class_set.parent.name  # which hashes all that decides what is in it
+        if len(pupils) > 1:
+            of["together"] = digest(pupils)
         lesson = Lesson(
             task,
             recipe,
-            subject,
-            class_set,
+            pupils,
             Checkpointer(Path(task.folder), task.checkpoint_s, of, told),
-            Candidates(self.base, recipe, examiner),
-            examiner,
+            Candidates(self.base, recipe, panel_of(pupils)),
         )
         return lesson
 
@@ -124,15 +121,17 @@ class Teaching:
     def _learn(self, lesson: Lesson, on_step: Callable[[Step], bool], begun: dict[str, Tensor] | None) -> Learned:
         """Learn in step with the others; what surprises one of us ends us all."""
         recipe, task = lesson.recipe, lesson.task
+        read_set = classes.read_class_set if recipe.prior_weight else lambda _: None
+        first, *others = [(pupil.subject, read_set(pupil.class_set)) for pupil in lesson.pupils]
         try:
             return learn(
                 self.base,
-                lesson.subject,
-                classes.read_class_set(lesson.class_set) if recipe.prior_weight else None,
+                *first,
                 memory.gentler(recipe) if task.gentle else recipe,
                 task.seed,
                 on_step,
                 begun,
+                others,
             )
         except (Cancelled, Paused, UserError):
             raise
@@ -174,9 +173,10 @@ class Teaching:
             self.watch.validated(step.step, *validated)
             self.host.say(lesson.report(step.step, validated=validated))
         if step.step in lesson.sampled:
-            sample = self._sample(lesson, step)
-            self.watch.picture("sample", sample, step.step)
-            self.host.say(lesson.report(step.step, sample=str(sample)))
+            for number, pupil in enumerate(lesson.pupils):
+                sample = self._sample(lesson, step, number)
+                self.watch.picture("sample" if not number else f"sample {pupil.subject.identifier}", sample, step.step)
+                self.host.say(lesson.report(step.step, sample=str(sample)))
         enough = lesson.candidates.after(training, lambda *_: self._attend(lesson))
         if step.step in lesson.candidates.wanted:
             self.watch.candidate(lesson.candidates.seen[-1])
@@ -199,14 +199,15 @@ class Teaching:
         self.host.check(lesson.task.job)
         self.host.serve_pictures()
 
-    def _sample(self, lesson: Lesson, step: Step) -> Path:
-        """Draw the subject as it is learned so far."""
-        prompt = instance_prompt(lesson.subject.identifier, lesson.subject.noun)
+    def _sample(self, lesson: Lesson, step: Step, number: int) -> Path:
+        """Draw one of the subjects as it is learned so far."""
+        subject = lesson.pupils[number].subject
+        prompt = instance_prompt(subject.identifier, subject.noun)
         with step.training.drawing() as denoiser:
             (image,) = generate.draw(
                 self.base, denoiser, prompt, [SAMPLE_SEED], lambda *_: self.host.check(lesson.task.job), **lesson.how
             )
-        path = Path(lesson.task.folder) / f"sample-{step.step:06d}.png"
+        path = Path(lesson.task.folder) / f"{sample_name(number, step.step, len(lesson.pupils))}.png"
         image.save(path)
         return path
 
@@ -220,15 +221,15 @@ class Teaching:
             job=task.job,
             state="done",
             files=(str(weights),),
-            identifier=lesson.subject.identifier,
             losses=tuple(learned.losses),
-            class_set=str(lesson.class_set),
             kept_step=best.step if best else len(learned.losses),
             validated=tuple((step, *losses) for step, losses in learned.validated.items()),
         )
         if lesson.recipe.choose:
             result = result.model_copy(update=self._choices(lesson))
-        return result.model_copy(update=self._examined(lesson, candidates.denoiser(learned)))
+        denoiser = candidates.denoiser(learned)
+        first, *others = [self._examined(lesson, pupil, denoiser) for pupil in lesson.pupils]
+        return result.model_copy(update={**dict(first), "others": tuple(others)})
 
     def _choices(self, lesson: Lesson) -> dict[str, Any]:
         """The candidates to choose from, and the path of their pictures."""
@@ -236,22 +237,23 @@ class Teaching:
         choices, sheet = choosing.lay_out(lesson.candidates, lesson.subject, folder, on_step, **lesson.how)
         return {"choices": choices, "choices_sheet": str(sheet)}
 
-    def _examined(self, lesson: Lesson, denoiser: Denoiser) -> dict[str, Any]:
-        """The report card, and the path of its picture; nothing where nobody looks, or there is no time."""
-        if not (lesson.examiner and lesson.recipe.report_card) or self.host.pausing:
-            return {}
+    def _examined(self, lesson: Lesson, pupil: Pupil, denoiser: Denoiser) -> Taught:
+        """What is said of a subject, with its report card unless nobody looks, or there is no time."""
+        taught = Taught(identifier=pupil.subject.identifier, class_set=str(pupil.class_set))
+        if not (pupil.examiner and lesson.recipe.report_card) or self.host.pausing:
+            return taught
 
         def on_step(done: int, of: int) -> None:
             self._attend(lesson)
             self.host.say(Report(job=lesson.task.job, phase="sampling", step=done, of=of))
 
         try:
-            card = lesson.examiner.card(denoiser, on_step)
+            card = pupil.examiner.card(denoiser, on_step)
         except (Cancelled, Paused):
             raise
         except Exception:  # what was learned is worth more than its card
             log.exception("no report card of job %s", lesson.task.job)
-            return {}
-        path = Path(lesson.task.folder) / "before-after.png"
+            return taught
+        path = Path(lesson.task.folder) / f"before-after-{taught.identifier}.png"
         generate.grid([*card.before, *card.after], columns=len(card.before)).save(path)
-        return {"metrics": card.measures, "before_after": str(path)}
+        return taught.model_copy(update={"metrics": card.measures, "before_after": str(path)})

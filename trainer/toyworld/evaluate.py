@@ -1,6 +1,6 @@
 """Figures of Toyworld: what the base model draws, and what DreamBooth makes of characters and of real photos.
 
-    python -m trainer.toyworld.evaluate base|vae|characters|no-prior|photos [--photos FOLDER]
+    python -m trainer.toyworld.evaluate base|vae|characters|no-prior|photos|together [--photos FOLDER]
 
 All by the judge that ships; `docs/benchmarks.md` has the results.
 """
@@ -233,14 +233,17 @@ def photo_figures(base: BaseModel, judge: Judge, photos: Path, noun: str, out: P
 
 def main() -> None:
     """Run the figures that are asked for and print them as JSON."""
+    from trainer.toyworld import company  # which draws as we do
+
     parser = argparse.ArgumentParser(prog="python -m trainer.toyworld.evaluate", description="Figures of Toyworld.")
-    parser.add_argument("what", choices=("base", "vae", "characters", "no-prior", "photos"))
+    parser.add_argument("what", choices=("base", "vae", "characters", "no-prior", "photos", "together"))
     parser.add_argument("--photos", type=Path, help="a folder of folders of photographs, one a subject")
     parser.add_argument("--subjects", nargs="*", default=[], metavar="FOLDER=CLASS", help="which of them to learn")
     parser.add_argument("--out", type=Path, default=Path("build/figures"), help="where contact sheets go")
     parser.add_argument("--model", default="toyworld", help="the base model, as DARKROOM_BASE_MODEL")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="changes of the recipe")
     parser.add_argument("--seeds", type=int, default=1, help="how often each character is learned, from other chance")
+    parser.add_argument("--pair", nargs="*", default=["dog", "1", "3"], help="a class, and seeds of its characters")
     given = parser.parse_args()
     base, judge = load_base(given.model), load_judge()
     changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in given.set)}
@@ -254,6 +257,9 @@ def main() -> None:
             name: photo_figures(base, judge, given.photos / name, noun, given.out, **changes)
             for name, _, noun in subjects
         },
+        "together": lambda: company.figures(
+            base, given.pair[0], [int(s) for s in given.pair[1:]], given.out, **changes
+        ),
         "no-prior": lambda: all_characters(base, judge, given.seeds, **{**changes, "prior_weight": 0.0}),
     }
     print(json.dumps(what[given.what](), indent=1))  # noqa: T201
