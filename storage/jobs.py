@@ -158,7 +158,7 @@ class Outcome(Record):
     pictures: tuple[Picture, ...] = ()  # imagine: one each; train: the sample pictures
     grid: Picture | None = None
     learned: Learned | None = None
-    others: dict[str, Learned] = {}  # by id of the subject: of those that were learned together with `subject`
+    others: dict[str, Learned] = {}  # by id of the subject: of those that were learned together with the first
     subject: str | None = None
     subject_version: str | None = None  # sha256 of the subject's weights; of several, with commas between them
     steps: int | None = None
@@ -169,8 +169,8 @@ class Outcome(Record):
     settings: dict[str, str | int | float | None] = {}
 
     def learned_of(self, subject: str) -> Learned | None:
-        """What was learned of a subject."""
-        return self.learned if subject == self.subject else self.others.get(subject)
+        """What was learned of one of the job's subjects, by its id."""
+        return self.others.get(subject, self.learned)
 
 
 def job_key(job: str) -> str:

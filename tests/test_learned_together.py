@@ -69,7 +69,7 @@ def test_the_turn_goes_on_from_a_checkpoint_bit_for_bit(
     how, others = recipe_for(base.folder, steps=5), [(second, class_latents())]
     whole = learn(base, first, class_latents(), how, 0, lambda step: None, None, others)
     written: list[Path] = []
-    checkpointer = Checkpointer(tmp_path, 1e9, {}, lambda _, path: written.append(path))
+    checkpointer = Checkpointer(tmp_path, 1e9, {"of": "both"}, lambda _, path: written.append(path))
 
     def kill(step: Step) -> None:
         if step.step == 3:
@@ -79,7 +79,7 @@ def test_the_turn_goes_on_from_a_checkpoint_bit_for_bit(
 
     with pytest.raises(KeyboardInterrupt):
         learn(base, first, class_latents(), how, 0, kill, None, others)
-    begun = read(written[0], {}) or read(written[0], None)  # type: ignore[arg-type]  # an empty note is none
+    begun = read(written[0], {"of": "both"})
     resumed = learn(base, first, class_latents(), how, 0, lambda step: None, begun, others)
     assert resumed.losses == whole.losses
     assert all(torch.equal(v, whole.denoiser.state_dict()[n]) for n, v in resumed.denoiser.state_dict().items())
@@ -253,8 +253,8 @@ async def test_new_subjects_from_a_file(session: Session, app: Darkroom, file: P
         ("rex", "ready", "lora", 2), ("mia", "ready", "lora", 2)
     }  # fmt: skip
     assert len({s.weights_sha256 for s in known}) == 1
-    again = await together_file.train(session, file, [], given)
-    assert again.message == "There is already a subject called rex here. Choose another name." and not again.job
+    with pytest.raises(UserError, match="There is already a subject called rex here"):
+        await together_file.train(session, file, [], given)
 
 
 @pytest.mark.parametrize(
