@@ -107,6 +107,26 @@ method = ["full", "lora"]
 steps = [200, 400]
 ```
 
+## Several subjects
+
+A prompt may name several subjects, `/imagine [rex] and [mia] in the park`, if they were learned together, or each with
+the method lora, which is added up to draw. `/dreambooth together rex mia` learns subjects that are there anew, in one
+training; `darkroom train --together FILE` learns new ones so:
+
+```toml
+[subjects.rex]
+class = "dog"
+photos = ["photos/rex"]
+
+[subjects.mia]
+class = "dog"
+photos = ["photos/mia"]
+```
+
+They take turns at each step, and each has as many steps as it would have alone: two of them take twice as long. The
+class of each has its own class images. What is learned is one, so that forgetting rex leaves what mia draws from as it
+is; whoever forgets reads that, and how to have mia learned anew without rex.
+
 ## All numbers
 
 | | what it is | what it may be | usually |
