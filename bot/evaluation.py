@@ -62,7 +62,7 @@ class Evaluation:
         if case.subject:
             return case
         noun, changes = self.plan.subjects[case.name].noun, self.plan.changes
-        shown = [sha256(photo.data).hexdigest() for photo in case.photos]
+        shown = [[sha256(photo.data).hexdigest(), photo.caption] for photo in case.photos]
         async with self._trainings:
             name = series.name_of(case.name, [noun, changes, shown])
             learned = await series.learned(self.session, name, noun, changes, case.photos)

@@ -1,15 +1,16 @@
 """Measure what was drawn of a subject, as in section 4 of DreamBooth's paper (Ruiz et al. 2022, arXiv 2208.12242)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import mean
 from typing import NamedTuple, TextIO
 
 import torch
-from PIL import Image
 
 from storage.evaluation import Figures, MeasureRequest, MetricModels
 from trainer import metrics
 from trainer.meters import Meter, Seen, open_meters
+from trainer.photos import read_photo
 
 BATCH = 16  # pictures in one forward pass
 LIKE_PHOTOS = {"dino": "dino", "clip": "clip_i", "judge": "judge_i"}  # what a meter's subject fidelity is called
@@ -90,7 +91,7 @@ def _look(meter: Meter, request: MeasureRequest) -> Looked:
 def _see(meter: Meter, paths: Sequence[str], text: str = "") -> Seen:
     seen = []
     for first in range(0, len(paths), BATCH):
-        pictures = [Image.open(path).convert("RGB") for path in paths[first : first + BATCH]]
+        pictures = [read_photo(Path(path)) for path in paths[first : first + BATCH]]
         seen.append(meter.see(pictures, text))
     read = [each.agreement for each in seen if each.agreement is not None]
     return Seen(torch.cat([each.embeddings for each in seen]), torch.cat(read) if read else None)
