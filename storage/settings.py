@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from storage.errors import SetupError
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Sharding = Literal["auto", "none", "full"]
 
 
 class Settings(BaseSettings):
@@ -75,6 +76,12 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_GPUS_PER_TRAINING",
         description="GPUs of this worker that a training is shared out to. With several workers on a host, "
         "CUDA_VISIBLE_DEVICES gives each its own.",
+    )
+    sharding: Sharding = Field(
+        "auto",
+        validation_alias="DARKROOM_SHARDING",
+        description="What each of these GPUs keeps of a full training: none: all of it; full: a share (FSDP); auto: a "
+        "share where all of it would not fit.",
     )
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."

@@ -14,7 +14,8 @@ from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.micro import write_model_of_channels
 from trainer import check
-from trainer.check import Machine, report
+from trainer.check import report
+from trainer.machine import Machine
 from trainer.needs import Skeleton
 
 FACTOR = 1.2  # between estimate and measurement
@@ -65,7 +66,7 @@ def test_eight_bit_moments_save_six_bytes_a_weight(larger: Path) -> None:
 def test_the_doctor_says_whether_model_and_machine_fit_each_other(
     larger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory_bytes: float, state: str, sentence: str
 ) -> None:
-    monkeypatch.setattr(check, "_machine", lambda: Machine("a small GPU", int(memory_bytes), torch.device("cpu")))
+    monkeypatch.setattr(check, "this_machine", lambda: Machine("a small GPU", int(memory_bytes), torch.device("cpu")))
     monkeypatch.setenv("DARKROOM_BASE_MODEL", str(larger))
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
     told = report(Settings())

@@ -1,9 +1,8 @@
 """Whether this machine can work: the base model's files, torch, the GPU, and whether they fit each other."""
 
 import math
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import psutil
 import torch
 from pydantic import ValidationError
 
@@ -13,6 +12,7 @@ from storage.recipe import Recipe
 from storage.settings import Settings
 from trainer.headers import shapes_in
 from trainer.layout import WEIGHTS
+from trainer.machine import HALVES, Machine, may_shard, this_machine
 from trainer.memory import gentler
 from trainer.models import dtype_for, models_folder
 from trainer.needs import Skeleton
@@ -20,10 +20,7 @@ from trainer.recipe import recipe_for
 from trainer.sources import Source, find
 from trainer.trackers import check as check_trackers
 
-LIBRARIES_BYTES = 2**30  # what CUDA and its libraries take for themselves
-SPARE = 1.1  # what allocators lose between tensors
 METHODS: dict[Method, str] = {"lora": "training with LoRA", "full": "training in full"}
-HALVES = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Report(Record):
@@ -33,39 +30,21 @@ class Report(Record):
     lines: tuple[str, ...]
 
 
-class Machine(NamedTuple):
-    """What the trainer computes on."""
-
-    name: str
-    memory_bytes: int
-    device: torch.device
-
-    def needs_bytes(self, tensors_bytes: int) -> int:
-        """Memory that must be there for so many bytes of tensors."""
-        return round(tensors_bytes * SPARE) + (LIBRARIES_BYTES if self.device.type == "cuda" else 0)
-
-
 def report(settings: Settings) -> Report:
     """Say whether a worker could run here, and what could be trained."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     sees = f"PyTorch {torch.__version__} sees {', '.join(gpus) if gpus else 'no GPU, so it works on the CPU'}."
-    here = _machine()
+    here = this_machine()
     dtype = dtype_for(settings.precision, here.device)
     try:
         check_trackers(settings.tracker_names)
         source = find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False)
         skeleton = Skeleton.of(source.folder, dtype)
         _check_whole(source, skeleton)
-        fits = _fits(source, skeleton, here)
+        fits = _fits(source, skeleton, here, settings)
     except SetupError as error:
         return Report(state="fail", lines=(str(error), sees))
     return Report(state=fits.state, lines=(_where(source), *fits.lines, sees))
-
-
-def _machine() -> Machine:
-    if not torch.cuda.is_available():
-        return Machine("this machine", psutil.virtual_memory().total, torch.device("cpu"))
-    return Machine(torch.cuda.get_device_name(), torch.cuda.mem_get_info()[1], torch.device("cuda"))
 
 
 def _where(source: Source) -> str:
@@ -86,16 +65,20 @@ def _check_whole(source: Source, skeleton: Skeleton) -> None:
             raise SetupError(f"{source.called} has only {have:,} of {skeleton.weights(part):,} weights of its {part}.")
 
 
-def _fits(source: Source, skeleton: Skeleton, here: Machine) -> Report:
+def _fits(source: Source, skeleton: Skeleton, here: Machine, settings: Settings) -> Report:
     """What each kind of work takes, and whether there is as much."""
     drawing = here.needs_bytes(skeleton.drawing_bytes())
     says, lacking = [f"Drawing takes about {_gb(drawing)}"], []
     for method, called in METHODS.items():
         recipe, half = _recipe(source, skeleton, method)
-        takes = here.needs_bytes(skeleton.training_bytes(recipe, half))
+        takes, gpus = here.needs_bytes(skeleton.training_bytes(recipe, half)), 1
         says.append(f"{called} {_gb(takes)}")
+        if takes > here.memory_bytes and may_shard(settings.sharding, recipe, settings.gpus_per_training):
+            gpus = settings.gpus_per_training
+            takes = here.needs_bytes(skeleton.training_bytes(recipe, half, gpus))
+            says[-1] += f" or, divided among {gpus} GPUs, {_gb(takes)} of each"
         if takes > here.memory_bytes:  # then it is tried again, slower
-            takes = here.needs_bytes(skeleton.training_bytes(gentler(recipe), half))
+            takes = here.needs_bytes(skeleton.training_bytes(gentler(recipe), half, gpus))
             says[-1] += f" or, slower, {_gb(takes)}"
             lacking += [called] if takes > here.memory_bytes else []
     sentence = f"{', '.join(says)}, of the {_gb(here.memory_bytes)} that {here.name} has."

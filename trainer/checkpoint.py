@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -25,17 +24,17 @@ class Checkpointer:
         self._last_s, self._copying_s = time.monotonic(), 0.0
         self._writing: threading.Thread | None = None
 
-    def after(self, step: int, state: Callable[[], dict[str, Tensor]]) -> None:
+    def after(self, step: int, copied: Callable[[], dict[str, Tensor]]) -> None:
         """Write a checkpoint in the background, if it is time and the one before is written."""
         due_s = max(self.every_s, self._copying_s / SHARE)
         if time.monotonic() - self._last_s >= due_s and not (self._writing and self._writing.is_alive()):
-            self.write(step, state())
+            self.write(step, copied)
 
-    def write(self, step: int, state: dict[str, Tensor]) -> None:
-        """Copy the state after a step, which the next will change, and write the copy in the background."""
+    def write(self, step: int, copied: Callable[[], dict[str, Tensor]]) -> None:
+        """Have the state after a step copied, which the next will change, and write the copy in the background."""
         self.finish()
-        began_s, contiguous = time.monotonic(), torch.contiguous_format
-        copy = {name: value.detach().to("cpu", copy=True, memory_format=contiguous) for name, value in state.items()}
+        began_s = time.monotonic()
+        copy = copied()
         self._last_s = time.monotonic()
         self._copying_s = self._last_s - began_s
         self._writing = threading.Thread(target=self._write, args=(step, copy), daemon=True)

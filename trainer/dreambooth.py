@@ -23,6 +23,7 @@ from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.material import Material, Subject
 from trainer.models import BaseModel
 from trainer.optimizing import clip, optimizer_of, schedule_of
+from trainer.sharding import STATE, WHOLE, Shards, on_cpu, share
 
 SCALE = ("scale", "_growth_tracker")  # what changes in a gradient scaler
 
@@ -53,14 +54,16 @@ def learn(
     on_step: Callable[[Step], bool | None],
     begun: dict[str, Tensor] | None = None,
     others: Sequence[tuple[Subject, Tensor | None]] = (),
+    shards: Shards | None = None,
 ) -> Learned:
     """Train a copy of the base model's denoiser on a subject, and `others` along with it, and return it.
 
     `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
     called after each step; it may say that this is enough, or raise to stop the training. `begun`, a `Training.state`
-    of before, goes on from there, to the same end bit for bit.
+    of before, goes on from there, to the same end bit for bit. With `shards` each of several processes keeps a share of
+    the training, and the leader has what was learned.
     """
-    training = Training(base, subject, class_latents, recipe, seed, others)
+    training = Training(base, subject, class_latents, recipe, seed, others, shards)
     if begun:
         training.load(begun)
     enough = False
@@ -95,8 +98,9 @@ class Training:
         recipe: Recipe,
         seed: int,
         others: Sequence[tuple[Subject, Tensor | None]] = (),
+        shards: Shards | None = None,
     ) -> None:
-        self.base, self.recipe, self.taken = base, recipe, 0
+        self.base, self.recipe, self.shards, self.taken = base, recipe, shards, 0
         self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
         self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps
         self.losses = torch.zeros(recipe.steps, 3, device=base.device)  # of each step: all, instance, prior
@@ -121,9 +125,12 @@ class Training:
             for material in self.subjects:
                 material.read_by(self.denoiser)
 
+        if shards:  # before the optimizer sees the weights
+            shards.divide(self.denoiser)
         optimizer = optimizer_of(self.denoiser, recipe)
         self.rate = schedule_of(optimizer, recipe)
-        self.model, self.optimizer = self.accelerator.prepare(self.denoiser, optimizer)
+        self.optimizer = self.accelerator.prepare(optimizer)
+        self.model = self.denoiser if shards else self.accelerator.prepare(self.denoiser)
         self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.learning.items()} if recipe.ema_decay else {}
 
@@ -169,7 +176,12 @@ class Training:
 
     @contextlib.contextmanager
     def drawing(self) -> Iterator[Denoiser]:
-        """What is learned so far, to be drawn with and looked at meanwhile."""
+        """What is learned so far, to be drawn with and looked at meanwhile: for the leader."""
+        if self.shards:
+            self.shards.call(WHOLE)
+            with torch.no_grad():
+                yield self._whole()
+            return
         self._swap()
         try:
             with torch.no_grad():
@@ -199,8 +211,24 @@ class Training:
 
     def finish(self) -> Denoiser:
         """What was learned, to be drawn with."""
+        if self.shards:
+            self.optimizer.optimizer.state.clear()  # makes room for the whole
+            return self._whole()
         self._swap()
         return self.denoiser.eval().requires_grad_(False)
+
+    def _whole(self) -> Denoiser:
+        """A copy that is in no shares, with the average where one is kept. A call for all processes."""
+        assert self.shards
+        return self.shards.whole({**dict(self.denoiser.named_parameters()), **self.average}, self.base.denoiser)
+
+    def join(self, what: bytes) -> None:
+        """Give the leader the shares of this process, when it calls for them."""
+        assert self.shards
+        if what == WHOLE:
+            self._whole()
+        else:
+            self.shards.copied(self.state())
 
     def loss(self, model: Any, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
@@ -228,6 +256,13 @@ class Training:
             "validated": torch.tensor([[k, *both] for k, both in self.validated.items()], dtype=torch.float64),
         }
 
+    def copied(self) -> dict[str, Tensor]:
+        """A copy of the state in the memory of the machine, none of it in shares: for the leader."""
+        if self.shards:
+            self.shards.call(STATE)
+            return self.shards.copied(self.state())
+        return {name: on_cpu(tensor) for name, tensor in self.state().items()}
+
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state` gave; raises KeyError or RuntimeError if that was another training."""
         self.taken = len(state["losses"])
@@ -237,12 +272,13 @@ class Training:
         self.chance.set_state(state["chance"])
         with torch.no_grad():
             for name, weight in self.learning.items():
-                weight.copy_(state[f"weights.{name}"])
+                weight.copy_(share(state[f"weights.{name}"], weight))
             for name, average in self.average.items():
-                average.copy_(state[f"average.{name}"])
+                average.copy_(share(state[f"average.{name}"], average))
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         adam: dict[int, dict[str, Tensor]] = {}
         for index, name in (key.split(".")[1:] for key in state if key.startswith("adam.")):
-            adam.setdefault(int(index), {})[name] = state[f"adam.{index}.{name}"]
+            adam.setdefault(int(index), {})[name] = share(state[f"adam.{index}.{name}"], weights[int(index)])
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": adam, "param_groups": groups})
         for group, rate in zip(self.optimizer.param_groups, state["rates"].tolist(), strict=True):

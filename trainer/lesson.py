@@ -45,9 +45,9 @@ class Lesson:
         shares = (FIRST_SAMPLE_AT,) if wanted else SAMPLE_AT
         return {max(1, round(share * self.recipe.steps)) for share in shares} | set(wanted)
 
-    def state(self, step: Step) -> dict[str, Tensor]:
-        """All that a checkpoint holds."""
-        return {**step.training.state(), **self.candidates.state()}
+    def copied(self, step: Step) -> dict[str, Tensor]:
+        """A copy of all that a checkpoint holds."""
+        return {**step.training.copied(), **self.candidates.state()}
 
     def report(self, step: int, **news: Any) -> Report:
         """Say that the training is at a step."""

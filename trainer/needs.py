@@ -60,21 +60,31 @@ class Skeleton:
         """Memory to draw with a subject's weights beside the base model's."""
         return self._held_bytes() + self._pictures_bytes
 
-    def training_bytes(self, recipe: Recipe, half: torch.dtype | None) -> int:
-        """Memory to train, while pictures are drawn between two steps; `half` is the step's mixed precision."""
+    def training_bytes(self, recipe: Recipe, half: torch.dtype | None, shares: int = 1) -> int:
+        """Memory to train, while pictures are drawn between two steps; `half` is the step's mixed precision.
+
+        With several `shares`, that of the GPU which draws: it keeps one of them, and all weights while it draws. Blocks
+        that are gathered for their turn are not counted, being small.
+        """
         learner = learner_of(self.denoiser, recipe, seed=0)
         if recipe.gradient_checkpointing:  # what is computed again is to be computed in the same way
             same = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), Shortcuts(half)))
             learner.unet.enable_gradient_checkpointing(same)
         ours = {id(weight) for weight in self.denoiser.parameters()}
-        kept = _bytes(weight for weight in learner.parameters() if id(weight) not in ours)
-        kept += MOMENTS_BYTES[recipe.optimizer] * sum(p.numel() for p in learner.parameters() if p.requires_grad)
+        weights = _bytes(weight for weight in learner.parameters() if id(weight) not in ours)
+        learning = [weight for weight in learner.parameters() if weight.requires_grad]
+        moments = MOMENTS_BYTES[recipe.optimizer] * sum(weight.numel() for weight in learning)
         kinds = 2 if recipe.prior_weight else 1
 
         def step() -> None:
             learner(*self._noisy(kinds * recipe.batch), self._ids(kinds)).square().mean().backward()
 
-        return self._held_bytes() + kept + max(peak_bytes(step, half), self._pictures_bytes)
+        if shares == 1:
+            return self._held_bytes() + weights + moments + max(peak_bytes(step, half), self._pictures_bytes)
+        for weight in learning:  # its gradient is shared out at once
+            weight.register_post_accumulate_grad_hook(_let_go)  # type: ignore[no-untyped-call]
+        state = weights + moments + _bytes(learning)
+        return self._held_bytes() + state // shares + max(peak_bytes(step, half), weights + self._pictures_bytes)
 
     def _held_bytes(self) -> int:
         """The base model, and a subject's weights to draw with."""
@@ -97,6 +107,10 @@ class Skeleton:
     def _ids(self, prompts: int) -> list[Tensor]:
         lengths = [encoder.config.max_position_embeddings for encoder in self.denoiser.text_encoders]
         return [torch.empty(prompts, length, dtype=torch.long, device="meta") for length in lengths]
+
+
+def _let_go(weight: Tensor) -> None:
+    weight.grad = None
 
 
 def _bytes(weights: Any) -> int:

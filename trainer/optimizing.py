@@ -10,6 +10,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from storage.errors import UserError
 from storage.recipe import Recipe
 from trainer.denoiser import Denoiser
+from trainer.sharding import whole
 
 
 def optimizer_of(denoiser: Denoiser, recipe: Recipe) -> torch.optim.Optimizer:
@@ -39,7 +40,7 @@ def clip(optimizer: Any, weights: Iterable[torch.nn.Parameter], most: float) -> 
     Fused AdamW divides each gradient while it reads it anyway, which saves reading and writing all of them once more.
     """
     learning = [w for w in weights if w.grad is not None]
-    norm = get_total_norm([w.grad for w in learning if w.grad is not None])
+    norm = whole(get_total_norm([w.grad for w in learning if w.grad is not None]))
     if isinstance(optimizer, torch.optim.AdamW):
         optimizer.grad_scale = (norm / most).clamp(min=1)  # type: ignore[attr-defined]
     else:

@@ -39,6 +39,7 @@ class TrainTask(Pupil):
     checkpoint_s: float  # time between two checkpoints
     begun: str | None = None  # path of the checkpoint to go on from
     gentle: bool = False  # with as little memory as can be
+    shards: bool = False  # each of several engines keeps but a share of what is learned; they settle it themselves
 
     @property
     def pupils(self) -> tuple[Pupil, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from storage.errors import SetupError, UserError
 from storage.recipe import Recipe
+from storage.settings import load_settings
 from trainer import choosing, classes, generate, memory
 from trainer.candidates import Candidates
 from trainer.checkpoint import Checkpointer, read
@@ -18,11 +19,13 @@ from trainer.dreambooth import Learned, Step, learn
 from trainer.eyes import Eye
 from trainer.host import Cancelled, Host, Paused
 from trainer.lesson import Lesson
+from trainer.machine import must_shard
 from trainer.material import Subject
 from trainer.naming import CLASS_BATCH, instance_prompt, sample_name
 from trainer.pupils import Pupil, digest, panel_of, pupils_of
 from trainer.report_card import Examiner
 from trainer.seam import Report, Result, Taught, TrainTask
+from trainer.sharding import Shards
 from trainer.together import ENOUGH, GO_ON, STOP, Together
 from trainer.tracking import Trackers, Watch
 from trainer.weights import save
@@ -44,7 +47,7 @@ class Teaching:
     def teach(self, task: TrainTask) -> Result:
         """Learn a subject; write weights and sample pictures into the task's folder."""
         try:
-            return self._teach(self._lesson(task))
+            return self._teach(self._lesson(self._divided(task)))
         finally:
             self.watch.finish()
 
@@ -71,16 +74,25 @@ class Teaching:
         """Take part in the leader's next training, when there is one."""
 
         def heed(step: Step) -> bool:
-            heard = self.together.hear()
-            if heard == STOP:
-                raise Cancelled
-            return heard == ENOUGH
+            while (told := self.together.hear()) not in (GO_ON, ENOUGH):
+                if told == STOP:
+                    raise Cancelled
+                step.training.join(told)
+            return told == ENOUGH
 
         lesson = self._lesson(TrainTask.model_validate_json(self.together.hear()))
         try:
             self._learn(lesson, heed, self._begun(lesson))
         except (Cancelled, UserError):
             memory.free()
+
+    def _divided(self, task: TrainTask) -> TrainTask:
+        """The task, with what the engines need to agree on before they begin."""
+        recipe, how = Recipe.model_validate(task.recipe), load_settings().sharding
+        shards = must_shard(how, recipe, self.base, self.together.size, task.gentle)
+        if shards:
+            log.info("job %s: each of %d engines keeps a share of what is learned", task.job, self.together.size)
+        return task.model_copy(update={"shards": shards})
 
     def _lesson(self, task: TrainTask) -> Lesson:
         recipe = Recipe.model_validate(task.recipe)
@@ -132,6 +144,7 @@ class Teaching:
                 on_step,
                 begun,
                 others,
+                Shards(self.together.tell) if task.shards else None,
             )
         except (Cancelled, Paused, UserError):
             raise
@@ -183,15 +196,15 @@ class Teaching:
         if enough:
             return True  # without a checkpoint: a training that goes on from one would take another step
 
-        def state() -> dict[str, Tensor]:
+        def copied() -> dict[str, Tensor]:
             self.watch.catch_up()  # an attempt that goes on from here logs what comes after
-            return lesson.state(step)
+            return lesson.copied(step)
 
         if self.host.pausing and step.step < recipe.steps:
-            checkpointer.write(step.step, state())
+            checkpointer.write(step.step, copied)
             checkpointer.finish()
             raise Paused
-        checkpointer.after(step.step, state)
+        checkpointer.after(step.step, copied)
         return False
 
     def _attend(self, lesson: Lesson) -> None:
