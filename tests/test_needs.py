@@ -55,6 +55,14 @@ def test_eight_bit_moments_save_six_bytes_a_weight(larger: Path) -> None:
     assert plain - eight == 6 * sum(skeleton.weights(part) for part in ("unet", "text_encoder"))
 
 
+def test_shares_take_less_of_each_gpu_but_for_what_draws(larger: Path) -> None:
+    skeleton, how = Skeleton.of(larger, torch.float32), Recipe(gradient_checkpointing=True)
+    alone, *shared = (skeleton.training_bytes(how, None, shares) for shares in (1, 2, 4, 8))
+    learning = sum(skeleton.weights(part) for part in ("unet", "text_encoder"))
+    assert alone > shared[0] > shared[1] > shared[2]
+    assert shared[0] - shared[1] == pytest.approx(16 * learning / 4)  # weight, gradient and two moments, in four bytes
+
+
 @pytest.mark.parametrize(
     ("memory_bytes", "state", "sentence"),
     [

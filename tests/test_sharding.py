@@ -1,8 +1,5 @@
 """One training in two processes of which each keeps but half of it: the same is learned, drawn and written down."""
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +12,34 @@ from safetensors.torch import load_file
 from storage.recipe import Recipe
 from tests.test_engine import result
 from tests.test_together import assert_alike, engine, left_at, training
-from tests.test_together import model as model
+from tests.test_together import model as model  # fixtures
 from tests.test_together import one_thread as one_thread
 from trainer import machine
-from trainer.engine_client import EngineClient
 from trainer.machine import Machine, must_shard
 from trainer.models import load_base
 from trainer.seam import TrainTask
 
 pytestmark = pytest.mark.timeout(240)
-GROUPS = {"word_learning_rate": 1e-3, "ema_decay": 0.9, "gradient_clip": 0.05}  # each must reach its weights in shards
-WAYS: dict[str, dict[str, Any]] = {"whole": {"batch": 2, **GROUPS}, "passes": {"accumulation": 4, "text_steps": 3}}
+WAYS: dict[str, dict[str, Any]] = {
+    "groups, average and clip": {"batch": 2, "word_learning_rate": 1e-3, "ema_decay": 0.9, "gradient_clip": 0.05},
+    "passes": {"accumulation": 4, "gradient_checkpointing": True, "text_steps": 3},
+    "lora, which stays whole": {"batch": 2, "method": "lora"},
+}
 
 
 def pictures(task: TrainTask) -> Any:
-    return np.stack([np.asarray(Image.open(path), float) for path in sorted(Path(task.folder).glob("sample-*"))])
+    paths = sorted(Path(task.folder).glob("sample-*.png"))
+    return np.stack([np.asarray(Image.open(path), float) for path in paths])
 
 
-async def paused(engine: EngineClient, task: TrainTask) -> Path:
-    """Pause a training on the way; return its checkpoint."""
-    assert (await left_at(engine, task, 4, engine.pause)).state == "paused"
-    (path,) = Path(task.folder).glob("checkpoint-*")
-    return path
+def shapes(checkpoint: Path) -> dict[str, tuple[Any, ...]]:
+    """What is in a checkpoint, but for losses, of which there is one a step."""
+    kept = load_file(checkpoint).items()
+    return {name: (value.dtype, *value.shape) for name, value in kept if name != "losses"}
 
 
 @pytest.mark.parametrize("model", ["micro_sdxl"], indirect=True)
-async def test_shards_of_two_learn_what_one_does(
+async def test_shares_of_two_learn_what_one_does(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DARKROOM_SHARDING", "full")
@@ -50,4 +49,43 @@ async def test_shards_of_two_learn_what_one_does(
             expected = await result(one, theirs)
             assert_alike(await result(two, ours), expected)
             assert np.abs(pictures(ours) - pictures(theirs)).max() <= 1
-        print(capfd.readouterr().err)
+            shared = f"{way} 2: each of 2 engines keeps a share" in capfd.readouterr().err
+            assert shared == ("lora" not in way)
+
+        long = {"batch": 2, "steps": 16, "ema_decay": 0.9}
+        undisturbed = training(tmp_path, "undisturbed", **long).model_copy(update={"checkpoint_s": 0})
+        whole = await result(one, undisturbed)
+        theirs = sorted(Path(undisturbed.folder).glob("checkpoint-*"))[0]
+        assert_alike(await result(two, training(tmp_path, "rest 2", begun=theirs, **long)), whole)
+
+        half = training(tmp_path, "half 2", **long)
+        assert (await left_at(two, half, 8, two.pause)).state == "paused"
+        (ours,) = Path(half.folder).glob("checkpoint-*")
+        assert shapes(ours) == shapes(theirs)
+        assert_alike(await result(one, training(tmp_path, "rest 1", begun=ours, **long)), whole)
+
+
+@pytest.mark.parametrize(
+    ("how", "memory_bytes", "gentle", "changes", "expected"),
+    [
+        ("auto", 10e9, False, {}, False),
+        ("auto", 1e6, False, {}, True),
+        ("auto", 10e9, True, {}, True),  # memory ran out before
+        ("auto", 1e6, True, {"method": "lora"}, False),
+        ("none", 1e6, True, {}, False),
+        ("full", 10e9, False, {}, True),
+        ("full", 10e9, False, {"optimizer": "adamw8bit"}, False),
+    ],
+)
+def test_what_does_not_fit_each_gpu_is_divided(
+    micro_sd1: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: Any,
+    memory_bytes: float,
+    gentle: bool,
+    changes: dict[str, Any],
+    expected: bool,
+) -> None:
+    monkeypatch.setattr(machine, "this_machine", lambda: Machine("a GPU", int(memory_bytes), torch.device("cpu")))
+    assert must_shard(how, Recipe(**changes), load_base(str(micro_sd1)), 2, gentle) == expected
+    assert not must_shard(how, Recipe(**changes), load_base(str(micro_sd1)), 1, gentle)

@@ -144,13 +144,6 @@ async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model
     assert len(processes) == 3 and not alive
 
 
-@pytest.mark.parametrize("model", ["micro_sdxl"], indirect=True)
-async def test_a_model_with_two_text_encoders(model: Path, tmp_path: Path) -> None:
-    async with engine(model, 1) as one, engine(model, 2) as two:
-        expected = await result(one, training(tmp_path, "1", batch=2))
-        assert_alike(await result(two, training(tmp_path, "2", batch=2)), expected)
-
-
 async def test_a_recipe_that_cannot_be_shared_is_refused_at_the_start(micro_sd1: Path) -> None:
     with pytest.raises(SetupError, match=r"2 GPUs cannot share a step.*batch 1 × accumulation 1"):
         async with engine(micro_sd1, 2):

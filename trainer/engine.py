@@ -86,8 +86,10 @@ class Engine:
         self.say(Report(job=task.job, phase="loading"))
         result = self._result(task)
         if result is None and not task.gentle:
-            result = self._result(task.model_copy(update={"gentle": True}))
-            result = result and result.model_copy(update={"detail": result.detail or SHORT})
+            task = task.model_copy(update={"gentle": True})
+            result = self._result(task)
+        if result and task.gentle:
+            result = result.model_copy(update={"detail": result.detail or SHORT})
         self.say(result or Result(job=task.job, state="failed", message=TOO_LITTLE[task.do], detail="out of memory"))
 
     def _result(self, task: Task) -> Result | None:
