@@ -6,6 +6,7 @@ process its share of the gradient. So a share is a `DTensor`, and stands for the
 Accelerate's plugin for this is left aside: it does nothing on the CPU, where it could not be tested.
 """
 
+import logging
 from collections.abc import Callable
 
 import torch
@@ -19,6 +20,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from trainer.denoiser import Denoiser
+
+log = logging.getLogger(__name__)
 
 BLOCKS = (BasicTransformerBlock, ResnetBlock2D, CLIPEncoderLayer)  # gathered one at a time; what is left, all along
 WHOLE, STATE = b"whole", b"state"  # what the leader gathers
@@ -45,6 +48,8 @@ class Shards:
         for block in [module for module in denoiser.modules() if isinstance(module, BLOCKS)]:
             fully_shard(block, mesh=mesh)
         fully_shard(denoiser, mesh=mesh)
+        kept = sum(weight.to_local().numel() for weight in denoiser.parameters() if isinstance(weight, DTensor))
+        log.info("each GPU keeps a share: %d of %d weights here", kept, sum(w.numel() for w in denoiser.parameters()))
 
     def whole(self, weights: dict[str, Tensor], base: Denoiser) -> Denoiser:
         """A copy of `base` with these weights, whole, on the leader; `base` on the others. A call for all."""

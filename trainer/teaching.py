@@ -90,8 +90,6 @@ class Teaching:
         """The task, with what the engines need to agree on before they begin."""
         recipe, how = Recipe.model_validate(task.recipe), load_settings().sharding
         shards = must_shard(how, recipe, self.base, self.together.size, task.gentle)
-        if shards:
-            log.info("job %s: each of %d engines keeps a share of what is learned", task.job, self.together.size)
         return task.model_copy(update={"shards": shards})
 
     def _lesson(self, task: TrainTask) -> Lesson:
