@@ -118,9 +118,9 @@ def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
         checkpointer = Checkpointer(tmp_path, 0, of, lambda _, path, written=written: written.append(path))
 
         def kill(step: Step, last: int = last, checkpointer: Checkpointer = checkpointer) -> None:
-            checkpointer.after(step.step, step.training.state)
+            checkpointer.after(step.step, step.training.copied)
             if step.step == last:
-                checkpointer.write(step.step, step.training.state())
+                checkpointer.write(step.step, step.training.copied)
                 checkpointer.finish()
                 raise KeyboardInterrupt
 
@@ -136,7 +136,7 @@ def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
 def test_a_checkpoint_of_another_training_is_not_taken(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:
     written: list[Path] = []
     checkpointer = Checkpointer(tmp_path, 0, {"seed": "1"}, lambda _, path: written.append(path))
-    train(base, photos, recipe(base, steps=1), watch=lambda step: checkpointer.after(step.step, step.training.state))
+    train(base, photos, recipe(base, steps=1), watch=lambda step: checkpointer.after(step.step, step.training.copied))
     checkpointer.finish()
     assert read(written[0], {"seed": "1"})
     assert read(written[0], {"seed": "2"}) is None
@@ -147,7 +147,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_training(
 ) -> None:
     checkpointer = Checkpointer(tmp_path / "gone", 0, {}, lambda *_: pytest.fail("nothing was written"))
     learned, _ = train(
-        base, photos, recipe(base, steps=2), watch=lambda step: checkpointer.after(step.step, step.training.state)
+        base, photos, recipe(base, steps=2), watch=lambda step: checkpointer.after(step.step, step.training.copied)
     )
     checkpointer.finish()
     assert len(learned.losses) == 2
