@@ -80,3 +80,15 @@ def test_the_doctor_says_whether_model_and_machine_fit_each_other(
     told = report(Settings())
     assert told.state == state and sentence in " ".join(told.lines)
     assert "Drawing takes about 0." in told.lines[1] and "training in full 0.6 GB" in told.lines[1]
+
+
+def test_the_doctor_says_when_several_gpus_divide_a_training(
+    larger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(check, "this_machine", lambda: Machine("a small GPU", int(0.5e9), torch.device("cpu")))
+    for name, value in {"BASE_MODEL": larger, "HOME": tmp_path, "GPUS_PER_TRAINING": 8}.items():
+        monkeypatch.setenv(f"DARKROOM_{name}", str(value))
+    told = report(Settings())
+    assert told.state == "ok" and "training in full 0.6 GB or, divided among 8 GPUs, 0.4 GB of each" in told.lines[1]
+    monkeypatch.setenv("DARKROOM_SHARDING", "none")
+    assert "divided" not in report(Settings()).lines[1]

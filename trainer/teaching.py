@@ -151,6 +151,9 @@ class Teaching:
                 log.exception("job %s failed in engine %d", task.job, self.together.rank)
                 self.together.give_up()
             raise
+        finally:
+            if task.shards:  # sharded modules and their hooks hold each other, and would keep their memory for a while
+                memory.free()
 
     def _report_class_images(self, job: str) -> Callable[[int, int], None]:
         def on_step(step: int, of: int) -> None:
