@@ -73,7 +73,7 @@ def test_the_turn_goes_on_from_a_checkpoint_bit_for_bit(
 
     def kill(step: Step) -> None:
         if step.step == 3:
-            checkpointer.write(step.step, step.training.state())
+            checkpointer.write(step.step, step.training.copied)
             checkpointer.finish()
             raise KeyboardInterrupt
 
