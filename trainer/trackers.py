@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, TensorBoardTracker, filter_trackers
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, TensorBoardTracker, get_available_trackers
+from accelerate.utils import LoggerType
 from PIL import Image
 
 from storage.errors import SetupError
@@ -44,7 +45,7 @@ def check(names: Sequence[str]) -> None:
         if name not in LOGGER_TYPE_TO_CLASS:
             known = ", ".join(sorted(LOGGER_TYPE_TO_CLASS))
             raise SetupError(f"DARKROOM_TRACKERS names {name}, and Accelerate knows {known}.")
-        if not filter_trackers([name], PROJECT):
+        if LoggerType(name) not in get_available_trackers():
             raise SetupError(f"DARKROOM_TRACKERS names {name}, which is not installed: `pip install {name}` does that.")
     if "wandb" in names:
         _login_to_wandb()
