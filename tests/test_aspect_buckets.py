@@ -140,7 +140,7 @@ def test_the_loss_is_eq_2_whatever_the_size(
         b for b in (list(taught.subjects[0].examples.draw(2, 1, taught.chance)) for _ in range(99)) if len(b) == 2
     )
     with torch.no_grad():
-        first, second = (taught.loss(taught.model, batch, taught.texts[0]) for batch in (own, of_class))
+        first, second = (taught.loss(taught.model, batch, taught.subjects[0].texts[0]) for batch in (own, of_class))
         assert first[2] == second[1] == 0
         for batch, of, prompt in ((own, first[1], "a photo of zuf dog"), (of_class, second[2], "a photo of a dog")):
             if how.get("captions") and batch is own:

@@ -65,7 +65,7 @@ def test_each_photo_is_learned_by_its_own_prompt(base: BaseModel, photos: list[P
         ["a photo of zuf dog on a red sofa", "a photo of zuf dog", "a photo of zuf dog in the snow"],
         ["a zuf dog on a red sofa", "a zuf dog", "a zuf dog in the snow"],
     ]
-    for ids, (sofa, bare, snow), of_class in zip(taught.texts, wanted, ("a photo of a dog", "a dog"), strict=True):
+    for ids, (sofa, bare, snow), of_class in zip(taught.subjects[0].texts, wanted, ("a photo of a dog", "a dog"), strict=True):
         assert torch.equal(ids[0], base.token_ids([sofa, bare, snow, bare, of_class])[0])
     (batch,) = taught.subjects[0].examples.draw(4, 1, torch.Generator().manual_seed(3))
     which = torch.randint(16, (4,), generator=torch.Generator().manual_seed(3))  # as an example is chosen
@@ -77,7 +77,7 @@ def test_the_loss_is_that_of_the_photos_own_prompt(base: BaseModel, photos: list
     taught = training(base, photos, captions=True, batch=3, prior_weight=0.5, **how)
     (batch,) = taught.subjects[0].examples.draw(3, 1, torch.Generator().manual_seed(5))
     with torch.no_grad():
-        loss, *_ = taught.loss(taught.model, batch, taught.texts[0])
+        loss, *_ = taught.loss(taught.model, batch, taught.subjects[0].texts[0])
         noisy, wanted = base.scheduler.add_noise(batch.clean, batch.noise, batch.t), 0.0
         for row in range(6):
             said = SAID[batch.prompts[row]] if row < 3 else None
@@ -124,7 +124,7 @@ def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[
 def test_sdxl_reads_captions_by_both_its_encoders(micro_sdxl: Path, photos: list[Path]) -> None:
     base = load_base(str(micro_sdxl))
     taught = training(base, photos, prior=False, captions=True, text_learning_rate=0.0)
-    assert taught.texts[0].tokens.shape[0] == taught.texts[0].pooled.shape[0] == 4
+    assert taught.subjects[0].texts[0].tokens.shape[0] == taught.subjects[0].texts[0].pooled.shape[0] == 4
     assert losses(taught, 1).isfinite().all()
 
 
