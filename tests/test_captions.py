@@ -65,7 +65,9 @@ def test_each_photo_is_learned_by_its_own_prompt(base: BaseModel, photos: list[P
         ["a photo of zuf dog on a red sofa", "a photo of zuf dog", "a photo of zuf dog in the snow"],
         ["a zuf dog on a red sofa", "a zuf dog", "a zuf dog in the snow"],
     ]
-    for ids, (sofa, bare, snow), of_class in zip(taught.subjects[0].texts, wanted, ("a photo of a dog", "a dog"), strict=True):
+    for ids, (sofa, bare, snow), of_class in zip(
+        taught.subjects[0].texts, wanted, ("a photo of a dog", "a dog"), strict=True
+    ):
         assert torch.equal(ids[0], base.token_ids([sofa, bare, snow, bare, of_class])[0])
     (batch,) = taught.subjects[0].examples.draw(4, 1, torch.Generator().manual_seed(3))
     which = torch.randint(16, (4,), generator=torch.Generator().manual_seed(3))  # as an example is chosen

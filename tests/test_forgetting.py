@@ -69,6 +69,20 @@ async def test_a_late_checkpoint_stays_only_with_its_subject(
     assert not list(tmp_path.glob("checkpoint-*"))
 
 
+async def test_a_late_checkpoint_of_two_goes_with_either_of_them(store: FolderStore, tmp_path: Path) -> None:
+    rex, job, _ = await learned(store)
+    tom, *_ = await learned(store, "tom")
+    together = job.model_copy(update={"others": (tom.id,)})
+    await store.put(job_key(job.id), together.model_dump_json().encode())
+    await forget(store, tom, [job.id])
+    checkpoints = Checkpoints(store, together)
+    (tmp_path / "late").write_bytes(b"2")
+    checkpoints.add(2, tmp_path / "late")
+    await checkpoints.settle()
+    assert not await store.names(checkpoints.prefix)
+    assert (await Subjects(store).get(rex.id)).state == "failed"  # it was being learned for the first time
+
+
 async def test_a_damaged_checkpoint_gives_way_to_the_one_before(store: FolderStore, tmp_path: Path) -> None:
     _, job, _ = await learned(store)
     checkpoints = Checkpoints(store, job)

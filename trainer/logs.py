@@ -10,7 +10,7 @@ from pathlib import Path
 
 from storage.errors import StoreError
 from storage.files import Store
-from storage.jobs import TrainJob, job_key
+from storage.jobs import TrainJob
 from storage.subjects import logs_prefix, subject_key
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Logs:
             if size_bytes != self._sizes_bytes.get(path):
                 await self.store.put_file(await self._key(number), path)
                 self._sizes_bytes[path] = size_bytes
-        there = [await self.store.exists(key) for key in (subject_key(self.job.subject), job_key(self.job.id))]
+        there = [await self.store.exists(subject_key(each)) for each in self.job.subjects]
         if self._sizes_bytes and not all(there):
             await self.store.delete_prefix(self.prefix)  # it was forgotten meanwhile
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from storage.errors import Damaged, StoreError
 from storage.files import Store
-from storage.jobs import TrainJob, job_key, outcome_key
+from storage.jobs import TrainJob, outcome_key
 from storage.subjects import checkpoint_prefix, subject_key
 from storage.transfers import Told, file_hash, nobody
 from trainer.logs import Logs
@@ -71,6 +71,6 @@ class Checkpoints:
         for key in (await self.store.names(self.prefix))[:-KEPT]:
             await self.store.delete(key)
         # it may have been late: nothing must be left of a job that has ended, nor of a subject that is forgotten
-        ended = await self.store.exists(outcome_key(self.job.id)) or not await self.store.exists(job_key(self.job.id))
-        if ended or not await self.store.exists(subject_key(self.job.subject)):
+        there = [await self.store.exists(subject_key(each)) for each in self.job.subjects]
+        if await self.store.exists(outcome_key(self.job.id)) or not all(there):
             await self.remove()
