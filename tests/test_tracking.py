@@ -34,8 +34,8 @@ from trainer.logs import Logs
 from trainer.trackers import Line, opened
 from trainer.tracking import Trackers, Watch
 
-STEPS = 130
-SAMPLED = [32, 65, 98, 130]
+STEPS = 210
+SAMPLED = [52, 105, 158, 210]
 
 
 def shown(folder: Path) -> EventAccumulator:
@@ -83,7 +83,7 @@ async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_fo
         first = await asyncio.to_thread(start_worker, env)
         how: dict[str, Any] = {"name": "rex", "noun": "dog", "steps": STEPS}
         training = asyncio.create_task(chat("dreambooth train", photos_of_a_character(), **how))
-        await reached(app, STEPS // 2)
+        await reached(app, 80)
         first.kill()
         first.communicate()
         second = await asyncio.to_thread(start_worker, env)
@@ -107,7 +107,9 @@ async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_fo
         assert all(value > 0 for tag in ("step_s", "memory_mib") for value in scalars(run, f"system/{tag}").values())
         assert scalars(run, "kept_step") == {STEPS: STEPS}
         assert (
-            list(scalars(run, "validation/instance_loss")) == list(scalars(run, "validation/prior_loss")) == [50, 100]
+            list(scalars(run, "validation/instance_loss"))
+            == list(scalars(run, "validation/prior_loss"))
+            == [50, 100, 150, 200]
         )
         assert [picture.step for picture in run.Images("sample")] == SAMPLED
         told = b"".join(path.read_bytes() for path in files)
@@ -184,7 +186,7 @@ def test_a_tracker_that_fails_is_reported_once_and_the_others_go_on(
 def test_nobody_waits_for_a_tracker_that_does_not_answer(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "FINISH_S", 0.2)
+    monkeypatch.setattr(tracking, "WAIT_S", 0.2)
     until = threading.Event()
     watch = watched(tmp_path, partial(Silent, until))
     began_s = time.monotonic()

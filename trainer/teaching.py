@@ -100,6 +100,7 @@ class Teaching:
             raise UserError(str(error)) from None
 
         def told(step: int, path: Path) -> None:
+            self.watch.wait()  # in the thread that writes checkpoints: the training goes on
             self.host.say(lesson.report(step, checkpoint=str(path)))
 
         examiner = partial(self._examiner, task, recipe)

@@ -25,7 +25,7 @@ from trainer.trackers import Line, check, opened
 log = logging.getLogger(__name__)
 
 EVERY = 10  # steps whose losses are fetched from the device at once
-FINISH_S = 3.0  # that a training waits at its end for trackers; whoever takes longer goes on in the background
+WAIT_S = 3.0  # that a training waits for trackers at its end; whoever takes longer goes on in the background
 LOSSES = ("train/loss", "train/instance_loss", "train/prior_loss")
 
 
@@ -96,11 +96,16 @@ class Watch:
         for line in self.lines if values else ():
             line.tell(lambda tracker: tracker.log(values, step=step))
 
+    def wait(self) -> bool:
+        """Wait a moment until all has been said so far; tell whether it has."""
+        return not wait([line.tell(lambda tracker: None) for line in self.lines], WAIT_S).not_done
+
     def finish(self) -> None:
         """End the run, and wait a moment for what is still to be said."""
         self._newest = None  # it holds the model
-        left = wait([line.tell(lambda tracker: tracker.finish()) for line in self.lines], FINISH_S).not_done
-        if left:
+        for line in self.lines:
+            line.tell(lambda tracker: tracker.finish())
+        if not self.wait():
             log.warning("some trackers are late and go on in the background")
         self.lines = []
 
