@@ -23,7 +23,7 @@ from storage import queue
 from storage.errors import SetupError, UserError
 from storage.files import FolderStore
 from storage.forgetting import forget
-from storage.jobs import TrainJob
+from storage.jobs import TrainJob, job_key
 from storage.settings import Settings
 from storage.subjects import Subject, Subjects
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
@@ -230,6 +230,7 @@ async def test_a_late_upload_stays_only_with_its_subject(tmp_path: Path, forgott
     subject = Subject(space="local", owner="ada", name="rex", noun="dog", base_model="toyworld")
     await Subjects(store).add(subject)
     job = TrainJob(space="local", owner="ada", subject=subject.id)
+    await store.put(job_key(job.id), job.model_dump_json().encode())
     names = []
     for attempt in ("attempt-1-ab", "attempt-1-aa"):
         folder = tmp_path / attempt
