@@ -11,6 +11,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from storage.errors import UserError
 from storage.recipe import Recipe
 from tests.conftest import photos_of_a_character
 from trainer import classes, generate
@@ -349,8 +350,11 @@ def test_a_class_set_is_the_same_each_time(base: BaseModel, tmp_path: Path) -> N
 
 def test_an_identifier_is_one_rare_token_of_its_own(base: BaseModel) -> None:
     words = candidates(base.tokenizer)
-    assert len(words) == 100
+    assert len(words) == len(set(words)) > 100
     assert "sks" not in words
     assert all(len(base.tokenizer.tokenize(w)) == 1 for w in words)
     chosen = choose(base.tokenizer, "subject-1")
     assert chosen == choose(base.tokenizer, "subject-1") != choose(base.tokenizer, "subject-1", taken={chosen})
+    assert chosen in words[:100] and choose(base.tokenizer, "subject-1", taken=words[:100]) in words[100:]
+    with pytest.raises(UserError, match="no word is left"):
+        choose(base.tokenizer, "subject-1", taken=words)
