@@ -13,7 +13,7 @@ from storage.recipe import Recipe
 from storage.settling import settle
 from storage.subjects import Subject as Stored
 from tests.conftest import Chat, photos_of_a_character
-from trainer.candidates import Candidates, no_better, steps_of
+from trainer.candidates import Candidates, is_enough, steps_of
 from trainer.dreambooth import Step, Training, learn
 from trainer.eyes import ToyworldEye
 from trainer.material import Subject
@@ -49,13 +49,15 @@ def test_candidates_come_in_the_later_part_and_the_end_is_one(steps: int, count:
     wanted = steps_of(Recipe(steps=steps, candidates=count))
     assert list(wanted) == sorted(set(wanted)) and wanted[-1] == steps and len(wanted) <= count
     assert all(1 <= step <= steps for step in wanted) and (steps < 40 or len(wanted) == count)
-    assert count == 1 or wanted[0] >= 0.4 * steps - 1
+    assert count == 1 or wanted[0] >= 0.2 * steps - 1
 
 
 @given(st.lists(st.floats(-2, 2), min_size=1, max_size=12), st.integers(0, 5))
-def test_a_training_ends_when_the_best_lies_so_far_back(scores: list[float], patience: int) -> None:
+def test_a_training_ends_when_there_is_nothing_to_gain(scores: list[float], patience: int) -> None:
     since_best = len(scores) - 1 - scores.index(max(scores))
-    assert no_better(scores, patience) == (0 < patience <= since_best)
+    assert is_enough(scores, patience) == (
+        bool(patience) and (max(scores) >= 0.9 or (max(scores) >= 0.5 and since_best >= patience))
+    )
 
 
 def test_losses_on_what_is_held_back_can_be_compared_and_disturb_nothing(base: BaseModel, subject: Subject) -> None:
@@ -105,7 +107,7 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
     assert weights.keys() == same.keys() and all(torch.equal(weights[name], same[name]) for name in weights)
     best = whole.best
     assert best and best.measures["score"] == max(one.measures["score"] for one in whole.seen)
-    assert [one.step for one in whole.seen if one.weights] == [best.step]
+    assert [one.step for one in whole.seen if one.weights is not None] == [best.step]
 
 
 async def weights_of(app: Darkroom, subject: Stored) -> list[str]:
@@ -113,13 +115,13 @@ async def weights_of(app: Darkroom, subject: Stored) -> list[str]:
 
 
 async def test_people_choose_and_the_rest_is_deleted(app: Darkroom, chat: Chat) -> None:
-    train = {"name": "rex", "noun": "dog", "steps": 5, "set": "candidates=3", "choose": "yes"}  # but nobody judges
+    train = {"name": "rex", "noun": "dog", "steps": 10, "set": "candidates=3", "choose": "yes"}  # but nobody judges
     asked = (await chat("dreambooth train", photos_of_a_character(2), **train))[-1]
     assert asked.state == "done" and "Which one is it to be?" in asked.text
     choices = [button for button in asked.buttons if button.command == "choose"]
-    assert [button.label for button in choices] == ["2 steps", "4 steps", "5 steps"]
+    assert [button.label for button in choices] == ["2 steps", "6 steps", "10 steps"]
     assert [button.style for button in choices] == ["plain", "plain", "primary"] and all(b.confirm for b in choices)
-    assert [picture.caption for picture in asked.pictures] == ["rex after 2, 4, 5 steps, a row each"]
+    assert [picture.caption for picture in asked.pictures] == ["rex after 2, 6, 10 steps, a row each"]
     before = await app.subjects.find(chat.space, "rex")
     assert before and len(await weights_of(app, before)) == 3
 

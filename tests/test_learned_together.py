@@ -20,7 +20,7 @@ from tests.conftest import Chat, Stack, photos_of_a_character
 from tests.test_company import subject
 from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Step, Training, learn
-from trainer.identifier import POOL, candidates, choose
+from trainer.identifier import POOL, choose
 from trainer.material import Subject as Learner
 from trainer.models import BaseModel, load_base
 from trainer.recipe import for_several, recipe_for
@@ -95,12 +95,12 @@ def test_each_has_the_steps_that_one_alone_has() -> None:
 
 
 def test_there_is_a_word_for_each_of_many_subjects(base: BaseModel) -> None:
-    words, taken = candidates(base.tokenizer), list[str]()
+    words, taken = base.rare_words, list[str]()
     for number in range(min(len(words), POOL + 3)):
-        taken.append(choose(base.tokenizer, f"subject {number}", taken))
+        taken.append(choose(base.rare_words, f"subject {number}", taken))
     assert len(set(taken)) == len(taken) and set(taken[:POOL]) <= set(words[:POOL])
     with pytest.raises(UserError, match="no word is left"):
-        choose(base.tokenizer, "one more", words)
+        choose(base.rare_words, "one more", words)
 
 
 # ── in a chat ─────────────────────────────────────────────────────────────────────────────────────────────────────

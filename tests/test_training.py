@@ -18,7 +18,7 @@ from trainer import classes, generate
 from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Training, learn
 from trainer.examples import Examples
-from trainer.identifier import candidates, choose
+from trainer.identifier import POOL, candidates, choose, meaningless
 from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import prompt_pairs
@@ -348,13 +348,20 @@ def test_a_class_set_is_the_same_each_time(base: BaseModel, tmp_path: Path) -> N
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_words_that_mean_something_are_no_identifiers() -> None:
+    words, generator = [f"w{k}" for k in range(20)], torch.Generator().manual_seed(0)
+    readings = torch.randn(20, 8, generator=generator)
+    readings[[3, 11]] += 20
+    assert meaningless(words, readings) == [word for word in words if word not in ("w3", "w11")]
+
+
 def test_an_identifier_is_one_rare_token_of_its_own(base: BaseModel) -> None:
-    words = candidates(base.tokenizer)
-    assert len(words) == len(set(words)) > 100
+    words = base.rare_words
+    assert POOL < len(words) == len(set(words)) <= len(candidates(base.tokenizer))
     assert "sks" not in words
     assert all(len(base.tokenizer.tokenize(w)) == 1 for w in words)
-    chosen = choose(base.tokenizer, "subject-1")
-    assert chosen == choose(base.tokenizer, "subject-1") != choose(base.tokenizer, "subject-1", taken={chosen})
-    assert chosen in words[:100] and choose(base.tokenizer, "subject-1", taken=words[:100]) in words[100:]
+    chosen = choose(base.rare_words, "subject-1")
+    assert chosen == choose(base.rare_words, "subject-1") != choose(base.rare_words, "subject-1", taken={chosen})
+    assert chosen in words[:POOL] and choose(base.rare_words, "subject-1", taken=words[:POOL]) in words[POOL:]
     with pytest.raises(UserError, match="no word is left"):
-        choose(base.tokenizer, "subject-1", taken=words)
+        choose(base.rare_words, "subject-1", taken=words)

@@ -18,7 +18,8 @@ from trainer.pupils import Panel
 from trainer.report_card import GLANCE, Examiner
 from trainer.weights import halves, put
 
-FIRST_SHARE = 0.4  # of the steps, at which the first candidate is kept: few subjects are learned before
+FIRST_SHARE = 0.2  # of the steps, at which the first candidate is kept: few subjects are learned before
+LEARNED, PERFECT = 0.5, 0.9  # scores below which there is always hope, and above which there is little to gain
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,14 @@ def steps_of(recipe: Recipe) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(share * recipe.steps)) for share in shares}))
 
 
-def no_better(scores: list[float], patience: int) -> bool:
-    """Whether none of the last `patience` scores is better than the best before; with 0 there is always hope."""
-    before, last = scores[:-patience], scores[-patience:]
-    return bool(patience and before) and max(last) <= max(before)
+def is_enough(scores: list[float], patience: int) -> bool:
+    """Whether a training may end: the best is near perfect, or `patience` candidates were no better; 0: never.
+
+    One that has not come to anything goes on: some subjects take several times as long as others.
+    """
+    before, best = scores[:-patience], max(scores)
+    no_better = bool(before) and max(scores[-patience:]) <= max(before)
+    return bool(patience) and (best >= PERFECT or (best >= LEARNED and no_better))
 
 
 class Candidates:
@@ -67,11 +72,13 @@ class Candidates:
             return False
         best = self.best
         self.seen = [one if one is best else replace(one, weights=None) for one in self.seen]
-        return no_better([one.measures["score"] for one in self.seen], self.recipe.patience)
+        return is_enough([one.measures["score"] for one in self.seen], self.recipe.patience)
 
     def weights(self, learned: Learned) -> dict[str, Tensor]:
         """What becomes the subject, as it is saved: the best candidate, or simply what was learned."""
-        return (self.best and self.best.weights) or halves(learned.denoiser, self.base.denoiser)
+        best = self.best
+        kept = best.weights if best else None
+        return halves(learned.denoiser, self.base.denoiser) if kept is None else kept
 
     def denoiser(self, learned: Learned) -> Denoiser:
         """The same to be drawn with."""
@@ -87,7 +94,10 @@ class Candidates:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint is to hold of them, by name."""
-        numbers = [[one.step, *(one.measures.get(name, torch.nan) for name in GLANCE)] for one in self.seen]
+        numbers = [
+            [one.step, one.weights is not None, *(one.measures.get(name, torch.nan) for name in GLANCE)]
+            for one in self.seen
+        ]
         kept = {f"candidate.{c.step}.{name}": w for c in self.seen for name, w in (c.weights or {}).items()}
         return {"candidates": torch.tensor(numbers, dtype=torch.float64), **kept}
 
@@ -98,6 +108,7 @@ class Candidates:
             if key.startswith("candidate."):
                 _, step, name = key.split(".", 2)
                 weights.setdefault(int(step), {})[name] = value
-        for step, *numbers in state["candidates"].tolist():
+        for step, kept, *numbers in state["candidates"].tolist():
             measures = dict(zip(GLANCE, numbers, strict=True)) if self.examiner else {}
-            self.seen.append(Candidate(int(step), measures, weights.get(int(step))))
+            of_step = weights.get(int(step), {})  # of one that had learned nothing there is nothing to keep
+            self.seen.append(Candidate(int(step), measures, of_step if kept else None))

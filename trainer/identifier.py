@@ -5,14 +5,17 @@ Ruiz et al. 2022, § 3.2. Never `sks`, the usual choice, which means a rifle to 
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from torch import Tensor
 
 from storage.errors import UserError
 
 RARE = re.compile(r"[a-z]{3,4}</w>")
 FORBIDDEN = {"sks", "gun", "sex", "kkk", "isis", "nude"}
 POOL = 100
+MOST_MEANING = 2.0  # of a word, as a multiple of the usual one
 
 
 def candidates(tokenizer: Any) -> list[str]:
@@ -22,12 +25,21 @@ def candidates(tokenizer: Any) -> list[str]:
     return [w for w in words if w not in FORBIDDEN and len(tokenizer.tokenize(w)) == 1]
 
 
-def choose(tokenizer: Any, subject: str, taken: Collection[str] = ()) -> str:
-    """Return the identifier of the subject of this id: the same each time, and none of `taken`.
+def meaningless(words: Sequence[str], readings: Tensor) -> list[str]:
+    """Those of the words that mean little; `readings`, n × d, is what a prompt with each is read as.
+
+    Most rare words change nothing of a prompt. Some mean something all the same, if only to this model, like snow.
+    """
+    meaning = (readings - readings.median(0).values).norm(dim=1)
+    usual = meaning.median()
+    return [word for word, how_much in zip(words, meaning, strict=True) if how_much <= MOST_MEANING * usual]
+
+
+def choose(words: Sequence[str], subject: str, taken: Collection[str] = ()) -> str:
+    """Return which of `words` is the identifier of the subject of this id: the same each time, and none of `taken`.
 
     Raises UserError where all words are taken.
     """
-    words = candidates(tokenizer)
     for first in range(0, len(words), POOL):
         if free := [word for word in words[first : first + POOL] if word not in taken]:
             return min(free, key=lambda word: hashlib.sha256(f"{subject} {word}".encode()).digest())

@@ -15,7 +15,7 @@ from trainer.pupils import Pupil
 from trainer.seam import Report, TrainTask
 
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
-FIRST_SAMPLE_AT = 0.2  # the same where every candidate has one besides
+FIRST_SAMPLE_AT = 0.1  # the same where every candidate has one besides
 
 
 @dataclass(frozen=True)

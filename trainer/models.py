@@ -16,9 +16,12 @@ from storage.errors import SetupError
 from storage.settings import Precision, load_settings
 from trainer.denoiser import Denoiser, Reading
 from trainer.files import files_hash
+from trainer.identifier import candidates, meaningless
 from trainer.layout import HALF, INDEX, OF_SDXL, config_of, is_half, some_of
 from trainer.recipe import RECIPE_FILE
 from trainer.sources import Source, find
+
+READ = 400  # rare words of which it is found out what they mean
 
 
 @dataclass
@@ -67,6 +70,16 @@ class BaseModel:
     def tokenizer(self) -> Any:
         """The first, by which identifiers are chosen: all have CLIP's vocabulary."""
         return self.tokenizers[0]
+
+    @cached_property
+    def rare_words(self) -> list[str]:
+        """The words that may become identifiers, the rarest first; of the first ones only those that mean little."""
+        words = candidates(self.tokenizer)
+        first, rest = words[:READ], words[READ:]
+        prompts = [self.token_ids([f"a photo of {word}"]) for word in first]
+        with torch.no_grad():
+            readings = [self.denoiser.read(ids).tokens[0, -1].float().cpu() for ids in prompts]
+        return meaningless(first, torch.stack(readings)) + rest
 
     @cached_property
     def zeros_for_empty(self) -> bool:

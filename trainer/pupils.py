@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from trainer.denoiser import Denoiser
 from trainer.generate import OnStep
@@ -25,11 +24,11 @@ class Pupil:
     examiner: Examiner | None  # who measures what is learned, if anybody can
 
 
-def pupils_of(task: TrainTask, tokenizer: Any, examiner: Callable[[Subject], Examiner | None]) -> list[Pupil]:
+def pupils_of(task: TrainTask, words: Sequence[str], examiner: Callable[[Subject], Examiner | None]) -> list[Pupil]:
     """The subjects of a task, each with a word that no other has and the class set that it is learned beside."""
     taken, found = list(task.taken), []
     for each in task.pupils:
-        identifier = choose(tokenizer, each.subject, taken)
+        identifier = choose(words, each.subject, taken)
         class_set = Path(each.class_set)
         if task.gentle and each.class_set_gently and not class_set.exists():
             class_set = Path(each.class_set_gently)

@@ -104,7 +104,7 @@ class Teaching:
             self.host.say(lesson.report(step, checkpoint=str(path)))
 
         examiner = partial(self._examiner, task, recipe)
-        pupils = pupils_of(task, self.base.tokenizer, examiner)
+        pupils = pupils_of(task, self.base.rare_words, examiner)
         of = {"base": self.base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
         of["class set"] = pupils[0].class_set.parent.name  # which hashes all that decides what is in it
         if len(pupils) > 1:

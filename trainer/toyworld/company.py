@@ -55,7 +55,7 @@ def sitters(base: BaseModel, noun: str, seeds: list[int], folder: Path) -> list[
         for photo, path in zip(photos, paths, strict=True):
             photo.save(path)
         own = [who.photo(rng) for _ in range(16)]
-        word = choose(base.tokenizer, noun, [each.subject.identifier for each in found])
+        word = choose(base.rare_words, noun, [each.subject.identifier for each in found])
         likeness = Likeness(eye.embed, photos, zero=plain, one=own)
         found.append(Sitter(who, Subject(paths, noun, word), own, likeness))
     return found

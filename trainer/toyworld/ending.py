@@ -1,9 +1,9 @@
-"""Where a training should end: the candidate that is kept, against all the steps of the recipe.
+"""Where a training should end: the candidate that is kept, against a fixed number of steps.
 
-    python -m trainer.toyworld.ending [--seeds 3] [--set NAME=NUMBER …] [--of dog cat …]
+    python -m trainer.toyworld.ending [--seeds 3] [--fixed 400] [--set NAME=NUMBER …] [--of dog cat …]
 
-Each character is learned once, with all steps and candidates; what would have been kept follows from the candidates'
-scores, so both are of the very same training, and its time is told with and without what candidates cost.
+Each character is learned once, so both are of the very same training. Its time is told with what looking at candidates
+takes for the one, and without it for the other.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from storage.recipe import Recipe
 from trainer import classes
-from trainer.candidates import Candidate, Candidates, no_better
+from trainer.candidates import Candidate, Candidates, is_enough, steps_of
 from trainer.dreambooth import Step, learn
 from trainer.eyes import ToyworldEye
 from trainer.identifier import choose
@@ -29,31 +29,34 @@ from trainer.toyworld.judge import load_judge
 class Timed:
     """Takes the time of a training at each candidate: what learning took, and what looking at candidates did."""
 
-    def __init__(self, candidates: Candidates) -> None:
-        self.candidates, self.began_s = candidates, time.perf_counter()
+    def __init__(self, candidates: Candidates, fixed: int) -> None:
+        """`fixed` is the step to go on to at least."""
+        self.candidates, self.fixed, self.began_s = candidates, fixed, time.perf_counter()
         self.looking_s = 0.0
         self.at_s: list[tuple[float, float]] = []  # learning, looking; after each candidate
 
-    def after(self, step: Step) -> None:
-        """Keep a candidate if it is time for one."""
+    def after(self, step: Step) -> bool:
+        """Keep a candidate if it is time for one; tell whether there is nothing more to find out."""
         before_s, seen = time.perf_counter(), len(self.candidates.seen)
         self.candidates.after(step.training)
         if len(self.candidates.seen) > seen:
             now_s = time.perf_counter()
             self.looking_s += now_s - before_s
             self.at_s.append((now_s - self.began_s - self.looking_s, self.looking_s))
+        scores = [one.measures["score"] for one in self.candidates.seen]
+        return step.step >= self.fixed and is_enough(scores, self.candidates.recipe.patience)
 
 
-def kept(seen: list[Candidate], patience: int) -> tuple[int, Candidate]:
-    """After how many candidates a training would have ended, and the one that would have been kept."""
+def ending(seen: list[Candidate], patience: int) -> tuple[int, Candidate]:
+    """Which candidate, from 0, a training would have ended with, and the one that would have been kept."""
     scores = [one.measures["score"] for one in seen]
-    ends = next((n for n in range(1, len(seen)) if no_better(scores[:n], patience)), len(seen))
-    return ends, max(seen[:ends], key=lambda one: one.measures["score"])
+    last = next((n for n in range(len(seen)) if is_enough(scores[: n + 1], patience)), len(seen) - 1)
+    return last, max(seen[: last + 1], key=lambda one: one.measures["score"])
 
 
-def compare(base: BaseModel, sitting: Sitting, recipe: Recipe, seed: int) -> dict[str, Figures]:
-    """Learn a character; measure it at the end and as it would have been kept."""
-    identifier = choose(base.tokenizer, sitting.noun)
+def compare(base: BaseModel, sitting: Sitting, recipe: Recipe, seed: int, fixed: int) -> dict[str, Figures]:
+    """Learn a character; measure it after a fixed number of steps, and as it would have been kept."""
+    identifier = choose(base.rare_words, sitting.noun)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{k}.png" for k in range(len(sitting.photos))]
         for image, path in zip(sitting.photos, paths, strict=True):
@@ -63,23 +66,20 @@ def compare(base: BaseModel, sitting: Sitting, recipe: Recipe, seed: int) -> dic
         eye, how = ToyworldEye(), (recipe.sample_steps, recipe.sample_guidance)
         all_kept = recipe.model_copy(update={"choose": True})
         examiner = Examiner(base, eye, subject, steps=how[0], guidance=how[1])
-        timed = Timed(Candidates(base, all_kept, examiner))
-        learned = learn(base, subject, classes.read_class_set(class_set), recipe, seed, timed.after)
-    seen, fixed_s = timed.candidates.seen, timed.at_s[-1][0]
-    ends, best = kept(seen, recipe.patience)
-    same = best is seen[-1]
-    fixed = sitting.figures(learned.denoiser, identifier)
-    chosen = fixed if same else sitting.figures(timed.candidates.denoiser_of(best), identifier)
-    scores = {f"score at {one.step}": one.measures["score"] for one in seen}
+        timed = Timed(Candidates(base, all_kept, examiner), fixed)
+        learn(base, subject, classes.read_class_set(class_set), recipe, seed, timed.after)
+    seen = timed.candidates.seen
+    last, best = ending(seen, recipe.patience)
+    there = [one.step for one in seen].index(fixed)
+
+    def figures(one: Candidate, steps: int, seconds: float) -> Figures:
+        found = sitting.figures(timed.candidates.denoiser_of(one), identifier)
+        return {**found, "kept": one.step, "steps": steps, "seconds": round(seconds, 1)}
+
     return {
-        "fixed": {**fixed, "kept": seen[-1].step, "steps": seen[-1].step, "seconds": round(fixed_s, 1)},
-        "kept": {
-            **chosen,
-            "kept": best.step,
-            "steps": seen[ends - 1].step,
-            "seconds": round(sum(timed.at_s[ends - 1]), 1),
-        },
-        "scores": scores,
+        "fixed": figures(seen[there], fixed, timed.at_s[there][0]),
+        "kept": figures(best, seen[last].step, sum(timed.at_s[last])),
+        "scores": {str(one.step): one.measures["score"] for one in seen},
     }
 
 
@@ -89,17 +89,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how often each character is learned, from other chance")
     parser.add_argument("--of", nargs="*", default=[noun for noun, _ in CHARACTERS], help="which characters")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="changes of the recipe")
+    parser.add_argument("--fixed", type=int, default=400, help="steps to compare with: those of a candidate")
     given = parser.parse_args()
     base, judge = load_base("toyworld"), load_judge()
     changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in given.set)}
     recipe = recipe_for(base.folder, **changes)
+    if given.fixed not in steps_of(recipe):
+        parser.error(f"{given.fixed} is none of the steps with candidates: {', '.join(map(str, steps_of(recipe)))}")
     rows: list[dict[str, Figures]] = []
     for noun, character in CHARACTERS:
         if noun not in given.of:
             continue
         sitting = Sitting(base, judge, noun, character)
         for seed in range(given.seeds):
-            rows.append(compare(base, sitting, recipe, seed))
+            rows.append(compare(base, sitting, recipe, seed, given.fixed))
             print(json.dumps({"character": sitting.name, "seed": seed, **rows[-1]}), flush=True)  # noqa: T201
     print(json.dumps({end: means([row[end] for row in rows]) for end in ("fixed", "kept")}, indent=1))  # noqa: T201
 

@@ -132,7 +132,7 @@ def trained(
     captions: tuple[str, ...] = (),
 ) -> Trained:
     """Learn a subject from pictures, as the engine does."""
-    identifier = choose(base.tokenizer, noun)
+    identifier = choose(base.rare_words, noun)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{k}.png" for k in range(len(images))]
         for image, path in zip(images, paths, strict=True):
