@@ -7,6 +7,7 @@ takes for the one, and without it for the other.
 """
 
 import argparse
+import itertools
 import json
 import tempfile
 import time
@@ -97,13 +98,10 @@ def main() -> None:
     if given.fixed not in steps_of(recipe):
         parser.error(f"{given.fixed} is none of the steps with candidates: {', '.join(map(str, steps_of(recipe)))}")
     rows: list[dict[str, Figures]] = []
-    for noun, character in CHARACTERS:
-        if noun not in given.of:
-            continue
-        sitting = Sitting(base, judge, noun, character)
-        for seed in range(given.seeds):
-            rows.append(compare(base, sitting, recipe, seed, given.fixed))
-            print(json.dumps({"character": sitting.name, "seed": seed, **rows[-1]}), flush=True)  # noqa: T201
+    sittings = [Sitting(base, judge, noun, character) for noun, character in CHARACTERS if noun in given.of]
+    for seed, sitting in itertools.product(range(given.seeds), sittings):
+        rows.append(compare(base, sitting, recipe, seed, given.fixed))
+        print(json.dumps({"character": sitting.name, "seed": seed, **rows[-1]}), flush=True)  # noqa: T201
     print(json.dumps({end: means([row[end] for row in rows]) for end in ("fixed", "kept")}, indent=1))  # noqa: T201
 
 
