@@ -97,7 +97,7 @@ def _choices(job: TrainJob | ImagineJob, subject: Subject) -> tuple[Button, ...]
             command="choose",
             arguments={"job": job.id, "step": str(candidate.step)},
             style="primary" if candidate.weights_key == subject.weights_key else "plain",
-            confirm=f"Keep {subject.name} as it was after {candidate.step} steps, and delete the others?",
+            confirm=f"Delete all but {subject.name} after {candidate.step} steps?",
         )
         for candidate in subject.candidates
     )

@@ -5,6 +5,8 @@ import { press } from "./press.js";
 
 const SMALL_PX = 256; // up to here a picture is enlarged pixel by pixel, so that it stays crisp
 
+const WIDE = 1.25; // width ÷ height from which a picture is shown whole, in a row of its own: sheets of several
+
 /** An <img> of a stored picture. One that was deleted meanwhile leaves no broken frame. */
 export function image(picture, attributes = {}) {
   const small = picture.width_px <= SMALL_PX ? "small" : "";
@@ -19,7 +21,8 @@ export function image(picture, attributes = {}) {
 export function tiles(pictures, made) {
   return pictures.map((picture, index) => {
     const name = `Enlarge picture ${index + 1} of ${pictures.length}: ${picture.caption || "no caption"}`;
-    return el("button", { type: "button", class: "tile", "aria-label": name,
+    const shape = picture.width_px > WIDE * picture.height_px ? "tile wide" : "tile";
+    return el("button", { type: "button", class: shape, "aria-label": name,
       onclick: () => enlarge(pictures, index, made) }, image(picture));
   });
 }
