@@ -90,6 +90,14 @@ subject counts, with `mask_weight=0` nothing; photos without transparency are le
 A photo that is not square is cut to a square around the subject. With `aspect_buckets=true` all of it is learned, in a
 size of about its aspect and no more pixels than usual; of what is longer than two to one, the part about the subject.
 
+## When a training ends
+
+Where somebody can look, Toyworld's judge or the CLIP model of `DARKROOM_JUDGE`, what was learned is measured at
+`candidates` points of the training, and the best of them becomes the subject. A training ends before its `steps` when it
+is near perfect, or when it looks like the photos and `patience` candidates in a row were no better; `patience=0` takes all
+steps. With `--choose yes` all candidates are kept, and people choose by a sheet of pictures. Without a judge all steps are
+taken, and the end counts.
+
 ## Sweeps
 
 `darkroom sweep FILE` learns subjects with a grid of recipes through the queue, so that a pool of workers shares the

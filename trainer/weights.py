@@ -4,6 +4,7 @@ A full training leaves the difference of each weight to the base model's. The di
 costs far less than that of the weight would. LoRA leaves its adapters.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -24,8 +25,8 @@ def save_learned(path: Path, learned: Denoiser, base: Denoiser) -> None:
 
 def halves(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
     """What was learned, as a file holds it: in half precision, and not on a GPU."""
-    kept = lora.state(learned) or _differences(learned, base)
-    return {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in kept.items()}
+    kept = lora.state(learned).items() or _differences(learned, base)
+    return {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in kept}
 
 
 def save(path: Path, kept: dict[str, Tensor]) -> None:
@@ -33,13 +34,12 @@ def save(path: Path, kept: dict[str, Tensor]) -> None:
     save_file(kept, path, ADAPTERS if lora.is_lora(kept) else DIFFERENCES)
 
 
-def _differences(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
+def _differences(learned: Denoiser, base: Denoiser) -> Iterator[tuple[str, Tensor]]:
+    """One at a time: a GPU that has just learned has no room for all of them."""
     before = base.state_dict()
-    return {
-        name: value - before[name]
-        for name, value in learned.state_dict().items()
-        if value.is_floating_point() and not torch.equal(value, before[name].to(value.dtype))
-    }
+    for name, value in learned.state_dict().items():
+        if value.is_floating_point() and not torch.equal(value, before[name].to(value.dtype)):
+            yield name, value - before[name]
 
 
 def load_learned(path: Path, into: Denoiser, base: Denoiser, *others: Path) -> None:
