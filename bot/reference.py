@@ -93,10 +93,10 @@ size of about its aspect and no more pixels than usual; of what is longer than t
 ## When a training ends
 
 Where somebody can look, Toyworld's judge or the CLIP model of `DARKROOM_JUDGE`, what was learned is measured at
-`candidates` points of the training, and the best of them becomes the subject. A training ends before its `steps` when it
-is near perfect, or when it looks like the photos and `patience` candidates in a row were no better; `patience=0` takes all
-steps. With `--choose yes` all candidates are kept, and people choose by a sheet of pictures. Without a judge all steps are
-taken, and the end counts.
+`candidates` points of the training, and the best of them becomes the subject. A training ends before its `steps` when
+it is near perfect, or when it looks like the photos and `patience` candidates in a row were no better; `patience=0`
+takes all steps. With `--choose yes` all candidates are kept, and people choose by a sheet of pictures. Without a judge
+all steps are taken, and the end counts.
 
 ## Sweeps
 
