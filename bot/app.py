@@ -46,8 +46,10 @@ class Darkroom(Bot):
     async def close(self) -> None:
         """Close the connections."""
         self._upkeep.cancel()
-        await asyncio.wait({self._upkeep})
-        await self.redis.aclose()
+        try:
+            await asyncio.wait({self._upkeep})
+        finally:
+            await self.redis.aclose()
 
     async def first(self, event: str) -> bool:
         """Whether this event of a chat comes for the first time: chats deliver again what they think was not heard."""

@@ -50,9 +50,11 @@ async def connect(url: str) -> ArqRedis:
     redis.job_serializer, redis.job_deserializer, redis.expires_extra_ms = to_json, from_json, EXPIRES_MS
     try:
         await redis.ping()
-    except (OSError, RedisError) as error:
+    except BaseException as error:  # whoever is cancelled meanwhile leaves no connection behind either
         await redis.aclose()
-        raise NoRedis(f"There is no Redis at {_without_password(url)}: {error}. Is it running?") from error
+        if isinstance(error, OSError | RedisError):
+            raise NoRedis(f"There is no Redis at {_without_password(url)}: {error}. Is it running?") from error
+        raise
     return redis
 
 

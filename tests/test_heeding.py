@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from arq.connections import ArqRedis
 
 from storage import queue
 from tests.conftest import Stack
@@ -32,3 +33,21 @@ async def test_tasks_that_talk_to_redis_end_when_they_are_cancelled(stack: Stack
         assert await redis.ping()
     finally:
         await redis.aclose()
+
+
+async def test_whoever_is_cancelled_while_connecting_leaves_no_connection(redis: ArqRedis) -> None:
+    url = f"unix://{redis.connection_pool.connection_kwargs['path']}"
+    ends = set[type]()
+    for turns in range(60):  # of the loop: into each moment of it
+        connecting = asyncio.create_task(queue.connect(url))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        connecting.cancel()
+        (connected,) = await asyncio.gather(connecting, return_exceptions=True)
+        ends.add(type(connected))
+        if isinstance(connected, ArqRedis):
+            await connected.aclose()
+    assert asyncio.CancelledError in ends
+    async with asyncio.timeout(5):
+        while len(await redis.client_list()) > 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
