@@ -1,5 +1,6 @@
 """The report card of a subject: that it looks like its photos, goes where it is told, and leaves its class alone."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,8 @@ from trainer.photos import read_photo
 
 PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
 IN_EACH, PORTRAITS, OF_CLASS = 2, 4, 8  # pictures of a card
-GLANCED = 4  # pictures of the class at a glance, and one in each place
+GLANCED = 6  # pictures of the class at a glance, and one in each place
+GLANCED_STEPS = 0.6  # denoising steps at a glance, as a share of a card's: enough to see who it is, and where
 GLANCE = ("score", "likeness", "drift")  # what a glance measures
 SEED = 40
 
@@ -32,6 +34,14 @@ class Card:
     measures: dict[str, float]
     before: list[Image.Image]
     after: list[Image.Image]
+
+
+@dataclass(frozen=True)
+class Before:
+    """The plain class as the base model draws it, and the likeness to the photos, which is 0 there."""
+
+    pictures: list[Image.Image]
+    likeness: Likeness
 
 
 class Examiner:
@@ -48,14 +58,17 @@ class Examiner:
         self._on_step: OnStep = lambda done, of: None
 
     @cached_property
-    def before(self) -> list[Image.Image]:
-        """The plain class as the base model draws it."""
-        return self._draw(self.base.denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + OF_CLASS))
+    def _glanced(self) -> Before:
+        return self._before(GLANCED, GLANCED_STEPS)
 
     @cached_property
-    def likeness(self) -> Likeness:
-        """Likeness to the photos, 0 for any other of the class."""
-        return Likeness(self.eye.embed, [read_photo(path) for path in self.who.photos], zero=self.before)
+    def _seen(self) -> Before:
+        return self._before(OF_CLASS)
+
+    def _before(self, count: int, share: float = 1) -> Before:
+        pictures = self._of_class(self.base.denoiser, count, share)
+        photos = [read_photo(path) for path in self.who.photos]
+        return Before(pictures, Likeness(self.eye.embed, photos, zero=pictures))
 
     def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
         """Measure with a few pictures how good a candidate is.
@@ -63,12 +76,12 @@ class Examiner:
         *likeness* of pictures in places, of which one that is elsewhere counts for nothing; *drift*, how much more like
         the photos the plain class is than before; *score*, what likeness is left after drift.
         """
-        self._begin(len(PLACES) + GLANCED, on_step)
-        before = self.before
-        pictures, right = self._in_places(denoiser, 1)
-        like = self.likeness.each(pictures).clamp(max=1) * torch.tensor(right)
-        after = self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + GLANCED))
-        drift = max(0.0, self.likeness.of(after) - self.likeness.of(before[:GLANCED]))
+        self._begin(len(PLACES) + GLANCED * (1 if "_glanced" in self.__dict__ else 2), on_step)
+        before, likeness = self._glanced.pictures, self._glanced.likeness
+        pictures, right = self._in_places(denoiser, 1, GLANCED_STEPS)
+        like = likeness.each(pictures).clamp(max=1) * torch.tensor(right)
+        after = self._of_class(denoiser, GLANCED, GLANCED_STEPS)
+        drift = max(0.0, likeness.of(after) - likeness.of(before))
         return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
 
     def card(self, denoiser: Denoiser, on_step: OnStep) -> Card:
@@ -79,13 +92,13 @@ class Examiner:
         that look like the subject, and *pres*, their similarity to it; *diversity* of the class, as a share of what it
         was before; *photos_alike*, the similarity of the photos to each other.
         """
-        self._begin(len(PLACES) * IN_EACH + PORTRAITS + OF_CLASS, on_step)
-        before, likeness = self.before, self.likeness
+        self._begin(len(PLACES) * IN_EACH + PORTRAITS + OF_CLASS * (1 if "_seen" in self.__dict__ else 2), on_step)
+        before, likeness = self._seen.pictures, self._seen.likeness
         pictures, right = self._in_places(denoiser, IN_EACH)
         portraits = self._draw(
             denoiser, instance_prompt(self.who.identifier, self.who.noun), range(SEED, SEED + PORTRAITS)
         )
-        after = self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + OF_CLASS))
+        after = self._of_class(denoiser, OF_CLASS)
         measures = {
             "likeness": likeness.of(pictures),
             "portrait": likeness.of(portraits),
@@ -97,23 +110,30 @@ class Examiner:
         }
         return Card(_rounded(measures), before, after)
 
-    def _in_places(self, denoiser: Denoiser, in_each: int) -> tuple[list[Image.Image], list[bool]]:
+    def _in_places(self, denoiser: Denoiser, in_each: int, share: float = 1) -> tuple[list[Image.Image], list[bool]]:
         """Pictures of the subject in places, and whether each is where it should be."""
         who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
         seeds = [SEED + k for _ in PLACES for k in range(in_each)]
-        pictures = self._draw(denoiser, [f"a {who.identifier} {who.noun} {place}" for place in asked], seeds)
+        pictures = self._draw(denoiser, [f"a {who.identifier} {who.noun} {place}" for place in asked], seeds, share)
         seen = self.eye.places(pictures, who.noun, PLACES)
         return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
 
-    def _begin(self, of: int, on_step: OnStep) -> None:
-        """Count pictures from here on; those of the class as it was are drawn but once."""
-        self._done, self._of, self._on_step = 0, of + (0 if "before" in self.__dict__ else OF_CLASS), on_step
+    def _of_class(self, denoiser: Denoiser, count: int, share: float = 1) -> list[Image.Image]:
+        return self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + count), share)
 
-    def _draw(self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def _begin(self, of: int, on_step: OnStep) -> None:
+        self._done, self._of, self._on_step = 0, of, on_step
+
+    def _draw(
+        self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int], share: float = 1
+    ) -> list[Image.Image]:
+        """Draw a picture for each seed with this share of the denoising steps."""
+
         def on_step(step: int, of: int) -> None:
             self._on_step(self._done, self._of)
 
-        images = list(generate.draw(self.base, denoiser, prompt, list(seeds), on_step, self.together, **self.how))
+        how = {**self.how, "steps": math.ceil(self.how["steps"] * share)}
+        images = list(generate.draw(self.base, denoiser, prompt, list(seeds), on_step, self.together, **how))
         self._done += len(images)
         return images
 
