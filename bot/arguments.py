@@ -3,87 +3,13 @@
 Parsing, checking, help, completion, forms, terminal options and `docs/commands.md` all come from these classes.
 """
 
-import unicodedata
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
-from storage.company import SUBJECTS_MOST
+from bot.argument_types import NAME_MAX, PROMPT_MAX, Name, Names, Noun, Prompt, Trigger
 from storage.exchange import FilePrecision, Format
 from storage.jobs import SEED_MAX, Method, SchedulerName
-
-PROMPT_MAX = 1000
-NAME_MAX = 32
-NOUN_MAX = 40
-TRIGGER_MAX = 60
-
-
-def _checked_name(name: str) -> str:
-    name = unicodedata.normalize("NFC", name.strip())
-    if not name:
-        raise ValueError("a name needs at least one letter")
-    if len(name) > NAME_MAX:
-        raise ValueError(f"a name has at most {NAME_MAX} characters, this one has {len(name)}")
-    if not all(c.isalnum() or c in "-_" for c in name):
-        raise ValueError("a name is made of letters, digits, - and _ only")
-    if name.casefold() == "v":
-        raise ValueError("[V] always means your newest subject, so no subject can be called V")
-    return name
-
-
-def _checked_noun(noun: str) -> str:
-    noun = " ".join(noun.split())
-    if not noun:
-        raise ValueError("say what kind of thing it is in a word or two, like dog or coffee mug")
-    if len(noun) > NOUN_MAX or not all(c.isalpha() or c in " -'" for c in noun):
-        raise ValueError(f"a kind of thing is a word or two of letters, at most {NOUN_MAX} characters, like coffee mug")
-    return noun
-
-
-def _checked_prompt(prompt: str) -> str:
-    prompt = " ".join(prompt.split())
-    if not prompt:
-        raise ValueError("say what the picture should show, like: a [rex] dog in Paris")
-    if len(prompt) > PROMPT_MAX:
-        raise ValueError(f"a prompt has at most {PROMPT_MAX} characters, this one has {len(prompt):,}")
-    return prompt
-
-
-def _text(longest: int) -> WithJsonSchema:
-    """Tell forms the longest text; the check itself stays with the validator, which says it better."""
-    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest})
-
-
-def _checked_trigger(trigger: str) -> str:
-    trigger = " ".join(trigger.split())
-    if not trigger:
-        raise ValueError("say which words mean it in the file; whoever made it tells them")
-    if len(trigger) > TRIGGER_MAX or set(trigger) & set("[]"):
-        raise ValueError(f"a trigger has at most {TRIGGER_MAX} characters and no brackets")
-    return trigger
-
-
-def _checked_names(names: str) -> str:
-    each = names.replace(",", " ").split()
-    if not 2 <= len({name.casefold() for name in each}) == len(each) <= SUBJECTS_MOST:
-        raise ValueError(f"name two subjects or more, {SUBJECTS_MOST} at most and each once, like: rex mia")
-    return " ".join(each)
-
-
-Name = Annotated[str, AfterValidator(_checked_name), _text(NAME_MAX)]
-Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
-Names = Annotated[str, AfterValidator(_checked_names), _text(SUBJECTS_MOST * (NAME_MAX + 1))]
-Trigger = Annotated[str, AfterValidator(_checked_trigger), _text(TRIGGER_MAX)]
-Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
 
 CHOOSE = "Keep it as it is at several steps, and let people here choose."
 RECIPE = "A preset of whoever runs me."
@@ -259,67 +185,3 @@ class VariationsArguments(JobArguments):
     """Of *variations*: the same prompt with seeds near one picture's."""
 
     seed: int = Field(ge=0, le=SEED_MAX, description="Seed of the picture to vary.")
-
-
-def check(arguments: type[Arguments], values: dict[str, Any]) -> Arguments:
-    """Build `arguments` from text by name; raises ValueError with one sentence per problem."""
-    if wrong := problems(arguments, values):
-        raise ValueError(" ".join(wrong.values()))
-    return arguments.model_validate({k: v for k, v in values.items() if v is not None})
-
-
-def problems(arguments: type[BaseModel], values: dict[str, Any]) -> dict[str, str]:
-    """One sentence per argument, or whatever else is declared, that is wrong, by its name."""
-    try:
-        arguments.model_validate({k: v for k, v in values.items() if v is not None})
-    except ValidationError as error:
-        return {str(problem["loc"][0]): _sentence(arguments, problem) for problem in error.errors()}
-    return {}
-
-
-SENTENCES = {  # by pydantic's name of the problem
-    "missing": "Please give a {name}: {meaning}",
-    "extra_forbidden": "There is no option {name} here.",
-    "greater_than_equal": "{Name} must be at least {ge}, not {given}.",
-    "less_than_equal": "{Name} must be at most {le}, not {given}.",
-    "greater_than": "{Name} must be more than {gt}, not {given}.",
-    "bool_parsing": "{Name} must be true or false, not {given}.",
-    "multiple_of": "{Name} must be a multiple of {multiple_of}, not {given}.",
-    "int_parsing": "{Name} must be a whole number, not {given}.",
-    "int_parsing_size": "{Name} must be a whole number, not {given}.",
-    "int_from_float": "{Name} must be a whole number, not {given}.",
-    "float_parsing": "{Name} must be a number, not {given}.",
-    "literal_error": "{Name} must be {expected}, not {given}.",
-    "string_too_long": "{Name} is too long: at most {max_length} characters.",
-    "string_pattern_mismatch": "{given} is not a {name}. {meaning}",
-}
-
-
-def _sentence(arguments: type[BaseModel], problem: Any) -> str:
-    context = {name: _shown(value) for name, value in problem.get("ctx", {}).items()}
-    if problem["type"] == "value_error":
-        return f"{_capital(context['error'])}."
-    name, given = str(problem["loc"][0]), _short(problem["input"])
-    sentence = SENTENCES.get(problem["type"], "{Name}: {msg}.")
-    known = "" if problem["type"] == "extra_forbidden" else meaning(arguments, name)
-    words = {"name": name, "Name": _capital(name), "given": given, "meaning": known, "msg": problem["msg"].lower()}
-    return sentence.format(**words, **context)
-
-
-def _shown(limit: Any) -> str:
-    return f"{limit:,.0f}" if isinstance(limit, float | int) and limit == int(limit) else str(limit)
-
-
-def meaning(arguments: type[BaseModel], name: str) -> str:
-    """The description of an argument by its outer name."""
-    field = next(f for key, f in arguments.model_fields.items() if (f.alias or key) == name)
-    return field.description or ""
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _short(given: Any) -> str:
-    text = str(given)
-    return text if len(text) <= 30 else text[:27] + "…"

@@ -19,13 +19,13 @@ from bot.arguments import (
     TrainArguments,
     VariationsArguments,
     bare,
-    check,
     required,
 )
 from bot.core import Answers, Bot
 from bot.imagining import about, again, delete, full, imagine, variations
 from bot.managing import cancel, choose, forget, jobs, share, show, subjects
 from bot.messages import Reply, Request
+from bot.problems import check
 from bot.together import together
 from bot.training import add_to_draft, drop_draft, retrain, train, train_draft
 from storage.errors import UserError

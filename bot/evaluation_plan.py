@@ -20,7 +20,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot import recipes, series
-from bot.arguments import ImagineArguments, TrainArguments, check
+from bot.arguments import ImagineArguments, TrainArguments
+from bot.problems import check
 from bot.prompts import BRACKET, model_prompt
 from storage.errors import UserError
 from storage.jobs import SEED_MAX

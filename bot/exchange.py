@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from bot import prompts
-from bot.arguments import Arguments, ExportArguments, ImportArguments, check
+from bot.arguments import Arguments, ExportArguments, ImportArguments
 from bot.chat import SPACE, USER
 from bot.cli_options import Given
+from bot.problems import check
 from bot.terminal import Result, in_terminal
 from bot.trainer_process import ask
 from storage.errors import Damaged, UserError

@@ -6,7 +6,8 @@ Options come last; each reaches to the next one or to the end, so nothing needs 
 import re
 from collections.abc import Iterable, Mapping
 
-from bot.arguments import Arguments, bare, problems, required
+from bot.arguments import Arguments, bare, required
+from bot.problems import problems
 from storage.errors import UserError
 
 OPTION = re.compile(r"(?:^|\s)--([a-z]+)(?=\s|=|$)")

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from bot.arguments import problems
+from bot.problems import problems
 from storage.errors import UserError
 from storage.recipe import Changes, Recipe
 from storage.settings import Settings

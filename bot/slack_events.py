@@ -13,9 +13,9 @@ from slack_sdk.models.views import View
 
 from bot import access, button_ids, slack_asked, slack_blocks, slack_forms, slack_typed
 from bot.app import Darkroom
-from bot.arguments import problems
 from bot.commands import COMMANDS
 from bot.forms import form
+from bot.problems import problems
 from bot.slack_answers import Answers
 from bot.slack_asked import Asked
 from bot.slack_text import clipped

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.arguments import ImagineArguments, ShareArguments, TrainArguments, check
+from bot.arguments import ImagineArguments, ShareArguments, TrainArguments
 from bot.commands import COMMANDS
 from bot.grammar import parse, split_command
+from bot.problems import check
 from bot.prompts import find_subjects, model_prompt
 from storage.errors import UserError
 from storage.subjects import Subject

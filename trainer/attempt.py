@@ -14,6 +14,7 @@ from storage.jobs import ImagineJob, Outcome, TrainJob
 from trainer.engine_client import DIED, EngineClient
 from trainer.logs import Logs
 from trainer.progress import Reporter
+from trainer.publishing import Publisher
 from trainer.resuming import Checkpoints
 from trainer.seam import Hello, ImagineTask, Report, Result, Task, TrainTask
 from trainer.tasks import Tasks
@@ -43,7 +44,8 @@ class Attempt:
     """An attempt at `job`; `name` is its own, and `folder` for its files."""
 
     def __init__(self, job: TrainJob | ImagineJob, name: str, folder: Path, tasks: Tasks) -> None:
-        self.job, self.name, self.folder, self.tasks = job, name, folder, tasks
+        self.job, self.folder, self.tasks = job, folder, tasks
+        self.publisher = Publisher(tasks.store, tasks.cache, name)
         self.logs = Logs(tasks.store, job, name, folder / "tensorboard") if isinstance(job, TrainJob) else None
         self.checkpoints = Checkpoints(tasks.store, job, self.logs) if isinstance(job, TrainJob) else None
         self.samples: list[Path] = []  # those that are not stored yet
@@ -71,7 +73,7 @@ class Attempt:
         task = await self.tasks.build(self.job, hello, self.folder, reporter.moving("loading"))
         task = task.model_copy(update={"gentle": await self._has_crashed(reporter.redis)})
         if isinstance(self.job, TrainJob):
-            reporter.samples = await self.tasks.samples(self.job, hello)
+            reporter.samples = await self.publisher.samples(self.job, hello)
         result = await self._result(engine, task, reporter)
         return await self._outcome(task, hello, result, reporter)
 
@@ -124,13 +126,13 @@ class Attempt:
     async def _store_samples(self, reporter: Reporter) -> None:
         """Store the sample pictures that are not stored yet."""
         while self.samples and isinstance(self.job, TrainJob):
-            sample = await self.tasks.sample(self.job, self.samples[0])
+            sample = await self.publisher.sample(self.job, self.samples[0])
             before = (s for s in reporter.samples if s.caption != sample.caption)  # of an earlier attempt
             reporter.samples = (*before, sample)
             self.samples.pop(0)
 
     async def _outcome(self, task: Task, hello: Hello, result: Result, reporter: Reporter) -> Outcome:
-        await self.tasks.keep_class_set(task)
+        await self.publisher.keep_class_set(task)
         if self.logs:
             await self.logs.upload()
         if result.state == "paused":
@@ -144,9 +146,9 @@ class Attempt:
         if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):
             await self._store_samples(reporter)
             told = reporter.moving("saving")
-            done = await self.tasks.publish_train(self.job, task, result, hello, self.name, reporter.samples, told)
+            done = await self.publisher.train(self.job, task, result, hello, reporter.samples, told)
             waited_s = reporter.first_step_s and round(reporter.first_step_s - self.job.accepted_s, 1)
             return done.model_copy(update={"first_step_s": waited_s, "detail": result.detail})
         assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)
-        drawn = await self.tasks.publish_imagine(self.job, task, result, self.name)
+        drawn = await self.publisher.imagine(self.job, task, result)
         return drawn.model_copy(update={"detail": result.detail})

@@ -1,0 +1,72 @@
+"""What people may write: names, kinds of things, prompts; each says itself what is wrong with it."""
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from storage.company import SUBJECTS_MOST
+
+PROMPT_MAX = 1000
+NAME_MAX = 32
+NOUN_MAX = 40
+TRIGGER_MAX = 60
+
+
+def _checked_name(name: str) -> str:
+    name = unicodedata.normalize("NFC", name.strip())
+    if not name:
+        raise ValueError("a name needs at least one letter")
+    if len(name) > NAME_MAX:
+        raise ValueError(f"a name has at most {NAME_MAX} characters, this one has {len(name)}")
+    if not all(c.isalnum() or c in "-_" for c in name):
+        raise ValueError("a name is made of letters, digits, - and _ only")
+    if name.casefold() == "v":
+        raise ValueError("[V] always means your newest subject, so no subject can be called V")
+    return name
+
+
+def _checked_noun(noun: str) -> str:
+    noun = " ".join(noun.split())
+    if not noun:
+        raise ValueError("say what kind of thing it is in a word or two, like dog or coffee mug")
+    if len(noun) > NOUN_MAX or not all(c.isalpha() or c in " -'" for c in noun):
+        raise ValueError(f"a kind of thing is a word or two of letters, at most {NOUN_MAX} characters, like coffee mug")
+    return noun
+
+
+def _checked_prompt(prompt: str) -> str:
+    prompt = " ".join(prompt.split())
+    if not prompt:
+        raise ValueError("say what the picture should show, like: a [rex] dog in Paris")
+    if len(prompt) > PROMPT_MAX:
+        raise ValueError(f"a prompt has at most {PROMPT_MAX} characters, this one has {len(prompt):,}")
+    return prompt
+
+
+def _text(longest: int) -> WithJsonSchema:
+    """Tell forms the longest text; the check itself stays with the validator, which says it better."""
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest})
+
+
+def _checked_trigger(trigger: str) -> str:
+    trigger = " ".join(trigger.split())
+    if not trigger:
+        raise ValueError("say which words mean it in the file; whoever made it tells them")
+    if len(trigger) > TRIGGER_MAX or set(trigger) & set("[]"):
+        raise ValueError(f"a trigger has at most {TRIGGER_MAX} characters and no brackets")
+    return trigger
+
+
+def _checked_names(names: str) -> str:
+    each = names.replace(",", " ").split()
+    if not 2 <= len({name.casefold() for name in each}) == len(each) <= SUBJECTS_MOST:
+        raise ValueError(f"name two subjects or more, {SUBJECTS_MOST} at most and each once, like: rex mia")
+    return " ".join(each)
+
+
+Name = Annotated[str, AfterValidator(_checked_name), _text(NAME_MAX)]
+Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
+Names = Annotated[str, AfterValidator(_checked_names), _text(SUBJECTS_MOST * (NAME_MAX + 1))]
+Trigger = Annotated[str, AfterValidator(_checked_trigger), _text(TRIGGER_MAX)]
+Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]
