@@ -64,6 +64,9 @@ class Recipe(BaseModel):
         False, description="keep all candidates, for people to choose the one that becomes the subject"
     )
     gradient_checkpointing: bool = Field(False, description="less memory for a fifth more time")
+    compiled: bool = Field(
+        False, description="the UNet's blocks are compiled: minutes once in a worker's life, then faster steps on a GPU"
+    )
     precision: Literal["auto", "no", "bf16", "fp16"] = Field(
         "auto", description="mixed precision of the forward pass; auto: that which the base model is kept in"
     )

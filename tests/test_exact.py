@@ -1,11 +1,13 @@
 """The tricks that make a step cheaper change nothing: twenty steps against a loop as plain as can be."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.utils import counters
 from torch.nn import functional
 
 from storage.recipe import Recipe
@@ -85,6 +87,22 @@ def test_losses_equal_those_of_a_plain_loop(base: BaseModel, photos: list[Path],
     ours = training.losses[:, 0].tolist()
     assert ours == pytest.approx(plain(base, photos, class_latents, how), rel=1e-5, abs=1e-5)
     assert len({round(loss, 6) for loss in ours}) == STEPS
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="what compiles for a CPU needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # the compiler's own
+def test_losses_of_compiled_blocks_equal_those_of_plain_ones(base: BaseModel, photos: list[Path]) -> None:
+    class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    losses = []
+    for compiled in (False, True):
+        how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3, compiled=compiled)
+        training = Training(base, Subject(photos, "dog", "zuf"), class_latents, how, seed=0)
+        before = counters["frames"]["ok"]
+        for _ in range(STEPS):
+            training.step()
+        assert (counters["frames"]["ok"] > before) == compiled
+        losses.append(training.losses[:, 0].tolist())
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-5)
 
 
 def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[Path]) -> None:

@@ -127,6 +127,9 @@ class Training:
 
         if shards:  # before the optimizer sees the weights
             shards.divide(self.denoiser)
+        elif recipe.compiled:
+            torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is, with a warning
+            self.denoiser.unet.compile_repeated_blocks()  # block by block: the next training finds them compiled
         optimizer = optimizer_of(self.denoiser, recipe)
         self.rate = schedule_of(optimizer, recipe)
         self.optimizer = self.accelerator.prepare(optimizer)

@@ -2,11 +2,13 @@
 
 import json
 import resource
+import statistics
 import sys
 import time
 from pathlib import Path
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from storage.recipe import Recipe
 from trainer import classes
@@ -28,8 +30,27 @@ def recipe(method: str, steps: int, class_images: int) -> Recipe:
     )
 
 
-def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out: Path) -> list[float]:
-    """Learn a subject as the engine does; return the seconds of each step."""
+def flops_of_a_step(training: Training) -> float:
+    """What a step computes, in matrix products and convolutions, there and back."""
+    training.taken = 0  # it has come to its end, and there is room for the losses of so many steps only
+    with FlopCounterMode(display=False) as counted:
+        training.step()
+    return float(counted.get_total_flops())
+
+
+def matmul_flops_s(device: torch.device) -> float:
+    """What this machine computes in a second of nothing but products of large matrices, in the training's precision."""
+    side, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (1024, torch.float32)
+    one, other, rates = *torch.randn(2, side, side, device=device, dtype=dtype), []
+    for _ in range(10):
+        began_s = time.perf_counter()
+        (one @ other).sum().item()  # which waits for it
+        rates.append(2 * side**3 / (time.perf_counter() - began_s))
+    return statistics.median(rates)
+
+
+def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out: Path) -> tuple[Training, list[float]]:
+    """Learn a subject as the engine does; return the training and the seconds of each step."""
     if not class_set.exists():
         classes.draw_class_set(base, "dog", how, class_set, lambda *_: None)
     training = Training(base, Subject(photos, "dog", "zuf"), classes.read_class_set(class_set), how, seed=0)
@@ -41,7 +62,7 @@ def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out
             torch.cuda.synchronize()  # for the clock; a training does not wait
         steps_s.append(time.perf_counter() - began_s)
     save_learned(out, training.denoiser, base.denoiser)
-    return steps_s
+    return training, steps_s
 
 
 def main() -> None:
@@ -51,14 +72,16 @@ def main() -> None:
     walls_s, steps_s = [], []
     for _ in ("cold", "warm"):
         began_s = time.perf_counter()
-        steps_s += learn(base, sorted(Path(photos).iterdir()), how, Path(f"{out}-classes"), Path(out))[3:]
+        training, found_s = learn(base, sorted(Path(photos).iterdir()), how, Path(f"{out}-classes"), Path(out))
         walls_s.append(time.perf_counter() - began_s)
+        steps_s += found_s[3:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if base.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
     walls = {"cold_s": walls_s[0], "warm_s": walls_s[1]}
     sizes = {"peak_bytes": peak, "kept_bytes": Path(out).stat().st_size}
-    print(json.dumps({"steps_s": steps_s, **walls, **sizes}))  # noqa: T201
+    rates = {"step_flops": flops_of_a_step(training), "matmul_flops_s": matmul_flops_s(base.device)}
+    print(json.dumps({"steps_s": steps_s, **walls, **sizes, **rates}))  # noqa: T201
 
 
 if __name__ == "__main__":

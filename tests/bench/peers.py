@@ -23,6 +23,7 @@ from trainer.engine_client import KEEP_MEMORY
 SCRIPTS = {"full": "train_dreambooth.py", "lora": "train_dreambooth_lora.py"}
 RATES = {"full": "2e-6", "lora": "1e-4"}
 FIGURES = ("step_s", "cold_s", "warm_s", "peak_bytes", "kept_bytes")
+RATES_OF_OURS = ("step_flops", "matmul_flops_s")
 
 
 def peer(
@@ -107,7 +108,10 @@ def main(
                     given = method, model, photos, work, steps, class_images
                     runs[who].append(peer(scripts / SCRIPTS[method], *given) if who == "peer" else ours(*given))
     figures = {
-        method: {who: {f: statistics.median([run[f] for run in runs]) for f in FIGURES} for who, runs in both.items()}
+        method: {
+            who: {f: statistics.median([run[f] for run in runs]) for f in (*FIGURES, *RATES_OF_OURS) if f in runs[0]}
+            for who, runs in both.items()
+        }
         for method, both in found.items()
     }
     table = Table("", "peer", "ours", "peer ÷ ours", title=f"{size}, {steps} steps, medians of {rounds} rounds")
@@ -115,6 +119,10 @@ def main(
         for figure in FIGURES:
             one, two = both["peer"][figure], both["ours"][figure]
             table.add_row(f"{method} {figure}", f"{one:,.4g}", f"{two:,.4g}", f"{one / two:.2f}")
+        flops, fastest = (both["ours"][rate] for rate in RATES_OF_OURS)
+        needed = [flops / both[who]["step_s"] for who in ("peer", "ours")]  # what the peer computes besides is not
+        table.add_row(f"{method} TFLOP/s that learn", *(f"{each / 1e12:.4g}" for each in needed), "")
+        table.add_row(f"{method} share of the matmul rate", *(f"{each / fastest:.1%}" for each in needed), "")
     Console().print(table)
     print(json.dumps(figures))  # noqa: T201
 
