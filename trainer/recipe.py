@@ -1,6 +1,7 @@
 """The recipe that suits a base model: its folder may carry defaults of its own."""
 
 import json
+from collections.abc import Container
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -9,6 +10,8 @@ from storage.errors import UserError
 from storage.recipe import Recipe
 
 RECIPE_FILE = "darkroom.json"  # in a base model's folder: what suits it, {"recipe": {…}}, and LoRA on it, {"lora": {…}}
+FEW, MANY = 4, 8  # photos: a recipe is made for as many as from the one to the other
+CROPS_MOST, STEPS_MOST = 32, 4000  # as the recipe has them
 SUITS_LORA = {"learning_rate": 1e-4, "text_learning_rate": 5e-5}
 
 
@@ -23,6 +26,19 @@ def recipe_for(base_folder: Path, **changes: int | float | str | bool | None) ->
     if changes.get("method") == "lora":
         suited |= SUITS_LORA | told.get("lora", {})
     return Recipe(**{**suited, **{k: v for k, v in changes.items() if v is not None}})
+
+
+def for_photos(recipe: Recipe, photos: int, asked: Container[str] = ()) -> Recipe:
+    """The recipe for so many photos that differ; what was `asked` for by name stays.
+
+    Few are cut out of in more ways, or what stands beside the subject in them is learned with it. Many have more steps,
+    or each is seen too seldom.
+    """
+    changes = {
+        "crops": min(CROPS_MOST, recipe.crops * -(-FEW // photos)) if photos < FEW else recipe.crops,
+        "steps": min(STEPS_MOST, recipe.steps * photos // MANY) if photos > MANY else recipe.steps,
+    }
+    return recipe.model_copy(update={name: value for name, value in changes.items() if name not in asked})
 
 
 def for_several(recipe: Recipe, subjects: int) -> Recipe:

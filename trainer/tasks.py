@@ -1,5 +1,6 @@
 """From a job to a task for the engine: which files it needs, and where they lie."""
 
+import asyncio
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,9 +14,10 @@ from storage.subjects import Subject, Subjects
 from storage.transfers import Told
 from trainer.cache import Cache
 from trainer.naming import class_set_key
-from trainer.recipe import for_several, recipe_for
+from trainer.recipe import for_photos, for_several, recipe_for
 from trainer.resuming import Checkpoints
 from trainer.seam import Hello, ImagineTask, Pupil, Task, TrainTask
+from trainer.variety import different
 
 GONE = "The subject was forgotten meanwhile."
 
@@ -40,14 +42,15 @@ class Tasks:
 
     async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
         subject, *others = [await self.subjects.get(each) for each in job.subjects]
+        asked = {**job.recipe, "method": job.method, **({"steps": job.steps} if job.steps else {})}
         try:
-            asked = {"method": job.method, "steps": job.steps}
-            recipe = recipe_for(Path(hello.folder), **{**job.recipe, **{k: v for k, v in asked.items() if v}})
+            recipe = recipe_for(Path(hello.folder), **asked)
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
-        recipe = for_several(recipe, len(job.subjects))
         known = await self.subjects.in_space(job.space)
         first, *pupils = [await self._pupil(each, folder, hello, recipe) for each in (subject, *others)]
+        photos = [await asyncio.to_thread(different, map(Path, each.photos)) for each in (first, *pupils)]
+        recipe = for_several(for_photos(recipe, max(photos), asked), len(job.subjects))
         begun = await Checkpoints(self.store, job).newest(folder, told)
         return TrainTask(
             job=job.id,
