@@ -44,6 +44,9 @@ CASES = {
     "flips": Case({"flips": True}),
     "noise offset 0.1": Case({"noise_offset": 0.1}),
     "moving average 0.99": Case({"ema_decay": 0.99}),
+    "Min-SNR 5": Case({"snr_gamma": 5.0}),
+    "cosine": Case({"schedule": "cosine"}),
+    "text encoder stops at 400": Case({"text_steps": 400}),
     "cut out": Case(cut_out=True),
     "cut out, background 0.1": Case({"mask_weight": 0.1}, cut_out=True),
     "one photo": Case(photos=1),
@@ -60,11 +63,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m trainer.toyworld.options", description="Figures of options.")
     parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--characters", type=int, default=2, help="how many of the eight")
+    parser.add_argument("--steps", type=int, default=400, help="of a training: no candidate is chosen, the end counts")
     given = parser.parse_args()
     base, judge = load_base("toyworld"), load_judge()
     for name in given.cases or CASES:
         case = CASES[name]
-        recipe = recipe_for(base.folder, candidates=1, **case.changes)
+        recipe = recipe_for(base.folder, **{"candidates": 1, "steps": given.steps, **case.changes})
         for noun, seed in CHARACTERS[: given.characters]:
             sitting = Sitting(base, judge, noun, seed)
             photos, captions = case.given(sitting, seed)
