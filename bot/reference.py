@@ -90,6 +90,13 @@ subject counts, with `mask_weight=0` nothing; photos without transparency are le
 A photo that is not square is cut to a square around the subject. With `aspect_buckets=true` all of it is learned, in a
 size of about its aspect and no more pixels than usual; of what is longer than two to one, the part about the subject.
 
+## How many photos
+
+Four to eight photos that differ are what recipes are made for. Of fewer, more crops are learned, so that what stands
+beside the subject in one of them is not taken for a part of it: four times as many of a single photo. With more, a
+training may take more steps. Photos that look almost alike, as those of a burst do, count as one. What was asked for by
+name, `--steps` or `crops=1`, holds however many there are.
+
 ## When a training ends
 
 Where somebody can look, Toyworld's judge or the CLIP model of `DARKROOM_JUDGE`, what was learned is measured at

@@ -46,7 +46,7 @@ CASES = {
     "moving average 0.99": Case({"ema_decay": 0.99}),
     "Min-SNR 5": Case({"snr_gamma": 5.0}),
     "cosine": Case({"schedule": "cosine"}),
-    "text encoder stops at 400": Case({"text_steps": 400}),
+    "text encoder stops at 160": Case({"text_steps": 160}),
     "cut out": Case(cut_out=True),
     "cut out, background 0.1": Case({"mask_weight": 0.1}, cut_out=True),
     "one photo": Case(photos=1),
