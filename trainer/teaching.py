@@ -11,24 +11,23 @@ from torch import Tensor
 from storage.errors import SetupError, UserError
 from storage.recipe import Recipe
 from storage.settings import load_settings
-from trainer import choosing, classes, generate, memory
+from trainer import classes, generate, memory
 from trainer.candidates import Candidates
 from trainer.checkpoint import Checkpointer, read
-from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned, Step, learn
 from trainer.eyes import Eye
+from trainer.finishing import finished
 from trainer.host import Cancelled, Host, Paused
 from trainer.lesson import Lesson
 from trainer.machine import must_shard
 from trainer.material import Subject
 from trainer.naming import CLASS_BATCH, instance_prompt, sample_name
-from trainer.pupils import Pupil, digest, panel_of, pupils_of
+from trainer.pupils import digest, panel_of, pupils_of
 from trainer.report_card import Examiner
-from trainer.seam import Report, Result, Taught, TrainTask
+from trainer.seam import Report, Result, TrainTask
 from trainer.sharding import Shards
 from trainer.together import ENOUGH, GO_ON, STOP, Together
 from trainer.tracking import Trackers, Watch
-from trainer.weights import save
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Teaching:
         self.together.tell(task.model_dump_json().encode())
         learned = self._learn(lesson, lambda step: self._lead(lesson, step), begun)
         self.host.say(Report(job=task.job, phase="saving"))
-        result = self._finished(lesson, learned)
+        result = finished(self.host, lesson, learned, lambda: self._attend(lesson))
         self.watch.ended(result)
         return result
 
@@ -225,50 +224,3 @@ class Teaching:
         path = Path(lesson.task.folder) / f"{sample_name(number, step.step, len(lesson.pupils))}.png"
         image.save(path)
         return path
-
-    def _finished(self, lesson: Lesson, learned: Learned) -> Result:
-        """Write what was learned, with its report card, and the candidates where there is a choice."""
-        task, candidates, folder = lesson.task, lesson.candidates, Path(lesson.task.folder)
-        weights = folder / "weights.safetensors"
-        save(weights, candidates.weights(learned))
-        best = candidates.best
-        result = Result(
-            job=task.job,
-            state="done",
-            files=(str(weights),),
-            losses=tuple(learned.losses),
-            kept_step=best.step if best else len(learned.losses),
-            validated=tuple((step, *losses) for step, losses in learned.validated.items()),
-        )
-        if lesson.recipe.choose:
-            result = result.model_copy(update=self._choices(lesson))
-        denoiser = candidates.denoiser(learned)
-        first, *others = [self._examined(lesson, pupil, denoiser) for pupil in lesson.pupils]
-        return result.model_copy(update={**dict(first), "others": tuple(others)})
-
-    def _choices(self, lesson: Lesson) -> dict[str, Any]:
-        """The candidates to choose from, and the path of their pictures."""
-        folder, on_step = Path(lesson.task.folder), lambda: self._attend(lesson)
-        choices, sheet = choosing.lay_out(lesson.candidates, lesson.subject, folder, on_step, **lesson.how)
-        return {"choices": choices, "choices_sheet": str(sheet)}
-
-    def _examined(self, lesson: Lesson, pupil: Pupil, denoiser: Denoiser) -> Taught:
-        """What is said of a subject, with its report card unless nobody looks, or there is no time."""
-        taught = Taught(identifier=pupil.subject.identifier, class_set=str(pupil.class_set))
-        if not (pupil.examiner and lesson.recipe.report_card) or self.host.pausing:
-            return taught
-
-        def on_step(done: int, of: int) -> None:
-            self._attend(lesson)
-            self.host.say(Report(job=lesson.task.job, phase="sampling", step=done, of=of))
-
-        try:
-            card = pupil.examiner.card(denoiser, on_step)
-        except (Cancelled, Paused):
-            raise
-        except Exception:  # what was learned is worth more than its card
-            log.exception("no report card of job %s", lesson.task.job)
-            return taught
-        path = Path(lesson.task.folder) / f"before-after-{taught.identifier}.png"
-        generate.grid([*card.before, *card.after], columns=len(card.before)).save(path)
-        return taught.model_copy(update={"metrics": card.measures, "before_after": str(path)})
