@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from storage.recipe import Recipe
+from storage.recipe import Changes, Recipe
 from trainer import classes
 from trainer.dreambooth import Training
 from trainer.material import Subject
@@ -20,13 +20,14 @@ from trainer.weights import save_learned
 CLASS_STEPS = 20
 
 
-def recipe(method: str, steps: int, class_images: int) -> Recipe:
-    """What the peers' scripts are told, too, but for the sampler of class images."""
+def recipe(method: str, steps: int, class_images: int, changes: Changes) -> Recipe:
+    """What the peers' scripts are told, too, but for the sampler of class images and `changes`."""
     rates = {"learning_rate": 1e-4, "text_learning_rate": 1e-4} if method == "lora" else {}
     precision = "bf16" if torch.cuda.is_available() else "no"
     return Recipe.model_validate(
         {"method": method, "rank": 4, "steps": steps, "schedule": "constant", "warmup_steps": 0, **rates}
         | {"class_images": class_images, "class_steps": CLASS_STEPS, "precision": precision}
+        | changes
     )
 
 
@@ -67,8 +68,8 @@ def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out
 
 def main() -> None:
     """Learn twice on one loaded model: a class that is new, and one that is known. Print one JSON object, last."""
-    model, photos, method, steps, class_images, out = sys.argv[1:]
-    base, how = load_base(model), recipe(method, int(steps), int(class_images))
+    model, photos, method, steps, class_images, out, changes = sys.argv[1:]
+    base, how = load_base(model), recipe(method, int(steps), int(class_images), json.loads(changes))
     walls_s, steps_s = [], []
     for _ in ("cold", "warm"):
         began_s = time.perf_counter()

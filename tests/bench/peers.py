@@ -17,6 +17,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from bot.recipes import checked, parsed
+from storage.recipe import Changes
 from tests.bench.peer_models import SIZES, write_model
 from trainer.engine_client import KEEP_MEMORY
 
@@ -62,9 +64,11 @@ def peer(
     }
 
 
-def ours(method: str, model: Path, photos: Path, work: Path, steps: int, class_images: int) -> dict[str, Any]:
+def ours(
+    method: str, model: Path, photos: Path, work: Path, steps: int, class_images: int, changes: Changes
+) -> dict[str, Any]:
     """The same by Darkroom, whose worker holds the model already when a person asks."""
-    args = ["tests.bench.our_script", model, photos, method, steps, class_images, work / "weights"]
+    args = ["tests.bench.our_script", model, photos, method, steps, class_images, work / "weights", json.dumps(changes)]
     said = _run(args, KEEP_MEMORY)  # as the worker starts its engine
     return {**said, "step_s": statistics.median(said.pop("steps_s"))}
 
@@ -94,8 +98,10 @@ def main(
     class_images: int = 8,
     rounds: int = 5,
     methods: str = "full,lora",
+    changes: Annotated[str, typer.Option("--set", help="changes of our recipe, like compiled=true")] = "",
 ) -> None:
     """Time both in turns; print medians and ratios, peer ÷ ours."""
+    changed = checked(parsed(changes))
     found: dict[str, dict[str, list[dict[str, Any]]]] = {m: {"peer": [], "ours": []} for m in methods.split(",")}
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
@@ -106,7 +112,9 @@ def main(
                     work = Path(folder) / f"{turn}-{method}-{who}"
                     work.mkdir()
                     given = method, model, photos, work, steps, class_images
-                    runs[who].append(peer(scripts / SCRIPTS[method], *given) if who == "peer" else ours(*given))
+                    runs[who].append(
+                        peer(scripts / SCRIPTS[method], *given) if who == "peer" else ours(*given, changed)
+                    )
     figures = {
         method: {
             who: {f: statistics.median([run[f] for run in runs]) for f in (*FIGURES, *RATES_OF_OURS) if f in runs[0]}
