@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import typer
 
@@ -84,9 +85,8 @@ async def _queue(settings: Settings) -> list[Check]:
     where = "REDIS_URL" if settings.redis_url else "the embedded Valkey"
     try:
         async with Stack(settings, typer.echo) as stack:
-            redis = await queue.connect(stack.redis_url)
-            alive = {kind: await queue.workers(redis, kind) for kind in queue.QUEUES}
-            await redis.aclose()
+            async with aclosing(await queue.connect(stack.redis_url)) as redis:
+                alive = {kind: await queue.workers(redis, kind) for kind in queue.QUEUES}
     except SetupError as error:
         return [Check(name="queue", state="fail", says=str(error))]
     return [Check(name="queue", state="ok", says=f"{where} answers"), _workers(alive, settings)]
