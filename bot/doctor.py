@@ -84,9 +84,11 @@ async def _store(settings: Settings) -> Check:
 async def _queue(settings: Settings) -> list[Check]:
     where = "REDIS_URL" if settings.redis_url else "the embedded Valkey"
     try:
-        async with Stack(settings, typer.echo) as stack:
-            async with aclosing(await queue.connect(stack.redis_url)) as redis:
-                alive = {kind: await queue.workers(redis, kind) for kind in queue.QUEUES}
+        async with (
+            Stack(settings, typer.echo) as stack,
+            aclosing(await queue.connect(stack.redis_url)) as redis,
+        ):
+            alive = {kind: await queue.workers(redis, kind) for kind in queue.QUEUES}
     except SetupError as error:
         return [Check(name="queue", state="fail", says=str(error))]
     return [Check(name="queue", state="ok", says=f"{where} answers"), _workers(alive, settings)]
