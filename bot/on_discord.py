@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -117,6 +119,7 @@ class DiscordBot(discord.AutoShardedClient):
         self.answers = Answers(app, self.follower, self.poster, (*CDN, elsewhere) if elsewhere else CDN)
         self.hearing = Hearing(app, self.answers)
         self._shards_there: set[int] = set()
+        self._heard: set[asyncio.Task[None]] = set()  # what is being done for events
 
     async def connected(self) -> None:
         """Serve: tell Discord our commands, go on with what was open, hear. Raises SetupError in a sentence."""
@@ -135,6 +138,13 @@ class DiscordBot(discord.AutoShardedClient):
         """Let go of everything that is under way."""
         await self.follower.close()
         await self.answers.close()
+
+    async def close(self) -> None:
+        """Disconnect; what was heard and is not answered by now is let go of, before queue and store are closed."""
+        await super().close()
+        for task in self._heard:
+            task.cancel()
+        await asyncio.gather(*self._heard, return_exceptions=True)
 
     async def _register(self) -> None:
         """Tell Discord our commands, if they are others than the last time: it takes that a few times a day."""
@@ -169,10 +179,23 @@ class DiscordBot(discord.AutoShardedClient):
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Somebody uses us."""
-        await self.hearing.hear(interaction)
+        await self._while_open(self.hearing.hear(interaction))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Say hello in a new server, where we may."""
+        await self._while_open(self._greet(guild))
+
+    async def _while_open(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what an event asks for, unless we are closed before it is done."""
+        if self.is_closed():
+            return work.close()
+        task = asyncio.create_task(work)
+        self._heard.add(task)
+        task.add_done_callback(self._heard.discard)
+        with suppress(asyncio.CancelledError):
+            await task
+
+    async def _greet(self, guild: discord.Guild) -> None:
         if not await self.app.first(f"discord:hello:{guild.id}"):
             return
         channels = [guild.system_channel, *guild.text_channels]
