@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 from arq.connections import ArqRedis
 
 from bot.app import Darkroom
@@ -20,6 +21,9 @@ from storage import queue
 from storage.settings import Settings, load_settings
 from tests.micro import write_micro_model, write_micro_sd1, write_micro_sd2, write_micro_sdxl
 from tests.servers import valkey
+
+if TYPE_CHECKING:
+    from trainer.models import BaseModel  # which takes seconds to import: not every test needs it
 
 pytest_plugins = ["tests.stores", "tests.discord_bot", "tests.slack"]
 
@@ -59,6 +63,24 @@ class Stack:
 @pytest.fixture(scope="session")
 def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_micro_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def base(micro_model: Path) -> "BaseModel":
+    """The micro model, loaded; one thread adds up the same wherever it runs."""
+    from trainer.models import load_base
+
+    torch.set_num_threads(1)
+    return load_base(str(micro_model))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Photos of a character, in files."""
+    folder = tmp_path_factory.mktemp("photos")
+    for upload in photos_of_a_character():
+        (folder / upload.name).write_bytes(upload.data)
+    return sorted(folder.iterdir())
 
 
 @pytest.fixture(scope="session")

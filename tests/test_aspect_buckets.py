@@ -22,12 +22,6 @@ from trainer.views import bucket_of, views_of
 
 
 @pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
-
-
-@pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Path], list[Path]]:
     """Photos as squares, and the same as they were: one of them lies, one stands, one was square."""
     folder, who = tmp_path_factory.mktemp("photos"), character(3, "dog")

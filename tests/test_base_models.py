@@ -13,7 +13,6 @@ from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 
 from storage.recipe import Recipe
-from tests.conftest import photos_of_a_character
 from tests.micro import write_micro_sd2
 from trainer import generate
 from trainer.dreambooth import Learned, Training, learn
@@ -36,14 +35,6 @@ def folders(micro_sd1: Path, micro_sd2: Path, micro_sdxl: Path) -> dict[str, Pat
 @pytest.fixture(scope="module")
 def bases(folders: dict[str, Path]) -> dict[str, BaseModel]:
     return {kind: load_base(str(folder)) for kind, folder in folders.items()}
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photos")
-    for upload in photos_of_a_character():
-        (folder / upload.name).write_bytes(upload.data)
-    return sorted(folder.iterdir())
 
 
 def pipeline_of(kind: str, folder: Path) -> Any:

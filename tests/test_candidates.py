@@ -1,7 +1,5 @@
 """Candidates: kept along the way, compared, chosen by measure or by people, and the same after a crash."""
 
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import given
@@ -17,19 +15,13 @@ from trainer.candidates import Candidates, is_enough, steps_of
 from trainer.dreambooth import Step, Training, learn
 from trainer.eyes import ToyworldEye
 from trainer.material import Subject
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.recipe import recipe_for
 from trainer.report_card import Examiner
 from trainer.validation import HELD_BACK
 
 pytestmark = pytest.mark.timeout(180)
 STEPS = 6
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
 
 
 @pytest.fixture(scope="module")

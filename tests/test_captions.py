@@ -21,20 +21,6 @@ from trainer.recipe import recipe_for
 SAID = ("on a red sofa", "", "a dog in the snow", "")
 
 
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photos")
-    for upload in photos_of_a_character():
-        (folder / upload.name).write_bytes(upload.data)
-    return sorted(folder.iterdir())
-
-
 def training(base: BaseModel, photos: list[Path], said: tuple[str, ...] = SAID, prior: bool = True, **how: object):  # type: ignore[no-untyped-def]
     class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1)) if prior else None
     recipe = recipe_for(base.folder, **how)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from trainer import generate
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learn
 from trainer.material import Subject as Learner
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.recipe import recipe_for
 from trainer.weights import load_learned, save_learned
 
@@ -103,12 +103,6 @@ def test_a_job_that_was_stored_before_there_could_be_several_is_still_read() -> 
 
 
 # ── LoRA adds up ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
 
 
 @pytest.fixture(scope="module")

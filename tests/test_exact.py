@@ -11,30 +11,15 @@ from torch._dynamo.utils import counters
 from torch.nn import functional
 
 from storage.recipe import Recipe
-from tests.conftest import photos_of_a_character
 from trainer.dreambooth import Training
 from trainer.material import Subject
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
 from trainer.optimizing import schedule_of
 from trainer.photos import read_photo, to_tensor
 from trainer.recipe import recipe_for
 
 STEPS = 20
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photos")
-    for upload in photos_of_a_character():
-        (folder / upload.name).write_bytes(upload.data)
-    return sorted(folder.iterdir())
 
 
 def plain(base: BaseModel, photos: list[Path], class_latents: Tensor, recipe: Recipe) -> list[float]:

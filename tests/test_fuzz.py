@@ -7,7 +7,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-import torch
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -23,7 +22,7 @@ from storage.settings import Settings
 from storage.subjects import Subject, subject_key
 from tests.servers import valkey
 from trainer import checkpoint
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.weights import load_learned
 
 pytestmark = pytest.mark.timeout(240)
@@ -177,12 +176,6 @@ async def test_records(app: Darkroom) -> None:
                 if reply.job:
                     break
         await app.store.delete_prefix("")
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
 
 
 def test_weights_and_checkpoints(base: BaseModel, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Step, Training, learn
 from trainer.identifier import POOL, choose
 from trainer.material import Subject as Learner
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.recipe import for_several, recipe_for
 
 pytestmark = pytest.mark.timeout(180)
@@ -30,12 +30,6 @@ QUICK = "class_images=2"
 
 
 # ── in one process ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
 
 
 @pytest.fixture(scope="module")

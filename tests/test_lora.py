@@ -14,7 +14,7 @@ from trainer import generate, lora
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learn
 from trainer.material import Subject
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.recipe import recipe_for
 from trainer.weights import load_learned, save_learned
 
@@ -29,12 +29,6 @@ latents = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(3)
 drawn = pipeline("a zuf dog", latents=latents, num_inference_steps=4, guidance_scale=5.0, output_type="latent")
 torch.save(drawn.images, out)
 """
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
 
 
 @pytest.fixture(scope="module", params=[4, 8], ids=["alpha is the rank", "alpha is twice the rank"])

@@ -16,17 +16,11 @@ from tests.photo_files import judged, opened, saved, scene
 from trainer.dreambooth import Training
 from trainer.losses import dreambooth_loss
 from trainer.material import Subject
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.photos import read_mask, read_photo
 from trainer.recipe import recipe_for
 from trainer.toyworld.scenes import character
 from trainer.views import views_of
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
 
 
 @pytest.fixture(scope="module")

@@ -13,33 +13,16 @@ from torch import Tensor
 
 from storage.errors import UserError
 from storage.recipe import Recipe
-from tests.conftest import photos_of_a_character
 from trainer import classes, generate
 from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Training, learn
 from trainer.examples import Examples
 from trainer.identifier import POOL, candidates, choose, meaningless
 from trainer.material import Subject
-from trainer.models import BaseModel, load_base
+from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
 from trainer.recipe import recipe_for
 from trainer.weights import load_learned, save_learned
-
-
-@pytest.fixture(scope="module")
-def base(micro_model: Path) -> BaseModel:
-    torch.set_num_threads(1)
-    return load_base(str(micro_model))
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folder = tmp_path_factory.mktemp("photos")
-    paths = []
-    for upload in photos_of_a_character():
-        paths.append(folder / upload.name)
-        paths[-1].write_bytes(upload.data)
-    return paths
 
 
 def recipe(base: BaseModel, **changes: Any) -> Recipe:
