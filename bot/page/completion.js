@@ -6,7 +6,7 @@ import { get } from "./api.js";
 /** Offer completions in `list` for what is typed into `field`; `prefix` is what the server reads before it. */
 export class Completion {
   constructor(field, list, { prefix = "", onchange = () => {} } = {}) {
-    Object.assign(this, { field, list, prefix, onchange, options: [], active: -1, asked: 0 });
+    Object.assign(this, { field, list, prefix, onchange, answered: [], options: [], active: -1, asked: 0 });
     field.addEventListener("input", () => this.ask());
     field.addEventListener("blur", () => this.close());
     field.addEventListener("keydown", (event) => this.key(event));
@@ -20,12 +20,13 @@ export class Completion {
     const asked = ++this.asked;
     const line = this.prefix + this.field.value.slice(0, this.field.selectionStart);
     if (!line.trim()) return this.close();
-    this.show(stillFitting(this.options, line), line); // what fits no more is not to be taken until the answer comes
+    this.show(stillFitting(this.answered, line), line); // until the answer comes, what of the last one still fits
     let options = [];
     try {
       options = await get(`/completions?${new URLSearchParams({ line })}`);
     } catch { /* typing goes on without */ }
     if (asked !== this.asked || document.activeElement !== this.field) return;
+    this.answered = options;
     this.show(options, line);
   }
 
@@ -65,7 +66,7 @@ export class Completion {
     this.field.setAttribute("aria-expanded", "false");
     this.field.removeAttribute("aria-activedescendant");
     this.active = -1;
-    this.options = [];
+    this.answered = this.options = [];
   }
 
   /** Arrows choose, Tab or Enter take, Escape closes; other keys are the field's own. */
