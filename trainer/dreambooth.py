@@ -129,6 +129,7 @@ class Training:
             shards.divide(self.denoiser)
         elif recipe.compiled:
             torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is, with a warning
+            self.denoiser.unet.to(memory_format=torch.channels_last)  # as a GPU's convolutions like it best
             self.denoiser.unet.compile_repeated_blocks()  # block by block: the next training finds them compiled
         optimizer = optimizer_of(self.denoiser, recipe)
         self.rate = schedule_of(optimizer, recipe)

@@ -79,9 +79,14 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def share(tensor: Tensor, like: Tensor) -> Tensor:
-    """The share that this process keeps of a whole tensor, divided as `like` is; all of it, if that is not."""
-    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+    """The share that this process keeps of a whole tensor, divided as `like` is; all of it, if that is not.
+
+    It lies in memory as `like` does, since fused AdamW goes through a weight and its state side by side.
+    """
+    if tensor.shape != like.shape:
         return tensor
+    if not isinstance(like, DTensor):
+        return torch.empty_like(like, dtype=tensor.dtype).copy_(tensor)
     tensor = tensor.to(like.device, like.dtype)
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)
 
