@@ -4,6 +4,7 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 BIN := .venv/bin
 CHROMIUM ?= $(firstword $(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 export CHROMIUM
+SIZES ?= tiny mini
 
 .PHONY: help setup demo test chaos check format bench toyworld docs browser
 
@@ -36,8 +37,9 @@ format: setup  ## Put the code into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup  ## Measure the figures of docs/benchmarks.md
+bench: setup  ## Time what people wait for; with SCRIPTS=DIR PHOTOS=DIR [SIZES=sd15] trainings beside diffusers', too
 	$(BIN)/python -m tests.bench
+	$(if $(SCRIPTS),$(BIN)/python -m tests.bench.peers --scripts $(SCRIPTS) --photos $(PHOTOS) $(SIZES:%=--size %))
 
 toyworld: setup  ## Remake the base model that ships, going on where it was left
 	$(BIN)/python -m trainer.toyworld.pretrain all --out build/toyworld

@@ -1,7 +1,7 @@
-"""Darkroom beside diffusers' DreamBooth scripts, in turns: `python -m tests.bench.peers --scripts DIR --photos DIR`.
+"""Darkroom beside diffusers' DreamBooth scripts, in turns: `make bench SCRIPTS=DIR PHOTOS=DIR`.
 
 The scripts are `train_dreambooth.py` and `train_dreambooth_lora.py` of a copy of diffusers. Each training runs in a
-process of its own with one thread. The last lines are a table and one JSON object.
+process of its own with one thread. The last lines are a table for each size and one JSON object.
 """
 
 import json
@@ -26,6 +26,7 @@ SCRIPTS = {"full": "train_dreambooth.py", "lora": "train_dreambooth_lora.py"}
 RATES = {"full": "2e-6", "lora": "1e-4"}
 FIGURES = ("step_s", "cold_s", "warm_s", "peak_bytes", "kept_bytes")
 RATES_OF_OURS = ("step_flops", "matmul_flops_s")
+Figures = dict[str, dict[str, dict[str, float]]]  # by method, and who: peer or ours
 
 
 def peer(
@@ -90,18 +91,10 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def main(
-    scripts: Annotated[Path, typer.Option(help="folder of the peer's two scripts")],
-    photos: Annotated[Path, typer.Option(help="folder of photos of a subject")],
-    size: Annotated[str, typer.Option(help=", ".join(SIZES))] = "tiny",
-    steps: int = 60,
-    class_images: int = 8,
-    rounds: int = 5,
-    methods: str = "full,lora",
-    changes: Annotated[str, typer.Option("--set", help="changes of our recipe, like compiled=true")] = "",
-) -> None:
-    """Time both in turns; print medians and ratios, peer ÷ ours."""
-    changed = checked(parsed(changes))
+def compare(
+    scripts: Path, photos: Path, size: str, steps: int, class_images: int, rounds: int, methods: str, changes: Changes
+) -> Figures:
+    """Time both in turns; return the medians by method, who and figure."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {m: {"peer": [], "ours": []} for m in methods.split(",")}
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
@@ -113,16 +106,20 @@ def main(
                     work.mkdir()
                     given = method, model, photos, work, steps, class_images
                     runs[who].append(
-                        peer(scripts / SCRIPTS[method], *given) if who == "peer" else ours(*given, changed)
+                        peer(scripts / SCRIPTS[method], *given) if who == "peer" else ours(*given, changes)
                     )
-    figures = {
+    return {
         method: {
             who: {f: statistics.median([run[f] for run in runs]) for f in (*FIGURES, *RATES_OF_OURS) if f in runs[0]}
             for who, runs in both.items()
         }
         for method, both in found.items()
     }
-    table = Table("", "peer", "ours", "peer ÷ ours", title=f"{size}, {steps} steps, medians of {rounds} rounds")
+
+
+def table(figures: Figures, title: str) -> Table:
+    """Medians and ratios, peer ÷ ours."""
+    table = Table("", "peer", "ours", "peer ÷ ours", title=title)
     for method, both in figures.items():
         for figure in FIGURES:
             one, two = both["peer"][figure], both["ours"][figure]
@@ -131,8 +128,25 @@ def main(
         needed = [flops / both[who]["step_s"] for who in ("peer", "ours")]  # what the peer computes besides is not
         table.add_row(f"{method} TFLOP/s that learn", *(f"{each / 1e12:.4g}" for each in needed), "")
         table.add_row(f"{method} share of the matmul rate", *(f"{each / fastest:.1%}" for each in needed), "")
-    Console().print(table)
-    print(json.dumps(figures))  # noqa: T201
+    return table
+
+
+def main(
+    scripts: Annotated[Path, typer.Option(help="folder of the peer's two scripts")],
+    photos: Annotated[Path, typer.Option(help="folder of photos of a subject")],
+    size: Annotated[list[str], typer.Option(help=", ".join(SIZES))],
+    steps: int = 60,
+    class_images: int = 8,
+    rounds: int = 5,
+    methods: str = "full,lora",
+    changes: Annotated[str, typer.Option("--set", help="changes of our recipe, like compiled=true")] = "",
+) -> None:
+    """Time both in turns with models of these sizes; print a table each and one JSON object."""
+    found = {}
+    for each in size:
+        found[each] = compare(scripts, photos, each, steps, class_images, rounds, methods, checked(parsed(changes)))
+        Console().print(table(found[each], f"{each}, {steps} steps, medians of {rounds}"))
+    print(json.dumps(found))  # noqa: T201
 
 
 if __name__ == "__main__":
