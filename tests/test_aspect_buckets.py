@@ -18,6 +18,7 @@ from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.toyworld.scenes import character
+from trainer.training_state import restore, state_of
 from trainer.views import bucket_of, views_of
 
 
@@ -167,7 +168,7 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_end(base: BaseModel, photos: t
     how = {"aspect_buckets": True, "captions": True, "mask_weight": 0.5, "steps": 8}
     whole, begun, ended = (training(base, photos, **how) for _ in range(3))
     losses(begun, 3)
-    ended.load({name: value.clone() for name, value in begun.state().items()})
+    restore(ended, {name: value.clone() for name, value in state_of(begun).items()})
     losses(whole, 8)
     losses(ended, 5)
     assert torch.equal(ended.losses, whole.losses)

@@ -18,6 +18,7 @@ from trainer.material import Subject
 from trainer.models import BaseModel
 from trainer.recipe import recipe_for
 from trainer.report_card import Examiner
+from trainer.training_state import state_of
 from trainer.validation import HELD_BACK
 
 pytestmark = pytest.mark.timeout(180)
@@ -87,7 +88,7 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
         def on_step(step: Step) -> bool:
             enough = candidates.after(step.training)
             if step.step == 4 and not begun:
-                state.update({k: v.clone() for k, v in {**step.training.state(), **candidates.state()}.items()})
+                state.update({k: v.clone() for k, v in {**state_of(step.training), **candidates.state()}.items()})
             return enough
 
         found = learn(base, subject, class_latents(), how, 0, on_step, begun)

@@ -19,6 +19,7 @@ from trainer.naming import prompt_pairs
 from trainer.optimizing import schedule_of
 from trainer.photos import read_photo, to_tensor
 from trainer.recipe import recipe_for
+from trainer.training_state import copied, restore
 
 STEPS = 20
 
@@ -90,8 +91,8 @@ def test_losses_of_compiled_blocks_equal_those_of_plain_ones(
         before = counters["frames"]["ok"]
         for step in range(STEPS):
             if step == STEPS // 2:  # goes through a file, as when it goes on elsewhere
-                save_file(training.copied(), tmp_path / "checkpoint")
-                training.load(load_file(tmp_path / "checkpoint"))
+                save_file(copied(training), tmp_path / "checkpoint")
+                restore(training, load_file(tmp_path / "checkpoint"))
             training.step()
         assert (counters["frames"]["ok"] > before) == compiled
         losses.append(training.losses[:, 0].tolist())

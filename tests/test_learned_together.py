@@ -24,6 +24,7 @@ from trainer.identifier import POOL, choose
 from trainer.material import Subject as Learner
 from trainer.models import BaseModel
 from trainer.recipe import for_several, recipe_for
+from trainer.training_state import copied
 
 pytestmark = pytest.mark.timeout(180)
 QUICK = "class_images=2"
@@ -67,7 +68,7 @@ def test_the_turn_goes_on_from_a_checkpoint_bit_for_bit(
 
     def kill(step: Step) -> None:
         if step.step == 3:
-            checkpointer.write(step.step, step.training.copied)
+            checkpointer.write(step.step, lambda: copied(step.training))
             checkpointer.finish()
             raise KeyboardInterrupt
 

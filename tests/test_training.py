@@ -22,6 +22,7 @@ from trainer.material import Subject
 from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
 from trainer.recipe import recipe_for
+from trainer.training_state import copied
 from trainer.weights import load_learned, save_learned
 
 
@@ -102,9 +103,9 @@ def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
         checkpointer = Checkpointer(tmp_path, 0, of, lambda _, path, written=written: written.append(path))
 
         def kill(step: Step, last: int = last, checkpointer: Checkpointer = checkpointer) -> None:
-            checkpointer.after(step.step, step.training.copied)
+            checkpointer.after(step.step, lambda: copied(step.training))
             if step.step == last:
-                checkpointer.write(step.step, step.training.copied)
+                checkpointer.write(step.step, lambda: copied(step.training))
                 checkpointer.finish()
                 raise KeyboardInterrupt
 
@@ -120,7 +121,12 @@ def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
 def test_a_checkpoint_of_another_training_is_not_taken(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:
     written: list[Path] = []
     checkpointer = Checkpointer(tmp_path, 0, {"seed": "1"}, lambda _, path: written.append(path))
-    train(base, photos, recipe(base, steps=1), watch=lambda step: checkpointer.after(step.step, step.training.copied))
+    train(
+        base,
+        photos,
+        recipe(base, steps=1),
+        watch=lambda step: checkpointer.after(step.step, lambda: copied(step.training)),
+    )
     checkpointer.finish()
     assert read(written[0], {"seed": "1"})
     assert read(written[0], {"seed": "2"}) is None
@@ -131,7 +137,10 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_training(
 ) -> None:
     checkpointer = Checkpointer(tmp_path / "gone", 0, {}, lambda *_: pytest.fail("nothing was written"))
     learned, _ = train(
-        base, photos, recipe(base, steps=2), watch=lambda step: checkpointer.after(step.step, step.training.copied)
+        base,
+        photos,
+        recipe(base, steps=2),
+        watch=lambda step: checkpointer.after(step.step, lambda: copied(step.training)),
     )
     checkpointer.finish()
     assert len(learned.losses) == 2

@@ -23,9 +23,8 @@ from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.material import Material, Subject
 from trainer.models import BaseModel
 from trainer.optimizing import clip, optimizer_of, schedule_of
-from trainer.sharding import STATE, WHOLE, Shards, on_cpu, share
-
-SCALE = ("scale", "_growth_tracker")  # what changes in a gradient scaler
+from trainer.sharding import WHOLE, Shards
+from trainer.training_state import restore, state_of
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,13 @@ def learn(
     """Train a copy of the base model's denoiser on a subject, and `others` along with it, and return it.
 
     `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
-    called after each step; it may say that this is enough, or raise to stop the training. `begun`, a `Training.state`
-    of before, goes on from there, to the same end bit for bit. With `shards` each of several processes keeps a share of
-    the training, and the leader has what was learned.
+    called after each step; it may say that this is enough, or raise to stop the training. `begun`, the state of a
+    training before, goes on from there, to the same end bit for bit. With `shards` each of several processes keeps a
+    share of the training, and the leader has what was learned.
     """
     training = Training(base, subject, class_latents, recipe, seed, others, shards)
     if begun:
-        training.load(begun)
+        restore(training, begun)
     enough = False
     while training.taken < recipe.steps and not enough:
         training.step()
@@ -232,7 +231,7 @@ class Training:
         if what == WHOLE:
             self._whole()
         else:
-            self.shards.copied(self.state())
+            self.shards.copied(state_of(self))
 
     def loss(self, model: Any, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
@@ -242,52 +241,3 @@ class Training:
         wanted = target(scheduler, batch.clean, batch.noise, t)
         weights = snr_weights(scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
         return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights, batch.mask)
-
-    def state(self) -> dict[str, Tensor]:
-        """All that the next step depends on, by name: the tensors themselves, not copies. The rest is the recipe's."""
-        adam = self.optimizer.state_dict()["state"]
-        scaler = self.accelerator.scaler  # of half precision alone
-        scale = [scaler.state_dict()[name] for name in SCALE] if scaler else []
-        return {
-            **{f"weights.{name}": weight for name, weight in self.learning.items()},
-            **{f"average.{name}": weight for name, weight in self.average.items()},
-            **{f"adam.{index}.{name}": value for index, kept in adam.items() for name, value in kept.items()},
-            "rates": torch.tensor([group["lr"] for group in self.optimizer.param_groups], dtype=torch.float64),
-            "scale": torch.tensor(scale, dtype=torch.float64),
-            "choice": self.choice.get_state(),
-            "chance": self.chance.get_state(),
-            "losses": self.losses[: self.taken],
-            "validated": torch.tensor([[k, *both] for k, both in self.validated.items()], dtype=torch.float64),
-        }
-
-    def copied(self) -> dict[str, Tensor]:
-        """A copy of the state in the memory of the machine, none of it in shares: for the leader."""
-        if self.shards:
-            self.shards.call(STATE)
-            return self.shards.copied(self.state())
-        return {name: on_cpu(tensor) for name, tensor in self.state().items()}
-
-    def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave; raises KeyError or RuntimeError if that was another training."""
-        self.taken = len(state["losses"])
-        self.losses[: self.taken] = state["losses"]
-        self.validated = {int(k): (instance, prior) for k, instance, prior in state["validated"].tolist()}
-        self.choice.set_state(state["choice"])
-        self.chance.set_state(state["chance"])
-        with torch.no_grad():
-            for name, weight in self.learning.items():
-                weight.copy_(share(state[f"weights.{name}"], weight))
-            for name, average in self.average.items():
-                average.copy_(share(state[f"average.{name}"], average))
-        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        adam: dict[int, dict[str, Tensor]] = {}
-        for index, name in (key.split(".")[1:] for key in state if key.startswith("adam.")):
-            adam.setdefault(int(index), {})[name] = share(state[f"adam.{index}.{name}"], weights[int(index)])
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": adam, "param_groups": groups})
-        for group, rate in zip(self.optimizer.param_groups, state["rates"].tolist(), strict=True):
-            group["lr"] = rate
-        self.rate.last_epoch = self.taken  # what the schedule counts by
-        if scaler := self.accelerator.scaler:
-            scale, tracker = state["scale"].tolist()
-            scaler.load_state_dict({**scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})

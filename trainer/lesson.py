@@ -13,6 +13,7 @@ from trainer.dreambooth import Step
 from trainer.material import Subject
 from trainer.pupils import Pupil
 from trainer.seam import Report, TrainTask
+from trainer.training_state import copied
 
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
 FIRST_SAMPLE_AT = 0.1  # the same where every candidate has one besides
@@ -47,7 +48,7 @@ class Lesson:
 
     def copied(self, step: Step) -> dict[str, Tensor]:
         """A copy of all that a checkpoint holds."""
-        return {**step.training.copied(), **self.candidates.state()}
+        return {**copied(step.training), **self.candidates.state()}
 
     def report(self, step: int, **news: Any) -> Report:
         """Say that the training is at a step."""
