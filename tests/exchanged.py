@@ -12,10 +12,11 @@ from torch import Tensor
 
 from storage.exchange import Ended, ExportRequest, ImportRequest
 from tests.micro import write_micro_model, write_micro_sd1, write_micro_sd2, write_micro_sdxl
-from trainer import generate, lora
+from trainer import generate
 from trainer.denoiser import Denoiser
-from trainer.importing import import_file
+from trainer.exchange.importing import import_file
 from trainer.models import BaseModel, load_base
+from trainer.training import lora
 
 PLAIN = Path(__file__).parent / "plain_diffusers.py"
 MICRO = {"toy": write_micro_model, "sd1": write_micro_sd1, "sd2": write_micro_sd2, "sdxl": write_micro_sdxl}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import SetupError
-from trainer.sources import find
+from trainer.base_models.sources import find
 
 
 def answer(question: dict[str, Any], models: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from arq.worker import func
 
 from storage import queue
 from storage.files import FolderStore
-from trainer.lease import LeasedWorker
+from trainer.jobs.lease import LeasedWorker
 
 log = logging.getLogger("leased")
 

@@ -14,10 +14,10 @@ import torch
 
 from storage.recipe import Recipe
 from trainer import generate
+from trainer.capacity.needs import Skeleton
 from trainer.dreambooth import Step, learn
-from trainer.material import Subject
 from trainer.models import load_base
-from trainer.needs import Skeleton
+from trainer.training.material import Subject
 
 
 def work(folder: str, photo: str, recipe: Recipe) -> None:

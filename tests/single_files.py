@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from trainer.ldm_names import gathered, places
+from trainer.base_models.ldm_names import gathered, places
 from trainer.models import load_base
 
 

@@ -14,12 +14,12 @@ from storage.subjects import Photo
 from tests.conftest import Chat
 from tests.photo_files import accepted, judged, saved, scene
 from trainer.dreambooth import Training
-from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.toyworld.scenes import character
-from trainer.training_state import restore, state_of
-from trainer.views import bucket_of, views_of
+from trainer.training.material import Subject
+from trainer.training.state import restore, state_of
+from trainer.training.views import bucket_of, views_of
 
 
 @pytest.fixture(scope="module")

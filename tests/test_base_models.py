@@ -16,11 +16,11 @@ from storage.recipe import Recipe
 from tests.micro import write_micro_sd2
 from trainer import generate
 from trainer.dreambooth import Learned, Training, learn
-from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.recipe import recipe_for
-from trainer.weights import load_learned, save_learned
+from trainer.training.material import Subject
+from trainer.training.weights import load_learned, save_learned
 
 KINDS = {"sd1": StableDiffusionPipeline, "sd2": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline}
 SIDE = 8  # of the latents; eight pixels each

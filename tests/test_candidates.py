@@ -11,15 +11,15 @@ from storage.recipe import Recipe
 from storage.settling import settle
 from storage.subjects import Subject as Stored
 from tests.conftest import Chat, photos_of_a_character
-from trainer.candidates import Candidates, is_enough, steps_of
 from trainer.dreambooth import Step, Training, learn
-from trainer.eyes import ToyworldEye
-from trainer.material import Subject
+from trainer.judging.eyes import ToyworldEye
+from trainer.judging.report_card import Examiner
+from trainer.lessons.candidates import Candidates, is_enough, steps_of
 from trainer.models import BaseModel
 from trainer.recipe import recipe_for
-from trainer.report_card import Examiner
-from trainer.training_state import state_of
-from trainer.validation import HELD_BACK
+from trainer.training.material import Subject
+from trainer.training.state import state_of
+from trainer.training.validation import HELD_BACK
 
 pytestmark = pytest.mark.timeout(180)
 STEPS = 6

@@ -13,10 +13,10 @@ from storage.subjects import Photo
 from tests.conftest import Chat, photos_of_a_character
 from tests.photo_files import saved, scene
 from trainer.dreambooth import Training
-from trainer.material import Subject
 from trainer.models import BaseModel, load_base
 from trainer.naming import captioned
 from trainer.recipe import recipe_for
+from trainer.training.material import Subject
 
 SAID = ("on a red sofa", "", "a dog in the snow", "")
 

@@ -20,10 +20,10 @@ from tests.conftest import Chat, photos_of_a_character
 from trainer import generate
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learn
-from trainer.material import Subject as Learner
 from trainer.models import BaseModel
 from trainer.recipe import recipe_for
-from trainer.weights import load_learned, save_learned
+from trainer.training.material import Subject as Learner
+from trainer.training.weights import load_learned, save_learned
 
 pytestmark = pytest.mark.timeout(180)
 PROMPT = "a zuf dog and a kra dog"

@@ -57,3 +57,18 @@ def test_settings_that_the_docs_name_exist() -> None:
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
     named = {name for page in PAGES for name in re.findall(r"\bDARKROOM_[A-Z_]+", page.read_text())}
     assert named <= known
+
+
+def test_files_and_modules_that_the_docs_name_exist() -> None:
+    code = "\n".join(map(code_of, PAGES))
+    modules = {name.replace(".", "/") for name in re.findall(r"python -m ((?:bot|trainer|tests)[.\w]*)", code)}
+    named = set(re.findall(r"`((?:bot|trainer|storage|tests)/[\w./]+)`", code))
+    assert named and modules
+    assert [name for name in named if not (HERE / name).exists()] == []
+    assert [name for name in modules if not (HERE / name).is_dir() and not (HERE / f"{name}.py").exists()] == []
+
+
+def test_every_part_of_the_trainer_is_introduced() -> None:
+    design = (HERE / "docs" / "design.md").read_text()
+    parts = {path.parent.name for path in (HERE / "trainer").glob("*/__init__.py")}
+    assert {part for part in parts if f"| `trainer/{part}` |" not in design} == set()

@@ -15,7 +15,7 @@ from trainer.engine import Engine
 from trainer.engine_client import EngineClient
 from trainer.models import load_base
 from trainer.seam import ImagineTask, Result
-from trainer.weights import save_learned
+from trainer.training.weights import save_learned
 
 
 @pytest.fixture

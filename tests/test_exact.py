@@ -13,13 +13,13 @@ from torch.nn import functional
 
 from storage.recipe import Recipe
 from trainer.dreambooth import Training
-from trainer.material import Subject
 from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
-from trainer.optimizing import schedule_of
 from trainer.photos import read_photo, to_tensor
 from trainer.recipe import recipe_for
-from trainer.training_state import copied, restore
+from trainer.training.material import Subject
+from trainer.training.optimizing import schedule_of
+from trainer.training.state import copied, restore
 
 STEPS = 20
 

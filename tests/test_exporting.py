@@ -12,10 +12,10 @@ from torch import Tensor
 
 from storage.errors import UserError
 from tests.exchanged import MICRO, adapt, change, drawn, drawn_plainly, export_of, micro_bases, order
-from trainer import lora
-from trainer.exporting import export
+from trainer.exchange.exporting import export
 from trainer.models import BaseModel
-from trainer.weights import load_learned, save_learned
+from trainer.training import lora
+from trainer.training.weights import load_learned, save_learned
 
 METHODS, FORMATS = ("full", "lora"), ("diffusers", "single", "lora")
 CASES = [(base, "full", how) for base in MICRO for how in FORMATS]

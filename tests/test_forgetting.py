@@ -8,8 +8,8 @@ from storage.files import FolderStore
 from storage.forgetting import Forgetting, Receipt, finish_all, forget, receipt_key
 from storage.jobs import TrainJob, job_key
 from storage.subjects import Subject, Subjects, name_key, subject_key
-from trainer.cache import Cache
-from trainer.resuming import Checkpoints
+from trainer.jobs.cache import Cache
+from trainer.jobs.resuming import Checkpoints
 
 
 @pytest.fixture

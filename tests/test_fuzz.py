@@ -21,9 +21,9 @@ from storage.reconciling import put_back
 from storage.settings import Settings
 from storage.subjects import Subject, subject_key
 from tests.servers import valkey
-from trainer import checkpoint
 from trainer.models import BaseModel
-from trainer.weights import load_learned
+from trainer.training import checkpoint
+from trainer.training.weights import load_learned
 
 pytestmark = pytest.mark.timeout(240)
 PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = 300, 700, 300, 300, 200, 200  # of each kind: 2,000

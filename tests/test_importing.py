@@ -10,9 +10,9 @@ from torch import Tensor
 
 from storage.errors import UserError
 from tests.exchanged import bring, change, export_of, micro_bases
-from trainer.exporting import export
+from trainer.exchange.exporting import export
 from trainer.models import BaseModel
-from trainer.weights import save_learned
+from trainer.training.weights import save_learned
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.exchanged import adapt, bring, drawn, drawn_plainly, micro_bases, order
-from trainer import lora
 from trainer.models import BaseModel
-from trainer.weights import load_learned
+from trainer.training import lora
+from trainer.training.weights import load_learned
 
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
 LAYERS = {  # of each kind that such files have

@@ -12,8 +12,8 @@ from diffusers.loaders import single_file_utils
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from trainer.base_models.ldm_names import gathered, picked, places
 from trainer.denoiser import Denoiser
-from trainer.ldm_names import gathered, picked, places
 
 BLOCKS = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),

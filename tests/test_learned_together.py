@@ -18,13 +18,13 @@ from storage.jobs import TrainJob, job_key, outcome_key
 from storage.subjects import Subject, checkpoint_prefix, samples_prefix, weights_prefix
 from tests.conftest import Chat, Stack, photos_of_a_character
 from tests.test_company import subject
-from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Step, Training, learn
-from trainer.identifier import POOL, choose
-from trainer.material import Subject as Learner
 from trainer.models import BaseModel
 from trainer.recipe import for_several, recipe_for
-from trainer.training_state import copied
+from trainer.training.checkpoint import Checkpointer, read
+from trainer.training.identifier import POOL, choose
+from trainer.training.material import Subject as Learner
+from trainer.training.state import copied
 
 pytestmark = pytest.mark.timeout(180)
 QUICK = "class_images=2"

@@ -16,7 +16,7 @@ from arq.worker import func
 
 from storage import queue
 from tests.servers import valkey
-from trainer.lease import LeasedWorker
+from trainer.jobs.lease import LeasedWorker
 
 LEASE_S = 1.5
 JOB = "0123456789abcdef0123"

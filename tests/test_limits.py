@@ -18,8 +18,8 @@ from storage.reconciling import put_back
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.servers import valkey
-from trainer.fair import FairWorker
-from trainer.room import Room
+from trainer.jobs.fair import FairWorker
+from trainer.jobs.room import Room
 from trainer.worker import announce
 
 pytestmark = pytest.mark.timeout(180)

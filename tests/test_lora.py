@@ -10,13 +10,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from tests.conftest import photos_of_a_character
-from trainer import generate, lora
+from trainer import generate
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learn
-from trainer.material import Subject
 from trainer.models import BaseModel
 from trainer.recipe import recipe_for
-from trainer.weights import load_learned, save_learned
+from trainer.training import lora
+from trainer.training.material import Subject
+from trainer.training.weights import load_learned, save_learned
 
 PLAIN = """
 import sys, torch

@@ -15,12 +15,12 @@ from storage.subjects import NEUTRAL
 from tests.photo_files import judged, opened, saved, scene
 from trainer.dreambooth import Training
 from trainer.losses import dreambooth_loss
-from trainer.material import Subject
 from trainer.models import BaseModel
 from trainer.photos import read_mask, read_photo
 from trainer.recipe import recipe_for
 from trainer.toyworld.scenes import character
-from trainer.views import views_of
+from trainer.training.material import Subject
+from trainer.training.views import views_of
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from tests.micro import RECIPE
 from tests.servers import valkey
 from tests.test_memory import TRAINING_SPARE_BYTES
 from tests.test_memory import model as model  # fixture
+from trainer.capacity.memory import SIGNS
 from trainer.engine import SHORT
-from trainer.memory import SIGNS
 
 LARGE = {**RECIPE, "batch": 16, "steps": 2, "class_images": 1, "report_card": False}  # each of two has half
 

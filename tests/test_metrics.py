@@ -15,8 +15,8 @@ from bot.evaluation_page import table
 from storage.errors import SetupError
 from storage.evaluation import Drawn, Figures, MeasureRequest, MetricModels
 from tests.micro import write_micro_clip, write_micro_dino
-from trainer.evaluating import measure
-from trainer.meters import open_meters
+from trainer.judging.evaluating import measure
+from trainer.judging.meters import open_meters
 from trainer.toyworld.judge import words_of
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import Scene

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from storage.errors import SetupError
 from tests.single_files import write_single
 from trainer import generate
+from trainer.base_models.sources import find
 from trainer.models import BaseModel, load_base
-from trainer.sources import find
 
 KINDS = ("sd1", "sd2", "sdxl")
 UNET = "unet/diffusion_pytorch_model.safetensors"

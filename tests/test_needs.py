@@ -13,10 +13,10 @@ from storage.recipe import Recipe
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.micro import write_model_of_channels
-from trainer import check
-from trainer.check import report
-from trainer.machine import Machine
-from trainer.needs import Skeleton
+from trainer.capacity import check
+from trainer.capacity.check import report
+from trainer.capacity.machine import Machine
+from trainer.capacity.needs import Skeleton
 
 FACTOR = 1.2  # between estimate and measurement
 HAND_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc is to keep nothing for later: we measure what is needed

@@ -9,7 +9,7 @@ from storage import queue
 from storage.files import FolderStore
 from storage.jobs import TrainJob
 from storage.transfers import COPY_BYTES
-from trainer.progress import Reporter
+from trainer.jobs.progress import Reporter
 
 
 async def test_saving_is_told_in_percent(redis: ArqRedis, tmp_path: Path) -> None:

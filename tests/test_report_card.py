@@ -15,14 +15,14 @@ from storage.settings import Settings
 from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, stop_worker
 from tests.micro import write_micro_clip
 from tests.servers import valkey
-from trainer.eyes import ToyworldEye, open_eye
-from trainer.likeness import Likeness
-from trainer.material import Subject
+from trainer.judging.eyes import ToyworldEye, open_eye
+from trainer.judging.likeness import Likeness
+from trainer.judging.report_card import PLACES, Examiner
 from trainer.models import load_base
 from trainer.photos import to_tensor
-from trainer.report_card import PLACES, Examiner
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import Scene
+from trainer.training.material import Subject
 
 pytestmark = pytest.mark.timeout(180)
 GOOD = {"likeness": 0.8, "portrait": 0.9, "obedience": 1.0, "hijacked": 0.05, "pres": 0.3, "diversity": 0.9}

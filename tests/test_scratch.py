@@ -4,9 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.scratch import own_folder
+from trainer.jobs.scratch import own_folder
 
-CODE = "import sys, pathlib, trainer.scratch as s; print(s.own_folder(pathlib.Path(sys.argv[1])), flush=True); input()"
+CODE = """
+import sys, pathlib
+from trainer.jobs.scratch import own_folder
+print(own_folder(pathlib.Path(sys.argv[1])), flush=True)
+input()
+"""
 
 
 def test_a_folder_stays_while_its_process_lives(tmp_path: Path) -> None:

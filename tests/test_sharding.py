@@ -15,8 +15,8 @@ from tests.test_engine import result
 from tests.test_together import assert_alike, engine, left_at, training
 from tests.test_together import model as model  # fixtures
 from tests.test_together import one_thread as one_thread
-from trainer import machine
-from trainer.machine import Machine, must_shard
+from trainer.capacity import machine
+from trainer.capacity.machine import Machine, must_shard
 from trainer.models import load_base
 from trainer.seam import TrainTask
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from storage.recipe import Recipe
 from trainer import generate
-from trainer.eyes import ToyworldEye
-from trainer.files import TOYWORLD_FOLDER
-from trainer.likeness import Likeness
+from trainer.base_models.files import TOYWORLD_FOLDER
+from trainer.judging.eyes import ToyworldEye
+from trainer.judging.likeness import Likeness
 from trainer.models import BaseModel, load_base
 from trainer.photos import to_tensor
 from trainer.recipe import recipe_for

@@ -28,11 +28,11 @@ from storage.settings import Settings
 from storage.subjects import Subject, Subjects
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers import valkey
-from trainer import tracking
-from trainer.check import report
-from trainer.logs import Logs
-from trainer.trackers import Line, opened
-from trainer.tracking import Trackers, Watch
+from trainer.capacity.check import report
+from trainer.jobs.logs import Logs
+from trainer.lessons import tracking
+from trainer.lessons.trackers import Line, opened
+from trainer.lessons.tracking import Trackers, Watch
 
 STEPS = 210
 SAMPLED = [52, 105, 158, 210]

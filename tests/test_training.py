@@ -14,16 +14,16 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.recipe import Recipe
 from trainer import classes, generate
-from trainer.checkpoint import Checkpointer, read
 from trainer.dreambooth import Learned, Step, Training, learn
-from trainer.examples import Examples
-from trainer.identifier import POOL, candidates, choose, meaningless
-from trainer.material import Subject
 from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
 from trainer.recipe import recipe_for
-from trainer.training_state import copied
-from trainer.weights import load_learned, save_learned
+from trainer.training.checkpoint import Checkpointer, read
+from trainer.training.examples import Examples
+from trainer.training.identifier import POOL, candidates, choose, meaningless
+from trainer.training.material import Subject
+from trainer.training.state import copied
+from trainer.training.weights import load_learned, save_learned
 
 
 def recipe(base: BaseModel, **changes: Any) -> Recipe:

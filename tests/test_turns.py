@@ -23,7 +23,7 @@ from storage.jobs import ImagineJob, Progress, job_key
 from storage.line import RESERVED_S, Line
 from storage.reconciling import put_back
 from tests.servers import valkey
-from trainer.lease import Lease
+from trainer.jobs.lease import Lease
 
 T = TypeVar("T")
 PEOPLE = st.tuples(st.sampled_from(["here", "there"]), st.sampled_from(["ada", "bob", "eve"]))

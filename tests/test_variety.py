@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from storage.recipe import Recipe
+from trainer.jobs.variety import different
 from trainer.recipe import for_photos
 from trainer.toyworld.scenes import character
 from trainer.toyworld.words import PLACES
-from trainer.variety import different
 
 
 def saved(folder: Path, pictures: list[Image.Image]) -> list[Path]:

@@ -35,7 +35,7 @@ def main() -> None:
     try:
         settings = load_settings()
         if given.check:
-            from trainer.check import report  # imports torch: not for --help
+            from trainer.capacity.check import report  # imports torch: not for --help
 
             print(report(settings).model_dump_json())  # noqa: T201
             return
@@ -43,7 +43,7 @@ def main() -> None:
             print(json.dumps(recipes(settings)))  # noqa: T201
             return
         if given.measure:
-            from trainer.evaluating import serve
+            from trainer.judging.evaluating import serve
 
             out = sys.stdout
             with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not end up between our lines
@@ -59,9 +59,9 @@ def main() -> None:
 
 def recipes(settings: Settings) -> dict[str, dict[str, object]]:
     """The recipes that suit the base model, by method; raises SetupError."""
+    from trainer.base_models.sources import find
     from trainer.models import models_folder  # imports torch: not for --help
     from trainer.recipe import recipe_for
-    from trainer.sources import find
 
     source = find(settings.base_model, models_folder(settings.home), half=False, weights=False)
     return {method: recipe_for(source.folder, method=method).model_dump() for method in get_args(Method)}

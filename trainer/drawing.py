@@ -7,11 +7,12 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 
 from storage.errors import UserError
-from trainer import generate, memory
+from trainer import generate
+from trainer.capacity import memory
 from trainer.denoiser import Denoiser
 from trainer.host import Host
 from trainer.seam import ImagineTask, Report, Result
-from trainer.weights import load_learned
+from trainer.training.weights import load_learned
 
 MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
 

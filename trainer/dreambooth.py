@@ -17,14 +17,14 @@ from torch import Generator, Tensor
 from storage.errors import UserError
 from storage.recipe import Recipe
 from trainer.denoiser import Denoiser, Text, rows_of
-from trainer.examples import Batch
-from trainer.lora import with_adapters
 from trainer.losses import dreambooth_loss, snr_weights, target
-from trainer.material import Material, Subject
 from trainer.models import BaseModel
-from trainer.optimizing import clip, optimizer_of, schedule_of
-from trainer.sharding import WHOLE, Shards
-from trainer.training_state import restore, state_of
+from trainer.training.examples import Batch
+from trainer.training.lora import with_adapters
+from trainer.training.material import Material, Subject
+from trainer.training.optimizing import clip, optimizer_of, schedule_of
+from trainer.training.sharding import WHOLE, Shards
+from trainer.training.state import restore, state_of
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ import torch
 from storage.errors import SetupError, UserError
 from storage.jobs import Method
 from storage.settings import Settings, load_settings
-from trainer import memory
+from trainer.capacity import memory
 from trainer.drawing import Drawing
-from trainer.eyes import Eye, open_eye
 from trainer.host import Cancelled, Paused
+from trainer.judging.eyes import Eye, open_eye
+from trainer.lessons.teaching import Teaching
+from trainer.lessons.together import Together
+from trainer.lessons.tracking import Trackers
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.seam import Cancel, Hello, ImagineTask, Pause, Refusal, Report, Result, Task, TrainTask, read_task
-from trainer.teaching import Teaching
-from trainer.together import Together
-from trainer.tracking import Trackers
 
 log = logging.getLogger(__name__)
 

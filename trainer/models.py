@@ -14,12 +14,12 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from storage.errors import SetupError
 from storage.settings import Precision, load_settings
+from trainer.base_models.files import files_hash
+from trainer.base_models.layout import HALF, INDEX, OF_SDXL, config_of, is_half, some_of
+from trainer.base_models.sources import Source, find
 from trainer.denoiser import Denoiser, Reading
-from trainer.files import files_hash
-from trainer.identifier import candidates, meaningless
-from trainer.layout import HALF, INDEX, OF_SDXL, config_of, is_half, some_of
 from trainer.recipe import RECIPE_FILE
-from trainer.sources import Source, find
+from trainer.training.identifier import candidates, meaningless
 
 READ = 400  # rare words of which it is found out what they mean
 

@@ -25,14 +25,14 @@ from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.settings import Settings
 from storage.settling import publish, settle
-from trainer.attempt import Attempt, Ended, EngineDied, HandedBack
-from trainer.cache import Cache
 from trainer.engine_client import EngineClient
-from trainer.fair import FairWorker
-from trainer.reach import Reach
-from trainer.room import Room
-from trainer.scratch import own_folder
-from trainer.tasks import Tasks
+from trainer.jobs.attempt import Attempt, Ended, EngineDied, HandedBack
+from trainer.jobs.cache import Cache
+from trainer.jobs.fair import FairWorker
+from trainer.jobs.reach import Reach
+from trainer.jobs.room import Room
+from trainer.jobs.scratch import own_folder
+from trainer.jobs.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from storage.ids import new_id
 from storage.jobs import TrainJob
 from storage.subjects import Subject, Subjects
 from trainer.engine_client import EngineClient
+from trainer.jobs.resuming import Checkpoints
 from trainer.recipe import recipe_for
-from trainer.resuming import Checkpoints
 from trainer.seam import Report, Result, TrainTask
 from trainer.toyworld.scenes import character
 from trainer.toyworld.words import PLACES

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from storage.recipe import Changes, Recipe
 from trainer import classes
 from trainer.dreambooth import Training
-from trainer.material import Subject
 from trainer.models import BaseModel, load_base
-from trainer.weights import save_learned
+from trainer.training.material import Subject
+from trainer.training.weights import save_learned
 
 CLASS_STEPS = 20
 

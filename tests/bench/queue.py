@@ -18,7 +18,7 @@ from storage import queue
 from storage.jobs import ImagineJob
 from storage.line import Line
 from tests.servers import valkey
-from trainer.fair import FairWorker
+from trainer.jobs.fair import FairWorker
 
 ROUNDS, JOBS, PEOPLE, AT_ONCE = 7, 500, 20, 10
 LEASE_S = 10.0

@@ -20,9 +20,9 @@ from storage.subjects import Subject, name_key, subject_key
 from tests.chaos.scene import Scene
 from trainer.classes import read_class_set
 from trainer.dreambooth import learn
-from trainer.material import Subject as Photographed
 from trainer.models import load_base
-from trainer.weights import save_learned
+from trainer.training.material import Subject as Photographed
+from trainer.training.weights import save_learned
 
 QUIET_WITHIN_S = 400
 LITTER = ("probes/",)  # what a process that was killed while it looked at the store leaves: a few bytes

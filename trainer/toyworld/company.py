@@ -19,17 +19,17 @@ from storage.recipe import Recipe
 from trainer import classes, generate
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learn
-from trainer.eyes import ToyworldEye
-from trainer.identifier import choose
-from trainer.likeness import Likeness
-from trainer.material import Subject
+from trainer.judging.eyes import ToyworldEye
+from trainer.judging.likeness import Likeness
 from trainer.models import BaseModel
 from trainer.naming import class_prompt, instance_prompt
 from trainer.recipe import for_several, recipe_for
 from trainer.toyworld.evaluate import ASKED_PLACES, draw
 from trainer.toyworld.scenes import Character, character
 from trainer.toyworld.words import PLACES
-from trainer.weights import load_learned, save_learned
+from trainer.training.identifier import choose
+from trainer.training.material import Subject
+from trainer.training.weights import load_learned, save_learned
 
 Pictures = dict[str, list[Image.Image]]
 

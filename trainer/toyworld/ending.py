@@ -15,16 +15,16 @@ from pathlib import Path
 
 from storage.recipe import Recipe
 from trainer import classes
-from trainer.candidates import Candidate, Candidates, is_enough, steps_of
 from trainer.dreambooth import Step, learn
-from trainer.eyes import ToyworldEye
-from trainer.identifier import choose
-from trainer.material import Subject
+from trainer.judging.eyes import ToyworldEye
+from trainer.judging.report_card import Examiner
+from trainer.lessons.candidates import Candidate, Candidates, is_enough, steps_of
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
-from trainer.report_card import Examiner
 from trainer.toyworld.evaluate import CHARACTERS, Figures, Sitting, means
 from trainer.toyworld.judge import load_judge
+from trainer.training.identifier import choose
+from trainer.training.material import Subject
 
 
 class Timed:

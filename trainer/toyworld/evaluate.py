@@ -23,21 +23,21 @@ from torch import Tensor
 
 from storage.recipe import Recipe
 from trainer import classes, generate
-from trainer.candidates import Candidates
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learn
-from trainer.eyes import ToyworldEye
-from trainer.identifier import choose
-from trainer.likeness import Likeness
-from trainer.material import Subject
+from trainer.judging.eyes import ToyworldEye
+from trainer.judging.likeness import Likeness
+from trainer.judging.report_card import Examiner
+from trainer.lessons.candidates import Candidates
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import to_tensor
 from trainer.recipe import recipe_for
-from trainer.report_card import Examiner
 from trainer.toyworld.judge import Judge, judge_pictures, load_judge
 from trainer.toyworld.scenes import character, draw_scene
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, Scene
+from trainer.training.identifier import choose
+from trainer.training.material import Subject
 
 DRAWN: dict[str, Any] = {"steps": 20, "guidance": 4.0}
 CHARACTERS = (("dog", 1), ("cat", 2), ("robot", 3), ("bird", 4), ("teapot", 5), ("car", 6), ("bear", 7), ("mug", 8))

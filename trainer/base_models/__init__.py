@@ -1,0 +1,1 @@
+"""Where base models come from, and what their files are made of."""

@@ -1,0 +1,1 @@
+"""Subjects to other programs and from them."""

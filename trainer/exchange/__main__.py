@@ -1,0 +1,40 @@
+"""Export or import one subject: `python -m trainer.exchange`, a request on standard input (storage/exchange.py)."""
+
+import logging
+import os
+import sys
+
+from safetensors import SafetensorError
+
+from storage.errors import SetupError, UserError
+from storage.exchange import REQUESTS, Doing, Ended, ExportRequest
+from trainer.exchange.exporting import export
+from trainer.exchange.importing import import_file
+
+
+def main() -> None:
+    """Read a request, do it, and say how it ended."""
+    logging.basicConfig(level=logging.WARNING, format="exchange %(levelname)s %(message)s", stream=sys.stderr)
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints must not end up between our lines
+    request = REQUESTS.validate_json(sys.stdin.read())
+
+    def doing(what: str) -> None:
+        out.write(Doing(what=what).model_dump_json() + "\n")
+
+    try:
+        if isinstance(request, ExportRequest):
+            ended = Ended(state="done", says=export(request, doing))
+        else:
+            ended = import_file(request, doing)
+    except UserError as error:
+        ended = Ended(state="refused", says=str(error))
+    except SetupError as error:
+        ended = Ended(state="failed", says=str(error))
+    except (OSError, SafetensorError) as error:  # a disk that is full, above all
+        ended = Ended(state="failed", says=f"The files cannot be written: {error}.")
+    out.write(ended.model_dump_json() + "\n")
+
+
+if __name__ == "__main__":
+    main()

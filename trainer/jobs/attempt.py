@@ -1,0 +1,154 @@
+"""One attempt at a job: the engine works on it, people hear how far it is, and what it made goes to the store."""
+
+import asyncio
+import contextlib
+import logging
+from pathlib import Path
+
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+
+from storage import queue
+from storage.errors import SetupError, StoreError
+from storage.jobs import ImagineJob, Outcome, TrainJob
+from trainer.engine_client import DIED, EngineClient
+from trainer.jobs.logs import Logs
+from trainer.jobs.progress import Reporter
+from trainer.jobs.publishing import Publisher
+from trainer.jobs.resuming import Checkpoints
+from trainer.jobs.tasks import Tasks
+from trainer.seam import Hello, ImagineTask, Report, Result, Task, TrainTask
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 0.5
+
+
+class HandedBack(Exception):
+    """The worker is about to end, or another job killed the engine: this one is to be gone on with."""
+
+
+class Ended(Exception):
+    """The job has come to an end elsewhere: somebody cancelled or deleted it, or another worker published it."""
+
+
+class EngineDied(Exception):
+    """The engine ended in the middle of the attempt; says so to the person, and in `detail` to the operator."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
+
+
+class Attempt:
+    """An attempt at `job`; `name` is its own, and `folder` for its files."""
+
+    def __init__(self, job: TrainJob | ImagineJob, name: str, folder: Path, tasks: Tasks) -> None:
+        self.job, self.folder, self.tasks = job, folder, tasks
+        self.publisher = Publisher(tasks.store, tasks.cache, name)
+        self.logs = Logs(tasks.store, job, name, folder / "tensorboard") if isinstance(job, TrainJob) else None
+        self.checkpoints = Checkpoints(tasks.store, job, self.logs) if isinstance(job, TrainJob) else None
+        self.samples: list[Path] = []  # those that are not stored yet
+        self.ended = False
+
+    async def run(self, engine: EngineClient, redis: ArqRedis) -> Outcome:
+        """Bring the job to its outcome; raises HandedBack, Ended and EngineDied, and UserError or StoreError."""
+        reporter = Reporter(redis, self.job.id)
+        work = asyncio.create_task(self._work(engine, reporter))
+        aside = [asyncio.create_task(self._beat(reporter)), asyncio.create_task(self._watch(work))]
+        try:
+            return await work
+        except SetupError as error:  # the engine worked before; that it does not start now may pass
+            raise EngineDied(DIED, str(error)) from error
+        except asyncio.CancelledError:
+            if self.ended:
+                raise Ended from None
+            raise
+        finally:
+            for task in aside:
+                task.cancel()
+
+    async def _work(self, engine: EngineClient, reporter: Reporter) -> Outcome:
+        hello = await engine.start()
+        task = await self.tasks.build(self.job, hello, self.folder, reporter.moving("loading"))
+        task = task.model_copy(update={"gentle": await self._has_crashed(reporter.redis)})
+        if isinstance(self.job, TrainJob):
+            reporter.samples = await self.publisher.samples(self.job, hello)
+        result = await self._result(engine, task, reporter)
+        return await self._outcome(task, hello, result, reporter)
+
+    async def _has_crashed(self, redis: ArqRedis) -> bool:
+        """Whether an engine died of this job before, most likely for want of memory."""
+        with contextlib.suppress(RedisError, OSError):
+            return await queue.strikes(redis, self.job.id, "crash") > 0
+        return False
+
+    async def _beat(self, reporter: Reporter) -> None:
+        """Report twice a second."""
+        while True:
+            try:
+                await reporter.write()
+            except (RedisError, OSError) as error:
+                log.warning("redis does not answer: %s", error)
+            await asyncio.sleep(BEAT_S)
+
+    async def _watch(self, work: "asyncio.Task[Outcome]") -> None:
+        """Look into the store twice a second, and stop the work if the job has ended there."""
+        while True:
+            with contextlib.suppress(StoreError, OSError):
+                if not await self.tasks.is_open(self.job):
+                    self.ended = True
+                    work.cancel()
+                    return
+            await asyncio.sleep(BEAT_S)
+
+    async def _result(self, engine: EngineClient, task: Task, reporter: Reporter) -> Result:
+        async with contextlib.aclosing(engine.run(task)) as said:
+            async for news in said:
+                if isinstance(news, Result):
+                    return news
+                await self._heard(news, reporter)
+        raise AssertionError("the engine ends with a result")
+
+    async def _heard(self, news: Report, reporter: Reporter) -> None:
+        if news.checkpoint and self.checkpoints:
+            self.checkpoints.add(news.step, Path(news.checkpoint))
+            with contextlib.suppress(RedisError, OSError):
+                await queue.absolve(reporter.redis, self.job.id, "loss")  # it gets somewhere
+        if news.sample:
+            self.samples.append(Path(news.sample))
+            try:
+                await self._store_samples(reporter)
+            except StoreError as error:  # the training can do without, until it is published
+                log.warning("a sample picture is stored later: %s", error)
+        reporter.heard(news)
+
+    async def _store_samples(self, reporter: Reporter) -> None:
+        """Store the sample pictures that are not stored yet."""
+        while self.samples and isinstance(self.job, TrainJob):
+            sample = await self.publisher.sample(self.job, self.samples[0])
+            before = (s for s in reporter.samples if s.caption != sample.caption)  # of an earlier attempt
+            reporter.samples = (*before, sample)
+            self.samples.pop(0)
+
+    async def _outcome(self, task: Task, hello: Hello, result: Result, reporter: Reporter) -> Outcome:
+        await self.publisher.keep_class_set(task)
+        if self.logs:
+            await self.logs.upload()
+        if result.state == "paused":
+            if self.checkpoints:
+                await self.checkpoints.settle()
+            raise HandedBack
+        if result.state == "died":
+            raise EngineDied(result.message, result.detail)
+        if result.state != "done":
+            return Outcome(job=self.job.id, state=result.state, message=result.message, detail=result.detail)
+        if isinstance(self.job, TrainJob) and isinstance(task, TrainTask):
+            await self._store_samples(reporter)
+            told = reporter.moving("saving")
+            done = await self.publisher.train(self.job, task, result, hello, reporter.samples, told)
+            waited_s = reporter.first_step_s and round(reporter.first_step_s - self.job.accepted_s, 1)
+            return done.model_copy(update={"first_step_s": waited_s, "detail": result.detail})
+        assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)
+        drawn = await self.publisher.imagine(self.job, task, result)
+        return drawn.model_copy(update={"detail": result.detail})

@@ -1,0 +1,120 @@
+"""From a job to a task for the engine: which files it needs, and where they lie."""
+
+import asyncio
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from storage.company import check_company
+from storage.errors import Missing, UserError
+from storage.files import Store
+from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key
+from storage.recipe import Recipe
+from storage.subjects import Subject, Subjects
+from storage.transfers import Told
+from trainer.jobs.cache import Cache
+from trainer.jobs.resuming import Checkpoints
+from trainer.jobs.variety import different
+from trainer.naming import class_set_key
+from trainer.recipe import for_photos, for_several, recipe_for
+from trainer.seam import Hello, ImagineTask, Pupil, Task, TrainTask
+
+GONE = "The subject was forgotten meanwhile."
+
+
+class Tasks:
+    """Builds tasks, with the cache of this machine."""
+
+    def __init__(self, store: Store, cache: Cache, checkpoint_s: float) -> None:
+        self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
+        self.subjects = Subjects(store)
+
+    async def is_open(self, job: TrainJob | ImagineJob) -> bool:
+        """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
+        return not await self.store.exists(outcome_key(job.id)) and await self.store.exists(job_key(job.id))
+
+    async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, told: Told) -> Task:
+        """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone."""
+        try:
+            return await (self._train if isinstance(job, TrainJob) else self._imagine)(job, hello, folder, told)  # type: ignore[arg-type]
+        except Missing as error:
+            raise UserError(GONE) from error
+
+    async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
+        subject, *others = [await self.subjects.get(each) for each in job.subjects]
+        asked = {**job.recipe, "method": job.method, **({"steps": job.steps} if job.steps else {})}
+        try:
+            recipe = recipe_for(Path(hello.folder), **asked)
+        except ValidationError as error:
+            raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
+        known = await self.subjects.in_space(job.space)
+        first, *pupils = [await self._pupil(each, folder, hello, recipe) for each in (subject, *others)]
+        photos = [await asyncio.to_thread(different, map(Path, each.photos)) for each in (first, *pupils)]
+        recipe = for_several(for_photos(recipe, max(photos), asked), len(job.subjects))
+        begun = await Checkpoints(self.store, job).newest(folder, told)
+        return TrainTask(
+            job=job.id,
+            folder=str(folder),
+            **first.model_dump(),
+            others=tuple(pupils),
+            taken=tuple(s.identifier for s in known if s.id not in job.subjects),
+            recipe=recipe.model_dump(),
+            seed=job.seed,
+            checkpoint_s=self.checkpoint_s,
+            begun=str(begun) if begun else None,
+        )
+
+    async def _wholes(self, subject: Subject, folder: Path) -> tuple[str, ...]:
+        """Fetch the photos as they were before they were cut square; those that were square are there."""
+        for photo in subject.photos:
+            if photo.whole:
+                await self.store.get_file(photo.whole, folder / f"photo-{photo.whole_sha256}", photo.whole_sha256)
+        return tuple(str(folder / f"photo-{photo.whole_sha256 or photo.sha256}") for photo in subject.photos)
+
+    async def _pupil(self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe) -> Pupil:
+        """What the engine is to know of a subject that it learns; its photos come into `folder`."""
+        for photo in subject.photos:
+            await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
+        return Pupil(
+            subject=subject.id,
+            noun=subject.noun,
+            photos=tuple(str(folder / f"photo-{photo.sha256}") for photo in subject.photos),
+            wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
+            captions=tuple(photo.caption for photo in subject.photos),
+            class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),
+            class_set_gently=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe, 1))),
+        )
+
+    async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
+        subjects = [await self.subjects.get(subject) for subject in job.subjects]
+        check_company(subjects)  # one may have been learned anew meanwhile
+        weights = {subject.weights_sha256: await self._weights(subject, told) for subject in subjects}
+        paths = sorted(weights.values())  # the same sum however a prompt names them
+        facts = {"prompt": job.prompt, "job": job.id}
+        if subjects:
+            facts["subject"] = ", ".join(subject.name for subject in subjects)
+            facts["subject version"] = ", ".join(str(subject.weights_sha256) for subject in subjects)
+        return ImagineTask(
+            job=job.id,
+            folder=str(folder),
+            prompt=job.model_prompt,
+            weights=paths[0] if paths else None,
+            adapters=tuple(paths[1:]),
+            seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
+            steps=job.steps,
+            guidance=job.guidance,
+            negative=job.negative,
+            scheduler=job.scheduler,
+            size_px=job.size_px,
+            vary_seed=job.vary_seed,
+            facts=facts,
+        )
+
+    async def _weights(self, subject: Subject, told: Told) -> str:
+        """Path of a subject's weights."""
+        if not subject.weights_key or not subject.weights_sha256:
+            raise UserError(f"{subject.name} is not ready yet.")
+        path = await self.cache.path(subject.weights_key, subject.weights_sha256, told)
+        if not path.exists():
+            raise Missing(subject.weights_key)
+        return str(path)

@@ -1,0 +1,1 @@
+"""How good a subject is: who looks at pictures, and what that amounts to."""

@@ -1,0 +1,97 @@
+"""Measure what was drawn of a subject, as in section 4 of DreamBooth's paper (Ruiz et al. 2022, arXiv 2208.12242)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+from typing import NamedTuple, TextIO
+
+import torch
+
+from storage.evaluation import Figures, MeasureRequest, MetricModels
+from trainer.judging import metrics
+from trainer.judging.meters import Meter, Seen, open_meters
+from trainer.photos import read_photo
+
+BATCH = 16  # pictures in one forward pass
+LIKE_PHOTOS = {"dino": "dino", "clip": "clip_i", "judge": "judge_i"}  # what a meter's subject fidelity is called
+LIKE_WORDS = {"clip": "clip_t", "judge": "judge_t"}  # and its prompt fidelity
+DIGITS = 4
+
+
+class Looked(NamedTuple):
+    """All that one meter has seen of a subject."""
+
+    photos: Seen
+    prompts: list[Seen]
+    class_before: Seen
+    class_after: Seen
+
+
+def serve(lines: TextIO, out: TextIO) -> None:
+    """Open the models that the first line names and measure what the others ask for, each answered by a line of JSON.
+
+    Raises SetupError if a model cannot be read.
+    """
+    meters = open_meters(MetricModels.model_validate_json(lines.readline()))
+    print(Figures().model_dump_json(), file=out, flush=True)
+    for line in lines:
+        print(measure(meters, MeasureRequest.model_validate_json(line)).model_dump_json(), file=out, flush=True)
+
+
+def measure(meters: dict[str, Meter], request: MeasureRequest) -> Figures:
+    """The figures of one subject; PRES and DIV are by the first of the meters."""
+    looked = {name: _look(meter, request) for name, meter in meters.items()}
+    prior_by = next(iter(looked))
+    prompts = tuple(_of_prompt(looked, prior_by, k) for k in range(len(request.prompts)))
+    names = dict.fromkeys(name for figures in prompts for name in figures)
+    means = {name: mean(figures[name] for figures in prompts if name in figures) for name in names}
+    return Figures(
+        mean=_told({**means, **_of_prior(looked[prior_by])}),
+        photos=_told({LIKE_PHOTOS[name]: metrics.alike(each.photos.embeddings) for name, each in looked.items()}),
+        prompts=prompts,
+        prior_by=prior_by,
+    )
+
+
+def _of_prompt(looked: dict[str, Looked], prior_by: str, k: int) -> dict[str, float]:
+    """Figures of the pictures of prompt `k`."""
+    figures: dict[str, float | None] = {}
+    for name, each in looked.items():
+        drawn, agreement = each.prompts[k]
+        figures[LIKE_PHOTOS[name]] = metrics.fidelity(drawn, each.photos.embeddings)
+        if agreement is not None:
+            figures[LIKE_WORDS[name]] = float(agreement.mean())
+    return _told({**figures, "div": metrics.diversity(looked[prior_by].prompts[k].embeddings)})
+
+
+def _of_prior(looked: Looked) -> dict[str, float | None]:
+    """What became of the class, beside what it was to the base model."""
+    photos, before, after = looked.photos.embeddings, looked.class_before.embeddings, looked.class_after.embeddings
+    return {
+        "pres": metrics.prior_taken(after, photos),
+        "pres_before": metrics.prior_taken(before, photos),
+        "div_class": metrics.diversity(after),
+        "div_class_before": metrics.diversity(before),
+    }
+
+
+def _told(figures: dict[str, float | None]) -> dict[str, float]:
+    return {name: round(value, DIGITS) for name, value in figures.items() if value is not None}
+
+
+def _look(meter: Meter, request: MeasureRequest) -> Looked:
+    return Looked(
+        _see(meter, request.photos),
+        [_see(meter, drawn.pictures, drawn.text) for drawn in request.prompts],
+        _see(meter, request.class_before),
+        _see(meter, request.class_after),
+    )
+
+
+def _see(meter: Meter, paths: Sequence[str], text: str = "") -> Seen:
+    seen = []
+    for first in range(0, len(paths), BATCH):
+        pictures = [read_photo(Path(path)) for path in paths[first : first + BATCH]]
+        seen.append(meter.see(pictures, text))
+    read = [each.agreement for each in seen if each.agreement is not None]
+    return Seen(torch.cat([each.embeddings for each in seen]), torch.cat(read) if read else None)

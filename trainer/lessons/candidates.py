@@ -1,0 +1,114 @@
+"""Candidates: a subject as it is at several points of a training, of which the best is kept, or a person chooses.
+
+More steps make a subject more like its photos, until they begin to cost it its surroundings and its class the other
+individuals. Where that begins differs from subject to subject, so it is measured as the training goes along.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from storage.recipe import Recipe
+from trainer.denoiser import Denoiser
+from trainer.dreambooth import Learned, Training
+from trainer.generate import OnStep
+from trainer.judging.report_card import GLANCE, Examiner
+from trainer.lessons.pupils import Panel
+from trainer.models import BaseModel
+from trainer.training.weights import halves, put
+
+FIRST_SHARE = 0.2  # of the steps, at which the first candidate is kept: few subjects are learned before
+LEARNED, PERFECT = 0.5, 0.9  # scores below which there is always hope, and above which there is little to gain
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A subject at one step: how good it was found, and its weights as they would be saved, unless given up."""
+
+    step: int
+    measures: dict[str, float]
+    weights: dict[str, Tensor] | None
+
+
+def steps_of(recipe: Recipe) -> tuple[int, ...]:
+    """The steps after which there is a candidate; the last is always one."""
+    gaps = max(1, recipe.candidates - 1)
+    shares = [1 - (1 - FIRST_SHARE) * k / gaps for k in reversed(range(recipe.candidates))]
+    return tuple(sorted({max(1, round(share * recipe.steps)) for share in shares}))
+
+
+def is_enough(scores: list[float], patience: int) -> bool:
+    """Whether a training may end: the best is near perfect, or `patience` candidates were no better; 0: never.
+
+    One that has not come to anything goes on: some subjects take several times as long as others.
+    """
+    before, best = scores[:-patience], max(scores)
+    no_better = bool(before) and max(scores[-patience:]) <= max(before)
+    return bool(patience) and (best >= PERFECT or (best >= LEARNED and no_better))
+
+
+class Candidates:
+    """Those of one training. Without an examiner none is better than another, and the last one counts."""
+
+    def __init__(self, base: BaseModel, recipe: Recipe, examiner: Examiner | Panel | None) -> None:
+        self.base, self.recipe, self.examiner = base, recipe, examiner
+        self.wanted = steps_of(recipe) if recipe.choose or (examiner and recipe.candidates > 1) else ()
+        self.seen: list[Candidate] = []
+
+    @property
+    def best(self) -> Candidate | None:
+        """The one with the highest score, the latest without an examiner; None where there was but one way to end."""
+        return max(self.seen, key=lambda one: one.measures.get("score", one.step), default=None)
+
+    def after(self, training: Training, on_step: OnStep = lambda done, of: None) -> bool:
+        """Keep a candidate if it is time for one; tell whether it is enough: none has been better for a while."""
+        if training.taken not in self.wanted:
+            return False
+        with training.drawing() as denoiser:
+            measures = self.examiner.glance(denoiser, on_step) if self.examiner else {}
+            self.seen.append(Candidate(training.taken, measures, halves(denoiser, self.base.denoiser)))
+        if self.recipe.choose:
+            return False
+        best = self.best
+        self.seen = [one if one is best else replace(one, weights=None) for one in self.seen]
+        return is_enough([one.measures["score"] for one in self.seen], self.recipe.patience)
+
+    def weights(self, learned: Learned) -> dict[str, Tensor]:
+        """What becomes the subject, as it is saved: the best candidate, or simply what was learned."""
+        best = self.best
+        kept = best.weights if best else None
+        return halves(learned.denoiser, self.base.denoiser) if kept is None else kept
+
+    def denoiser(self, learned: Learned) -> Denoiser:
+        """The same to be drawn with."""
+        best = self.best
+        return learned.denoiser if best is None or best is self.seen[-1] else self.denoiser_of(best)
+
+    def denoiser_of(self, candidate: Candidate) -> Denoiser:
+        """A candidate to be drawn with."""
+        assert candidate.weights is not None
+        denoiser = self.base.denoiser.copy()
+        put(candidate.weights, denoiser, self.base.denoiser)
+        return denoiser
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint is to hold of them, by name."""
+        numbers = [
+            [one.step, one.weights is not None, *(one.measures.get(name, torch.nan) for name in GLANCE)]
+            for one in self.seen
+        ]
+        kept = {f"candidate.{c.step}.{name}": w for c in self.seen for name, w in (c.weights or {}).items()}
+        return {"candidates": torch.tensor(numbers, dtype=torch.float64), **kept}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
+        weights: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            if key.startswith("candidate."):
+                _, step, name = key.split(".", 2)
+                weights.setdefault(int(step), {})[name] = value
+        for step, kept, *numbers in state["candidates"].tolist():
+            measures = dict(zip(GLANCE, numbers, strict=True)) if self.examiner else {}
+            of_step = weights.get(int(step), {})  # of one that had learned nothing there is nothing to keep
+            self.seen.append(Candidate(int(step), measures, of_step if kept else None))

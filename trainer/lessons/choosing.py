@@ -1,0 +1,49 @@
+"""What people choose a candidate by: a sheet of pictures, a row for each, from the same prompts and seeds."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from trainer import generate
+from trainer.judging.report_card import PLACES, SEED
+from trainer.lessons.candidates import Candidates
+from trainer.naming import instance_prompt
+from trainer.seam import Choice
+from trainer.training.material import Subject
+from trainer.training.weights import save
+
+PER_ROW = 4  # pictures: a portrait, and some places
+MARGIN_SHARE = 0.5  # of a picture's side, for the number of steps at its left
+
+
+def lay_out(
+    candidates: Candidates, who: Subject, folder: Path, on_step: Callable[[], None], **how: Any
+) -> tuple[tuple[Choice, ...], Path]:
+    """Write the weights of each candidate and the sheet; `how` to draw as `generate.draw`, `on_step` may raise."""
+    prompts = [instance_prompt(who.identifier, who.noun)]
+    prompts += [f"a {who.identifier} {who.noun} {place}" for place in PLACES[: PER_ROW - 1]]
+    choices, rows = [], []
+    for candidate in candidates.seen:
+        assert candidate.weights is not None  # all are kept where there is a choice
+        path = folder / f"candidate-{candidate.step:06d}.safetensors"
+        save(path, candidate.weights)
+        choices.append(Choice(step=candidate.step, weights=str(path), measures=candidate.measures))
+        denoiser = candidates.denoiser_of(candidate)
+        drawn = generate.draw(candidates.base, denoiser, prompts, [SEED] * PER_ROW, lambda *_: on_step(), **how)
+        rows.append(labelled(str(candidate.step), list(drawn)))
+    sheet = folder / "choices.png"
+    generate.grid(rows, columns=1).save(sheet)
+    return tuple(choices), sheet
+
+
+def labelled(label: str, pictures: list[Image.Image]) -> Image.Image:
+    """A row of pictures with a few words at its left."""
+    row = generate.grid(pictures, columns=len(pictures))
+    margin_px = round(MARGIN_SHARE * row.height)
+    out = Image.new("RGB", (margin_px + row.width, row.height), "white")
+    out.paste(row, (margin_px, 0))
+    font = ImageFont.load_default(max(10, margin_px // 3))
+    ImageDraw.Draw(out).text((margin_px / 2, row.height / 2), label, "black", font, anchor="mm")
+    return out

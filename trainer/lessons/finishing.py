@@ -1,0 +1,68 @@
+"""What is left of a training when it has ended: weights, report cards, the candidates to choose from."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainer import generate
+from trainer.denoiser import Denoiser
+from trainer.dreambooth import Learned
+from trainer.host import Cancelled, Host, Paused
+from trainer.lessons import choosing
+from trainer.lessons.lesson import Lesson
+from trainer.lessons.pupils import Pupil
+from trainer.seam import Report, Result, Taught
+from trainer.training.weights import save
+
+log = logging.getLogger(__name__)
+
+
+def finished(host: Host, lesson: Lesson, learned: Learned, attend: Callable[[], None]) -> Result:
+    """Write what was learned into the task's folder; `attend` is called between steps of drawing, and may raise."""
+    task, candidates = lesson.task, lesson.candidates
+    weights = Path(task.folder) / "weights.safetensors"
+    save(weights, candidates.weights(learned))
+    best = candidates.best
+    choice = _choices(lesson, attend) if lesson.recipe.choose else {}
+    denoiser = candidates.denoiser(learned)
+    first, *others = [_examined(host, lesson, pupil, denoiser, attend) for pupil in lesson.pupils]
+    return Result(
+        job=task.job,
+        state="done",
+        files=(str(weights),),
+        losses=tuple(learned.losses),
+        kept_step=best.step if best else len(learned.losses),
+        validated=tuple((step, *losses) for step, losses in learned.validated.items()),
+        others=tuple(others),
+        **choice,
+        **dict(first),
+    )
+
+
+def _choices(lesson: Lesson, attend: Callable[[], None]) -> dict[str, Any]:
+    """The candidates to choose from, and the path of their pictures."""
+    choices, sheet = choosing.lay_out(lesson.candidates, lesson.subject, Path(lesson.task.folder), attend, **lesson.how)
+    return {"choices": choices, "choices_sheet": str(sheet)}
+
+
+def _examined(host: Host, lesson: Lesson, pupil: Pupil, denoiser: Denoiser, attend: Callable[[], None]) -> Taught:
+    """What is said of a subject, with its report card unless nobody looks, or there is no time."""
+    taught = Taught(identifier=pupil.subject.identifier, class_set=str(pupil.class_set))
+    if not (pupil.examiner and lesson.recipe.report_card) or host.pausing:
+        return taught
+
+    def on_step(done: int, of: int) -> None:
+        attend()
+        host.say(Report(job=lesson.task.job, phase="sampling", step=done, of=of))
+
+    try:
+        card = pupil.examiner.card(denoiser, on_step)
+    except (Cancelled, Paused):
+        raise
+    except Exception:  # what was learned is worth more than its card
+        log.exception("no report card of job %s", lesson.task.job)
+        return taught
+    path = Path(lesson.task.folder) / f"before-after-{taught.identifier}.png"
+    generate.grid([*card.before, *card.after], columns=len(card.before)).save(path)
+    return taught.model_copy(update={"metrics": card.measures, "before_after": str(path)})

@@ -1,0 +1,55 @@
+"""A lesson: one training as the engine gives it, with all that follows from what was asked for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from storage.recipe import Recipe
+from trainer.dreambooth import Step
+from trainer.lessons.candidates import Candidates
+from trainer.lessons.pupils import Pupil
+from trainer.seam import Report, TrainTask
+from trainer.training.checkpoint import Checkpointer
+from trainer.training.material import Subject
+from trainer.training.state import copied
+
+SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
+FIRST_SAMPLE_AT = 0.1  # the same where every candidate has one besides
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One training: what was asked for, and what follows from it."""
+
+    task: TrainTask
+    recipe: Recipe
+    pupils: list[Pupil]  # the subjects, mostly one
+    checkpointer: Checkpointer
+    candidates: Candidates
+
+    @property
+    def subject(self) -> Subject:
+        """The first of its subjects."""
+        return self.pupils[0].subject
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """How its pictures are drawn."""
+        return {"steps": self.recipe.sample_steps, "guidance": self.recipe.sample_guidance}
+
+    @cached_property
+    def sampled(self) -> set[int]:
+        """The steps after which a sample is drawn."""
+        wanted = self.candidates.wanted
+        shares = (FIRST_SAMPLE_AT,) if wanted else SAMPLE_AT
+        return {max(1, round(share * self.recipe.steps)) for share in shares} | set(wanted)
+
+    def copied(self, step: Step) -> dict[str, Tensor]:
+        """A copy of all that a checkpoint holds."""
+        return {**copied(step.training), **self.candidates.state()}
+
+    def report(self, step: int, **news: Any) -> Report:
+        """Say that the training is at a step."""
+        return Report(job=self.task.job, phase="learning", step=step, of=self.recipe.steps, **news)

@@ -1,0 +1,1 @@
+"""What a step of DreamBooth is made of: examples, adapters, optimizer, state."""
