@@ -33,15 +33,6 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that may take longest, so that no process is left with one of them at the end."""
-    longest_s: dict[Path, float] = {}
-    for item in items:
-        limits_s = [mark.args[0] for mark in item.iter_markers("timeout")]
-        longest_s[item.path] = max([longest_s.get(item.path, 0), *limits_s])
-    items.sort(key=lambda item: -longest_s[item.path])
-
-
 @pytest.fixture
 async def redis() -> AsyncIterator[ArqRedis]:
     """A queue of this test's own, empty."""

@@ -1,5 +1,6 @@
 """A minute of chaos; `make chaos` has the rest."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,5 +14,5 @@ SEED = 3
 
 async def test_no_job_is_lost_doubled_or_mixed(tmp_path: Path) -> None:
     report = await run(faults=1000, seconds=FAULTS_S, seed=SEED, folder=tmp_path, workers=2, steps=(20, 80))
-    assert not broken(report), report
+    assert not broken(report), json.dumps(report, indent=1)
     assert report["jobs seen accepted"]

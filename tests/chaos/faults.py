@@ -16,7 +16,6 @@ from tests.chaos.scene import ENDS_WITHIN_S, Scene
 
 LONGEST_S = 7.0  # of a fault that lasts: more than two leases
 Fault = Callable[[Scene, Random], Awaitable[None]]
-_redis_lock = asyncio.Lock()
 
 
 async def kill_worker(scene: Scene, chance: Random) -> None:
@@ -74,13 +73,13 @@ async def store_trouble(scene: Scene, chance: Random) -> None:
 
 async def restart_redis(scene: Scene, chance: Random) -> None:
     """Redis is away for a while, and comes back with what it had."""
-    async with _redis_lock:
+    async with scene.redis_changes:
         await scene.restart_redis("queue", chance.uniform(0, LONGEST_S))
 
 
 async def replace_redis(scene: Scene, chance: Random) -> None:
     """Redis is lost and another one takes its place, which knows nothing."""
-    async with _redis_lock:
+    async with scene.redis_changes:
         await scene.restart_redis(f"queue-{time.monotonic_ns()}", chance.uniform(0, 2))
 
 
@@ -99,7 +98,7 @@ async def end_leases(scene: Scene, chance: Random) -> None:
 
 async def restart_bot(scene: Scene, chance: Random) -> None:
     """The bot ends and is started again, while store or queue may be away."""
-    async with _redis_lock:
+    async with scene.redis_changes:
         await scene.chat.close()
         await scene.app.close()
         while True:

@@ -103,6 +103,7 @@ class Scene:
         self.workers: list[Worker] = []
         self.under_way: list[str] = []  # names of the faults that are not over
         self.slow_ends: list[str] = []  # workers that did not end in time
+        self.redis_changes = asyncio.Lock()  # one at a time
         self._relays: list[Relay] = []
         self._running, self._redis_running = ExitStack(), ExitStack()
 
