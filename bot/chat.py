@@ -155,6 +155,14 @@ class Chat:
         self._tasks[message_id].add_done_callback(forget)
 
     async def _answer(self, request: Request, question: Message | None) -> None:
+        try:
+            await self._show_answers(request, question)
+        except (StoreError, OSError, RedisError) as error:
+            log.warning("the answer to message %s cannot be kept: %s", request.id, error)
+            if not self.messages[request.id].answered:
+                await self._resume(self.messages[request.id])
+
+    async def _show_answers(self, request: Request, question: Message | None) -> None:
         async with aclosing(self.app.answer(request)) as replies:
             async for reply in replies:
                 await self._update(request.id, reply)
@@ -185,7 +193,8 @@ class Chat:
             except (StoreError, OSError, RedisError) as error:
                 log.warning("cannot follow job %s: %s", job, error)
                 text = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
-                await self._update(job, Reply(text=text, state="working", job=job))
+                known = self.messages[job].reply.job  # if not, its photos are still to be looked up, in the store
+                await self._update(job, Reply(text=text, state="working", job=known))
                 await asyncio.sleep(RETRY_S)
 
     async def _update(self, message_id: str, reply: Reply) -> None:
