@@ -6,7 +6,7 @@ Nothing of it is lost with the process: messages are kept in the object store, a
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -129,6 +129,11 @@ class Chat:
         await self._keep(message)
         return message
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether everything that was said is answered, and kept."""
+        return not self._tasks
+
     def open_jobs(self) -> list[str]:
         """Ids of the jobs that are not finished, newest first."""
         return [m.reply.job for m in reversed(self.messages.values()) if m.reply.job and not m.answered]
@@ -223,8 +228,22 @@ class Chat:
         self._show(message)
         try:
             await self.log.write(message)
-        except StoreError as error:  # the page still shows it; it is only lost with this process
-            log.warning("message %s could not be kept: %s", message.id, error)
+        except StoreError as error:  # the page shows it anyway
+            log.warning("message %s cannot be kept yet: %s", message.id, error)
+            if (keeping := f"keep {message.id}") not in self._tasks:
+                self._start(keeping, self._keep_later(message.id))
+
+    async def _keep_later(self, message_id: str) -> None:
+        """Try again until the message is kept as it is by then, or was removed."""
+        while True:
+            await asyncio.sleep(RETRY_S)
+            if not (message := self.messages.get(message_id)):
+                return
+            with suppress(StoreError):
+                await self.log.write(message)
+                now = self.messages.get(message_id)
+                if not now or (now.reply.job, now.reply.state) == (message.reply.job, message.reply.state):
+                    return
 
     def _show(self, message: Message) -> None:
         self.messages[message.id] = message

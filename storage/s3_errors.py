@@ -42,8 +42,10 @@ FAULTS: dict[type[Exception], str] = {  # the first that fits
 
 
 def answer_code(error: BaseException) -> str:
-    """The code of the server's answer, like NoSuchKey (or the HTTP status of a HEAD); empty if it gave none."""
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    """The code of the server's answer, like NoSuchKey, or its HTTP status if it gave none; empty for other errors."""
+    if not isinstance(error, ClientError):
+        return ""
+    return error.response["Error"].get("Code") or str(error.response["ResponseMetadata"]["HTTPStatusCode"])
 
 
 def store_error(error: BaseException, server: str, bucket: str, key: str) -> StoreError:

@@ -447,6 +447,9 @@ async def test_what_the_server_says_is_said_in_a_sentence(
     mischief["HEAD"] = [(403, "")]
     with pytest.raises(StoreError, match="may not use the bucket"):
         await store.exists("x")
+    mischief["GET"] = [(418, "<Error/>")]  # what stands before a server may answer in its place
+    with pytest.raises(StoreError, match="it answered 418"):
+        await store.get("x")
 
 
 async def test_what_could_not_be_deleted_is_said(bucket: str, mischief: dict[str, list[Mischief]]) -> None:

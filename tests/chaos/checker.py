@@ -29,15 +29,14 @@ LITTER = ("probes/",)  # what a process that was killed while it looked at the s
 
 
 async def quiet(scene: Scene) -> list[str]:
-    """Wait until every job has ended and every message is answered; return the jobs that have not ended."""
+    """Wait until every job has ended and the chat is at rest; return the jobs that have not ended."""
     until_s = time.monotonic() + QUIET_WITHIN_S
     while True:
         names = set(await scene.store.names("jobs/"))
         jobs = {name.split("/")[1] for name in names if name.endswith("/job.json")}
         left = sorted(job for job in jobs if outcome_key(job) not in names or unsettled_key(job) in names)
         queued = sum([await scene.redis.zcard(name) for name in queue.QUEUES.values()])
-        unanswered = [message for message in scene.chat.messages.values() if not message.answered]
-        if (not left and not queued and not unanswered) or time.monotonic() > until_s:
+        if (not left and not queued and scene.chat.at_rest) or time.monotonic() > until_s:
             return left
         await asyncio.sleep(0.5)
 
