@@ -20,7 +20,7 @@ from trainer.base_models.families import seems_for
 from trainer.base_models.headers import Shape, shapes_in
 from trainer.base_models.layout import INDEX, needed_files, some_of, without_weights
 from trainer.base_models.ldm_names import UNET_PREFIX, VAE_PREFIX, places
-from trainer.capacity.needs import Skeleton
+from trainer.base_models.skeleton import Skeleton
 from trainer.recipe import RECIPE_FILE
 
 log = logging.getLogger(__name__)

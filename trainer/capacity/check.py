@@ -12,10 +12,11 @@ from storage.recipe import Recipe
 from storage.settings import Settings
 from trainer.base_models.headers import shapes_in
 from trainer.base_models.layout import WEIGHTS
+from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.sources import Source, find
 from trainer.capacity.machine import HALVES, Machine, may_shard, this_machine
 from trainer.capacity.memory import gentler
-from trainer.capacity.needs import Skeleton
+from trainer.capacity.needs import Needs
 from trainer.lessons.trackers import check as check_trackers
 from trainer.models import dtype_for, models_folder
 from trainer.recipe import recipe_for
@@ -67,18 +68,19 @@ def _check_whole(source: Source, skeleton: Skeleton) -> None:
 
 def _fits(source: Source, skeleton: Skeleton, here: Machine, settings: Settings) -> Report:
     """What each kind of work takes, and whether there is as much."""
-    drawing = here.needs_bytes(skeleton.drawing_bytes())
+    needs = Needs(skeleton)
+    drawing = here.needs_bytes(needs.drawing_bytes())
     says, lacking = [f"Drawing takes about {_gb(drawing)}"], []
     for method, called in METHODS.items():
         recipe, half = _recipe(source, skeleton, method)
-        takes, gpus = here.needs_bytes(skeleton.training_bytes(recipe, half)), 1
+        takes, gpus = here.needs_bytes(needs.training_bytes(recipe, half)), 1
         says.append(f"{called} {_gb(takes)}")
         if takes > here.memory_bytes and may_shard(settings.sharding, recipe, settings.gpus_per_training):
             gpus = settings.gpus_per_training
-            takes = here.needs_bytes(skeleton.training_bytes(recipe, half, gpus))
+            takes = here.needs_bytes(needs.training_bytes(recipe, half, gpus))
             says[-1] += f" or, divided among {gpus} GPUs, {_gb(takes)} of each"
         if takes > here.memory_bytes:  # then it is tried again, slower
-            takes = here.needs_bytes(skeleton.training_bytes(gentler(recipe), half, gpus))
+            takes = here.needs_bytes(needs.training_bytes(gentler(recipe), half, gpus))
             says[-1] += f" or, slower, {_gb(takes)}"
             lacking += [called] if takes > here.memory_bytes else []
     sentence = f"{', '.join(says)}, of the {_gb(here.memory_bytes)} that {here.name} has."

@@ -9,7 +9,8 @@ import torch
 
 from storage.recipe import Recipe
 from storage.settings import Sharding
-from trainer.capacity.needs import Skeleton
+from trainer.base_models.skeleton import Skeleton
+from trainer.capacity.needs import Needs
 from trainer.models import BaseModel
 
 LIBRARIES_BYTES = 2**30  # what CUDA and its libraries take for themselves
@@ -55,4 +56,4 @@ def must_shard(how: Sharding, recipe: Recipe, base: BaseModel, gpus: int, gentle
 @cache
 def _takes_bytes(folder: Path, dtype: torch.dtype, recipe: Recipe, precision: str) -> int:
     """Memory of each GPU that keeps all of a training."""
-    return Skeleton.of(folder, dtype).training_bytes(recipe, HALVES[precision])
+    return Needs(Skeleton.of(folder, dtype)).training_bytes(recipe, HALVES[precision])

@@ -6,18 +6,15 @@ What is held is counted, and what a step or a picture takes besides is rehearsed
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from storage.recipe import Recipe
+from trainer.base_models.skeleton import Skeleton
 from trainer.capacity.rehearsal import Shortcuts, peak_bytes
-from trainer.denoiser import Denoiser
 from trainer.dreambooth import learner_of
 from trainer.generate import BATCH
 from trainer.photos import at_once
@@ -26,35 +23,10 @@ MOMENTS_BYTES = {"adamw": 8, "adamw8bit": 2}  # of each weight that learns
 
 
 @dataclass(frozen=True)
-class Skeleton:
-    """A base model without its weights' content."""
+class Needs:
+    """What a base model needs to draw and to train."""
 
-    denoiser: Denoiser
-    vae: Any
-
-    @classmethod
-    def of(cls, folder: Path, dtype: torch.dtype) -> "Skeleton":
-        """Build it from the settings in a folder of diffusers' layout."""
-        with torch.device("meta"):
-            readers = [CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))]
-            if (folder / "text_encoder_2").is_dir():
-                readers.append(CLIPTextModelWithProjection(CLIPTextConfig.from_pretrained(folder / "text_encoder_2")))
-            unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(folder / "unet"))
-            vae = AutoencoderKL.from_config(AutoencoderKL.load_config(folder / "vae"))
-        denoiser = Denoiser(unet, *readers).requires_grad_(False)
-        for weight in denoiser.parameters():
-            weight.data = weight.data.to(dtype)
-        return cls(denoiser, vae.requires_grad_(False))
-
-    def weights(self, part: str) -> int:
-        """How many weights a part has, by its name in diffusers' layout; none if there is no such part."""
-        network = self.vae if part == "vae" else getattr(self.denoiser, part)
-        return sum(weight.numel() for weight in network.parameters()) if network else 0
-
-    @property
-    def image_px(self) -> int:
-        """Side of its pictures."""
-        return int(self.denoiser.unet.config.sample_size * 2 ** (len(self.vae.config.block_out_channels) - 1))
+    skeleton: Skeleton
 
     def drawing_bytes(self) -> int:
         """Memory to draw with a subject's weights beside the base model's."""
@@ -66,11 +38,11 @@ class Skeleton:
         With several `shares`, that of the GPU which draws: it keeps one of them, and all weights while it draws. Blocks
         that are gathered for their turn are not counted, being small.
         """
-        learner = learner_of(self.denoiser, recipe, seed=0)
+        learner = learner_of(self.skeleton.denoiser, recipe, seed=0)
         if recipe.gradient_checkpointing:  # what is computed again is to be computed in the same way
             same = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), Shortcuts(half)))
             learner.unet.enable_gradient_checkpointing(same)
-        ours = {id(weight) for weight in self.denoiser.parameters()}
+        ours = {id(weight) for weight in self.skeleton.denoiser.parameters()}
         weights = _bytes(weight for weight in learner.parameters() if id(weight) not in ours)
         learning = [weight for weight in learner.parameters() if weight.requires_grad]
         moments = MOMENTS_BYTES[recipe.optimizer] * sum(weight.numel() for weight in learning)
@@ -88,24 +60,24 @@ class Skeleton:
 
     def _held_bytes(self) -> int:
         """The base model, and a subject's weights to draw with."""
-        return 2 * _bytes(self.denoiser.parameters()) + _bytes(self.vae.parameters())
+        return 2 * _bytes(self.skeleton.denoiser.parameters()) + _bytes(self.skeleton.vae.parameters())
 
     @cached_property
     def _pictures_bytes(self) -> int:
         """What drawing takes for itself."""
         noisy = self._noisy(2 * BATCH)
-        decoded = noisy[0][: at_once(self.image_px)]
+        decoded = noisy[0][: at_once(self.skeleton.image_px)]
         with torch.no_grad():
-            drawing = peak_bytes(lambda: self.denoiser(*noisy, self._ids(2)), None)
-            return max(drawing, peak_bytes(lambda: self.vae.decode(decoded), None))
+            drawing = peak_bytes(lambda: self.skeleton.denoiser(*noisy, self._ids(2)), None)
+            return max(drawing, peak_bytes(lambda: self.skeleton.vae.decode(decoded), None))
 
     def _noisy(self, rows: int) -> tuple[Tensor, Tensor]:
-        side = self.denoiser.unet.config.sample_size
+        side = self.skeleton.denoiser.unet.config.sample_size
         with torch.device("meta"):
             return torch.empty(rows, 4, side, side), torch.empty(rows, dtype=torch.long)
 
     def _ids(self, prompts: int) -> list[Tensor]:
-        lengths = [encoder.config.max_position_embeddings for encoder in self.denoiser.text_encoders]
+        lengths = [encoder.config.max_position_embeddings for encoder in self.skeleton.denoiser.text_encoders]
         return [torch.empty(prompts, length, dtype=torch.long, device="meta") for length in lengths]
 
 

@@ -24,8 +24,8 @@ from trainer.judging.likeness import Likeness
 from trainer.models import BaseModel
 from trainer.naming import class_prompt, instance_prompt
 from trainer.recipe import for_several, recipe_for
-from trainer.toyworld.evaluate import ASKED_PLACES, draw
 from trainer.toyworld.scenes import Character, character
+from trainer.toyworld.sitting import ASKED_PLACES, draw
 from trainer.toyworld.words import PLACES
 from trainer.training.identifier import choose
 from trainer.training.material import Subject

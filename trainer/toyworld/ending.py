@@ -21,8 +21,9 @@ from trainer.judging.report_card import Examiner
 from trainer.lessons.candidates import Candidate, Candidates, is_enough, steps_of
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
-from trainer.toyworld.evaluate import CHARACTERS, Figures, Sitting, means
+from trainer.toyworld.evaluate import means
 from trainer.toyworld.judge import load_judge
+from trainer.toyworld.sitting import CHARACTERS, Figures, Sitting
 from trainer.training.identifier import choose
 from trainer.training.material import Subject
 

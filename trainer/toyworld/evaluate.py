@@ -8,10 +8,7 @@ All by the judge that ships; `docs/benchmarks.md` has the results.
 import argparse
 import itertools
 import json
-import tempfile
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from statistics import mean
@@ -22,44 +19,16 @@ from PIL import Image
 from torch import Tensor
 
 from storage.recipe import Recipe
-from trainer import classes, generate
-from trainer.denoiser import Denoiser
-from trainer.dreambooth import learn
-from trainer.judging.eyes import ToyworldEye
-from trainer.judging.likeness import Likeness
-from trainer.judging.report_card import Examiner
-from trainer.lessons.candidates import Candidates
+from trainer import generate
 from trainer.models import BaseModel, load_base
 from trainer.naming import class_prompt, instance_prompt
 from trainer.photos import to_tensor
 from trainer.recipe import recipe_for
+from trainer.toyworld import company
 from trainer.toyworld.judge import Judge, judge_pictures, load_judge
 from trainer.toyworld.scenes import character, draw_scene
+from trainer.toyworld.sitting import ASKED_PLACES, CHARACTERS, Figures, Sitting, draw, trained
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, Scene
-from trainer.training.identifier import choose
-from trainer.training.material import Subject
-
-DRAWN: dict[str, Any] = {"steps": 20, "guidance": 4.0}
-CHARACTERS = (("dog", 1), ("cat", 2), ("robot", 3), ("bird", 4), ("teapot", 5), ("car", 6), ("bear", 7), ("mug", 8))
-ASKED_PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
-Figures = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What was learned, and how long that took without the class images."""
-
-    denoiser: Denoiser
-    identifier: str
-    steps: int
-    kept: int  # the step that was kept
-    seconds: float
-    candidates: Candidates
-
-
-def draw(base: BaseModel, denoiser: Denoiser, prompt: str, count: int, seed: int = 0) -> list[Image.Image]:
-    """Draw pictures with seeds from `seed` on."""
-    return list(generate.draw(base, denoiser, prompt, list(range(seed, seed + count)), **DRAWN))
 
 
 def base_figures(base: BaseModel, judge: Judge, count: int = 512) -> Figures:
@@ -123,64 +92,6 @@ def square(path: Path, side_px: int) -> Image.Image:
         return image.convert("RGB").resize((side_px, side_px), Image.Resampling.LANCZOS, box)
 
 
-def trained(
-    base: BaseModel,
-    images: list[Image.Image],
-    noun: str,
-    recipe: Recipe,
-    seed: int = 0,
-    captions: tuple[str, ...] = (),
-) -> Trained:
-    """Learn a subject from pictures, as the engine does."""
-    identifier = choose(base.rare_words, noun)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"{k}.png" for k in range(len(images))]
-        for image, path in zip(images, paths, strict=True):
-            image.save(path)
-        class_set = Path(folder) / "class"
-        classes.draw_class_set(base, noun, recipe, class_set, lambda *_: None)
-        subject, began_s = Subject(paths, noun, identifier, captions), time.perf_counter()
-        how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
-        candidates = Candidates(base, recipe, Examiner(base, ToyworldEye(), subject, **how))
-        latents = classes.read_class_set(class_set)
-        learned = learn(base, subject, latents, recipe, seed, lambda step: candidates.after(step.training))
-        seconds = time.perf_counter() - began_s
-        kept = candidates.best.step if candidates.best else len(learned.losses)
-        return Trained(candidates.denoiser(learned), identifier, len(learned.losses), kept, seconds, candidates)
-
-
-class Sitting:
-    """A character with four drawn photos to learn it from, and what pictures of it are measured against."""
-
-    def __init__(self, base: BaseModel, judge: Judge, noun: str, seed: int) -> None:
-        self.base, self.judge, self.noun = base, judge, noun
-        who, rng = character(seed, noun), Random(f"figures {seed}")
-        self.who, self.name, self.places = who, who.name, rng.sample(PLACES, 4)
-        self.photos = [who.photo(rng, place, size_px=128) for place in self.places]
-        self.plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
-        own = [who.photo(rng) for _ in range(16)]
-        self.likeness = Likeness(ToyworldEye().embed, self.photos, zero=self.plain, one=own)
-
-    def figures(self, denoiser: Denoiser, identifier: str) -> Figures:
-        """Likeness, places, and what became of the class."""
-        likeness = self.likeness
-        asked = [f"a {identifier} {self.noun} {place}" for place in ASKED_PLACES]
-        pictures = [draw(self.base, denoiser, prompt, 4, seed=40) for prompt in asked]
-        seen = [judge_pictures(self.judge, to_tensor(group)).words["place"] for group in pictures]
-        portraits = draw(self.base, denoiser, instance_prompt(identifier, self.noun), 8, seed=80)
-        after = draw(self.base, denoiser, class_prompt(self.noun), 32, seed=500)
-        right = [w == place for place, words in zip(ASKED_PLACES, seen, strict=True) for w in words]
-        return {
-            "likeness": round(likeness.of([p for group in pictures for p in group]), 3),
-            "portrait": round(likeness.of(portraits), 3),
-            "place": round(mean(right), 3),
-            "hijacked": round(likeness.share_like_it(after), 3),
-            "pres": round(likeness.similarity(after), 3),
-            "div": round(likeness.diversity(after), 3),
-            "div_before": round(likeness.diversity(self.plain), 3),
-        }
-
-
 def character_figures(
     base: BaseModel, judge: Judge, recipe: Recipe, noun: str, seed: int, training_seed: int = 0
 ) -> Figures:
@@ -233,8 +144,6 @@ def photo_figures(base: BaseModel, judge: Judge, photos: Path, noun: str, out: P
 
 def main() -> None:
     """Run the figures that are asked for and print them as JSON."""
-    from trainer.toyworld import company  # which draws as we do
-
     parser = argparse.ArgumentParser(prog="python -m trainer.toyworld.evaluate", description="Figures of Toyworld.")
     parser.add_argument("what", choices=("base", "vae", "characters", "no-prior", "photos", "together"))
     parser.add_argument("--photos", type=Path, help="a folder of folders of photographs, one a subject")

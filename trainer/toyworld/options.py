@@ -15,8 +15,8 @@ from PIL import Image
 
 from trainer.models import load_base
 from trainer.recipe import recipe_for
-from trainer.toyworld.evaluate import CHARACTERS, Sitting, trained
 from trainer.toyworld.judge import load_judge
+from trainer.toyworld.sitting import CHARACTERS, Sitting, trained
 from trainer.toyworld.words import PLACES
 
 

@@ -24,8 +24,8 @@ from trainer.models import BaseModel, load_base
 from trainer.naming import prompt_pairs
 from trainer.photos import to_tensor
 from trainer.recipe import recipe_for
-from trainer.toyworld.evaluate import CHARACTERS, Sitting
 from trainer.toyworld.judge import load_judge
+from trainer.toyworld.sitting import CHARACTERS, Sitting
 from trainer.training.identifier import choose
 from trainer.training.material import Subject
 from trainer.training.views import views_of
