@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from bot import replies
+from bot.answers import replies
+from bot.answers.limits import Limits
 from bot.commands import COMMANDS
 from bot.core import Bot
 from bot.dispatch import Dispatch
-from bot.limits import Limits
 from bot.messages import Reply, Request
 from storage import queue
 from storage.errors import Missing, StoreError, UserError

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bot import cli_eval, cli_existing, cli_files
-from bot.arguments import ImagineArguments, TrainArguments
-from bot.cli_options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
+from bot.asking.arguments import ImagineArguments, TrainArguments
+from bot.terminal import cli_eval, cli_existing, cli_files
+from bot.terminal.options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,8 +32,8 @@ def demo(
 ) -> int:
     """Run everything on this machine: queue, worker and web chat."""
     if once:
-        from bot import demo as journey
         from bot.on_terminal import run
+        from bot.terminal import demo as journey
 
         return run(lambda session: journey.play(session, out), as_json)
     from bot import services
@@ -72,7 +72,7 @@ def slack(
 ) -> int:
     """Run the Slack bot alone."""
     if manifest:
-        from bot import slack_setup
+        from bot.slack import setup as slack_setup
 
         typer.echo(slack_setup.manifest_text(url))
         return 0
@@ -107,7 +107,7 @@ def train(
     from bot import on_terminal
 
     if together:
-        from bot import together_file
+        from bot.series import together_file
 
         return on_terminal.run(lambda session: together_file.train(session, together, photos or [], given), as_json)
     return on_terminal.run(lambda session: on_terminal.train(session, photos or [], given), as_json)
@@ -158,7 +158,8 @@ def recipe(
     as_json: AsJson = False,
 ) -> int:
     """Print how the base model would learn a subject: every number, what it means, and where it comes from."""
-    from bot import on_terminal, recipe_table
+    from bot import on_terminal
+    from bot.terminal import recipe_table
 
     return on_terminal.run_alone(lambda: recipe_table.result(method, preset, changes), as_json)
 
@@ -172,7 +173,7 @@ def sweep(
 ) -> int:
     """Learn subjects with a grid of recipes, and compare them."""
     from bot import on_terminal
-    from bot import sweep as sweeps
+    from bot.series import sweep as sweeps
 
     return on_terminal.run(lambda session: sweeps.play(session, file, out, keep), as_json)
 
@@ -180,7 +181,8 @@ def sweep(
 @app.command(rich_help_panel=UPKEEP)
 def settings(as_json: AsJson = False) -> int:
     """Print every setting with its meaning, value and default."""
-    from bot import on_terminal, settings_table
+    from bot import on_terminal
+    from bot.terminal import settings_table
 
     return on_terminal.run_alone(settings_table.result, as_json)
 
@@ -191,7 +193,7 @@ def main() -> None:
     try:
         sys.exit(app(prog_name="darkroom", standalone_mode=False))
     except typer.TyperException as error:
-        from bot.terminal import USAGE, failure, print_result
+        from bot.terminal.screen import USAGE, failure, print_result
 
         print_result(failure(error.format_message(), USAGE), "--json" in sys.argv, began_s)
         sys.exit(USAGE)

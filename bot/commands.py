@@ -4,7 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bot.arguments import (
+from bot.answers.imagining import about, again, delete, full, imagine, variations
+from bot.answers.managing import cancel, choose, forget, jobs, share, show, subjects
+from bot.answers.together import together
+from bot.answers.training import add_to_draft, drop_draft, retrain, train, train_draft
+from bot.asking.arguments import (
     Arguments,
     ChooseArguments,
     DraftArguments,
@@ -21,13 +25,9 @@ from bot.arguments import (
     bare,
     required,
 )
+from bot.asking.problems import check
 from bot.core import Answers, Bot
-from bot.imagining import about, again, delete, full, imagine, variations
-from bot.managing import cancel, choose, forget, jobs, share, show, subjects
 from bot.messages import Reply, Request
-from bot.problems import check
-from bot.together import together
-from bot.training import add_to_draft, drop_draft, retrain, train, train_draft
 from storage.errors import UserError
 
 

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+from bot.answers.limits import Limits
 from bot.dispatch import Dispatch
-from bot.limits import Limits
 from bot.messages import Reply, Request
 from storage.errors import Missing, UserError
 from storage.files import Store

@@ -9,9 +9,9 @@ import typer
 
 from bot.checks import MARKS, Check, State
 from bot.on_terminal import run_alone
-from bot.stack import Stack
-from bot.terminal import Result, Screen
-from bot.trainer_process import answer_of
+from bot.processes.stack import Stack
+from bot.processes.trainer_process import answer_of
+from bot.terminal.screen import Result, Screen
 from storage import queue
 from storage.errors import SetupError
 from storage.opening import open_store
@@ -111,12 +111,12 @@ def _workers(alive: dict[str, list[str]], settings: Settings) -> Check:
 async def _chats(settings: Settings) -> AsyncIterator[Check]:
     """The chats that are configured. Their libraries are imported only then."""
     if settings.discord_token:
-        from bot import discord_setup
+        from bot.discord import setup as discord_setup
 
         async for check in discord_setup.checks(settings):
             yield check
     if settings.slack_bot_token:
-        from bot import slack_setup
+        from bot.slack import setup as slack_setup
 
         async for check in slack_setup.checks(settings):
             yield check

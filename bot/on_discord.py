@@ -16,13 +16,13 @@ from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
 from bot.app import Darkroom
-from bot.discord_answers import Answers
-from bot.discord_commands import digest, help_reply, registered
-from bot.discord_hearing import Hearing
-from bot.discord_poster import DiscordPoster
-from bot.discord_render import render
-from bot.follower import Follower
-from bot.leader import Leadership
+from bot.discord.answers import Answers
+from bot.discord.commands import digest, help_reply, registered
+from bot.discord.hearing import Hearing
+from bot.discord.poster import DiscordPoster
+from bot.discord.render import render
+from bot.following.follower import Follower
+from bot.following.leader import Leadership
 from storage.errors import SetupError, StoreError
 from storage.settings import Settings
 

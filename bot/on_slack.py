@@ -1,4 +1,4 @@
-"""Slack: connects, and says when it is ready. Everything else is in `slack_*.py`, each a part that reads alone."""
+"""Slack: connects, and says when it is ready. Everything else is in `bot/slack`, in parts that read alone."""
 
 import errno
 import logging
@@ -12,15 +12,15 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import Darkroom
-from bot.follower import Follower
-from bot.leader import Leadership
-from bot.slack_answers import Answers
-from bot.slack_client import session, web_client
-from bot.slack_events import Events
-from bot.slack_files import Attachments
-from bot.slack_people import People
-from bot.slack_poster import SlackPoster
-from bot.slack_setup import PATH, signing_secret, socket_url, who_am_i
+from bot.following.follower import Follower
+from bot.following.leader import Leadership
+from bot.slack.answers import Answers
+from bot.slack.client import session, web_client
+from bot.slack.events import Events
+from bot.slack.files import Attachments
+from bot.slack.people import People
+from bot.slack.poster import SlackPoster
+from bot.slack.setup import PATH, signing_secret, socket_url, who_am_i
 from storage.errors import SetupError
 from storage.settings import Settings
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from bot import captions
+from bot.answers.training import check_number
 from bot.app import Darkroom
-from bot.chat import SPACE, USER  # one person on one machine, on the page as at the terminal
 from bot.messages import Reply, Request, Upload
-from bot.processes import until_stopped
-from bot.stack import Stack
-from bot.terminal import INTERRUPTED, USAGE, Result, Screen, failure, print_result
-from bot.training import check_number
+from bot.photos import captions
+from bot.processes.children import until_stopped
+from bot.processes.stack import Stack
+from bot.terminal.screen import INTERRUPTED, USAGE, Result, Screen, failure, print_result
+from bot.web.chat import SPACE, USER  # one person on one machine, on the page as at the terminal
 from storage.errors import Missing, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Picture, TrainJob

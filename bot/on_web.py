@@ -1,4 +1,4 @@
-"""The local web chat: one page on 127.0.0.1, served with aiohttp. It only translates; `bot/chat.py` is the chat."""
+"""The local web chat: one page on 127.0.0.1, served with aiohttp. It only translates; `bot/web/chat.py` is the chat."""
 
 import asyncio
 import errno
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from bot import web_handlers as handlers
 from bot.app import Darkroom
-from bot.chat import Chat
-from bot.gallery import Gallery
-from bot.web_guard import add_headers, guard
+from bot.web import handlers
+from bot.web.chat import Chat
+from bot.web.gallery import Gallery
+from bot.web.guard import add_headers, guard
 from storage.errors import SetupError
 from storage.settings import Settings
 

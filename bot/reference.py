@@ -11,13 +11,13 @@ from typing import Any
 
 import typer
 
+from bot.asking.forms import fields
 from bot.cli import app
-from bot.cli_options import limits
 from bot.commands import COMMANDS
-from bot.forms import fields
-from bot.recipe_table import rows as rows_of_recipes
-from bot.settings_table import rows
-from bot.slack_setup import HTTP_EXAMPLE, manifest_text
+from bot.slack.setup import HTTP_EXAMPLE, manifest_text
+from bot.terminal.options import limits
+from bot.terminal.recipe_table import rows as rows_of_recipes
+from bot.terminal.settings_table import rows
 
 MADE = "<!-- Made by `make docs` from the program: change it there. -->\n\n"
 

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from bot.on_web import opened
-from bot.processes import Child, until_stopped
-from bot.stack import Stack
-from bot.terminal import Screen
+from bot.processes.children import Child, until_stopped
+from bot.processes.stack import Stack
+from bot.terminal.screen import Screen
 from storage.errors import SetupError
 from storage.queue import QUEUES
 from storage.settings import Settings, load_settings

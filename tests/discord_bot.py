@@ -12,7 +12,7 @@ from discord import Client
 
 from bot import on_discord
 from bot.app import Darkroom
-from bot.discord_poster import DiscordPoster
+from bot.discord.poster import DiscordPoster
 from storage.jobs import ImagineJob, TrainJob
 from tests.bot_process import NO_LIMITS, BotProcess, bot_process, settings_of
 from tests.discord_server import Discord, File, discord_server

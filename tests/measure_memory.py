@@ -14,7 +14,8 @@ import torch
 
 from storage.recipe import Recipe
 from trainer import generate
-from trainer.capacity.needs import Skeleton
+from trainer.base_models.skeleton import Skeleton
+from trainer.capacity.needs import Needs
 from trainer.dreambooth import Step, learn
 from trainer.models import load_base
 from trainer.training.material import Subject
@@ -49,7 +50,7 @@ def main() -> None:
     before = psutil.Process().memory_info().rss
     work(large, photo, how)
     took = peak_bytes() - before
-    estimated = Skeleton.of(Path(large), torch.float32).training_bytes(how, None)
+    estimated = Needs(Skeleton.of(Path(large), torch.float32)).training_bytes(how, None)
     sys.stdout.write(json.dumps({"took": took, "estimated": estimated}))
 
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from bot.messages import Upload
-from bot.photos import vet
-from bot.vetting import Prepared, Vetting
+from bot.photos.preparing import vet
+from bot.photos.vetting import Prepared, Vetting
 from storage.settings import Settings
 
 pillow_heif.register_heif_opener()

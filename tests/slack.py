@@ -11,7 +11,7 @@ import pytest
 
 from bot import on_slack
 from bot.app import Darkroom
-from bot.slack_poster import SlackPoster
+from bot.slack.poster import SlackPoster
 from storage.jobs import ImagineJob, TrainJob
 from storage.settings import Settings
 from tests.bot_process import NO_LIMITS, READY_S, BotProcess, bot_process, settings_of

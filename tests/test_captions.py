@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bot import captions
 from bot.messages import Upload
 from bot.on_terminal import read_photos
+from bot.photos import captions
 from storage.settings import Settings
 from storage.subjects import Photo
 from tests.conftest import Chat, photos_of_a_character

@@ -10,11 +10,12 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import button_ids, leader
+from bot.asking import button_ids
+from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
-from bot.fetching import fetched
+from bot.following import leader
 from bot.messages import Button, Request, Upload
-from bot.prefill import filled_form
+from bot.photos.fetching import fetched
 from storage import queue
 from storage.files import FolderStore
 from tests.conftest import Chat

@@ -13,9 +13,9 @@ import typer
 from PIL import Image
 from redis import Redis
 
-from bot.arguments import ImagineArguments, TrainArguments
+from bot.asking.arguments import ImagineArguments, TrainArguments
+from bot.asking.forms import fields
 from bot.cli import app
-from bot.forms import fields
 from storage.files import FolderStore
 from storage.jobs import outcome_key
 from storage.queue import QUEUES, worker_key

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from bot.app import Darkroom
-from bot.prompts import by_names, different, find_subjects, model_prompt
+from bot.asking.prompts import by_names, different, find_subjects, model_prompt
 from storage.company import SUBJECTS_MOST
 from storage.errors import UserError
 from storage.jobs import ImagineJob, job_key, read_job

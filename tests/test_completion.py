@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.arguments import ImagineArguments
+from bot.asking.arguments import ImagineArguments
+from bot.asking.forms import fields, form
+from bot.asking.grammar import parse, typed
 from bot.commands import COMMANDS
-from bot.completion import complete
-from bot.forms import fields, form
-from bot.grammar import parse, typed
+from bot.web.completion import complete
 
 KNOWN = {"subjects": ["rex", "Rexine", "mug"], "jobs": ["0123456789abcdef0123"]}
 

@@ -9,11 +9,11 @@ import discord as discord_py
 import pytest
 from discord.http import Route
 
-from bot import discord_setup
 from bot.checks import Check
-from bot.discord_commands import SPOKEN, TRAIN_MENU, registered
-from bot.discord_request import NAMES, NEEDED
-from bot.discord_setup import invite_link
+from bot.discord import setup as discord_setup
+from bot.discord.commands import SPOKEN, TRAIN_MENU, registered
+from bot.discord.request import NAMES, NEEDED
+from bot.discord.setup import invite_link
 from bot.on_discord import use_api
 from tests.bot_process import settings_of
 from tests.discord_bot import SPACE, Place

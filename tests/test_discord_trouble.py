@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from bot import discord_poster
-from bot.discord_render import plain
+from bot.discord import poster as discord_poster
+from bot.discord.render import plain
 from storage.jobs import ImagineJob, TrainJob
 from tests.discord_bot import SPACE, open_posts, options, photos, trained
 from tests.discord_server import Discord, File, Trouble, too_fast

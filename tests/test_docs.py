@@ -68,7 +68,9 @@ def test_files_and_modules_that_the_docs_name_exist() -> None:
     assert [name for name in modules if not (HERE / name).is_dir() and not (HERE / f"{name}.py").exists()] == []
 
 
-def test_every_part_of_the_trainer_is_introduced() -> None:
+@pytest.mark.parametrize("package", ["bot", "trainer"])
+def test_every_folder_is_introduced(package: str) -> None:
     design = (HERE / "docs" / "design.md").read_text()
-    parts = {path.parent.name for path in (HERE / "trainer").glob("*/__init__.py")}
-    assert {part for part in parts if f"| `trainer/{part}` |" not in design} == set()
+    table = "".join(line.partition(" | ")[0] for line in design.splitlines() if line.startswith(f"| `{package}/"))
+    folders = {path.parent.name for path in (HERE / package).glob("*/__init__.py")}
+    assert {name for name in folders if f"`{package}/{name}`" not in table} == set()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot import drafts
+from bot.answers import drafts
 from bot.app import Darkroom
 from bot.messages import Reply, Upload
 from storage.ids import new_id

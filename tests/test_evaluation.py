@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot import evaluation
 from bot.app import Darkroom
-from bot.evaluation_drawing import Artist, jobs_of
-from bot.evaluation_plan import PRESETS, Plan, as_meters_read, as_model_reads, prompts_of
 from bot.on_terminal import SPACE, Session
-from bot.stack import Stack as Around
-from bot.terminal import Screen
+from bot.processes.stack import Stack as Around
+from bot.series import evaluation
+from bot.series.evaluation_drawing import Artist, jobs_of
+from bot.series.evaluation_plan import PRESETS, Plan, as_meters_read, as_model_reads, prompts_of
+from bot.terminal.screen import Screen
 from storage.errors import SetupError, UserError
 from storage.jobs import ImagineJob
 from storage.settling import delete_job

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bot.app import Darkroom
-from bot.chat import SPACE as LOCAL
-from bot.discord_poster import DiscordPoster
+from bot.discord.poster import DiscordPoster
 from bot.messages import Upload
-from bot.slack_poster import SlackPoster
+from bot.slack.poster import SlackPoster
+from bot.web.chat import SPACE as LOCAL
 from tests.conftest import Stack, photos_of_a_character
 from tests.fronts import BOB, Front, Shown
 from tests.fronts.on_discord import on_discord

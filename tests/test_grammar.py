@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.arguments import ImagineArguments, ShareArguments, TrainArguments
+from bot.asking.arguments import ImagineArguments, ShareArguments, TrainArguments
+from bot.asking.grammar import parse, split_command
+from bot.asking.problems import check
+from bot.asking.prompts import find_subjects, model_prompt
 from bot.commands import COMMANDS
-from bot.grammar import parse, split_command
-from bot.problems import check
-from bot.prompts import find_subjects, model_prompt
 from storage.errors import UserError
 from storage.subjects import Subject
 

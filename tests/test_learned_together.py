@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bot import together_file
 from bot.app import Darkroom
 from bot.on_terminal import Session
-from bot.stack import Stack as Around
-from bot.terminal import Screen
+from bot.processes.stack import Stack as Around
+from bot.series import together_file
+from bot.terminal.screen import Screen
 from storage import queue
 from storage.errors import UserError
 from storage.jobs import TrainJob, job_key, outcome_key

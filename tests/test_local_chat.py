@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from bot.app import Darkroom
-from bot.chat import SPACE, USER, Chat
-from bot.chat_log import Message
 from bot.messages import Request, Upload
+from bot.web.chat import SPACE, USER, Chat
+from bot.web.chat_log import Message
 from storage.ids import new_id
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bot.photos import fingerprint
+from bot.photos.preparing import fingerprint
 from storage.subjects import NEUTRAL
 from tests.photo_files import judged, opened, saved, scene
 from trainer.dreambooth import Training

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor, ViTImageProcessor, ViTModel
 
-from bot.evaluation_page import table
+from bot.series.evaluation_page import table
 from storage.errors import SetupError
 from storage.evaluation import Drawn, Figures, MeasureRequest, MetricModels
 from tests.micro import write_micro_clip, write_micro_dino

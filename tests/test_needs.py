@@ -13,10 +13,11 @@ from storage.recipe import Recipe
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.micro import write_model_of_channels
+from trainer.base_models.skeleton import Skeleton
 from trainer.capacity import check
 from trainer.capacity.check import report
 from trainer.capacity.machine import Machine
-from trainer.capacity.needs import Skeleton
+from trainer.capacity.needs import Needs
 
 FACTOR = 1.2  # between estimate and measurement
 HAND_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc is to keep nothing for later: we measure what is needed
@@ -42,7 +43,7 @@ def test_estimates_are_near_what_is_measured(
 
 
 def test_half_precision_takes_less(larger: Path) -> None:
-    whole, half = (Skeleton.of(larger, dtype) for dtype in (torch.float32, torch.bfloat16))
+    whole, half = (Needs(Skeleton.of(larger, dtype)) for dtype in (torch.float32, torch.bfloat16))
     assert half.drawing_bytes() < 0.7 * whole.drawing_bytes()
     for method in ("full", "lora"):
         how = Recipe(method=method)
@@ -50,15 +51,15 @@ def test_half_precision_takes_less(larger: Path) -> None:
 
 
 def test_eight_bit_moments_save_six_bytes_a_weight(larger: Path) -> None:
-    skeleton = Skeleton.of(larger, torch.float32)
-    plain, eight = (skeleton.training_bytes(Recipe(optimizer=kind), None) for kind in ("adamw", "adamw8bit"))
-    assert plain - eight == 6 * sum(skeleton.weights(part) for part in ("unet", "text_encoder"))
+    needs = Needs(Skeleton.of(larger, torch.float32))
+    plain, eight = (needs.training_bytes(Recipe(optimizer=kind), None) for kind in ("adamw", "adamw8bit"))
+    assert plain - eight == 6 * sum(needs.skeleton.weights(part) for part in ("unet", "text_encoder"))
 
 
 def test_shares_take_less_of_each_gpu_but_for_what_draws(larger: Path) -> None:
-    skeleton, how = Skeleton.of(larger, torch.float32), Recipe(gradient_checkpointing=True)
-    alone, *shared = (skeleton.training_bytes(how, None, shares) for shares in (1, 2, 4, 8))
-    learning = sum(skeleton.weights(part) for part in ("unet", "text_encoder"))
+    needs, how = Needs(Skeleton.of(larger, torch.float32)), Recipe(gradient_checkpointing=True)
+    alone, *shared = (needs.training_bytes(how, None, shares) for shares in (1, 2, 4, 8))
+    learning = sum(needs.skeleton.weights(part) for part in ("unet", "text_encoder"))
     assert alone > shared[0] > shared[1] > shared[2]
     assert shared[0] - shared[1] == pytest.approx(16 * learning / 4)  # weight, gradient and two moments, in four bytes
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from bot.crop import subject_square
-from bot.decode import TURNS, decode, open_photo
+from bot.photos.crop import subject_square
+from bot.photos.decode import TURNS, decode, open_photo
 from tests.photo_files import accepted, opened, png_chunks, saved, scene
 
 RED, GREEN, BLUE, WHITE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (128, 128, 128)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from bot.photos import fingerprint, near_duplicates
+from bot.photos.preparing import fingerprint, near_duplicates
 from tests.photo_files import (
     REAL_PHOTOS,
     judged,

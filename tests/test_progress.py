@@ -4,7 +4,7 @@ from pathlib import Path
 
 from arq.connections import ArqRedis
 
-from bot import replies
+from bot.answers import replies
 from storage import queue
 from storage.files import FolderStore
 from storage.jobs import TrainJob

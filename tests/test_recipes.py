@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import recipes
 from bot.app import Darkroom
-from bot.recipe_table import rows
+from bot.asking import recipes
+from bot.terminal.recipe_table import rows
 from storage.errors import UserError
 from storage.recipe import Recipe
 from tests.conftest import Chat, Stack, photos_of_a_character

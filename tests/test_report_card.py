@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bot.answers.report_card import advice, in_words
 from bot.app import Darkroom
-from bot.report_card import advice, in_words
 from storage.errors import SetupError
 from storage.settings import Settings
 from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, stop_worker

@@ -7,8 +7,8 @@ import pytest
 
 from bot.checks import Check
 from bot.commands import COMMANDS
-from bot.slack_setup import EVENTS, HTTP_EXAMPLE, SCOPES, checks, manifest, manifest_text
-from bot.slack_typed import WORDS
+from bot.slack.setup import EVENTS, HTTP_EXAMPLE, SCOPES, checks, manifest, manifest_text
+from bot.slack.typed import WORDS
 from tests.slack import Scene
 from tests.slack_server import methods
 from tests.slack_server.methods import METHODS

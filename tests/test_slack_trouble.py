@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot import slack_client, slack_poster
 from bot.messages import Upload
+from bot.slack import client as slack_client
+from bot.slack import poster as slack_poster
 from storage.jobs import ImagineJob, TrainJob
 from tests.conftest import photos_of_a_character
 from tests.slack import SPACE, Scene

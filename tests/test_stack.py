@@ -13,17 +13,17 @@ import psutil
 import pytest
 from redis import Redis
 
-from bot.processes import Child
-from bot.stack import Stack
-from bot.terminal import in_terminal
-from bot.valkey import Valkey
+from bot.processes.children import Child
+from bot.processes.stack import Stack
+from bot.processes.valkey import Valkey
+from bot.terminal.screen import in_terminal
 from storage.errors import SetupError
 from storage.settings import Settings
 from tests.terminal import environment
 
 WITHIN_S = 15
 A_SERVER = (
-    "import asyncio, sys; from pathlib import Path; from bot.valkey import Valkey\n"
+    "import asyncio, sys; from pathlib import Path; from bot.processes.valkey import Valkey\n"
     "async def main():\n"
     "    print((await Valkey.open(Path(sys.argv[1]))).url, flush=True)\n"
     "    await asyncio.sleep(60)\n"

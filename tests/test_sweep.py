@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot import sweep
 from bot.app import Darkroom
 from bot.on_terminal import Session
-from bot.stack import Stack as Around
-from bot.terminal import Screen
+from bot.processes.stack import Stack as Around
+from bot.series import sweep
+from bot.terminal.screen import Screen
 from storage.errors import UserError
 from storage.jobs import TrainJob
 from tests.conftest import Stack, photos_of_a_character

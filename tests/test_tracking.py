@@ -17,8 +17,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from bot import tracked
 from bot.app import Darkroom
+from bot.terminal import tracked
 from storage import queue
 from storage.errors import SetupError, UserError
 from storage.files import FolderStore

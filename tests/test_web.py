@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from bot.arguments import ImagineArguments, TrainArguments
-from bot.chat_log import ChatLog, Message
-from bot.forms import fields
+from bot.asking.arguments import ImagineArguments, TrainArguments
+from bot.asking.forms import fields
 from bot.messages import Reply
 from bot.on_web import opened
+from bot.web.chat_log import ChatLog, Message
 from storage.files import FolderStore
 from storage.ids import new_id
 from storage.settings import Settings

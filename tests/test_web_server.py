@@ -10,8 +10,8 @@ import pytest
 from aiohttp import ClientSession, FormData
 from yarl import URL
 
-from bot.arguments import TrainArguments
-from bot.drafts import Draft
+from bot.answers.drafts import Draft
+from bot.asking.arguments import TrainArguments
 from bot.on_web import opened, serve
 from storage.errors import SetupError
 from storage.files import FolderStore

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from aiohttp import ClientSession, StreamReader
 
-from bot.chat_log import ChatLog, Message
 from bot.messages import Reply
 from bot.on_web import opened
+from bot.web.chat_log import ChatLog, Message
 from storage.files import FolderStore
 from storage.ids import new_id
 from tests.servers import valkey

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bot.recipes import checked, parsed
+from bot.asking.recipes import checked, parsed
 from storage.recipe import Changes
 from tests.bench.peer_models import SIZES, write_model
 from trainer.engine_client import KEEP_MEMORY

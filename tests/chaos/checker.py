@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from bot.chat_log import ChatLog
+from bot.web.chat_log import ChatLog
 from storage import queue
 from storage.files import Store
 from storage.jobs import Outcome, TrainJob, job_key, outcome_key, read_job

@@ -5,8 +5,8 @@ import time
 from random import Random
 from typing import Any
 
-from bot.chat import SPACE, USER, Chat
 from bot.messages import Request
+from bot.web.chat import SPACE, USER, Chat
 from storage.errors import StoreError
 from tests.chaos.scene import Scene
 from tests.conftest import photos_of_a_character

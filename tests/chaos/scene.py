@@ -17,7 +17,7 @@ import boto3
 import psutil
 
 from bot.app import Darkroom
-from bot.chat import Chat
+from bot.web.chat import Chat
 from storage import queue
 from storage.files import Store
 from storage.settings import Settings

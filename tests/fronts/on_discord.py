@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.app import Darkroom
 from bot.commands import COMMANDS
-from bot.discord_commands import spoken
+from bot.discord.commands import spoken
 from bot.messages import Upload
 from tests.conftest import Stack
 from tests.discord_bot import SPACE, Place, bot_environment, options, settings_of

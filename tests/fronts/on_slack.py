@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bot.app import Darkroom
+from bot.asking.grammar import typed
 from bot.commands import COMMANDS
-from bot.grammar import typed
 from bot.messages import Upload
 from tests.conftest import Stack
 from tests.fronts import ADA, Front, Shown

@@ -6,8 +6,8 @@ from typing import Any
 
 from playwright.async_api import Locator, Page, expect
 
+from bot.asking.grammar import typed
 from bot.commands import COMMANDS
-from bot.grammar import typed
 from bot.messages import Upload
 from bot.on_web import opened
 from tests import web

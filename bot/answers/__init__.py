@@ -1,0 +1,1 @@
+"""What commands do, who may have them done, and what people are told."""

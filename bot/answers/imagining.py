@@ -1,0 +1,105 @@
+"""The commands that draw pictures, draw them again, vary them, show one whole, and delete them."""
+
+from random import SystemRandom
+from typing import Any
+
+from bot.answers import access
+from bot.answers.replies import details, plural
+from bot.asking import prompts
+from bot.asking.arguments import ImagineArguments, JobArguments, PictureArguments, VariationsArguments
+from bot.core import Answers, Bot, find_job, find_pictures
+from bot.messages import Reply, Request
+from storage.company import check_company
+from storage.errors import UserError
+from storage.jobs import ImagineJob
+from storage.settling import delete_job
+
+
+async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answers:
+    """Draw pictures from a prompt."""
+    known = await access.seen(bot, request) if "[" in given.prompt or given.subject else []
+    named = prompts.find_subjects(given.prompt, known, request.user, given.subject)
+    subjects = [subject.id for subject in prompts.different(named)]
+    job = ImagineJob(
+        id=request.id,
+        space=request.space,
+        owner=request.user,
+        said=f"/imagine {given.prompt}",
+        prompt=given.prompt,
+        subject=subjects[0] if subjects else None,
+        others=tuple(subjects[1:]),
+        model_prompt=prompts.model_prompt(given.prompt, named),
+        count=given.count,
+        seed=_chance() if given.seed is None else given.seed,
+        steps=given.steps,
+        guidance=given.guidance,
+        negative=given.negative,
+        scheduler=given.scheduler,
+        size_px=given.size,
+    )
+    await bot.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def _chance() -> int:
+    return SystemRandom().randrange(2**31)
+
+
+async def again(bot: Bot, request: Request, given: JobArguments) -> Answers:
+    """Draw the same prompt once more, with other seeds."""
+    async for reply in _redraw(bot, request, await find_pictures(bot, request, given.job), _chance(), {}):
+        yield reply
+
+
+async def variations(bot: Bot, request: Request, given: VariationsArguments) -> Answers:
+    """Draw pictures that are near one of before."""
+    old = await find_pictures(bot, request, given.job)
+    change = {"vary_seed": given.seed, "count": 4}
+    async for reply in _redraw(bot, request, old, _chance(), change):
+        yield reply
+
+
+async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]) -> Answers:
+    fixed = {"space", "prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "size_px"}
+    kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
+    subjects = await bot.subjects_of(old)
+    what = "A" if old.others else "The"
+    if len(subjects) < len(old.subjects):
+        raise UserError(f"{what} subject of these pictures is forgotten, so they cannot be drawn again.")
+    if not all(access.may_see(subject, request) for subject in subjects):
+        raise UserError(f"{what} subject of these pictures is not shared with you here.")
+    check_company(subjects)
+    job = ImagineJob(**{**kept, "id": request.id, "owner": request.user, "seed": seed, **change})
+    await bot.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+async def full(bot: Bot, request: Request, given: PictureArguments) -> Answers:
+    """Show one picture of several as the file it is."""
+    job = await find_pictures(bot, request, given.job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not outcome or given.number > len(outcome.pictures):
+        raise UserError(f"There is no picture {given.number} there.")
+    picture = outcome.pictures[given.number - 1]
+    yield Reply(text=f"{job.prompt} (seed {picture.seed})", pictures=(picture,))
+
+
+async def about(bot: Bot, request: Request, given: JobArguments) -> Answers:
+    """Tell everything that made some pictures."""
+    job = await find_job(bot, request, given.job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not outcome:
+        raise UserError("That is not finished yet.")
+    yield Reply(text=job.said, facts=details(job, outcome, await bot.subjects_of(job)))
+
+
+async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
+    """Delete pictures and every trace of the job that made them."""
+    job = await find_pictures(bot, request, given.job)
+    access.must_own(job, request, "delete")
+    await bot.dispatch.cancel(job)
+    outcome = await bot.dispatch.outcome(job.id)
+    await delete_job(bot.store, job.id)
+    yield Reply(text=f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}.")

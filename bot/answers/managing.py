@@ -1,0 +1,116 @@
+"""The commands that list, show, share, cancel and forget."""
+
+from bot.answers import access, together
+from bot.answers.replies import FORGET, about_subject, details, duration, finished, forget_button, in_words, plural
+from bot.asking import prompts
+from bot.asking.arguments import ChooseArguments, JobArguments, Nothing, ShareArguments, SubjectArguments
+from bot.core import Answers, Bot, find_job
+from bot.messages import Button, Reply, Request
+from storage import choosing, forgetting
+from storage.errors import UserError
+from storage.jobs import TrainJob
+from storage.settling import settle
+from storage.subjects import Audience
+
+
+async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
+    """Stop a job that waits or runs."""
+    job = await find_job(bot, request, given.job)
+    access.must_own(job, request, "stop")
+    if not await bot.dispatch.cancel(job):
+        raise UserError("That has already ended.")
+    async for reply in bot.watch(job.id):
+        if reply.state != "working":
+            yield Reply(text=f"Stopped: {job.said}" if reply.state == "cancelled" else reply.text, job=job.id)
+
+
+async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
+    """Forget a subject: photos, what was learned, and the pictures of it; where the person can be asked, ask first."""
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
+    access.must_own(subject, request, "forget")
+    if request.asks and not request.sure:
+        button = forget_button(subject).model_copy(update={"confirm": ""})
+        yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
+        return
+    jobs = [job for job in await bot.dispatch.jobs(request.space) if subject.id in job.subjects]
+    left = await together.left_behind(bot, subject, jobs)
+    receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
+    for job in jobs:
+        await bot.dispatch.unqueue(job)
+    yield Reply(
+        text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted. {left}".strip(),
+        facts={"receipt": receipt.subject, "deleted": "\n".join(receipt.removed)},
+    )
+
+
+async def subjects(bot: Bot, request: Request, given: Nothing) -> Answers:
+    """List the subjects of this space that the person may see."""
+    known = await access.seen(bot, request)
+    if not known:
+        yield Reply(text="No subjects yet. Send a few photos with /dreambooth train NAME CLASS.")
+        return
+    buttons = tuple(Button(label=s.name, command="dreambooth show", arguments={"name": s.name}) for s in known)
+    yield Reply(
+        text=f"{plural(len(known), 'subject')}:",
+        facts={s.name: f"{s.noun}, {s.state}" for s in known},
+        pictures=tuple(s.samples[-1].model_copy(update={"caption": s.name}) for s in known if s.samples),
+        buttons=buttons,
+    )
+
+
+async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
+    """Show one subject: its sample pictures, how it was learned."""
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
+    facts = {"class": subject.noun, "state": subject.state, "photos": str(len(subject.photos))}
+    facts["shared with"] = access.audience(subject)
+    if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
+        facts |= details(await bot.dispatch.job(subject.job), outcome, [subject])
+    if subject.recipe:
+        facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
+    samples = [p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in subject.samples]
+    yield Reply(
+        text=f"{subject.name}, a {subject.noun}: write [{subject.name}] in a prompt.",
+        pictures=tuple(filter(None, (*samples, subject.before_after))),
+        facts=facts,
+        buttons=tuple(button for button in about_subject(subject) if button.label != "Show"),
+    )
+
+
+async def share(bot: Bot, request: Request, given: ShareArguments) -> Answers:
+    """Say who may see and draw a subject: only its owner, a channel, a group, or the whole space."""
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
+    access.must_own(subject, request, "share")
+    if not given.group and not given.audience:
+        raise UserError("Say with whom: private, channel, space, or a role or user group.")
+    shared: Audience = "group" if given.group else given.audience or "private"
+    shared_with = given.group or (request.channel if shared == "channel" else "")
+    subject = await bot.subjects.change(
+        subject.id, lambda s: s.model_copy(update={"shared": shared, "shared_with": shared_with})
+    )
+    yield Reply(text=f"{subject.name} can now be drawn by you and {access.audience(subject)}.")
+
+
+async def choose(bot: Bot, request: Request, given: ChooseArguments) -> Answers:
+    """Make one of the candidates of a training the subject; the others are deleted."""
+    job = await find_job(bot, request, given.job)
+    subject = await bot.subject_of(job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not isinstance(job, TrainJob) or not subject or not outcome:
+        raise UserError("There is nothing to choose from there.")
+    if not access.may_see(subject, request):
+        raise UserError("That subject is not shared with you here.")
+    subject = await choosing.choose(bot.subjects, subject, job.id, given.step)
+    await settle(bot.store, job)
+    reply = finished(job, outcome, [subject])
+    chosen = f"{subject.name} is now as it was after {given.step} steps."
+    yield reply.model_copy(update={"text": f"{chosen}\n{reply.text}"})
+
+
+async def jobs(bot: Bot, request: Request, given: Nothing) -> Answers:
+    """List the jobs of this space, newest first."""
+    known = await bot.dispatch.jobs(request.space, most=20)
+    facts = {}
+    for job in known:
+        outcome = await bot.dispatch.outcome(job.id)
+        facts[job.id] = f"{job.said} — {f'{outcome.state}, {duration(outcome.seconds)}' if outcome else 'open'}"
+    yield Reply(text=f"{plural(len(known), 'job')}, newest first:" if known else "No jobs yet.", facts=facts)

@@ -1,0 +1,74 @@
+"""The command that learns several subjects together, and what forgetting one of them means for the others."""
+
+from collections.abc import Sequence
+
+from bot.answers import access
+from bot.answers.training import check_learnable
+from bot.asking import prompts, recipes
+from bot.asking.arguments import TogetherArguments, TrainArguments
+from bot.core import Answers, Bot
+from bot.messages import Request
+from storage.company import listed
+from storage.jobs import ImagineJob, Method, TrainJob
+from storage.recipe import Changes
+from storage.subjects import Subject
+
+
+async def together(bot: Bot, request: Request, given: TogetherArguments) -> Answers:
+    """Learn subjects anew from the photos that they have, in one training; they stay as they are until it is done."""
+    known = await access.seen(bot, request)
+    subjects = [prompts.by_name(name, known) for name in given.names.split()]
+    for subject in subjects:
+        access.must_own(subject, request, "retrain")
+        check_learnable(subject)
+    usual: Method = "lora" if all(subject.method == "lora" for subject in subjects) else "full"
+    job = job_of(request, subjects, given, recipes.asked_for(bot.settings, given.recipe, given.changes), usual)
+    await bot.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def job_of(
+    request: Request,
+    subjects: Sequence[Subject],
+    given: TogetherArguments | TrainArguments,
+    changes: Changes,
+    usual: Method,
+    note: str = "",
+) -> TrainJob:
+    """The training of several subjects; the method is `usual` where none is asked for."""
+    method = given.method or changes.get("method", usual)
+    return TrainJob.model_validate(
+        {
+            "id": request.id,
+            "space": request.space,
+            "owner": request.user,
+            "said": f"/dreambooth together {' '.join(subject.name for subject in subjects)}",
+            "subject": subjects[0].id,
+            "others": tuple(subject.id for subject in subjects[1:]),
+            "method": method,
+            "steps": given.steps,
+            "recipe": {name: value for name, value in changes.items() if name != "method"},
+            "seed": given.seed,
+            "note": note,
+        }
+    )
+
+
+async def left_behind(bot: Bot, forgotten: Subject, jobs: Sequence[TrainJob | ImagineJob]) -> str:
+    """What forgetting a subject means for others, who were learned together with it, or are so in one of `jobs`."""
+    here = [subject for subject in await bot.subjects.in_space(forgotten.space) if subject.id != forgotten.id]
+    sentences = []
+    for job in jobs:
+        if isinstance(job, TrainJob) and job.others and not await bot.dispatch.outcome(job.id):
+            waiting = [subject.name for subject in here if subject.id in job.subjects]
+            sentences.append(f"{_was(waiting)} being learned together with it; that is stopped.")
+    mixed = [s.name for s in here if s.weights_sha256 and s.weights_sha256 == forgotten.weights_sha256]
+    if mixed:
+        anew = f"/dreambooth {'retrain' if len(mixed) == 1 else 'together'} {' '.join(mixed)}"
+        sentences.append(f"{_was(mixed)} learned together with it, and still draws from that: {anew} ends it.")
+    return " ".join(sentences)
+
+
+def _was(names: list[str]) -> str:
+    return f"{listed(names)} {'was' if len(names) == 1 else 'were'}"

@@ -1,0 +1,211 @@
+"""The commands that learn a subject: vet the photos, keep them, hand the training to a worker."""
+
+import asyncio
+import time
+
+from bot.answers import access, drafts
+from bot.answers.replies import plural
+from bot.asking import prompts, recipes
+from bot.asking.arguments import DraftArguments, RetrainArguments, TrainArguments
+from bot.core import Answers, Bot
+from bot.messages import Reply, Request, Upload
+from bot.photos import captions
+from bot.photos.vetting import Prepared, Vetting
+from storage.errors import Missing, UserError
+from storage.jobs import TrainJob, job_key
+from storage.recipe import Changes
+from storage.settings import Settings
+from storage.subjects import Subject, unaccepted_key
+
+ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
+
+
+async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
+    """Learn a subject from photos; where some are refused and the person can be asked, ask first."""
+    uploads = captions.paired(request.uploads)
+    check_number(len(uploads), bot.settings.photos_max)
+    recipes.asked_for(bot.settings, given.recipe, given.changes)  # what is wrong with it is said before photos are read
+    await free_name(bot, request, given.name)
+    yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
+    vetting = await vetted(bot, uploads)
+    if vetting.refused and request.asks:
+        yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
+        return
+    async for reply in _start(bot, request, given, vetting.accepted, vetting.summary):
+        yield reply
+
+
+async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
+    """Learn a subject from the photos that were accepted."""
+    draft = await drafts.find(bot, request, given.draft)
+    await free_name(bot, request, draft.arguments.name)
+    yield Reply(text="On it.", state="working")
+    vetting = await vetted(bot, await drafts.uploads(bot, draft))
+    async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
+        if reply.job:
+            await drafts.drop(bot, draft)
+        yield reply
+
+
+async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
+    """Vet more photos beside those that wait, and train if all are fine now."""
+    draft = await drafts.find(bot, request, given.draft)
+    uploads = captions.paired(request.uploads)
+    check_number(len(uploads), bot.settings.photos_max)
+    check_number(len(uploads) + len(draft.photos), bot.settings.photos_max)
+    yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
+    vetting = await vetted(bot, (*await drafts.uploads(bot, draft), *uploads))
+    if vetting.refused:
+        yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
+        await drafts.drop(bot, draft)  # now that its question has given way to the new one
+        return
+    async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
+        if reply.job:
+            await drafts.drop(bot, draft)
+        yield reply
+
+
+async def drop_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
+    """Leave it, and forget the photos."""
+    draft = await drafts.find(bot, request, given.draft)
+    await drafts.drop(bot, draft)
+    yield Reply(text=f"Left it: {draft.arguments.name} was not trained, and the photos are deleted.")
+
+
+async def retrain(bot: Bot, request: Request, given: RetrainArguments) -> Answers:
+    """Learn a subject anew from the photos that it has; it stays as it is until that is done."""
+    subject = prompts.by_name(given.name, await access.seen(bot, request))
+    access.must_own(subject, request, "retrain")
+    check_learnable(subject)
+    said = f"/dreambooth retrain {subject.name}"
+    changes = {**await _last_changes(bot, subject), **recipes.asked_for(bot.settings, given.recipe, given.changes)}
+    subject = subject.model_copy(update={"method": changes.pop("method", subject.method)})
+    job = _job(request, subject, said, given, changes)
+    await bot.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def check_learnable(subject: Subject) -> None:
+    """Raise UserError unless a subject can be learned anew now."""
+    if subject.state == "learning":
+        raise UserError(f"{subject.name} is being learned already.")
+    if not subject.photos:
+        raise UserError(f"{subject.name} was imported, without photos to learn it from.")
+
+
+async def _last_changes(bot: Bot, subject: Subject) -> Changes:
+    """What was otherwise in the recipe when the subject was learned the last time."""
+    try:
+        job = await bot.dispatch.job(subject.job) if subject.job else None
+    except Missing:
+        job = None
+    if not isinstance(job, TrainJob):
+        return {}
+    once = {name: value for name, value in job.recipe.items() if name != "choose"}
+    return {**once, **({"steps": job.steps} if job.steps else {})}
+
+
+def check_number(given: int, most: int) -> None:
+    """Raise UserError for no photos, and for more than `most`; a front end may ask before it fetches them."""
+    if not given:
+        raise UserError("Add a few photos of it: three to six from different sides work best.")
+    if given > most:
+        raise UserError(f"That is {given} photos; {most} is the most. Three to six good ones are plenty.")
+
+
+async def vetted(bot: Bot, uploads: tuple[Upload, ...]) -> Vetting:
+    """Judge the photos; raises UserError if none can be used."""
+    vetting = await asyncio.to_thread(_vet, uploads, bot.settings)
+    if not vetting.accepted:
+        raise UserError(f"{vetting.summary} Nothing was trained.")
+    return vetting
+
+
+def _vet(uploads: tuple[Upload, ...], settings: Settings) -> Vetting:
+    """Judge photos, with the libraries for pictures, which a bot can start without: they take longer than the rest."""
+    from bot.photos.preparing import vet
+
+    return vet(uploads, settings)
+
+
+async def _start(
+    bot: Bot, request: Request, given: TrainArguments, accepted: tuple[Prepared, ...], note: str
+) -> Answers:
+    """Store the subject with its photos, hand the training to a worker and follow it."""
+    changes = recipes.asked_for(bot.settings, given.recipe, given.changes)
+    asked = changes.pop("method", "full")
+    method = given.method or asked
+    subject = Subject(
+        space=request.space,
+        owner=request.user,
+        name=given.name,
+        noun=given.noun,
+        base_model=bot.settings.base_model,
+        method=method,
+        job=request.id,
+    )
+    said = f"/dreambooth train {given.name} {given.noun}"
+    job = _job(request, subject, said, given, changes, note)
+    await bot.limits.admit(job)
+    await keep(bot, subject, accepted)
+    await bot.dispatch.accept(job)
+    await bot.store.delete(unaccepted_key(subject.id))
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def _job(
+    request: Request,
+    subject: Subject,
+    said: str,
+    given: TrainArguments | RetrainArguments,
+    changes: Changes,
+    note: str = "",
+) -> TrainJob:
+    return TrainJob(
+        id=request.id,
+        space=request.space,
+        owner=request.user,
+        said=said,
+        subject=subject.id,
+        method=subject.method,
+        steps=given.steps,
+        recipe={**changes, **({"choose": True} if given.choose == "yes" else {})},
+        seed=given.seed,
+        note=note,
+    )
+
+
+async def free_name(bot: Bot, request: Request, name: str) -> None:
+    """Make sure the name can be taken; a subject of the same person that came to nothing makes room."""
+    taken = await bot.subjects.find(request.space, name)
+    if taken and taken.owner == request.user and (taken.state == "failed" or await _left(bot, request, taken)):
+        await bot.subjects.forget(taken)
+    elif taken:
+        raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
+
+
+async def _left(bot: Bot, request: Request, subject: Subject) -> bool:
+    """Whether a process died between storing a subject and accepting its training, perhaps in this very request."""
+    if subject.job == request.id:
+        return True
+    old = time.time() - subject.created_s > ACCEPTED_WITHIN_S
+    return old and subject.job is not None and not await bot.store.exists(job_key(subject.job))
+
+
+async def keep(bot: Bot, subject: Subject, accepted: tuple[Prepared, ...]) -> None:
+    """Store a new subject with its photos, or nothing at all; a mark has what a crash leaves of it swept up."""
+    mark = unaccepted_key(subject.id)
+    await bot.store.put(mark, str(subject.job).encode())
+    try:
+        await bot.subjects.add(subject)
+    except BaseException:
+        await bot.store.delete(mark)
+        raise
+    try:
+        kept = [await photo.keep(bot.store, f"subjects/{subject.id}/photos/") for photo in accepted]
+        await bot.subjects.change(subject.id, lambda s: s.model_copy(update={"photos": tuple(kept)}))
+    except BaseException:
+        await bot.subjects.forget(subject)
+        raise

@@ -1,0 +1,1 @@
+"""What people may ask: arguments, how they are written, and forms to fill in."""

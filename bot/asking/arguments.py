@@ -1,0 +1,187 @@
+"""Every command's arguments, declared once: name, meaning, limits, default.
+
+Parsing, checking, help, completion, forms, terminal options and `docs/commands.md` all come from these classes.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+
+from bot.asking.argument_types import NAME_MAX, PROMPT_MAX, Name, Names, Noun, Prompt, Trigger
+from storage.exchange import FilePrecision, Format
+from storage.jobs import SEED_MAX, Method, SchedulerName
+
+CHOOSE = "Keep it as it is at several steps, and let people here choose."
+RECIPE = "A preset of whoever runs me."
+SET = "What else is to be otherwise in the recipe, like batch=2 rank=32; docs/recipes.md lists it all."
+
+BRIEF: dict[str, JsonValue] = {"brief": True}  # asked for even where space is short
+BARE: dict[str, JsonValue] = {"bare": True}  # may be typed without its name, after what is required
+
+# What a form or a completion may suggest for an argument: names of subjects, roles or user groups, ids of jobs.
+OF_SUBJECTS: dict[str, JsonValue] = {"suggest": "subjects"}
+OF_GROUPS: dict[str, JsonValue] = {"suggest": "groups", **BRIEF}
+OF_JOBS: dict[str, JsonValue] = {"suggest": "jobs"}
+
+
+class Arguments(BaseModel):
+    """Base of all arguments: whatever is not declared is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def required(arguments: type[Arguments]) -> list[str]:
+    """The arguments that must be given, in their order, by their outer names."""
+    return [field.alias or name for name, field in arguments.model_fields.items() if field.is_required()]
+
+
+def bare(arguments: type[Arguments]) -> list[str]:
+    """The arguments that may be typed without their names, after those that are required."""
+    declared = {field.alias or name: field.json_schema_extra for name, field in arguments.model_fields.items()}
+    return [name for name, extra in declared.items() if isinstance(extra, dict) and extra.get("bare")]
+
+
+class Nothing(Arguments):
+    """Of commands that take no arguments."""
+
+
+class TrainArguments(Arguments):
+    """Of `/dreambooth train`; the photos come as files."""
+
+    name: Name = Field(description="What to call the subject; prompts then say [name].")
+    noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
+    method: Method | None = Field(
+        None,
+        description="full learns the whole model, the paper's way; lora a small file beside it; by default as the "
+        "recipe says.",
+    )
+    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
+    choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
+    recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
+    seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
+
+
+class ImagineArguments(Arguments):
+    """Of `/imagine`."""
+
+    prompt: Prompt = Field(description="What to draw; [name] or [V] stands for your subject.")
+    subject: str | None = Field(
+        None,
+        max_length=NAME_MAX,
+        description="The subject that [V] means; else your newest.",
+        json_schema_extra=OF_SUBJECTS,
+    )
+    count: int = Field(4, ge=1, le=16, description="How many pictures.", json_schema_extra=BRIEF)
+    seed: int | None = Field(
+        None, ge=0, le=SEED_MAX, description="Seed of the first picture; by default chance.", json_schema_extra=BRIEF
+    )
+    steps: int = Field(30, ge=1, le=150, description="Denoising steps.")
+    guidance: float = Field(
+        5.0, ge=1, le=30, description="Guidance scale: how closely to follow the prompt.", json_schema_extra=BRIEF
+    )
+    negative: str = Field(
+        "", max_length=PROMPT_MAX, description="What the picture should not show.", json_schema_extra=BRIEF
+    )
+    scheduler: SchedulerName = Field("dpm++2m", description="How noise is removed.")
+    size: int | None = Field(None, ge=32, le=2048, multiple_of=8, description="Side in pixels; else the model's own.")
+
+
+class SubjectArguments(Arguments):
+    """Of commands about one subject."""
+
+    name: str = Field(max_length=NAME_MAX, description="The subject's name.", json_schema_extra=OF_SUBJECTS)
+
+
+class JobArguments(Arguments):
+    """Of commands about one job."""
+
+    job: str = Field(
+        pattern=r"^[0-9a-f]{6,20}$", description="The job's id, or its first digits.", json_schema_extra=OF_JOBS
+    )
+
+
+class ShareArguments(SubjectArguments):
+    """Of `/dreambooth share`."""
+
+    audience: Annotated[Literal["private", "channel", "space"], BeforeValidator(str.lower)] | None = Field(
+        None,
+        alias="with",
+        description="private: only you; channel: all in this channel; space: everybody here.",
+        json_schema_extra=BRIEF | BARE,
+    )
+    group: str | None = Field(
+        None,
+        pattern=r"^[A-Z0-9]{1,32}$",
+        description="A role or user group, in place of private, channel or space.",
+        json_schema_extra=OF_GROUPS | BARE,
+    )
+
+
+class RetrainArguments(SubjectArguments):
+    """Of `/dreambooth retrain`."""
+
+    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the last time.")
+    choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
+    recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
+    seed: int = Field(1, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
+
+
+class TogetherArguments(Arguments):
+    """Of `/dreambooth together`."""
+
+    names: Names = Field(description="Subjects that are there, like: rex mia.")
+    method: Method | None = Field(
+        None, description="full or lora; by default lora where all of them were learned so, else as the recipe says."
+    )
+    steps: int | None = Field(
+        None, ge=1, le=4000, description="Training steps for each; by default as the recipe says."
+    )
+    recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
+    seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
+
+
+class ExportArguments(SubjectArguments):
+    """Of `darkroom export`."""
+
+    format: Format = Field(
+        "diffusers", description="A folder for diffusers, a single file as web UIs take it, or a LoRA file."
+    )
+    precision: FilePrecision = Field("half", description="Of the weights in it.")
+    rank: int | None = Field(
+        None, ge=1, le=256, description="Of a LoRA file that is drawn from a full training; 32 by default."
+    )
+
+
+class ImportArguments(Arguments):
+    """Of `darkroom import`, which takes a file besides."""
+
+    name: Name = Field(description="What to call the subject; prompts then say [name].")
+    noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
+    trigger: Trigger = Field(description="The word or words that mean it in the file.")
+
+
+class DraftArguments(Arguments):
+    """Of the answers to "how shall I go on with these photos?"."""
+
+    draft: str = Field(pattern=r"^[0-9a-f]{20}$", description="Which photos.")
+
+
+class PictureArguments(JobArguments):
+    """Of *full size*: one picture of a job."""
+
+    number: int = Field(ge=1, le=16, description="Which picture, from 1.")
+
+
+class ChooseArguments(JobArguments):
+    """Of *choose*: one of the candidates of a training."""
+
+    step: int = Field(ge=1, le=4000, description="After which step it was best.")
+
+
+class VariationsArguments(JobArguments):
+    """Of *variations*: the same prompt with seeds near one picture's."""
+
+    seed: int = Field(ge=0, le=SEED_MAX, description="Seed of the picture to vary.")

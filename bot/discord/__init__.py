@@ -1,0 +1,1 @@
+"""Discord: what is heard there becomes requests, and replies become its messages."""

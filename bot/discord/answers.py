@@ -1,0 +1,140 @@
+"""What the bot does when somebody uses it on Discord: acknowledge at once, then answer.
+
+An interaction must be acknowledged within three seconds, whatever else goes on. So what may take longer comes
+after it: fetching photos, reading subjects, waiting for a job.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import discord
+from redis.exceptions import RedisError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from bot.answers.training import check_number
+from bot.app import Darkroom
+from bot.commands import Command
+from bot.discord.commands import Attached, help_reply
+from bot.discord.poster import DiscordPoster
+from bot.discord.request import closed_to, request_of
+from bot.following.follower import Follower
+from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post
+from bot.messages import Reply, Request, Upload
+from bot.photos.fetching import fetched
+
+log = logging.getLogger(__name__)
+
+ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
+TELL_S = 60.0  # an answer for the asker alone is tried for so long
+FETCHES = 4  # files at once, of all people: each may be as large as a photo may be
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command as it was given: typed, by a button, in a form."""
+
+    command: Command
+    arguments: dict[str, str]
+    attached: tuple[Attached, ...] = ()
+    about: str = ""  # id of the message whose button was pressed
+    sure: bool = False  # said in answer to a question that asked whether to
+
+
+class Answers:
+    """Answers commands, wherever they were given."""
+
+    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Sequence[str]) -> None:
+        self.app, self.follower, self.poster, self.hosts = app, follower, poster, hosts
+        self._fetching = asyncio.Semaphore(FETCHES)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        if self._session:
+            await self._session.close()
+
+    async def first(self, interaction: discord.Interaction) -> bool:
+        """Whether this was not heard before; what cannot be told is taken for new."""
+        try:
+            async with asyncio.timeout(ASK_REDIS_S):
+                return await self.app.first(f"discord:{interaction.id}")
+        except (RedisError, OSError):  # a TimeoutError is an OSError
+            return True
+
+    async def answer(self, interaction: discord.Interaction, asked: Asked) -> None:
+        """Answer a command."""
+        request = request_of(interaction, asked.command.name, asked.arguments)
+        if asked.command.answers == "asker":
+            await self._in_private(interaction, request, asked)
+        elif sentence := closed_to(interaction):
+            await interaction.response.send_message(sentence, ephemeral=True)
+        else:
+            await self._in_channel(interaction, request, asked)
+
+    async def _in_channel(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
+        """Answer for all to see: in a new message, or in place of the one whose button was pressed."""
+        fresh = asked.command.answers == "everyone"
+        again = None if asked.command.takes_photos else request
+        post = self._post(interaction, request, asked.sure, message=asked.about, fresh=fresh, request=again)
+        acknowledged = await self._acknowledge(interaction, post, thinking=fresh)
+        if asked.sure:  # the question is answered, and takes no more clicks
+            await interaction.delete_original_response()
+        elif fresh and acknowledged and acknowledged.message_id:
+            post = post.model_copy(update={"message": str(acknowledged.message_id)})
+        await self.follower.answer_with(self._fetched(asked.attached), request, post)
+
+    async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
+        """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
+        post = self._post(interaction, request, fresh=False)
+        await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
+        reply = help_reply() if request.command == "help" else await self.follower.ask(request)
+        await self._tell(post, reply)
+        await self.follower.posts.close(post)
+
+    async def _acknowledge(
+        self, interaction: discord.Interaction, post: Post, **how: bool
+    ) -> discord.InteractionCallbackResponse[discord.Client] | None:
+        """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
+        await self.follower.note(post)
+        try:
+            return await interaction.response.defer(**how)
+        except Exception:
+            await self.follower.posts.close(post)
+            raise
+
+    def _post(self, interaction: discord.Interaction, request: Request, /, aside: bool = False, **more: Any) -> Post:
+        """A post for the answer; `aside`: the interaction's token edits another message than that of the post."""
+        channel = request.thread or request.channel
+        where = {"space": request.space, "channel": channel, "user": request.user}
+        extra = {"token": interaction.token, **({"aside": "1"} if aside else {})}
+        return Post(platform=self.poster.platform, job=request.id, extra=extra, **where, **more)
+
+    async def _tell(self, post: Post, reply: Reply) -> None:
+        """Say an answer for the asker's eyes only, for a while again and again."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ChatTrouble),
+            wait=wait_random_exponential(0.5, 10),
+            stop=stop_after_delay(TELL_S),
+            reraise=True,
+        )
+        try:
+            await retrying(self.poster.edit, post, reply)
+        except (MessageGone, ChannelClosed, ChatTrouble) as error:
+            log.info("%s could not be told: %s", post.user, error)
+
+    async def _fetched(self, attached: Sequence[Attached]) -> tuple[Upload, ...]:
+        """Fetch files from Discord's own hosts; raises UserError if they are too many."""
+        if attached:
+            check_number(len(attached), self.app.settings.photos_max)
+        self._session = self._session or aiohttp.ClientSession()
+        return tuple(await asyncio.gather(*(self._file(self._session, file) for file in attached)))
+
+    async def _file(self, session: aiohttp.ClientSession, file: Attached) -> Upload:
+        most_bytes = self.app.settings.photo_max_bytes
+        async with self._fetching:
+            upload = await fetched(session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes)
+        return upload.model_copy(update={"caption": file.caption})

@@ -1,0 +1,195 @@
+"""What somebody meant who typed a command, pressed a button, sent a form: found out here, answered elsewhere."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+import discord
+
+from bot.answers import access
+from bot.answers.replies import FORGET
+from bot.answers.training import check_number
+from bot.app import Darkroom, complaint
+from bot.asking import button_ids, prompts
+from bot.asking.prefill import filled_form
+from bot.commands import COMMANDS
+from bot.discord.answers import Answers, Asked
+from bot.discord.commands import SLASH, TRAIN_MENU, Attached, Json, described, said, typing
+from bot.discord.forms import filled_in, modal, unasked
+from bot.discord.render import controls, plain
+from bot.discord.request import closed_to, request_of
+from bot.messages import Button, Request
+from bot.photos import captions
+
+log = logging.getLogger(__name__)
+
+SUGGESTIONS, SUGGEST_S = 25, 2.0
+FORM_S = 2.0  # a form must be there within three seconds
+SURE, PHOTOS = "sure", "photos"  # arguments that are ours: that a question was answered, files found before
+NO = "no"
+QUESTIONS = {"dreambooth forget": FORGET}  # asked first of those who type what cannot be undone
+OLD = "I do not know this any more. Please give the command again."
+
+
+class Hearing:
+    """Hears interactions."""
+
+    def __init__(self, app: Darkroom, answers: Answers) -> None:
+        self.app, self.answers = app, answers
+        self._kinds = {
+            discord.InteractionType.application_command: self._command,
+            discord.InteractionType.component: self._press,
+            discord.InteractionType.modal_submit: self._form,
+        }
+
+    async def hear(self, interaction: discord.Interaction) -> None:
+        """Do what an interaction asks for. Never raises, but for cancellation."""
+        data: Json = dict(interaction.data or {})
+        try:
+            if interaction.type is discord.InteractionType.autocomplete:
+                await self._complete(interaction, data)
+            elif (kind := self._kinds.get(interaction.type)) and await self.answers.first(interaction):
+                await kind(interaction, data)
+        except discord.HTTPException as error:
+            log.warning("could not answer an interaction of %s: %s", interaction.user.id, error)
+        except Exception as error:
+            await self._refuse(interaction, complaint(error, str(data.get("name", "a button"))).text)
+
+    async def _refuse(self, interaction: discord.Interaction, sentence: str) -> None:
+        """Tell the asker why there is nothing else."""
+        try:
+            if interaction.response.is_done():
+                await interaction.followup.send(plain(sentence), ephemeral=True)
+            else:
+                await interaction.response.send_message(plain(sentence), ephemeral=True)
+        except discord.HTTPException as error:
+            log.warning("%s could not be told: %s", interaction.user.id, error)
+
+    async def _command(self, interaction: discord.Interaction, data: Json) -> None:
+        if data["type"] != SLASH:
+            return await self._train_menu(interaction, data)
+        given = said(data)
+        if given is None:
+            return await self._refuse(interaction, OLD)
+        asked = Asked(given.command, given.arguments, given.attached)
+        if question := QUESTIONS.get(given.command.name):
+            await self._look_first(request_of(interaction, given.command.name, given.arguments))
+            ask = question.format(**given.arguments)
+            sure = Button(label="Yes", command=given.command.name, arguments=given.arguments, confirm=ask)
+            return await self._confirm(interaction, sure)
+        if given.command.takes_photos and not given.attached and not closed_to(interaction):
+            return await self._open(interaction, asked, photos=True)
+        await self.answers.answer(interaction, asked)
+
+    async def _look_first(self, request: Request) -> None:
+        """Raise UserError where a question would be asked in vain; what takes too long is found out after it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FORM_S):
+                subject = prompts.by_name(request.arguments["name"], await access.seen(self.app, request))
+                access.must_own(subject, request, "forget")
+
+    async def _train_menu(self, interaction: discord.Interaction, data: Json) -> None:
+        """Train on the photos of a message: its links go along while a form asks for name and class."""
+        if data["name"] != TRAIN_MENU:
+            return await self._refuse(interaction, OLD)
+        message = data["resolved"]["messages"][data["target_id"]]
+        photos = [described(attachment) for attachment in message.get("attachments", [])]
+        if not photos:
+            return await self._refuse(interaction, "There are no photos in that message.")
+        check_number(len(photos), self.app.settings.photos_max)
+        links = "\n".join(f"{photo.name} {photo.url}\t{captions.plain(photo.caption)}" for photo in photos)
+        await self._open(interaction, Asked(COMMANDS["dreambooth train"], {PHOTOS: links}), photos=False)
+
+    async def _press(self, interaction: discord.Interaction, data: Json) -> None:
+        """Do what a button or an entry of a menu says, in whatever process it was written."""
+        pressed = (data.get("values") or [data["custom_id"]])[0]
+        if pressed == NO:
+            await interaction.response.edit_message(content="Left as it is.", view=None)
+            return
+        button = await button_ids.read(self.app.store, pressed)
+        if button is None:
+            return await self._refuse(interaction, OLD)
+        arguments = dict(button.arguments)
+        asked = Asked(
+            COMMANDS[button.command], arguments, about=_meant(interaction), sure=bool(arguments.pop(SURE, ""))
+        )
+        if button.confirm:
+            await self._confirm(interaction, button)
+        elif button.form:
+            await self._open(interaction, asked, photos=asked.command.takes_photos)
+        else:
+            await self.answers.answer(interaction, asked)
+
+    async def _confirm(self, interaction: discord.Interaction, button: Button) -> None:
+        """Ask first, and only the one who pressed."""
+        arguments = {**button.arguments, SURE: "yes"}
+        yes = Button(label="Yes", command=button.command, arguments=arguments, style="danger")
+        view = await controls(self.app.store, [[yes]])
+        assert view
+        view.add_item(discord.ui.Button(label="No", custom_id=NO, row=0))
+        await interaction.response.send_message(plain(button.confirm), view=view, ephemeral=True)
+
+    async def _open(self, interaction: discord.Interaction, asked: Asked, photos: bool) -> None:
+        """Open a command's form, filled in with what is known."""
+        known = {name: value for name, value in asked.arguments.items() if name != PHOTOS}
+        request = request_of(interaction, asked.command.name, known)
+        async with asyncio.timeout(FORM_S):
+            form = await filled_form(self.app, request, asked.command.name, known)
+            unseen = {**unasked(form), **{n: v for n, v in asked.arguments.items() if n == PHOTOS}}
+            button = Button(label="Send", command=asked.command.name, arguments=unseen, form=True)
+            custom_id = await button_ids.write(self.app.store, button)
+        await interaction.response.send_modal(modal(form, custom_id, photos))
+
+    async def _form(self, interaction: discord.Interaction, data: Json) -> None:
+        button = await button_ids.read(self.app.store, data["custom_id"])
+        if button is None:
+            return await self._refuse(interaction, OLD)
+        filled, attached = filled_in(data)
+        arguments = {**button.arguments, **filled}
+        attached += tuple(_links(arguments.pop(PHOTOS, "")))
+        asked = Asked(COMMANDS[button.command], arguments, attached, about=_meant(interaction))
+        await self.answers.answer(interaction, asked)
+
+    async def _complete(self, interaction: discord.Interaction, data: Json) -> None:
+        """Offer what begins with, or else contains, what was typed; nothing when that takes too long."""
+        found: Sequence[tuple[str, str]] = ()
+        typed = ""
+        try:
+            if typed_in := typing(data):
+                field, typed = typed_in
+                async with asyncio.timeout(SUGGEST_S):
+                    found = await self._known(interaction, field.suggest)
+        except Exception as error:
+            log.warning("nothing to suggest: %s", error)
+        fitting = [f for f in found if typed.casefold() in f[1].casefold()]
+        fitting.sort(key=lambda f: not f[1].casefold().startswith(typed.casefold()))
+        choices = [discord.app_commands.Choice(name=name[:100], value=value) for value, name in fitting[:SUGGESTIONS]]
+        await interaction.response.autocomplete(choices)
+
+    async def _known(self, interaction: discord.Interaction, what: str) -> Sequence[tuple[str, str]]:
+        """Subjects that this person may see here, or open jobs of theirs: what is meant, and how it reads."""
+        request = request_of(interaction, "", {})
+        if what == "subjects":
+            return [(subject.name, subject.name) for subject in await access.seen(self.app, request)]
+        jobs = await self.app.dispatch.jobs(request.space, only_open=True) if what == "jobs" else []
+        return [(job.id, f"{job.id[-6:]} {job.said}") for job in jobs if job.owner == request.user]
+
+
+def _meant(interaction: discord.Interaction) -> str:
+    """The message that a button is about: for the answer to a question of ours, the one that it was asked on."""
+    message = interaction.message
+    if message is None:
+        return ""
+    origin = message.interaction_metadata
+    asked_on = origin.interacted_message_id if origin and message.flags.ephemeral else None
+    return str(asked_on or message.id)
+
+
+def _links(text: str) -> list[Attached]:
+    found = []
+    for line in text.splitlines():
+        link, _, caption = line.partition("\t")
+        name, _, url = link.rpartition(" ")
+        found.append(Attached(name=name, url=url, caption=caption))
+    return found

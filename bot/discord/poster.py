@@ -1,0 +1,224 @@
+"""What the follower does with messages, on Discord.
+
+A message that answers an interaction is edited with the token of that interaction, for as long as it lives: that
+works even where the bot may not write. Then, and for everything else, the bot writes with its own token.
+"""
+
+import asyncio
+import io
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import PurePosixPath
+from typing import Any, cast
+
+import aiohttp
+import discord
+from PIL import Image
+
+from bot.discord.render import render
+from bot.discord.request import private_space
+from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, TooFast
+from bot.messages import Reply
+from storage.errors import Missing, StoreError
+from storage.files import Store
+from storage.jobs import Picture
+
+TOKEN_LIVES_S = 14 * 60.0  # a minute less than it does, for clocks differ
+ORIGINAL = cast(int, "@original")  # discord.py would have a number, and passes on what it is given
+FILE_BYTES, MESSAGE_BYTES = 10 * 2**20, 24 * 2**20
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN = 10003, 10008, 10015, 50027
+PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
+DEAD_KEPT = 1000
+LOOKED_AT = 100  # messages after a post, when looking for its announcement
+
+
+class TokenDead(Exception):
+    """The interaction's token is over."""
+
+
+class DiscordPoster(Poster):
+    """Posts of one bot."""
+
+    platform = "discord"
+    edit_every_s = 5.0
+    channel_rate = (4, 5.0)  # Discord takes five in five seconds
+    space_rate = (20, 1.0)  # and fifty a second of a bot in all
+
+    def __init__(self, client: discord.Client, store: Store) -> None:
+        self.client, self.store = client, store
+        self._dead: deque[str] = deque(maxlen=DEAD_KEPT)  # tokens that were over before their time
+
+    def lane(self, post: Post) -> str:
+        """Discord counts the edits that a token makes apart from those of the bot in a channel."""
+        return self._editing_token(post) or super().lane(post)
+
+    async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
+        """Say something new in the post's channel, as an answer to its message."""
+        parts = await self._parts(reply, reply.shown, post.user if mention else "")
+        rung = [discord.Object(int(post.user))] if mention else False
+        parts["allowed_mentions"] = discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=rung)
+        if post.message:
+            parts["reference"] = discord.MessageReference(
+                message_id=int(post.message), channel_id=int(post.channel), fail_if_not_exists=False
+            )
+        async with _translated():
+            message = await self._channel(post).send(nonce=nonce, **_as_sent(parts))
+        return str(message.id)
+
+    async def find(self, post: Post, nonce: str) -> str | None:
+        """The announcement that answers the post's message; Discord does not tell nonces afterwards."""
+        if not post.message or not self.client.user:
+            return None
+        after = discord.Object(int(post.message))
+        async with _translated():
+            async for message in self._channel(post).history(limit=LOOKED_AT, after=after):
+                answers = message.reference and message.reference.message_id == after.id
+                if answers and message.author.id == self.client.user.id and not message.interaction_metadata:
+                    return str(message.id)
+        return None
+
+    async def edit(self, post: Post, reply: Reply) -> Post:
+        """Make the message say `reply`; its pictures are sent again only if they are others."""
+        pictures = reply.shown
+        shown = " ".join(picture.key for picture in pictures)
+        before = post.extra.get("shown", "" if post.fresh else None)
+        parts = await self._parts(reply, None if shown == before else pictures)
+        try:
+            async with _translated():
+                if token := self._editing_token(post):
+                    await self._webhook(token).edit_message(ORIGINAL, **parts)
+                else:
+                    await self._message(post).edit(**parts)
+        except TokenDead:
+            return await self.edit(self._without_token(post), reply)
+        return post.model_copy(update={"extra": {**post.extra, "shown": shown}})
+
+    async def whisper(self, post: Post, reply: Reply) -> None:
+        """Tell who asked: for them alone in the channel while the token lives, else in a private message.
+
+        That is another space than a server, where buttons about a server's jobs and subjects would find nothing.
+        """
+        token = self._living_token(post)
+        if not token and post.space != private_space(post.user):
+            reply = reply.model_copy(update={"buttons": (), "picks": ()})
+        parts = _as_sent(await self._parts(reply, reply.shown))
+        try:
+            async with _translated():
+                if token:
+                    await self._webhook(token).send(ephemeral=True, wait=True, **parts)
+                else:
+                    private = await self.client.create_dm(discord.Object(int(post.user)))
+                    await private.send(**parts)
+        except (TokenDead, ChannelClosed):
+            if not post.extra.get("token"):
+                raise
+            await self.whisper(self._without_token(post), reply)
+
+    async def remove(self, post: Post) -> None:
+        """Take the message away."""
+        try:
+            async with _translated():
+                if token := self._editing_token(post):
+                    await self._webhook(token).delete_message(ORIGINAL)
+                elif post.message:
+                    await self._message(post).delete()
+        except TokenDead:
+            await self.remove(self._without_token(post))
+        except MessageGone:
+            return
+
+    def _living_token(self, post: Post) -> str:
+        """The token of the interaction that the post answers; empty when it is over."""
+        token = post.extra.get("token", "") if time.time() - post.asked_s < TOKEN_LIVES_S else ""
+        return "" if token in self._dead else token
+
+    def _editing_token(self, post: Post) -> str:
+        """The same, if the post's message is the one that it edits: `aside` means that it was another."""
+        return "" if post.extra.get("aside") else self._living_token(post)
+
+    def _without_token(self, post: Post) -> Post:
+        """The same post, to be written with the bot's own token, for that of its interaction is of no use."""
+        self._dead.append(post.extra.get("token", ""))
+        return post.model_copy(update={"extra": {k: v for k, v in post.extra.items() if k != "token"}})
+
+    def _channel(self, post: Post) -> discord.PartialMessageable:
+        return self.client.get_partial_messageable(int(post.channel))
+
+    def _message(self, post: Post) -> discord.PartialMessage:
+        if not post.message:
+            raise MessageGone("its id was never learned")
+        return self._channel(post).get_partial_message(int(post.message))
+
+    def _webhook(self, token: str) -> discord.Webhook:
+        assert self.client.application_id
+        about: Any = {"id": self.client.application_id, "type": 3, "token": token}
+        # As discord.py makes them for its interactions; those of `partial` whisper to nobody.
+        return discord.Webhook.from_state(about, self.client._connection)
+
+    async def _parts(self, reply: Reply, pictures: Sequence[Picture] | None, mention: str = "") -> dict[str, Any]:
+        """Everything to be said, as discord.py's methods that edit take it; `pictures` None leaves those there are."""
+        try:
+            said = await render(self.store, reply, mention)
+            parts = {"content": said.content, "embeds": said.embeds, "view": said.view}
+            return parts if pictures is None else {**parts, "attachments": await self._files(pictures)}
+        except (StoreError, OSError) as error:
+            raise ChatTrouble(f"what is to be shown cannot be read: {error}") from error
+
+    async def _files(self, pictures: Sequence[Picture]) -> list[discord.File]:
+        files = []
+        for picture in pictures:
+            try:
+                data = (await self.store.get(picture.key)).data
+            except Missing:  # deleted meanwhile
+                continue
+            name, data = await asyncio.to_thread(fit, PurePosixPath(picture.key).name, data, len(pictures))
+            files.append(discord.File(io.BytesIO(data), name, description=picture.caption[:1024] or None))
+        return files
+
+
+def fit(name: str, data: bytes, files: int) -> tuple[str, bytes]:
+    """Make a picture small enough to be sent as one of `files`; return its name and bytes."""
+    if len(data) <= min(FILE_BYTES, MESSAGE_BYTES // files):
+        return name, data
+    smaller = io.BytesIO()
+    Image.open(io.BytesIO(data)).convert("RGB").save(smaller, "JPEG", quality=85)
+    return f"{PurePosixPath(name).stem}.jpg", smaller.getvalue()
+
+
+def _as_sent(parts: dict[str, Any]) -> dict[str, Any]:
+    """Discord.py calls new files by another name, and takes no None."""
+    renamed = {("files" if name == "attachments" else name): part for name, part in parts.items()}
+    return {name: part for name, part in renamed.items() if part is not None}
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Turn what discord.py raises into what the follower knows."""
+    try:
+        yield
+    except discord.RateLimited as error:
+        raise TooFast(error.retry_after) from error
+    except discord.HTTPException as error:
+        raise _meaning(error) from error
+    except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+        raise ChatTrouble(str(error) or type(error).__name__) from error
+    except RuntimeError as error:  # of aiohttp, whose session is closed already when we are told to stop
+        raise ChatTrouble(str(error)) from error
+    except KeyError as error:  # of discord.py, where a 429 does not say for how long
+        raise TooFast(PATIENCE_S) from error
+    except (TypeError, ValueError) as error:  # of discord.py, where a page comes instead of an answer
+        raise ChatTrouble(f"the answer is not understood: {error!r}") from error
+
+
+def _meaning(error: discord.HTTPException) -> Exception:
+    if error.code in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
+        return TokenDead()
+    if error.code == UNKNOWN_MESSAGE:
+        return MessageGone(str(error))
+    if error.status == 403 or error.code == UNKNOWN_CHANNEL:
+        return ChannelClosed(str(error))
+    if error.status == 429:
+        return TooFast(float(error.response.headers.get("Retry-After", PATIENCE_S)))
+    return ChatTrouble(str(error))

@@ -1,0 +1,1 @@
+"""Messages that follow a job to its end, whatever happens meanwhile."""

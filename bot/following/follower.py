@@ -1,0 +1,171 @@
+"""Answers in a chat whose messages stay: progress in one message, the end told once, whatever happens meanwhile.
+
+Messages are deleted, channels closed, chats ask for patience, and this process may die at any line: a post is kept
+in the store until its last word is said, and `resume` goes on with those that a process before left.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from bot.answers import drafts
+from bot.app import Darkroom, complaint
+from bot.following.announcing import announcement, brief
+from bot.following.insisting import Insisting
+from bot.following.newest import Newest
+from bot.following.posts import Post, Poster, Posts
+from bot.messages import Reply, Request, Upload
+from storage.errors import Missing, StoreError
+from storage.jobs import ImagineJob, TrainJob
+
+log = logging.getLogger(__name__)
+
+NOTE_S = 1.0  # an acknowledgement does not wait longer for the store
+RETRY_S = 2.0  # between two looks at a store or queue that does not answer
+OLD_S, OLD_SLOWER = 3600.0, 12  # chats let messages older than an hour be edited rarely
+
+INTERRUPTED = "This was interrupted before it began. Please send it again."
+STORE_AWAY = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
+
+
+class Follower:
+    """Everything that a platform's messages are still to say."""
+
+    def __init__(self, app: Darkroom, poster: Poster) -> None:
+        self.app, self.poster, self.posts = app, poster, Posts(app.store, poster.platform)
+        self.chat = Insisting(poster, self.posts)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def resume(self) -> None:
+        """Go on with what a process before left open."""
+        await drafts.sweep(self.app.store)
+        for post in await self.posts.open():
+            self._start(self._follow(post))
+
+    async def close(self) -> None:
+        """Stop following, for good; the next process goes on from there."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def note(self, post: Post) -> None:
+        """Write a post down before what it answers is acknowledged: a crash then leaves nobody waiting."""
+        try:
+            async with asyncio.timeout(NOTE_S):
+                await self.posts.write(post)
+        except (StoreError, OSError) as error:
+            log.warning("post %s could not be kept: %s", post.job, error)
+
+    async def ask(self, request: Request) -> Reply:
+        """The last word on a request that only the asker hears of."""
+        reply = Reply(text="Done.")
+        async with aclosing(self.app.answer(request)) as replies:
+            async for reply in replies:  # noqa: B007 (only the last counts)
+                pass
+        return reply
+
+    async def answer(self, request: Request, post: Post) -> None:
+        """Answer a request on the message that stands for it; its job is followed to its end in the background.
+
+        A fresh message goes when the request is at fault; one whose button was pressed stays as it is. Either way
+        the sentence is for the asker alone.
+        """
+        await self.posts.write(post)
+        async with aclosing(self.app.answer(request)) as replies:
+            async for reply in replies:
+                if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
+                    return self._start(self._follow(post))
+                if reply.fault:
+                    await self.chat.refuse(post, reply)
+                elif reply.state != "working" or post.fresh:
+                    post = await self.chat.show(post, reply, insist=reply.state != "working")
+        await self.posts.close(post)
+
+    async def answer_with(self, photos: Awaitable[tuple[Upload, ...]], request: Request, post: Post) -> None:
+        """The same once its photos are there; what goes wrong with that is told to who asked."""
+        try:
+            await self.answer(request.model_copy(update={"uploads": await photos}), post)
+        except Exception as error:
+            await self.chat.refuse(post, complaint(error, request.command))
+            await self.posts.close(post)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._closed:
+            return work.close()
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("surprise while following a job: it is tried again at the next start", exc_info=error)
+
+    async def _follow(self, post: Post) -> None:
+        """Show a job's progress at the chat's pace, then its end."""
+        job = await self._job(post.job)
+        if job is None:
+            return await self._begin_again(post)
+        news: Newest[Reply] = Newest()
+        async with asyncio.TaskGroup() as tasks:  # a surprise while watching ends the wait for news, too
+            watching = tasks.create_task(self._watch(post.job, news))
+            while (reply := await news.take()).state == "working":
+                post = await self.chat.show(post, reply)
+                await self._rest(post, watching)
+        await self._end(post, job, reply)
+
+    async def _begin_again(self, post: Post) -> None:
+        """Answer a request anew of which nothing came before the process died; once, lest all die of it.
+
+        Where that cannot be, its message says so. One that was there before, a question above all, stays as it is,
+        and who asked is told in private.
+        """
+        if post.request:
+            return await self.answer(post.request, post.model_copy(update={"request": None}))
+        sorry = Reply(text=INTERRUPTED, state="failed", fault="ours")
+        await (self.chat.show(post, sorry, insist=True) if post.fresh else self.chat.whisper(post, sorry))
+        await self.posts.close(post)
+
+    async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:
+        """Wait until this message may be edited again, or until nothing is left to watch: the end is told at once."""
+        old = time.time() - post.asked_s > OLD_S
+        await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
+
+    async def _job(self, job: str) -> TrainJob | ImagineJob | None:
+        """Read a job, however long the store takes; None if it never began, or is deleted."""
+        while True:
+            try:
+                return await self.app.dispatch.job(job)
+            except Missing:
+                return None
+            except (StoreError, OSError) as error:
+                log.warning("cannot read job %s: %s", job, error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _watch(self, job: str, news: Newest[Reply]) -> None:
+        """Pass on what becomes of a job, through every outage of store and queue."""
+        while True:
+            try:
+                async for reply in self.app.watch(job):
+                    news.put(reply)
+                return
+            except (StoreError, OSError, RedisError) as error:
+                log.warning("cannot follow job %s: %s", job, error)
+                news.put(Reply(text=STORE_AWAY, state="working", job=job))
+                await asyncio.sleep(RETRY_S)
+
+    async def _end(self, post: Post, job: TrainJob | ImagineJob, reply: Reply) -> None:
+        """Say the last word: pictures take the place of their progress, a training is announced in a new message."""
+        told = isinstance(job, TrainJob) and reply.state != "cancelled"
+        if isinstance(job, TrainJob) and told:
+            post = await self.chat.announce(post, await announcement(self.app, job, reply))
+            reply = brief(reply)
+        await self.chat.show(post, reply, insist=True, told=told)
+        await self.posts.close(post)

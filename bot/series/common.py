@@ -1,0 +1,72 @@
+"""What sweeps and evaluations have in common: a TOML file, and many trainings, each done once."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bot.answers.limits import Limits
+from bot.messages import Reply, Request, Upload
+from bot.on_terminal import Session
+from bot.web.chat import USER
+from storage.errors import UserError
+from storage.recipe import Changes
+from storage.subjects import Subject
+
+File = TypeVar("File", bound=BaseModel)
+
+
+def read_file(path: Path, kind: type[File], called: str) -> File:
+    """Read a series' file; raises UserError in a sentence if it is none."""
+    try:
+        return kind.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        raise UserError(f"{path} is no {called}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg'].lower()}.") from None
+    except ValueError as error:  # of TOML and of encodings
+        raise UserError(f"{path} is no TOML file: {error}.") from None
+
+
+def enter(session: Session, space: str) -> None:
+    """Have a session work in a space of its own, where it may ask as fast as it likes."""
+    session.space, darkroom = space, session.darkroom
+    patient = darkroom.settings.model_copy(update={"requests_per_minute": 10**6})
+    darkroom.limits = Limits(patient, darkroom.redis)
+
+
+async def ask(session: Session, command: str, given: dict[str, str], uploads: tuple[Upload, ...] = ()) -> Reply:
+    """Send a command, and return the last reply to it."""
+    request = Request(space=session.space, user=USER, command=command, arguments=given, uploads=uploads)
+    *_, last = [reply async for reply in session.darkroom.answer(request)]
+    return last
+
+
+def name_of(subject: str, what: object) -> str:
+    """What a subject is called that is learned in a certain way: the same whenever it is."""
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    return f"{subject[:20]}-{digest[:8]}"
+
+
+async def learned(
+    session: Session, name: str, noun: str, changes: Changes, photos: tuple[Upload, ...]
+) -> Subject | Reply:
+    """Learn a subject, unless that was done before; a reply where nothing came of it."""
+    subjects = session.darkroom.subjects
+    subject = await subjects.find(session.space, name)
+    if subject and subject.state == "learning" and subject.job:  # a series before was broken off meanwhile
+        async for _ in session.darkroom.watch(subject.job):
+            pass
+        subject = await subjects.find(session.space, name)
+    if not subject or subject.state != "ready":
+        typed = " ".join(f"{key}={value}" for key, value in changes.items())
+        reply = await ask(session, "dreambooth train", {"name": name, "class": noun, "set": typed}, photos)
+        if reply.state != "done":
+            return reply
+        subject = await subjects.find(session.space, name)
+    assert subject
+    return subject

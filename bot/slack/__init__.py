@@ -1,0 +1,1 @@
+"""Slack: what is heard there becomes requests, and replies become its messages."""

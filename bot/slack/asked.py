@@ -1,0 +1,65 @@
+"""Where and by whom something was asked on Slack, taken out of what Slack sends."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from bot.following.posts import Post
+from bot.slack.poster import RESPONSE_URL
+from storage.ids import new_id
+from storage.jobs import Record
+
+Payload = Mapping[str, Any]
+
+
+class Asked(Record):
+    """The circumstances of a request; a form carries them along until it is sent."""
+
+    team: str
+    user: str
+    channel: str
+    thread: str = ""
+    response_url: str = ""
+    message: str = ""  # whose button was pressed, if all can see it
+    id: str = Field(default_factory=new_id)  # of the request that this becomes
+    sure: bool = False  # with a button, which asks first
+
+    @property
+    def space(self) -> str:
+        """The space that the workspace is."""
+        return f"slack:{self.team}"
+
+    def post(self, **more: Any) -> Post:
+        """A post for the answer."""
+        extra = {RESPONSE_URL: self.response_url} if self.response_url else {}
+        where = {"space": self.space, "channel": self.channel, "user": self.user, "thread": self.thread}
+        return Post(platform="slack", job=self.id, extra=extra, **where, **more)
+
+
+def by_command(body: Payload) -> Asked:
+    """Of a typed command."""
+    return Asked(
+        team=body["team_id"], user=body["user_id"], channel=body["channel_id"], response_url=body["response_url"]
+    )
+
+
+def by_message(body: Payload) -> Asked:
+    """Of a pressed button, or of a shortcut in a message's menu."""
+    container = body.get("container", {})
+    message = "" if container.get("is_ephemeral") else container.get("message_ts", "")
+    return Asked(
+        team=body["team"]["id"],
+        user=body["user"]["id"],
+        channel=(body.get("channel") or {}).get("id") or container.get("channel_id", ""),
+        thread=(container or body["message"]).get("thread_ts", ""),
+        response_url=body.get("response_url", ""),
+        message=message,
+        sure=True,
+    )
+
+
+def by_event(body: Payload) -> Asked:
+    """Of something said to the bot."""
+    event = body["event"]
+    return Asked(team=body["team_id"], user=event["user"], channel=event["channel"], thread=event.get("thread_ts", ""))

@@ -1,0 +1,129 @@
+"""Replies as Slack's blocks: text, progress, facts, pictures, buttons."""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from itertools import count, groupby
+from typing import TypeVar
+
+from slack_sdk.models.blocks import (
+    ActionsBlock,
+    Block,
+    ButtonElement,
+    ConfirmObject,
+    ContextBlock,
+    ImageBlock,
+    InteractiveElement,
+    MarkdownTextObject,
+    Option,
+    PlainTextObject,
+    SectionBlock,
+    StaticSelectElement,
+)
+from slack_sdk.models.blocks.basic_components import SlackFile
+
+from bot.asking import button_ids
+from bot.following.sparkline import sparkline
+from bot.messages import Button, Reply
+from bot.slack.text import clipped, escape
+from storage.files import Store
+from storage.jobs import Picture, Progress
+
+T = TypeVar("T")
+PRESS = re.compile(r"^press\b")  # action ids of everything that can be pressed or chosen
+TEXT_MAX, FACT_MAX, LABEL_MAX, ALT_MAX, QUESTION_MAX = 2900, 1900, 75, 1900, 300
+FACTS_IN_BLOCK, BLOCKS_OF_FACTS, IN_ROW, IN_MENU = 10, 3, 5, 100
+LOOSE = 20  # buttons of no group that get rows of their own; more go into a menu
+BAR = 20  # characters
+
+
+async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: str = "") -> list[Block]:
+    """Lay a reply out; `files` are Slack's ids of the uploaded pictures by key, and only those are shown."""
+    greeting = f"<@{mention}> " if mention else ""
+    laid: list[Block] = [SectionBlock(text=_text(greeting + escape(clipped(reply.text or "Done.", TEXT_MAX))))]
+    if reply.progress and reply.progress.of:
+        drawn = filter(None, [bar(reply.progress), sparkline(reply.progress.losses)])
+        laid.append(ContextBlock(elements=[_text(line) for line in drawn]))
+    laid += _facts(reply)
+    if (more := len(reply.open_facts) - FACTS_IN_BLOCK * BLOCKS_OF_FACTS) > 0:
+        laid.append(ContextBlock(elements=[_text(f"… and {more} more")]))
+    laid += [_image(picture, reply, files[picture.key]) for picture in reply.shown if picture.key in files]
+    return [*laid, *[row async for row in _rows(store, reply)]]
+
+
+def fallback(reply: Reply, mention: str = "") -> str:
+    """What notifications and screen readers say."""
+    return (f"<@{mention}> " if mention else "") + escape(clipped(reply.text or "Done.", TEXT_MAX))
+
+
+def bar(progress: Progress) -> str:
+    """Progress as a bar of text.
+
+    >>> bar(Progress(job="", phase="learning", step=30, of=120))
+    '▓▓▓▓▓░░░░░░░░░░░░░░░ 25 %'
+    """
+    done = min(progress.step / progress.of, 1.0)
+    return f"{'▓' * round(done * BAR):░<{BAR}} {done:.0%}".replace("%", " %")
+
+
+def _text(text: str) -> MarkdownTextObject:
+    """Text in which Slack looks for no names and addresses of its own accord."""
+    return MarkdownTextObject(text=text, verbatim=True)
+
+
+def _facts(reply: Reply) -> list[SectionBlock]:
+    """Facts two by two."""
+    facts = [
+        _text(
+            clipped(f"*{escape(clipped(name, LABEL_MAX))}*\n{escape(clipped(value or '—', FACT_MAX // 6))}", FACT_MAX)
+        )
+        for name, value in reply.open_facts.items()
+    ]
+    return [SectionBlock(fields=some) for some in _in_lots(facts, FACTS_IN_BLOCK)][:BLOCKS_OF_FACTS]
+
+
+def _image(picture: Picture, reply: Reply, file: str) -> ImageBlock:
+    return ImageBlock(slack_file=SlackFile(id=file), alt_text=clipped(picture.caption or reply.text, ALT_MAX))
+
+
+async def _rows(store: Store, reply: Reply) -> AsyncIterator[ActionsBlock]:
+    """Rows of buttons; what comes in greater numbers is a menu."""
+    numbers = count()
+    for some in [reply.loose] if len(reply.loose) > LOOSE else _in_lots(reply.loose, IN_ROW):
+        yield ActionsBlock(elements=await _group(store, "Choose", some, numbers))
+    for group, picks in groupby((pick for pick in reply.picks if pick.group), key=lambda pick: pick.group):
+        yield ActionsBlock(elements=await _group(store, group, list(picks), numbers))
+
+
+async def _group(store: Store, group: str, picks: Sequence[Button], numbers: Iterator[int]) -> list[InteractiveElement]:
+    if len(picks) <= IN_ROW:
+        return [await _button(store, pick, next(numbers)) for pick in picks]
+    options = [
+        Option(text=PlainTextObject(text=pick.label), value=await button_ids.write(store, pick))
+        for pick in picks[:IN_MENU]
+    ]
+    return [StaticSelectElement(action_id=f"press-{next(numbers)}", placeholder=f"{group} …", options=options)]
+
+
+async def _button(store: Store, button: Button, number: int) -> ButtonElement:
+    """A button; its value says it all, its action id only tells it from its neighbours."""
+    return ButtonElement(
+        text=PlainTextObject(text=clipped(button.label, LABEL_MAX), emoji=False),
+        action_id=f"press-{number}",
+        value=await button_ids.write(store, button),
+        style=None if button.style == "plain" else button.style,
+        confirm=_question(button) if button.confirm else None,
+    )
+
+
+def _question(button: Button) -> ConfirmObject:
+    return ConfirmObject(
+        title=clipped(button.label, LABEL_MAX),
+        text=PlainTextObject(text=clipped(button.confirm, QUESTION_MAX)),
+        confirm=clipped(button.label, 30),
+        deny="No",
+        style="danger" if button.style == "danger" else None,
+    )
+
+
+def _in_lots(things: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [things[k : k + size] for k in range(0, len(things), size)]

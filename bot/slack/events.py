@@ -1,0 +1,191 @@
+"""What people do on Slack, as requests: each handler notes what was asked, and has the rest done afterwards.
+
+Slack hears that it was heard when a handler returns. It waits three seconds for that, and delivers again what it thinks
+was not heard.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_sdk.models.views import View
+
+from bot.answers import access
+from bot.app import Darkroom
+from bot.asking import button_ids
+from bot.asking.forms import form
+from bot.asking.problems import problems
+from bot.commands import COMMANDS
+from bot.slack import forms, typed
+from bot.slack.answers import Answers
+from bot.slack.asked import Asked, by_command, by_event, by_message
+from bot.slack.blocks import PRESS, blocks
+from bot.slack.text import clipped
+from storage.errors import UserError
+
+Payload = dict[str, Any]
+Work = Callable[[], Awaitable[bool]]  # tells whether the follower goes on with it
+
+SHORTCUT = "train_on_photos"
+NO_PHOTOS = "There are no photos in that message. Choose one with photos, or type /dreambooth train."
+OLD_BUTTON = "That button is of something that is not here any more."
+SUGGESTIONS = 100
+FINISH_S = 3.0  # to go on with what was begun when the bot is stopped
+
+
+class Events:
+    """Hears what people do, and has it answered."""
+
+    def __init__(self, app: Darkroom, answers: Answers) -> None:
+        self.app, self.answers = app, answers
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def listen(self, bolt: AsyncApp) -> None:
+        """Hear what comes through `bolt`."""
+        for word in typed.WORDS:
+            bolt.command(word)(self.typed)
+        bolt.action(PRESS)(self.pressed)
+        bolt.view(forms.CALLBACK)(self.sent)
+        bolt.options(forms.VALUE)(self.suggest)
+        bolt.shortcut(SHORTCUT)(self.chosen)
+        bolt.event("app_mention")(self.mentioned)
+        bolt.event("message")(self.messaged)
+        bolt.event("member_joined_channel")(self.joined)
+        bolt.event("app_home_opened")(self.opened_home)
+
+    async def close(self) -> None:
+        """Finish what was begun, if that is soon."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=FINISH_S)
+            for task in late:
+                task.cancel()
+
+    async def typed(self, ack: AsyncAck, body: Payload) -> None:
+        """A command like `/imagine a [rex] dog --count 4`."""
+        await ack()
+        asked = by_command(body)
+
+        async def work() -> bool:
+            command, rest = typed.by_command(body["command"], body.get("text", ""))
+            arguments = typed.arguments(command, rest)
+            if typed.needs_form(command, rest):
+                return await self.answers.open_form(body["trigger_id"], asked, command.name, arguments)
+            return await self.answers.answer(asked, command, arguments)
+
+        await self._start(asked, body["trigger_id"], work)
+
+    async def pressed(self, ack: AsyncAck, body: Payload) -> None:
+        """A button, or something chosen from a menu."""
+        await ack()
+        asked, action = by_message(body), body["actions"][0]
+        value = action.get("value") or action.get("selected_option", {}).get("value", "")
+
+        async def work() -> bool:
+            button = await button_ids.read(self.app.store, value)
+            if button is None:
+                raise UserError(OLD_BUTTON)
+            if button.form:
+                return await self.answers.open_form(body["trigger_id"], asked, button.command, button.arguments)
+            return await self.answers.answer(asked, COMMANDS[button.command], button.arguments)
+
+        await self._start(asked, body["trigger_id"], work)
+
+    async def sent(self, ack: AsyncAck, body: Payload) -> None:
+        """A form; what is wrong with it is said beside its fields."""
+        sent = forms.read(body["view"])
+        command, values = COMMANDS[sent.command], {**sent.fixed, **sent.values}
+        if wrong := forms.errors(body["view"], problems(command.arguments, values)):
+            await ack(response_action="errors", errors=wrong)
+            return
+        await ack()
+        files = [*({"id": file} for file in sent.files), *sent.attached]
+
+        await self._start(
+            sent.asked, body["view"]["id"], lambda: self.answers.answer(sent.asked, command, values, files)
+        )
+
+    async def suggest(self, ack: AsyncAck, body: Payload) -> None:
+        """What a list in a form offers while somebody types."""
+        sent = forms.read({"state": {"values": {}}, **body["view"]})
+        field = next(f for f in form(COMMANDS[sent.command]).fields if f.name == body["block_id"])
+        begun = body.get("value", "").casefold()
+        offered = [o for o in await self._offered(sent.asked, field.suggest) if begun in " ".join(o).casefold()]
+        texts = [{"text": {"type": "plain_text", "text": clipped(text, 75)}, "value": v} for v, text in offered]
+        await ack(options=texts[:SUGGESTIONS])
+
+    async def chosen(self, ack: AsyncAck, body: Payload) -> None:
+        """The shortcut "Train on these photos" in a message's menu."""
+        await ack()
+        asked = by_message(body)
+        files = [f["id"] for f in body["message"].get("files", []) if f.get("mimetype", "image/").startswith("image/")]
+
+        async def work() -> bool:
+            if not files:
+                raise UserError(NO_PHOTOS)
+            return await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files)
+
+        await self._start(asked, body["trigger_id"], work)
+
+    async def mentioned(self, body: Payload, context: Payload) -> None:
+        """Something said to the bot, perhaps with photos: `@darkroom train rex dog`."""
+        event = body["event"]
+        if "user" not in event or event.get("bot_id"):  # another app's words
+            return
+        asked = by_event(body)
+
+        async def work() -> bool:
+            command, rest = typed.by_mention(event.get("text", ""), context.get("bot_user_id") or "")
+            files = event.get("files", []) if command.takes_photos else []
+            return await self.answers.answer(asked, command, typed.arguments(command, rest), files)
+
+        await self._start(asked, body["event_id"], work)
+
+    async def messaged(self, body: Payload, context: Payload) -> None:
+        """The same in a direct message, where nobody needs to be mentioned."""
+        event = body["event"]
+        if event.get("channel_type") == "im" and event.get("subtype") in (None, "file_share"):
+            await self.mentioned(body, context)
+
+    async def joined(self, body: Payload, context: Payload) -> None:
+        """Somebody came into a channel; if it is the bot, it says what it can do."""
+        asked = by_event(body)
+        if asked.user == context.get("bot_user_id"):
+            await self._start(asked, body["event_id"], lambda: self.answers.welcome(asked))
+
+    async def opened_home(self, body: Payload) -> None:
+        """Somebody looks at the bot's own page."""
+        asked = by_event(body)
+
+        async def work() -> bool:
+            page = await blocks(self.app.store, typed.help_reply(), {})
+            await self.answers.client.views_publish(user_id=asked.user, view=View(type="home", blocks=page))
+            return False
+
+        await self._start(asked, body["event_id"], work)
+
+    async def _offered(self, asked: Asked, kind: str) -> list[tuple[str, str]]:
+        """Values for a field, each with what people read."""
+        request = await self.answers.people.request(asked, "", {})
+        if kind == "subjects":
+            return [(s.name, f"{s.name} ({s.noun})") for s in await access.seen(self.app, request)]
+        if kind == "groups":
+            return [(group["id"], f"@{group['handle']}") for group in await self.answers.people.groups()]
+        jobs = await self.app.dispatch.jobs(asked.space, only_open=True)
+        return [(job.id, job.said or job.id) for job in jobs if job.owner == asked.user or request.moderator]
+
+    async def _start(self, asked: Asked, event: str, work: Work) -> None:
+        """Note that something was asked, and do it in the background, unless this event was heard before."""
+        note = asked.post(fresh=False)
+        await self.answers.follower.note(note)
+
+        async def once() -> bool:
+            return await self.app.first(f"slack:{event}") and await work()
+
+        async def to_its_end() -> None:
+            if not await self.answers.carefully(asked, once()):
+                await self.answers.follower.posts.close(note)
+
+        task = asyncio.create_task(to_its_end())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,102 @@
+"""Files from and to Slack: the photos that people attach, the pictures that we show."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.following.posts import ChannelClosed, ChatTrouble
+from bot.messages import Upload
+from bot.photos.fetching import fetched
+from bot.slack.client import TIMEOUT_S, meaning
+from bot.slack.text import clipped
+from storage.files import Store
+from storage.jobs import Picture
+from storage.settings import Settings
+
+HOSTS = {"files.slack.com", "files.slack-gov.com"}
+AT_ONCE = 4  # downloads of one request
+ALT_MAX = 1000
+
+File = Mapping[str, Any]  # as Slack describes it
+
+
+class Attachments:
+    """Fetches what people attach, with the bot's token, which goes to Slack's own hosts only."""
+
+    def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
+        self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
+        self.hosts = HOSTS | ({urlsplit(settings.slack_api_url).netloc} if settings.slack_api_url else set())
+
+    async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
+        """Download files, in their order."""
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def one(file: File) -> Upload:
+            async with limit:
+                return await self._one(file)
+
+        return tuple(await asyncio.gather(*map(one, files)))
+
+    async def _one(self, file: File) -> Upload:
+        try:
+            known = file if _link(file) else await self._info(file["id"])
+        except (ChatTrouble, ChannelClosed) as error:
+            return Upload(name=str(file.get("name", "")), trouble=f"is not shown to me by Slack ({error})")
+        upload = await fetched(
+            self.http,
+            str(known.get("name", "")),
+            _link(known),
+            hosts=self.hosts,
+            most_bytes=self.most_bytes,
+            timeout_s=TIMEOUT_S,
+            headers={"Authorization": f"Bearer {self.client.token}"},
+        )
+        return upload.model_copy(update={"caption": str(known.get("alt_txt") or "")})
+
+    async def _info(self, file_id: str) -> File:
+        """Look up a file of which an event told only the id."""
+        with meaning():
+            return dict((await self.client.files_info(file=file_id))["file"])
+
+
+def _link(file: File) -> str:
+    """Where a file can be fetched; empty if Slack does not say."""
+    return str(file.get("url_private_download") or file.get("url_private") or "")
+
+
+class Pictures:
+    """Uploads pictures from the store."""
+
+    def __init__(self, client: AsyncWebClient, store: Store) -> None:
+        self.client, self.store = client, store
+
+    async def ids(self, pictures: Sequence[Picture], known: Mapping[str, str]) -> dict[str, str]:
+        """Slack's ids of the pictures by key; what is not `known` is uploaded, to be seen only in blocks."""
+        new = [picture for picture in pictures if picture.key not in known]
+        found = {picture.key: known[picture.key] for picture in pictures if picture.key in known}
+        return found | (await self._upload(new) if new else {})
+
+    async def put_into(self, pictures: Sequence[Picture], channel: str, thread: str) -> None:
+        """Upload pictures into a thread, where they are seen by themselves."""
+        if pictures:
+            await self._upload(pictures, channel=channel, thread_ts=thread)
+
+    async def _upload(self, pictures: Sequence[Picture], **place: str) -> dict[str, str]:
+        bodies = await asyncio.gather(*(self.store.get(picture.key) for picture in pictures))
+        uploads = [
+            {
+                "file": body.data,
+                "filename": picture.key.rpartition("/")[2],
+                "title": clipped(picture.caption or "picture", 100),
+                "alt_txt": clipped(picture.caption or "picture", ALT_MAX),
+            }
+            for picture, body in zip(pictures, bodies, strict=True)
+        ]
+        with meaning():
+            done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
+        ids = [file["id"] for file in done["files"]]
+        return {picture.key: file for picture, file in zip(pictures, ids, strict=True)}

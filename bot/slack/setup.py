@@ -1,0 +1,179 @@
+"""Setting Slack up: the app's manifest, made from the commands, and checks that say what to click."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.checks import Check, State
+from bot.following.posts import ChatTrouble
+from bot.slack.client import code, meaning, session, web_client
+from bot.slack.events import SHORTCUT
+from bot.slack.text import clipped
+from bot.slack.typed import GENERAL, VISIBLE, WORDS
+from storage.errors import SetupError
+from storage.settings import Settings
+
+PATH = "/slack/events"
+HTTP_EXAMPLE = f"https://darkroom.example{PATH}"
+EVENTS = ["app_mention", "app_home_opened", "member_joined_channel", "message.im"]
+SCOPES = {
+    "commands": "slash commands and the shortcut",
+    "chat:write": "answers",
+    "chat:write.public": "answers in public channels that it was not invited to",
+    "app_mentions:read": "@darkroom train rex dog",
+    "files:read": "the photos that people attach",
+    "files:write": "pictures",
+    "im:history": "direct messages to the bot",
+    "im:write": "private words where a channel is closed to the bot",
+    "channels:read": "the welcome when it is invited to a channel",
+    "groups:read": "the same in private channels",
+    "channels:history": "not announcing an end twice after a crash",
+    "groups:history": "the same in private channels",
+    "users:read": "who is an admin, and may delete and forget",
+    "usergroups:read": "subjects shared with a user group",
+}
+NEEDED = {"commands", "chat:write", "app_mentions:read", "files:read", "files:write"}
+ABOUT_MAX = 140  # characters of what Slack shows beside a command
+APP_PAGE = "https://api.slack.com/apps, your app"
+
+
+def manifest(http_url: str | None = None) -> dict[str, Any]:
+    """The manifest to paste when the app is created: for Socket Mode, or for HTTP requests to `http_url`."""
+    url = {"url": http_url} if http_url else {}
+    request_url = {"request_url": http_url} if http_url else {}
+    options_url = {"message_menu_options_url": http_url} if http_url else {}
+    train = VISIBLE["dreambooth train"].summary
+    return {
+        "display_information": {"name": "Darkroom", "description": "Learns from your photos, and draws."},
+        "features": {
+            "app_home": {"home_tab_enabled": True, "messages_tab_enabled": True},
+            "bot_user": {"display_name": "darkroom", "always_online": True},
+            "slash_commands": [{**_slash_command(word), **url} for word in WORDS],
+            "shortcuts": [
+                {
+                    "name": "Train on these photos",
+                    "type": "message",
+                    "callback_id": SHORTCUT,
+                    "description": clipped(train, 150),
+                }
+            ],
+        },
+        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "settings": {
+            "interactivity": {"is_enabled": True, **request_url, **options_url},
+            "event_subscriptions": {"bot_events": EVENTS, **request_url},
+            "org_deploy_enabled": False,
+            "socket_mode_enabled": http_url is None,
+            "token_rotation_enabled": False,
+        },
+    }
+
+
+def manifest_text(http_url: str | None = None) -> str:
+    """The manifest as people paste it."""
+    return json.dumps(manifest(http_url), indent=2, ensure_ascii=False)
+
+
+def _slash_command(word: str) -> dict[str, Any]:
+    """How Slack offers a command; `should_escape` lets user groups come with their ids."""
+    group = [c for name, c in VISIBLE.items() if f"/{name.split()[0]}" == word]
+    group = group or [c for name, c in VISIBLE.items() if " " not in name and f"/{name}" not in WORDS]
+    alone = len(group) == 1 and " " not in group[0].name and word != GENERAL
+    names = [command.name.split()[-1] for command in group]
+    usage = group[0].usage.removeprefix(word[1:]).strip() if alone else " | ".join(names)
+    about = " ".join(command.summary for command in group)
+    about = about if len(about) <= ABOUT_MAX else f"{group[0].summary} And the rest of a subject's life."
+    return {
+        "command": word,
+        "description": clipped(about, ABOUT_MAX),
+        "usage_hint": clipped(usage, ABOUT_MAX),
+        "should_escape": True,
+    }
+
+
+async def checks(settings: Settings) -> AsyncIterator[Check]:
+    """Look at tokens, scopes and the connection; nothing at all if Slack is not configured."""
+    if not settings.slack_bot_token:
+        return
+    async with session() as http:
+        client = web_client(settings, http)
+        try:
+            with meaning():
+                answer = await client.auth_test()
+        except ChatTrouble as error:
+            yield Check(name="Slack token", state="fail", says=_refused("SLACK_BOT_TOKEN", error))
+            return
+        says = f"{answer['user']} in {answer['team']} ({answer['team_id']})"
+        yield Check(name="Slack token", state="ok", says=says)
+        yield _scopes(answer.headers)
+        yield await _connection(settings, client)
+
+
+def _scopes(headers: Any) -> Check:
+    """Compare the scopes that Slack tells of with those we want."""
+    told = next((value for name, value in headers.items() if name.lower() == "x-oauth-scopes"), "")
+    missing = [scope for scope in SCOPES if scope not in [given.strip() for given in told.split(",")]]
+    if not missing:
+        return Check(name="Slack scopes", state="ok", says="all there")
+    lost = "; ".join(f"{scope} ({SCOPES[scope]})" for scope in missing)
+    advice = f"{APP_PAGE} → App Manifest → paste what `darkroom slack --manifest` prints → Reinstall to Workspace."
+    state: State = "fail" if NEEDED & set(missing) else "warn"
+    return Check(name="Slack scopes", state=state, says=f"missing: {lost}. {advice}")
+
+
+async def _connection(settings: Settings, client: AsyncWebClient) -> Check:
+    try:
+        if settings.slack_app_token:
+            await socket_url(settings, client)
+            return Check(name="Slack connection", state="ok", says="Socket Mode")
+        signing_secret(settings)
+        where = f"http://{settings.slack_host}:{settings.slack_port}{PATH}"
+        return Check(name="Slack connection", state="ok", says=f"HTTP: Slack's request URL must lead to {where}")
+    except SetupError as error:
+        return Check(name="Slack connection", state="fail", says=str(error))
+
+
+async def socket_url(settings: Settings, client: AsyncWebClient) -> str:
+    """Open a connection for Socket Mode; raises SetupError that says what to click."""
+    token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
+    try:
+        with meaning():
+            return str((await client.apps_connections_open(app_token=token))["url"])
+    except ChatTrouble as error:
+        raise SetupError(
+            f"{_refused('SLACK_APP_TOKEN', error)} Socket Mode must be on, too: Settings → Socket Mode."
+        ) from error
+
+
+async def who_am_i(client: AsyncWebClient) -> dict[str, str]:
+    """Team and user of the bot's token; raises SetupError that says what to click."""
+    try:
+        with meaning():
+            answer = await client.auth_test()
+    except ChatTrouble as error:
+        raise SetupError(_refused("SLACK_BOT_TOKEN", error)) from error
+    return {name: str(answer[name]) for name in ("team", "team_id", "user_id")}
+
+
+def signing_secret(settings: Settings) -> str:
+    """The secret that HTTP requests are signed with; raises SetupError if there is none."""
+    if not settings.slack_signing_secret:
+        raise SetupError(
+            "Set SLACK_APP_TOKEN for Socket Mode, or SLACK_SIGNING_SECRET for HTTP: "
+            f"{APP_PAGE} → Basic Information → App-Level Tokens (scope connections:write), or → Signing Secret."
+        )
+    return settings.slack_signing_secret.get_secret_value()
+
+
+def _refused(setting: str, error: ChatTrouble) -> str:
+    """What to do about a token, unless Slack just does not answer."""
+    pages = {
+        "SLACK_BOT_TOKEN": "OAuth & Permissions → Bot User OAuth Token, xoxb-…",
+        "SLACK_APP_TOKEN": "Basic Information → App-Level Tokens with the scope connections:write, xapp-…",
+    }
+    if isinstance(error.__cause__, SlackApiError) and code(error.__cause__):
+        return f"Slack refuses {setting} ({error}). Copy it again from {APP_PAGE} → {pages[setting]}."
+    return f"{error}. Is SLACK_API_URL right, and is Slack reachable from here?"

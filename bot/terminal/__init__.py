@@ -1,0 +1,1 @@
+"""The `darkroom` command's own: its screen and options, and commands that no other chat has."""

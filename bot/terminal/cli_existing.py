@@ -1,0 +1,90 @@
+"""The terminal's commands about what there is already: what buttons do elsewhere, a terminal does with words."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bot.asking.arguments import (
+    Arguments,
+    ChooseArguments,
+    JobArguments,
+    RetrainArguments,
+    ShareArguments,
+    SubjectArguments,
+    TogetherArguments,
+    VariationsArguments,
+)
+from bot.terminal.options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
+
+app = typer.Typer()
+
+
+def _offer(name: str, command: str, arguments: type[Arguments], about: str, panel: str) -> None:
+    """Offer a command of the chats; the first of its arguments is taken without its name."""
+
+    def run(given: Given, as_json: AsJson = False) -> int:
+        from bot import on_terminal
+
+        return on_terminal.run(lambda session: on_terminal.plain(session, command, given), as_json)
+
+    first = next(iter(arguments.model_fields))
+    app.command(name, help=about, rich_help_panel=panel)(options_of(arguments, positional=first)(run))
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(JobArguments, positional="job")
+def again(given: Given, out: Out = OUT, as_json: AsJson = False) -> int:
+    """Draw the same prompt once more, with other seeds."""
+    from bot import on_terminal
+
+    return on_terminal.run(lambda session: on_terminal.draw(session, "again", given, out), as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(VariationsArguments, positional="job")
+def variations(given: Given, out: Out = OUT, as_json: AsJson = False) -> int:
+    """Draw pictures that are near one of before."""
+    from bot import on_terminal
+
+    return on_terminal.run(lambda session: on_terminal.draw(session, "variations", given, out), as_json)
+
+
+_offer("cancel", "dreambooth cancel", JobArguments, "Stop a job that waits or runs.", PICTURES)
+_offer("show", "dreambooth show", SubjectArguments, "Show one subject: how it was learned.", LISTS)
+_offer("details", "details", JobArguments, "Tell what made some pictures.", LISTS)
+_offer("share", "dreambooth share", ShareArguments, "Say who may draw a subject.", PICTURES)
+_offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
+_offer("retrain", "dreambooth retrain", RetrainArguments, "Learn a subject anew.", PICTURES)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(TogetherArguments, positional="names")
+def together(
+    given: Given,
+    more: Annotated[list[str] | None, typer.Argument(metavar="…", help="And who else.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Learn subjects anew, together, so that one picture can have them all."""
+    from bot import on_terminal
+
+    given["names"] = " ".join([given["names"] or "", *(more or [])])
+    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth together", given), as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(SubjectArguments, positional="name")
+def forget(
+    given: Given,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first; nor are scripts asked.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Forget a subject: delete its photos, what was learned from them, and its pictures."""
+    from bot import on_terminal
+    from bot.answers.replies import FORGET
+
+    asks = sys.stdin.isatty() and not yes and not as_json
+    if asks and given["name"] and not typer.confirm(FORGET.format(name=given["name"])):
+        typer.echo("Left as it is.")
+        return 0
+    return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth forget", given), as_json)

@@ -1,0 +1,55 @@
+"""The terminal's commands that take subjects to other programs, and bring them from there."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bot.asking.arguments import ExportArguments, ImportArguments, SubjectArguments
+from bot.terminal.options import AsJson, Given, options_of
+
+FILES = "To and from other programs"
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=FILES)
+@options_of(ExportArguments, positional="name")
+def export(
+    given: Given,
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("darkroom-exports"),
+    as_json: AsJson = False,
+) -> int:
+    """Write a subject as files that other programs read."""
+    from bot import on_terminal
+    from bot.terminal import exchange
+
+    return on_terminal.run_alone(lambda: exchange.export(given, out), as_json)
+
+
+@app.command("import", rich_help_panel=FILES)
+@options_of(ImportArguments)
+def import_(
+    given: Given,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A LoRA or a checkpoint, or a diffusers folder.")],
+    as_json: AsJson = False,
+) -> int:
+    """Make a subject of a LoRA or a checkpoint that others have trained."""
+    from bot import on_terminal
+    from bot.terminal import exchange
+
+    return on_terminal.run_alone(lambda: exchange.import_(given, file), as_json)
+
+
+@app.command(rich_help_panel=FILES)
+@options_of(SubjectArguments, positional="name")
+def logs(
+    given: Given,
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("darkroom-logs"),
+    as_json: AsJson = False,
+) -> int:
+    """Fetch what TensorBoard shows of a subject's trainings; docs/tracking.md."""
+    from bot import on_terminal
+    from bot.terminal import tracked
+
+    return on_terminal.run_alone(lambda: tracked.fetch(given, out), as_json)

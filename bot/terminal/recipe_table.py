@@ -1,0 +1,65 @@
+"""Recipes for people to read: `darkroom recipe`, and the table of docs/recipes.md."""
+
+from typing import Any
+
+from bot.asking import recipes
+from bot.asking.forms import Field, fields
+from bot.processes.trainer_process import answer_of
+from bot.terminal.screen import Result
+from storage.errors import SetupError
+from storage.recipe import Changes, Recipe
+from storage.settings import load_settings
+
+TRAINER_S = 60  # importing PyTorch takes its time
+
+
+async def result(method: str | None, preset: str | None, typed: str) -> Result:
+    """The recipe that a training would have here; raises UserError or SetupError in a sentence."""
+    settings = load_settings()
+    changes = recipes.asked_for(settings, preset, typed)
+    if method:
+        changes |= recipes.checked({"method": method})
+    suited = (await _of_base_model())[str(changes.get("method", "full"))]
+    recipe = Recipe.model_validate({**suited, **changes})
+    rows = [_row(field, getattr(recipe, field.name), suited, changes) for field in fields(Recipe)]
+    known = recipes.presets(settings.recipes_folder)
+    there = f"Presets: {', '.join(known)}." if known else f"No presets in {settings.recipes_folder}."
+    return Result(
+        state="done",
+        message=f"How {settings.base_model} would learn a subject. {there}\n",
+        more={"recipe": recipe.model_dump(), "rows": rows, "presets": known},
+        table={row["name"]: f"{row['value']}\n{row['meaning']} ({row['limits']}; {row['from']})\n" for row in rows},
+    )
+
+
+async def _of_base_model() -> dict[str, Changes]:
+    """The recipes that suit the base model, by method, from a process that has the trainer."""
+    try:
+        told: dict[str, Changes] = await answer_of("--recipe", TRAINER_S)
+    except TimeoutError:
+        raise SetupError(f"The trainer does not answer within {TRAINER_S} s.") from None
+    except SetupError as error:
+        raise SetupError(f"The trainer does not say what suits the base model: {error}") from error
+    return told
+
+
+def _row(field: Field, value: Any, suited: Changes, changes: Changes) -> dict[str, str]:
+    usual = Recipe.model_fields[field.name].default
+    origin = "as suits the base model" if suited[field.name] != usual else "usual"
+    told = {"meaning": field.meaning, "limits": _limits(field), "from": "as asked" if field.name in changes else origin}
+    return {"name": field.name, "value": str(value), **told}
+
+
+def _limits(field: Field) -> str:
+    """What a field may be."""
+    if field.choices:
+        return ", ".join(field.choices)
+    if field.minimum is None or field.maximum is None:
+        return "true or false"
+    return f"{field.minimum:g} to {field.maximum:g}"
+
+
+def rows() -> list[str]:
+    """The lines of the table in the docs."""
+    known = fields(Recipe)
+    return [f"| `{field.name}` | {field.meaning} | {_limits(field)} | {field.usual} |\n" for field in known]

@@ -1,0 +1,41 @@
+"""What TensorBoard shows of a subject's trainings, fetched from the store into a folder: `darkroom logs`."""
+
+import shlex
+from pathlib import Path
+
+from bot.asking import prompts
+from bot.asking.arguments import SubjectArguments
+from bot.terminal.exchange import checked
+from bot.terminal.options import Given
+from bot.terminal.screen import Result
+from bot.web.chat import SPACE
+from storage.errors import UserError
+from storage.opening import open_store
+from storage.settings import load_settings
+from storage.subjects import Subjects, logs_prefix
+
+NONE = "Nothing is kept of how {name} was learned: the workers' DARKROOM_TRACKERS did not name tensorboard then."
+
+
+async def fetch(given: Given, out: Path) -> Result:
+    """Fetch them into a folder of the subject's name below `out`, where a folder for each training is one run."""
+    arguments = checked(SubjectArguments, given)
+    store = await open_store(load_settings())
+    subject = prompts.by_name(arguments.name, await Subjects(store).in_space(SPACE))
+    prefix = logs_prefix(subject.id)
+    keys = await store.names(prefix)
+    if not keys:
+        raise UserError(NONE.format(name=subject.name))
+    target = (out / subject.name).resolve()
+    files = {key: target / key.removeprefix(prefix) for key in keys}
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Nothing can be written to {target}: {error.strerror}.") from error
+    for key, path in files.items():
+        await store.get_file(key, path)
+    trainings = len({path.parent for path in files.values()})
+    logs = f"logs of {trainings} trainings" if trainings > 1 else "log of one training"
+    message = f"The {logs} of {subject.name}: look with `tensorboard --logdir {shlex.quote(str(target))}`."
+    more = {"name": subject.name, "path": str(target), "files": [str(path) for path in files.values()]}
+    return Result(state="done", message=message, more=more)

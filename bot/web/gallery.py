@@ -1,0 +1,108 @@
+"""What the local chat has to show: its subjects and pictures, and which objects of the store a page may see."""
+
+import asyncio
+import re
+
+from bot.answers import replies
+from bot.answers.drafts import Draft, read
+from bot.app import Darkroom
+from bot.messages import Button, Reply
+from bot.web.chat import SPACE, USER
+from storage.errors import Missing
+from storage.ids import is_id
+from storage.jobs import ImagineJob, Picture, Record, TrainJob
+from storage.subjects import Subject, SubjectState
+
+# Pictures only, by their names: never records, weights or checkpoints.
+PICTURE = re.compile(
+    r"(?P<home>jobs|subjects|drafts)/(?P<id>[0-9a-f]{20})/([a-z0-9_-]+/)*[a-z0-9_-]+\.(?P<type>png|jpg|webp)"
+)
+TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+READERS = 16  # jobs read at once
+
+
+class Shown(Record):
+    """A subject as the gallery shows it."""
+
+    name: str
+    noun: str
+    state: SubjectState
+    sample: Picture | None
+    buttons: tuple[Button, ...]
+
+
+class Made(Record):
+    """The pictures of one job, with all that the chat says of them."""
+
+    job: str
+    said: str
+    at_s: float
+    reply: Reply
+
+
+class Gallery:
+    """The subjects and pictures of the local space, read from the store."""
+
+    def __init__(self, app: Darkroom) -> None:
+        self.app = app
+        self._ours: set[str] = set()  # homes of pictures that were seen to belong to this space
+
+    async def subjects(self) -> list[Shown]:
+        """All subjects, newest first, each with its newest sample."""
+        return [
+            Shown(
+                name=subject.name,
+                noun=subject.noun,
+                state=subject.state,
+                sample=subject.samples[-1] if subject.samples else None,
+                buttons=replies.about_subject(subject),
+            )
+            for subject in await self.app.subjects.in_space(SPACE)
+        ]
+
+    async def pictures(self, before: str, most: int) -> list[Made]:
+        """Finished jobs with pictures, newest first: `most` of them or a few more, all older than job `before`."""
+        names = [n for n in await self.app.store.names("jobs/") if n.endswith("/outcome.json")]
+        jobs = sorted((name.split("/")[1] for name in names), reverse=True)
+        older = [job for job in jobs if not before or job < before]
+        found: list[Made] = []
+        while older and len(found) < most:
+            made = await asyncio.gather(*map(self._made, older[:READERS]))
+            found += [m for m in made if m]
+            older = older[READERS:]
+        return found
+
+    async def _made(self, job_id: str) -> Made | None:
+        try:
+            job = await self.app.dispatch.job(job_id)
+        except Missing:
+            return None
+        if not isinstance(job, ImagineJob) or job.space != SPACE:
+            return None
+        outcome = await self.app.dispatch.outcome(job_id)
+        if not outcome or not outcome.pictures:
+            return None
+        reply = replies.finished(job, outcome, await self.app.subjects_of(job))
+        return Made(job=job.id, said=job.said, at_s=job.accepted_s, reply=reply)
+
+    async def picture(self, key: str) -> tuple[bytes, str]:
+        """A picture's bytes and media type; raises Missing for whatever is no picture of this space."""
+        match = PICTURE.fullmatch(key)
+        if not match or not is_id(match["id"]) or not await self._is_ours(match["home"], match["id"], key):
+            raise Missing(f"{key!r} is no picture of this chat.")
+        return (await self.app.store.get(key)).data, TYPES[match["type"]]
+
+    async def _is_ours(self, home: str, owner: str, key: str) -> bool:
+        """Whether the job or subject that a picture belongs to is of this space, and a photo of this person's own."""
+        kind = "photos" if "/photos/" in key else home
+        if f"{kind}/{owner}" not in self._ours:
+            record = await self._record(home, owner)
+            if record.space != SPACE or (kind == "photos" and record.owner != USER):
+                return False
+            self._ours.add(f"{kind}/{owner}")
+        return True
+
+    async def _record(self, home: str, owner: str) -> TrainJob | ImagineJob | Subject | Draft:
+        if home == "jobs":
+            return await self.app.dispatch.job(owner)
+        return await (self.app.subjects.get(owner) if home == "subjects" else read(self.app.store, owner))

@@ -1,0 +1,203 @@
+"""What the local web chat answers to its page: the stream of messages, what is said, completions, gallery, pictures."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from aiohttp import web
+
+from bot.asking.forms import Form, form
+from bot.asking.grammar import parse, split_command, typed
+from bot.asking.prefill import filled_form
+from bot.commands import COMMANDS
+from bot.messages import Request, Upload
+from bot.web.chat import SPACE, USER, Chat
+from bot.web.chat_log import Message
+from bot.web.completion import complete
+from bot.web.gallery import Gallery, Made, Shown
+from bot.web.guard import Handler
+from storage.errors import Missing, StoreError, UserError
+from storage.jobs import Record
+
+SAID_MAX = 2000  # characters of a line that the chat repeats
+MESSAGES_AT_ONCE = 60  # further back on demand
+JOBS_AT_ONCE = 24  # in the gallery, with all their pictures
+BEAT_S = 15.0  # a stream without news says so, or what lies between takes it for dead
+
+CHAT = web.AppKey("chat", Chat)
+GALLERY = web.AppKey("gallery", Gallery)
+UPLOAD_MAX_BYTES = web.AppKey("upload_max_bytes", int)
+
+
+class Welcome(Record):
+    """What the page needs to know first: every command as a form, and the most that can be sent at once."""
+
+    commands: tuple[Form, ...]
+    upload_max_bytes: int
+
+
+class Everything(Record):
+    """The newest messages as they are now, oldest first, and whether there are older ones."""
+
+    messages: tuple[Message, ...]
+    more: bool
+
+
+class Wall(Record):
+    """A page of the gallery, and whether there are older pictures."""
+
+    subjects: tuple[Shown, ...]
+    made: tuple[Made, ...]
+    more: bool
+
+
+@web.middleware
+async def store_troubles(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn a store that fails into a sentence."""
+    try:
+        return await handler(request)
+    except StoreError:
+        return web.json_response({"error": "The storage does not answer. Please try again soon."}, status=503)
+
+
+def _json(record: Record, status: int = 200) -> web.Response:
+    headers = {"Cache-Control": "no-store"}
+    return web.Response(text=record.model_dump_json(), status=status, content_type="application/json", headers=headers)
+
+
+async def welcome(request: web.Request) -> web.Response:
+    """Tell the page what there is to command."""
+    forms = tuple(form(command) for command in COMMANDS.values() if not command.hidden)
+    return _json(Welcome(commands=forms, upload_max_bytes=request.app[UPLOAD_MAX_BYTES]))
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """Stream the chat: everything first, so that nothing is missed, then each change as it comes."""
+    chat = request.app[CHAT]
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+    await response.prepare(request)
+    try:
+        with chat.listening() as listener:
+            await response.write(b"retry: 1000\n" + _event("everything", _newest(chat, "").model_dump_json()))
+            while not chat.closing:
+                news = (await listener.news(BEAT_S)).items()
+                lines = [_event("message", m.model_dump_json()) if m else _event("removed", name) for name, m in news]
+                await response.write(b"".join(lines) or b": nothing new\n\n")
+    except ConnectionResetError:
+        pass  # the page was closed or reloaded
+    return response
+
+
+def _event(name: str, data: str) -> bytes:
+    return f"event: {name}\ndata: {data}\n\n".encode()
+
+
+def _newest(chat: Chat, before: str) -> Everything:
+    known = [m for m in chat.messages.values() if not before or m.id < before]
+    return Everything(messages=tuple(known[-MESSAGES_AT_ONCE:]), more=len(known) > MESSAGES_AT_ONCE)
+
+
+async def messages(request: web.Request) -> web.Response:
+    """Give the newest messages that are older than one."""
+    return _json(_newest(request.app[CHAT], request.query.get("before", "")))
+
+
+async def say(request: web.Request) -> web.Response:
+    """Take what a person typed (`line`) or pressed (`command` and its arguments), with photos; 201 and the message."""
+    chat, most = request.app[CHAT], request.app[UPLOAD_MAX_BYTES]
+    try:
+        if (request.content_length or 0) > most:
+            raise web.HTTPRequestEntityTooLarge(most, request.content_length or 0)
+        values, uploads = await _read(request)
+    except web.HTTPRequestEntityTooLarge:
+        sentence = f"That is too much at once: {most // 2**20} MB is the most."
+        return web.json_response({"error": sentence}, status=413)
+    line = values.get("line", "")
+    try:
+        asked, said = _line(line, uploads) if "line" in values else _press(chat, values, uploads)
+    except UserError as error:
+        return _json(await chat.refuse(line[:SAID_MAX], str(error), uploads), 201)
+    return _json(await chat.ask(asked, said[:SAID_MAX]), 201)
+
+
+async def _read(request: web.Request) -> tuple[dict[str, str], tuple[Upload, ...]]:
+    """Take a form apart: what is text, and the photos."""
+    fields = await request.post()
+    values = {name: value for name, value in fields.items() if isinstance(value, str)}
+    files = [value for value in fields.getall("photos", []) if isinstance(value, web.FileField)]
+    uploads = [Upload(name=_file_name(f.filename), data=await asyncio.to_thread(f.file.read)) for f in files]
+    return values, tuple(uploads)
+
+
+def _file_name(name: str) -> str:
+    """What a file is called in messages: no folders, nothing invisible, not too long."""
+    return "".join(c for c in PurePath(name).name if c.isprintable())[-100:] or "photo"
+
+
+def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
+    """Understand a typed line; gives the request and how the chat repeats it, or raises UserError."""
+    name, rest = split_command(line, COMMANDS)
+    values = parse(rest, COMMANDS[name].arguments)
+    return _request(name, values, uploads, sure=False), line.strip()
+
+
+def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> tuple[Request, str]:
+    """Understand a button or a form; gives the request and how the chat repeats it, or raises UserError."""
+    name = values.pop("command", "")
+    if name not in COMMANDS:
+        raise UserError(f"There is no command /{name[:30]}. Try /help.")
+    said = typed(name, values, COMMANDS[name].arguments)
+    made = chat.messages.get(values.get("job", ""))
+    if made or COMMANDS[name].hidden:  # nobody types an id, so it is called by what it is about
+        word = name.split()[-1].capitalize()
+        said = f"{word}: {made.said}" if made else word
+    return _request(name, values, uploads, sure=True), said
+
+
+def _request(command: str, values: dict[str, str], uploads: tuple[Upload, ...], sure: bool) -> Request:
+    return Request(space=SPACE, user=USER, command=command, arguments=values, uploads=uploads, asks=True, sure=sure)
+
+
+async def completions(request: web.Request) -> web.Response:
+    """Say how a line could go on."""
+    chat = request.app[CHAT]
+
+    async def suggest(what: str) -> Sequence[str]:
+        if what == "jobs":
+            return chat.open_jobs()
+        return [subject.name for subject in await chat.app.subjects.in_space(SPACE)]
+
+    found = await complete(request.query.get("line", "")[:SAID_MAX], suggest)
+    return web.json_response([completion.model_dump() for completion in found])
+
+
+async def filled(request: web.Request) -> web.Response:
+    """Give the form that a button opens, with what the button knows filled in."""
+    given = dict(request.query)
+    name = given.pop("command", "")
+    if name not in COMMANDS:
+        return web.json_response({"error": f"There is no command /{name[:30]}."}, status=404)
+    asked = Request(space=SPACE, user=USER, command=name)
+    try:
+        return _json(await filled_form(request.app[CHAT].app, asked, name, given))
+    except UserError as error:
+        return web.json_response({"error": str(error)}, status=404)
+
+
+async def wall(request: web.Request) -> web.Response:
+    """Give a page of the gallery; subjects come with the first."""
+    gallery, before = request.app[GALLERY], request.query.get("before", "")
+    subjects = () if before else await gallery.subjects()
+    made = await gallery.pictures(before, JOBS_AT_ONCE + 1)
+    return _json(Wall(subjects=tuple(subjects), made=tuple(made[:JOBS_AT_ONCE]), more=len(made) > JOBS_AT_ONCE))
+
+
+async def picture(request: web.Request) -> web.Response:
+    """Give a picture by its name in the store; 404 for everything else that is there."""
+    try:
+        data, media_type = await request.app[GALLERY].picture(request.match_info["key"])
+    except Missing:
+        return web.Response(status=404, text="There is no such picture, or not any more.")
+    # Names in the store are never used twice, so what a name stands for never changes.
+    headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return web.Response(body=data, content_type=media_type, headers=headers)
