@@ -1,12 +1,13 @@
 """Report cards: what is measured is what is there, whoever looks; people read it and what to do about it."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from bot.answers.report_card import advice, in_words
 from bot.app import Darkroom
@@ -123,7 +124,7 @@ async def test_from_the_worker_to_the_chat_and_gone_when_forgotten(looked_at: St
     ("change", "sentence"),
     [
         ({}, ""),
-        ({"photos_alike": 0.99}, "The photos are nearly identical: add some from other sides."),
+        ({"photos_alike": 0.99}, ""),  # as a judge that does not mind places sees good photos
         ({"likeness": 0.2}, "It does not look much like the photos yet"),
         ({"obedience": 0.25}, "It does not always go where it is told"),
         ({"hijacked": 0.5}, "Any dog begins to look like it"),
@@ -131,6 +132,52 @@ async def test_from_the_worker_to_the_chat_and_gone_when_forgotten(looked_at: St
     ],
 )
 def test_a_bad_card_says_what_to_do(change: dict[str, float], sentence: str) -> None:
-    said = advice({**GOOD, **change}, "dog", photos=4)
+    said = advice({**GOOD, **change}, "dog", photos=4, differ=4)
     assert said.startswith(sentence) and bool(said) == bool(sentence)
     assert in_words(GOOD, "dog")["any dog looks like it"] == "5 %"
+
+
+@pytest.mark.parametrize(
+    ("photos", "differ", "sentence"),
+    [
+        (1, 1, "There is only one photo of it: add some from other sides."),
+        (5, 1, "The photos are nearly identical: add some from other sides."),
+        (10, 2, "Only 2 of the 10 photos differ: add some from other sides."),
+        (4, 3, ""),
+        (10, 5, ""),
+        (5, 0, ""),  # nobody counted
+        (0, 0, ""),  # it was imported
+    ],
+)
+def test_too_few_photos_are_said_whoever_looks(photos: int, differ: int, sentence: str) -> None:
+    assert advice({}, "dog", photos, differ) == advice(GOOD, "dog", photos, differ) == sentence
+
+
+def test_what_is_known_of_a_chosen_one_is_a_glance() -> None:
+    glance = {"score": 0.11, "likeness": 0.41, "drift": 0.3}
+    assert in_words(glance, "dog") == {
+        "likeness": "0.41 in places, at a glance (0: any other dog, 1: the photos)",
+        "drift of any dog towards it": "30 %",
+    }
+    said = advice(glance, "dog", 4, 4)
+    assert "does not look much like the photos" in said and "Any dog begins to look like it" in said
+
+
+@pytest.mark.parametrize("how", ["apart", "a burst"])
+async def test_show_tells_bursts_from_photos_that_differ(chat: Chat, how: str) -> None:
+    photos = photos_of_a_character(4)
+    if how == "a burst":
+        photos = tuple(photo.model_copy(update={"data": nearly(photos[0].data, k)}) for k, photo in enumerate(photos))
+    quick = {"name": "rex", "noun": "dog", "steps": 1, "set": "class_images=2"}
+    said = (await chat("dreambooth train", photos, **quick))[-1]
+    shown = (await chat("dreambooth show", name="rex"))[-1]
+    advised = "nearly identical: add some from other sides" in said.text
+    assert said.state == "done" and advised == ("nearly identical" in shown.text) == (how == "a burst")
+    await chat("dreambooth forget", name="rex")
+
+
+def nearly(data: bytes, brighter: int) -> bytes:
+    """A photo a little brighter, as the next of a burst."""
+    buffer = io.BytesIO()
+    ImageEnhance.Brightness(Image.open(io.BytesIO(data))).enhance(1 + brighter / 20).save(buffer, "PNG")
+    return buffer.getvalue()
