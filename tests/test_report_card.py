@@ -7,10 +7,11 @@ from random import Random
 
 import pytest
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image
 
 from bot.answers.report_card import advice, in_words
 from bot.app import Darkroom
+from bot.messages import Upload
 from storage.errors import SetupError
 from storage.settings import Settings
 from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, stop_worker
@@ -165,9 +166,9 @@ def test_what_is_known_of_a_chosen_one_is_a_glance() -> None:
 
 @pytest.mark.parametrize("how", ["apart", "a burst"])
 async def test_show_tells_bursts_from_photos_that_differ(chat: Chat, how: str) -> None:
-    photos = photos_of_a_character(4)
-    if how == "a burst":
-        photos = tuple(photo.model_copy(update={"data": nearly(photos[0].data, k)}) for k, photo in enumerate(photos))
+    rng, places = ((0, 5), PLACES[:1] * 2) if how == "a burst" else ((0, 1, 2), PLACES)
+    drawn = [character(3, "dog").photo(Random(k), place, size_px=128) for k, place in zip(rng, places, strict=False)]
+    photos = tuple(Upload(name=f"{k}.png", data=png(photo)) for k, photo in enumerate(drawn))
     quick = {"name": "rex", "noun": "dog", "steps": 1, "set": "class_images=2"}
     said = (await chat("dreambooth train", photos, **quick))[-1]
     shown = (await chat("dreambooth show", name="rex"))[-1]
@@ -176,8 +177,7 @@ async def test_show_tells_bursts_from_photos_that_differ(chat: Chat, how: str) -
     await chat("dreambooth forget", name="rex")
 
 
-def nearly(data: bytes, brighter: int) -> bytes:
-    """A photo a little brighter, as the next of a burst."""
+def png(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    ImageEnhance.Brightness(Image.open(io.BytesIO(data))).enhance(1 + brighter / 20).save(buffer, "PNG")
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
