@@ -7,6 +7,7 @@ import re
 
 MARK = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 ESCAPES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}  # in this order: what was escaped twice is unescaped once
+ESCAPED_MOST = 5  # letters that one becomes at most
 GROUP = "subteam^"
 
 
@@ -46,3 +47,15 @@ def clipped(text: str, longest: int) -> str:
     'a very …'
     """
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def fitted(text: str, longest: int) -> str:
+    """Escaped text that fits, cut between letters.
+
+    >>> fitted("rex & mia", 11), fitted("rex & mia in Paris", 14)
+    ('rex &amp; …', 'rex &amp; mia…')
+    """
+    kept = text
+    while (over := len(escape(kept)) + (kept != text) - longest) > 0:
+        kept = kept[: -max(1, over // ESCAPED_MOST)]
+    return escape(kept) if kept == text else f"{escape(kept)}…"
