@@ -344,7 +344,7 @@ async def test_the_gallery_shows_enlarges_and_deletes(settings: Settings, store:
 
 
 CURVE = """async () => {
-  const { lossCurve } = await import("/curve.js");
+  const { lossCurve } = await import("/page/curve.js");
   const [figure, plain] = [lossCurve([0.5, 0.1, 0.3], [0.25, 0.2]), lossCurve([0.4, 0.4])];
   const points = (name) => figure.querySelector(name).getAttribute("points").split(" ");
   return [figure.querySelector("svg").getAttribute("aria-label"), figure.textContent, plain.textContent,
