@@ -10,7 +10,7 @@ import pytest
 from bot.messages import Upload
 from bot.slack import client as slack_client
 from bot.slack import poster as slack_poster
-from storage.jobs import ImagineJob, TrainJob
+from storage.jobs import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.slack import SPACE, Scene
 from tests.slack_server.people import ADA, BOB, begun, images, labels, words
@@ -109,41 +109,6 @@ async def test_pictures_are_shown_as_soon_as_slack_has_processed_them(scene: Sce
     async with scene.bot():
         await scene.imagined()
         assert scene.server.count("files.completeUploadExternal") == 1
-
-
-@pytest.mark.parametrize("how", ["disconnect", "cut"])
-async def test_the_connection_ends_and_another_is_opened(scene: Scene, how: str) -> None:
-    sockets = scene.server.sockets
-    async with scene.bot():
-        await scene.slack.slash("/imagine", "a dog in Paris")
-        job = await scene.job()
-        await getattr(sockets, how)()
-        await scene.hand.draw(job)
-        await scene.slack.message(lambda m: bool(images(m)))
-        await sockets.wait()
-        await scene.slack.slash("/imagine", "a cat in Rome")
-        await scene.job(2)
-        assert sockets.connected == 2
-
-
-async def test_what_is_delivered_twice_is_done_once(scene: Scene) -> None:
-    slack = scene.slack
-    async with scene.bot():
-        command = await slack.slash("/imagine", "a dog in Paris")
-        await slack.deliver("slash_commands", command)
-        mention = await slack.mention("train rex dog", files=slack.photos(photos_of_a_character()))
-        await slack.deliver("events_api", mention)
-        await scene.job(2)
-        for job in await scene.hand.jobs(SPACE):
-            await (scene.hand.draw(job) if isinstance(job, ImagineJob) else scene.hand.train(job))
-        end = await slack.message(lambda m: "rex is ready" in m.text and "<@" in m.text)
-        again = await slack.press(await slack.message(lambda m: "Again" in labels(m)), "Again")
-        await slack.deliver("interactive", again)
-        await scene.job(3)
-        await slack.slash("/dreambooth", "list")
-        await slack.message("1 subject:", user=ADA)
-        assert [m for m in slack.seen() if "<@" in m.text] == [end]
-        assert len(await scene.hand.jobs(SPACE)) == 3
 
 
 async def test_a_message_that_was_deleted_is_written_anew(scene: Scene) -> None:

@@ -95,7 +95,7 @@ class Insisting:
         """Say something, at the pace of channel and space if `paced`, until it works or `longest_s` are over."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(ChatTrouble),
-            wait=_patience,
+            wait=patience,
             stop=stop_before_delay(longest_s),
             reraise=True,
         )
@@ -108,7 +108,7 @@ class Insisting:
         return said
 
 
-def _patience(state: RetryCallState) -> float:
+def patience(state: RetryCallState) -> float:
     """As long as the chat asks for, else exponentially longer with jitter (Full Jitter, AWS 2015)."""
     error = state.outcome.exception() if state.outcome else None
     return error.retry_after_s if isinstance(error, TooFast) else wait_random_exponential(0.5, 60)(state)
