@@ -9,6 +9,7 @@ from storage.jobs import ImagineJob
 from tests.conftest import photos_of_a_character
 from tests.slack import SPACE, Scene
 from tests.slack_server.people import ADA, images, labels
+from tests.slack_server.workspace import BOT_USER, Json, View
 
 
 @pytest.mark.parametrize("method", ["auth.test", "apps.connections.open"])
@@ -37,6 +38,23 @@ async def test_an_address_to_connect_to_is_tried_once(scene: Scene, monkeypatch:
         await sockets.wait()
         await scene.slack.slash("/imagine", "a dog in Paris")
         await scene.job()
+
+
+async def test_what_is_none_of_ours_is_acknowledged(scene: Scene) -> None:
+    slack = scene.slack
+    message = slack.workspace.post(slack.general, BOT_USER, "of long ago")
+    button: Json = {"type": "button", "action_id": "old", "value": "old", "text": {"type": "plain_text", "text": "Old"}}
+    form = View("V1", ADA, {"type": "modal", "callback_id": "old", "blocks": [{"type": "input", "block_id": "old"}]})
+    form.body["blocks"][0]["element"] = {"type": "external_select", "action_id": "old", "initial_option": button}
+    async with scene.bot():
+        await slack.deliver("events_api", slack.payloads.event({"type": "reaction_added", "user": ADA}))
+        await slack.deliver("interactive", slack.payloads.press(message, {}, button, None, ADA))
+        await slack.deliver("interactive", slack.payloads.submission(form, {}, []))
+        await slack.deliver("interactive", slack.payloads.suggestion(form, "old", ""))
+        await slack.shortcut(message, "old")
+        await slack.slash("/draw", "a dog")
+        await slack.message("I do not know “/draw a”", user=ADA)
+        assert slack.seen() == [message]
 
 
 @pytest.mark.parametrize("how", ["disconnect", "cut"])

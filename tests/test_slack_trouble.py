@@ -91,6 +91,23 @@ async def test_slack_has_trouble_of_its_own(scene: Scene, error: str) -> None:
         await scene.slack.message(lambda m: bool(images(m)))
 
 
+@pytest.mark.parametrize("trouble", [{}, {"error": "invalid_blocks"}])
+async def test_pictures_are_uploaded_once_however_often_their_message_is_tried(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, str]
+) -> None:
+    monkeypatch.setattr(slack_client, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(slack_poster, "PROCESSING_S", (0.01, 0.01))
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a dog in Paris")
+        job = await scene.job()
+        await scene.slack.message("no worker is running")
+        scene.server.trouble("chat.update", times=3, **trouble)
+        await scene.hand.draw(job)
+        await scene.slack.message(lambda m: bool(images(m)))
+        assert scene.server.count("files.completeUploadExternal") == 1
+        await scene.imagined("a cat in Rome")
+
+
 async def test_where_slack_shows_no_uploaded_pictures_in_messages_they_come_in_the_thread(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
