@@ -10,7 +10,7 @@ from slack_sdk.models.blocks import PlainTextObject
 
 from bot.messages import Reply
 from bot.slack import blocks
-from bot.slack.text import NOTHING, clipped_escaped, escape, literal, plain, unformatted
+from bot.slack.text import NOTHING, clipped_escaped, escape, plain, unformatted
 from storage.files import FolderStore
 from tests.slack import SPACE, Scene
 from tests.slack_server.people import images, words
@@ -32,15 +32,9 @@ def test_markup_is_broken_where_it_can_be_read() -> None:
     assert unformatted("my_dog 2*3 10:30 __x__").replace(NOTHING, "|") == "my_dog 2*3 10:30 _|_|x_|_|"
 
 
-def test_plain_text_stays_as_it_is_but_for_what_calls() -> None:
-    shown = "<|!channel> <|@U0BOB> *bold* _it_ ~gone~ `code` :|dog: https:|//a.example 3 < 4 & so on"
-    assert literal(MARKED).replace(NOTHING, "|") == shown
-
-
 @given(TEXTS)
 def test_what_is_shown_can_be_copied_and_sent_again(text: str) -> None:
-    assert plain(escape(literal(text))) == text
-    assert plain(unformatted(text)) == text
+    assert plain(escape(text)) == plain(unformatted(text)) == text
 
 
 @given(TEXTS, st.integers(1, 80))

@@ -25,7 +25,7 @@ from slack_sdk.models.blocks.basic_components import SlackFile
 from bot.asking import button_ids
 from bot.following.sparkline import sparkline
 from bot.messages import Button, Reply
-from bot.slack.text import clipped, clipped_escaped, escape, literal, unformatted
+from bot.slack.text import clipped, clipped_escaped, escape, unformatted
 from storage.files import Store
 from storage.jobs import Picture, Progress
 
@@ -69,7 +69,7 @@ def _said(text: str, mention: str) -> TextObject:
     """What a reply says: letter by letter, unless somebody is to be called in it."""
     if mention:
         return _text(_greeting(mention) + clipped_escaped(unformatted(text), TEXT_MAX))
-    return PlainTextObject(text=clipped(literal(text), TEXT_MAX), emoji=False)
+    return PlainTextObject(text=clipped_escaped(escape(text), TEXT_MAX), emoji=False)
 
 
 def _greeting(mention: str) -> str:

@@ -10,9 +10,9 @@ MARK = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 ESCAPES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}  # in this order: what was escaped twice is unescaped once
 GROUP = "subteam^"
 NOTHING = "\u200b"  # a space without width: what it stands beside is no markup
-CALLS = r":(?=//|[^\s:]+:)"  # the beginnings of links and emoji
-FORMATS = r"(?<![^\W_])[*_~＊＿]|[*_~＊＿](?![^\W_])|[`｀]|^(?=[>＞])"  # not inside of words: snake_case means nothing
-BREAK = rf"\g<0>{NOTHING}"
+FORMATS = re.compile(  # not inside of words, where they mean nothing: snake_case
+    r"(?<![^\W_])[*_~＊＿]|[*_~＊＿](?![^\W_])|[`｀]|^(?=[>＞])|:(?=//|[^\s:]+:)", re.MULTILINE
+)
 
 
 def escape(text: str) -> str:
@@ -30,16 +30,7 @@ def unformatted(text: str) -> str:
     >>> unformatted("*a* <b> :dog:").replace(NOTHING, "|")
     '*|a*| &lt;b&gt; :|dog:'
     """
-    return escape(re.sub(f"{FORMATS}|{CALLS}", BREAK, text, flags=re.MULTILINE))
-
-
-def literal(text: str) -> str:
-    """Text for where Slack reads no markup but perhaps links and emoji; calls are broken for whoever reads more.
-
-    >>> literal("*a* <!here> :dog: 3 < 4").replace(NOTHING, "|")
-    '*a* <|!here> :|dog: 3 < 4'
-    """
-    return re.sub(rf"<(?=\S)|{CALLS}", BREAK, text)
+    return escape(FORMATS.sub(rf"\g<0>{NOTHING}", text))
 
 
 def plain(text: str) -> str:
