@@ -12,7 +12,7 @@ from bot.answers.limits import Limits
 from bot.commands import COMMANDS
 from bot.core import Bot
 from bot.dispatch import Dispatch
-from bot.messages import Reply, Request
+from bot.messages import Fetch, Reply, Request
 from storage import queue
 from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
@@ -55,13 +55,18 @@ class Darkroom(Bot):
         """Whether this event of a chat comes for the first time: chats deliver again what they think was not heard."""
         return bool(await self.redis.set(f"darkroom:event:{event}", b"1", nx=True, ex=EVENTS_KEPT_S))
 
-    async def answer(self, request: Request) -> AsyncGenerator[Reply, None]:
-        """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation."""
+    async def answer(self, request: Request, fetch: Fetch | None = None) -> AsyncGenerator[Reply, None]:
+        """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation.
+
+        Files that come with it are fetched with `fetch`, once it is certain that they are wanted.
+        """
         try:
             await self.limits.pace(request)
             command = COMMANDS.get(request.command)
             if command is None:
                 raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
+            if fetch:
+                request = request.model_copy(update={"uploads": await fetch()})
             async for reply in command.answer(self, request, command.check(request.arguments)):
                 yield reply
         except Exception as error:

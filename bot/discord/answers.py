@@ -85,7 +85,7 @@ class Answers:
             await interaction.delete_original_response()
         elif fresh and acknowledged and acknowledged.message_id:
             post = post.model_copy(update={"message": str(acknowledged.message_id)})
-        await self.follower.answer_with(self._fetched(asked.attached), request, post)
+        await self.follower.answer_with(lambda: self._fetched(asked.attached), request, post)
 
     async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
@@ -93,7 +93,7 @@ class Answers:
         await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
         reply = help_reply() if request.command == "help" else await self.follower.ask(request)
         await self._tell(post, reply)
-        await self.follower.posts.close(post)
+        await self.follower.chat.close(post)
 
     async def _acknowledge(
         self, interaction: discord.Interaction, post: Post, **how: bool
@@ -103,7 +103,7 @@ class Answers:
         try:
             return await interaction.response.defer(**how)
         except Exception:
-            await self.follower.posts.close(post)
+            await self.follower.chat.close(post)
             raise
 
     def _post(self, interaction: discord.Interaction, request: Request, /, aside: bool = False, **more: Any) -> Post:

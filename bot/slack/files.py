@@ -13,6 +13,7 @@ from bot.messages import Upload
 from bot.photos.fetching import fetched
 from bot.slack.client import TIMEOUT_S, meaning
 from bot.slack.text import clipped
+from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Picture
 from storage.settings import Settings
@@ -86,17 +87,27 @@ class Pictures:
             await self._upload(pictures, channel=channel, thread_ts=thread)
 
     async def _upload(self, pictures: Sequence[Picture], **place: str) -> dict[str, str]:
-        bodies = await asyncio.gather(*(self.store.get(picture.key) for picture in pictures))
+        read = zip(pictures, await asyncio.gather(*map(self._read, pictures)), strict=True)
+        there = [(picture, data) for picture, data in read if data is not None]
+        if not there:
+            return {}
         uploads = [
             {
-                "file": body.data,
+                "file": data,
                 "filename": picture.key.rpartition("/")[2],
                 "title": clipped(picture.caption or "picture", 100),
                 "alt_txt": clipped(picture.caption or "picture", ALT_MAX),
             }
-            for picture, body in zip(pictures, bodies, strict=True)
+            for picture, data in there
         ]
         with meaning():
             done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
         ids = [file["id"] for file in done["files"]]
-        return {picture.key: file for picture, file in zip(pictures, ids, strict=True)}
+        return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
+
+    async def _read(self, picture: Picture) -> bytes | None:
+        """The bytes of a picture; None if it was deleted meanwhile."""
+        try:
+            return (await self.store.get(picture.key)).data
+        except Missing:
+            return None
