@@ -52,6 +52,7 @@ class Button(Record):
     style: Literal["plain", "primary", "danger"] = "plain"
     confirm: str = ""  # a question to ask first, for what cannot be undone
     group: str = ""  # of picks: those of one group stand in one row, or in one menu
+    home: str = ""  # what it goes with, `jobs/<id>` or `subjects/<id>`, unless its arguments say so
     form: bool = False  # opens the command's form with these arguments filled in, instead of sending it
 
 

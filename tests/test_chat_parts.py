@@ -69,9 +69,10 @@ async def host() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def got(url: str, host: str) -> Upload:
+async def got(url: str, host: str, scheme: str = "http") -> Upload:
     async with aiohttp.ClientSession() as session:
-        return await fetched(session, "rex.png", url, hosts={host}, most_bytes=1000, timeout_s=0.5)
+        origins = {f"{scheme}://{host}"}
+        return await fetched(session, "rex.png", url, origins=origins, most_bytes=1000, timeout_s=0.5)
 
 
 async def test_a_file_is_fetched_whole(host: str) -> None:
@@ -97,6 +98,10 @@ async def test_what_cannot_be_fetched_says_why(host: str, path: str, allowed: st
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://{host}/x", "http://{host}@evil.example/x", "http:///x"])
 async def test_only_the_web_and_only_the_host_itself(host: str, url: str) -> None:
     assert "not on this chat's own servers" in (await got(url.format(host=host), host)).trouble
+
+
+async def test_where_https_is_meant_nothing_goes_over_http(host: str) -> None:
+    assert "not on this chat's own servers" in (await got(f"http://{host}/file", host, "https")).trouble
 
 
 async def test_one_leads_and_the_next_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:

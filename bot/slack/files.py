@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.following.posts import ChannelClosed, ChatTrouble
 from bot.messages import Upload
-from bot.photos.fetching import fetched
+from bot.photos.fetching import AT_ONCE, fetched, origin
 from bot.slack.client import TIMEOUT_S, meaning
 from bot.slack.text import clipped
 from storage.errors import Missing
@@ -18,8 +17,7 @@ from storage.files import Store
 from storage.jobs import Picture
 from storage.settings import Settings
 
-HOSTS = {"files.slack.com", "files.slack-gov.com"}
-AT_ONCE = 4  # downloads of one request
+ORIGINS = {"https://files.slack.com", "https://files.slack-gov.com"}
 ALT_MAX = 1000
 
 File = Mapping[str, Any]  # as Slack describes it
@@ -30,17 +28,16 @@ class Attachments:
 
     def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
         self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
-        self.hosts = HOSTS | ({urlsplit(settings.slack_api_url).netloc} if settings.slack_api_url else set())
+        self.origins = ORIGINS | {origin(settings.slack_api_url)} - {""}
+        self._fetching = asyncio.Semaphore(AT_ONCE)
 
     async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
         """Download files, in their order."""
-        limit = asyncio.Semaphore(AT_ONCE)
+        return tuple(await asyncio.gather(*map(self._in_turn, files)))
 
-        async def one(file: File) -> Upload:
-            async with limit:
-                return await self._one(file)
-
-        return tuple(await asyncio.gather(*map(one, files)))
+    async def _in_turn(self, file: File) -> Upload:
+        async with self._fetching:
+            return await self._one(file)
 
     async def _one(self, file: File) -> Upload:
         try:
@@ -51,7 +48,7 @@ class Attachments:
             self.http,
             str(known.get("name", "")),
             _link(known),
-            hosts=self.hosts,
+            origins=self.origins,
             most_bytes=self.most_bytes,
             timeout_s=TIMEOUT_S,
             headers={"Authorization": f"Bearer {self.client.token}"},
