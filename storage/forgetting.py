@@ -7,6 +7,7 @@ A worker that comes late finds no record to change, and removes what it has just
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
@@ -72,10 +73,24 @@ async def finish(store: Store, begun: Forgetting) -> Receipt:
             await _release(store, job)
             removed |= set(await delete_job(store, job))
     removed |= set(begun.names)
-    receipt = Receipt(subject=begun.subject.id, removed=tuple(sorted(removed)), removed_s=time.time())
-    await store.put(receipt_key(receipt.subject), receipt.model_dump_json().encode())
+    receipt = await _receipt(store, begun.subject.id, removed)
     await store.delete(f"{UNDER_WAY}{receipt.subject}.json")
     return receipt
+
+
+async def _receipt(store: Store, subject: str, removed: set[str]) -> Receipt:
+    """Write the receipt; where two have removed a subject at once, it lists what either has."""
+    key = receipt_key(subject)
+    while True:
+        receipt = Receipt(subject=subject, removed=tuple(sorted(removed)), removed_s=time.time())
+        if await store.put_new(key, receipt.model_dump_json().encode()):
+            return receipt
+        with suppress(Missing):
+            before, tag = await store.get(key)
+            removed = removed | set(Receipt.model_validate_json(before).removed)
+            receipt = receipt.model_copy(update={"removed": tuple(sorted(removed))})
+            if await store.replace(key, receipt.model_dump_json().encode(), tag):
+                return receipt
 
 
 async def _with_jobs(store: Store, begun: Forgetting, jobs: Sequence[str]) -> Forgetting:

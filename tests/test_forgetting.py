@@ -41,6 +41,14 @@ async def test_a_receipt_lists_what_was_removed_and_nothing_else_stays(store: Fo
     assert set(await store.names("")) == {*kept[2], name_key("home", "tom"), receipt_key(subject.id)}
 
 
+async def test_what_two_have_removed_at_once_is_on_one_receipt(store: FolderStore) -> None:
+    subject, job, names = await learned(store)
+    begun = await begin(store, subject, [job.id])
+    await finish(store, begun)
+    receipt = await finish(store, begun.model_copy(update={"names": ()}))  # who read the note before, and came too late
+    assert set(receipt.removed) == names and not await store.names("forgetting/")
+
+
 async def test_a_forgetting_that_a_crash_cut_short_is_finished(store: FolderStore) -> None:
     subject, job, names = await learned(store)
     begun = Forgetting(subject=subject, jobs=(job.id,), names=tuple(names))

@@ -82,9 +82,9 @@ class Chat:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @contextmanager
-    def listening(self) -> Iterator[Listener]:
+    def listening(self, listener: Listener | None = None) -> Iterator[Listener]:
         """Hear of every change while the block runs."""
-        listener = Listener()
+        listener = listener or Listener()
         self._listeners.add(listener)
         try:
             yield listener
