@@ -10,6 +10,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.answers.replies import forget_button
 from bot.asking import button_ids
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
@@ -18,6 +19,10 @@ from bot.messages import Button, Request, Upload
 from bot.photos.fetching import fetched
 from storage import queue
 from storage.files import FolderStore
+from storage.forgetting import forget
+from storage.ids import new_id
+from storage.settling import delete_job
+from storage.subjects import Subject, Subjects
 from tests.conftest import Chat
 from tests.servers import valkey
 
@@ -42,6 +47,24 @@ async def test_a_button_survives_as_a_short_text(
 @pytest.mark.parametrize("text", ["", "nonsense?a=1", "#0000", "+", "custom:7"])
 async def test_what_is_no_button_of_ours_is_none(tmp_path: Path, text: str) -> None:
     assert await button_ids.read(FolderStore(tmp_path), text) is None
+
+
+async def test_a_long_button_goes_with_its_subject_or_job(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    subject = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="-")
+    await Subjects(store).add(subject)
+    for long in (
+        forget_button(subject),
+        Button(label="x", command="choose", arguments={"job": new_id(), "step": "9"}, confirm="Sure? " * 20),
+    ):
+        text = await button_ids.write(store, long)
+        assert len(text) <= 100 and await button_ids.read(store, text)
+        await button_ids.sweep(store)
+        again = await button_ids.read(store, text)
+        assert again and await button_ids.write(store, again) == text
+        await (forget(store, subject) if long.home else delete_job(store, long.arguments["job"]))
+        assert await button_ids.read(store, text) is None
+    assert all(name.startswith("receipts/") for name in await store.names(""))
 
 
 @pytest.fixture
@@ -69,9 +92,10 @@ async def host() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def got(url: str, host: str) -> Upload:
+async def got(url: str, host: str, scheme: str = "http") -> Upload:
     async with aiohttp.ClientSession() as session:
-        return await fetched(session, "rex.png", url, hosts={host}, most_bytes=1000, timeout_s=0.5)
+        origins = {f"{scheme}://{host}"}
+        return await fetched(session, "rex.png", url, origins=origins, most_bytes=1000, timeout_s=0.5)
 
 
 async def test_a_file_is_fetched_whole(host: str) -> None:
@@ -97,6 +121,10 @@ async def test_what_cannot_be_fetched_says_why(host: str, path: str, allowed: st
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://{host}/x", "http://{host}@evil.example/x", "http:///x"])
 async def test_only_the_web_and_only_the_host_itself(host: str, url: str) -> None:
     assert "not on this chat's own servers" in (await got(url.format(host=host), host)).trouble
+
+
+async def test_where_https_is_meant_nothing_goes_over_http(host: str) -> None:
+    assert "not on this chat's own servers" in (await got(f"http://{host}/file", host, "https")).trouble
 
 
 async def test_one_leads_and_the_next_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:

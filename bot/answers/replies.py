@@ -48,7 +48,7 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Su
     """Say how a job ended; `subjects` are those of its subjects that are not forgotten."""
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done":
-        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subjects(subjects)
+        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subjects(job, subjects)
     text, pictures = outcome.message, outcome.pictures
     for subject in subjects:
         if learned := outcome.learned_of(subject.id):
@@ -82,11 +82,17 @@ def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
 def about_subject(subject: Subject) -> tuple[Button, ...]:
     """The buttons under a subject; only one that is ready can be drawn."""
     prompt = f"a [{subject.name}] {subject.noun} in Paris"
-    name = {"name": subject.name}
-    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
-    show = Button(label="Show", command="dreambooth show", arguments=name)
-    share = Button(label="Share", command="dreambooth share", arguments=name, form=True)
-    return (*([draw] if subject.state == "ready" else []), show, share, forget_button(subject))
+    name, home = {"name": subject.name}, home_of(subject)
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
+    )
+    share = Button(label="Share", command="dreambooth share", arguments=name, form=True, home=home)
+    return (*([draw] if subject.state == "ready" else []), show_button(subject), share, forget_button(subject))
+
+
+def home_of(subject: Subject) -> str:
+    """What the buttons about a subject go with."""
+    return f"subjects/{subject.id}"
 
 
 def _choices(job: TrainJob | ImagineJob, subject: Subject) -> tuple[Button, ...]:
@@ -103,14 +109,21 @@ def _choices(job: TrainJob | ImagineJob, subject: Subject) -> tuple[Button, ...]
     )
 
 
-def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
-    """The buttons under subjects that were learned together; those of one are as ever."""
+def about_subjects(job: TrainJob, subjects: Sequence[Subject]) -> tuple[Button, ...]:
+    """The buttons under subjects that a job has learned together; those of one are as ever."""
     if len(subjects) < 2:
         return tuple(button for subject in subjects for button in about_subject(subject))
     prompt = listed([f"a [{s.name}] {s.noun}" for s in subjects])
-    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
-    show = [Button(label=f"Show {s.name}", command="dreambooth show", arguments={"name": s.name}) for s in subjects]
-    return (draw, *show)
+    home = f"jobs/{job.id}"  # which goes when any of them is forgotten
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
+    )
+    return (draw, *(show_button(subject, f"Show {subject.name}") for subject in subjects))
+
+
+def show_button(subject: Subject, label: str = "Show") -> Button:
+    """The button that shows a subject."""
+    return Button(label=label, command="dreambooth show", arguments={"name": subject.name}, home=home_of(subject))
 
 
 def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
@@ -153,6 +166,7 @@ def forget_button(subject: Subject) -> Button:
         arguments={"name": subject.name},
         style="danger",
         confirm=FORGET.format(name=subject.name),
+        home=home_of(subject),
     )
 
 

@@ -56,11 +56,11 @@ def job_of(
 
 
 async def left_behind(bot: Bot, forgotten: Subject, jobs: Sequence[TrainJob | ImagineJob]) -> str:
-    """What forgetting a subject means for others, who were learned together with it, or are so in one of `jobs`."""
+    """What forgetting a subject means for others, who were learned together with it, or are so in open `jobs`."""
     here = [subject for subject in await bot.subjects.in_space(forgotten.space) if subject.id != forgotten.id]
     sentences = []
     for job in jobs:
-        if isinstance(job, TrainJob) and job.others and not await bot.dispatch.outcome(job.id):
+        if isinstance(job, TrainJob) and job.others:
             waiting = [subject.name for subject in here if subject.id in job.subjects]
             sentences.append(f"{_was(waiting)} being learned together with it; that is stopped.")
     mixed = [s.name for s in here if s.weights_sha256 and s.weights_sha256 == forgotten.weights_sha256]

@@ -24,13 +24,12 @@ from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
 from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post
 from bot.messages import Reply, Request, Upload
-from bot.photos.fetching import fetched
+from bot.photos.fetching import AT_ONCE, fetched
 
 log = logging.getLogger(__name__)
 
 ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
 TELL_S = 60.0  # an answer for the asker alone is tried for so long
-FETCHES = 4  # files at once, of all people: each may be as large as a photo may be
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Asked:
 class Answers:
     """Answers commands, wherever they were given."""
 
-    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Sequence[str]) -> None:
-        self.app, self.follower, self.poster, self.hosts = app, follower, poster, hosts
-        self._fetching = asyncio.Semaphore(FETCHES)
+    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, origins: Sequence[str]) -> None:
+        self.app, self.follower, self.poster, self.origins = app, follower, poster, origins
+        self._fetching = asyncio.Semaphore(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -85,7 +84,7 @@ class Answers:
             await interaction.delete_original_response()
         elif fresh and acknowledged and acknowledged.message_id:
             post = post.model_copy(update={"message": str(acknowledged.message_id)})
-        await self.follower.answer_with(self._fetched(asked.attached), request, post)
+        await self.follower.answer_with(lambda: self._fetched(asked.attached), request, post)
 
     async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
@@ -93,7 +92,7 @@ class Answers:
         await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
         reply = help_reply() if request.command == "help" else await self.follower.ask(request)
         await self._tell(post, reply)
-        await self.follower.posts.close(post)
+        await self.follower.chat.close(post)
 
     async def _acknowledge(
         self, interaction: discord.Interaction, post: Post, **how: bool
@@ -103,7 +102,7 @@ class Answers:
         try:
             return await interaction.response.defer(**how)
         except Exception:
-            await self.follower.posts.close(post)
+            await self.follower.chat.close(post)
             raise
 
     def _post(self, interaction: discord.Interaction, request: Request, /, aside: bool = False, **more: Any) -> Post:
@@ -136,5 +135,5 @@ class Answers:
     async def _file(self, session: aiohttp.ClientSession, file: Attached) -> Upload:
         most_bytes = self.app.settings.photo_max_bytes
         async with self._fetching:
-            upload = await fetched(session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes)
+            upload = await fetched(session, file.name, file.url, origins=self.origins, most_bytes=most_bytes)
         return upload.model_copy(update={"caption": file.caption})

@@ -124,7 +124,7 @@ class Hearing:
     async def _confirm(self, interaction: discord.Interaction, button: Button) -> None:
         """Ask first, and only the one who pressed."""
         arguments = {**button.arguments, SURE: "yes"}
-        yes = Button(label="Yes", command=button.command, arguments=arguments, style="danger")
+        yes = Button(label="Yes", command=button.command, arguments=arguments, style="danger", home=button.home)
         view = await controls(self.app.store, [[yes]])
         assert view
         view.add_item(discord.ui.Button(label="No", custom_id=NO, row=0))

@@ -19,9 +19,9 @@ from PIL import Image
 
 from bot.discord.render import render
 from bot.discord.request import private_space
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, TooFast
+from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, TooFast, store_as_trouble
 from bot.messages import Reply
-from storage.errors import Missing, StoreError
+from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Picture
 
@@ -159,21 +159,19 @@ class DiscordPoster(Poster):
 
     async def _parts(self, reply: Reply, pictures: Sequence[Picture] | None, mention: str = "") -> dict[str, Any]:
         """Everything to be said, as discord.py's methods that edit take it; `pictures` None leaves those there are."""
-        try:
+        with store_as_trouble():
             said = await render(self.store, reply, mention)
             parts = {"content": said.content, "embeds": said.embeds, "view": said.view}
             return parts if pictures is None else {**parts, "attachments": await self._files(pictures)}
-        except (StoreError, OSError) as error:
-            raise ChatTrouble(f"what is to be shown cannot be read: {error}") from error
 
     async def _files(self, pictures: Sequence[Picture]) -> list[discord.File]:
         files = []
         for picture in pictures:
             try:
                 data = (await self.store.get(picture.key)).data
-            except Missing:  # deleted meanwhile
+                name, data = await asyncio.to_thread(fit, PurePosixPath(picture.key).name, data, len(pictures))
+            except (Missing, OSError):  # deleted meanwhile, or no picture any more; the store raises no OSError
                 continue
-            name, data = await asyncio.to_thread(fit, PurePosixPath(picture.key).name, data, len(pictures))
             files.append(discord.File(io.BytesIO(data), name, description=picture.caption[:1024] or None))
         return files
 

@@ -9,6 +9,7 @@ import aiohttp
 from bot.messages import Upload
 
 CHUNK_BYTES = 2**16
+AT_ONCE = 4  # files, of all people: each may be as large as a photo may be
 
 
 class NotFetched(Exception):
@@ -20,17 +21,17 @@ async def fetched(
     name: str,
     url: str,
     *,
-    hosts: Collection[str],
+    origins: Collection[str],
     most_bytes: int,
     timeout_s: float = 30.0,
     headers: Mapping[str, str] | None = None,
 ) -> Upload:
     """Download a file that is called `name`; one that cannot be had says why, and spoils nothing for the others.
 
-    `hosts` are the names, with a port where it is not the usual one, that may be asked; `headers`, which may hold a
-    token, go to them only. Redirects are not followed.
+    `origins` are those that may be asked, like https://files.example, with a port where it is not the usual one;
+    `headers`, which may hold a token, go to them only. Redirects are not followed.
     """
-    if not _allowed(url, hosts):
+    if origin(url) not in origins:
         return Upload(name=name, trouble="is not on this chat's own servers, so it was not fetched")
     try:
         async with asyncio.timeout(timeout_s), session.get(url, headers=headers, allow_redirects=False) as response:
@@ -57,6 +58,7 @@ async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     return bytes(data)
 
 
-def _allowed(url: str, hosts: Collection[str]) -> bool:
+def origin(url: str) -> str:
+    """Scheme, host and port of a web address, in which http is another than https; empty for what is none."""
     parts = urlsplit(url)
-    return parts.scheme in ("https", "http") and parts.netloc in hosts
+    return f"{parts.scheme}://{parts.netloc}" if parts.scheme in ("https", "http") and parts.netloc else ""

@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster
+from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, store_as_trouble
 from bot.messages import Reply
 from bot.slack.blocks import blocks, fallback
 from bot.slack.client import BlocksRefused, meaning
@@ -148,7 +148,14 @@ class SlackPoster(Poster):
     async def _with_pictures(
         self, post: Post, reply: Reply, say: Callable[[Files], Awaitable[str]], threads: bool = True
     ) -> str:
-        """Say a reply with its pictures: inside once Slack has processed them, else in the thread of the message."""
+        """Say a reply with its pictures, and raise a store that fails as trouble."""
+        with store_as_trouble():
+            return await self._inside_or_below(post, reply, say, threads)
+
+    async def _inside_or_below(
+        self, post: Post, reply: Reply, say: Callable[[Files], Awaitable[str]], threads: bool
+    ) -> str:
+        """The pictures are inside once Slack has processed them, else in the thread of the message."""
         pictures = reply.shown
         if self._takes_pictures and pictures:
             files = await self.pictures.ids(pictures, post.extra)
