@@ -24,7 +24,7 @@ from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
 from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post
 from bot.messages import Reply, Request, Upload
-from bot.photos.fetching import fetched
+from bot.photos.fetching import Hosts, fetched
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Asked:
 class Answers:
     """Answers commands, wherever they were given."""
 
-    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Sequence[str]) -> None:
+    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Hosts) -> None:
         self.app, self.follower, self.poster, self.hosts = app, follower, poster, hosts
         self._fetching = asyncio.Semaphore(FETCHES)
         self._session: aiohttp.ClientSession | None = None

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.following.posts import ChannelClosed, ChatTrouble
 from bot.messages import Upload
-from bot.photos.fetching import fetched
+from bot.photos.fetching import Hosts, fetched
 from bot.slack.client import TIMEOUT_S, meaning
 from bot.slack.text import clipped
 from storage.errors import Missing
@@ -30,7 +29,7 @@ class Attachments:
 
     def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
         self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
-        self.hosts = HOSTS | ({urlsplit(settings.slack_api_url).netloc} if settings.slack_api_url else set())
+        self.hosts = Hosts.of(HOSTS, settings.slack_api_url)
 
     async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
         """Download files, in their order."""
