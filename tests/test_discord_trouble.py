@@ -1,16 +1,23 @@
 """What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
 
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from bot.discord import answers, in_time
 from bot.discord import poster as discord_poster
 from bot.discord.render import plain
 from storage.jobs import ImagineJob, TrainJob
+from storage.subjects import name_prefix
 from tests.discord_bot import SPACE, open_posts, options, photos, trained
 from tests.discord_server import Discord, File, Trouble, too_fast
 from tests.discord_server.people import COMMAND
+from tests.discord_server.rest import BOT_USER
 from tests.discord_server.world import ALL_PERMISSIONS, Interaction, Message
 from tests.hand import Hand
 from tests.photo_files import saved, scene
@@ -276,14 +283,46 @@ def test_a_link_with_another_name_is_no_link() -> None:
     assert plain("[a](https://b.example)") == "\\[a](https:\u200b//b.example)"
 
 
+@contextmanager
+def stuck(path: Path) -> Iterator[None]:
+    """A file that nobody gets to the end of, as on a network drive that hangs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    try:
+        yield
+    finally:
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+
+@pytest.mark.parametrize("what", ["a button", "what is to be forgotten"])
+async def test_a_slow_queue_and_a_stuck_store_together_do_not_delay_an_acknowledgement(
+    discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
+) -> None:
+    monkeypatch.setattr(in_time, "HEARD_S", 0.6)
+    monkeypatch.setattr(answers, "ASK_REDIS_S", 0.4)
+    old = an_old_message(discord, "#0123")
+    key = "buttons/0123" if what == "a button" else f"{name_prefix(SPACE)}x"
+    with stuck(tmp_path / "store" / key):
+        await hand.app.redis.client_pause(1000)
+        if what == "a button":
+            asked, says = await discord.press(old, "Go"), "storage or the queue does not answer"
+        else:
+            asked, says = await discord.slash("dreambooth forget", name="rex"), "Forget rex?"
+        assert says in asked.message.text and 0.5 < asked.took_s < 0.9
+
+
 async def test_names_ring_nobody(discord: Discord, hand: Hand) -> None:
     said = await trained(discord, hand, options(photos()), name="_-_rex_-_")
     assert said.pings == [discord.people["ada"].id] and r"\_-\_rex\_-\_ is ready" in said.text
 
 
+def an_old_message(discord: Discord, button: str) -> Message:
+    """A message of ours with one button, by its id."""
+    old = discord.add(Message(discord.general, BOT_USER, content="old"))
+    old.components = [{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": button}]}]
+    return old
+
+
 async def test_buttons_of_another_time_say_what_to_do(discord: Discord) -> None:
-    author = {"id": "100", "username": "darkroom", "discriminator": "0", "avatar": None}
-    old = discord.add(Message(discord.general, author, content="old"))
-    old.components = [{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "gone?x=1"}]}]
-    asked = await discord.press(old, "Go")
+    asked = await discord.press(an_old_message(discord, "gone?x=1"), "Go")
     assert asked.message.ephemeral and "give the command again" in asked.message.text

@@ -7,6 +7,7 @@ after it: fetching photos, reading subjects, waiting for a job.
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from bot.answers.training import check_number
 from bot.app import Darkroom
 from bot.commands import Command
 from bot.discord.commands import Attached, help_reply
+from bot.discord.in_time import in_time
 from bot.discord.poster import DiscordPoster
 from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
@@ -99,7 +101,9 @@ class Answers:
         self, interaction: discord.Interaction, post: Post, **how: bool
     ) -> discord.InteractionCallbackResponse[discord.Client] | None:
         """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
-        await self.follower.note(post)
+        with suppress(TimeoutError):
+            async with in_time(interaction):
+                await self.follower.note(post)
         try:
             return await interaction.response.defer(**how)
         except Exception:
