@@ -1,5 +1,6 @@
 """What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.discord import answers, in_time
+from bot.discord import acknowledging, answers
 from bot.discord import poster as discord_poster
 from bot.discord.render import plain
 from storage.jobs import ImagineJob, TrainJob
@@ -66,6 +67,28 @@ async def test_a_job_outlives_the_token_of_its_command(discord: Discord, hand: H
     await discord.until(lambda: "Again" in asked.message.labels)
     assert asked.message.attachments and edits_by_bot(discord) >= 2
     assert discord.visible(discord.general) == [asked.message]
+
+
+@pytest.mark.parametrize("untold", [{"id"}, {"id", "resource"}, {"body"}], ids=str)
+async def test_the_same_message_also_where_its_id_is_told_late(discord: Discord, hand: Hand, untold: set[str]) -> None:
+    discord.untold = untold
+    job, asked = await drawing(discord, hand)
+    discord.expire_tokens()
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    assert discord.visible(discord.general) == [asked.message]
+
+
+async def test_responses_of_which_nothing_is_told_are_responses(discord: Discord, hand: Hand) -> None:
+    await hand.keep(SPACE, discord.people["ada"].id, 1)
+    discord.untold = {"body"}
+    asked = (await discord.slash("dreambooth forget", name="pet-1")).message
+    await discord.press(asked, "No")
+    form = await discord.slash("dreambooth train")
+    refused = (await discord.slash("dreambooth forget", name="max")).message
+    assert form.answer == 9 and asked.text == "Left as it is." and "no subject called max" in refused.text
+    await asyncio.sleep(0.1)
+    assert discord.private() == [asked, refused]
 
 
 async def test_when_the_token_is_dead_words_in_private_are_direct_messages(discord: Discord, hand: Hand) -> None:
@@ -298,7 +321,7 @@ def stuck(path: Path) -> Iterator[None]:
 async def test_a_slow_queue_and_a_stuck_store_together_do_not_delay_an_acknowledgement(
     discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
 ) -> None:
-    monkeypatch.setattr(in_time, "HEARD_S", 0.6)
+    monkeypatch.setattr(acknowledging, "HEARD_S", 0.6)
     monkeypatch.setattr(answers, "ASK_REDIS_S", 0.4)
     old = an_old_message(discord, "#0123")
     key = "buttons/0123" if what == "a button" else f"{name_prefix(SPACE)}x"

@@ -19,8 +19,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from bot.answers.training import check_number
 from bot.app import Darkroom
 from bot.commands import Command
+from bot.discord.acknowledging import acknowledged, however_told, in_time, original
 from bot.discord.commands import Attached, help_reply
-from bot.discord.in_time import in_time
 from bot.discord.poster import DiscordPoster
 from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
@@ -73,7 +73,8 @@ class Answers:
         if asked.command.answers == "asker":
             await self._in_private(interaction, request, asked)
         elif sentence := closed_to(interaction):
-            await interaction.response.send_message(sentence, ephemeral=True)
+            with however_told(interaction):
+                await interaction.response.send_message(sentence, ephemeral=True)
         else:
             await self._in_channel(interaction, request, asked)
 
@@ -82,11 +83,11 @@ class Answers:
         fresh = asked.command.answers == "everyone"
         again = None if asked.command.takes_photos else request
         post = self._post(interaction, request, asked.sure, message=asked.about, fresh=fresh, request=again)
-        acknowledged = await self._acknowledge(interaction, post, thinking=fresh)
+        message = await self._acknowledge(interaction, post, thinking=fresh)
         if asked.sure:  # the question is answered, and takes no more clicks
             await interaction.delete_original_response()
-        elif fresh and acknowledged and acknowledged.message_id:
-            post = post.model_copy(update={"message": str(acknowledged.message_id)})
+        elif fresh:  # by its id the message is edited when the interaction's token is dead
+            post = post.model_copy(update={"message": message or await original(interaction)})
         await self.follower.answer_with(lambda: self._fetched(asked.attached), request, post)
 
     async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
@@ -97,15 +98,13 @@ class Answers:
         await self._tell(post, reply)
         await self.follower.chat.close(post)
 
-    async def _acknowledge(
-        self, interaction: discord.Interaction, post: Post, **how: bool
-    ) -> discord.InteractionCallbackResponse[discord.Client] | None:
+    async def _acknowledge(self, interaction: discord.Interaction, post: Post, **how: bool) -> str:
         """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
         with suppress(TimeoutError):
             async with in_time(interaction):
                 await self.follower.note(post)
         try:
-            return await interaction.response.defer(**how)
+            return await acknowledged(interaction, **how)
         except Exception:
             await self.follower.chat.close(post)
             raise

@@ -13,10 +13,10 @@ from bot.app import Darkroom, complaint
 from bot.asking import button_ids, prompts
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
+from bot.discord.acknowledging import heard, however_told, in_time
 from bot.discord.answers import Answers, Asked
 from bot.discord.commands import SLASH, TRAIN_MENU, Attached, Json, described, said, typing
 from bot.discord.forms import filled_in, modal, unasked
-from bot.discord.in_time import heard, in_time
 from bot.discord.render import controls, plain
 from bot.discord.request import closed_to, request_of
 from bot.messages import Button, Request
@@ -62,7 +62,8 @@ class Hearing:
             if interaction.response.is_done():
                 await interaction.followup.send(plain(sentence), ephemeral=True)
             else:
-                await interaction.response.send_message(plain(sentence), ephemeral=True)
+                with however_told(interaction):
+                    await interaction.response.send_message(plain(sentence), ephemeral=True)
         except discord.HTTPException as error:
             log.warning("%s could not be told: %s", interaction.user.id, error)
 
@@ -105,7 +106,8 @@ class Hearing:
         """Do what a button or an entry of a menu says, in whatever process it was written."""
         pressed = (data.get("values") or [data["custom_id"]])[0]
         if pressed == NO:
-            await interaction.response.edit_message(content="Left as it is.", view=None)
+            with however_told(interaction):
+                await interaction.response.edit_message(content="Left as it is.", view=None)
             return
         button = await self._button(interaction, pressed)
         if button is None:
@@ -134,7 +136,8 @@ class Hearing:
             view = await controls(self.app.store, [[yes]])
         assert view
         view.add_item(discord.ui.Button(label="No", custom_id=NO, row=0))
-        await interaction.response.send_message(plain(button.confirm), view=view, ephemeral=True)
+        with however_told(interaction):
+            await interaction.response.send_message(plain(button.confirm), view=view, ephemeral=True)
 
     async def _open(self, interaction: discord.Interaction, asked: Asked, photos: bool) -> None:
         """Open a command's form, filled in with what is known."""
@@ -145,7 +148,8 @@ class Hearing:
             unseen = {**unasked(form), **{n: v for n, v in asked.arguments.items() if n == PHOTOS}}
             button = Button(label="Send", command=asked.command.name, arguments=unseen, form=True)
             custom_id = await button_ids.write(self.app.store, button)
-        await interaction.response.send_modal(modal(form, custom_id, photos))
+        with however_told(interaction):
+            await interaction.response.send_modal(modal(form, custom_id, photos))
 
     async def _form(self, interaction: discord.Interaction, data: Json) -> None:
         button = await self._button(interaction, data["custom_id"])

@@ -85,15 +85,17 @@ class DiscordPoster(Poster):
         shown = " ".join(picture.key for picture in pictures)
         before = post.extra.get("shown", "" if post.fresh else None)
         parts = await self._parts(reply, None if shown == before else pictures)
+        message = post.message
         try:
             async with _translated():
                 if token := self._editing_token(post):
-                    await self._webhook(token).edit_message(ORIGINAL, **parts)
+                    said = await self._webhook(token).edit_message(ORIGINAL, **parts)
+                    message = message or (str(said.id) if post.fresh else "")
                 else:
                     await self._message(post).edit(**parts)
         except TokenDead:
             return await self.edit(self._without_token(post), reply)
-        return post.model_copy(update={"extra": {**post.extra, "shown": shown}})
+        return post.model_copy(update={"message": message, "extra": {**post.extra, "shown": shown}})
 
     async def whisper(self, post: Post, reply: Reply) -> None:
         """Tell who asked: for them alone in the channel while the token lives, else in a private message.
