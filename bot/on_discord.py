@@ -116,7 +116,7 @@ class DiscordBot(discord.AutoShardedClient):
         self.app, self._say_ready = app, ready
         self.poster = DiscordPoster(self, app.store)
         self.follower = Follower(app, self.poster)
-        self.answers = Answers(app, self.follower, self.poster, Hosts.of(CDN, app.settings.discord_api_url))
+        self.answers = Answers(app, self.follower, self.poster, Hosts(CDN, app.settings.discord_api_url))
         self.hearing = Hearing(app, self.answers)
         self._shards_there: set[int] = set()
         self._heard: set[asyncio.Task[None]] = set()  # what is being done for events

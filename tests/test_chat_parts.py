@@ -79,7 +79,7 @@ async def host() -> AsyncIterator[str]:
 
 
 async def got(url: str, host: str, timeout_s: float = 0.5) -> Upload:
-    hosts = Hosts.of({"cdn.example"}, f"http://{host}/api")
+    hosts = Hosts({"cdn.example"}, f"http://{host}/api")
     async with aiohttp.ClientSession() as session:
         return await fetched(session, "rex.png", url, hosts=hosts, most_bytes=1000, timeout_s=timeout_s)
 
@@ -116,12 +116,14 @@ async def test_what_fails_for_a_moment_is_fetched_again(host: str, monkeypatch: 
         ("https://cdn.example/x", "", True),
         ("http://cdn.example/x", "", False),
         ("https://cdn.example:8443/x", "", False),
-        ("http://proxy.example:9/x", "https://Proxy.example/api", True),
+        ("http://proxy.example:9/x", "http://Proxy.example/api", True),
+        ("https://proxy.example:9/x", "https://proxy.example/api", True),
+        ("http://proxy.example:9/x", "https://proxy.example/api", False),
         ("https://proxy.example.evil/x", "https://proxy.example/api", False),
     ],
 )
 def test_the_host_of_the_api_may_have_files_on_any_port(url: str, api_url: str, there: bool) -> None:
-    assert Hosts.of({"cdn.example"}, api_url).have(url) == there
+    assert Hosts({"cdn.example"}, api_url).have(url) == there
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://{host}/x", "http://{host}@evil.example/x", "http:///x"])

@@ -1,7 +1,9 @@
 """What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
 
 import asyncio
+import io
 import os
+import random
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +11,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot.discord import acknowledging, answers
 from bot.discord import poster as discord_poster
+from bot.discord.pictures import fit
 from bot.discord.render import plain
 from storage.jobs import ImagineJob, TrainJob
 from storage.subjects import name_prefix
@@ -20,7 +24,7 @@ from tests.discord_server import Discord, File, Trouble, too_fast
 from tests.discord_server.people import COMMAND
 from tests.discord_server.rest import BOT_USER
 from tests.discord_server.world import ALL_PERMISSIONS, Interaction, Message
-from tests.hand import Hand
+from tests.hand import Hand, is_picture
 from tests.photo_files import saved, scene
 
 pytestmark = pytest.mark.timeout(60)
@@ -31,8 +35,9 @@ UPLOADS = r"(PATCH|POST) /(webhooks|channels)/"
 
 async def drawing(discord: Discord, hand: Hand) -> tuple[ImagineJob, Interaction]:
     """A drawing that waits for a worker, and says so."""
+    before = len(await hand.jobs(SPACE))
     asked = await discord.slash("imagine", prompt="a dog in Paris")
-    job = await hand.job(SPACE)
+    job = await hand.job(SPACE, before + 1)
     assert isinstance(job, ImagineJob)
     await discord.until(lambda: "no worker" in asked.message.text)
     return job, asked
@@ -132,6 +137,54 @@ async def test_discord_answers_with_errors_and_pages_for_a_while(discord: Discor
     ]
     await hand.draw(job)
     await discord.until(lambda: "Again" in asked.message.labels)
+
+
+TOO_LARGE = (413, {"code": 40005, "message": "Request entity too large"})
+MALFORMED = (400, {"code": 50035, "message": "Invalid Form Body"})
+
+
+@pytest.mark.parametrize(("status", "body"), [TOO_LARGE, MALFORMED], ids=["too large", "malformed"])
+async def test_pictures_that_discord_does_not_take_become_smaller_or_are_left_out(
+    discord: Discord, hand: Hand, status: int, body: dict[str, object]
+) -> None:
+    for refusals in (1, 2):
+        job, asked = await drawing(discord, hand)
+        discord.troubles.append(Trouble(UPLOADS, status, body, times=refusals, only_files=True))
+        await hand.draw(job)
+        await discord.until(lambda asked=asked: "Again" in asked.message.labels)
+        names = [attachment["filename"] for attachment in asked.message.attachments]
+        assert names == (["grid.jpg"] if refusals == 1 else [])
+        assert ("does not take the pictures" in asked.message.text) == (refusals == 2)
+
+
+async def test_an_announcement_whose_sheet_discord_does_not_take(discord: Discord, hand: Hand) -> None:
+    job, _ = await training(discord, hand)
+    discord.troubles.append(Trouble("POST /channels/.*/messages", *TOO_LARGE, times=2, only_files=True))
+    await hand.train(job)
+    (said,) = await discord.until(lambda: announcements(discord))
+    assert "does not take the pictures" in said.text and "Imagine" in said.labels
+    await discord.until(lambda: not open_posts(hand.app))
+
+
+async def test_what_discord_takes_in_no_form_is_told_in_private(discord: Discord, hand: Hand) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.troubles.append(Trouble(EDITS, *MALFORMED, times=3))
+    await hand.draw(job)
+    await discord.until(lambda: "a dog in Paris" in asked.message.text)
+    assert not asked.message.labels, "bare words"
+    job, asked = await drawing(discord, hand)
+    discord.troubles.append(Trouble(EDITS, *MALFORMED, times=4))
+    await hand.draw(job)
+    (told,) = await discord.until(discord.private)
+    assert "a dog in Paris" in told.text and told.attachments
+
+
+async def test_a_thread_that_was_archived_gets_a_new_message(discord: Discord, hand: Hand) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.troubles.append(Trouble(EDITS, 400, {"code": 50083, "message": "Thread is archived"}))
+    await hand.draw(job)
+    (new,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if "Again" in m.labels])
+    assert new is not asked.message and new.attachments
 
 
 async def test_the_connection_is_lost_and_resumed(discord: Discord, hand: Hand) -> None:
@@ -349,3 +402,14 @@ def an_old_message(discord: Discord, button: str) -> Message:
 async def test_buttons_of_another_time_say_what_to_do(discord: Discord) -> None:
     asked = await discord.press(an_old_message(discord, "gone?x=1"), "Go")
     assert asked.message.ephemeral and "give the command again" in asked.message.text
+
+
+def test_a_picture_is_made_as_small_as_it_must_be() -> None:
+    noise = Image.frombytes("RGB", (600, 400), random.Random(1).randbytes(600 * 400 * 3))
+    png = io.BytesIO()
+    noise.save(png, "PNG")
+    assert fit("a.png", png.getvalue(), 2**20) == ("a.png", png.getvalue())
+    for most_bytes in (200_000, 20_000):
+        name, data = fit("a.png", png.getvalue(), most_bytes)
+        assert name == "a.jpg" and len(data) <= most_bytes and is_picture(data)
+    assert fit("a.png", png.getvalue(), 2**20, jpeg=True)[0] == "a.jpg"

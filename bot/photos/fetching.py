@@ -24,22 +24,17 @@ class Busy(NotFetched):
 
 @dataclass(frozen=True)
 class Hosts:
-    """The servers that files may be fetched from."""
+    """The servers that files may be fetched from, by TLS."""
 
     platform: Collection[str]  # names of the platform's own
-    api: str | None = None  # the name of the host that an operator set for the API: it may have files on any port
-
-    @classmethod
-    def of(cls, platform: Collection[str], api_url: str) -> "Hosts":
-        """Those of a platform, and the host of its API's address where one is set."""
-        return cls(platform, urlsplit(api_url).hostname)
+    api_url: str = ""  # where an operator set another address of the API: its host may have files on any port
 
     def have(self, url: str) -> bool:
-        """Whether a file is on one of them."""
-        parts = urlsplit(url)
-        if self.api and parts.hostname == self.api:
-            return parts.scheme in ("https", "http")
-        return parts.scheme == "https" and parts.netloc in self.platform
+        """Whether a file is on one of them; without TLS only where the API is asked without it, too."""
+        file, api = urlsplit(url), urlsplit(self.api_url)
+        if api.hostname and file.hostname == api.hostname:
+            return file.scheme in ("https", api.scheme)
+        return file.scheme == "https" and file.netloc in self.platform
 
 
 async def fetched(

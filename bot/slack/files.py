@@ -29,7 +29,7 @@ class Attachments:
 
     def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
         self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
-        self.hosts = Hosts.of(HOSTS, settings.slack_api_url)
+        self.hosts = Hosts(HOSTS, settings.slack_api_url)
 
     async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
         """Download files, in their order."""
