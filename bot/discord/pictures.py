@@ -9,15 +9,12 @@ from pathlib import PurePosixPath
 import discord
 from PIL import Image
 
-from bot.messages import Reply
 from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Picture
 
 FILE_BYTES = 10 * 2**20
 SMALLEST_PX = 64
-NOT_TAKEN = "Discord does not take the pictures here."
-ONE_BY_ONE = "The buttons give you each by itself."
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,3 @@ def fit(name: str, data: bytes, most_bytes: int, jpeg: bool = False) -> tuple[st
         if smaller.tell() <= most_bytes or max(image.size) <= SMALLEST_PX:
             return f"{PurePosixPath(name).stem}.jpg", smaller.getvalue()
         image.thumbnail((image.width // 2, image.height // 2))
-
-
-def without(reply: Reply) -> Reply:
-    """A reply without its pictures, which says so once there is nothing more to come, and how to get them."""
-    says = f"{NOT_TAKEN} {ONE_BY_ONE}" if any(pick.group for pick in reply.picks) else NOT_TAKEN
-    text = reply.text if reply.state == "working" else f"{reply.text}\n{says}"
-    return reply.model_copy(update={"grid": None, "pictures": (), "text": text})

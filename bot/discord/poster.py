@@ -14,10 +14,19 @@ from typing import Any, TypeVar, cast
 import aiohttp
 import discord
 
-from bot.discord.pictures import SMALL, USUAL, Size, files, without
+from bot.discord.pictures import SMALL, USUAL, Size, files
 from bot.discord.render import render
 from bot.discord.request import private_space
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, TooFast, store_as_trouble
+from bot.following.posts import (
+    ChannelClosed,
+    ChatTrouble,
+    MessageGone,
+    Post,
+    Poster,
+    TooFast,
+    store_as_trouble,
+    without_pictures,
+)
 from bot.messages import Reply
 from storage.files import Store
 from storage.jobs import Picture
@@ -190,8 +199,9 @@ class DiscordPoster(Poster):
 
 async def _as_taken(reply: Reply, say: Callable[[Reply, Size], Awaitable[T]]) -> T:
     """Say a reply as it is; where Discord never takes that, with smaller pictures, with none, in bare words."""
-    ways = [(reply, USUAL), (reply, SMALL), (without(reply), USUAL)] if reply.shown else [(reply, USUAL)]
-    for way in (*ways, (Reply(text=without(reply).text if reply.shown else reply.text), USUAL)):
+    bare = without_pictures(reply, "Discord")
+    ways = ((reply, USUAL), (reply, SMALL), (bare, USUAL)) if reply.shown else ((reply, USUAL),)
+    for way in (*ways, (Reply(text=bare.text), USUAL)):
         try:
             return await say(*way)
         except NotTaken as error:
