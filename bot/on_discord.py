@@ -23,7 +23,7 @@ from bot.discord.poster import DiscordPoster
 from bot.discord.render import render
 from bot.following.follower import Follower
 from bot.following.leader import Leadership
-from bot.photos.fetching import origin
+from bot.photos.fetching import Hosts
 from storage.errors import SetupError, StoreError
 from storage.settings import Settings
 
@@ -116,8 +116,7 @@ class DiscordBot(discord.AutoShardedClient):
         self.app, self._say_ready = app, ready
         self.poster = DiscordPoster(self, app.store)
         self.follower = Follower(app, self.poster)
-        elsewhere = origin(app.settings.discord_api_url)
-        self.answers = Answers(app, self.follower, self.poster, (*CDN, elsewhere) if elsewhere else CDN)
+        self.answers = Answers(app, self.follower, self.poster, Hosts(CDN, app.settings.discord_api_url))
         self.hearing = Hearing(app, self.answers)
         self._shards_there: set[int] = set()
         self._heard: set[asyncio.Task[None]] = set()  # what is being done for events

@@ -48,6 +48,16 @@ def store_as_trouble() -> Iterator[None]:
         raise ChatTrouble(f"what is to be said cannot be read or kept: {error}") from error
 
 
+def without_pictures(reply: Reply, chat: str) -> Reply:
+    """What is said where a chat does not take the pictures; once there is no more to come, that they are missing."""
+    if not reply.shown:
+        return reply
+    says = f"\n{chat} does not take the pictures here."
+    says += " The buttons give you each by itself." * any(pick.group for pick in reply.picks)
+    text = reply.text + says * (reply.state != "working")
+    return reply.model_copy(update={"grid": None, "pictures": (), "text": text})
+
+
 class Post(Record):
     """One message that follows a job."""
 

@@ -5,22 +5,37 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aiohttp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.following.posts import ChannelClosed, ChatTrouble
 from bot.messages import Upload
-from bot.photos.fetching import AT_ONCE, fetched, origin
-from bot.slack.client import TIMEOUT_S, meaning
+from bot.photos.fetching import AT_ONCE, Hosts, fetched
+from bot.slack.client import TIMEOUT_S, code, meaning
 from bot.slack.text import clipped
 from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Picture
 from storage.settings import Settings
 
-ORIGINS = {"https://files.slack.com", "https://files.slack-gov.com"}
+HOSTS = {"files.slack.com", "files.slack-gov.com"}
 ALT_MAX = 1000
 
+REFUSALS = {  # of uploads, which stay what they are
+    "file_uploads_disabled",
+    "file_upload_size_restricted",
+    "file_type_not_allowed",
+    "blocked_file_type",
+    "storage_limit_reached",
+    "missing_scope",
+}
+TOO_LARGE = "status: 413"  # in what slack_sdk says of the server that takes the bytes
+
 File = Mapping[str, Any]  # as Slack describes it
+
+
+class UploadRefused(Exception):
+    """Slack does not take pictures, or not these, however often they are sent."""
 
 
 class Attachments:
@@ -28,7 +43,7 @@ class Attachments:
 
     def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
         self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
-        self.origins = ORIGINS | {origin(settings.slack_api_url)} - {""}
+        self.hosts = Hosts(HOSTS, settings.slack_api_url)
         self._fetching = asyncio.Semaphore(AT_ONCE)
 
     async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
@@ -97,8 +112,14 @@ class Pictures:
             }
             for picture, data in there
         ]
-        with meaning():
-            done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
+        try:
+            with meaning():
+                done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
+        except ChatTrouble as error:
+            cause = error.__cause__
+            if TOO_LARGE in str(cause) or (isinstance(cause, SlackApiError) and code(cause) in REFUSALS):
+                raise UploadRefused(str(error)) from error
+            raise
         ids = [file["id"] for file in done["files"]]
         return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
 
