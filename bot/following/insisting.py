@@ -124,7 +124,7 @@ class Insisting:
         """Say something, at the pace of channel and space if `paced`, until it works or `longest_s` are over."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(ChatTrouble),
-            wait=_patience,
+            wait=patience,
             stop=stop_never if longest_s is OWED else stop_before_delay(longest_s),
             before_sleep=lambda state: _warn(post, state),
             reraise=True,
@@ -138,7 +138,7 @@ class Insisting:
         return said
 
 
-def _patience(state: RetryCallState) -> float:
+def patience(state: RetryCallState) -> float:
     """As long as the chat asks for, else exponentially longer with jitter (Full Jitter, AWS 2015)."""
     error = state.outcome.exception() if state.outcome else None
     return error.retry_after_s if isinstance(error, TooFast) else wait_random_exponential(0.5, PAUSE_S)(state)

@@ -20,6 +20,7 @@ from storage.settings import Settings
 
 HOSTS = {"files.slack.com", "files.slack-gov.com"}
 ALT_MAX = 1000
+UPLOADS_KEPT = 1000  # ids of uploaded pictures that are remembered, for messages that have to be tried again
 
 REFUSALS = {  # of uploads, which stay what they are
     "file_uploads_disabled",
@@ -86,12 +87,23 @@ class Pictures:
 
     def __init__(self, client: AsyncWebClient, store: Store) -> None:
         self.client, self.store = client, store
+        self._uploaded: dict[str, str] = {}  # ids by key, the newest last
 
     async def ids(self, pictures: Sequence[Picture], known: Mapping[str, str]) -> dict[str, str]:
-        """Slack's ids of the pictures by key; what is not `known` is uploaded, to be seen only in blocks."""
+        """Slack's ids of the pictures by key; what is not `known` is uploaded once, to be seen only in blocks."""
+        known = {**self._uploaded, **known}
         new = [picture for picture in pictures if picture.key not in known]
         found = {picture.key: known[picture.key] for picture in pictures if picture.key in known}
-        return found | (await self._upload(new) if new else {})
+        uploaded = await self._upload(new) if new else {}
+        self._uploaded |= uploaded
+        for key in list(self._uploaded)[:-UPLOADS_KEPT]:
+            del self._uploaded[key]
+        return found | uploaded
+
+    def forget(self, pictures: Sequence[Picture]) -> None:
+        """Forget uploads that are of no use."""
+        for picture in pictures:
+            self._uploaded.pop(picture.key, None)
 
     async def put_into(self, pictures: Sequence[Picture], channel: str, thread: str) -> None:
         """Upload pictures into a thread, where they are seen by themselves."""

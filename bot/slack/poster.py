@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 RESPONSE_URL = "response_url"  # in Post.extra: where Slack takes a private answer without further rights
 RESPONSE_URL_S = 25 * 60.0  # it ends after half an hour
 PROCESSING_S = (0.5, 1.0, 2.0, 4.0)  # how long Slack may take until an uploaded picture can be shown
+WITHOUT_S = 600.0  # until pictures inside messages are tried again where Slack does not take them
 EVENT = "darkroom_said"  # type of the metadata in which a message carries its nonce
 LOOK_BACK = 200  # messages
 QUIET: dict[str, Any] = {"parse": "none", "link_names": False}  # nothing in a text calls anybody
@@ -54,7 +55,7 @@ class SlackPoster(Poster):
     def __init__(self, client: AsyncWebClient, store: Store) -> None:
         self.client, self.store, self.pictures = client, store, Pictures(client, store)
         self._doubtful: set[str] = set()  # nonces of which nobody knows whether they were said
-        self._takes_pictures = True  # in blocks; some workspaces do not
+        self._pictures_from_s = 0.0  # when messages may have pictures inside again; some workspaces never take them
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new: with a mention in the thread of the post, else in its place."""
@@ -172,16 +173,19 @@ class SlackPoster(Poster):
     ) -> str:
         """The pictures are inside once Slack has processed them, else in the thread of the message."""
         pictures = reply.shown
-        if self._takes_pictures and pictures:
+        inside = bool(pictures) and time.monotonic() >= self._pictures_from_s
+        if inside:
             files = await self.pictures.ids(pictures, post.extra)
             for wait_s in PROCESSING_S:
                 try:
                     return await say(files)
                 except BlocksRefused:
                     await asyncio.sleep(wait_s)
-            log.warning("Slack does not show uploaded pictures inside messages here; they go into threads")
-            self._takes_pictures = False
         message = await say({})
+        if inside:  # so it was they that Slack refused
+            log.warning("Slack does not show uploaded pictures inside messages here; they go into threads")
+            self._pictures_from_s = time.monotonic() + WITHOUT_S
+            self.pictures.forget(pictures)
         if threads and reply.state != "working":
             try:
                 await self.pictures.put_into(pictures, post.channel, post.thread or post.message or message)

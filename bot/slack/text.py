@@ -1,6 +1,7 @@
 """Slack's way of writing text: what people typed comes in marked up, what we say must not be read as markup.
 
-`<!channel>`, `<@U1>` and links are commands to Slack only with their angle brackets; escaped they are words.
+`<!channel>`, `<@U1>` and links are commands to Slack only with their angle brackets; escaped they are words. For the
+rest (`*bold*`, `> quote`, `:emoji:`) it has no escapes, so they go as plain text where that can be.
 """
 
 import re
@@ -8,15 +9,37 @@ import re
 MARK = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 ESCAPES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}  # in this order: what was escaped twice is unescaped once
 GROUP = "subteam^"
+NOTHING = "\u200b"  # a space without width: what it stands beside is no markup
+CALLS = r":(?=//|[^\s:]+:)"  # the beginnings of links and emoji
+FORMATS = r"(?<![^\W_])[*_~＊＿]|[*_~＊＿](?![^\W_])|[`｀]|^(?=[>＞])"  # not inside of words: snake_case means nothing
+BREAK = rf"\g<0>{NOTHING}"
 
 
 def escape(text: str) -> str:
-    """Text as Slack shows it letter by letter.
+    """Text in which nobody is called.
 
     >>> escape("a <!channel> & dog")
     'a &lt;!channel&gt; &amp; dog'
     """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def unformatted(text: str) -> str:
+    """Text beside markup of ours, as Slack shows it letter by letter.
+
+    >>> unformatted("*a* <b> :dog:").replace(NOTHING, "|")
+    '*|a*| &lt;b&gt; :|dog:'
+    """
+    return escape(re.sub(f"{FORMATS}|{CALLS}", BREAK, text, flags=re.MULTILINE))
+
+
+def literal(text: str) -> str:
+    """Text for where Slack reads no markup but perhaps links and emoji; calls are broken for whoever reads more.
+
+    >>> literal("*a* <!here> :dog: 3 < 4").replace(NOTHING, "|")
+    '*a* <|!here> :|dog: 3 < 4'
+    """
+    return re.sub(rf"<(?=\S)|{CALLS}", BREAK, text)
 
 
 def plain(text: str) -> str:
@@ -25,7 +48,7 @@ def plain(text: str) -> str:
     >>> plain("draw <@U1|ada> in <#C1|paris> &lt;3 for <!subteam^S1|@all> at <https://a.example|a.example>")
     'draw @ada in #paris <3 for S1 at a.example'
     """
-    words = MARK.sub(_typed, text)
+    words = MARK.sub(_typed, text).replace(NOTHING, "")  # it may be copied from what we said
     for escaped, letter in ESCAPES.items():
         words = words.replace(escaped, letter)
     return words
@@ -46,3 +69,12 @@ def clipped(text: str, longest: int) -> str:
     'a very …'
     """
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def clipped_escaped(escaped: str, longest: int) -> str:
+    """The same of a text that is escaped, of which no letter is cut in two.
+
+    >>> clipped_escaped("a &amp; b", 6)
+    'a …'
+    """
+    return escaped if len(escaped) <= longest else re.sub(r"&\w*$", "", escaped[: longest - 1]) + "…"
