@@ -74,8 +74,10 @@ class Reply(Record):
 
     @property
     def shown(self) -> tuple[Picture, ...]:
-        """The pictures that a chat's message shows: the grid where there is one."""
-        return (self.grid,) if self.grid else self.pictures[:SHOWN]
+        """The pictures that a chat's message shows: the grid where there is one, of work that goes on the newest."""
+        if self.grid:
+            return (self.grid,)
+        return self.pictures[-SHOWN:] if self.state == "working" else self.pictures[:SHOWN]
 
     @property
     def loose(self) -> tuple[Button, ...]:

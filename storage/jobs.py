@@ -127,6 +127,7 @@ class Candidate(Record):
     step: int
     weights_key: str
     weights_sha256: str
+    measures: dict[str, float] = {}  # how good it was found at a glance, where somebody looked
 
 
 class Learned(Record):
@@ -139,6 +140,7 @@ class Learned(Record):
     base_revision: str = ""
     base_sha256: str = ""
     class_set: str = ""  # name of the class images it was learned beside
+    photos_differ: int = 0  # how many of its photos are unlike all others; 0: it is not known
     metrics: dict[str, float] = {}  # of the report card, where there is one
     before_after: Picture | None = None  # of it: the plain class before and after, each column of one seed
     kept_step: int = 0  # the step at which it is kept; 0: it is not known

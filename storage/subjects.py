@@ -51,7 +51,8 @@ class Subject(Record):
     weights_sha256: str | None = None
     recipe: dict[str, str | int | float | bool | None] = {}
     class_set: str = ""  # name of the class images that it was learned beside
-    metrics: dict[str, float] = {}
+    photos_differ: int = 0  # how many of them are unlike all others; 0: it is not known
+    metrics: dict[str, float] = {}  # of its report card, or of a glance at the candidate that people chose
     samples: tuple[Picture, ...] = ()
     before_after: Picture | None = None  # the plain class, before and after it was learned
     kept_step: int = 0  # of its training; 0: it is not known

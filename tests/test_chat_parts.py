@@ -17,13 +17,16 @@ from bot.asking import button_ids
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
 from bot.following import leader
-from bot.messages import Button, Request, Upload
+from bot.messages import Button, Reply, Request, Upload
 from bot.photos import fetching
 from bot.photos.fetching import Hosts, fetched
+from bot.slack.blocks import blocks
 from storage import queue
 from storage.files import FolderStore
 from storage.forgetting import forget
 from storage.ids import new_id
+from storage.jobs import Picture
+from storage.recipe import Recipe
 from storage.settling import delete_job
 from storage.subjects import Subject, Subjects
 from tests.conftest import Chat
@@ -186,3 +189,18 @@ async def test_edit_prompt_comes_filled_in(chat: Chat) -> None:
     filled = {field.name: field.default for field in form.fields}
     assert (filled["prompt"], filled["count"], filled["negative"]) == ("a dog", "2", "rain")
     assert [field.name for field in form.brief] == ["prompt", "count", "seed", "guidance", "negative"]
+
+
+def test_of_work_that_goes_on_the_newest_pictures_are_shown() -> None:
+    pictures = tuple(Picture(key=f"sample-{k}", width_px=8, height_px=8) for k in range(13))
+    working = Reply(text="Learning.", state="working", pictures=pictures)
+    assert working.shown == pictures[-10:] and Reply(text="All.", pictures=pictures).shown == pictures[:10]
+
+
+async def test_a_recipe_is_told_whole_on_slack(tmp_path: Path) -> None:
+    recipe = ", ".join(f"{name} {value}" for name, value in Recipe().model_dump().items())
+    reply = Reply(text="rex", facts={"class": "dog", "recipe": recipe, "much": "&" * 3000, "photos": "4"})
+    laid = [block.to_dict() for block in await blocks(FolderStore(tmp_path), reply, {})]
+    assert len(recipe) > 316 and laid[2]["text"]["text"] == f"*recipe*\n{recipe}"
+    assert laid[3]["text"]["text"].endswith("&amp;…") and 1800 < len(laid[3]["text"]["text"]) < 2000
+    assert [[field["text"] for field in laid[k]["fields"]] for k in (1, 4)] == [["*class*\ndog"], ["*photos*\n4"]]

@@ -22,6 +22,7 @@ class Pupil(Record):
     photos: tuple[str, ...]  # paths of prepared photos
     wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
     captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
+    differ: int = 0  # how many of them are unlike all others
     class_set: str  # path of the class set; drawn there if there is no such file
     class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from bot.answers import report_card
+from bot.answers.choice import choice
 from bot.messages import Button, Reply
 from storage.company import listed
-from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, until
+from storage.jobs import ImagineJob, Learned, Outcome, Progress, TrainJob, until
 from storage.subjects import Subject
 
 PHASES = {
@@ -48,21 +49,20 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Su
     """Say how a job ended; `subjects` are those of its subjects that are not forgotten."""
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done":
-        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subjects(job, subjects)
+        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subjects(subjects)
     text, pictures = outcome.message, outcome.pictures
     for subject in subjects:
         if learned := outcome.learned_of(subject.id):
-            advice = report_card.advice(learned.metrics, subject.noun, len(subject.photos))
+            now = _at_the_end_of(job, subject, learned)
+            advice = report_card.advice_on(now)
             about = f"{subject.name}: " if advice and len(subjects) > 1 else ""
             text = f"{text}\n{about}{advice}".strip()
-            if subject.candidates and subject.job == job.id:
-                text = (
-                    f"{text}\nWhich one is it to be? Each row shows it after so many steps; the others will be deleted."
-                )
-                buttons = (*_choices(job, subject), *buttons)
-                pictures = (subject.choices,) if subject.choices else pictures
+            if open_choice := choice(now):
+                text = f"{text}\n{open_choice.text}"
+                buttons = (*open_choice.buttons, *buttons)
+                pictures = open_choice.pictures or pictures
             else:
-                pictures = until(pictures, subject.kept_step if subject.job == job.id else learned.kept_step)
+                pictures = until(pictures, now.kept_step)
     return Reply(
         text=_with_note(job, text),
         state=outcome.state,
@@ -73,6 +73,15 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Su
         job=job.id,
         facts=details(job, outcome, subjects) if outcome.state == "done" else {},
     )
+
+
+def _at_the_end_of(job: TrainJob | ImagineJob, subject: Subject, learned: Learned) -> Subject:
+    """The subject as a training made it, or as people chose it since; not as later trainings did."""
+    if subject.job == job.id:
+        return subject
+    fields = ("photos_differ", "metrics", "kept_step")
+    then = {name: getattr(learned, name) for name in fields}
+    return subject.model_copy(update={**then, "candidates": (), "state": "ready"})
 
 
 def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
@@ -95,26 +104,12 @@ def home_of(subject: Subject) -> str:
     return f"subjects/{subject.id}"
 
 
-def _choices(job: TrainJob | ImagineJob, subject: Subject) -> tuple[Button, ...]:
-    """A button for each candidate; the one that was found best stands out."""
-    return tuple(
-        Button(
-            label=f"{candidate.step} steps",
-            command="choose",
-            arguments={"job": job.id, "step": str(candidate.step)},
-            style="primary" if candidate.weights_key == subject.weights_key else "plain",
-            confirm=f"Delete all but {subject.name} after {candidate.step} steps?",
-        )
-        for candidate in subject.candidates
-    )
-
-
-def about_subjects(job: TrainJob, subjects: Sequence[Subject]) -> tuple[Button, ...]:
-    """The buttons under subjects that a job has learned together; those of one are as ever."""
+def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
+    """The buttons under subjects that were learned together; those of one are as ever."""
     if len(subjects) < 2:
         return tuple(button for subject in subjects for button in about_subject(subject))
     prompt = listed([f"a [{s.name}] {s.noun}" for s in subjects])
-    home = f"jobs/{job.id}"  # which goes when any of them is forgotten
+    home = f"jobs/{subjects[0].job}"  # which goes when any of them is forgotten
     draw = Button(
         label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
     )

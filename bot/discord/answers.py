@@ -138,5 +138,5 @@ class Answers:
     async def _file(self, session: aiohttp.ClientSession, file: Attached) -> Upload:
         most_bytes = self.app.settings.photo_max_bytes
         async with self._fetching:
-            upload = await fetched(session, file.name, file.url, origins=self.origins, most_bytes=most_bytes)
+            upload = await fetched(session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes)
         return upload.model_copy(update={"caption": file.caption})

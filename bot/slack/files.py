@@ -64,7 +64,7 @@ class Attachments:
             self.http,
             str(known.get("name", "")),
             _link(known),
-            origins=self.origins,
+            hosts=self.hosts,
             most_bytes=self.most_bytes,
             timeout_s=TIMEOUT_S,
             headers={"Authorization": f"Bearer {self.client.token}"},

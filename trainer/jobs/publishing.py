@@ -76,7 +76,10 @@ class Publisher:
             raise UserError(GONE) from error
         choice = {
             "kept_step": result.kept_step,
-            "candidates": tuple(Candidate(step=c.step, **w) for c, w in zip(result.choices, candidates, strict=True)),
+            "candidates": tuple(
+                Candidate(step=c.step, measures=c.measures, **kept)
+                for c, kept in zip(result.choices, candidates, strict=True)
+            ),
             "choices": await self._choices(job, subjects[0], result),
         }
         learned = [
@@ -86,11 +89,12 @@ class Publisher:
                 **choice,
                 identifier=taught.identifier,
                 class_set=self._key(taught.class_set),
+                photos_differ=pupil.differ,
                 metrics=taught.metrics,
                 before_after=await self._before_after(job, subject, taught),
                 samples=tuple(s for s in samples if s.key.startswith(samples_prefix(subject.id))),
             )
-            for subject, taught, kept in zip(subjects, result.taught, weights, strict=True)
+            for subject, pupil, taught, kept in zip(subjects, task.pupils, result.taught, weights, strict=True)
         ]
         return Outcome(
             job=job.id,

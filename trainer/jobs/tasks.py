@@ -49,8 +49,8 @@ class Tasks:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         known = await self.subjects.in_space(job.space)
         first, *pupils = [await self._pupil(each, folder, hello, recipe) for each in (subject, *others)]
-        photos = [await asyncio.to_thread(different, map(Path, each.photos)) for each in (first, *pupils)]
-        recipe = for_several(for_photos(recipe, max(photos), asked), len(job.subjects))
+        differ = max(each.differ for each in (first, *pupils))
+        recipe = for_several(for_photos(recipe, differ, asked), len(job.subjects))
         begun = await Checkpoints(self.store, job).newest(folder, told)
         return TrainTask(
             job=job.id,
@@ -75,10 +75,12 @@ class Tasks:
         """What the engine is to know of a subject that it learns; its photos come into `folder`."""
         for photo in subject.photos:
             await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
+        photos = [folder / f"photo-{photo.sha256}" for photo in subject.photos]
         return Pupil(
             subject=subject.id,
             noun=subject.noun,
-            photos=tuple(str(folder / f"photo-{photo.sha256}") for photo in subject.photos),
+            photos=tuple(map(str, photos)),
+            differ=await asyncio.to_thread(different, photos),
             wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
             captions=tuple(photo.caption for photo in subject.photos),
             class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),

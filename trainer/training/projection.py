@@ -22,8 +22,8 @@ class Projection(Linear):  # type: ignore[misc]
         parts = [layer.weight, layer.bias, self.lora_A[name].weight, self.lora_B[name].weight]
         device = x.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else layer.weight.dtype
-        x, *parts = (None if part is None else part.to(dtype) for part in (x, *parts))
-        projected: Tensor = _Projected.apply(x, *parts, self.scaling[name])
+        parts = [None if part is None else part.to(dtype) for part in parts]
+        projected: Tensor = _Projected.apply(x.to(dtype), *parts, self.scaling[name])  # type: ignore[no-untyped-call]
         return projected
 
 
@@ -42,7 +42,7 @@ class _Projected(torch.autograd.Function):
         return wide.addmm_(narrow, up.t(), alpha=scale).view(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, narrow, weight, down, up = ctx.saved_tensors
         wide = grad.reshape(-1, grad.shape[-1])
