@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 RECIPE = {
+    "method": "full",  # so that no engine has to rehearse a step
     "steps": 8,
     "batch": 1,
     "learning_rate": 1e-4,

@@ -7,10 +7,10 @@ from bot.asking.forms import Field, fields
 from bot.processes.trainer_process import answer_of
 from bot.terminal.screen import Result
 from storage.errors import SetupError
-from storage.recipe import Changes, Recipe
+from storage.recipe import Recipe
 from storage.settings import load_settings
 
-TRAINER_S = 60  # importing PyTorch takes its time
+TRAINER_S = 120  # importing PyTorch takes its time, and so does rehearsing a step
 
 
 async def result(method: str | None, preset: str | None, typed: str) -> Result:
@@ -19,9 +19,11 @@ async def result(method: str | None, preset: str | None, typed: str) -> Result:
     changes = recipes.asked_for(settings, preset, typed)
     if method:
         changes |= recipes.checked({"method": method})
-    suited = (await _of_base_model())[str(changes.get("method", "full"))]
-    recipe = Recipe.model_validate({**suited, **changes})
-    rows = [_row(field, getattr(recipe, field.name), suited, changes) for field in fields(Recipe)]
+    told = await _of_base_model()
+    suited = told["recipes"][changes.get("method", told["method"])]
+    recipe = Recipe.model_validate({**suited["recipe"], **changes})
+    origins = {"method": told["why"], **suited["origins"], **dict.fromkeys(changes, "as asked")}
+    rows = [_row(field, getattr(recipe, field.name), origins) for field in fields(Recipe)]
     known = recipes.presets(settings.recipes_folder)
     there = f"Presets: {', '.join(known)}." if known else f"No presets in {settings.recipes_folder}."
     return Result(
@@ -32,10 +34,10 @@ async def result(method: str | None, preset: str | None, typed: str) -> Result:
     )
 
 
-async def _of_base_model() -> dict[str, Changes]:
-    """The recipes that suit the base model, by method, from a process that has the trainer."""
+async def _of_base_model() -> dict[str, Any]:
+    """The recipes that suit the base model, by method, and which method this machine takes: a trainer's process tells."""
     try:
-        told: dict[str, Changes] = await answer_of("--recipe", TRAINER_S)
+        told: dict[str, Any] = await answer_of("--recipe", TRAINER_S)
     except TimeoutError:
         raise SetupError(f"The trainer does not answer within {TRAINER_S} s.") from None
     except SetupError as error:
@@ -43,10 +45,8 @@ async def _of_base_model() -> dict[str, Changes]:
     return told
 
 
-def _row(field: Field, value: Any, suited: Changes, changes: Changes) -> dict[str, str]:
-    usual = Recipe.model_fields[field.name].default
-    origin = "as suits the base model" if suited[field.name] != usual else "usual"
-    told = {"meaning": field.meaning, "limits": _limits(field), "from": "as asked" if field.name in changes else origin}
+def _row(field: Field, value: Any, origins: dict[str, str]) -> dict[str, str]:
+    told = {"meaning": field.meaning, "limits": _limits(field), "from": origins.get(field.name, "usual")}
     return {"name": field.name, "value": str(value), **told}
 
 
