@@ -14,6 +14,7 @@ RECIPE = {
     "method": "full",  # so that no engine has to rehearse a step
     "steps": 8,
     "batch": 1,
+    "accumulation": 1,
     "learning_rate": 1e-4,
     "text_learning_rate": 1e-4,
     "warmup_steps": 2,

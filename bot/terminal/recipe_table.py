@@ -35,7 +35,7 @@ async def result(method: str | None, preset: str | None, typed: str) -> Result:
 
 
 async def _of_base_model() -> dict[str, Any]:
-    """The recipes that suit the base model, by method, and which method this machine takes: a trainer's process tells."""
+    """The recipes that suit the base model, by method, and which method this machine takes, as a trainer tells it."""
     try:
         told: dict[str, Any] = await answer_of("--recipe", TRAINER_S)
     except TimeoutError:
