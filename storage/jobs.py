@@ -42,7 +42,7 @@ class TrainJob(Job):
     kind: Literal["train"] = "train"
     subject: str
     others: tuple[str, ...] = ()  # ids of those that are learned together with it
-    method: Method = "full"
+    method: Method | None = None  # None: nobody asked for one; the first attempt writes down which it takes
     steps: int | None = None  # None: as the recipe says
     recipe: dict[str, str | int | float | bool] = {}  # what is to be otherwise in the recipe besides
     seed: int = 0

@@ -83,7 +83,7 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     learned = {name: getattr(found, name) for name in type(found).model_fields}
     decided = 0 if found.candidates else found.kept_step
     learned["samples"] = until(found.samples or outcome.pictures, decided)
-    how = {"method": job.method, "job": job.id, "learned_s": job.accepted_s}
+    how = {"method": found.recipe.get("method", job.method), "job": job.id, "learned_s": job.accepted_s}
     return subject.model_copy(update={**learned, **how, "state": "ready"})
 
 

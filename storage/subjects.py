@@ -45,7 +45,7 @@ class Subject(Record):
     base_revision: str = ""  # which one of that name it was trained on: the commit on the hub
     base_sha256: str = ""  # and what its files hash to
     state: SubjectState = "learning"
-    method: Method = "full"
+    method: Method | None = None  # None: not learned yet, and nobody asked for one
     photos: tuple[Photo, ...] = ()
     weights_key: str | None = None
     weights_sha256: str | None = None

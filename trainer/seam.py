@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from storage.jobs import Phase, Record, SchedulerName
+from storage.jobs import Method, Phase, Record, SchedulerName
 
 
 class Pupil(Record):
@@ -90,6 +90,7 @@ class Hello(Record):
     revision: str = ""  # of a base model from the hub: its commit; of a single file: its hash
     image_px: int
     device: str
+    method: Method = "full"  # what it learns by where nobody has asked for a method
 
 
 class Refusal(Record):

@@ -180,6 +180,7 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Sub
     if outcome.loss_last is not None:
         if outcome.first_step_s is not None:
             facts["first step after"] = duration(outcome.first_step_s)
+        facts["method"] = str(outcome.settings.get("method", ""))
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
     if outcome.validated:
         (_, instance, prior), (_, instance_last, prior_last) = outcome.validated[0], outcome.validated[-1]

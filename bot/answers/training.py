@@ -137,15 +137,14 @@ async def _start(
 ) -> Answers:
     """Store the subject with its photos, hand the training to a worker and follow it."""
     changes = recipes.asked_for(bot.settings, given.recipe, given.changes)
-    asked = changes.pop("method", "full")
-    method = given.method or asked
+    asked = changes.pop("method", None)
     subject = Subject(
         space=request.space,
         owner=request.user,
         name=given.name,
         noun=given.noun,
         base_model=bot.settings.base_model,
-        method=method,
+        method=given.method or asked,
         job=request.id,
     )
     said = f"/dreambooth train {given.name} {given.noun}"

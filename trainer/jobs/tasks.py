@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from storage.company import check_company
 from storage.errors import Missing, UserError
 from storage.files import Store
-from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key
+from storage.jobs import ImagineJob, Method, TrainJob, job_key, outcome_key, read_job
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
 from storage.transfers import Told
@@ -42,7 +42,8 @@ class Tasks:
 
     async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
         subject, *others = [await self.subjects.get(each) for each in job.subjects]
-        asked = {**job.recipe, "method": job.method, **({"steps": job.steps} if job.steps else {})}
+        method = await self._method(job, hello)
+        asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
         try:
             recipe = recipe_for(Path(hello.folder), **asked)
         except ValidationError as error:
@@ -63,6 +64,20 @@ class Tasks:
             checkpoint_s=self.checkpoint_s,
             begun=str(begun) if begun else None,
         )
+
+    async def _method(self, job: TrainJob, hello: Hello) -> Method:
+        """How a subject is learned: if nobody asked for a method, by what the first attempt at the job takes.
+
+        That is written into the job: whoever goes on with the training, with whatever memory, goes on with its recipe.
+        """
+        while not job.method:
+            data, tag = await self.store.get(job_key(job.id))
+            found = read_job(data)
+            assert isinstance(found, TrainJob)
+            job = found if found.method else found.model_copy(update={"method": hello.method})
+            if not found.method and not await self.store.replace(job_key(job.id), job.model_dump_json().encode(), tag):
+                job = found  # another attempt was quicker
+        return job.method
 
     async def _wholes(self, subject: Subject, folder: Path) -> tuple[str, ...]:
         """Fetch the photos as they were before they were cut square; those that were square are there."""
