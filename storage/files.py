@@ -10,10 +10,10 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from storage.errors import Missing, StoreError
 from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody
@@ -22,6 +22,14 @@ T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 LOCK = ".lock"
 _BACKGROUND: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
+
+
+def in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Have work done that is not to end with whoever asks for it; `asyncio.shield` waits for it."""
+    task = asyncio.create_task(work)
+    _BACKGROUND.add(task)
+    task.add_done_callback(_BACKGROUND.discard)
+    return task
 
 
 class Versioned(NamedTuple):
@@ -65,16 +73,14 @@ class Store(ABC):
         """Read an object; raises Missing."""
 
     async def put_file(self, key: str, path: Path, told: Told = nobody) -> None:
-        """Upload a file, in parts if it is large. If this is cancelled, nothing stays of it."""
+        """Upload a file, in parts if it is large. If this is cancelled, nothing stays: the name has to be its own."""
         transfer = Transfer(told)
         upload = asyncio.ensure_future(self._run(self._upload, key, path, transfer))
         try:
             await asyncio.shield(upload)
         except asyncio.CancelledError:
             transfer.stop()
-            taking_back = asyncio.create_task(self._take_back(key, upload))
-            _BACKGROUND.add(taking_back)
-            taking_back.add_done_callback(_BACKGROUND.discard)
+            in_background(self._take_back(key, upload))
             raise
 
     async def _take_back(self, key: str, upload: "asyncio.Future[None]") -> None:

@@ -18,6 +18,11 @@ async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) ->
     return await store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
 
 
+async def is_open(store: Store, job: TrainJob | ImagineJob) -> bool:
+    """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
+    return not await store.exists(outcome_key(job.id)) and await store.exists(job_key(job.id))
+
+
 async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     """Do what follows from the outcome of a job that has one; of a job that was deleted remove what came late."""
     if isinstance(job, TrainJob):

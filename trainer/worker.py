@@ -24,7 +24,7 @@ from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, read_
 from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.settings import Settings
-from storage.settling import publish, settle
+from storage.settling import is_open, publish, settle
 from trainer.engine_client import EngineClient
 from trainer.jobs.attempt import Attempt, Ended, EngineDied, HandedBack
 from trainer.jobs.cache import Cache
@@ -75,7 +75,7 @@ class JobRunner:
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
         try:
-            if await self.tasks.is_open(job):
+            if await is_open(self.store, job):
                 with contextlib.suppress(Ended):
                     await self._publish(job, await self._outcome(job, f"attempt-{ctx['job_try']}-{new_id()[-8:]}"))
             await settle(self.store, job)
@@ -90,7 +90,7 @@ class JobRunner:
     async def _look_back(self, job: TrainJob | ImagineJob) -> None:
         """Tidy up after a job that is over: others may have ended it before our last upload."""
         try:
-            if not await self.tasks.is_open(job):
+            if not await is_open(self.store, job):
                 await settle(self.store, job)
         except StoreError as error:
             log.warning("job %s is left as it is: %s", job.id, error)

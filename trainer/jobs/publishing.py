@@ -7,8 +7,9 @@ from PIL import Image
 
 from storage.company import listed
 from storage.errors import Missing, UserError
-from storage.files import Store
+from storage.files import Store, in_background
 from storage.jobs import Candidate, ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix
+from storage.settling import is_open, settle
 from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
 from storage.transfers import Told, file_hash
 from trainer.jobs.cache import Cache
@@ -31,7 +32,7 @@ class Publisher:
         for path in {path for each in pupils for path in (each.class_set, each.class_set_gently)}:
             if Path(path).exists() and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
-                await asyncio.shield(self.store.put_file(self._key(path), Path(path)))
+                await asyncio.shield(in_background(self.store.put_file(self._key(path), Path(path))))
 
     def _key(self, cached: str) -> str:
         """The name in the store of what lies in the cache."""
@@ -40,13 +41,21 @@ class Publisher:
     async def sample(self, job: TrainJob, path: Path) -> Picture:
         """Store a sample picture that was drawn while training.
 
-        Every attempt draws the same ones, but for what devices differ in: none takes another's place.
+        Every attempt draws the same ones, but for what devices differ in, and gives them the same names: what one has
+        stored another may have published, so it is not taken back when nobody waits for it any more.
         """
         whose = await self.subjects.get(job.subjects[sample_of(path.stem)]) if job.others else None
         prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
         key = f"{prefix}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
-        step = _sample_step(path.stem)
-        return await self._picture(key, path, _sample_caption(step, whose), step=step)
+        picture = _picture(key, path, _sample_caption(step := _sample_step(path.stem), whose), step=step)
+        await asyncio.shield(in_background(self._share(job, key, path)))
+        return picture
+
+    async def _share(self, job: TrainJob, key: str, path: Path) -> None:
+        """Store what attempts share, and look back: it may have been late, and nobody else would remove it."""
+        await self.store.put_file(key, path)
+        if not await is_open(self.store, job):
+            await settle(self.store, job)
 
     async def samples(self, job: TrainJob, hello: Hello) -> tuple[Picture, ...]:
         """The sample pictures that earlier attempts have stored, oldest first."""
@@ -160,11 +169,17 @@ class Publisher:
         """Where this attempt has its own files in the store."""
         return attempt_prefix(job.id, self.attempt)
 
-    async def _picture(self, key: str, path: Path, caption: str, **more: int | None) -> Picture:
+    async def _picture(self, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:
+        """Store a picture of this attempt's own."""
         await self.store.put_file(key, path)
-        with Image.open(path) as image:
-            width_px, height_px = image.size
-        return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
+        return _picture(key, path, caption, seed=seed)
+
+
+def _picture(key: str, path: Path, caption: str, **more: int | None) -> Picture:
+    """What is said of the picture in a file that is stored as `key`."""
+    with Image.open(path) as image:
+        width_px, height_px = image.size
+    return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
 
 
 def _ready(subjects: list[Subject]) -> str:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from storage.company import check_company
 from storage.errors import Missing, UserError
 from storage.files import Store
-from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key
+from storage.jobs import ImagineJob, TrainJob
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
 from storage.transfers import Told
@@ -28,10 +28,6 @@ class Tasks:
     def __init__(self, store: Store, cache: Cache, checkpoint_s: float) -> None:
         self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
         self.subjects = Subjects(store)
-
-    async def is_open(self, job: TrainJob | ImagineJob) -> bool:
-        """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
-        return not await self.store.exists(outcome_key(job.id)) and await self.store.exists(job_key(job.id))
 
     async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, told: Told) -> Task:
         """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone."""
