@@ -109,8 +109,12 @@ class Store(ABC):
     def _download(self, key: str, path: Path, sha256: str, transfer: Transfer) -> None: ...
 
     @abstractmethod
-    async def names(self, prefix: str) -> list[str]:
-        """Names of all objects that begin with `prefix`, sorted."""
+    async def vacate(self, key: str, tag: str) -> bool:
+        """Delete an object if it still is the version `tag`, or leave it empty for good; tell whether it was so."""
+
+    @abstractmethod
+    async def names(self, prefix: str, filled: bool = False) -> list[str]:
+        """Names of all objects that begin with `prefix`, sorted; of those only that are not empty, if `filled`."""
 
     @abstractmethod
     async def delete(self, key: str) -> None:
@@ -151,9 +155,13 @@ class FolderStore(Store):
         """Read an object."""
         return await self._run(self._read, key)
 
-    async def names(self, prefix: str) -> list[str]:
+    async def vacate(self, key: str, tag: str) -> bool:
+        """Delete an object if it still is the version `tag`."""
+        return await self._run(self._vacate, key, tag)
+
+    async def names(self, prefix: str, filled: bool = False) -> list[str]:
         """Names of all objects that begin with `prefix`."""
-        return await self._run(self._names, prefix)
+        return await self._run(self._names, prefix, filled)
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is a file of that name."""
@@ -188,11 +196,19 @@ class FolderStore(Store):
 
     def _write_if(self, key: str, data: bytes, tag: str | None) -> bool:
         with self._lock():
-            now = self._read(key).tag if self._path(key).is_file() else None
-            if now == tag:
+            if is_so := self._tag(key) == tag:
                 with appearing(self._path(key)) as part:
                     part.write_bytes(data)
-            return now == tag
+            return is_so
+
+    def _vacate(self, key: str, tag: str) -> bool:
+        with self._lock():
+            if is_so := self._tag(key) == tag:
+                self._remove(self._path(key))
+            return is_so
+
+    def _tag(self, key: str) -> str | None:
+        return self._read(key).tag if self._path(key).is_file() else None
 
     def _upload(self, key: str, path: Path, transfer: Transfer) -> None:
         with appearing(self._path(key), self._lock) as part:
@@ -204,8 +220,15 @@ class FolderStore(Store):
                 copy(self._path(key), part, transfer)
             check(part, sha256, key)
 
-    def _names(self, prefix: str) -> list[str]:
-        return [name for name in self._files(prefix) if NAME.fullmatch(name)]
+    def _names(self, prefix: str, filled: bool) -> list[str]:
+        names = [name for name in self._files(prefix) if NAME.fullmatch(name)]
+        return [name for name in names if not filled or self._is_filled(name)]
+
+    def _is_filled(self, name: str) -> bool:
+        try:
+            return (self.root / name).stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):  # deleted just now
+            return False
 
     def _files(self, prefix: str) -> list[str]:
         folder = self.root / checked_prefix(prefix).rpartition("/")[0]

@@ -4,13 +4,17 @@ While it is under way `forgetting/<subject>.json` says what is to go; who finds 
 A worker that comes late finds no record to change, and removes what it has just written.
 """
 
+import logging
 import time
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.jobs import Outcome, Record, TrainJob, job_key, read_job
+from storage.records import parsed
 from storage.settling import delete_job, note, publish, read_outcome
 from storage.subjects import Subject, Subjects, logs_prefix
+
+log = logging.getLogger(__name__)
 
 UNDER_WAY = "forgetting/"
 RELEASED = "One of those who were learned together was forgotten meanwhile."
@@ -48,13 +52,14 @@ async def forget(store: Store, subject: Subject, jobs: list[str]) -> Receipt:
 
 
 async def finish_all(store: Store) -> None:
-    """Finish what crashes left under way."""
+    """Finish what crashes left under way, each on its own: one whose record is damaged does not hold up the others."""
     for name in await store.names(UNDER_WAY):
         try:
-            begun = Forgetting.model_validate_json((await store.get(name)).data)
+            await _finish(store, parsed(Forgetting, (await store.get(name)).data, name))
         except Missing:  # somebody else finished it just now
             continue
-        await _finish(store, begun)
+        except Damaged as error:
+            log.error("a forgetting cannot be finished: %s", error)
 
 
 async def _finish(store: Store, begun: Forgetting) -> Receipt:
@@ -76,6 +81,9 @@ async def _release(store: Store, job_id: str) -> None:
         return
     if isinstance(job, TrainJob) and job.others:
         await publish(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
-        if outcome := await read_outcome(store, job.id):
-            await note(store, job, outcome)
+        try:
+            if outcome := await read_outcome(store, job.id):
+                await note(store, job, outcome)
+        except Damaged as error:  # nobody is kept for that
+            log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
         await store.delete_prefix(f"{logs_prefix(job.subject)}{job.id}/")  # they have sample pictures of all

@@ -5,11 +5,16 @@ this is done again by whoever comes by, as often as may be, and comes out the sa
 one that was accepted later counts, whichever ends first.
 """
 
-from storage.errors import Missing
+import logging
+
+from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job, until
+from storage.records import parsed
 from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, weights_prefix
+
+log = logging.getLogger(__name__)
 
 
 async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
@@ -45,9 +50,9 @@ def unsettled_key(job: str) -> str:
 
 
 async def read_outcome(store: Store, job: str) -> Outcome | None:
-    """How a job ended, if it did."""
+    """How a job ended, if it did; raises Damaged if nobody can tell any more."""
     try:
-        return Outcome.model_validate_json((await store.get(outcome_key(job))).data)
+        return parsed(Outcome, (await store.get(outcome_key(job))).data, outcome_key(job))
     except Missing:
         return None
 
@@ -67,16 +72,22 @@ async def note(store: Store, job: TrainJob, outcome: Outcome) -> None:
     """Make the records of its subjects say how a training ended; harmless if they are forgotten.
 
     A first training that was cancelled leaves nothing; one that failed keeps its photos, so that it can be tried again.
+    Raises Damaged, once the others are done, for a record that cannot be read.
     """
-    subjects = Subjects(store)
+    subjects, damaged = Subjects(store), None
     for each in job.subjects:
         try:
             subject = await subjects.change(each, lambda found: _noted(found, job, outcome))
         except Missing:
             await store.delete_prefix(f"subjects/{each}/")
             continue
+        except Damaged as error:
+            damaged = error
+            continue
         if outcome.state == "cancelled" and subject.state == "learning":
             await subjects.forget(subject)
+    if damaged:
+        raise damaged
 
 
 def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
@@ -127,9 +138,12 @@ async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
         return False
     try:
         job = read_job((await store.get(job_key(by))).data)
+        outcome = await read_outcome(store, by)
     except Missing:  # it went with one of several who were learned in it
         return True
-    outcome = await read_outcome(store, by)
+    except Damaged as error:
+        log.warning("whether anybody needs %s cannot be told: %s", weights, error)
+        return False
     if outcome is None:
         return False  # they may still be published
     learned = outcome.learned_of(subject.id)

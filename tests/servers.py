@@ -158,12 +158,13 @@ def proxy(upstream: str, mischief: Callable[[str, str, Message], Mischief]) -> I
 class Hold:
     """Holds uploads back whose name has `part` in it, at the door of the server."""
 
-    def __init__(self) -> None:
+    def __init__(self, *methods: str) -> None:
+        self.methods = methods or ("PUT",)
         self.part, self.came, self.let = "", threading.Event(), threading.Event()
 
     def __call__(self, method: str, path: str, headers: Message) -> None:
         """Wait, if this upload is meant."""
-        if self.part and method == "PUT" and self.part in path:
+        if self.part and method in self.methods and self.part in path:
             self.came.set()
             self.let.wait(60)
 

@@ -51,6 +51,16 @@ async def test_a_forgetting_that_a_crash_cut_short_is_finished(store: FolderStor
     assert await store.names("") == [receipt_key(subject.id)]
 
 
+async def test_forgetting_one_of_two_outlives_a_damaged_record(store: FolderStore) -> None:
+    rex, job, _ = await learned(store)
+    tom, *_ = await learned(store, "tom")
+    together = job.model_copy(update={"others": (tom.id,)})
+    await store.put(job_key(job.id), together.model_dump_json().encode())
+    await store.put(subject_key(rex.id), b"{torn")
+    await forget(store, tom, [job.id])
+    assert await store.exists(receipt_key(tom.id)) and not await store.names(f"subjects/{tom.id}/")
+
+
 @pytest.mark.parametrize("forgotten", [False, True])
 async def test_a_late_checkpoint_stays_only_with_its_subject(
     store: FolderStore, tmp_path: Path, forgotten: bool

@@ -1,7 +1,6 @@
 """What attempts leave in the store, whenever they are cut off: what is published stays, what is late goes."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,32 +11,9 @@ from storage.files import Store
 from storage.jobs import Outcome, TrainJob, job_key
 from storage.settling import delete_job, publish, settle
 from storage.subjects import Subject, Subjects
-from tests.servers import Hold, opened, proxy
+from tests.servers import Hold
 from trainer.jobs.cache import Cache
 from trainer.jobs.publishing import Publisher
-
-
-@pytest.fixture
-def hold() -> Hold:
-    return Hold()
-
-
-@pytest.fixture
-def held_url(s3_server: str, hold: Hold) -> Iterator[str]:
-    """A way to the S3 server on which uploads can be held back."""
-    with proxy(s3_server, hold) as url:
-        yield url
-        hold.end()
-
-
-@pytest.fixture
-async def stores(bucket: str, s3_server: str, held_url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Store]:
-    """The same store as two workers have it: the way of the first can be held up."""
-    found = []
-    for url in (held_url, s3_server):
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        found.append(await opened(f"s3://{bucket}"))
-    return found[0], found[1]
 
 
 async def accepted(store: Store) -> TrainJob:
@@ -72,9 +48,9 @@ async def cut_off_while_uploading(store: Store, job: TrainJob, folder: Path, hol
 
 
 async def test_a_late_worker_does_not_take_back_what_another_has_published(
-    stores: tuple[Store, Store], tmp_path: Path, hold: Hold
+    ways: tuple[Store, Store], tmp_path: Path, hold: Hold
 ) -> None:
-    late, store = stores
+    late, store = ways
     job = await accepted(store)
     sample = await cut_off_while_uploading(late, job, tmp_path, hold)
     picture = await attempt(store, tmp_path, "attempt-2-b").sample(job, sample)
@@ -87,9 +63,9 @@ async def test_a_late_worker_does_not_take_back_what_another_has_published(
 
 @pytest.mark.parametrize("deleted", [True, False], ids=["deleted", "cancelled"])
 async def test_a_sample_that_comes_after_the_end_of_its_training_goes(
-    stores: tuple[Store, Store], tmp_path: Path, hold: Hold, deleted: bool
+    ways: tuple[Store, Store], tmp_path: Path, hold: Hold, deleted: bool
 ) -> None:
-    late, store = stores
+    late, store = ways
     job = await accepted(store)
     await cut_off_while_uploading(late, job, tmp_path, hold)
     if deleted:

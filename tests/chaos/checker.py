@@ -16,7 +16,7 @@ from storage.files import Store
 from storage.jobs import Outcome, TrainJob, job_key, outcome_key, read_job
 from storage.recipe import Recipe
 from storage.settling import unsettled_key
-from storage.subjects import Subject, name_key, subject_key
+from storage.subjects import NAMES, Subject, name_key, subject_key
 from tests.chaos.scene import Scene
 from trainer.classes import read_class_set
 from trainer.dreambooth import learn
@@ -53,7 +53,8 @@ class Checker:
 
     async def check(self) -> None:
         """Look at everything."""
-        names = await self.store.names("")
+        freed = {*await self.store.names(NAMES)} - {*await self.store.names(NAMES, filled=True)}
+        names = [name for name in await self.store.names("") if name not in freed]
         for name in names:
             if name.startswith("subjects/") and name.endswith("/subject.json"):
                 subject = Subject.model_validate_json((await self.store.get(name)).data)
