@@ -20,6 +20,7 @@ from tenacity import (
     retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
+    wait_exponential_jitter,
     wait_random_exponential,
 )
 
@@ -151,6 +152,7 @@ class S3Store(Store):
 
     @retry(
         retry=retry_if_exception_type((ResponseStreamingError, IncompleteReadError)),
+        wait=wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1),
         stop=stop_after_attempt(3),
         reraise=True,
     )

@@ -12,7 +12,7 @@ from storage.files import Store
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job, until
 from storage.records import parsed
-from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, weights_prefix
+from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     if isinstance(job, TrainJob):
         await _settle_training(store, job)
     outcome = await read_outcome(store, job.id)
-    if outcome is None or not await store.exists(job_key(job.id)):
+    if outcome is None or not await store.exists(job_key(job.id)) or await _shows_forgotten(store, job, outcome):
         await delete_job(store, job.id)
         return
     cards = (outcome.learned.before_after, outcome.learned.choices) if outcome.learned else ()
@@ -42,6 +42,13 @@ async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
         if name.count("/") > 2 and name not in pictures:  # an attempt made it
             await store.delete(name)
     await store.delete(unsettled_key(job.id))
+
+
+async def _shows_forgotten(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
+    """Whether a job's pictures are of somebody who was forgotten just before they were published."""
+    if not isinstance(job, ImagineJob) or not outcome.pictures:
+        return False
+    return not all([await store.exists(subject_key(each)) for each in job.subjects])
 
 
 def unsettled_key(job: str) -> str:

@@ -1,19 +1,25 @@
 """What attempts leave in the store, whenever they are cut off: what is published stays, what is late goes."""
 
 import asyncio
+import hashlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from storage import files
-from storage.files import Store
-from storage.jobs import Outcome, TrainJob, job_key
+from storage.errors import UserError
+from storage.files import FolderStore, Store
+from storage.forgetting import forget
+from storage.ids import new_id
+from storage.jobs import ImagineJob, Outcome, TrainJob, job_key
 from storage.settling import delete_job, publish, settle
-from storage.subjects import Subject, Subjects
-from tests.servers import Hold
+from storage.subjects import Subject, Subjects, checkpoint_prefix
+from tests.servers import Hold, opened, proxy
 from trainer.jobs.cache import Cache
 from trainer.jobs.publishing import Publisher
+from trainer.jobs.resuming import Checkpoints
+from trainer.seam import ImagineTask, Result
 
 
 async def accepted(store: Store) -> TrainJob:
@@ -77,3 +83,39 @@ async def test_a_sample_that_comes_after_the_end_of_its_training_goes(
     hold.end()
     await until_quiet()
     assert await store.names("") == before
+
+
+async def test_pictures_of_a_forgotten_subject_do_not_appear(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "store")
+    subject = await Subjects(store).get((await accepted(store)).subject)
+    job = ImagineJob(space="home", owner="ada", prompt="a [rex]", model_prompt="a", seed=1, subject=subject.id, count=1)
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    one, grid = tmp_path / "1.png", tmp_path / "grid.png"
+    for path in (one, grid):
+        Image.new("RGB", (8, 8)).save(path)
+    how = {"steps": 1, "guidance": 1, "negative": "", "scheduler": "ddim", "size_px": None, "vary_seed": None}
+    task = ImagineTask(job=job.id, folder="", prompt="a", weights=None, seeds=(1,), facts={}, **how)
+    result = Result(job=job.id, state="done", files=(str(one), str(grid)))
+    just_in_time = await attempt(store, tmp_path, "attempt-1-a").imagine(job, task, result)
+    await forget(store, subject, [])  # which found no job of it: this one was accepted a moment later
+    with pytest.raises(UserError, match="was forgotten meanwhile"):
+        await attempt(store, tmp_path, "attempt-2-b").imagine(job, task, result)
+    await publish(store, job, just_in_time)
+    await settle(store, job)
+    assert await store.names(f"jobs/{job.id}/") == []
+
+
+async def test_a_checkpoint_that_is_removed_while_it_is_looked_for_gives_way_to_the_one_before(
+    bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = (404, "<Error><Code>NoSuchKey</Code></Error>")
+    job = TrainJob(space="home", owner="ada", subject=new_id())
+    for step in (2, 4):
+        with proxy(s3_server, lambda _, path, __, step=step: gone if f"/00000{step}/" in path else None) as url:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
+            store = await opened(f"s3://{bucket}")
+            key = f"{checkpoint_prefix(job.subject, job.id)}00000{step}/{hashlib.sha256(b'%d' % step).hexdigest()}.x"
+            await store.put(key, b"%d" % step)
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+            begun = await Checkpoints(await opened(f"s3://{bucket}"), job).newest(tmp_path)
+            assert (begun and begun.read_bytes()) == (None if step == 2 else b"2")

@@ -79,10 +79,7 @@ class Publisher:
         for_all = {"recipe": task.recipe, "base_revision": hello.revision, "base_sha256": hello.base_sha256}
         weights = [await self._keep_weights(job, each, Path(result.files[0]), told) for each in job.subjects]
         candidates = [await self._keep_weights(job, job.subject, Path(c.weights), told) for c in result.choices]
-        try:
-            subjects = [await self.subjects.get(each) for each in job.subjects]
-        except Missing as error:
-            raise UserError(GONE) from error
+        subjects = await self._still_there(job)
         choice = {
             "kept_step": result.kept_step,
             "candidates": tuple(Candidate(step=c.step, **w) for c, w in zip(result.choices, candidates, strict=True)),
@@ -145,12 +142,13 @@ class Publisher:
         )
 
     async def imagine(self, job: ImagineJob, task: ImagineTask, result: Result) -> Outcome:
-        """Store the pictures and their grid."""
+        """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""
         prefix, caption = self._prefix(job), job.prompt
         pictures = []
         for seed, path in zip(task.seeds, result.files[:-1], strict=True):
             pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), caption, seed=seed))
         grid = await self._picture(f"{prefix}grid.png", Path(result.files[-1]), caption)
+        await self._still_there(job)
         settings = task.model_dump(
             include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
         )
@@ -164,6 +162,13 @@ class Publisher:
             subject_version=task.facts.get("subject version"),
             settings={"seed": job.seed, "size": pictures[0].width_px, **settings},
         )
+
+    async def _still_there(self, job: TrainJob | ImagineJob) -> list[Subject]:
+        """The subjects of a job; raises UserError if one was forgotten meanwhile."""
+        try:
+            return [await self.subjects.get(each) for each in job.subjects]
+        except Missing as error:
+            raise UserError(GONE) from error
 
     def _prefix(self, job: TrainJob | ImagineJob) -> str:
         """Where this attempt has its own files in the store."""
