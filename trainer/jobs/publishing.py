@@ -12,6 +12,7 @@ from storage.jobs import Candidate, ImagineJob, Learned, Outcome, Picture, Train
 from storage.settling import is_open, settle
 from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
 from storage.transfers import Told, file_hash
+from trainer.class_file import is_whole
 from trainer.jobs.cache import Cache
 from trainer.jobs.tasks import GONE
 from trainer.naming import sample_of
@@ -27,10 +28,11 @@ class Publisher:
         self.store, self.cache, self.attempt, self.subjects = store, cache, attempt, Subjects(store)
 
     async def keep_class_set(self, task: Task) -> None:
-        """Upload the class sets of a training that the store has not yet."""
+        """Upload the class sets of a training that the store has not yet, and that are whole: all workers have them."""
         pupils = task.pupils if isinstance(task, TrainTask) else ()
         for path in {path for each in pupils for path in (each.class_set, each.class_set_gently)}:
-            if Path(path).exists() and not await self.store.exists(self._key(path)):
+            whole = await asyncio.to_thread(is_whole, Path(path))
+            if whole and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
                 await asyncio.shield(in_background(self.store.put_file(self._key(path), Path(path))))
 
