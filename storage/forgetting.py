@@ -5,6 +5,7 @@ A worker that comes late finds no record to change, and removes what it has just
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,8 +13,11 @@ from contextlib import suppress
 from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.jobs import Outcome, Record, TrainJob, job_key, outcome_key, read_job
+from storage.records import parsed
 from storage.settling import delete_job, note, publish, read_outcome
 from storage.subjects import Subject, Subjects, logs_prefix, subject_key
+
+log = logging.getLogger(__name__)
 
 UNDER_WAY = "forgetting/"
 READERS = 16  # jobs read at once: a store far away takes a while for each
@@ -55,13 +59,14 @@ async def begin(store: Store, subject: Subject, jobs: Sequence[str] = ()) -> For
 
 
 async def finish_all(store: Store) -> None:
-    """Finish what crashes left under way."""
+    """Finish what crashes left under way, each on its own: one whose record is damaged does not hold up the others."""
     for name in await store.names(UNDER_WAY):
         try:
-            begun = Forgetting.model_validate_json((await store.get(name)).data)
+            await finish(store, parsed(Forgetting, (await store.get(name)).data, name))
         except Missing:  # somebody else finished it just now
             continue
-        await finish(store, begun)
+        except Damaged as error:
+            log.error("a forgetting cannot be finished: %s", error)
 
 
 async def finish(store: Store, begun: Forgetting) -> Receipt:
@@ -130,6 +135,9 @@ async def _release(store: Store, job_id: str) -> None:
         return
     if isinstance(job, TrainJob) and job.others:
         await publish(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
-        if outcome := await read_outcome(store, job.id):
-            await note(store, job, outcome)
+        try:
+            if outcome := await read_outcome(store, job.id):
+                await note(store, job, outcome)
+        except Damaged as error:  # nobody is kept for that
+            log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
         await store.delete_prefix(f"{logs_prefix(job.subject)}{job.id}/")  # they have sample pictures of all

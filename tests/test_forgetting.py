@@ -78,6 +78,16 @@ async def test_jobs_that_are_accepted_meanwhile_go_as_well(store: FolderStore, f
     assert await store.exists(job_key(other.id)) and not await store.names(f"jobs/{ended.id}/")
 
 
+async def test_forgetting_one_of_two_outlives_a_damaged_record(store: FolderStore) -> None:
+    rex, job, _ = await learned(store)
+    tom, *_ = await learned(store, "tom")
+    together = job.model_copy(update={"others": (tom.id,)})
+    await store.put(job_key(job.id), together.model_dump_json().encode())
+    await store.put(subject_key(rex.id), b"{torn")
+    await forget(store, tom)
+    assert await store.exists(receipt_key(tom.id)) and not await store.names(f"subjects/{tom.id}/")
+
+
 @pytest.mark.parametrize("forgotten", [False, True])
 async def test_a_late_checkpoint_stays_only_with_its_subject(
     store: FolderStore, tmp_path: Path, forgotten: bool

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
-from storage.reconciling import sweep
+from storage.sweeping import sweep
 from tests.chaos.checker import Checker, copies_left, quiet
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.people import People

@@ -1,6 +1,7 @@
 """From a job to a task for the engine: which files it needs, and where they lie."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,16 +9,19 @@ from pydantic import ValidationError
 from storage.company import check_company
 from storage.errors import Missing, UserError
 from storage.files import Store
-from storage.jobs import ImagineJob, Method, TrainJob, job_key, outcome_key, read_job
+from storage.jobs import ImagineJob, Method, TrainJob, job_key, read_job
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
 from storage.transfers import Told
+from trainer.class_file import is_whole
 from trainer.jobs.cache import Cache
 from trainer.jobs.resuming import Checkpoints
 from trainer.jobs.variety import different
 from trainer.naming import class_set_key
 from trainer.recipe import for_photos, for_several, recipe_for
 from trainer.seam import Hello, ImagineTask, Pupil, Task, TrainTask
+
+log = logging.getLogger(__name__)
 
 GONE = "The subject was forgotten meanwhile."
 
@@ -28,10 +32,6 @@ class Tasks:
     def __init__(self, store: Store, cache: Cache, checkpoint_s: float) -> None:
         self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
         self.subjects = Subjects(store)
-
-    async def is_open(self, job: TrainJob | ImagineJob) -> bool:
-        """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
-        return not await self.store.exists(outcome_key(job.id)) and await self.store.exists(job_key(job.id))
 
     async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, told: Told) -> Task:
         """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone."""
@@ -98,9 +98,22 @@ class Tasks:
             differ=await asyncio.to_thread(different, photos),
             wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
             captions=tuple(photo.caption for photo in subject.photos),
-            class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),
-            class_set_gently=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe, 1))),
+            class_set=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe)),
+            class_set_gently=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe, 1)),
         )
+
+    async def _class_set(self, key: str) -> str:
+        """Path of a class set; if there is none that is whole, the engine draws it there, and it replaces that one."""
+        for _ in range(2):  # as it lies here, then as the store has it
+            path = await self.cache.path(key)
+            if not path.exists() or await asyncio.to_thread(is_whole, path):
+                break
+            log.warning("a copy of %s is damaged, and is done without", key)
+            path.unlink(missing_ok=True)
+        else:
+            log.warning("%s is damaged and is deleted; it is drawn anew", key)
+            await self.store.delete(key)
+        return str(path)
 
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
         subjects = [await self.subjects.get(subject) for subject in job.subjects]
