@@ -13,6 +13,7 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.exchange import ExportRequest
 from trainer.base_models.families import BY_WIDTH, Family
+from trainer.base_models.headers import VELOCITY, ZERO_SNR
 from trainer.base_models.ldm_names import gathered, places
 from trainer.exchange.lora_extraction import RANK, extract
 from trainer.generate import scheduler_for
@@ -52,7 +53,7 @@ WEB_UI = """
 In AUTOMATIC1111, Forge and ComfyUI the file belongs into the folder of {shelf}.
 """
 SHELVES = {"single": "checkpoints", "lora": "LoRAs"}
-VELOCITY = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
+TELL = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
 """
 
 
@@ -85,7 +86,7 @@ def _single_file(request: ExportRequest, base: BaseModel) -> str:
     where = places(base.denoiser, base.vae)
     _merge(request, base)
     weights = {**base.denoiser.state_dict(), **{f"vae.{name}": w for name, w in base.vae.state_dict().items()}}
-    _save(request, gathered(weights, where), _precision(request), _description(request, base))
+    _save(request, gathered(weights, where) | _marks(base), _precision(request), _description(request, base))
     return ""
 
 
@@ -145,6 +146,14 @@ def _save(
     save_file(kept, Path(request.folder) / f"{request.name}.safetensors", description)
 
 
+def _marks(base: BaseModel) -> dict[str, Tensor]:
+    """What web UIs tell by that an SDXL predicts velocity; of others they do not look for it."""
+    if base.denoiser.text_encoder_2 is None or not _predicts_velocity(base):
+        return {}
+    names = [VELOCITY, ZERO_SNR] if base.scheduler.config.rescale_betas_zero_snr else [VELOCITY]
+    return {name: torch.empty(0) for name in names}
+
+
 def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dict[str, str]:
     """What other programs are told of a file, in the words of Stability AI's ModelSpec and of kohya's scripts."""
     told = {
@@ -188,5 +197,5 @@ def _readme(request: ExportRequest, base: BaseModel) -> str:
     )
     if _family(base) and request.format in SHELVES:  # web UIs know no others
         note += WEB_UI.format(shelf=SHELVES[request.format])
-        note += VELOCITY if request.format == "single" and _predicts_velocity(base) else ""
+        note += TELL if request.format == "single" and _predicts_velocity(base) else ""
     return note
