@@ -1,6 +1,7 @@
 """Exports: plain diffusers, in a process of its own, draws from each format what Darkroom draws."""
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +168,22 @@ def test_a_lora_of_a_full_training_says_what_it_keeps(
 def test_a_lora_keeps_its_own_rank(bases: dict[str, BaseModel], weights: dict[Any, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave --rank out"):
         export(export_of(bases["sd1"], weights["sd1", "lora"], tmp_path / "rex", "lora", rank=8), lambda what: None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_learned_from_another_version_is_refused_but_for_lora(
+    method: str, bases: dict[str, BaseModel], weights: dict[Any, Path], tmp_path: Path
+) -> None:
+    said = r"rex was learned from another base model or version of it \(org/sd\)"
+    of = {"learned_from": "org/sd", "base_sha256": "0"}
+    request = export_of(bases["sd1"], weights["sd1", method], tmp_path / "rex", "single", **of)
+    if method == "full":
+        with pytest.raises(UserError, match=said):
+            export(request, lambda what: None)
+    else:
+        assert re.match(said, export(request, lambda what: None))
+    same = of | {"base_sha256": bases["sd1"].sha256}
+    assert not export(export_of(bases["sd1"], weights["sd1", method], tmp_path / "again", "single", **same), print)
 
 
 def test_weights_of_another_model_are_refused(

@@ -13,8 +13,9 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.exchange import ExportRequest
 from trainer.base_models.families import BY_WIDTH, Family
-from trainer.base_models.headers import VELOCITY, ZERO_SNR
+from trainer.base_models.headers import VELOCITY, ZERO_SNR, shapes_in
 from trainer.base_models.ldm_names import gathered, places
+from trainer.base_models.sameness import Version, is_other, sentence
 from trainer.exchange.lora_extraction import RANK, extract
 from trainer.generate import scheduler_for
 from trainer.models import BaseModel, load_base
@@ -61,9 +62,10 @@ def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
     """Write the files into the folder; return what there is to say of them. Raises UserError or SetupError."""
     doing("Loading the base model")
     base = load_base(request.base_model, precision="float32")
+    note = _check_base(request, base)
     try:
         doing("Writing the files")
-        says = WRITERS[request.format](request, base)
+        says = " ".join(filter(None, [note, WRITERS[request.format](request, base)]))
     except ValueError as error:  # what was learned does not fit, or a network has parts without a name
         raise UserError(f"{request.name} cannot be exported so: {error}.") from error
     readme = Path(request.folder) / "README.txt"
@@ -71,6 +73,16 @@ def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
     for file in Path(request.folder).rglob("*.safetensors"):
         shutil.copymode(readme, file)  # safetensors writes for its own user alone
     return says
+
+
+def _check_base(request: ExportRequest, base: BaseModel) -> str:
+    """Raise UserError for differences to another base model; return what there is to say of adapters for it."""
+    if not is_other(Version(request.base_revision, request.base_sha256), base.version, base.folder):
+        return ""
+    said = sentence(request.name, request.learned_from)
+    if not any(name.endswith(lora.DOWN) for name in shapes_in(Path(request.weights))):
+        raise UserError(said)
+    return said
 
 
 def _diffusers_folder(request: ExportRequest, base: BaseModel) -> str:

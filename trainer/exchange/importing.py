@@ -43,7 +43,8 @@ def import_file(request: ImportRequest, doing: Callable[[str], None]) -> Ended:
     if not all(torch.isfinite(weight).all() for weight in kept.values()):
         raise UserError(f"{path.name} is damaged: not all of its weights are numbers.")
     save_file(kept, request.weights, ADAPTERS if method == "lora" else DIFFERENCES)
-    return Ended(state="done", says=says, method=method)
+    revision, sha256 = base.version
+    return Ended(state="done", says=says, method=method, base_revision=revision, base_sha256=sha256)
 
 
 def _check_prediction(tensors: Tensors, base: BaseModel) -> None:
