@@ -10,8 +10,8 @@ from storage.files import FolderStore
 from storage.forgetting import forget
 from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, Picture, job_key, outcome_key
-from storage.sweeping import sweep
 from storage.subjects import Subject, Subjects, unaccepted_key
+from storage.sweeping import sweep
 from tests.chaos.checker import Checker
 from tests.chaos.told import Witness, told_twice
 

@@ -121,6 +121,14 @@ def test_half_precision_is_downloaded_alone(answers: dict[str, dict[str, Any]]) 
     assert len(weights) == 3 and all(".fp16." in name for name in weights)
 
 
+def test_what_is_here_is_taken_before_the_other_precision_is_downloaded(
+    answers: dict[str, dict[str, Any]], ask: Ask
+) -> None:
+    whole = {"model": "org/half", "half": False}
+    found, looked = ask(whole, {**whole, "weights": False}, HF_ENDPOINT="http://127.0.0.1:9")
+    assert found == answers["half"] and looked == found
+
+
 def test_looking_downloads_no_weights(answers: dict[str, dict[str, Any]]) -> None:
     assert not [name for name in answers["looked"]["there"] if name.endswith(".safetensors")]
     assert answers["looked"]["missing"] > 100_000

@@ -65,6 +65,7 @@ class ImagineTask(Record):
     size_px: int | None
     vary_seed: int | None
     facts: dict[str, str]  # written into each PNG beside the settings
+    note: str = ""  # what people are told beside the pictures
     gentle: bool = False  # with as little memory as can be
 
 

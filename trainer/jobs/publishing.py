@@ -161,7 +161,7 @@ class Publisher:
         return Outcome(
             job=job.id,
             state="done",
-            message=f"{job.prompt}\n{result.message}".strip(),
+            message="\n".join(filter(None, (job.prompt, result.message, task.note))),
             pictures=tuple(pictures),
             grid=grid,
             subject=job.subject,

@@ -13,6 +13,7 @@ from storage.jobs import ImagineJob, Method, TrainJob, job_key, read_job
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
 from storage.transfers import Told
+from trainer.base_models.sameness import Version, check_base
 from trainer.class_file import is_whole
 from trainer.jobs.cache import Cache
 from trainer.jobs.resuming import Checkpoints
@@ -118,6 +119,8 @@ class Tasks:
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
         subjects = [await self.subjects.get(subject) for subject in job.subjects]
         check_company(subjects)  # one may have been learned anew meanwhile
+        here = Version(hello.revision, hello.base_sha256)
+        note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
         weights = {subject.weights_sha256: await self._weights(subject, told) for subject in subjects}
         paths = sorted(weights.values())  # the same sum however a prompt names them
         facts = {"prompt": job.prompt, "job": job.id}
@@ -138,6 +141,7 @@ class Tasks:
             size_px=job.size_px,
             vary_seed=job.vary_seed,
             facts=facts,
+            note=note,
         )
 
     async def _weights(self, subject: Subject, told: Told) -> str:
