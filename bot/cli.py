@@ -152,16 +152,18 @@ def doctor(as_json: AsJson = False) -> int:
 
 @app.command(rich_help_panel=LISTS)
 def recipe(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A subject: how it was learned.")] = None,
     method: Annotated[str | None, typer.Option(help="full or lora.")] = None,
     preset: Annotated[str | None, typer.Option("--recipe", help="A preset.")] = None,
-    changes: Annotated[str, typer.Option("--set", help="Changes, like batch=2 rank=32.")] = "",
+    changes: Annotated[list[str] | None, typer.Option("--set", help="Changes, like batch=2 rank=32.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print how the base model would learn a subject: every number, what it means, and where it comes from."""
+    """Print how the base model would learn a subject, or how one was: every number, what it means, where it is from."""
     from bot import on_terminal
     from bot.terminal import recipe_table
 
-    return on_terminal.run_alone(lambda: recipe_table.result(method, preset, changes), as_json)
+    asked = recipe_table.Asked(method, preset, " ".join(changes or []))
+    return on_terminal.run_alone(lambda: recipe_table.result(name, asked), as_json)
 
 
 @app.command(rich_help_panel=PICTURES)

@@ -24,13 +24,14 @@ from bot.discord.render import render
 from bot.following.follower import Follower
 from bot.following.leader import Leadership
 from bot.following.together import until_first
+from bot.photos.fetching import Hosts
 from storage.errors import SetupError, StoreError
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
 
 API = "https://discord.com/api/v10"
-CDN = ("cdn.discordapp.com", "media.discordapp.net")  # where people's files are
+CDN = ("https://cdn.discordapp.com", "https://media.discordapp.net")  # where people's files are
 BAD_TOKEN = "Discord does not accept DISCORD_TOKEN. docs/discord.md says where to copy it from."  # noqa: S105
 # Trouble that passes; what discord.py can wait for while it is connected, it does.
 PASSING = (
@@ -103,8 +104,7 @@ class DiscordBot(discord.AutoShardedClient):
         self.app, self._say_ready = app, ready
         self.poster = DiscordPoster(self, app.store)
         self.follower = Follower(app, self.poster)
-        elsewhere = urlsplit(app.settings.discord_api_url).netloc
-        self.answers = Answers(app, self.follower, self.poster, (*CDN, elsewhere) if elsewhere else CDN)
+        self.answers = Answers(app, self.follower, self.poster, Hosts(CDN, app.settings.discord_api_url))
         self.hearing = Hearing(app, self.answers)
         self._shards_there: set[int] = set()
         self._heard: set[asyncio.Task[None]] = set()  # what is being done for events

@@ -153,11 +153,16 @@ async def train(session: Session, photos: list[Path], given: dict[str, str | Non
         more["subject"] = job.subject
         if outcome:
             more |= outcome.model_dump(include={"steps", "loss_first", "loss_last"})
-        if choices := [button for button in reply.buttons if button.command == "choose"]:
-            sheet = await save(session.darkroom.store, reply.pictures[0], Path(), f"{given['name']}-choices")
-            how = f"{sheet} shows them. Choose with: darkroom choose {reply.job} --step {choices[0].arguments['step']}"
-            reply = reply.model_copy(update={"text": f"{reply.text}\n{how}"})
-            more["choices"] = {"picture": str(sheet), "steps": [int(choice.arguments["step"]) for choice in choices]}
+    return await _with_choices(session, reply, given, more)
+
+
+async def _with_choices(session: Session, reply: Reply, given: dict[str, str | None], more: dict[str, Any]) -> Result:
+    """The result of an answer; where candidates are to be chosen from, with their sheet as a file and how to choose."""
+    if choices := [button.arguments for button in reply.buttons if button.command == "choose"]:
+        sheet = await save(session.darkroom.store, reply.pictures[0], Path(), f"{given['name']}-choices")
+        how = f"{sheet} shows them. Choose with: darkroom choose {choices[0]['job']} --step {choices[0]['step']}"
+        reply = reply.model_copy(update={"text": f"{reply.text}\n{how}"})
+        more["choices"] = {"picture": str(sheet), "steps": [int(choice["step"]) for choice in choices]}
     return _result(reply, **more)
 
 
@@ -182,7 +187,7 @@ async def draw(session: Session, command: str, given: dict[str, str | None], out
 async def plain(session: Session, command: str, arguments: dict[str, str | None]) -> Result:
     """Any command that needs no files: its words, and as JSON its facts."""
     reply = await session.ask(command, arguments)
-    return _result(reply, facts=reply.facts)
+    return await _with_choices(session, reply, arguments, {"facts": reply.facts})
 
 
 async def subjects(session: Session) -> Result:

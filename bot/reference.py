@@ -42,7 +42,8 @@ none, as after bad input, and `seconds` is how long the command took. Once there
 id), `name`, `steps`, `loss_first` and `loss_last`; `imagine`, `again` and `variations` add `images` (absolute paths of
 PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of those names,
 `doctor` adds `checks`, `demo --once` adds `sheet`, `eval` adds what is in `eval.json`, `export` and `logs` add `name`,
-`path` and `files`, `import` adds `subject`, and the others add `facts`.
+`path` and `files`, `import` adds `subject`, and the others add `facts`. Where candidates are to be chosen from,
+`train`, `retrain` and `show` add `choices`: the sheet's `picture`, and the `steps`.
 
 """
 RECIPES = """# Recipes
@@ -66,9 +67,11 @@ learning_rate = 1e-6
 steps = 1200
 ```
 
-and `--set` changes single numbers besides; it wins over the preset, and `--steps` and `--method` win over both.
+and `--set` changes single numbers besides, as often as you like; it wins over the preset, and `--steps` and `--method`
+win over both. A name may be dotted, and as other trainers have it: `optimizer.lr=2e-6` is `learning_rate`, and
+`text_encoder.lr` is `text_learning_rate`.
 `/dreambooth retrain` does as the last time but for what it is told. The recipe is kept with the subject, and
-`/dreambooth show` tells it.
+`/dreambooth show` tells it; at the terminal, `darkroom recipe rex` does with what each number means.
 
 ## What is in a photo besides
 
@@ -102,13 +105,16 @@ name, `--steps` or `crops=1`, holds however many there are.
 Where somebody can look, Toyworld's judge or the CLIP model of `DARKROOM_JUDGE`, what was learned is measured at
 `candidates` points of the training, and the best of them becomes the subject. A training ends before its `steps` when
 it is near perfect, or when it looks like the photos and `patience` candidates in a row were no better; `patience=0`
-takes all steps. With `--choose yes` all candidates are kept, and people choose by a sheet of pictures. Without a judge
-all steps are taken, and the end counts.
+takes all steps. With `--choose yes` all candidates are kept, and people choose by a sheet of pictures and by what was
+measured of each; until then `/dreambooth show` offers the choice, too. Without a judge all steps are taken, and the end
+counts.
 
 ## Sweeps
 
 `darkroom sweep FILE` learns subjects with a grid of recipes through the queue, so that a pool of workers shares the
-work, and leaves a table, the same as JSON, and a contact sheet. A sweep that was broken off goes on. The file:
+work, and leaves a table, the same as JSON, and a contact sheet. A sweep that was broken off goes on: what was learned
+of the same photos and class, in the same way, is not learned again. In the end all that it learned is forgotten, unless
+there is `--keep`; if a training came to nothing, all stays for another try. The file:
 
 ```toml
 prompts = ["a [V] dog in Paris", "a [V] dog on the moon"]
@@ -121,6 +127,10 @@ photos = ["photos/rex"]
 method = ["full", "lora"]
 steps = [200, 400]
 ```
+
+Beside the numbers of recipes the grid may have `recipe`, names of presets (`""` is none), and `seed`, that of the
+training: `seed = [0, 1, 2]` says how much is chance. What else the grid says wins over the preset. `seed` at the top is
+that of the drawings. Each prompt has `[V]` where the subject is to be.
 
 ## Several subjects
 

@@ -27,9 +27,10 @@ async def choose(subjects: Subjects, subject: Subject, job: str, step: int) -> S
 
 
 def _as(subject: Subject, candidate: Candidate) -> Subject:
-    """The subject as it was at that step; its report card is of another, unless that was found best before."""
+    """The subject as it was at that step, with what is known of it: the report card is of what was found best."""
     weights = {"weights_key": candidate.weights_key, "weights_sha256": candidate.weights_sha256}
-    card: dict[str, Any] = {} if candidate.weights_key == subject.weights_key else {"metrics": {}, "before_after": None}
+    is_best = candidate.weights_key == subject.weights_key
+    card: dict[str, Any] = {} if is_best else {"metrics": candidate.measures, "before_after": None}
     samples = until(subject.samples, candidate.step)
     done = {"kept_step": candidate.step, "candidates": (), "choices": None, "samples": samples}
     return subject.model_copy(update={**weights, **card, **done})

@@ -1,5 +1,7 @@
 """Candidates: kept along the way, compared, chosen by measure or by people, and the same after a crash."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -15,6 +17,7 @@ from trainer.dreambooth import Step, Training, learn
 from trainer.judging.eyes import ToyworldEye
 from trainer.judging.report_card import Examiner
 from trainer.lessons.candidates import Candidates, is_enough, steps_of
+from trainer.lessons.pupils import Panel
 from trainer.models import BaseModel
 from trainer.recipe import recipe_for
 from trainer.training.material import Subject
@@ -101,6 +104,16 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
     best = whole.best
     assert best and best.measures["score"] == max(one.measures["score"] for one in whole.seen)
     assert [one.step for one in whole.seen if one.weights is not None] == [best.step]
+
+
+def test_of_several_together_the_means_count(base: BaseModel, subject: Subject) -> None:
+    other = replace(subject, identifier="kra")
+    examiners = [Examiner(base, ToyworldEye(), each, steps=2, guidance=2.0) for each in (subject, other)]
+    each = [examiner.glance(base.denoiser, lambda *_: None) for examiner in examiners]
+    panel = Panel(examiners)
+    told = panel.glance(base.denoiser, lambda *_: None)
+    assert told == {name: pytest.approx((each[0][name] + each[1][name]) / 2) for name in ("score", "likeness", "drift")}
+    assert [len(row) for row in panel.glanced] == [4] * 4
 
 
 async def weights_of(app: Darkroom, subject: Stored) -> list[str]:

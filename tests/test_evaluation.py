@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from bot.app import Darkroom
 from bot.on_terminal import SPACE, Session
 from bot.processes.stack import Stack as Around
-from bot.series import evaluation
+from bot.series import common, evaluation
 from bot.series.evaluation_drawing import Artist, jobs_of
 from bot.series.evaluation_plan import PRESETS, Plan, as_meters_read, as_model_reads, prompts_of
 from bot.terminal.screen import Screen
@@ -106,6 +107,20 @@ async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file
     assert f"| rex | {rex['mean']['dino']:.3f} |" in (out / "eval.md").read_text()
     with Image.open(out / "rex.png") as sheet:
         assert sheet.height > 5 * 192 and sheet.width > 2 * 192  # photos, two prompts, the class before and after
+
+
+async def test_another_base_model_learns_anew(
+    session: Session, app: Darkroom, chat: Chat, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.space, photos = chat.space, photos_of_a_character(2)
+    how: dict[str, Any] = {"steps": 1, "class_images": 2}
+    first = await common.learned(session, "rex", "dog", how, photos)
+    assert isinstance(first, Subject) and await common.learned(session, "rex", "dog", how, photos) == first
+    monkeypatch.setattr(app, "settings", app.settings.model_copy(update={"base_model": "another"}))
+    other = await common.learned(session, "rex", "dog", how, photos)
+    assert isinstance(other, Subject) and other.name != first.name
+    for each in (first, other):
+        await chat("dreambooth forget", name=each.name)
 
 
 async def test_nothing_is_drawn_twice(session: Session, app: Darkroom, chat: Chat, tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """One scenario, told once, on Discord, on Slack, on the page and at the terminal, with a real worker behind each."""
 
+import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot.app import Darkroom
 from bot.discord.poster import DiscordPoster
 from bot.messages import Upload
 from bot.slack.poster import SlackPoster
 from bot.web.chat import SPACE as LOCAL
+from storage.subjects import weights_prefix
 from tests.conftest import Stack, photos_of_a_character
 from tests.fronts import BOB, Front, Shown
 from tests.fronts.on_discord import on_discord
@@ -69,11 +72,11 @@ async def front(
     await app.store.delete_prefix("chats/")
 
 
-async def test_from_photos_to_pictures_and_back(front: Front) -> None:
+async def test_from_photos_to_pictures_and_back(front: Front, app: Darkroom) -> None:
     await front.say("help")
     helped = await front.sees("imagine", "train")
     assert "forget" in helped.text
-    await learns(front)
+    await chooses(front, await learns(front), app)
     await is_listed(front)
     drawn = await draws(front)
     await draws_more(front, drawn)
@@ -84,9 +87,10 @@ async def test_from_photos_to_pictures_and_back(front: Front) -> None:
     await is_forgotten(front)
 
 
-async def learns(front: Front) -> None:
+async def learns(front: Front) -> Shown:
     """Of four photos one is bad: that is asked about, or at least said; the end is told once."""
-    await front.say("dreambooth train", photos=PHOTOS, name="rex", **{"class": "dog", "steps": 60})
+    how = {"class": "dog", "steps": 60, "choose": "yes", "set": "candidates=2"}
+    await front.say("dreambooth train", photos=PHOTOS, name="rex", **how)
     if front.asks:
         question = await front.sees("3 of 4 photos can be used.", "notes.png", "How shall I go on with rex?")
         assert {"Train", "Add photos", "Cancel"} <= set(question.labels)
@@ -94,10 +98,31 @@ async def learns(front: Front) -> None:
     working = await front.finds(lambda message: bool(re.search(front.learning, message.text)), within_s=60)
     assert re.search("3( of 4)? photos used", working.text)
     ready = {"Imagine", "Show", "Share", "Forget", "Details"} if front.graphic else set()
-    await front.finds(
+    said = await front.finds(
         lambda m: "rex is ready. Write [rex] in a prompt" in m.text and ready <= set(m.labels), within_s=60
     )
     assert len(await announced(front, "rex is ready")) == 1
+    return said
+
+
+async def chooses(front: Front, said: Shown, app: Darkroom) -> None:
+    """The candidates are shown as large as they are, with a button each; one is chosen, and the others are gone."""
+    before = await app.subjects.find(front.space, "rex")
+    assert before and before.choices and [c.step for c in before.candidates] == [12, 60]
+    await front.say("dreambooth show", name="rex")
+    shown = await front.sees("Which one is it to be?", "write [rex] in a prompt")
+    for message in (said, shown):
+        assert "Which one is it to be?" in message.text and (
+            not front.graphic or {"12 steps", "60 steps"} < set(message.labels)
+        )
+        with Image.open(io.BytesIO(await front.sheet(message))) as sheet:
+            assert sheet.size == (before.choices.width_px, before.choices.height_px)
+    await front.choose(said, 12)
+    await front.sees("rex is now as it was after 12 steps.")
+    rex = await app.subjects.find(front.space, "rex")
+    assert rex and await app.store.names(weights_prefix(rex.id)) == [before.candidates[0].weights_key]
+    await front.choose(shown, 60)
+    await front.sees("rex was chosen already, or learned anew since.")
 
 
 async def announced(front: Front, words: str) -> list[Shown]:

@@ -12,11 +12,15 @@ from hypothesis import strategies as st
 
 from bot.app import Darkroom
 from bot.asking import recipes
+from bot.asking.arguments import TrainArguments
+from bot.asking.grammar import parse
 from bot.terminal.recipe_table import rows
 from storage.errors import UserError
+from storage.files import FolderStore
 from storage.recipe import Recipe
+from storage.subjects import Subject, Subjects
 from tests.conftest import Chat, Stack, photos_of_a_character
-from tests.terminal import HERE, environment
+from tests.terminal import HERE, darkrooms, environment
 
 pytestmark = pytest.mark.timeout(180)
 WRONG = {
@@ -27,6 +31,7 @@ WRONG = {
     "learning_rate=0": "Learning_rate must be more than 0, not 0.",
     "gradient_checkpointing=maybe": "must be true or false, not maybe",
     "schedule=steep": "Schedule must be 'constant', 'cosine' or 'linear', not steep.",
+    "optimizer.rang=1": "A recipe has no optimizer.rang. Did you mean rank?",
     "learning_rat=1e-6": "A recipe has no learning_rat. Did you mean learning_rate?",
     "🐶=x": "A recipe has no 🐶. docs/recipes.md lists what it has.",
 }
@@ -93,14 +98,59 @@ def test_what_is_within_the_limits_is_taken(changes: dict[str, float]) -> None:
     assert recipes.checked(recipes.parsed(" ".join(f"{name}={value}" for name, value in changes.items()))) == changes
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        ("optimizer.lr=2e-6", "learning_rate"),
+        ("lr=2e-6", "learning_rate"),
+        ("unet.learning_rate=2e-6", "learning_rate"),
+        ("text_encoder.lr=2e-6", "text_learning_rate"),
+        ("text.learning_rate=2e-6", "text_learning_rate"),
+        ("lora.rank=4", "rank"),
+        ("ema.decay=0.9", "ema_decay"),
+        ("optimizer.lr_warmup_steps=5", "warmup_steps"),
+        ("train_batch_size=2", "batch"),
+        ("optimizer.type=adamw8bit", "optimizer"),
+    ],
+)
+def test_dotted_and_usual_names_are_taken_for_what_they_mean(typed: str, name: str) -> None:
+    found = recipes.checked(recipes.parsed(typed))
+    assert list(found) == [name] and str(found[name]) in (typed.partition("=")[2], "2e-06")
+
+
+def test_every_alias_names_a_number() -> None:
+    assert set(recipes.ALIASES.values()) <= set(Recipe.model_fields) and not set(recipes.ALIASES) & set(
+        Recipe.model_fields
+    )
+
+
+def test_changes_given_one_after_another_all_count() -> None:
+    line = "rex dog --set rank=4 --seed 1 --set steps=100"
+    assert parse(line, TrainArguments) == {"name": "rex", "class": "dog", "set": "rank=4 steps=100", "seed": "1"}
+
+
+async def test_the_recipe_of_a_subject_is_told(tmp_path: Path) -> None:
+    learned = Recipe(rank=7).model_dump()
+    rex = Subject(space="local", owner="you", name="rex", noun="dog", base_model="toyworld", recipe=learned)
+    await Subjects(FolderStore(tmp_path / "store")).add(rex)
+    commands = [["recipe", "rex", "--json"], ["recipe", "rex"], ["recipe", "rex", "--set", "rank=1"], ["recipe", "tom"]]
+    told, read, refused, unknown = darkrooms(commands, env=environment(tmp_path), cwd=HERE)
+    assert told.result["recipe"] == learned
+    assert "How rex was learned, from toyworld." in read.out and "rank                    7" in read.out
+    assert (refused.code, unknown.code) == (2, 2)
+    assert "leave out --method" in refused.err and "There is no subject called tom. Did you mean rex?" in unknown.err
+
+
 def test_darkroom_recipe_says_where_each_number_comes_from(tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "gentle.toml").write_text("rank = 4\n")
     command = [sys.executable, "-m", "bot.cli", "recipe", "--recipe", "gentle", "--method", "lora", "--json"]
+    command += ["--set", "optimizer.lr=1e-5", "--set", "steps=100 batch=2"]
     said = subprocess.run(command, env=environment(tmp_path), cwd=HERE, capture_output=True, text=True, timeout=60)
     told = json.loads(said.stdout.splitlines()[-1])
     origin = {row["name"]: row["from"] for row in told["rows"]}
     assert told["recipe"]["rank"] == 4 and told["recipe"]["method"] == "lora" and told["presets"] == ["gentle"]
+    assert [told["recipe"][name] for name in ("learning_rate", "steps", "batch")] == [1e-5, 100, 2]
     assert (origin["rank"], origin["wordings"], origin["optimizer"]) == ("as asked", "as suits the base model", "usual")
 
 

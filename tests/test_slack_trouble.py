@@ -91,6 +91,21 @@ async def test_slack_has_trouble_of_its_own(scene: Scene, error: str) -> None:
         await scene.slack.message(lambda m: bool(images(m)))
 
 
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [("files.getUploadURLExternal", "file_uploads_disabled"), ("files.completeUploadExternal", "blocked_file_type")],
+)
+async def test_where_slack_takes_no_pictures_the_rest_is_said(scene: Scene, method: str, error: str) -> None:
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a dog in Paris")
+        job = await scene.job()
+        await scene.slack.message("no worker is running")
+        scene.server.trouble(method, error)
+        await scene.hand.draw(job)
+        message = await scene.slack.message("Slack does not take the pictures here.")
+        assert "Again" in labels(message) and not images(message)
+
+
 @pytest.mark.parametrize("trouble", [{}, {"error": "invalid_blocks"}])
 async def test_pictures_are_uploaded_once_however_often_their_message_is_tried(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, str]

@@ -31,8 +31,10 @@ from tests.servers import valkey
 from trainer.capacity.check import report
 from trainer.jobs.logs import Logs
 from trainer.lessons import tracking
+from trainer.lessons.candidates import Candidate
 from trainer.lessons.trackers import Line, opened
 from trainer.lessons.tracking import Trackers, Watch
+from trainer.seam import Result, Taught
 
 STEPS = 210
 SAMPLED = [52, 105, 158, 210]
@@ -181,6 +183,25 @@ def test_a_tracker_that_fails_is_reported_once_and_the_others_go_on(
     assert len(run.Images("sample")) == 1
     hyperparameters = run.SummaryMetadata("_hparams_/session_start_info").plugin_data
     assert hyperparameters.plugin_name == "hparams" and b"method" in hyperparameters.content
+
+
+def test_the_card_of_each_subject_and_a_grid_of_each_candidate_are_logged(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 4), "red").save(tmp_path / "pair.png")
+    watch, measures = watched(tmp_path), {"score": 0.5, "likeness": 0.625, "drift": 0.125}
+    rows = [[Image.new("RGB", (8, 8), colour)] * 4 for colour in ("red", "blue")]
+    watch.candidate(Candidate(2, measures, None), rows)
+    mia = Taught(identifier="vek", class_set="", metrics={"likeness": 0.25}, before_after=str(tmp_path / "pair.png"))
+    about: dict[str, Any] = {"identifier": "zof", "metrics": {"likeness": 0.75}, "losses": (1, 1, 1), "kept_step": 2}
+    watch.ended(Result(job="job", state="done", before_after=str(tmp_path / "pair.png"), others=(mia,), **about))
+    watch.finish()
+    run = shown(tmp_path / "tensorboard")
+    assert {name: scalars(run, f"candidate/{name}") for name in measures} == {n: {2: v} for n, v in measures.items()}
+    (grid,) = run.Images("candidate")
+    assert (grid.step, grid.width, grid.height) == (2, 32, 16)
+    assert scalars(run, "report_card/likeness") == {3: 0.75} and scalars(run, "kept_step") == {3: 2}
+    (other,) = [tag for tag in run.Tags()["scalars"] if tag.startswith("report_card") and "vek" in tag]
+    assert scalars(run, other) == {3: 0.25}
+    assert len([tag for tag in run.Tags()["images"] if tag.startswith("before_and_after")]) == 2
 
 
 def test_nobody_waits_for_a_tracker_that_does_not_answer(

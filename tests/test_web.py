@@ -17,6 +17,7 @@ from bot.web.chat_log import ChatLog, Message
 from storage.files import FolderStore
 from storage.ids import new_id
 from storage.settings import Settings
+from storage.subjects import Subjects
 from tests.photo_files import saved, scene
 from tests.servers import valkey
 from tests.web import (
@@ -340,6 +341,32 @@ async def test_the_gallery_shows_enlarges_and_deletes(settings: Settings, store:
         await question.get_by_role("button", name="Delete").click()
         await expect(page.locator(".wall .tile")).to_have_count(0)
     assert await store.names("jobs/") == []
+
+
+CURVE = """async () => {
+  const { lossCurve } = await import("/page/curve.js");
+  const [figure, plain] = [lossCurve([0.5, 0.1, 0.3], [0.25, 0.2]), lossCurve([0.4, 0.4])];
+  const points = (name) => figure.querySelector(name).getAttribute("points").split(" ");
+  return [figure.querySelector("svg").getAttribute("aria-label"), figure.textContent, plain.textContent,
+    points(".raw"), points(".trend").length];
+}"""
+
+
+async def test_the_loss_is_a_curve_and_says_what_is_held_back(page: Page) -> None:
+    label, caption, plain, raw, smooth = await page.evaluate(CURVE)
+    assert label == "Loss from 0.500 to 0.300" and plain == "loss 0.400"
+    assert caption == "loss 0.300, held back 0.250"
+    assert raw == ["3.0,3.0", "120.0,41.0", "237.0,22.0"] and smooth == 3  # of 240 by 44, the lowest at the bottom
+
+
+async def test_show_tells_the_report_card_and_what_to_do(page: Page, store: FolderStore) -> None:
+    rex = await add_subject(store)
+    card = {"likeness": 0.3, "portrait": 0.4, "obedience": 1.0, "hijacked": 0.0, "pres": 0.2, "diversity": 0.9}
+    await Subjects(store).change(rex.id, lambda s: s.model_copy(update={"metrics": card, "photos_differ": 1}))
+    await say(page, "/dreambooth show rex")
+    answer = page.locator(".answer .text")
+    await expect(answer).to_contain_text("There is only one photo of it: add some from other sides.")
+    await expect(answer).to_contain_text("It does not look much like the photos yet")
 
 
 async def test_a_button_opens_its_form_filled_in(settings: Settings, store: FolderStore, browser: Browser) -> None:

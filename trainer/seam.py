@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from storage.jobs import Phase, Record, SchedulerName
+from storage.jobs import Method, Phase, Record, SchedulerName
 
 
 class Pupil(Record):
@@ -22,6 +22,7 @@ class Pupil(Record):
     photos: tuple[str, ...]  # paths of prepared photos
     wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
     captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
+    differ: int = 0  # how many of them are unlike all others
     class_set: str  # path of the class set; drawn there if there is no such file
     class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
 
@@ -64,6 +65,7 @@ class ImagineTask(Record):
     size_px: int | None
     vary_seed: int | None
     facts: dict[str, str]  # written into each PNG beside the settings
+    note: str = ""  # what people are told beside the pictures
     gentle: bool = False  # with as little memory as can be
 
 
@@ -89,6 +91,7 @@ class Hello(Record):
     revision: str = ""  # of a base model from the hub: its commit; of a single file: its hash
     image_px: int
     device: str
+    method: Method = "full"  # what it learns by where nobody has asked for a method
 
 
 class Refusal(Record):

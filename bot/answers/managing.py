@@ -1,16 +1,27 @@
 """The commands that list, show, share, cancel and forget."""
 
-from bot.answers import access, together
-from bot.answers.replies import FORGET, about_subject, details, duration, finished, forget_button, in_words, plural
+from bot.answers import access, report_card, together
+from bot.answers.choice import choice as open_choice
+from bot.answers.replies import (
+    FORGET,
+    about_subject,
+    details,
+    duration,
+    finished,
+    forget_button,
+    in_words,
+    plural,
+    show_button,
+)
 from bot.asking import prompts
 from bot.asking.arguments import ChooseArguments, JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
-from bot.messages import Button, Reply, Request
+from bot.messages import SHOWN, Reply, Request
 from storage import choosing, forgetting
 from storage.errors import UserError
 from storage.jobs import TrainJob
 from storage.settling import settle
-from storage.subjects import Audience
+from storage.subjects import Audience, Subject
 
 
 async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
@@ -32,10 +43,11 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
         button = forget_button(subject).model_copy(update={"confirm": ""})
         yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
         return
-    jobs = [job for job in await bot.dispatch.jobs(request.space) if subject.id in job.subjects]
-    left = await together.left_behind(bot, subject, jobs)
-    receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
-    for job in jobs:
+    begun = await forgetting.begin(bot.store, subject)
+    open_ = [job for job in await bot.dispatch.jobs(request.space, only_open=True) if subject.id in job.subjects]
+    left = await together.left_behind(bot, subject, open_)
+    receipt = await forgetting.finish(bot.store, begun)
+    for job in open_:
         await bot.dispatch.unqueue(job)
     yield Reply(
         text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted. {left}".strip(),
@@ -49,31 +61,42 @@ async def subjects(bot: Bot, request: Request, given: Nothing) -> Answers:
     if not known:
         yield Reply(text="No subjects yet. Send a few photos with /dreambooth train NAME CLASS.")
         return
-    buttons = tuple(Button(label=s.name, command="dreambooth show", arguments={"name": s.name}) for s in known)
     yield Reply(
         text=f"{plural(len(known), 'subject')}:",
         facts={s.name: f"{s.noun}, {s.state}" for s in known},
         pictures=tuple(s.samples[-1].model_copy(update={"caption": s.name}) for s in known if s.samples),
-        buttons=buttons,
+        buttons=tuple(show_button(subject, subject.name) for subject in known),
     )
 
 
 async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
-    """Show one subject: its sample pictures, how it was learned."""
+    """Show one subject: its sample pictures, how it was learned and how well, what there is to do about it."""
     subject = prompts.by_name(given.name, await access.seen(bot, request))
-    facts = {"class": subject.noun, "state": subject.state, "photos": str(len(subject.photos))}
+    facts = {"class": subject.noun, "state": subject.state, "photos": _photos(subject)}
     facts["shared with"] = access.audience(subject)
     if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
         facts |= details(await bot.dispatch.job(subject.job), outcome, [subject])
     if subject.recipe:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
-    samples = [p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in subject.samples]
+    newest = subject.samples[-(SHOWN - 1) :]  # a message has room for so many, and the report card's picture
+    pictures = tuple(p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in newest)
+    lines = [f"{subject.name}, a {subject.noun}: write [{subject.name}] in a prompt.", report_card.advice_on(subject)]
+    buttons = tuple(button for button in about_subject(subject) if button.label != "Show")
+    if choice := open_choice(subject):
+        lines.append(choice.text)
+        pictures, buttons = choice.pictures, (*choice.buttons, *buttons)
     yield Reply(
-        text=f"{subject.name}, a {subject.noun}: write [{subject.name}] in a prompt.",
-        pictures=tuple(filter(None, (*samples, subject.before_after))),
+        text="\n".join(filter(None, lines)),
+        pictures=tuple(filter(None, (*pictures, subject.before_after))),
         facts=facts,
-        buttons=tuple(button for button in about_subject(subject) if button.label != "Show"),
+        buttons=buttons,
     )
+
+
+def _photos(subject: Subject) -> str:
+    """How many there are, and how many differ if some do not."""
+    there, differ = len(subject.photos), subject.photos_differ
+    return f"{there}, of which {differ} differ" if 1 < differ < there else str(there)
 
 
 async def share(bot: Bot, request: Request, given: ShareArguments) -> Answers:

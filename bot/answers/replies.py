@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from bot.answers import report_card
+from bot.answers.choice import choice
 from bot.messages import Button, Reply
 from storage.company import listed
-from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, until
+from storage.jobs import ImagineJob, Learned, Outcome, Progress, TrainJob, until
 from storage.subjects import Subject
 
 PHASES = {
@@ -52,17 +53,16 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Su
     text, pictures = outcome.message, outcome.pictures
     for subject in subjects:
         if learned := outcome.learned_of(subject.id):
-            advice = report_card.advice(learned.metrics, subject.noun, len(subject.photos))
+            now = _at_the_end_of(job, subject, learned)
+            advice = report_card.advice_on(now)
             about = f"{subject.name}: " if advice and len(subjects) > 1 else ""
             text = f"{text}\n{about}{advice}".strip()
-            if subject.candidates and subject.job == job.id:
-                text = (
-                    f"{text}\nWhich one is it to be? Each row shows it after so many steps; the others will be deleted."
-                )
-                buttons = (*_choices(job, subject), *buttons)
-                pictures = (subject.choices,) if subject.choices else pictures
+            if open_choice := choice(now):
+                text = f"{text}\n{open_choice.text}"
+                buttons = (*open_choice.buttons, *buttons)
+                pictures = open_choice.pictures or pictures
             else:
-                pictures = until(pictures, subject.kept_step if subject.job == job.id else learned.kept_step)
+                pictures = until(pictures, now.kept_step)
     return Reply(
         text=_with_note(job, text),
         state=outcome.state,
@@ -75,6 +75,15 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Su
     )
 
 
+def _at_the_end_of(job: TrainJob | ImagineJob, subject: Subject, learned: Learned) -> Subject:
+    """The subject as a training made it, or as people chose it since; not as later trainings did."""
+    if subject.job == job.id:
+        return subject
+    fields = ("photos_differ", "metrics", "kept_step")
+    then = {name: getattr(learned, name) for name in fields}
+    return subject.model_copy(update={**then, "candidates": (), "state": "ready"})
+
+
 def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
     return f"{job.note} {text}" if isinstance(job, TrainJob) and job.note else text
 
@@ -82,25 +91,17 @@ def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
 def about_subject(subject: Subject) -> tuple[Button, ...]:
     """The buttons under a subject; only one that is ready can be drawn."""
     prompt = f"a [{subject.name}] {subject.noun} in Paris"
-    name = {"name": subject.name}
-    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
-    show = Button(label="Show", command="dreambooth show", arguments=name)
-    share = Button(label="Share", command="dreambooth share", arguments=name, form=True)
-    return (*([draw] if subject.state == "ready" else []), show, share, forget_button(subject))
-
-
-def _choices(job: TrainJob | ImagineJob, subject: Subject) -> tuple[Button, ...]:
-    """A button for each candidate; the one that was found best stands out."""
-    return tuple(
-        Button(
-            label=f"{candidate.step} steps",
-            command="choose",
-            arguments={"job": job.id, "step": str(candidate.step)},
-            style="primary" if candidate.weights_key == subject.weights_key else "plain",
-            confirm=f"Delete all but {subject.name} after {candidate.step} steps?",
-        )
-        for candidate in subject.candidates
+    name, home = {"name": subject.name}, home_of(subject)
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
     )
+    share = Button(label="Share", command="dreambooth share", arguments=name, form=True, home=home)
+    return (*([draw] if subject.state == "ready" else []), show_button(subject), share, forget_button(subject))
+
+
+def home_of(subject: Subject) -> str:
+    """What the buttons about a subject go with."""
+    return f"subjects/{subject.id}"
 
 
 def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
@@ -108,9 +109,16 @@ def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
     if len(subjects) < 2:
         return tuple(button for subject in subjects for button in about_subject(subject))
     prompt = listed([f"a [{s.name}] {s.noun}" for s in subjects])
-    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
-    show = [Button(label=f"Show {s.name}", command="dreambooth show", arguments={"name": s.name}) for s in subjects]
-    return (draw, *show)
+    home = f"jobs/{subjects[0].job}"  # which goes when any of them is forgotten
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
+    )
+    return (draw, *(show_button(subject, f"Show {subject.name}") for subject in subjects))
+
+
+def show_button(subject: Subject, label: str = "Show") -> Button:
+    """The button that shows a subject."""
+    return Button(label=label, command="dreambooth show", arguments={"name": subject.name}, home=home_of(subject))
 
 
 def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
@@ -153,6 +161,7 @@ def forget_button(subject: Subject) -> Button:
         arguments={"name": subject.name},
         style="danger",
         confirm=FORGET.format(name=subject.name),
+        home=home_of(subject),
     )
 
 
@@ -171,6 +180,7 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Sub
     if outcome.loss_last is not None:
         if outcome.first_step_s is not None:
             facts["first step after"] = duration(outcome.first_step_s)
+        facts["method"] = str(outcome.settings.get("method", ""))
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
     if outcome.validated:
         (_, instance, prior), (_, instance_last, prior_last) = outcome.validated[0], outcome.validated[-1]

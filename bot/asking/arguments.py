@@ -17,6 +17,7 @@ SET = "What else is to be otherwise in the recipe, like batch=2 rank=32; docs/re
 
 BRIEF: dict[str, JsonValue] = {"brief": True}  # asked for even where space is short
 BARE: dict[str, JsonValue] = {"bare": True}  # may be typed without its name, after what is required
+MANY: dict[str, JsonValue] = {"many": True}  # may be given several times, each adding to the others
 
 # What a form or a completion may suggest for an argument: names of subjects, roles or user groups, ids of jobs.
 OF_SUBJECTS: dict[str, JsonValue] = {"suggest": "subjects"}
@@ -37,8 +38,17 @@ def required(arguments: type[Arguments]) -> list[str]:
 
 def bare(arguments: type[Arguments]) -> list[str]:
     """The arguments that may be typed without their names, after those that are required."""
+    return _marked(arguments, "bare")
+
+
+def many(arguments: type[Arguments]) -> list[str]:
+    """The arguments that may be given several times, each adding to the others."""
+    return _marked(arguments, "many")
+
+
+def _marked(arguments: type[Arguments], mark: str) -> list[str]:
     declared = {field.alias or name: field.json_schema_extra for name, field in arguments.model_fields.items()}
-    return [name for name, extra in declared.items() if isinstance(extra, dict) and extra.get("bare")]
+    return [name for name, extra in declared.items() if isinstance(extra, dict) and extra.get(mark)]
 
 
 class Nothing(Arguments):
@@ -52,13 +62,13 @@ class TrainArguments(Arguments):
     noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
     method: Method | None = Field(
         None,
-        description="full learns the whole model, the paper's way; lora a small file beside it; by default as the "
-        "recipe says.",
+        description="full learns the whole model, the paper's way; lora a small file beside it; by default what "
+        "suits the base model and its memory.",
     )
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
     choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
-    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET, json_schema_extra=MANY)
     seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 
 
@@ -124,7 +134,7 @@ class RetrainArguments(SubjectArguments):
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the last time.")
     choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
-    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET, json_schema_extra=MANY)
     seed: int = Field(1, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 
 
@@ -133,13 +143,13 @@ class TogetherArguments(Arguments):
 
     names: Names = Field(description="Subjects that are there, like: rex mia.")
     method: Method | None = Field(
-        None, description="full or lora; by default lora where all of them were learned so, else as the recipe says."
+        None, description="full or lora; by default lora where all of them were learned so, else as for one."
     )
     steps: int | None = Field(
         None, ge=1, le=4000, description="Training steps for each; by default as the recipe says."
     )
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
-    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET)
+    changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET, json_schema_extra=MANY)
     seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 
 

@@ -29,6 +29,7 @@ class Field(Record):
     longest: int | None = None
     brief: bool = False  # worth showing where space is short
     bare: bool = False  # may be typed without its name
+    many: bool = False  # may be given several times
     suggest: Literal["", "subjects", "jobs", "groups"] = ""
 
 
@@ -85,5 +86,6 @@ def _field(name: str, about: dict[str, Any], required: bool) -> Field:
         longest=limits.get("maxLength"),
         brief=about.get("brief", False),
         bare=about.get("bare", False),
+        many=about.get("many", False),
         suggest=about.get("suggest", ""),
     )

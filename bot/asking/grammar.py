@@ -6,7 +6,7 @@ Options come last; each reaches to the next one or to the end, so nothing needs 
 import re
 from collections.abc import Iterable, Mapping
 
-from bot.asking.arguments import Arguments, bare, required
+from bot.asking.arguments import Arguments, bare, many, required
 from bot.asking.problems import problems
 from storage.errors import UserError
 
@@ -39,7 +39,10 @@ def parse(rest: str, arguments: type[Arguments]) -> dict[str, str]:
     options = {field.alias or name for name, field in arguments.model_fields.items()}
     marks = [m for m in OPTION.finditer(rest) if m[1] in options]
     ends = [*(m.start() for m in marks[1:]), len(rest)]
-    values = {m[1]: rest[m.end() : end].strip().removeprefix("=").strip() for m, end in zip(marks, ends, strict=False)}
+    values: dict[str, str] = {}
+    for mark, end in zip(marks, ends, strict=False):
+        before = f"{values[mark[1]]} " if mark[1] in values and mark[1] in many(arguments) else ""
+        values[mark[1]] = before + rest[mark.end() : end].strip().removeprefix("=").strip()
     head = rest[: marks[0].start()] if marks else rest
     first = [name for name in required(arguments) if name not in values]
     others = [name for name in bare(arguments) if name not in values]

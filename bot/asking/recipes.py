@@ -5,6 +5,7 @@ and, for those who look, a `description`. Whoever runs the bot writes them; they
 """
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +16,26 @@ from storage.recipe import Changes, Recipe
 from storage.settings import Settings
 
 DESCRIPTION = "description"
+ALIASES = {  # what other trainers call it, but for `lr` and `text_encoder`, which are spelled out first
+    "unet_learning_rate": "learning_rate",
+    "learning_rate_scheduler": "schedule",
+    "learning_rate_warmup_steps": "warmup_steps",
+    "max_train_steps": "steps",
+    "batch_size": "batch",
+    "train_batch_size": "batch",
+    "gradient_accumulation_steps": "accumulation",
+    "max_grad_norm": "gradient_clip",
+    "prior_loss_weight": "prior_weight",
+    "num_class_images": "class_images",
+    "optimizer_type": "optimizer",
+    "optimizer_name": "optimizer",
+    "mixed_precision": "precision",
+}
 
 
 def asked_for(settings: Settings, preset: str | None, typed: str) -> Changes:
     """The changes of a preset and those that were typed, which win; raises UserError with a sentence per problem."""
-    found = preset_changes(settings.recipes_folder, preset) if preset else {}
-    return {**found, **checked(parsed(typed))}
+    return merged(settings.recipes_folder, preset, parsed(typed))
 
 
 def parsed(typed: str) -> dict[str, str]:
@@ -37,8 +52,29 @@ def parsed(typed: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def merged(folder: Path, preset: str | None, changes: Mapping[str, object]) -> Changes:
+    """The changes of a preset in `folder` and others, which win; raises UserError."""
+    return {**(preset_changes(folder, preset) if preset else {}), **checked(changes)}
+
+
+def setting(name: str) -> str:
+    """The name of a recipe's number for what people call it: dotted, or as other trainers have it; else as it is.
+
+    >>> setting("optimizer.lr"), setting("text_encoder.lr"), setting("lora.rank"), setting("rang")
+    ('learning_rate', 'text_learning_rate', 'rank', 'rang')
+    """
+    path = name.lower().replace("-", "_").split(".")
+    for start in range(len(path)):  # the longest path that names one: text.learning_rate is not learning_rate
+        words = re.sub(r"(^|_)lr(_|$)", r"\1learning_rate\2", "_".join(path[start:]))
+        words = words.replace("text_encoder_", "text_")
+        if (found := ALIASES.get(words, words)) in Recipe.model_fields:
+            return found
+    return name
+
+
 def checked(changes: Mapping[str, object]) -> Changes:
     """Changes as the recipe takes them; raises UserError with a sentence for each that it does not."""
+    changes = {setting(name): value for name, value in changes.items()}
     if wrong := problems(Recipe, dict(changes)):
         raise UserError(" ".join(_unknown(name) or sentence for name, sentence in wrong.items()))
     return Recipe.model_validate(changes).model_dump(include=set(changes))
@@ -48,7 +84,7 @@ def _unknown(name: str) -> str:
     """What to say of a name that no recipe has; empty if they have it."""
     if name in Recipe.model_fields:
         return ""
-    close = difflib.get_close_matches(name, Recipe.model_fields, n=1)
+    close = difflib.get_close_matches(name.rpartition(".")[2], Recipe.model_fields, n=1)
     hint = f"Did you mean {close[0]}?" if close else "docs/recipes.md lists what it has."
     return f"A recipe has no {name[:40]}. {hint}"
 

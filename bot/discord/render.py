@@ -9,7 +9,7 @@ import discord
 from discord.utils import escape_markdown
 
 from bot.asking import button_ids
-from bot.following.sparkline import sparkline
+from bot.following.sparkline import losses_told
 from bot.messages import Button, Reply
 from storage.files import Store
 from storage.jobs import Progress
@@ -38,7 +38,7 @@ class Rendered:
 async def render(store: Store, reply: Reply, mention: str = "") -> Rendered:
     """Say a reply as a message; `mention` is the id of a person to be rung. Long button ids are kept in the store."""
     now = reply.progress
-    lines = [plain(reply.text), bar(now) if now and now.of else "", sparkline(now.losses) if now else ""]
+    lines = [plain(reply.text), bar(now) if now and now.of else "", losses_told(now) if now else ""]
     content = clip("\n".join(filter(None, lines)), TEXT - 30)
     facts = reply.open_facts
     embeds = [_embed(facts)] if facts else []

@@ -22,6 +22,8 @@ async def announcement(app: Darkroom, job: TrainJob, reply: Reply) -> Reply:
     subject = await app.subject_of(job)
     if reply.state != "done" or not subject or not reply.pictures:
         return reply
+    if reply.pictures == (subject.choices,):  # people choose by it, so it stays as large as it is
+        return reply
     photos = await _pictures(app.store, [photo.key for photo in subject.photos[:PHOTOS]])
     samples = await _pictures(app.store, [picture.key for picture in reply.pictures])
     captions = tuple(picture.caption for picture in reply.pictures)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from storage.jobs import Progress
+
 HEIGHTS = "▁▂▃▄▅▆▇█"
 
 
@@ -19,3 +21,13 @@ def sparkline(losses: Sequence[float], width: int = 20) -> str:
     low, span = min(means), (max(means) - min(means)) or 1
     heights = (HEIGHTS[round((mean - low) / span * (len(HEIGHTS) - 1))] for mean in means)
     return f"loss {''.join(heights)} {means[-1]:.3f}"
+
+
+def losses_told(progress: Progress, width: int = 20) -> str:
+    """The losses of a training as far as it is: of what is learned from as a line, of what is held back the newest.
+
+    >>> losses_told(Progress(job="x", phase="learning", losses=(0.5, 0.1), validated=(0.12, 0.2)))
+    'loss █▁ 0.100, held back 0.120'
+    """
+    held_back = f"held back {progress.validated[0]:.3f}" if progress.validated else ""
+    return ", ".join(filter(None, [sparkline(progress.losses, width), held_back]))

@@ -33,7 +33,8 @@ export class MessageView {
     this.part("text", reply.text, () => [el("p", {}, reply.text)]);
     this.part("bar", working && reply.job && [progress?.step, progress?.of], () => [bar(progress)]);
     this.part("pictures", reply.pictures.length && [reply.pictures, working], () => [pictures(reply, working)]);
-    this.part("curve", working && progress?.losses.length > 1 && progress.losses, () => [lossCurve(progress.losses)]);
+    this.part("curve", working && progress?.losses.length > 1 && [progress.losses, progress.validated],
+      () => [lossCurve(progress.losses, progress.validated)]);
     this.part("facts", openly(reply) && reply.facts, () => [facts(reply.facts)]);
     this.part("buttons", [reply.buttons, reply.state, reply.job, reply.facts], () => buttons(message));
     this.tell(reply, progress);
@@ -145,7 +146,7 @@ function downloads(reply) {
 
 function details(reply, progress) {
   return el("div", { class: "details", id: `details-${reply.job}`, hidden: true },
-    facts(reply.facts), progress?.losses.length > 1 ? lossCurve(progress.losses) : null);
+    facts(reply.facts), progress?.losses.length > 1 ? lossCurve(progress.losses, progress.validated) : null);
 }
 
 /** A button that shows and hides a panel. */

@@ -9,6 +9,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from bot.answers.limits import Limits
+from bot.asking import problems
+from bot.asking.arguments import ImagineArguments, TrainArguments
+from bot.asking.prompts import BRACKET
 from bot.messages import Reply, Request, Upload
 from bot.on_terminal import Session
 from bot.web.chat import USER
@@ -52,11 +55,28 @@ def name_of(subject: str, what: object) -> str:
     return f"{subject[:20]}-{digest[:8]}"
 
 
+def check(arguments: type[TrainArguments] | type[ImagineArguments], values: dict[str, str]) -> None:
+    """Raise UserError if a command would not take these arguments."""
+    try:
+        problems.check(arguments, values)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def check_prompt(prompt: str) -> None:
+    """Raise UserError unless a prompt has the subject in it, as [V], and nobody else."""
+    if {each.strip().casefold() for each in BRACKET.findall(prompt)} != {"v"}:
+        raise UserError(f"Each prompt has [V] where the subject is to be, and no other; “{prompt}” has not.")
+    check(ImagineArguments, {"prompt": prompt})
+
+
 async def learned(
-    session: Session, name: str, noun: str, changes: Changes, photos: tuple[Upload, ...]
+    session: Session, called: str, noun: str, changes: Changes, photos: tuple[Upload, ...], seed: int = 0
 ) -> Subject | Reply:
-    """Learn a subject, unless that was done before; a reply where nothing came of it."""
+    """Learn a subject, unless that was done before of the same photos by the same base model; a reply if it failed."""
     subjects = session.darkroom.subjects
+    shown = [[hashlib.sha256(photo.data).hexdigest(), photo.caption] for photo in photos]
+    name = name_of(called, [session.darkroom.settings.base_model, noun, changes, shown, seed])
     subject = await subjects.find(session.space, name)
     if subject and subject.state == "learning" and subject.job:  # a series before was broken off meanwhile
         async for _ in session.darkroom.watch(subject.job):
@@ -64,7 +84,8 @@ async def learned(
         subject = await subjects.find(session.space, name)
     if not subject or subject.state != "ready":
         typed = " ".join(f"{key}={value}" for key, value in changes.items())
-        reply = await ask(session, "dreambooth train", {"name": name, "class": noun, "set": typed}, photos)
+        how = {"name": name, "class": noun, "set": typed, "seed": str(seed)}
+        reply = await ask(session, "dreambooth train", how, photos)
         if reply.state != "done":
             return reply
         subject = await subjects.find(session.space, name)

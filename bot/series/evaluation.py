@@ -9,7 +9,6 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +63,8 @@ class Evaluation:
         if case.subject:
             return case
         noun, changes = self.plan.subjects[case.name].noun, self.plan.changes
-        shown = [[sha256(photo.data).hexdigest(), photo.caption] for photo in case.photos]
         async with self._trainings:
-            name = common.name_of(case.name, [noun, changes, shown])
-            learned = await common.learned(self.session, name, noun, changes, case.photos)
+            learned = await common.learned(self.session, case.name, noun, changes, case.photos)
         if isinstance(learned, Reply):
             return replace(case, message=learned.text)
         return replace(case, subject=learned)

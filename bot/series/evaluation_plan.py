@@ -20,9 +20,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.asking import recipes
-from bot.asking.arguments import ImagineArguments, TrainArguments
-from bot.asking.problems import check
-from bot.asking.prompts import BRACKET, model_prompt
+from bot.asking.arguments import TrainArguments
+from bot.asking.prompts import model_prompt
 from bot.series import common
 from storage.errors import UserError
 from storage.jobs import SEED_MAX
@@ -69,7 +68,7 @@ def read_plan(path: Path) -> Plan:
     recipes.checked(plan.recipe)
     for name, sitter in plan.subjects.items():
         if sitter.photos:
-            _check(TrainArguments, {"name": name, "class": sitter.noun})
+            common.check(TrainArguments, {"name": name, "class": sitter.noun})
         elif sitter.noun:
             raise UserError(f"{path} gives a class of {name}, but no photos to learn it from.")
     return plan
@@ -82,9 +81,7 @@ def prompts_of(plan: Plan, name: str, beside: Path, usually: str) -> list[str]:
     if not found:
         raise UserError(f"There are no prompts for {name}.")
     for prompt in found:
-        if {each.strip().casefold() for each in BRACKET.findall(prompt)} != {"v"}:
-            raise UserError(f"Each prompt has [V] where the subject is to be, and no other; “{prompt}” has not.")
-        _check(ImagineArguments, {"prompt": prompt})
+        common.check_prompt(prompt)
     return found
 
 
@@ -117,10 +114,3 @@ def _lines(asked: str, beside: Path) -> list[str]:
         presets = ", ".join(PRESETS)
         raise UserError(f"{asked} is none of the presets {presets}, and no file of prompts: {error}.") from None
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-
-
-def _check(arguments: type[TrainArguments] | type[ImagineArguments], values: dict[str, str]) -> None:
-    try:
-        check(arguments, values)
-    except ValueError as error:
-        raise UserError(str(error)) from None

@@ -9,6 +9,8 @@ A sweep is a TOML file:
     [grid]
     method = ["full", "lora"]
     steps = [200, 400]
+    recipe = ["", "gentle"]            # presets; "" is none
+    seed = [0, 1]                      # of the training
 
 What a sweep that was broken off has learned is not learned again.
 """
@@ -17,14 +19,17 @@ import asyncio
 import io
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.asking import recipes
+from bot.asking.arguments import TrainArguments
+from bot.asking.prompts import BRACKET, V
 from bot.following.contact_sheet import Row, contact_sheet
 from bot.messages import Reply, Upload
 from bot.on_terminal import Session, read_photos
@@ -38,6 +43,7 @@ from storage.subjects import Subject
 SPACE = "sweep"
 MEASURED = ("likeness", "portrait", "obedience", "hijacked", "diversity")
 TRAININGS_MOST = 200
+PRESET, SEED = "recipe", "seed"  # of the grid: what is no number of the recipe
 
 
 class Sitter(BaseModel):
@@ -56,14 +62,28 @@ class Plan(BaseModel):
 
     subjects: dict[str, Sitter] = Field(min_length=1)
     grid: dict[str, list[str | int | float | bool]] = {}
-    prompts: list[str] = ["a photo of [V]"]
+    prompts: list[str] = Field(["a photo of [V]"], min_length=1)
     seed: int = 0
 
-    def runs(self) -> Iterator[tuple[str, Changes]]:
-        """Each subject with each combination of the grid; raises UserError for what no recipe can be."""
+    def ways(self, presets: Path) -> Iterator["Way"]:
+        """Each combination of the grid; raises UserError for what no recipe can be."""
         for values in itertools.product(*self.grid.values()):
-            changes = recipes.checked(dict(zip(self.grid, values, strict=True)))
-            yield from ((name, changes) for name in self.subjects)
+            asked = dict(zip(self.grid, values, strict=True))
+            rest = {name: value for name, value in asked.items() if name not in (PRESET, SEED)}
+            changes = recipes.merged(presets, str(asked.get(PRESET, "")), rest)
+            yield Way(asked, changes, asked.get(SEED, 0))
+
+    def runs(self, presets: Path) -> Iterator[tuple[str, "Way"]]:
+        """Each subject in each way."""
+        return ((name, way) for way in self.ways(presets) for name in self.subjects)
+
+
+class Way(NamedTuple):
+    """How a subject is learned: what the grid says, and what that changes in the recipe."""
+
+    asked: Changes
+    changes: Changes
+    seed: Any  # as it was written
 
 
 class Run(BaseModel):
@@ -77,20 +97,29 @@ class Run(BaseModel):
     steps: int | None = None
     loss_last: float | None = None
     metrics: dict[str, float] = {}
+    learned: str = Field("", exclude=True)  # what it is called in the sweep's own space
     pictures: tuple[Picture, ...] = Field((), exclude=True)
 
 
-def read_plan(path: Path) -> Plan:
-    """Read a sweep's file; raises UserError in a sentence if it is none."""
+def read_plan(path: Path, presets: Path) -> Plan:
+    """Read a sweep's file; raises UserError in a sentence if it is none, or asks for what cannot be."""
     plan = common.read_file(path, Plan, "sweep")
-    if (number := len(list(plan.runs()))) > TRAININGS_MOST:
+    number = len(plan.subjects) * math.prod(map(len, plan.grid.values()))
+    if number > TRAININGS_MOST:
         raise UserError(f"{path} asks for {number} trainings; {TRAININGS_MOST} is the most in one sweep.")
+    for name, way in plan.runs(presets):
+        common.check(TrainArguments, {"name": name, "class": plan.subjects[name].noun, "seed": str(way.seed)})
+    for prompt in plan.prompts:
+        common.check_prompt(prompt)
+        if not BRACKET.sub("", prompt).strip(" ,."):
+            raise UserError(f"Say more than {prompt}: where it is or what it does, like: a [V] in Paris.")
     return plan
 
 
 async def play(session: Session, path: Path, out: Path, keep: bool) -> Result:
     """Run a sweep; leave `sweep.json`, `sweep.md` and `contact-sheet.png` in `out`."""
-    plan, darkroom = read_plan(path), session.darkroom
+    darkroom = session.darkroom
+    plan = read_plan(path, darkroom.settings.recipes_folder)
     common.enter(session, SPACE)
     photos = {
         name: await asyncio.to_thread(read_photos, [path.parent / each for each in sitter.photos], darkroom.settings)
@@ -99,45 +128,49 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> Result:
     places = asyncio.Semaphore(darkroom.settings.trainings_per_person)
     session.stack.need_worker()
 
-    async def one(name: str, changes: Changes) -> Run:
+    async def one(name: str, way: Way) -> Run:
         async with places:
-            run = await _run(session, plan, name, changes, photos[name])
-            session.screen.say(f"{name}, {in_words(changes)}: {run.message or run.state}")
+            run = await _run(session, plan, name, way, photos[name])
+            session.screen.say(f"{name}, {in_words(way.asked)}: {run.message or run.state}")
             return run
 
-    runs = await asyncio.gather(*(one(name, changes) for name, changes in plan.runs()))
+    runs = await asyncio.gather(*(one(name, way) for name, way in plan.runs(darkroom.settings.recipes_folder)))
     out.mkdir(parents=True, exist_ok=True)
     (out / "sweep.json").write_text(json.dumps([run.model_dump() for run in runs], indent=1))
     (out / "sweep.md").write_text(table(runs))
     if rows := [await _row(session, run) for run in runs if run.pictures]:
         contact_sheet(rows).save(out / "contact-sheet.png")
-    learned = [_name(run) for run in runs if run.pictures and not keep]
-    await asyncio.gather(*(common.ask(session, "dreambooth forget", {"name": name}) for name in learned))
     failed = sum(run.state != "done" for run in runs)
-    message = f"{len(runs)} trainings, {failed} of them failed: {out.resolve()} has a table and a contact sheet."
+    if not (failed or keep):
+        learned = [run.learned for run in runs]
+        await asyncio.gather(*(common.ask(session, "dreambooth forget", {"name": name}) for name in learned))
+    goes_on = " The same command goes on with those." if failed else ""
+    there = f"{out.resolve()} has a table and a contact sheet."
+    message = f"{len(runs)} trainings, {failed} of them failed: {there}{goes_on}"
     state: Any = "failed" if failed else "done"
     return Result(state=state, message=message, code=int(bool(failed)), more={"runs": [r.model_dump() for r in runs]})
 
 
-async def _run(session: Session, plan: Plan, name: str, changes: Changes, photos: tuple[Upload, ...]) -> Run:
-    """Learn one subject with one recipe, unless that was done before, and draw it."""
-    run = Run(subject=name, changes=changes, state="done")
-    subject = await common.learned(session, _name(run), plan.subjects[name].noun, changes, photos)
+async def _run(session: Session, plan: Plan, name: str, way: Way, photos: tuple[Upload, ...]) -> Run:
+    """Learn one subject in one way, unless that was done before, and draw it."""
+    run, noun = Run(subject=name, changes=way.asked, state="done"), plan.subjects[name].noun
+    subject = await common.learned(session, name, noun, way.changes, photos, int(way.seed))
     if isinstance(subject, Reply):
         return run.model_copy(update={"state": subject.state, "message": subject.text})
     assert subject.job
     outcome = await session.darkroom.dispatch.outcome(subject.job)
     facts = outcome.model_dump(include={"seconds", "steps", "loss_last"}) if outcome else {}
-    drawn = await _drawn(session, plan, subject)
-    return run.model_copy(update={**facts, "metrics": subject.metrics, "pictures": drawn})
+    run = run.model_copy(update={**facts, "metrics": subject.metrics, "learned": subject.name})
+    drawn = [await _drawn(session, plan, subject, prompt) for prompt in plan.prompts]
+    for reply in drawn:
+        if reply.state != "done":
+            return run.model_copy(update={"state": reply.state, "message": reply.text})
+    return run.model_copy(update={"pictures": tuple(picture for reply in drawn for picture in reply.pictures)})
 
 
-async def _drawn(session: Session, plan: Plan, subject: Subject) -> tuple[Picture, ...]:
-    pictures: list[Picture] = []
-    for prompt in plan.prompts:
-        given = {"prompt": prompt.replace("[V]", f"[{subject.name}]"), "seed": str(plan.seed), "count": "1"}
-        pictures += (await common.ask(session, "imagine", given)).pictures
-    return tuple(pictures) or subject.samples[-1:]
+async def _drawn(session: Session, plan: Plan, subject: Subject, prompt: str) -> Reply:
+    given = {"prompt": V.sub(f"[{subject.name}]", prompt), "seed": str(plan.seed)}
+    return await common.ask(session, "imagine", {**given, "count": "1"})
 
 
 async def _row(session: Session, run: Run) -> Row:
@@ -145,14 +178,9 @@ async def _row(session: Session, run: Run) -> Row:
     return Row("", f"{run.subject}: {in_words(run.changes)}", [Image.open(io.BytesIO(each)) for each in data])
 
 
-def _name(run: Run) -> str:
-    """What the subject of a run is called: the same whenever it is run."""
-    return common.name_of(run.subject, run.changes)
-
-
-def in_words(changes: Changes) -> str:
-    """Changes of a recipe, for titles."""
-    return ", ".join(f"{name} {value}" for name, value in changes.items()) or "the usual recipe"
+def in_words(asked: Changes) -> str:
+    """What the grid says of a run, for titles."""
+    return ", ".join(f"{name} {value}" for name, value in asked.items() if value != "") or "the usual recipe"
 
 
 def table(runs: list[Run]) -> str:

@@ -23,7 +23,7 @@ from slack_sdk.models.blocks import (
 from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.asking import button_ids
-from bot.following.sparkline import sparkline
+from bot.following.sparkline import losses_told
 from bot.messages import Button, Reply
 from bot.slack.text import clipped, clipped_escaped, escape, unformatted
 from storage.files import Store
@@ -32,7 +32,7 @@ from storage.jobs import Picture, Progress
 T = TypeVar("T")
 PRESS = re.compile(r"^press\b")  # action ids of everything that can be pressed or chosen
 TEXT_MAX, FACT_MAX, LABEL_MAX, ALT_MAX, QUESTION_MAX = 2900, 1900, 75, 1900, 300
-FACTS_IN_BLOCK, BLOCKS_OF_FACTS, IN_ROW, IN_MENU = 10, 3, 5, 100
+FACTS, FACTS_IN_BLOCK, SHORT_FACT, IN_ROW, IN_MENU = 30, 10, 200, 5, 100
 LOOSE = 20  # buttons of no group that get rows of their own; more go into a menu
 BAR = 20  # characters
 
@@ -41,10 +41,10 @@ async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: 
     """Lay a reply out; `files` are Slack's ids of the uploaded pictures by key, and only those are shown."""
     laid: list[Block] = [SectionBlock(text=_said(reply.text or "Done.", mention))]
     if reply.progress and reply.progress.of:
-        drawn = filter(None, [bar(reply.progress), sparkline(reply.progress.losses)])
+        drawn = filter(None, [bar(reply.progress), losses_told(reply.progress)])
         laid.append(ContextBlock(elements=[_text(line) for line in drawn]))
     laid += _facts(reply)
-    if (more := len(reply.open_facts) - FACTS_IN_BLOCK * BLOCKS_OF_FACTS) > 0:
+    if (more := len(reply.open_facts) - FACTS) > 0:
         laid.append(ContextBlock(elements=[_text(f"… and {more} more")]))
     laid += [_image(picture, reply, files[picture.key]) for picture in reply.shown if picture.key in files]
     return [*laid, *[row async for row in _rows(store, reply)]]
@@ -81,17 +81,19 @@ def _text(text: str) -> MarkdownTextObject:
     return MarkdownTextObject(text=text, verbatim=True)
 
 
-def _facts(reply: Reply) -> list[SectionBlock]:
-    """Facts two by two."""
-    facts = [
-        _text(clipped_escaped(f"*{unformatted(clipped(name, LABEL_MAX))}*\n{_value(value)}", FACT_MAX))
-        for name, value in reply.open_facts.items()
-    ]
-    return [SectionBlock(fields=some) for some in _in_lots(facts, FACTS_IN_BLOCK)][:BLOCKS_OF_FACTS]
+def _facts(reply: Reply) -> Iterator[SectionBlock]:
+    """Facts two by two, a long one over the whole width."""
+    facts = list(reply.open_facts.items())[:FACTS]
+    for is_long, some in groupby(facts, key=lambda fact: len(fact[1]) > SHORT_FACT):
+        told = [_text(_fact(name, value)) for name, value in some]
+        if is_long:
+            yield from (SectionBlock(text=fact) for fact in told)
+        else:
+            yield from (SectionBlock(fields=lot) for lot in _in_lots(told, FACTS_IN_BLOCK))
 
 
-def _value(value: str) -> str:
-    return unformatted(clipped(value or "—", FACT_MAX // 6))
+def _fact(name: str, value: str) -> str:
+    return clipped_escaped(f"*{unformatted(clipped(name, LABEL_MAX))}*\n{unformatted(value or '—')}", FACT_MAX)
 
 
 def _image(picture: Picture, reply: Reply, file: str) -> ImageBlock:

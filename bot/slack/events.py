@@ -188,7 +188,7 @@ class Events:
 
         async def to_its_end() -> None:
             if not await self.answers.carefully(asked, once()):
-                await self.answers.follower.posts.close(note)
+                await self.answers.follower.chat.close(note)
 
         task = asyncio.create_task(to_its_end())
         self._tasks.add(task)

@@ -10,11 +10,19 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster
+from bot.following.posts import (
+    ChannelClosed,
+    ChatTrouble,
+    MessageGone,
+    Post,
+    Poster,
+    store_as_trouble,
+    without_pictures,
+)
 from bot.messages import Reply
 from bot.slack.blocks import blocks, fallback
 from bot.slack.client import BlocksRefused, meaning
-from bot.slack.files import Pictures
+from bot.slack.files import Pictures, UploadRefused
 from storage.files import Store
 
 log = logging.getLogger(__name__)
@@ -71,6 +79,8 @@ class SlackPoster(Poster):
             message = await self._with_pictures(post, reply, lambda files: say(files, thread))
         except MessageGone:  # the message above the thread is deleted
             message = await self._with_pictures(post, reply, lambda files: say(files, ""))
+        except UploadRefused:
+            return await self.send(post, without_pictures(reply, "Slack"), nonce=nonce, mention=mention)
         except ChatTrouble:
             self._doubtful.add(nonce)
             raise
@@ -110,7 +120,10 @@ class SlackPoster(Poster):
             shown = files
             return message
 
-        await self._with_pictures(post, reply, say)
+        try:
+            await self._with_pictures(post, reply, say)
+        except UploadRefused:
+            return await self.edit(post, without_pictures(reply, "Slack"))
         kept = {name: value for name, value in post.extra.items() if name == RESPONSE_URL}
         return post.model_copy(update={"message": message, "extra": {**kept, **shown}})
 
@@ -118,6 +131,8 @@ class SlackPoster(Poster):
         """Tell who asked: as an answer only they see, or where that is not possible in a direct message."""
         try:
             await self._with_pictures(post, reply, lambda files: self._whisper(post, reply, files), threads=False)
+        except UploadRefused:
+            await self.whisper(post, without_pictures(reply, "Slack"))
         except ChannelClosed:
             with meaning():
                 direct = (await self.client.conversations_open(users=post.user))["channel"]["id"]
@@ -149,7 +164,14 @@ class SlackPoster(Poster):
     async def _with_pictures(
         self, post: Post, reply: Reply, say: Callable[[Files], Awaitable[str]], threads: bool = True
     ) -> str:
-        """Say a reply with its pictures: inside once Slack has processed them, else in the thread of the message."""
+        """Say a reply with its pictures, and raise a store that fails as trouble."""
+        with store_as_trouble():
+            return await self._inside_or_below(post, reply, say, threads)
+
+    async def _inside_or_below(
+        self, post: Post, reply: Reply, say: Callable[[Files], Awaitable[str]], threads: bool
+    ) -> str:
+        """The pictures are inside once Slack has processed them, else in the thread of the message."""
         pictures = reply.shown
         inside = bool(pictures) and time.monotonic() >= self._pictures_from_s
         if inside:
@@ -165,7 +187,10 @@ class SlackPoster(Poster):
             self._pictures_from_s = time.monotonic() + WITHOUT_S
             self.pictures.forget(pictures)
         if threads and reply.state != "working":
-            await self.pictures.put_into(pictures, post.channel, post.thread or post.message or message)
+            try:
+                await self.pictures.put_into(pictures, post.channel, post.thread or post.message or message)
+            except UploadRefused as error:  # the rest is said
+                log.warning("Slack does not take the pictures of job %s: %s", post.job, error)
         return message
 
 

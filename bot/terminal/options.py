@@ -32,7 +32,7 @@ def options_of(arguments: type[Arguments], positional: str = "") -> Callable[[Ca
         own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != "given"]
 
         def with_options(**values: Any) -> int:
-            given = {name: values.pop(_python_name(name)) for name in declared}
+            given = {name: _as_text(values.pop(_python_name(name))) for name in declared}
             return command(given=given, **values)
 
         parameters = [*(_parameter(field, field.name == positional) for field in declared.values()), *own]
@@ -42,6 +42,11 @@ def options_of(arguments: type[Arguments], positional: str = "") -> Callable[[Ca
         return with_options
 
     return decorate
+
+
+def _as_text(value: str | list[str] | None) -> str | None:
+    """What was given several times as one text."""
+    return " ".join(value) or None if isinstance(value, list) else value
 
 
 def _python_name(name: str) -> str:
@@ -61,7 +66,7 @@ def _parameter(field: Field, positional: bool) -> inspect.Parameter:
         _python_name(field.name),
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[str | None, kind],
+        annotation=Annotated[list[str] | None if field.many else str | None, kind],
     )
 
 

@@ -1,41 +1,74 @@
 """Recipes for people to read: `darkroom recipe`, and the table of docs/recipes.md."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from bot.asking import recipes
+from bot.asking import prompts, recipes
 from bot.asking.forms import Field, fields
 from bot.processes.trainer_process import answer_of
 from bot.terminal.screen import Result
-from storage.errors import SetupError
-from storage.recipe import Changes, Recipe
+from bot.web.chat import SPACE
+from storage.errors import SetupError, UserError
+from storage.opening import open_store
+from storage.recipe import Recipe
 from storage.settings import load_settings
+from storage.subjects import Subjects
 
-TRAINER_S = 60  # importing PyTorch takes its time
+TRAINER_S = 120  # importing PyTorch takes its time, and so does rehearsing a step
 
 
-async def result(method: str | None, preset: str | None, typed: str) -> Result:
-    """The recipe that a training would have here; raises UserError or SetupError in a sentence."""
+class Asked(NamedTuple):
+    """What is to be otherwise than what suits the base model."""
+
+    method: str | None
+    preset: str | None
+    typed: str
+
+
+async def result(name: str | None, asked: Asked) -> Result:
+    """A recipe: that of a subject, or what a training would have here; raises UserError or SetupError in a sentence."""
+    if name is None:
+        return await _would_be(asked)
+    if any(asked):
+        raise UserError(f"The recipe of {name} is what it was: leave out --method, --recipe and --set.")
+    return await _of_subject(name)
+
+
+async def _of_subject(name: str) -> Result:
+    """The recipe that is stored with a subject."""
+    subject = prompts.by_name(name, await Subjects(await open_store(load_settings())).in_space(SPACE))
+    if not subject.recipe:
+        raise UserError(f"{subject.name} has no recipe: it {'is not ready' if subject.photos else 'was imported'}.")
+    known = [field for field in fields(Recipe) if field.name in subject.recipe]
+    rows = [_row(field, subject.recipe[field.name], f"as {subject.name} was learned") for field in known]
+    return _told(f"How {subject.name} was learned, from {subject.base_model}.", rows, {"recipe": subject.recipe})
+
+
+async def _would_be(asked: Asked) -> Result:
+    """The recipe that a training would have here."""
     settings = load_settings()
-    changes = recipes.asked_for(settings, preset, typed)
-    if method:
-        changes |= recipes.checked({"method": method})
-    suited = (await _of_base_model())[str(changes.get("method", "full"))]
-    recipe = Recipe.model_validate({**suited, **changes})
-    rows = [_row(field, getattr(recipe, field.name), suited, changes) for field in fields(Recipe)]
+    changes = recipes.asked_for(settings, asked.preset, asked.typed)
+    if asked.method:
+        changes |= recipes.checked({"method": asked.method})
+    told = await _of_base_model()
+    suited = told["recipes"][changes.get("method", told["method"])]
+    recipe = Recipe.model_validate({**suited["recipe"], **changes})
+    origins = {"method": told["why"], **suited["origins"], **dict.fromkeys(changes, "as asked")}
+    rows = [_row(f, getattr(recipe, f.name), origins.get(f.name, "usual")) for f in fields(Recipe)]
     known = recipes.presets(settings.recipes_folder)
     there = f"Presets: {', '.join(known)}." if known else f"No presets in {settings.recipes_folder}."
-    return Result(
-        state="done",
-        message=f"How {settings.base_model} would learn a subject. {there}\n",
-        more={"recipe": recipe.model_dump(), "rows": rows, "presets": known},
-        table={row["name"]: f"{row['value']}\n{row['meaning']} ({row['limits']}; {row['from']})\n" for row in rows},
-    )
+    about = f"How {settings.base_model} would learn a subject. {there}"
+    return _told(about, rows, {"recipe": recipe.model_dump(), "presets": known})
 
 
-async def _of_base_model() -> dict[str, Changes]:
-    """The recipes that suit the base model, by method, from a process that has the trainer."""
+def _told(message: str, rows: list[dict[str, str]], more: dict[str, Any]) -> Result:
+    table = {row["name"]: f"{row['value']}\n{row['meaning']} ({row['limits']}; {row['from']})\n" for row in rows}
+    return Result(state="done", message=f"{message}\n", more={**more, "rows": rows}, table=table)
+
+
+async def _of_base_model() -> dict[str, Any]:
+    """The recipes that suit the base model, by method, and which method this machine takes, as a trainer tells it."""
     try:
-        told: dict[str, Changes] = await answer_of("--recipe", TRAINER_S)
+        told: dict[str, Any] = await answer_of("--recipe", TRAINER_S)
     except TimeoutError:
         raise SetupError(f"The trainer does not answer within {TRAINER_S} s.") from None
     except SetupError as error:
@@ -43,10 +76,8 @@ async def _of_base_model() -> dict[str, Changes]:
     return told
 
 
-def _row(field: Field, value: Any, suited: Changes, changes: Changes) -> dict[str, str]:
-    usual = Recipe.model_fields[field.name].default
-    origin = "as suits the base model" if suited[field.name] != usual else "usual"
-    told = {"meaning": field.meaning, "limits": _limits(field), "from": "as asked" if field.name in changes else origin}
+def _row(field: Field, value: Any, origin: str) -> dict[str, str]:
+    told = {"meaning": field.meaning, "limits": _limits(field), "from": origin}
     return {"name": field.name, "value": str(value), **told}
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from bot.answers.replies import PHASES, duration
-from bot.following.sparkline import sparkline
+from bot.following.sparkline import losses_told
 from bot.messages import Reply
 
 USAGE = 2  # exit status of bad usage and bad input
@@ -128,7 +128,7 @@ class Screen:
             self.status(in_terminal(reply.text).removesuffix("."))
         else:
             left = f"{duration(progress.left_s)} left" if progress.left_s is not None else ""
-            told = ", ".join(filter(None, [left, sparkline(progress.losses, width=10)]))
+            told = ", ".join(filter(None, [left, losses_told(progress, width=10)]))
             self._draw(PHASES[progress.phase], progress.step, progress.of, told)
 
     def _draw(self, text: str, step: int, of: int, left: str) -> None:

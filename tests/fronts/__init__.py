@@ -98,3 +98,11 @@ class Front(ABC):
     @abstractmethod
     async def _vary(self, message: Shown, number: int) -> None:
         """Ask for pictures like one of a message."""
+
+    @abstractmethod
+    async def sheet(self, message: Shown) -> bytes:
+        """The picture by which candidates are chosen, as the message shows it."""
+
+    @abstractmethod
+    async def choose(self, message: Shown, step: int) -> None:
+        """Choose one of the candidates that a message offers, and be sure."""

@@ -67,6 +67,16 @@ class OnDiscord(Front):
         """There is a button for each."""
         await self._push(message, f"V{number}", ADA)
 
+    async def sheet(self, message: Shown) -> bytes:
+        """The only picture of the message."""
+        (picture,) = self.discord.messages[message.id].attachments
+        return self.discord.cdn.files[picture["id"]].data
+
+    async def choose(self, message: Shown, step: int) -> None:
+        """A button, and a question whether to."""
+        asked = await self.discord.press(self.discord.messages[message.id], f"{step} steps")
+        await self.discord.press(asked.message, "Yes")
+
 
 @asynccontextmanager
 async def on_discord(stack: Stack) -> AsyncIterator[OnDiscord]:

@@ -78,6 +78,17 @@ class OnSlack(Front):
         """There is a button for each."""
         await self._push(message, f"V{number}", ADA)
 
+    async def sheet(self, message: Shown) -> bytes:
+        """The only picture of the message."""
+        (picture,) = images(self._message(message))
+        file = self.slack.workspace.files[picture["slack_file"]["id"]]
+        assert file.data
+        return file.data
+
+    async def choose(self, message: Shown, step: int) -> None:
+        """A button, whose question is answered with yes."""
+        await self._push(message, f"{step} steps", ADA)
+
 
 def _shown(message: Message) -> Shown:
     marked = "\n".join(text for block in message.blocks for text in _texts(block)) or message.text

@@ -110,6 +110,18 @@ class OnTerminal(Front):
         assert found, message.text
         await self._run("variations", await self._job(message), "--seed", found[1].split(", ")[number - 1])
 
+    async def sheet(self, message: Shown) -> bytes:
+        """A file that is named."""
+        found = re.search(r"^(/.*) shows them\.", message.text, re.M)
+        assert found, message.text
+        return Path(found[1]).read_bytes()
+
+    async def choose(self, message: Shown, step: int) -> None:
+        """The command that is named, with another step."""
+        found = re.search(r"Choose with: darkroom (choose \w+ --step) \d+$", message.text, re.M)
+        assert found, message.text
+        await self._run(*found[1].split(), str(step))
+
     async def close(self) -> None:
         """End what still runs."""
         for running in self.commands:

@@ -75,6 +75,16 @@ class OnWeb(Front):
         await self._message(message).locator(".tile").nth(number - 1).click()
         await self.page.get_by_role("dialog").get_by_role("button", name="Variations").click()
 
+    async def sheet(self, message: Shown) -> bytes:
+        """The only picture of the message."""
+        assert await self._message(message).locator(".tile").count() == 1
+        return await self.full(message, 1)
+
+    async def choose(self, message: Shown, step: int) -> None:
+        """A button, and a question whether to."""
+        await self._push(message, f"{step} steps", ADA)
+        await self.page.locator("#question").get_by_role("button", name=f"{step} steps").click()
+
 
 @asynccontextmanager
 async def on_web(stack: Stack) -> AsyncIterator[OnWeb]:

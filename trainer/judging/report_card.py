@@ -54,6 +54,7 @@ class Examiner:
         """Draw so many pictures `together`; `how` with, steps and guidance, as `generate.sample_latents`."""
         self.base, self.eye, self.who, self.together = base, eye, who, together
         self.how = {"scheduler": SCHEDULER, **how}
+        self.glanced: list[list[Image.Image]] = []  # what the last glance saw: the subject in places, its class
         self._done, self._of = 0, 0  # pictures of what is being measured
         self._on_step: OnStep = lambda done, of: None
 
@@ -81,6 +82,7 @@ class Examiner:
         pictures, right = self._in_places(denoiser, 1, GLANCED_STEPS)
         like = likeness.each(pictures).clamp(max=1) * torch.tensor(right)
         after = self._of_class(denoiser, GLANCED, GLANCED_STEPS)
+        self.glanced = [pictures, after[: len(pictures)]]
         drift = max(0.0, likeness.of(after) - likeness.of(before))
         return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
 

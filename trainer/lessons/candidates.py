@@ -7,6 +7,7 @@ individuals. Where that begins differs from subject to subject, so it is measure
 from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from storage.recipe import Recipe
@@ -55,6 +56,11 @@ class Candidates:
         self.base, self.recipe, self.examiner = base, recipe, examiner
         self.wanted = steps_of(recipe) if recipe.choose or (examiner and recipe.candidates > 1) else ()
         self.seen: list[Candidate] = []
+
+    @property
+    def glanced(self) -> list[list[Image.Image]]:
+        """What was seen of the newest one, in rows; nothing where nobody looked."""
+        return self.examiner.glanced if self.examiner else []
 
     @property
     def best(self) -> Candidate | None:

@@ -15,6 +15,7 @@ from trainer.training.material import Subject
 from trainer.training.weights import save
 
 PER_ROW = 4  # pictures: a portrait, and some places
+TILE_MOST_PX = 512  # a side: twelve rows of larger ones would be more than chats take
 MARGIN_SHARE = 0.5  # of a picture's side, for the number of steps at its left
 
 
@@ -40,6 +41,8 @@ def lay_out(
 
 def labelled(label: str, pictures: list[Image.Image]) -> Image.Image:
     """A row of pictures with a few words at its left."""
+    for picture in pictures:
+        picture.thumbnail((TILE_MOST_PX, TILE_MOST_PX))
     row = generate.grid(pictures, columns=len(pictures))
     margin_px = round(MARGIN_SHARE * row.height)
     out = Image.new("RGB", (margin_px + row.width, row.height), "white")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+from PIL import Image
+
 from trainer.denoiser import Denoiser
 from trainer.generate import OnStep
 from trainer.judging.report_card import Examiner
@@ -59,6 +61,11 @@ class Panel:
 
     def __init__(self, examiners: Sequence[Examiner]) -> None:
         self.examiners = examiners
+
+    @property
+    def glanced(self) -> list[list[Image.Image]]:
+        """What each of their examiners saw the last time, rows of pictures."""
+        return [row for examiner in self.examiners for row in examiner.glanced]
 
     def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
         """Means of what each of their examiners measures at a glance."""

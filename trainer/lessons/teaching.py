@@ -23,7 +23,7 @@ from trainer.lessons.finishing import finished
 from trainer.lessons.lesson import Lesson
 from trainer.lessons.pupils import digest, panel_of, pupils_of
 from trainer.lessons.together import ENOUGH, GO_ON, STOP, Together
-from trainer.lessons.tracking import Trackers, Watch
+from trainer.lessons.tracking import Trackers, Watch, of
 from trainer.naming import CLASS_BATCH, instance_prompt, sample_name
 from trainer.seam import Report, Result, TrainTask
 from trainer.training.checkpoint import Checkpointer, read
@@ -190,11 +190,11 @@ class Teaching:
         if step.step in lesson.sampled:
             for number, pupil in enumerate(lesson.pupils):
                 sample = self._sample(lesson, step, number)
-                self.watch.picture("sample" if not number else f"sample {pupil.subject.identifier}", sample, step.step)
+                self.watch.picture(of("sample", pupil.subject.identifier, number), sample, step.step)
                 self.host.say(lesson.report(step.step, sample=str(sample)))
         enough = lesson.candidates.after(training, lambda *_: self._attend(lesson))
         if step.step in lesson.candidates.wanted:
-            self.watch.candidate(lesson.candidates.seen[-1])
+            self.watch.candidate(lesson.candidates.seen[-1], lesson.candidates.glanced)
         if enough:
             return True  # without a checkpoint: a training that goes on from one would take another step
 

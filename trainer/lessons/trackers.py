@@ -91,13 +91,12 @@ class Line:
         """Have something said to the tracker when its turn comes."""
         return self._thread.submit(self._tell, say)
 
-    def show(self, name: str, path: Path | str, step: int) -> None:
-        """Have a picture logged, if the tracker takes pictures."""
+    def show(self, name: str, picture: Image.Image | Path | str, step: int) -> None:
+        """Have a picture logged, if the tracker takes pictures; one in a file is read in the tracker's thread."""
 
         def say(tracker: GeneralTracker) -> None:
             if hasattr(tracker, "log_images"):
-                with Image.open(path) as picture:
-                    shown = picture.convert("RGB")
+                shown = (picture if isinstance(picture, Image.Image) else Image.open(picture)).convert("RGB")
                 tracker.log_images({name: shown if tracker.name == "aim" else [shown]}, step=step)
 
         self.tell(say)

@@ -6,7 +6,7 @@ Losses stay on the device for some steps and are fetched together; trackers are 
 import logging
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import wait
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 
 import psutil
 import torch
+from PIL import Image
 
 from storage.recipe import Recipe
 from storage.settings import Settings
+from trainer import generate
 from trainer.dreambooth import Step, Training
 from trainer.lessons.candidates import Candidate
 from trainer.lessons.trackers import Line, check, opened
@@ -58,29 +60,35 @@ class Watch:
         given = {"validation/instance_loss": instance, "validation/prior_loss": prior}
         self.log({name: loss for name, loss in given.items() if loss}, step)
 
-    def candidate(self, found: Candidate) -> None:
-        """Log how good a candidate is."""
+    def candidate(self, found: Candidate, seen: Sequence[Sequence[Image.Image]] = ()) -> None:
+        """Log how good a candidate is, and the pictures by which that was `seen`: a row in places, one of its class."""
         self.log({f"candidate/{name}": value for name, value in found.measures.items()}, found.step)
+        if seen and self.lines:
+            pictures = [picture for row in seen for picture in row]
+            self.picture("candidate", generate.grid(pictures, columns=len(seen[0])), found.step)
 
     def ended(self, result: Result) -> None:
-        """Log what came of it: the report card, and the pictures that people are shown."""
+        """Log what came of it: the report card of each subject, and the pictures that people are shown."""
         last = len(result.losses)
-        measures = {f"report_card/{name}": value for name, value in result.metrics.items()}
-        self.log({**measures, "kept_step": result.kept_step}, last)
-        for name, path in (("before_and_after", result.before_after), ("choices", result.choices_sheet)):
-            if path:
-                self.picture(name, path, last)
+        self.log({"kept_step": result.kept_step}, last)
+        for number, taught in enumerate(result.taught):
+            card, pair = of("report_card", taught.identifier, number), of("before_and_after", taught.identifier, number)
+            self.log({f"{card}/{name}": value for name, value in taught.metrics.items()}, last)
+            if taught.before_after:
+                self.picture(pair, taught.before_after, last)
+        if result.choices_sheet:
+            self.picture("choices", result.choices_sheet, last)
 
     def log(self, values: dict[str, float], step: int) -> None:
         """Log numbers by name. W&B takes nothing about a step before the newest that it has heard of."""
         self.catch_up()
         self._log(values, step)
 
-    def picture(self, name: str, path: Path | str, step: int) -> None:
+    def picture(self, name: str, picture: Image.Image | Path | str, step: int) -> None:
         """Log a picture, with the trackers that take pictures."""
         self.catch_up()
         for line in self.lines:
-            line.show(name, path, step)
+            line.show(name, picture, step)
 
     def catch_up(self) -> None:
         """Log the losses that were not logged yet: before what comes after them, and before a checkpoint."""
@@ -138,6 +146,15 @@ class Trackers:
         base = self.settings.base_model
         of = {"subject": task.subject, "job": task.job, "seed": task.seed, "photos": len(task.photos)}
         return {**recipe.model_dump(), "base_model": Path(base).name if Path(base).exists() else base, **of}
+
+
+def of(what: str, identifier: str, number: int) -> str:
+    """What something is called of the subject with this number in a training: of the first, mostly the only one, so.
+
+    >>> of("sample", "zof", 0), of("sample", "vek", 1)
+    ('sample', 'sample vek')
+    """
+    return f"{what} {identifier}" if number else what
 
 
 def rates(training: Training) -> dict[str, float]:
