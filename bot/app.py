@@ -12,7 +12,9 @@ from bot.answers.limits import Limits
 from bot.commands import COMMANDS
 from bot.core import Bot
 from bot.dispatch import Dispatch
-from bot.messages import Reply, Request
+from bot.heard import is_first
+from bot.messages import Fetch, Reply, Request
+from bot.upkeep import keep_tidy
 from storage import queue
 from storage.errors import Missing, StoreError, UserError
 from storage.files import Store
@@ -27,7 +29,6 @@ from storage.subjects import Subjects
 log = logging.getLogger(__name__)
 
 ACCEPTED = "This is accepted, though the queue does not answer at the moment. Nothing is lost, it goes on by itself."
-EVENTS_KEPT_S = 24 * 3600
 
 
 class Darkroom(Bot):
@@ -36,7 +37,8 @@ class Darkroom(Bot):
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
         self.settings, self.store, self.redis = settings, store, redis
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
-        self._upkeep = asyncio.create_task(keep_queued(store, redis, settings.lease_s))
+        works = (keep_queued(store, redis, settings.lease_s), keep_tidy(store, redis))
+        self._upkeep = [asyncio.create_task(work) for work in works]
 
     @classmethod
     async def open(cls, settings: Settings, redis_url: str) -> "Darkroom":
@@ -45,23 +47,29 @@ class Darkroom(Bot):
 
     async def close(self) -> None:
         """Close the connections."""
-        self._upkeep.cancel()
+        for task in self._upkeep:
+            task.cancel()
         try:
-            await asyncio.wait({self._upkeep})
+            await asyncio.wait(self._upkeep)
         finally:
             await self.redis.aclose()
 
     async def first(self, event: str) -> bool:
         """Whether this event of a chat comes for the first time: chats deliver again what they think was not heard."""
-        return bool(await self.redis.set(f"darkroom:event:{event}", b"1", nx=True, ex=EVENTS_KEPT_S))
+        return await is_first(self.redis, self.store, event)
 
-    async def answer(self, request: Request) -> AsyncGenerator[Reply, None]:
-        """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation."""
+    async def answer(self, request: Request, fetch: Fetch | None = None) -> AsyncGenerator[Reply, None]:
+        """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation.
+
+        Files that come with it are fetched with `fetch`, once it is certain that they are wanted.
+        """
         try:
             await self.limits.pace(request)
             command = COMMANDS.get(request.command)
             if command is None:
                 raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
+            if fetch:
+                request = request.model_copy(update={"uploads": await fetch()})
             async for reply in command.answer(self, request, command.check(request.arguments)):
                 yield reply
         except Exception as error:

@@ -55,6 +55,8 @@ async def checks() -> AsyncIterator[Check]:
         screen.status("Asking the queue and the trainer")
         for check in [*await _queue(settings), await _trainer(settings)]:
             yield check
+    for check in judge(settings):
+        yield check
     async for check in _chats(settings):
         yield check
 
@@ -79,6 +81,19 @@ async def _store(settings: Settings) -> Check:
     except SetupError as error:
         return Check(name="store", state="fail", says=f"{error} Check DARKROOM_STORE and the AWS_ settings.")
     return Check(name="store", state="ok", says=f"{settings.store_url} is written and honours conditions")
+
+
+def judge(settings: Settings) -> list[Check]:
+    """Whether there is somebody who looks at what is learned; nothing of Toyworld, which has a judge of its own."""
+    if settings.toyworld:
+        return []
+    if settings.judge:
+        return [Check(name="judge", state="ok", says=f"{settings.judge} looks at what is learned")]
+    says = (
+        "nobody looks at what is learned: subjects have no report card, the last step is kept and not the best one, "
+        "and no training ends early. Set DARKROOM_JUDGE to a CLIP model, like openai/clip-vit-base-patch32"
+    )
+    return [Check(name="judge", state="warn", says=says)]
 
 
 async def _queue(settings: Settings) -> list[Check]:

@@ -1,5 +1,6 @@
 """What any chat can say and be told: neutral, frozen, without a chat library."""
 
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from pydantic import Field
@@ -17,6 +18,9 @@ class Upload(Record):
     data: bytes = Field(b"", repr=False)
     trouble: str = ""  # follows the name in a sentence: "is gone, its link has expired"
     caption: str = ""  # what the person says is in it: the chat's alt text, or a text file beside it
+
+
+Fetch = Callable[[], Awaitable[tuple[Upload, ...]]]  # gets files that are not here yet, each or why not
 
 
 class Request(Record):
@@ -48,6 +52,7 @@ class Button(Record):
     style: Literal["plain", "primary", "danger"] = "plain"
     confirm: str = ""  # a question to ask first, for what cannot be undone
     group: str = ""  # of picks: those of one group stand in one row, or in one menu
+    home: str = ""  # what it goes with, `jobs/<id>` or `subjects/<id>`, unless its arguments say so
     form: bool = False  # opens the command's form with these arguments filled in, instead of sending it
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,13 +23,15 @@ from bot.discord.poster import DiscordPoster
 from bot.discord.render import render
 from bot.following.follower import Follower
 from bot.following.leader import Leadership
+from bot.following.together import until_first
+from bot.photos.fetching import Hosts
 from storage.errors import SetupError, StoreError
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
 
 API = "https://discord.com/api/v10"
-CDN = ("cdn.discordapp.com", "media.discordapp.net")  # where people's files are
+CDN = ("https://cdn.discordapp.com", "https://media.discordapp.net")  # where people's files are
 BAD_TOKEN = "Discord does not accept DISCORD_TOKEN. docs/discord.md says where to copy it from."  # noqa: S105
 # Trouble that passes; what discord.py can wait for while it is connected, it does.
 PASSING = (
@@ -76,7 +78,7 @@ async def _lead_once(app: Darkroom, ready: Ready) -> None:
         lead = Leadership(app.redis, f"discord:{bot.application_id}")
         await lead.wait()
         try:
-            await _until_first(bot.connected(), lead.lost())
+            await until_first(bot.connected(), lead.lost())
         finally:
             await bot.stop()
             await lead.resign()
@@ -84,19 +86,6 @@ async def _lead_once(app: Darkroom, ready: Ready) -> None:
         raise SetupError(BAD_TOKEN) from None
     finally:
         await bot.close()
-
-
-async def _until_first(*works: Awaitable[None]) -> None:
-    """Return, or raise, with the first that ends; the others are cancelled."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class DiscordBot(discord.AutoShardedClient):
@@ -115,8 +104,7 @@ class DiscordBot(discord.AutoShardedClient):
         self.app, self._say_ready = app, ready
         self.poster = DiscordPoster(self, app.store)
         self.follower = Follower(app, self.poster)
-        elsewhere = urlsplit(app.settings.discord_api_url).netloc
-        self.answers = Answers(app, self.follower, self.poster, (*CDN, elsewhere) if elsewhere else CDN)
+        self.answers = Answers(app, self.follower, self.poster, Hosts(CDN, app.settings.discord_api_url))
         self.hearing = Hearing(app, self.answers)
         self._shards_there: set[int] = set()
         self._heard: set[asyncio.Task[None]] = set()  # what is being done for events

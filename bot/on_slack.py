@@ -1,55 +1,77 @@
 """Slack: connects, and says when it is ready. Everything else is in `bot/slack`, in parts that read alone."""
 
+import asyncio
 import errno
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from aiohttp import web
+from redis.exceptions import RedisError
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
+from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type
 
 from bot.app import Darkroom
 from bot.following.follower import Follower
+from bot.following.insisting import patience
 from bot.following.leader import Leadership
+from bot.following.posts import ChannelClosed, ChatTrouble
+from bot.following.together import until_first
 from bot.slack.answers import Answers
 from bot.slack.client import session, web_client
 from bot.slack.events import Events
 from bot.slack.files import Attachments
 from bot.slack.people import People
 from bot.slack.poster import SlackPoster
-from bot.slack.setup import PATH, signing_secret, socket_url, who_am_i
-from storage.errors import SetupError
+from bot.slack.setup import PATH
+from bot.slack.tokens import signing_secret, socket_url, who_am_i
+from storage.errors import SetupError, StoreError
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
 
 PING_S = 5.0  # between two looks whether the socket lives
+PASSING = (ChatTrouble, ChannelClosed, aiohttp.ClientError, OSError, RedisError, StoreError)
 
 
 async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]) -> None:
     """Serve a Slack workspace until cancelled; call `ready` with a sentence whenever this process does.
 
-    Of several processes with one token one serves, and the others stand by. Raises SetupError in a sentence.
+    Of several processes with one token one serves, and the others stand by. Trouble that passes is waited for; raises
+    SetupError in a sentence where Slack refuses a token, or is not there when this begins.
     """
     async with AsyncExitStack() as open_:
         app = await Darkroom.open(settings, redis_url)
         open_.push_async_callback(app.close)
         http = await open_.enter_async_context(session())
         client = web_client(settings, http)
-        me = await who_am_i(client)
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(PASSING), wait=patience, before_sleep=before_sleep_log(log, logging.WARNING)
+        )
+        me: dict[str, str] = await retrying(who_am_i, client)
         lead = Leadership(app.redis, f"slack:{me['team_id']}")
+
+        async def serve_here() -> None:
+            async with _serving(app, client, http) as where:
+                ready(f"Darkroom is on Slack, in {me['team']}: {where}")
+                await asyncio.Event().wait()
+
         while True:
-            await lead.wait()
-            try:
-                async with _serving(app, client, http) as where:
-                    ready(f"Darkroom is on Slack, in {me['team']}: {where}")
-                    await lead.lost()
-            finally:
-                await lead.resign()
+            await retrying(_lead_once, lead, serve_here)
             log.warning("another process serves Slack now; this one stands by")
+
+
+async def _lead_once(lead: Leadership, work: Callable[[], Awaitable[None]]) -> None:
+    """Wait for the lead, and work while it lasts."""
+    await lead.wait()
+    try:
+        await until_first(work(), lead.lost())
+    finally:
+        await lead.resign()
 
 
 @asynccontextmanager
@@ -91,12 +113,25 @@ async def _socket(settings: Settings, client: AsyncWebClient, bolt: AsyncApp) ->
     url = await socket_url(settings, client)
     assert settings.slack_app_token
     handler = AsyncSocketModeHandler(bolt, settings.slack_app_token.get_secret_value(), ping_interval=PING_S)
+    await handler.client.aiohttp_client_session.close()
+    handler.client.aiohttp_client_session = _trying_once(handler.client)
     handler.client.wss_uri = url  # the first connection; the client asks for others itself
     try:
         await handler.client.connect()  # type: ignore[no-untyped-call]
         yield
     finally:
         await handler.client.close()  # type: ignore[no-untyped-call]
+
+
+def _trying_once(client: SocketModeClient) -> aiohttp.ClientSession:
+    """Connections for a client that would try one URL for ever, though Slack takes each but once."""
+
+    async def forget(*_: object) -> None:
+        client.wss_uri = None  # so it asks for another, should this one not connect
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(forget)
+    return aiohttp.ClientSession(trace_configs=[trace])
 
 
 @asynccontextmanager

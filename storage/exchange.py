@@ -19,6 +19,9 @@ class ExportRequest(Record):
 
     kind: Literal["export"] = "export"
     base_model: str
+    learned_from: str = ""  # the base model of the training, as the settings named it then
+    base_revision: str = ""  # and which one of that name it was, as in the subject's record
+    base_sha256: str = ""
     weights: str  # path of what was learned
     folder: str  # path of an empty folder for what is written
     name: str
@@ -56,6 +59,8 @@ class Ended(Record):
     state: Literal["done", "refused", "failed"]  # refused: the person can mend it; failed: the operator
     says: str = ""  # a sentence or two
     method: Method | None = None  # of what was imported
+    base_revision: str = ""  # which base model it was imported to, as in a subject's record
+    base_sha256: str = ""
 
 
 Answer = Annotated[Doing | Ended, Field(discriminator="kind")]

@@ -10,10 +10,10 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from storage.errors import Missing, StoreError
 from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody
@@ -22,6 +22,14 @@ T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 LOCK = ".lock"
 _BACKGROUND: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
+
+
+def in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Have work done that is not to end with whoever asks for it; `asyncio.shield` waits for it."""
+    task = asyncio.create_task(work)
+    _BACKGROUND.add(task)
+    task.add_done_callback(_BACKGROUND.discard)
+    return task
 
 
 class Versioned(NamedTuple):
@@ -65,16 +73,14 @@ class Store(ABC):
         """Read an object; raises Missing."""
 
     async def put_file(self, key: str, path: Path, told: Told = nobody) -> None:
-        """Upload a file, in parts if it is large. If this is cancelled, nothing stays of it."""
+        """Upload a file, in parts if it is large. If this is cancelled, nothing stays: the name has to be its own."""
         transfer = Transfer(told)
         upload = asyncio.ensure_future(self._run(self._upload, key, path, transfer))
         try:
             await asyncio.shield(upload)
         except asyncio.CancelledError:
             transfer.stop()
-            taking_back = asyncio.create_task(self._take_back(key, upload))
-            _BACKGROUND.add(taking_back)
-            taking_back.add_done_callback(_BACKGROUND.discard)
+            in_background(self._take_back(key, upload))
             raise
 
     async def _take_back(self, key: str, upload: "asyncio.Future[None]") -> None:
@@ -103,8 +109,12 @@ class Store(ABC):
     def _download(self, key: str, path: Path, sha256: str, transfer: Transfer) -> None: ...
 
     @abstractmethod
-    async def names(self, prefix: str) -> list[str]:
-        """Names of all objects that begin with `prefix`, sorted."""
+    async def vacate(self, key: str, tag: str) -> bool:
+        """Delete an object if it still is the version `tag`, or leave it empty for good; tell whether it was so."""
+
+    @abstractmethod
+    async def names(self, prefix: str, filled: bool = False) -> list[str]:
+        """Names of all objects that begin with `prefix`, sorted; of those only that are not empty, if `filled`."""
 
     @abstractmethod
     async def delete(self, key: str) -> None:
@@ -145,9 +155,13 @@ class FolderStore(Store):
         """Read an object."""
         return await self._run(self._read, key)
 
-    async def names(self, prefix: str) -> list[str]:
+    async def vacate(self, key: str, tag: str) -> bool:
+        """Delete an object if it still is the version `tag`."""
+        return await self._run(self._vacate, key, tag)
+
+    async def names(self, prefix: str, filled: bool = False) -> list[str]:
         """Names of all objects that begin with `prefix`."""
-        return await self._run(self._names, prefix)
+        return await self._run(self._names, prefix, filled)
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is a file of that name."""
@@ -182,11 +196,19 @@ class FolderStore(Store):
 
     def _write_if(self, key: str, data: bytes, tag: str | None) -> bool:
         with self._lock():
-            now = self._read(key).tag if self._path(key).is_file() else None
-            if now == tag:
+            if is_so := self._tag(key) == tag:
                 with appearing(self._path(key)) as part:
                     part.write_bytes(data)
-            return now == tag
+            return is_so
+
+    def _vacate(self, key: str, tag: str) -> bool:
+        with self._lock():
+            if is_so := self._tag(key) == tag:
+                self._remove(self._path(key))
+            return is_so
+
+    def _tag(self, key: str) -> str | None:
+        return self._read(key).tag if self._path(key).is_file() else None
 
     def _upload(self, key: str, path: Path, transfer: Transfer) -> None:
         with appearing(self._path(key), self._lock) as part:
@@ -198,8 +220,15 @@ class FolderStore(Store):
                 copy(self._path(key), part, transfer)
             check(part, sha256, key)
 
-    def _names(self, prefix: str) -> list[str]:
-        return [name for name in self._files(prefix) if NAME.fullmatch(name)]
+    def _names(self, prefix: str, filled: bool) -> list[str]:
+        names = [name for name in self._files(prefix) if NAME.fullmatch(name)]
+        return [name for name in names if not filled or self._is_filled(name)]
+
+    def _is_filled(self, name: str) -> bool:
+        try:
+            return (self.root / name).stat().st_size > 0
+        except (FileNotFoundError, NotADirectoryError):  # deleted just now
+            return False
 
     def _files(self, prefix: str) -> list[str]:
         folder = self.root / checked_prefix(prefix).rpartition("/")[0]

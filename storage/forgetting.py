@@ -4,15 +4,23 @@ While it is under way `forgetting/<subject>.json` says what is to go; who finds 
 A worker that comes late finds no record to change, and removes what it has just written.
 """
 
+import asyncio
+import logging
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
-from storage.jobs import Outcome, Record, TrainJob, job_key, read_job
+from storage.jobs import Outcome, Record, TrainJob, job_key, outcome_key, read_job
+from storage.records import parsed
 from storage.settling import delete_job, note, publish, read_outcome
-from storage.subjects import Subject, Subjects, logs_prefix
+from storage.subjects import Subject, Subjects, logs_prefix, subject_key
+
+log = logging.getLogger(__name__)
 
 UNDER_WAY = "forgetting/"
+READERS = 16  # jobs read at once: a store far away takes a while for each
 RELEASED = "One of those who were learned together was forgotten meanwhile."
 
 
@@ -20,8 +28,8 @@ class Forgetting(Record):
     """What is being removed."""
 
     subject: Subject
-    jobs: tuple[str, ...]
-    names: tuple[str, ...]  # the objects that were there when it began
+    jobs: tuple[str, ...]  # those that are known so far
+    names: tuple[str, ...]  # the objects that were there when it was noted
 
 
 class Receipt(Record):
@@ -37,35 +45,86 @@ def receipt_key(subject: str) -> str:
     return f"receipts/{subject}.json"
 
 
-async def forget(store: Store, subject: Subject, jobs: list[str]) -> Receipt:
-    """Remove a subject and these jobs, which are about it; a worker that has one of them stops."""
-    found = await store.names(f"subjects/{subject.id}/")
-    for job in jobs:
-        found += await store.names(f"jobs/{job}/")
-    begun = Forgetting(subject=subject, jobs=tuple(jobs), names=tuple(found))
-    await store.put(f"{UNDER_WAY}{subject.id}.json", begun.model_dump_json().encode())
-    return await _finish(store, begun)
+async def forget(store: Store, subject: Subject, jobs: Sequence[str] = ()) -> Receipt:
+    """Remove a subject, all jobs about it, and these; a worker that has one of them stops."""
+    return await finish(store, await begin(store, subject, jobs))
+
+
+async def begin(store: Store, subject: Subject, jobs: Sequence[str] = ()) -> Forgetting:
+    """Take the subject's record away, with a note that all the rest is to go: from now on nothing is asked of it."""
+    begun = Forgetting(subject=subject, jobs=(), names=tuple(await store.names(f"subjects/{subject.id}/")))
+    begun = await _with_jobs(store, begun, jobs)
+    await store.delete(subject_key(subject.id))
+    return begun
 
 
 async def finish_all(store: Store) -> None:
-    """Finish what crashes left under way."""
+    """Finish what crashes left under way, each on its own: one whose record is damaged does not hold up the others."""
     for name in await store.names(UNDER_WAY):
         try:
-            begun = Forgetting.model_validate_json((await store.get(name)).data)
+            await finish(store, parsed(Forgetting, (await store.get(name)).data, name))
         except Missing:  # somebody else finished it just now
             continue
-        await _finish(store, begun)
+        except Damaged as error:
+            log.error("a forgetting cannot be finished: %s", error)
 
 
-async def _finish(store: Store, begun: Forgetting) -> Receipt:
-    removed = {*begun.names, *await Subjects(store).forget(begun.subject)}
-    for job in begun.jobs:
-        await _release(store, job)
-        removed |= set(await delete_job(store, job))
-    receipt = Receipt(subject=begun.subject.id, removed=tuple(sorted(removed)), removed_s=time.time())
-    await store.put(receipt_key(receipt.subject), receipt.model_dump_json().encode())
+async def finish(store: Store, begun: Forgetting) -> Receipt:
+    """Remove what is left; the jobs that are open first, for a worker may be at one."""
+    removed = set(await Subjects(store).forget(begun.subject))
+    for only_open in (True, False):
+        begun = await _with_jobs(store, begun, await _jobs_about(store, begun.subject.id, only_open))
+        for job in begun.jobs:
+            await _release(store, job)
+            removed |= set(await delete_job(store, job))
+    removed |= set(begun.names)
+    receipt = await _receipt(store, begun.subject.id, removed)
     await store.delete(f"{UNDER_WAY}{receipt.subject}.json")
     return receipt
+
+
+async def _receipt(store: Store, subject: str, removed: set[str]) -> Receipt:
+    """Write the receipt; where two have removed a subject at once, it lists what either has."""
+    key = receipt_key(subject)
+    while True:
+        receipt = Receipt(subject=subject, removed=tuple(sorted(removed)), removed_s=time.time())
+        if await store.put_new(key, receipt.model_dump_json().encode()):
+            return receipt
+        with suppress(Missing):
+            before, tag = await store.get(key)
+            removed = removed | set(Receipt.model_validate_json(before).removed)
+            receipt = receipt.model_copy(update={"removed": tuple(sorted(removed))})
+            if await store.replace(key, receipt.model_dump_json().encode(), tag):
+                return receipt
+
+
+async def _with_jobs(store: Store, begun: Forgetting, jobs: Sequence[str]) -> Forgetting:
+    """Note that these jobs are to go as well."""
+    new = [job for job in jobs if job not in begun.jobs]
+    found = [name for job in new for name in await store.names(f"jobs/{job}/")]
+    begun = begun.model_copy(update={"jobs": (*begun.jobs, *new), "names": (*begun.names, *found)})
+    await store.put(f"{UNDER_WAY}{begun.subject.id}.json", begun.model_dump_json().encode())
+    return begun
+
+
+async def _jobs_about(store: Store, subject: str, only_open: bool) -> list[str]:
+    """Ids of the jobs about a subject."""
+    names = set(await store.names("jobs/"))
+    jobs = [name.split("/")[1] for name in sorted(names) if name.endswith("/job.json")]
+    asked = [job for job in jobs if not (only_open and outcome_key(job) in names)]
+    about: list[str] = []
+    for start in range(0, len(asked), READERS):
+        some = asked[start : start + READERS]
+        are = await asyncio.gather(*(_is_about(store, subject, job) for job in some))
+        about += [job for job, is_ in zip(some, are, strict=True) if is_]
+    return about
+
+
+async def _is_about(store: Store, subject: str, job: str) -> bool:
+    try:
+        return subject in read_job((await store.get(job_key(job))).data).subjects
+    except (Missing, Damaged):
+        return False
 
 
 async def _release(store: Store, job_id: str) -> None:
@@ -76,6 +135,9 @@ async def _release(store: Store, job_id: str) -> None:
         return
     if isinstance(job, TrainJob) and job.others:
         await publish(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
-        if outcome := await read_outcome(store, job.id):
-            await note(store, job, outcome)
+        try:
+            if outcome := await read_outcome(store, job.id):
+                await note(store, job, outcome)
+        except Damaged as error:  # nobody is kept for that
+            log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
         await store.delete_prefix(f"{logs_prefix(job.subject)}{job.id}/")  # they have sample pictures of all

@@ -42,7 +42,7 @@ class TrainJob(Job):
     kind: Literal["train"] = "train"
     subject: str
     others: tuple[str, ...] = ()  # ids of those that are learned together with it
-    method: Method = "full"
+    method: Method | None = None  # None: nobody asked for one; the first attempt writes down which it takes
     steps: int | None = None  # None: as the recipe says
     recipe: dict[str, str | int | float | bool] = {}  # what is to be otherwise in the recipe besides
     seed: int = 0
@@ -62,13 +62,13 @@ class ImagineJob(Job):
     subject: str | None = None  # id of the subject that the prompt names first
     others: tuple[str, ...] = ()  # ids of those that it names besides
     model_prompt: str  # as the model reads it: identifiers in place of [name] or [V]
-    count: int = 4
-    seed: int
-    steps: int = 30
-    guidance: float = 5.0
+    count: int = Field(4, ge=1, le=16)  # these limits are the front door's, too: a body may have been tampered with
+    seed: int = Field(ge=0, le=SEED_MAX)
+    steps: int = Field(30, ge=1, le=150)
+    guidance: float = Field(5.0, ge=1, le=30)
     negative: str = ""
     scheduler: SchedulerName = "dpm++2m"
-    size_px: int | None = None  # None: the base model's own size
+    size_px: int | None = Field(None, ge=32, le=2048, multiple_of=8)  # None: the base model's own size
     vary_seed: int | None = None  # *variations*: the pictures begin near the noise of this seed
 
     @property

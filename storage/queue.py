@@ -14,6 +14,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, wait_random
 from storage.errors import SetupError
 from storage.heeding import HEEDING
 from storage.jobs import Progress
+from storage.settings import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ async def connect(url: str) -> ArqRedis:
     except BaseException as error:  # whoever is cancelled meanwhile leaves no connection behind either
         await redis.aclose()
         if isinstance(error, OSError | RedisError):
-            raise NoRedis(f"There is no Redis at {_without_password(url)}: {error}. Is it running?") from error
+            raise NoRedis(f"There is no Redis at {without_secrets(url)}: {error}. Is it running?") from error
         raise
     return redis
 
@@ -67,11 +68,6 @@ def _say_once(state: RetryCallState) -> None:
 async def connect_patiently(url: str) -> ArqRedis:
     """Open a pool on the Redis of `url` as soon as there is one; raises SetupError for what is no URL."""
     return await connect(url)
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 def progress_key(job: str) -> str:

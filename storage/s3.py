@@ -20,6 +20,7 @@ from tenacity import (
     retry_if_exception,
     retry_if_exception_type,
     stop_after_attempt,
+    wait_exponential_jitter,
     wait_random_exponential,
 )
 
@@ -86,9 +87,13 @@ class S3Store(Store):
         """Read an object."""
         return await self._run(self._get, key)
 
-    async def names(self, prefix: str) -> list[str]:
+    async def vacate(self, key: str, tag: str) -> bool:
+        """Empty an object if it still is the version `tag`: few servers delete on a condition."""
+        return await self.replace(key, b"", tag)
+
+    async def names(self, prefix: str, filled: bool = False) -> list[str]:
         """Names of all objects that begin with `prefix`."""
-        return await self._run(self._names, prefix)
+        return await self._run(self._names, prefix, filled)
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is an object of that name, without reading it."""
@@ -147,6 +152,7 @@ class S3Store(Store):
 
     @retry(
         retry=retry_if_exception_type((ResponseStreamingError, IncompleteReadError)),
+        wait=wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1),
         stop=stop_after_attempt(3),
         reraise=True,
     )
@@ -175,11 +181,12 @@ class S3Store(Store):
                 _finish(moving.download(where["Bucket"], where["Key"], handle, subscribers=told), transfer)
             check(part, sha256, key)
 
-    def _names(self, prefix: str) -> list[str]:
+    def _names(self, prefix: str, filled: bool = False) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=self.bucket, Prefix=self.root + checked_prefix(prefix)
         )
-        names = (item["Key"].removeprefix(self.root) for page in pages for item in page.get("Contents", []))
+        items = (item for page in pages for item in page.get("Contents", []) if item["Size"] or not filled)
+        names = (item["Key"].removeprefix(self.root) for item in items)
         return sorted(name for name in names if NAME.fullmatch(name))
 
     def _delete(self, key: str) -> None:

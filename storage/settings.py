@@ -230,6 +230,19 @@ class Settings(BaseSettings):
         return 128 if self.toyworld else 1024
 
 
+def without_secrets(url: str) -> str:
+    """Where a URL leads, without what lets one in there: for messages, logs and lists.
+
+    >>> without_secrets("redis://bot:hunter2@queue.example:6379/0?password=hunter2")
+    'redis://queue.example:6379/0'
+    """
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    if "@" in query:  # perhaps a password with a question mark in it
+        return f"{scheme}://…"
+    return f"{scheme}://{place.rpartition('@')[2]}"
+
+
 def load_settings() -> Settings:
     """Read the environment; raises SetupError with a sentence for each setting that is wrong."""
     try:

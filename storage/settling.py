@@ -5,11 +5,16 @@ this is done again by whoever comes by, as often as may be, and comes out the sa
 one that was accepted later counts, whichever ends first.
 """
 
-from storage.errors import Missing
+import logging
+
+from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job, until
-from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, weights_prefix
+from storage.records import parsed
+from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
+
+log = logging.getLogger(__name__)
 
 
 async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
@@ -18,12 +23,17 @@ async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) ->
     return await store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
 
 
+async def is_open(store: Store, job: TrainJob | ImagineJob) -> bool:
+    """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
+    return not await store.exists(outcome_key(job.id)) and await store.exists(job_key(job.id))
+
+
 async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     """Do what follows from the outcome of a job that has one; of a job that was deleted remove what came late."""
     if isinstance(job, TrainJob):
         await _settle_training(store, job)
     outcome = await read_outcome(store, job.id)
-    if outcome is None or not await store.exists(job_key(job.id)):
+    if outcome is None or not await store.exists(job_key(job.id)) or await _shows_forgotten(store, job, outcome):
         await delete_job(store, job.id)
         return
     cards = (outcome.learned.before_after, outcome.learned.choices) if outcome.learned else ()
@@ -34,15 +44,22 @@ async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     await store.delete(unsettled_key(job.id))
 
 
+async def _shows_forgotten(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
+    """Whether a job's pictures are of somebody who was forgotten just before they were published."""
+    if not isinstance(job, ImagineJob) or not outcome.pictures:
+        return False
+    return not all([await store.exists(subject_key(each)) for each in job.subjects])
+
+
 def unsettled_key(job: str) -> str:
     """Name of the mark on a job whose outcome is about to be written, or is and was not yet settled."""
     return f"jobs/{job}/unsettled"
 
 
 async def read_outcome(store: Store, job: str) -> Outcome | None:
-    """How a job ended, if it did."""
+    """How a job ended, if it did; raises Damaged if nobody can tell any more."""
     try:
-        return Outcome.model_validate_json((await store.get(outcome_key(job))).data)
+        return parsed(Outcome, (await store.get(outcome_key(job))).data, outcome_key(job))
     except Missing:
         return None
 
@@ -62,16 +79,22 @@ async def note(store: Store, job: TrainJob, outcome: Outcome) -> None:
     """Make the records of its subjects say how a training ended; harmless if they are forgotten.
 
     A first training that was cancelled leaves nothing; one that failed keeps its photos, so that it can be tried again.
+    Raises Damaged, once the others are done, for a record that cannot be read.
     """
-    subjects = Subjects(store)
+    subjects, damaged = Subjects(store), None
     for each in job.subjects:
         try:
             subject = await subjects.change(each, lambda found: _noted(found, job, outcome))
         except Missing:
             await store.delete_prefix(f"subjects/{each}/")
             continue
+        except Damaged as error:
+            damaged = error
+            continue
         if outcome.state == "cancelled" and subject.state == "learning":
             await subjects.forget(subject)
+    if damaged:
+        raise damaged
 
 
 def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
@@ -83,7 +106,7 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     learned = {name: getattr(found, name) for name in type(found).model_fields}
     decided = 0 if found.candidates else found.kept_step
     learned["samples"] = until(found.samples or outcome.pictures, decided)
-    how = {"method": job.method, "job": job.id, "learned_s": job.accepted_s}
+    how = {"method": found.recipe.get("method", job.method), "job": job.id, "learned_s": job.accepted_s}
     return subject.model_copy(update={**learned, **how, "state": "ready"})
 
 
@@ -122,9 +145,12 @@ async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
         return False
     try:
         job = read_job((await store.get(job_key(by))).data)
+        outcome = await read_outcome(store, by)
     except Missing:  # it went with one of several who were learned in it
         return True
-    outcome = await read_outcome(store, by)
+    except Damaged as error:
+        log.warning("whether anybody needs %s cannot be told: %s", weights, error)
+        return False
     if outcome is None:
         return False  # they may still be published
     learned = outcome.learned_of(subject.id)

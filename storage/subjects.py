@@ -2,16 +2,21 @@
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from storage.errors import Missing, StoreError, UserError
+from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
-from storage.ids import new_id
+from storage.ids import is_id, new_id
 from storage.jobs import Candidate, Method, Picture, Record
+from storage.records import parsed
+
+log = logging.getLogger(__name__)
 
 NAMES = "names/"
 NEUTRAL = (128, 128, 128)  # behind what is transparent: neither white nor black subjects vanish on it
@@ -45,7 +50,7 @@ class Subject(Record):
     base_revision: str = ""  # which one of that name it was trained on: the commit on the hub
     base_sha256: str = ""  # and what its files hash to
     state: SubjectState = "learning"
-    method: Method = "full"
+    method: Method | None = None  # None: not learned yet, and nobody asked for one
     photos: tuple[Photo, ...] = ()
     weights_key: str | None = None
     weights_sha256: str | None = None
@@ -120,27 +125,46 @@ class Subjects:
             raise UserError(f"There is already a subject called {subject.name} here. Choose another name.")
 
     async def _take_name(self, subject: Subject) -> bool:
-        key, owner = name_key(subject.space, subject.name), subject.id.encode()
-        if await self.store.put_new(key, owner):
-            return True
-        try:
-            holder, tag = await self.store.get(key)
-        except Missing:  # freed just now
-            return await self.store.put_new(key, owner)
-        if holder == owner:  # added twice: the first answer was lost
-            return True
-        # a record is there before its name and goes before it: without one, a forgetting was cut short
-        return not await self.store.exists(subject_key(holder.decode())) and await self.store.replace(key, owner, tag)
+        key, owner = name_key(subject.space, subject.name), subject.id
+        while not await self.store.put_new(key, owner.encode()):
+            try:
+                holder, tag = await self._holder(key)
+            except Missing:  # freed just now
+                continue
+            if holder == owner:  # added twice: the first answer was lost
+                return True
+            # a record is there before its name and goes before it: without one, a forgetting was cut short
+            if holder and await self.store.exists(subject_key(holder)):
+                return False
+            if await self.store.replace(key, owner.encode(), tag):
+                return True
+        return True
+
+    async def _free_name(self, subject: Subject) -> None:
+        """Free the name of a subject, unless it is another's: who comes takes it as soon as the record is gone."""
+        key = name_key(subject.space, subject.name)
+        with suppress(Missing, Damaged):
+            holder, tag = await self._holder(key)
+            if holder == subject.id:
+                await self.store.vacate(key, tag)
+
+    async def _holder(self, key: str) -> tuple[str, str]:
+        """The id of the subject that holds a name, empty if it is free, and the tag; raises Missing and Damaged."""
+        data, tag = await self.store.get(key)
+        holder = data.decode(errors="replace")
+        if holder and not is_id(holder):
+            raise Damaged(f"The object {key!r} is damaged: it holds no id.")
+        return holder, tag
 
     async def get(self, subject: str) -> Subject:
         """Read a record; raises Missing if the subject was forgotten."""
-        return _parsed((await self.store.get(subject_key(subject))).data)
+        return parsed(Subject, (await self.store.get(subject_key(subject))).data, subject_key(subject))
 
     async def change(self, subject: str, change: Callable[[Subject], Subject]) -> Subject:
         """Apply `change` to a record, again if somebody else wrote it meanwhile; raises Missing if it is gone."""
         while True:
             data, tag = await self.store.get(subject_key(subject))
-            found = _parsed(data)
+            found = parsed(Subject, data, subject_key(subject))
             changed = change(found)
             if changed == found:
                 return found
@@ -152,9 +176,9 @@ class Subjects:
         return await self._named(name_key(space, name))
 
     async def in_space(self, space: str) -> list[Subject]:
-        """All subjects of a space, newest first."""
-        names = await self.store.names(name_prefix(space))
-        found = await asyncio.gather(*(self._named(key) for key in names))
+        """All subjects of a space, newest first; one whose record is damaged is left out, and the log says which."""
+        names = await self.store.names(name_prefix(space), filled=True)
+        found = await asyncio.gather(*(self._named_or_damaged(key) for key in names))
         return sorted((s for s in found if s), key=lambda s: s.created_s, reverse=True)
 
     async def forget(self, subject: Subject) -> list[str]:
@@ -166,20 +190,18 @@ class Subjects:
         had_record = await self.store.exists(record)
         await self.store.delete(record)
         removed = await self.store.delete_prefix(f"subjects/{subject.id}/")
-        named = await self._named(name_key(subject.space, subject.name))
-        if not named or named.id == subject.id:
-            await self.store.delete(name_key(subject.space, subject.name))
+        await self._free_name(subject)
         return [*removed, record] if had_record else removed
 
-    async def _named(self, key: str) -> Subject | None:
+    async def _named_or_damaged(self, key: str) -> Subject | None:
         try:
-            return await self.get((await self.store.get(key)).data.decode())
-        except Missing:  # forgotten
+            return await self._named(key)
+        except Damaged as error:
+            log.warning("a subject is left out: %s", error)
             return None
 
-
-def _parsed(data: bytes) -> Subject:
-    try:
-        return Subject.model_validate_json(data)
-    except ValidationError as error:
-        raise StoreError(f"A subject's record cannot be read: {error}") from error
+    async def _named(self, key: str) -> Subject | None:
+        with suppress(Missing):  # forgotten
+            holder, _ = await self._holder(key)
+            return await self.get(holder) if holder else None
+        return None

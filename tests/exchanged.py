@@ -1,6 +1,7 @@
 """What tests of exports and imports share: subjects without a training, and what each of two programs draws of them."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,11 +74,12 @@ def order(name: str, how: str, file: Path, base: BaseModel) -> dict[str, Any]:
     return {**what, "image_px": px, "latent_px": px // base.vae_factor}
 
 
-def drawn_plainly(orders: list[dict[str, Any]], folder: Path) -> dict[str, Tensor]:
+def drawn_plainly(orders: list[dict[str, Any]], folder: Path, **environment: str) -> dict[str, Tensor]:
     """What plain diffusers draws in a process of its own, by the orders' names."""
     (folder / "orders").write_text(json.dumps(orders))
     command = [sys.executable, PLAIN, folder / "orders", folder / "drawn"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110)
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=variables)
     assert done.returncode == 0, done.stderr
     found: dict[str, Tensor] = torch.load(folder / "drawn", weights_only=True)
     return found

@@ -1,4 +1,4 @@
-"""Find base models in a process of its own: `python -m tests.find_models HOME`, a list of questions on standard input.
+"""Find models in a process of its own: `python -m tests.find_models HOME`, a list of questions on standard input.
 
 The hub's library reads its settings when it is imported.
 """
@@ -15,12 +15,25 @@ from trainer.base_models.sources import find
 def answer(question: dict[str, Any], models: Path) -> dict[str, Any]:
     """Where a model is, or the sentence that says why not."""
     try:
+        if "meter" in question:
+            return {"sees": _sees(question["meter"], question["model"])}
         source = find(question["model"], models, question.get("half", False), question.get("weights", True))
     except SetupError as error:
         return {"error": str(error)}
     folder = source.folder
     there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {"folder": str(folder), "revision": source.revision, "there": there, "missing": source.missing_bytes}
+
+
+def _sees(meter: str, model: str) -> int:
+    """How many numbers a metric model makes of a picture."""
+    from PIL import Image
+
+    from storage.evaluation import MetricModels
+    from trainer.judging.meters import open_meters  # takes seconds
+
+    meters = open_meters(MetricModels(**{meter: model}))  # type: ignore[arg-type]
+    return meters[meter].see([Image.new("RGB", (64, 64))], "a dog").embeddings.shape[1]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import Image
 
@@ -43,21 +45,21 @@ class Hand:
         losses: tuple[float, ...] = (),
     ) -> None:
         """Say where a job is."""
-        pictures = [await self._picture(job, f"sample-{k}") for k in range(samples)]
+        pictures = [await self.picture(job, f"sample-{k}") for k in range(samples)]
         said = Progress(job=job, phase=phase, step=step, of=of, left_s=90, samples=tuple(pictures), losses=losses)
         await queue.write_progress(self.app.redis, said)
 
-    async def draw(self, job: ImagineJob) -> None:
-        """Finish a drawing well."""
-        pictures = [await self._picture(job.id, str(job.seed + k), job.seed + k) for k in range(job.count)]
-        grid = await self._picture(job.id, "grid")
+    async def draw(self, job: ImagineJob, grid: Picture | None = None) -> None:
+        """Finish a drawing well; its grid may be there already."""
+        pictures = [await self.picture(job.id, str(job.seed + k), job.seed + k) for k in range(job.count)]
+        grid = grid or await self.picture(job.id, "grid")
         await self._publish(
             Outcome(job=job.id, state="done", message=job.prompt, seconds=3, pictures=tuple(pictures), grid=grid)
         )
 
     async def train(self, job: TrainJob) -> Subject:
         """Finish a training well."""
-        samples = tuple([await self._picture(job.id, f"sample-{k}") for k in range(2)])
+        samples = tuple([await self.picture(job.id, f"sample-{k}") for k in range(2)])
         ready = {"state": "ready", "identifier": "sks", "samples": samples, "weights_sha256": "0" * 64}
         subject = await self.app.subjects.change(job.subject, lambda s: s.model_copy(update=ready))
         message = f"{subject.name} is ready: write [{subject.name}] in a prompt."
@@ -70,14 +72,15 @@ class Hand:
         """Have a space know many subjects, pet-1 and on, as if they had been learned one after another."""
         for number in range(1, count + 1):
             pet = Subject(space=space, owner=owner, name=f"pet-{number}", noun="dog", base_model="toyworld")
-            sample = await self._picture(pet.id, "sample")
+            sample = await self.picture(pet.id, "sample")
             await self.app.subjects.add(pet.model_copy(update={"state": "ready", "samples": (sample,)}))
 
     async def fail(self, job: str, message: str = "The training ran out of memory.") -> None:
         """End a job badly."""
         await self._publish(Outcome(job=job, state="failed", message=message))
 
-    async def _picture(self, job: str, name: str, seed: int | None = None) -> Picture:
+    async def picture(self, job: str, name: str, seed: int | None = None) -> Picture:
+        """A picture that an attempt at a job made."""
         key = f"{attempt_prefix(job, 'a')}{name}.png"
         await self.app.store.put(key, saved(scene(64, 64, seed or 0)))
         return Picture(key=key, width_px=64, height_px=64, seed=seed, caption=f"picture {name} of {job[-4:]}")
@@ -88,6 +91,18 @@ class Hand:
         await self.app.redis.zrem(line.queue, outcome.job)
         await line.leave(outcome.job)
         await queue.write_progress(self.app.redis, Progress(job=outcome.job, phase="saving"))
+
+
+@contextmanager
+def unreadable(app: Darkroom, key: str) -> Iterator[None]:
+    """A store that fails whoever reads this object: not even root can follow a link to itself."""
+    path = app.settings.home / "store" / key
+    aside = path.rename(path.with_suffix(".aside"))
+    path.symlink_to(path)
+    try:
+        yield
+    finally:
+        aside.rename(path)
 
 
 def is_picture(data: bytes) -> bool:

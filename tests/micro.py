@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 RECIPE = {
+    "method": "full",  # so that no engine has to rehearse a step
     "steps": 8,
     "batch": 1,
+    "accumulation": 1,
     "learning_rate": 1e-4,
     "text_learning_rate": 1e-4,
     "warmup_steps": 2,

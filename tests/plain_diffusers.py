@@ -13,8 +13,10 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline, StableDiffusionXLP
 
 
 def load(order: dict[str, Any]) -> Any:
-    """Load a folder, a single file with the settings of the base model's folder, or a LoRA file on the base model."""
+    """Load a folder, a single file with the settings of a folder or a hub, or a LoRA file on the base model."""
     kind = StableDiffusionXLPipeline if order["xl"] else StableDiffusionPipeline
+    if order["how"] == "single alone":
+        return kind.from_single_file(order["file"])
     if order["how"] == "single":
         return kind.from_single_file(order["file"], config=order["base"])
     pipeline = kind.from_pretrained(order["base"] if order["how"] == "lora" else order["file"])

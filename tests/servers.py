@@ -155,6 +155,31 @@ def proxy(upstream: str, mischief: Callable[[str, str, Message], Mischief]) -> I
             server.shutdown()
 
 
+class Hold:
+    """Holds uploads back whose name has `part` in it, at the door of the server."""
+
+    def __init__(self, *methods: str) -> None:
+        self.methods = methods or ("PUT",)
+        self.part, self.came, self.let = "", threading.Event(), threading.Event()
+
+    def __call__(self, method: str, path: str, headers: Message) -> None:
+        """Wait, if this upload is meant."""
+        if self.part and method in self.methods and self.part in path:
+            self.came.set()
+            self.let.wait(60)
+
+    def begin(self, part: str) -> None:
+        """Hold back from now on."""
+        self.part = part
+        self.came.clear()
+        self.let.clear()
+
+    def end(self) -> None:
+        """Let everything through."""
+        self.part = ""
+        self.let.set()
+
+
 def _passed_on(
     upstream: str, method: str, path: str, headers: Message, body: bytes
 ) -> tuple[http.client.HTTPResponse, bytes]:

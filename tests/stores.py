@@ -3,7 +3,7 @@
 A test module asks for them with `pytest_plugins = ["tests.stores"]`.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from storage.files import Store
 from storage.ids import new_id
-from tests.servers import SECRET, moto_server, opened, s3_environment
+from tests.servers import SECRET, Hold, moto_server, opened, proxy, s3_environment
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +52,21 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def store(store_url: str) -> Store:
     """Give a fresh store of each kind."""
     return await opened(store_url)
+
+
+@pytest.fixture
+def hold() -> Hold:
+    """Hold back what the first of the `ways` writes."""
+    return Hold("PUT", "DELETE")
+
+
+@pytest.fixture
+async def ways(bucket: str, s3_server: str, hold: Hold, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Any]:
+    """Give the same store as two processes have it: what the first writes can be held back at the server's door."""
+    with proxy(s3_server, hold) as held:
+        found = []
+        for url in (held, s3_server):
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+            found.append(await opened(f"s3://{bucket}"))
+        yield tuple(found)
+        hold.end()

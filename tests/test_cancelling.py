@@ -4,10 +4,8 @@ import asyncio
 import json
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +19,11 @@ from storage.jobs import TrainJob, job_key, outcome_key
 from storage.settings import Settings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.micro import RECIPE, write_micro_model
-from tests.servers import proxy, s3_environment, valkey
+from tests.servers import Hold, proxy, s3_environment, valkey
 
 pytestmark = pytest.mark.timeout(180)
 FREE_WITHIN_S = 2.0
 SLOW_CLASS = {"class_images": 64, "class_steps": 50}
-
-
-class Hold:
-    """Holds uploads back whose name has `part` in it, at the door of the server."""
-
-    def __init__(self) -> None:
-        self.part, self.came, self.let = "", threading.Event(), threading.Event()
-
-    def __call__(self, method: str, path: str, headers: Message) -> None:
-        """Wait, if this upload is meant."""
-        if self.part and method == "PUT" and self.part in path:
-            self.came.set()
-            self.let.wait(60)
-
-    def begin(self, part: str) -> None:
-        """Hold back from now on."""
-        self.part = part
-        self.came.clear()
-        self.let.clear()
-
-    def end(self) -> None:
-        """Let everything through."""
-        self.part = ""
-        self.let.set()
 
 
 class Deployment:

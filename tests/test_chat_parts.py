@@ -1,6 +1,7 @@
 """What chats share below their messages: buttons as texts, files from their hosts, who leads, filled forms."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,18 +10,25 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import wait_none
 
+from bot.answers.replies import forget_button
 from bot.asking import button_ids
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
 from bot.following import leader
 from bot.messages import Button, Reply, Request, Upload
-from bot.photos.fetching import fetched
+from bot.photos import fetching
+from bot.photos.fetching import Hosts, fetched
 from bot.slack.blocks import blocks
 from storage import queue
 from storage.files import FolderStore
+from storage.forgetting import forget
+from storage.ids import new_id
 from storage.jobs import Picture
 from storage.recipe import Recipe
+from storage.settling import delete_job
+from storage.subjects import Subject, Subjects
 from tests.conftest import Chat
 from tests.servers import valkey
 
@@ -47,12 +55,36 @@ async def test_what_is_no_button_of_ours_is_none(tmp_path: Path, text: str) -> N
     assert await button_ids.read(FolderStore(tmp_path), text) is None
 
 
+async def test_a_long_button_goes_with_its_subject_or_job(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    subject = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="-")
+    await Subjects(store).add(subject)
+    for long in (
+        forget_button(subject),
+        Button(label="x", command="choose", arguments={"job": new_id(), "step": "9"}, confirm="Sure? " * 20),
+    ):
+        text = await button_ids.write(store, long)
+        assert len(text) <= 100 and await button_ids.read(store, text)
+        await button_ids.sweep(store)
+        again = await button_ids.read(store, text)
+        assert again and await button_ids.write(store, again) == text
+        await (forget(store, subject) if long.home else delete_job(store, long.arguments["job"]))
+        assert await button_ids.read(store, text) is None
+    assert all(name.startswith("receipts/") for name in await store.names(""))
+
+
 @pytest.fixture
 async def host() -> AsyncIterator[str]:
     """A server of files; gives its name with the port."""
+    asked: Counter[str] = Counter()
 
     async def give(request: web.Request) -> web.Response:
         what = request.match_info["what"]
+        asked[what] += 1
+        if what == "busy" or (what == "shaky" and asked[what] == 1):
+            return web.Response(status=503 if asked[what] == 1 else 429)
+        if what == "shaky" and asked[what] == 2 and request.transport:
+            request.transport.abort()
         if what == "page":
             return web.Response(text="<html>Sign in</html>", content_type="text/html")
         if what == "elsewhere":
@@ -72,9 +104,10 @@ async def host() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def got(url: str, host: str) -> Upload:
+async def got(url: str, host: str, timeout_s: float = 0.5) -> Upload:
+    hosts = Hosts({"cdn.example"}, f"http://{host}/api")
     async with aiohttp.ClientSession() as session:
-        return await fetched(session, "rex.png", url, hosts={host}, most_bytes=1000, timeout_s=0.5)
+        return await fetched(session, "rex.png", url, hosts=hosts, most_bytes=1000, timeout_s=timeout_s)
 
 
 async def test_a_file_is_fetched_whole(host: str) -> None:
@@ -84,7 +117,7 @@ async def test_a_file_is_fetched_whole(host: str) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed", "sentence"),
     [
-        ("file", "cdn.example", "not on this chat's own servers"),
+        ("file", "api.example", "not on this chat's own servers"),
         ("file?bytes=1001", "", "too large: 0.000954 MB is the limit"),
         ("page", "", "web page instead"),
         ("elsewhere", "", "status 302"),
@@ -97,9 +130,35 @@ async def test_what_cannot_be_fetched_says_why(host: str, path: str, allowed: st
     assert sentence in upload.trouble and not upload.data
 
 
+async def test_what_fails_for_a_moment_is_fetched_again(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "wait_random_exponential", lambda *_: wait_none())
+    assert (await got(f"http://{host}/shaky", host, timeout_s=5)).data
+    assert "status 429" in (await got(f"http://{host}/busy", host, timeout_s=5)).trouble
+
+
+@pytest.mark.parametrize(
+    ("url", "api_url", "there"),
+    [
+        ("https://cdn.example/x", "", True),
+        ("http://cdn.example/x", "", False),
+        ("https://cdn.example:8443/x", "", False),
+        ("http://proxy.example:9/x", "http://Proxy.example/api", True),
+        ("https://proxy.example:9/x", "https://proxy.example/api", True),
+        ("http://proxy.example:9/x", "https://proxy.example/api", False),
+        ("https://proxy.example.evil/x", "https://proxy.example/api", False),
+    ],
+)
+def test_the_host_of_the_api_may_have_files_on_any_port(url: str, api_url: str, there: bool) -> None:
+    assert Hosts({"cdn.example"}, api_url).have(url) == there
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://{host}/x", "http://{host}@evil.example/x", "http:///x"])
 async def test_only_the_web_and_only_the_host_itself(host: str, url: str) -> None:
     assert "not on this chat's own servers" in (await got(url.format(host=host), host)).trouble
+
+
+async def test_where_https_is_meant_nothing_goes_over_http(host: str) -> None:
+    assert "not on this chat's own servers" in (await got(f"http://{host}/file", host, "https")).trouble
 
 
 async def test_one_leads_and_the_next_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:

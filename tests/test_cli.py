@@ -65,14 +65,17 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
 }
 SET_UP: dict[str, tuple[list[str], str]] = {
     "a store that cannot be written": (["DARKROOM_STORE=/dev/null/store", *GOOD], "/dev/null/store cannot be written"),
-    "Redis gone": (["REDIS_URL=redis://:hush@127.0.0.1:1/0", *GOOD], "There is no Redis at redis://127.0.0.1:1/0"),
+    "Redis gone": (
+        ["REDIS_URL=redis://:hush@127.0.0.1:1/0?password=hush", *GOOD],
+        "There is no Redis at redis://127.0.0.1:1/0: ",
+    ),
     "a setting that is none": (["DARKROOM_PORT=http", *GOOD], "DARKROOM_PORT is 'http'"),
 }
 FINE: dict[str, list[str]] = {
     "subjects": ["subjects"],
     "show": ["show", "taken"],
     "jobs": ["jobs"],
-    "settings": ["REDIS_URL=redis://me:hush@127.0.0.1:1/0", "settings"],
+    "settings": ["REDIS_URL=redis://me:hush@127.0.0.1:1/0?password=hush", "settings"],
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from storage.jobs import TrainJob
 from tests.discord_bot import SPACE, imagined, options, photos, trained
 from tests.discord_server import Discord, File
+from tests.discord_server.world import GUILD
 from tests.hand import Hand, is_picture
 
 pytestmark = pytest.mark.timeout(60)
@@ -181,6 +182,10 @@ async def test_list_show_share_retrain_cancel_forget(discord: Discord, hand: Han
     job = await hand.job(SPACE, 2)
     assert isinstance(job, TrainJob)
     assert await discord.complete("dreambooth cancel", "job", "retrain") == [job.id]
+    assert await discord.complete("dreambooth cancel", "job", "", who="bob") == []
+    discord.people["bob"].permissions |= 1 << 13  # Manage Messages
+    assert await discord.complete("dreambooth cancel", "job", "", who="bob") == [job.id]
+    discord.people["bob"].permissions &= ~(1 << 13)
     cancelled = await discord.slash("dreambooth cancel", job=job.id)
     await discord.until(lambda: "Stopped" in cancelled.message.text and "Cancelled" in again.message.text)
     assert await discord.complete("dreambooth cancel", "job", "") == [], "what has ended cannot be cancelled"
@@ -210,6 +215,15 @@ async def test_of_many_subjects_the_newest_are_listed(discord: Discord, hand: Ha
     await discord.until(lambda: "pet-6, a dog" in shown.message.text)
     assert len(await discord.complete("dreambooth show", "name", "pet")) == 25
     assert await discord.complete("dreambooth show", "name", "pet-5") == ["pet-5"]
+
+
+async def test_the_role_everyone_is_the_whole_space(discord: Discord, hand: Hand) -> None:
+    await trained(discord, hand, options(photos()))
+    for audience, seen in ({"with": "private"}, []), ({"group": GUILD}, ["rex"]):
+        said = await discord.slash("dreambooth share", name="rex", **{f"{n}_": v for n, v in audience.items()})
+        await discord.until(lambda said=said: said.message.text)
+        assert await discord.complete("imagine", "subject", "", who="bob") == seen
+    assert "everybody here" in said.message.text
 
 
 async def test_share_with_the_form(discord: Discord, hand: Hand) -> None:

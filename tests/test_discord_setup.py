@@ -19,7 +19,7 @@ from tests.bot_process import settings_of
 from tests.discord_bot import SPACE, Place
 from tests.discord_server import Discord, Trouble, too_fast
 from tests.discord_server.contract import SPEC, contract
-from tests.discord_server.world import ALL_PERMISSIONS
+from tests.discord_server.world import ADMINISTRATOR, ALL_PERMISSIONS
 
 pytestmark = pytest.mark.timeout(60)
 PAGE = Path(__file__).parent.parent / "docs" / "discord.md"
@@ -107,6 +107,8 @@ async def test_the_doctor_before_and_after_the_first_start(place: Place) -> None
 async def test_the_doctor_says_what_to_click(place: Place) -> None:
     place.discord.general.allows = ALL_PERMISSIONS & ~(1 << 15)
     assert "Kennel (Attach Files)" in (await examined(place))["Discord servers"].says
+    place.discord.general.allows = ADMINISTRATOR
+    assert (await examined(place))["Discord servers"].state == "ok"
     place.discord.guilds.clear()
     assert f"invite it: {invite_link(100)}" in (await examined(place))["Discord servers"].says
     place.discord.troubles.append(Trouble("GET /users/@me/guilds", 403, {"code": 50001, "message": "Missing Access"}))

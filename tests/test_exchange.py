@@ -40,6 +40,15 @@ async def test_a_subject_goes_out_and_comes_back(chat: Chat, env: dict[str, str]
 
     *_, pictures = await here("imagine", prompt="a [inbound] in Paris", count=1, steps=2, seed=1)
     assert pictures.state == "done" and pictures.facts["identifier"] == "zuf"
+    imported, trained = [await chat.app.subjects.find("local", name) for name in ("inbound", "outbound")]
+    assert imported and trained and imported.base_sha256 == trained.base_sha256 != ""
+    another = "inbound was learned from another base model or version of it"
+    for method, state in (("lora", "done"), ("full", "failed")):
+        of = {"base_sha256": "0", "method": method}
+        await chat.app.subjects.change(imported.id, lambda found, of=of: found.model_copy(update=of))
+        *_, pictures = await here("imagine", prompt="a [inbound] in Paris", count=1, steps=2, seed=1)
+        assert pictures.state == state and another in pictures.text
+
     *_, shown = await here("dreambooth show", name="inbound")
     assert "imported from outbound.safetensors" in shown.facts["recipe"]
     *_, refused = await here("dreambooth retrain", name="inbound")

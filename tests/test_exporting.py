@@ -1,5 +1,8 @@
 """Exports: plain diffusers, in a process of its own, draws from each format what Darkroom draws."""
 
+import json
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +14,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from storage.errors import UserError
-from tests.exchanged import MICRO, adapt, change, drawn, drawn_plainly, export_of, micro_bases, order
+from tests.exchanged import MICRO, adapt, bring, change, drawn, drawn_plainly, export_of, micro_bases, order
+from tests.hub_server import hub_server
 from trainer.exchange.exporting import export
-from trainer.models import BaseModel
+from trainer.models import BaseModel, load_base
 from trainer.training import lora
 from trainer.training.weights import load_learned, save_learned
 
 METHODS, FORMATS = ("full", "lora"), ("diffusers", "single", "lora")
+SINGLE = ("sd1", "full", "single")
 CASES = [(base, "full", how) for base in MICRO for how in FORMATS]
 CASES += [(base, "lora", how) for base in ("sd1", "sdxl") for how in FORMATS]
 
@@ -60,7 +65,12 @@ def exports(
         (name, method, how), base, folder = case, bases[case[0]], root / "-".join(case)
         says[case] = export(export_of(base, weights[name, method], folder, how), lambda what: None)
         orders.append(order("-".join(case), how, folder if how == "diffusers" else folder / "rex.safetensors", base))
-    theirs = drawn_plainly(orders, root)
+    alone = root / "-".join(SINGLE) / "rex.safetensors"
+    orders.append(order("alone", "single alone", alone, bases["sd1"]))
+    with hub_server() as hub:
+        hub.add("stable-diffusion-v1-5/stable-diffusion-v1-5", bases["sd1"].folder)
+        theirs = drawn_plainly(orders, root, HF_ENDPOINT=hub.url, HF_HOME=str(root / "hf"))
+    assert torch.equal(theirs["alone"], theirs["-".join(SINGLE)])  # with settings from the hub as with the folder's
     return {case: _exported(bases, weights, root, case, says[case], theirs["-".join(case)]) for case in CASES}
 
 
@@ -77,6 +87,24 @@ def test_plain_diffusers_draws_what_darkroom_draws(case: tuple[str, str, str], e
     learned = (found.ours - found.plain).norm()
     assert learned > 0.05 * found.plain.norm()
     assert (found.theirs - found.ours).norm() < 0.03 * learned
+
+
+def test_an_sdxl_of_velocity_says_so_as_web_uis_want_it(bases: dict[str, BaseModel], tmp_path: Path) -> None:
+    folder = shutil.copytree(bases["sdxl"].folder, tmp_path / "base")
+    schedule = folder / "scheduler" / "scheduler_config.json"
+    told = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    schedule.write_text(json.dumps(json.loads(schedule.read_text()) | told))
+    base = load_base(str(folder))
+    save_learned(tmp_path / "learned", change(base.denoiser), base.denoiser)
+    export(export_of(base, tmp_path / "learned", tmp_path / "files", "single", precision="full"), lambda what: None)
+    file = tmp_path / "files" / "rex.safetensors"
+    assert {"v_pred", "ztsnr"} <= load_file(file).keys()
+    assert bring(base, file, tmp_path / "out").method == "full"
+
+    shutil.copytree(folder, file.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"))
+    again, learned = load_base(str(file), tmp_path), base.denoiser.copy()
+    load_learned(tmp_path / "learned", learned, base.denoiser)
+    assert torch.allclose(drawn(again, again.denoiser), drawn(base, learned), atol=1e-4)
 
 
 def test_half_precision_unless_full_is_asked_for(
@@ -140,6 +168,22 @@ def test_a_lora_of_a_full_training_says_what_it_keeps(
 def test_a_lora_keeps_its_own_rank(bases: dict[str, BaseModel], weights: dict[Any, Path], tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leave --rank out"):
         export(export_of(bases["sd1"], weights["sd1", "lora"], tmp_path / "rex", "lora", rank=8), lambda what: None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_learned_from_another_version_is_refused_but_for_lora(
+    method: str, bases: dict[str, BaseModel], weights: dict[Any, Path], tmp_path: Path
+) -> None:
+    said = r"rex was learned from another base model or version of it \(org/sd\)"
+    of = {"learned_from": "org/sd", "base_sha256": "0"}
+    request = export_of(bases["sd1"], weights["sd1", method], tmp_path / "rex", "single", **of)
+    if method == "full":
+        with pytest.raises(UserError, match=said):
+            export(request, lambda what: None)
+    else:
+        assert re.match(said, export(request, lambda what: None))
+    same = of | {"base_sha256": bases["sd1"].sha256}
+    assert not export(export_of(bases["sd1"], weights["sd1", method], tmp_path / "again", "single", **same), print)
 
 
 def test_weights_of_another_model_are_refused(

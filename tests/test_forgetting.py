@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from storage.files import FolderStore
-from storage.forgetting import Forgetting, Receipt, finish_all, forget, receipt_key
-from storage.jobs import TrainJob, job_key
+from storage.forgetting import Forgetting, Receipt, begin, finish, finish_all, forget, receipt_key
+from storage.ids import new_id
+from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key
 from storage.subjects import Subject, Subjects, name_key, subject_key
 from trainer.jobs.cache import Cache
 from trainer.jobs.resuming import Checkpoints
@@ -40,6 +41,14 @@ async def test_a_receipt_lists_what_was_removed_and_nothing_else_stays(store: Fo
     assert set(await store.names("")) == {*kept[2], name_key("home", "tom"), receipt_key(subject.id)}
 
 
+async def test_what_two_have_removed_at_once_is_on_one_receipt(store: FolderStore) -> None:
+    subject, job, names = await learned(store)
+    begun = await begin(store, subject, [job.id])
+    await finish(store, begun)
+    receipt = await finish(store, begun.model_copy(update={"names": ()}))  # who read the note before, and came too late
+    assert set(receipt.removed) == names and not await store.names("forgetting/")
+
+
 async def test_a_forgetting_that_a_crash_cut_short_is_finished(store: FolderStore) -> None:
     subject, job, names = await learned(store)
     begun = Forgetting(subject=subject, jobs=(job.id,), names=tuple(names))
@@ -49,6 +58,34 @@ async def test_a_forgetting_that_a_crash_cut_short_is_finished(store: FolderStor
     receipt = Receipt.model_validate_json((await store.get(receipt_key(subject.id))).data)
     assert set(receipt.removed) == names
     assert await store.names("") == [receipt_key(subject.id)]
+
+
+@pytest.mark.parametrize("finished_by", ["who began", "who comes after a crash"])
+async def test_jobs_that_are_accepted_meanwhile_go_as_well(store: FolderStore, finished_by: str) -> None:
+    subject, *_ = await learned(store)
+    begun = await begin(store, subject)
+    drawing = ImagineJob(space="home", owner="ada", prompt="a [rex]", model_prompt="a dog", seed=1, subject=subject.id)
+    ended = drawing.model_copy(update={"id": new_id()})
+    other = drawing.model_copy(update={"id": new_id(), "subject": None})
+    for job in (drawing, ended, other):
+        await store.put(job_key(job.id), job.model_dump_json().encode())
+    await store.put(outcome_key(ended.id), b"-")
+    await (finish(store, begun) if finished_by == "who began" else finish_all(store))
+    receipt = Receipt.model_validate_json((await store.get(receipt_key(subject.id))).data)
+    assert {job_key(drawing.id), job_key(ended.id), outcome_key(ended.id), subject_key(subject.id)} <= {
+        *receipt.removed
+    }
+    assert await store.exists(job_key(other.id)) and not await store.names(f"jobs/{ended.id}/")
+
+
+async def test_forgetting_one_of_two_outlives_a_damaged_record(store: FolderStore) -> None:
+    rex, job, _ = await learned(store)
+    tom, *_ = await learned(store, "tom")
+    together = job.model_copy(update={"others": (tom.id,)})
+    await store.put(job_key(job.id), together.model_dump_json().encode())
+    await store.put(subject_key(rex.id), b"{torn")
+    await forget(store, tom)
+    assert await store.exists(receipt_key(tom.id)) and not await store.names(f"subjects/{tom.id}/")
 
 
 @pytest.mark.parametrize("forgotten", [False, True])

@@ -12,15 +12,21 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from bot.app import Darkroom
+from bot.asking.arguments import ImagineArguments
 from bot.messages import Reply, Request, Upload
 from storage import queue
 from storage.errors import Damaged, DarkroomError
+from storage.files import FolderStore
 from storage.ids import new_id
 from storage.jobs import ImagineJob, TrainJob, job_key, read_job
 from storage.reconciling import put_back
 from storage.settings import Settings
-from storage.subjects import Subject, subject_key
+from storage.subjects import Subject, checkpoint_prefix, subject_key
+from storage.transfers import file_hash
 from tests.servers import valkey
+from trainer.denoiser import Denoiser
+from trainer.jobs.cache import Cache
+from trainer.jobs.resuming import Checkpoints
 from trainer.models import BaseModel
 from trainer.training import checkpoint
 from trainer.training.weights import load_learned
@@ -90,6 +96,11 @@ def mangled_text(chance: Random) -> str:
     return "".join(chance.choice(TEXTS) for _ in range(chance.randint(1, 3)))
 
 
+def refused(what: str, count: int, of: int) -> None:
+    """Say how many of the mangled things were refused: `pytest -rP` shows it."""
+    print(f"{what}: {count} of {of} refused, {of - count} accepted")  # noqa: T201
+
+
 async def said(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), **arguments: str) -> Reply:
     """The last reply; what is accepted is taken back, so that the store is empty again."""
     request = Request(space="fuzz", user="x", command=command, uploads=uploads, arguments=arguments)
@@ -107,31 +118,36 @@ async def said(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), **
 
 
 async def test_photos(app: Darkroom) -> None:
-    chance, refused = Random(1), 0
+    chance, count = Random(1), 0
     good = [picture(kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")]
     for number in range(PHOTOS):
         upload = Upload(name=mangled_text(chance)[:300], data=mangled(chance.choice(good), chance))
         reply = await said(app, "dreambooth train", (upload,), name=f"n{number}", **{"class": "dog"})
-        refused += reply.fault == "input"
-    assert refused > PHOTOS * 0.6  # a bit that flips in the middle of the pixels is not noticed
+        count += reply.fault == "input"
+    refused("photos", count, PHOTOS)
+    assert count > PHOTOS * 0.6  # a bit that flips in the middle of the pixels is not noticed
 
 
 async def test_prompts(app: Darkroom) -> None:
-    chance = Random(2)
+    chance, count = Random(2), 0
     for _ in range(PROMPTS):
         some = chance.sample(["seed", "count", "guidance", "size"], k=chance.choice([0, 0, 1]))
         options = {name: mangled_text(chance) for name in some}
-        await said(app, "imagine", prompt=mangled_text(chance), **options)
+        reply = await said(app, "imagine", prompt=mangled_text(chance), **options)
+        count += reply.fault == "input"
+    refused("prompts", count, PROMPTS)
 
 
 async def test_names(app: Darkroom) -> None:
-    chance = Random(3)
+    chance, count = Random(3), 0
     photo = Upload(name="good.png", data=picture("PNG"))
     for _ in range(NAMES):
         given = {"name": mangled_text(chance), "class": "dog"}
         if chance.random() < 0.5:
             given = {"name": "rex", "class": mangled_text(chance)}
-        await said(app, "dreambooth train", (photo,), **given)
+        reply = await said(app, "dreambooth train", (photo,), **given)
+        count += reply.fault == "input"
+    refused("names and classes", count, NAMES)
 
 
 def job_bodies(chance: Random) -> Iterator[tuple[str, bytes]]:
@@ -149,17 +165,34 @@ def job_bodies(chance: Random) -> Iterator[tuple[str, bytes]]:
 
 
 async def test_job_bodies(app: Darkroom) -> None:
-    refused = 0
+    count = 0
     for job, body in job_bodies(Random(4)):
         try:
             read_job(body)
         except Damaged:
-            refused += 1
+            count += 1
             await app.store.put(job_key(job), body)
-    assert refused > JOBS / 2
+    refused("job bodies", count, JOBS)
+    assert count > JOBS / 2
     assert await put_back(app.store, app.redis) == []
     assert await app.redis.zcard(queue.QUEUES["train"]) == await app.redis.zcard(queue.QUEUES["imagine"]) == 0
     assert await app.dispatch.jobs("fuzz") == []
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [{"count": 17}, {"count": 0}, {"steps": 10**6}, {"steps": 0}, {"size_px": 2**20}, {"size_px": 36},
+     {"guidance": 1e9}, {"seed": -1}],
+)  # fmt: skip
+def test_a_job_asks_for_no_more_than_people_may(tampered: dict[str, float]) -> None:
+    job = ImagineJob(space="fuzz", owner="x", prompt="a dog", model_prompt="a dog", seed=1)
+    with pytest.raises(Damaged):
+        read_job(json.dumps({**json.loads(job.model_dump_json()), **tampered}).encode())
+
+
+def test_the_limits_of_a_job_are_those_of_its_command() -> None:
+    for asked, said in {"count": "count", "steps": "steps", "guidance": "guidance", "size_px": "size"}.items():
+        assert ImagineJob.model_fields[asked].metadata == ImagineArguments.model_fields[said].metadata
 
 
 async def test_records(app: Darkroom) -> None:
@@ -178,18 +211,39 @@ async def test_records(app: Darkroom) -> None:
         await app.store.delete_prefix("")
 
 
-def test_weights_and_checkpoints(base: BaseModel, tmp_path: Path) -> None:
-    chance, path, into = Random(6), tmp_path / "w.safetensors", base.denoiser.copy()
+async def test_weights_and_checkpoints(base: BaseModel, tmp_path: Path) -> None:
+    chance, into, store = Random(6), base.denoiser.copy(), FolderStore(tmp_path / "store")
+    path, cache = tmp_path / "w.safetensors", Cache(store, tmp_path / "cache")
     some = {name: value.half() for name, value in list(base.denoiser.state_dict().items())[:6]}
     save_file(some, path, {"of": "this"})
-    whole = path.read_bytes()
+    whole, sha256 = path.read_bytes(), file_hash(path)
     header = int.from_bytes(whole[:8], "little") + 8
+    job = TrainJob(space="fuzz", owner="x", subject=new_id())
+    begun = f"{checkpoint_prefix(job.subject, job.id)}000001/{sha256}.safetensors"
+    by_hash = by_loader = 0
     for number in range(WEIGHTS):
-        part = mangled(whole[: header + 64], chance)  # damage to numbers alone is found by their hash
-        path.write_bytes(part + whole[header + 64 :])
-        with pytest.raises((ValueError, SafetensorError, DarkroomError)):
-            if number % 2:
-                load_learned(path, into, base.denoiser)
-            elif checkpoint.read(path, {"of": "another"}) is None:
-                raise ValueError("of another training")
-            raise ValueError("only numbers were damaged")
+        torn = mangled(whole[: header + 64], chance) + whole[header + 64 :]
+        if torn == whole:  # by chance
+            continue
+        path.write_bytes(torn)
+        for key in ("weights", begun):
+            await store.put(key, torn)
+        with pytest.raises(Damaged):
+            await cache.path("weights", sha256)
+        assert await Checkpoints(store, job).newest(tmp_path) is None
+        by_hash += 1
+        by_loader += not _loads(path, base, into if number % 2 else None)
+    refused("weights and checkpoints", by_hash, by_hash)
+    refused("the same by who reads them, had nobody known the hash", by_loader, by_hash)
+    assert by_hash > WEIGHTS * 0.95 and by_loader > WEIGHTS * 0.5
+
+
+def _loads(path: Path, base: BaseModel, into: Denoiser | None) -> bool:
+    """Whether a file is taken: as weights, or as a checkpoint of the training that it says it is of."""
+    try:
+        if into is None:
+            return checkpoint.read(path, {"of": "this"}) is not None
+        load_learned(path, into, base.denoiser)
+    except (ValueError, SafetensorError, DarkroomError):
+        return False
+    return True

@@ -69,6 +69,12 @@ def test_a_prompt_with_options_reads_back(prompt: str, count: int, seed: int, ne
     assert arguments.negative == negative
 
 
+@pytest.mark.parametrize("dash", ["—", "–"])
+def test_two_hyphens_that_a_phone_made_a_dash_of(dash: str) -> None:
+    given = parse(f"a dog {dash} asleep {dash}count 2 {dash}seed=7", ImagineArguments)
+    assert given == {"prompt": f"a dog {dash} asleep", "count": "2", "seed": "7"}
+
+
 def test_the_last_required_argument_takes_all_that_is_left() -> None:
     assert parse("rex coffee mug --steps 20", TrainArguments) == {"name": "rex", "class": "coffee mug", "steps": "20"}
 

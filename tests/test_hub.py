@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.hub_server import Hub, hub_server
+from tests.micro import write_micro_clip, write_micro_dino
 
 Ask = Callable[..., list[dict[str, Any]]]
 
@@ -64,6 +65,17 @@ def alter(path: Path, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="module")
+def metric_models(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same hub with models that measure, and one that is a pickle alone."""
+    folder = tmp_path_factory.mktemp("metrics")
+    server.add("org/clip", write_micro_clip(folder / "clip"))
+    server.add("org/dino", write_micro_dino(folder / "dino"))
+    pickled = write_micro_dino(folder / "pickled")
+    (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
+    server.add("org/pickled-dino", pickled)
+
+
+@pytest.fixture(scope="module")
 def ask(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Ask:
     """Ask for models, in a process of its own; each call goes on with what the one before downloaded."""
     home = tmp_path_factory.mktemp("home")
@@ -109,6 +121,14 @@ def test_half_precision_is_downloaded_alone(answers: dict[str, dict[str, Any]]) 
     assert len(weights) == 3 and all(".fp16." in name for name in weights)
 
 
+def test_what_is_here_is_taken_before_the_other_precision_is_downloaded(
+    answers: dict[str, dict[str, Any]], ask: Ask
+) -> None:
+    whole = {"model": "org/half", "half": False}
+    found, looked = ask(whole, {**whole, "weights": False}, HF_ENDPOINT="http://127.0.0.1:9")
+    assert found == answers["half"] and looked == found
+
+
 def test_looking_downloads_no_weights(answers: dict[str, dict[str, Any]]) -> None:
     assert not [name for name in answers["looked"]["there"] if name.endswith(".safetensors")]
     assert answers["looked"]["missing"] > 100_000
@@ -151,3 +171,15 @@ def test_a_token_opens_what_its_account_may_have(ask: Ask) -> None:
     assert "the account of HF_TOKEN has no permission" in refused["error"] and "hf_other" not in refused["error"]
     (found,) = ask({"model": "org/gated"}, HF_TOKEN="hf_allowed")
     assert "unet/diffusion_pytorch_model.safetensors" in found["there"]
+
+
+@pytest.mark.usefixtures("metric_models")
+def test_metric_models_come_from_the_hub_and_pickles_are_refused_in_a_sentence(ask: Ask, hub: Hub) -> None:
+    questions = [("clip", "org/clip"), ("dino", "org/dino"), ("dino", "org/pickled-dino")]
+    clip, dino, pickled = ask(*({"meter": meter, "model": model} for meter, model in questions))
+    assert (clip, dino) == ({"sees": 16}, {"sees": 24})
+    says = (
+        "org/pickled-dino cannot be read as a DINO model: it has its weights only as pickles (pytorch_model.bin), which"
+    )
+    assert pickled["error"].startswith(says)
+    assert "pytorch_model.bin" not in hub.fetched

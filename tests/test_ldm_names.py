@@ -12,6 +12,7 @@ from diffusers.loaders import single_file_utils
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from trainer.base_models import single_file
 from trainer.base_models.ldm_names import gathered, picked, places
 from trainer.denoiser import Denoiser
 
@@ -100,6 +101,9 @@ FACTS: dict[str, dict[str, tuple[int, ...]]] = {  # some of what is in the files
 NUMBERS = {"sd1": (686, 248, 196), "sd2": (686, 248, 280), "sdxl": (1680, 248, 196 + 389)}  # UNet, VAE, text encoders
 
 
+LIKE = {"sd1": single_file.SD1, "sd2": single_file.SD2, "sdxl": single_file.SDXL}  # whose settings diffusers fetches
+
+
 @pytest.mark.parametrize("kind", UNETS)
 def test_names_and_shapes_of_the_real_models_are_the_original_ones(kind: str) -> None:
     with torch.device("meta"):
@@ -120,6 +124,7 @@ def test_names_and_shapes_of_the_real_models_are_the_original_ones(kind: str) ->
     parts = [[n for n in original if n.startswith(p)] for p in ("model.diffusion_model.", "first_stage_model.")]
     assert (*map(len, parts), len(original) - sum(map(len, parts))) == NUMBERS[kind]
 
+    assert single_file_utils.fetch_diffusers_config(original)["pretrained_model_name_or_path"] == LIKE[kind].like
     back = single_file_utils.convert_ldm_unet_checkpoint(dict(original), unet.config)
     assert shapes(back) == shapes(unet.state_dict())
     back = single_file_utils.convert_ldm_vae_checkpoint(dict(original), vae.config)

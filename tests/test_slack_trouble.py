@@ -10,7 +10,7 @@ import pytest
 from bot.messages import Upload
 from bot.slack import client as slack_client
 from bot.slack import poster as slack_poster
-from storage.jobs import ImagineJob, TrainJob
+from storage.jobs import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.slack import SPACE, Scene
 from tests.slack_server.people import ADA, BOB, begun, images, labels, words
@@ -91,6 +91,38 @@ async def test_slack_has_trouble_of_its_own(scene: Scene, error: str) -> None:
         await scene.slack.message(lambda m: bool(images(m)))
 
 
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [("files.getUploadURLExternal", "file_uploads_disabled"), ("files.completeUploadExternal", "blocked_file_type")],
+)
+async def test_where_slack_takes_no_pictures_the_rest_is_said(scene: Scene, method: str, error: str) -> None:
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a dog in Paris")
+        job = await scene.job()
+        await scene.slack.message("no worker is running")
+        scene.server.trouble(method, error)
+        await scene.hand.draw(job)
+        message = await scene.slack.message("Slack does not take the pictures here.")
+        assert "Again" in labels(message) and not images(message)
+
+
+@pytest.mark.parametrize("trouble", [{}, {"error": "invalid_blocks"}])
+async def test_pictures_are_uploaded_once_however_often_their_message_is_tried(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, str]
+) -> None:
+    monkeypatch.setattr(slack_client, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(slack_poster, "PROCESSING_S", (0.01, 0.01))
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a dog in Paris")
+        job = await scene.job()
+        await scene.slack.message("no worker is running")
+        scene.server.trouble("chat.update", times=3, **trouble)
+        await scene.hand.draw(job)
+        await scene.slack.message(lambda m: bool(images(m)))
+        assert scene.server.count("files.completeUploadExternal") == 1
+        await scene.imagined("a cat in Rome")
+
+
 async def test_where_slack_shows_no_uploaded_pictures_in_messages_they_come_in_the_thread(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,41 +141,6 @@ async def test_pictures_are_shown_as_soon_as_slack_has_processed_them(scene: Sce
     async with scene.bot():
         await scene.imagined()
         assert scene.server.count("files.completeUploadExternal") == 1
-
-
-@pytest.mark.parametrize("how", ["disconnect", "cut"])
-async def test_the_connection_ends_and_another_is_opened(scene: Scene, how: str) -> None:
-    sockets = scene.server.sockets
-    async with scene.bot():
-        await scene.slack.slash("/imagine", "a dog in Paris")
-        job = await scene.job()
-        await getattr(sockets, how)()
-        await scene.hand.draw(job)
-        await scene.slack.message(lambda m: bool(images(m)))
-        await sockets.wait()
-        await scene.slack.slash("/imagine", "a cat in Rome")
-        await scene.job(2)
-        assert sockets.connected == 2
-
-
-async def test_what_is_delivered_twice_is_done_once(scene: Scene) -> None:
-    slack = scene.slack
-    async with scene.bot():
-        command = await slack.slash("/imagine", "a dog in Paris")
-        await slack.deliver("slash_commands", command)
-        mention = await slack.mention("train rex dog", files=slack.photos(photos_of_a_character()))
-        await slack.deliver("events_api", mention)
-        await scene.job(2)
-        for job in await scene.hand.jobs(SPACE):
-            await (scene.hand.draw(job) if isinstance(job, ImagineJob) else scene.hand.train(job))
-        end = await slack.message(lambda m: "rex is ready" in m.text and "<@" in m.text)
-        again = await slack.press(await slack.message(lambda m: "Again" in labels(m)), "Again")
-        await slack.deliver("interactive", again)
-        await scene.job(3)
-        await slack.slash("/dreambooth", "list")
-        await slack.message("1 subject:", user=ADA)
-        assert [m for m in slack.seen() if "<@" in m.text] == [end]
-        assert len(await scene.hand.jobs(SPACE)) == 3
 
 
 async def test_a_message_that_was_deleted_is_written_anew(scene: Scene) -> None:

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
-from storage.errors import Missing, StoreError, UserError
+from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
-from storage.subjects import Subject, Subjects, name_key, subject_key
+from storage.subjects import Subject, Subjects, name_key, name_prefix, subject_key
+from storage.sweeping import sweep
+from tests.servers import Hold
 
 pytest_plugins = ["tests.stores"]
 
@@ -93,7 +95,7 @@ async def test_forgetting_frees_the_name_and_removes_everything(subjects: Subjec
     with pytest.raises(Missing):
         await subjects.change(rex.id, lambda s: s)
     assert not any(rex.id in name for name in await subjects.store.names(""))
-    assert not await subjects.store.exists(name_key("home", "rex"))
+    assert await subjects.store.names(name_prefix("home"), filled=True) == [name_key("home", "other")]
     assert await subjects.in_space("home") == [other]
     again = a_subject()
     await subjects.add(again)
@@ -102,13 +104,33 @@ async def test_forgetting_frees_the_name_and_removes_everything(subjects: Subjec
     assert await subjects.find("home", "rex") == again, "forgetting twice leaves who came after alone"
 
 
+async def test_a_name_that_is_taken_while_it_is_freed_stays_taken(ways: tuple[Store, Store], hold: Hold) -> None:
+    slow, quick = map(Subjects, ways)
+    for freeing in (slow.forget, lambda _: sweep(slow.store, older_s=-1)):
+        rex, new = a_subject(), a_subject()
+        await slow.add(rex)
+        if freeing != slow.forget:
+            await quick.store.delete(subject_key(rex.id))  # a forgetting that a crash cut short
+        hold.begin("/names/")
+        freed = asyncio.create_task(freeing(rex))
+        assert await asyncio.to_thread(hold.came.wait, 20)
+        await quick.add(new)  # the record is gone, so the name can be had
+        hold.end()
+        await freed
+        assert await quick.find("home", "rex") == new
+        assert await quick.in_space("home") == [new]
+        with pytest.raises(UserError):
+            await quick.add(a_subject())
+        await quick.forget(new)
+
+
 async def test_a_change_after_forgetting_brings_nothing_back(subjects: Subjects) -> None:
     rex = a_subject()
     await subjects.add(rex)
     _, tag = await subjects.store.get(subject_key(rex.id))
     await subjects.forget(rex)
     assert not await subjects.store.replace(subject_key(rex.id), b"{}", tag)
-    assert await subjects.store.names("") == []
+    assert await subjects.store.names("", filled=True) == []
 
 
 async def test_a_name_that_a_crash_left_behind_can_be_taken(subjects: Subjects) -> None:
@@ -135,5 +157,14 @@ async def test_a_broken_record_is_said(subjects: Subjects) -> None:
     rex = a_subject()
     await subjects.add(rex)
     await subjects.store.put(subject_key(rex.id), b"{")
-    with pytest.raises(StoreError, match="record cannot be read"):
+    with pytest.raises(Damaged, match=r"record .subjects.* cannot be read"):
         await subjects.get(rex.id)
+
+
+async def test_a_broken_record_does_not_hide_the_others(subjects: Subjects, caplog: pytest.LogCaptureFixture) -> None:
+    rex, other = a_subject(), a_subject("other")
+    await subjects.add(rex)
+    await subjects.add(other)
+    await subjects.store.put(subject_key(rex.id), b"{")
+    assert await subjects.in_space("home") == [other]
+    assert subject_key(rex.id) in caplog.text

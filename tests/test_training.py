@@ -14,6 +14,7 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.recipe import Recipe
 from trainer import classes, generate
+from trainer.class_file import is_whole
 from trainer.dreambooth import Learned, Step, Training, learn
 from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
@@ -337,7 +338,12 @@ def test_a_class_set_is_the_same_each_time(base: BaseModel, tmp_path: Path) -> N
     for name in "ab":
         classes.draw_class_set(base, "dog", how, tmp_path / name, lambda *_: None)
     assert classes.read_class_set(tmp_path / "a").shape == (3, 4, 16, 16)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    whole = (tmp_path / "a").read_bytes()
+    assert whole == (tmp_path / "b").read_bytes() and is_whole(tmp_path / "a")
+    for torn in (b"", b"{", whole[:-1], whole[:9], whole[:-1] + bytes([whole[-1] ^ 1]), b"\xff" * 64):
+        (tmp_path / "b").write_bytes(torn)
+        assert not is_whole(tmp_path / "b")
+    assert not is_whole(tmp_path / "c")
 
 
 def test_words_that_mean_something_are_no_identifiers() -> None:

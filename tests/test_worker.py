@@ -61,6 +61,23 @@ async def test_class_images_are_drawn_once_for_a_class(chat: Chat, app: Darkroom
     assert sets and await app.store.names("classes/") == sets
 
 
+async def test_a_damaged_class_set_is_drawn_anew(chat: Chat, app: Darkroom) -> None:
+    await learned(chat, "one", steps=2)
+    subject = await app.subjects.find(chat.space, "one")
+    assert subject
+    key = subject.class_set
+    cached, whole = app.settings.home / "cache" / key, (await app.store.get(key)).data
+    cached.write_bytes(b"")  # as after a power cut
+    await app.store.delete(key)
+    await learned(chat, "two", steps=2)
+    assert (await app.store.get(key)).data == cached.read_bytes() == whole
+    for number, here in enumerate((b"torn", None)):
+        await app.store.put(key, whole[:-1])
+        cached.write_bytes(here) if here else cached.unlink()
+        await learned(chat, f"three-{number}", steps=2)
+        assert (await app.store.get(key)).data == cached.read_bytes() == whole
+
+
 async def test_subjects_have_identifiers_of_their_own(chat: Chat, app: Darkroom) -> None:
     for name in ("one", "two", "three"):
         await learned(chat, name, steps=1)

@@ -57,14 +57,23 @@ def main() -> None:
         sys.exit(str(error))
 
 
-def recipes(settings: Settings) -> dict[str, dict[str, object]]:
-    """The recipes that suit the base model, by method; raises SetupError."""
-    from trainer.base_models.sources import find
-    from trainer.models import models_folder  # imports torch: not for --help
-    from trainer.recipe import recipe_for
+def recipes(settings: Settings) -> dict[str, object]:
+    """The recipes that suit the base model, by method, and which method this machine takes, all with where it is from.
 
-    source = find(settings.base_model, models_folder(settings.home), half=False, weights=False)
-    return {method: recipe_for(source.folder, method=method).model_dump() for method in get_args(Method)}
+    Raises SetupError.
+    """
+    from trainer.capacity.check import found_here  # imports torch: not for --help
+    from trainer.recipe import recipe_for, suited_to
+
+    source, method, why = found_here(settings)
+    told = {
+        each: {
+            "recipe": recipe_for(source.folder, method=each).model_dump(),
+            "origins": suited_to(source.folder, each).origins,
+        }
+        for each in get_args(Method)
+    }
+    return {"method": method, "why": why, "recipes": told}
 
 
 async def work(settings: Settings, queues: list[str]) -> None:

@@ -3,6 +3,7 @@
 They are kept as latents: what training needs, never decoded and encoded again.
 """
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storage.recipe import Recipe
+from storage.transfers import appearing
+from trainer.class_file import SHA256
 from trainer.generate import sample_latents
 from trainer.models import BaseModel
 from trainer.naming import CLASS_BATCH, FIRST_SEED, SCHEDULER, class_prompt
@@ -40,9 +43,10 @@ def draw_class_set(
             on_step=lambda done=first: on_step(done, recipe.class_images),  # type: ignore[misc]
         )
         parts.append(latents.half().cpu())
-    part = path.with_suffix(".part")  # an engine that is killed must not leave half a set to all later trainings
-    save_file({"latents": torch.cat(parts).contiguous()}, part)
-    part.replace(path)
+    drawn = torch.cat(parts).contiguous()
+    sha256 = hashlib.sha256(drawn.numpy().tobytes()).hexdigest()
+    with appearing(path) as part:  # an engine that is killed must not leave half a set to all later trainings
+        save_file({"latents": drawn}, part, {SHA256: sha256})
 
 
 def read_class_set(path: Path) -> Tensor:

@@ -17,6 +17,7 @@ from storage.errors import SetupError, UserError
 from storage.jobs import Method
 from storage.settings import Settings, load_settings
 from trainer.capacity import memory
+from trainer.capacity.fitting import method_of_engine
 from trainer.drawing import Drawing
 from trainer.host import Cancelled, Paused
 from trainer.judging.eyes import Eye, open_eye
@@ -48,8 +49,10 @@ class Engine:
         together: Together | None = None,
         eye: Eye | None = None,
         trackers: Trackers | None = None,
+        method: Method = "full",
     ) -> None:
-        self.base, self.say = base, say
+        """`method` is what is learned by where nobody has asked for one."""
+        self.base, self.say, self.method = base, say, method
         self.waiting: deque[Task] = deque()
         self.cancelled: set[str] = set()
         self.pausing = False
@@ -73,8 +76,8 @@ class Engine:
     def serve(self) -> None:
         """Run what comes, for ever."""
         base = self.base
-        of = {"folder": str(base.folder), "revision": base.source.revision}
-        self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, device=str(base.device), **of))
+        of = {"folder": str(base.folder), "revision": base.source.revision, "device": str(base.device)}
+        self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, method=self.method, **of))
         while True:
             self.arrived.acquire(timeout=LOOK_S)
             self.drawing.drop_forgotten()
@@ -147,7 +150,8 @@ def main() -> None:
         settings = load_settings()
         base = _load(settings, together)
         eye = open_eye(settings, base.device) if together.leads else None
-        engine = Engine(base, say, together, eye, Trackers(settings if together.leads else None))
+        method = method_of_engine(base, settings) if together.leads else "full"
+        engine = Engine(base, say, together, eye, Trackers(settings if together.leads else None), method)
     except SetupError as error:
         say(Refusal(message=str(error)))
         sys.exit(1)

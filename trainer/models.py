@@ -14,11 +14,10 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from storage.errors import SetupError
 from storage.settings import Precision, load_settings
-from trainer.base_models.files import files_hash
 from trainer.base_models.layout import HALF, INDEX, OF_SDXL, config_of, is_half, some_of
+from trainer.base_models.sameness import Version, model_hash
 from trainer.base_models.sources import Source, find
 from trainer.denoiser import Denoiser, Reading
-from trainer.recipe import RECIPE_FILE
 from trainer.training.identifier import candidates, meaningless
 
 READ = 400  # rare words of which it is found out what they mean
@@ -64,7 +63,12 @@ class BaseModel:
     @cached_property
     def sha256(self) -> str:
         """Hash of all the files that decide what it draws."""
-        return files_hash(self.folder, set(self.source.files) - {RECIPE_FILE})
+        return model_hash(self.folder, self.source.files)
+
+    @property
+    def version(self) -> Version:
+        """Which one of its name it is."""
+        return Version(self.source.revision, self.sha256)
 
     @property
     def tokenizer(self) -> Any:

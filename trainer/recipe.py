@@ -1,31 +1,76 @@
-"""The recipe that suits a base model: its folder may carry defaults of its own."""
+"""The recipe that suits a base model: its folder may carry defaults of its own, and else those of its family hold."""
 
 import json
 from collections.abc import Container
 from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
-from storage.errors import UserError
-from storage.recipe import Recipe
+from storage.errors import SetupError, UserError
+from storage.jobs import Method
+from storage.recipe import Changes, Recipe
+from storage.usual import METHOD, USUAL
+from trainer.base_models.families import family_of
 
 RECIPE_FILE = "darkroom.json"  # in a base model's folder: what suits it, {"recipe": {…}}, and LoRA on it, {"lora": {…}}
 FEW, MANY = 4, 8  # photos: a recipe is made for as many as from the one to the other
 CROPS_MOST, STEPS_MOST = 32, 4000  # as the recipe has them
-SUITS_LORA = {"learning_rate": 1e-4, "text_learning_rate": 5e-5}
+RATES = ("learning_rate", "text_learning_rate")  # which are right for one method alone
+SUITS = "as suits the base model"
+
+
+class Told(NamedTuple):
+    """What is told of a recipe, and by whom."""
+
+    values: Changes
+    origins: dict[str, str]
 
 
 def recipe_for(base_folder: Path, **changes: int | float | str | bool | None) -> Recipe:
     """Return the recipe that suits the base model in `base_folder`, with `changes` that are not None.
 
-    Raises pydantic's ValidationError for what is outside its limits.
+    Without a method among them it is the usual one; memory is not looked at. Raises pydantic's ValidationError for what
+    is outside its limits.
     """
+    asked = {name: value for name, value in changes.items() if value is not None}
+    method: Any = asked.get("method") or usual_method(base_folder)[0] or "full"
+    suited = suited_to(base_folder, method)
+    return Recipe(**{**suited.values, **asked})
+
+
+def usual_method(base_folder: Path) -> tuple[Method | None, str]:
+    """The method of a base model where nobody asks for one, and why; None where it is full if there is memory for it.
+
+    Raises SetupError if the file beside it names another one.
+    """
+    if method := _beside(base_folder).get("recipe", {}).get("method"):
+        if method not in get_args(Method):
+            raise SetupError(f"{base_folder / RECIPE_FILE} names the method {method}; there are full and lora.")
+        return method, SUITS
+    family = family_of(base_folder).name
+    return METHOD.get(family), f"usual for {family}"
+
+
+def suited_to(base_folder: Path, method: Method) -> Told:
+    """What the family of a base model and the file beside it tell of a recipe for one method.
+
+    Learning rates in the file are those of the method that it names, full if it names none.
+    """
+    family, beside = family_of(base_folder).name, _beside(base_folder)
+    usual = {**USUAL[family].get(method, USUAL[family]["full"])._asdict()}
+    of_all = {**beside.get("recipe", {})}
+    if of_all.pop("method", "full") != method:
+        of_all = {name: value for name, value in of_all.items() if name not in RATES}
+    suited = {**of_all, **(beside.get("lora", {}) if method == "lora" else {})}
+    origins = dict.fromkeys(usual, f"usual for {family}") | dict.fromkeys(suited, SUITS)
+    return Told({**usual, **suited, "method": method}, origins)
+
+
+def _beside(base_folder: Path) -> dict[str, Any]:
     path = base_folder / RECIPE_FILE
-    told = json.loads(path.read_text()) if path.exists() else {}
-    suited = told.get("recipe", {})
-    if changes.get("method") == "lora":
-        suited |= SUITS_LORA | told.get("lora", {})
-    return Recipe(**{**suited, **{k: v for k, v in changes.items() if v is not None}})
+    told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return told
 
 
 def for_photos(recipe: Recipe, photos: int, asked: Container[str] = ()) -> Recipe:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from storage.jobs import Phase, Record, SchedulerName
+from storage.jobs import Method, Phase, Record, SchedulerName
 
 
 class Pupil(Record):
@@ -65,6 +65,7 @@ class ImagineTask(Record):
     size_px: int | None
     vary_seed: int | None
     facts: dict[str, str]  # written into each PNG beside the settings
+    note: str = ""  # what people are told beside the pictures
     gentle: bool = False  # with as little memory as can be
 
 
@@ -90,6 +91,7 @@ class Hello(Record):
     revision: str = ""  # of a base model from the hub: its commit; of a single file: its hash
     image_px: int
     device: str
+    method: Method = "full"  # what it learns by where nobody has asked for a method
 
 
 class Refusal(Record):

@@ -19,12 +19,12 @@ from redis.exceptions import RedisError
 from storage import queue
 from storage.errors import Damaged, Missing, StoreError, UserError
 from storage.files import Store
-from storage.ids import new_id
+from storage.ids import is_id, new_id
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, read_job
 from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.settings import Settings
-from storage.settling import publish, settle
+from storage.settling import is_open, publish, settle
 from trainer.engine_client import EngineClient
 from trainer.jobs.attempt import Attempt, Ended, EngineDied, HandedBack
 from trainer.jobs.cache import Cache
@@ -32,6 +32,7 @@ from trainer.jobs.fair import FairWorker
 from trainer.jobs.reach import Reach
 from trainer.jobs.room import Room
 from trainer.jobs.scratch import own_folder
+from trainer.jobs.strikes import Strikes
 from trainer.jobs.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -40,12 +41,8 @@ ANNOUNCED_S = 0.5  # between two signs of life
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
 TIDY_S = 2.0  # to tidy up after what was left to others
 LONGEST_JOB_S = 24 * 3600
-STRIKES = 3  # attempts of which the engine died, or under which the store failed, after which a job has failed
-LOSSES = 5  # workers in a row that may be lost with a job, before it has come any further, until it has failed
-LOST = f"{LOSSES} workers in a row were lost while they worked on this, so I gave up. Whoever runs me should look why."
-AGAIN_S = 2.0  # from such an attempt to the next one
+AGAIN_S = 2.0  # from an attempt that ended badly to the next one
 OURS = "Something went wrong on our side while working on this."
-STORE_FAILED = "The storage failed while we worked on this. Please try again later."
 
 
 class JobRunner:
@@ -54,6 +51,7 @@ class JobRunner:
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
         self.store, self.redis, self.engine = store, redis, engine
         self.cache = Cache(store, settings.home / "cache")
+        self.strikes = Strikes(redis)
         self.tasks = Tasks(store, self.cache, settings.checkpoint_s)
         self.work = own_folder(settings.home / "work")
         self._looking_back: set[asyncio.Task[None]] = set()
@@ -63,6 +61,8 @@ class JobRunner:
 
         Raises arq's Retry or RetryJob where it is to be tried again, here or elsewhere.
         """
+        if not is_id(job_id):
+            return log.error("what was queued as %.40r is no job, and is dropped", job_id)
         try:
             await self._run(ctx, read_job((await self.store.get(job_key(job_id))).data))
         except Missing:
@@ -75,9 +75,10 @@ class JobRunner:
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
         try:
-            if await self.tasks.is_open(job):
+            if await is_open(self.store, job):
                 with contextlib.suppress(Ended):
-                    await self._publish(job, await self._outcome(job, f"attempt-{ctx['job_try']}-{new_id()[-8:]}"))
+                    attempt = f"attempt-{ctx['job_try']}-{new_id()[-8:]}"
+                    await self._publish(job, await self.strikes.out(job) or await self._outcome(job, attempt))
             await settle(self.store, job)
         except asyncio.CancelledError:  # it is left to others, and nobody waits for us any more
             task = asyncio.create_task(self._look_back(job))
@@ -90,7 +91,7 @@ class JobRunner:
     async def _look_back(self, job: TrainJob | ImagineJob) -> None:
         """Tidy up after a job that is over: others may have ended it before our last upload."""
         try:
-            if not await self.tasks.is_open(job):
+            if not await is_open(self.store, job):
                 await settle(self.store, job)
         except StoreError as error:
             log.warning("job %s is left as it is: %s", job.id, error)
@@ -103,8 +104,7 @@ class JobRunner:
     async def _outcome(self, job: TrainJob | ImagineJob, attempt: str) -> Outcome:
         """Have one attempt at a job, and turn what goes wrong into words."""
         folder, began_s = self.work / attempt, time.monotonic()
-        if await self._lost(job) > LOSSES:
-            return Outcome(job=job.id, state="failed", message=LOST, detail=f"{LOSSES} workers were lost with it")
+        await self.strikes.begin(job)
         folder.mkdir(parents=True)
         try:
             outcome = await Attempt(job, attempt, folder, self.tasks).run(self.engine, self.redis)
@@ -113,7 +113,10 @@ class JobRunner:
         except Ended:
             raise
         except (EngineDied, StoreError) as error:
-            outcome = await self._struck(job, error)
+            failure = await self.strikes.count(job, error)
+            if failure is None:
+                raise Retry(defer=AGAIN_S) from None
+            outcome = failure
         except UserError as error:
             outcome = Outcome(job=job.id, state="failed", message=str(error))
         except Exception as error:
@@ -121,34 +124,17 @@ class JobRunner:
             outcome = Outcome(job=job.id, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(RedisError, OSError):
-                await queue.absolve(self.redis, job.id, "loss")  # we live to tell
+            await self.strikes.end(job)
         return outcome.model_copy(update={"seconds": round(time.monotonic() - began_s, 3)})
 
-    async def _lost(self, job: TrainJob | ImagineJob) -> int:
-        """Count an attempt that begins; those that end well or go on are taken off again, so what stays was lost."""
-        with contextlib.suppress(RedisError, OSError):
-            return await queue.strike(self.redis, job.id, "loss")
-        return 0
-
-    async def _struck(self, job: TrainJob | ImagineJob, error: EngineDied | StoreError) -> Outcome:
-        """Raise Retry, or return the failure if this happens too often; crashes of workers do not count."""
-        try:
-            why: queue.Strike = "crash" if isinstance(error, EngineDied) else "failure"
-            strikes = await queue.strike(self.redis, job.id, why)
-        except (RedisError, OSError):
-            strikes = 1
-        if strikes < STRIKES and not isinstance(error, Damaged):
-            log.warning("job %s is tried again: %s", job.id, error)
-            raise Retry(defer=AGAIN_S) from None
-        if isinstance(error, EngineDied):
-            message = f"{error} That happened {STRIKES} times, so I gave up."
-            return Outcome(job=job.id, state="failed", message=message, detail=error.detail)
-        return Outcome(job=job.id, state="failed", message=STORE_FAILED, detail=f"{type(error).__name__}: {error}")
-
     async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> None:
-        """Write the outcome, unless the job has one."""
-        if await publish(self.store, job, outcome):
+        """Write the outcome, unless the job has one. If it cannot be written, the attempt was in vain, and counts."""
+        try:
+            is_ours = await publish(self.store, job, outcome)
+        except StoreError as error:
+            await self.strikes.count(job, error)
+            raise
+        if is_ours:
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
             with contextlib.suppress(RedisError, OSError):
                 if outcome.state == "done":

@@ -2,11 +2,21 @@
 
 from bot.answers import access, report_card, together
 from bot.answers.choice import choice as open_choice
-from bot.answers.replies import FORGET, about_subject, details, duration, finished, forget_button, in_words, plural
+from bot.answers.replies import (
+    FORGET,
+    about_subject,
+    details,
+    duration,
+    finished,
+    forget_button,
+    in_words,
+    plural,
+    show_button,
+)
 from bot.asking import prompts
 from bot.asking.arguments import ChooseArguments, JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
-from bot.messages import SHOWN, Button, Reply, Request
+from bot.messages import SHOWN, Reply, Request
 from storage import choosing, forgetting
 from storage.errors import UserError
 from storage.jobs import TrainJob
@@ -33,10 +43,11 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
         button = forget_button(subject).model_copy(update={"confirm": ""})
         yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
         return
-    jobs = [job for job in await bot.dispatch.jobs(request.space) if subject.id in job.subjects]
-    left = await together.left_behind(bot, subject, jobs)
-    receipt = await forgetting.forget(bot.store, subject, [job.id for job in jobs])
-    for job in jobs:
+    begun = await forgetting.begin(bot.store, subject)
+    open_ = [job for job in await bot.dispatch.jobs(request.space, only_open=True) if subject.id in job.subjects]
+    left = await together.left_behind(bot, subject, open_)
+    receipt = await forgetting.finish(bot.store, begun)
+    for job in open_:
         await bot.dispatch.unqueue(job)
     yield Reply(
         text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted. {left}".strip(),
@@ -50,12 +61,11 @@ async def subjects(bot: Bot, request: Request, given: Nothing) -> Answers:
     if not known:
         yield Reply(text="No subjects yet. Send a few photos with /dreambooth train NAME CLASS.")
         return
-    buttons = tuple(Button(label=s.name, command="dreambooth show", arguments={"name": s.name}) for s in known)
     yield Reply(
         text=f"{plural(len(known), 'subject')}:",
         facts={s.name: f"{s.noun}, {s.state}" for s in known},
         pictures=tuple(s.samples[-1].model_copy(update={"caption": s.name}) for s in known if s.samples),
-        buttons=buttons,
+        buttons=tuple(show_button(subject, subject.name) for subject in known),
     )
 
 

@@ -91,11 +91,17 @@ def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
 def about_subject(subject: Subject) -> tuple[Button, ...]:
     """The buttons under a subject; only one that is ready can be drawn."""
     prompt = f"a [{subject.name}] {subject.noun} in Paris"
-    name = {"name": subject.name}
-    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
-    show = Button(label="Show", command="dreambooth show", arguments=name)
-    share = Button(label="Share", command="dreambooth share", arguments=name, form=True)
-    return (*([draw] if subject.state == "ready" else []), show, share, forget_button(subject))
+    name, home = {"name": subject.name}, home_of(subject)
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
+    )
+    share = Button(label="Share", command="dreambooth share", arguments=name, form=True, home=home)
+    return (*([draw] if subject.state == "ready" else []), show_button(subject), share, forget_button(subject))
+
+
+def home_of(subject: Subject) -> str:
+    """What the buttons about a subject go with."""
+    return f"subjects/{subject.id}"
 
 
 def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
@@ -103,9 +109,16 @@ def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
     if len(subjects) < 2:
         return tuple(button for subject in subjects for button in about_subject(subject))
     prompt = listed([f"a [{s.name}] {s.noun}" for s in subjects])
-    draw = Button(label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True)
-    show = [Button(label=f"Show {s.name}", command="dreambooth show", arguments={"name": s.name}) for s in subjects]
-    return (draw, *show)
+    home = f"jobs/{subjects[0].job}"  # which goes when any of them is forgotten
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
+    )
+    return (draw, *(show_button(subject, f"Show {subject.name}") for subject in subjects))
+
+
+def show_button(subject: Subject, label: str = "Show") -> Button:
+    """The button that shows a subject."""
+    return Button(label=label, command="dreambooth show", arguments={"name": subject.name}, home=home_of(subject))
 
 
 def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
@@ -148,6 +161,7 @@ def forget_button(subject: Subject) -> Button:
         arguments={"name": subject.name},
         style="danger",
         confirm=FORGET.format(name=subject.name),
+        home=home_of(subject),
     )
 
 
@@ -166,6 +180,7 @@ def details(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Sub
     if outcome.loss_last is not None:
         if outcome.first_step_s is not None:
             facts["first step after"] = duration(outcome.first_step_s)
+        facts["method"] = str(outcome.settings.get("method", ""))
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
     if outcome.validated:
         (_, instance, prior), (_, instance_last, prior_last) = outcome.validated[0], outcome.validated[-1]

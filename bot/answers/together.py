@@ -21,7 +21,7 @@ async def together(bot: Bot, request: Request, given: TogetherArguments) -> Answ
     for subject in subjects:
         access.must_own(subject, request, "retrain")
         check_learnable(subject)
-    usual: Method = "lora" if all(subject.method == "lora" for subject in subjects) else "full"
+    usual: Method | None = "lora" if all(subject.method == "lora" for subject in subjects) else None
     job = job_of(request, subjects, given, recipes.asked_for(bot.settings, given.recipe, given.changes), usual)
     await bot.accept(job)
     async for reply in bot.watch(job.id):
@@ -33,10 +33,10 @@ def job_of(
     subjects: Sequence[Subject],
     given: TogetherArguments | TrainArguments,
     changes: Changes,
-    usual: Method,
+    usual: Method | None = None,
     note: str = "",
 ) -> TrainJob:
-    """The training of several subjects; the method is `usual` where none is asked for."""
+    """The training of several subjects; the method is `usual` where none is asked for, if there is a usual one."""
     method = given.method or changes.get("method", usual)
     return TrainJob.model_validate(
         {
@@ -56,11 +56,11 @@ def job_of(
 
 
 async def left_behind(bot: Bot, forgotten: Subject, jobs: Sequence[TrainJob | ImagineJob]) -> str:
-    """What forgetting a subject means for others, who were learned together with it, or are so in one of `jobs`."""
+    """What forgetting a subject means for others, who were learned together with it, or are so in open `jobs`."""
     here = [subject for subject in await bot.subjects.in_space(forgotten.space) if subject.id != forgotten.id]
     sentences = []
     for job in jobs:
-        if isinstance(job, TrainJob) and job.others and not await bot.dispatch.outcome(job.id):
+        if isinstance(job, TrainJob) and job.others:
             waiting = [subject.name for subject in here if subject.id in job.subjects]
             sentences.append(f"{_was(waiting)} being learned together with it; that is stopped.")
     mixed = [s.name for s in here if s.weights_sha256 and s.weights_sha256 == forgotten.weights_sha256]

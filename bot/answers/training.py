@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from bot.answers import access, drafts
 from bot.answers.replies import plural
@@ -18,6 +19,8 @@ from storage.settings import Settings
 from storage.subjects import Subject, unaccepted_key
 
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
+VETTED_AT_ONCE = 2  # requests of all people: a photo may take a quarter of a gigabyte while it is decoded
+_VETTING = ThreadPoolExecutor(VETTED_AT_ONCE, "vetting")  # of its own, so the store's threads stay free
 
 
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
@@ -116,7 +119,7 @@ def check_number(given: int, most: int) -> None:
 
 async def vetted(bot: Bot, uploads: tuple[Upload, ...]) -> Vetting:
     """Judge the photos; raises UserError if none can be used."""
-    vetting = await asyncio.to_thread(_vet, uploads, bot.settings)
+    vetting = await asyncio.get_running_loop().run_in_executor(_VETTING, _vet, uploads, bot.settings)
     if not vetting.accepted:
         raise UserError(f"{vetting.summary} Nothing was trained.")
     return vetting
@@ -134,15 +137,14 @@ async def _start(
 ) -> Answers:
     """Store the subject with its photos, hand the training to a worker and follow it."""
     changes = recipes.asked_for(bot.settings, given.recipe, given.changes)
-    asked = changes.pop("method", "full")
-    method = given.method or asked
+    asked = changes.pop("method", None)
     subject = Subject(
         space=request.space,
         owner=request.user,
         name=given.name,
         noun=given.noun,
         base_model=bot.settings.base_model,
-        method=method,
+        method=given.method or asked,
         job=request.id,
     )
     said = f"/dreambooth train {given.name} {given.noun}"

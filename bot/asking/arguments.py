@@ -62,8 +62,8 @@ class TrainArguments(Arguments):
     noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
     method: Method | None = Field(
         None,
-        description="full learns the whole model, the paper's way; lora a small file beside it; by default as the "
-        "recipe says.",
+        description="full learns the whole model, the paper's way; lora a small file beside it; by default what "
+        "suits the base model and its memory.",
     )
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
     choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
@@ -143,7 +143,7 @@ class TogetherArguments(Arguments):
 
     names: Names = Field(description="Subjects that are there, like: rex mia.")
     method: Method | None = Field(
-        None, description="full or lora; by default lora where all of them were learned so, else as the recipe says."
+        None, description="full or lora; by default lora where all of them were learned so, else as for one."
     )
     steps: int | None = Field(
         None, ge=1, le=4000, description="Training steps for each; by default as the recipe says."

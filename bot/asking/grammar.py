@@ -10,7 +10,7 @@ from bot.asking.arguments import Arguments, bare, many, required
 from bot.asking.problems import problems
 from storage.errors import UserError
 
-OPTION = re.compile(r"(?:^|\s)--([a-z]+)(?=\s|=|$)")
+OPTION = re.compile(r"(?:^|\s)(?:--|—|–)([a-z]+)(?=\s|=|$)")  # phones make a dash of two hyphens
 
 
 def split_command(line: str, names: Iterable[str]) -> tuple[str, str]:
@@ -65,7 +65,7 @@ def _bare(words: list[str], names: list[str], arguments: type[Arguments]) -> dic
 def typed(name: str, values: Mapping[str, str], arguments: type[Arguments]) -> str:
     """Write a command as a person would type it, which `parse` takes apart again.
 
-    >>> from bot.arguments import ImagineArguments
+    >>> from bot.asking.arguments import ImagineArguments
     >>> typed("imagine", {"count": "2", "prompt": "a dog"}, ImagineArguments)
     '/imagine a dog --count 2'
     """

@@ -7,6 +7,7 @@ after it: fetching photos, reading subjects, waiting for a job.
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +19,19 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from bot.answers.training import check_number
 from bot.app import Darkroom
 from bot.commands import Command
+from bot.discord.acknowledging import acknowledged, however_told, in_time, original
 from bot.discord.commands import Attached, help_reply
 from bot.discord.poster import DiscordPoster
 from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
 from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post
 from bot.messages import Reply, Request, Upload
-from bot.photos.fetching import fetched
+from bot.photos.fetching import AT_ONCE, Hosts, fetched
 
 log = logging.getLogger(__name__)
 
 ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
 TELL_S = 60.0  # an answer for the asker alone is tried for so long
-FETCHES = 4  # files at once, of all people: each may be as large as a photo may be
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Asked:
 class Answers:
     """Answers commands, wherever they were given."""
 
-    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Sequence[str]) -> None:
+    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Hosts) -> None:
         self.app, self.follower, self.poster, self.hosts = app, follower, poster, hosts
-        self._fetching = asyncio.Semaphore(FETCHES)
+        self._fetching = asyncio.Semaphore(AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -71,7 +72,8 @@ class Answers:
         if asked.command.answers == "asker":
             await self._in_private(interaction, request, asked)
         elif sentence := closed_to(interaction):
-            await interaction.response.send_message(sentence, ephemeral=True)
+            with however_told(interaction):
+                await interaction.response.send_message(sentence, ephemeral=True)
         else:
             await self._in_channel(interaction, request, asked)
 
@@ -80,12 +82,12 @@ class Answers:
         fresh = asked.command.answers == "everyone"
         again = None if asked.command.takes_photos else request
         post = self._post(interaction, request, asked.sure, message=asked.about, fresh=fresh, request=again)
-        acknowledged = await self._acknowledge(interaction, post, thinking=fresh)
+        message = await self._acknowledge(interaction, post, thinking=fresh)
         if asked.sure:  # the question is answered, and takes no more clicks
             await interaction.delete_original_response()
-        elif fresh and acknowledged and acknowledged.message_id:
-            post = post.model_copy(update={"message": str(acknowledged.message_id)})
-        await self.follower.answer_with(self._fetched(asked.attached), request, post)
+        elif fresh:  # by its id the message is edited when the interaction's token is dead
+            post = post.model_copy(update={"message": message or await original(interaction)})
+        await self.follower.answer_with(lambda: self._fetched(asked.attached), request, post)
 
     async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
@@ -93,17 +95,17 @@ class Answers:
         await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
         reply = help_reply() if request.command == "help" else await self.follower.ask(request)
         await self._tell(post, reply)
-        await self.follower.posts.close(post)
+        await self.follower.chat.close(post)
 
-    async def _acknowledge(
-        self, interaction: discord.Interaction, post: Post, **how: bool
-    ) -> discord.InteractionCallbackResponse[discord.Client] | None:
+    async def _acknowledge(self, interaction: discord.Interaction, post: Post, **how: bool) -> str:
         """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
-        await self.follower.note(post)
+        with suppress(TimeoutError):
+            async with in_time(interaction):
+                await self.follower.note(post)
         try:
-            return await interaction.response.defer(**how)
+            return await acknowledged(interaction, **how)
         except Exception:
-            await self.follower.posts.close(post)
+            await self.follower.chat.close(post)
             raise
 
     def _post(self, interaction: discord.Interaction, request: Request, /, aside: bool = False, **more: Any) -> Post:

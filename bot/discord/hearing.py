@@ -1,6 +1,5 @@
 """What somebody meant who typed a command, pressed a button, sent a form: found out here, answered elsewhere."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from bot.app import Darkroom, complaint
 from bot.asking import button_ids, prompts
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
+from bot.discord.acknowledging import heard, however_told, in_time
 from bot.discord.answers import Answers, Asked
 from bot.discord.commands import SLASH, TRAIN_MENU, Attached, Json, described, said, typing
 from bot.discord.forms import filled_in, modal, unasked
@@ -24,8 +24,7 @@ from bot.photos import captions
 
 log = logging.getLogger(__name__)
 
-SUGGESTIONS, SUGGEST_S = 25, 2.0
-FORM_S = 2.0  # a form must be there within three seconds
+SUGGESTIONS = 25
 SURE, PHOTOS = "sure", "photos"  # arguments that are ours: that a question was answered, files found before
 NO = "no"
 QUESTIONS = {"dreambooth forget": FORGET}  # asked first of those who type what cannot be undone
@@ -45,6 +44,7 @@ class Hearing:
 
     async def hear(self, interaction: discord.Interaction) -> None:
         """Do what an interaction asks for. Never raises, but for cancellation."""
+        heard(interaction)
         data: Json = dict(interaction.data or {})
         try:
             if interaction.type is discord.InteractionType.autocomplete:
@@ -62,7 +62,8 @@ class Hearing:
             if interaction.response.is_done():
                 await interaction.followup.send(plain(sentence), ephemeral=True)
             else:
-                await interaction.response.send_message(plain(sentence), ephemeral=True)
+                with however_told(interaction):
+                    await interaction.response.send_message(plain(sentence), ephemeral=True)
         except discord.HTTPException as error:
             log.warning("%s could not be told: %s", interaction.user.id, error)
 
@@ -74,7 +75,7 @@ class Hearing:
             return await self._refuse(interaction, OLD)
         asked = Asked(given.command, given.arguments, given.attached)
         if question := QUESTIONS.get(given.command.name):
-            await self._look_first(request_of(interaction, given.command.name, given.arguments))
+            await self._look_first(interaction, request_of(interaction, given.command.name, given.arguments))
             ask = question.format(**given.arguments)
             sure = Button(label="Yes", command=given.command.name, arguments=given.arguments, confirm=ask)
             return await self._confirm(interaction, sure)
@@ -82,10 +83,10 @@ class Hearing:
             return await self._open(interaction, asked, photos=True)
         await self.answers.answer(interaction, asked)
 
-    async def _look_first(self, request: Request) -> None:
+    async def _look_first(self, interaction: discord.Interaction, request: Request) -> None:
         """Raise UserError where a question would be asked in vain; what takes too long is found out after it."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(FORM_S):
+            async with in_time(interaction):
                 subject = prompts.by_name(request.arguments["name"], await access.seen(self.app, request))
                 access.must_own(subject, request, "forget")
 
@@ -105,9 +106,10 @@ class Hearing:
         """Do what a button or an entry of a menu says, in whatever process it was written."""
         pressed = (data.get("values") or [data["custom_id"]])[0]
         if pressed == NO:
-            await interaction.response.edit_message(content="Left as it is.", view=None)
+            with however_told(interaction):
+                await interaction.response.edit_message(content="Left as it is.", view=None)
             return
-        button = await button_ids.read(self.app.store, pressed)
+        button = await self._button(interaction, pressed)
         if button is None:
             return await self._refuse(interaction, OLD)
         arguments = dict(button.arguments)
@@ -121,28 +123,36 @@ class Hearing:
         else:
             await self.answers.answer(interaction, asked)
 
+    async def _button(self, interaction: discord.Interaction, custom_id: str) -> Button | None:
+        """What a button or a form means; None if it is nothing of ours."""
+        async with in_time(interaction):
+            return await button_ids.read(self.app.store, custom_id)
+
     async def _confirm(self, interaction: discord.Interaction, button: Button) -> None:
         """Ask first, and only the one who pressed."""
         arguments = {**button.arguments, SURE: "yes"}
-        yes = Button(label="Yes", command=button.command, arguments=arguments, style="danger")
-        view = await controls(self.app.store, [[yes]])
+        yes = Button(label="Yes", command=button.command, arguments=arguments, style="danger", home=button.home)
+        async with in_time(interaction):
+            view = await controls(self.app.store, [[yes]])
         assert view
         view.add_item(discord.ui.Button(label="No", custom_id=NO, row=0))
-        await interaction.response.send_message(plain(button.confirm), view=view, ephemeral=True)
+        with however_told(interaction):
+            await interaction.response.send_message(plain(button.confirm), view=view, ephemeral=True)
 
     async def _open(self, interaction: discord.Interaction, asked: Asked, photos: bool) -> None:
         """Open a command's form, filled in with what is known."""
         known = {name: value for name, value in asked.arguments.items() if name != PHOTOS}
         request = request_of(interaction, asked.command.name, known)
-        async with asyncio.timeout(FORM_S):
+        async with in_time(interaction):
             form = await filled_form(self.app, request, asked.command.name, known)
             unseen = {**unasked(form), **{n: v for n, v in asked.arguments.items() if n == PHOTOS}}
             button = Button(label="Send", command=asked.command.name, arguments=unseen, form=True)
             custom_id = await button_ids.write(self.app.store, button)
-        await interaction.response.send_modal(modal(form, custom_id, photos))
+        with however_told(interaction):
+            await interaction.response.send_modal(modal(form, custom_id, photos))
 
     async def _form(self, interaction: discord.Interaction, data: Json) -> None:
-        button = await button_ids.read(self.app.store, data["custom_id"])
+        button = await self._button(interaction, data["custom_id"])
         if button is None:
             return await self._refuse(interaction, OLD)
         filled, attached = filled_in(data)
@@ -158,7 +168,7 @@ class Hearing:
         try:
             if typed_in := typing(data):
                 field, typed = typed_in
-                async with asyncio.timeout(SUGGEST_S):
+                async with in_time(interaction):
                     found = await self._known(interaction, field.suggest)
         except Exception as error:
             log.warning("nothing to suggest: %s", error)
@@ -168,12 +178,12 @@ class Hearing:
         await interaction.response.autocomplete(choices)
 
     async def _known(self, interaction: discord.Interaction, what: str) -> Sequence[tuple[str, str]]:
-        """Subjects that this person may see here, or open jobs of theirs: what is meant, and how it reads."""
+        """Subjects that this person may see here, or open jobs that they may stop: what is meant, and how it reads."""
         request = request_of(interaction, "", {})
         if what == "subjects":
             return [(subject.name, subject.name) for subject in await access.seen(self.app, request)]
         jobs = await self.app.dispatch.jobs(request.space, only_open=True) if what == "jobs" else []
-        return [(job.id, f"{job.id[-6:]} {job.said}") for job in jobs if job.owner == request.user]
+        return [(job.id, f"{job.id[-6:]} {job.said}") for job in jobs if job.owner == request.user or request.moderator]
 
 
 def _meant(interaction: discord.Interaction) -> str:

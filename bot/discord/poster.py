@@ -4,31 +4,40 @@ A message that answers an interaction is edited with the token of that interacti
 works even where the bot may not write. Then, and for everything else, the bot writes with its own token.
 """
 
-import asyncio
-import io
+import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import PurePosixPath
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import discord
-from PIL import Image
 
+from bot.discord.pictures import SMALL, USUAL, Size, files
 from bot.discord.render import render
 from bot.discord.request import private_space
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, TooFast
+from bot.following.posts import (
+    ChannelClosed,
+    ChatTrouble,
+    MessageGone,
+    Post,
+    Poster,
+    TooFast,
+    store_as_trouble,
+    without_pictures,
+)
 from bot.messages import Reply
-from storage.errors import Missing, StoreError
 from storage.files import Store
 from storage.jobs import Picture
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 TOKEN_LIVES_S = 14 * 60.0  # a minute less than it does, for clocks differ
 ORIGINAL = cast(int, "@original")  # discord.py would have a number, and passes on what it is given
-FILE_BYTES, MESSAGE_BYTES = 10 * 2**20, 24 * 2**20
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN = 10003, 10008, 10015, 50027
+ARCHIVED = 50083
 PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
 DEAD_KEPT = 1000
 LOOKED_AT = 100  # messages after a post, when looking for its announcement
@@ -36,6 +45,14 @@ LOOKED_AT = 100  # messages after a post, when looking for its announcement
 
 class TokenDead(Exception):
     """The interaction's token is over."""
+
+
+class Archived(MessageGone, ChannelClosed):
+    """The message is in an archived thread, which a new one opens again, unless it is locked as well."""
+
+
+class NotTaken(ChatTrouble):
+    """Discord does not take a message like this, however often it is sent."""
 
 
 class DiscordPoster(Poster):
@@ -56,16 +73,21 @@ class DiscordPoster(Poster):
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new in the post's channel, as an answer to its message."""
-        parts = await self._parts(reply, reply.shown, post.user if mention else "")
-        rung = [discord.Object(int(post.user))] if mention else False
-        parts["allowed_mentions"] = discord.AllowedMentions(everyone=False, roles=False, replied_user=False, users=rung)
-        if post.message:
-            parts["reference"] = discord.MessageReference(
-                message_id=int(post.message), channel_id=int(post.channel), fail_if_not_exists=False
+
+        async def say(reply: Reply, size: Size) -> str:
+            parts = await self._parts(reply, reply.shown, size, post.user if mention else "")
+            rung = [discord.Object(int(post.user))] if mention else False
+            parts["allowed_mentions"] = discord.AllowedMentions(
+                everyone=False, roles=False, replied_user=False, users=rung
             )
-        async with _translated():
-            message = await self._channel(post).send(nonce=nonce, **_as_sent(parts))
-        return str(message.id)
+            if post.message:
+                parts["reference"] = discord.MessageReference(
+                    message_id=int(post.message), channel_id=int(post.channel), fail_if_not_exists=False
+                )
+            async with _translated():
+                return str((await self._channel(post).send(nonce=nonce, **_as_sent(parts))).id)
+
+        return await _as_taken(reply, say)
 
     async def find(self, post: Post, nonce: str) -> str | None:
         """The announcement that answers the post's message; Discord does not tell nonces afterwards."""
@@ -81,19 +103,23 @@ class DiscordPoster(Poster):
 
     async def edit(self, post: Post, reply: Reply) -> Post:
         """Make the message say `reply`; its pictures are sent again only if they are others."""
-        pictures = reply.shown
-        shown = " ".join(picture.key for picture in pictures)
-        before = post.extra.get("shown", "" if post.fresh else None)
-        parts = await self._parts(reply, None if shown == before else pictures)
-        try:
+        shown = " ".join(picture.key for picture in reply.shown)
+        there = shown == post.extra.get("shown", "" if post.fresh else None)
+
+        async def say(reply: Reply, size: Size) -> str:
+            parts = await self._parts(reply, None if there else reply.shown, size)
             async with _translated():
-                if token := self._editing_token(post):
-                    await self._webhook(token).edit_message(ORIGINAL, **parts)
-                else:
+                if not (token := self._editing_token(post)):
                     await self._message(post).edit(**parts)
+                    return post.message
+                said = await self._webhook(token).edit_message(ORIGINAL, **parts)
+                return post.message or (str(said.id) if post.fresh else "")
+
+        try:
+            message = await _as_taken(reply, say)
         except TokenDead:
             return await self.edit(self._without_token(post), reply)
-        return post.model_copy(update={"extra": {**post.extra, "shown": shown}})
+        return post.model_copy(update={"message": message, "extra": {**post.extra, "shown": shown}})
 
     async def whisper(self, post: Post, reply: Reply) -> None:
         """Tell who asked: for them alone in the channel while the token lives, else in a private message.
@@ -103,14 +129,18 @@ class DiscordPoster(Poster):
         token = self._living_token(post)
         if not token and post.space != private_space(post.user):
             reply = reply.model_copy(update={"buttons": (), "picks": ()})
-        parts = _as_sent(await self._parts(reply, reply.shown))
-        try:
+
+        async def say(reply: Reply, size: Size) -> None:
+            parts = _as_sent(await self._parts(reply, reply.shown, size))
             async with _translated():
                 if token:
                     await self._webhook(token).send(ephemeral=True, wait=True, **parts)
                 else:
                     private = await self.client.create_dm(discord.Object(int(post.user)))
                     await private.send(**parts)
+
+        try:
+            await _as_taken(reply, say)
         except (TokenDead, ChannelClosed):
             if not post.extra.get("token"):
                 raise
@@ -157,34 +187,26 @@ class DiscordPoster(Poster):
         # As discord.py makes them for its interactions; those of `partial` whisper to nobody.
         return discord.Webhook.from_state(about, self.client._connection)
 
-    async def _parts(self, reply: Reply, pictures: Sequence[Picture] | None, mention: str = "") -> dict[str, Any]:
+    async def _parts(
+        self, reply: Reply, pictures: Sequence[Picture] | None, size: Size, mention: str = ""
+    ) -> dict[str, Any]:
         """Everything to be said, as discord.py's methods that edit take it; `pictures` None leaves those there are."""
-        try:
+        with store_as_trouble():
             said = await render(self.store, reply, mention)
             parts = {"content": said.content, "embeds": said.embeds, "view": said.view}
-            return parts if pictures is None else {**parts, "attachments": await self._files(pictures)}
-        except (StoreError, OSError) as error:
-            raise ChatTrouble(f"what is to be shown cannot be read: {error}") from error
-
-    async def _files(self, pictures: Sequence[Picture]) -> list[discord.File]:
-        files = []
-        for picture in pictures:
-            try:
-                data = (await self.store.get(picture.key)).data
-            except Missing:  # deleted meanwhile
-                continue
-            name, data = await asyncio.to_thread(fit, PurePosixPath(picture.key).name, data, len(pictures))
-            files.append(discord.File(io.BytesIO(data), name, description=picture.caption[:1024] or None))
-        return files
+            return parts if pictures is None else {**parts, "attachments": await files(self.store, pictures, size)}
 
 
-def fit(name: str, data: bytes, files: int) -> tuple[str, bytes]:
-    """Make a picture small enough to be sent as one of `files`; return its name and bytes."""
-    if len(data) <= min(FILE_BYTES, MESSAGE_BYTES // files):
-        return name, data
-    smaller = io.BytesIO()
-    Image.open(io.BytesIO(data)).convert("RGB").save(smaller, "JPEG", quality=85)
-    return f"{PurePosixPath(name).stem}.jpg", smaller.getvalue()
+async def _as_taken(reply: Reply, say: Callable[[Reply, Size], Awaitable[T]]) -> T:
+    """Say a reply as it is; where Discord never takes that, with smaller pictures, with none, in bare words."""
+    bare = without_pictures(reply, "Discord")
+    ways = ((reply, USUAL), (reply, SMALL), (bare, USUAL)) if reply.shown else ((reply, USUAL),)
+    for way in (*ways, (Reply(text=bare.text), USUAL)):
+        try:
+            return await say(*way)
+        except NotTaken as error:
+            log.warning("Discord does not take a message of job %s: %s", reply.job, error)
+    raise ChannelClosed("Discord takes the message in no form")
 
 
 def _as_sent(parts: dict[str, Any]) -> dict[str, Any]:
@@ -215,10 +237,12 @@ async def _translated() -> AsyncIterator[None]:
 def _meaning(error: discord.HTTPException) -> Exception:
     if error.code in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
         return TokenDead()
+    if error.code == ARCHIVED:
+        return Archived(str(error))
     if error.code == UNKNOWN_MESSAGE:
         return MessageGone(str(error))
     if error.status == 403 or error.code == UNKNOWN_CHANNEL:
         return ChannelClosed(str(error))
     if error.status == 429:
         return TooFast(float(error.response.headers.get("Retry-After", PATIENCE_S)))
-    return ChatTrouble(str(error))
+    return NotTaken(str(error)) if error.status in (400, 413) else ChatTrouble(str(error))

@@ -33,7 +33,7 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
         space=f"discord:{interaction.guild_id}" if interaction.guild_id else private_space(user.id),
         user=str(user.id),
         command=command,
-        arguments=arguments,
+        arguments=_meant(arguments, interaction.guild_id),
         channel=str(thread.parent_id) if thread else here,
         thread=here if thread else "",
         # `roles` would leave out those of which the gateway has not told yet.
@@ -44,6 +44,13 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
     )
 
 
+def _meant(arguments: dict[str, str], guild: int | None) -> dict[str, str]:
+    """The arguments with the role @everyone, whose id is the server's, as what it is: the whole space."""
+    if arguments.get("group") != str(guild):
+        return arguments
+    return {**{name: value for name, value in arguments.items() if name != "group"}, "with": "space"}
+
+
 def private_space(user: int | str) -> str:
     """The space of what a person asks in private messages."""
     return f"discord:dm:{user}"
@@ -51,6 +58,8 @@ def private_space(user: int | str) -> str:
 
 def lacking(has: discord.Permissions, in_thread: bool | None = None) -> list[str]:
     """The permissions that the bot lacks, as Discord names them; `in_thread` tells which way of sending counts."""
+    if has.administrator:  # which is all of them
+        return []
     unneeded = {True: "send_messages", False: "send_messages_in_threads", None: ""}[in_thread]
     return [NAMES[name] for name, needed in NEEDED if needed and name != unneeded and not getattr(has, name)]
 
@@ -58,7 +67,7 @@ def lacking(has: discord.Permissions, in_thread: bool | None = None) -> list[str
 def closed_to(interaction: discord.Interaction) -> str:
     """Say what must be allowed before the bot can work where this comes from; empty if it can."""
     has = interaction.app_permissions
-    if not interaction.guild_id or not has.value or has.administrator:
+    if not interaction.guild_id or not has.value:
         return ""
     missing = lacking(has, isinstance(interaction.channel, discord.Thread))
     return (

@@ -7,30 +7,26 @@ in the store until its last word is said, and `resume` goes on with those that a
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from redis.exceptions import RedisError
-
-from bot.answers import drafts
 from bot.app import Darkroom, complaint
 from bot.following.announcing import announcement, brief
 from bot.following.insisting import Insisting
 from bot.following.newest import Newest
+from bot.following.patience import AWAY, OUTAGES, patient
 from bot.following.posts import Post, Poster, Posts
-from bot.messages import Reply, Request, Upload
+from bot.messages import Fetch, Reply, Request
 from storage.errors import Missing, StoreError
 from storage.jobs import ImagineJob, TrainJob
 
 log = logging.getLogger(__name__)
 
 NOTE_S = 1.0  # an acknowledgement does not wait longer for the store
-RETRY_S = 2.0  # between two looks at a store or queue that does not answer
 OLD_S, OLD_SLOWER = 3600.0, 12  # chats let messages older than an hour be edited rarely
 
 INTERRUPTED = "This was interrupted before it began. Please send it again."
-STORE_AWAY = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
 
 
 class Follower:
@@ -44,8 +40,8 @@ class Follower:
 
     async def resume(self) -> None:
         """Go on with what a process before left open."""
-        await drafts.sweep(self.app.store)
-        for post in await self.posts.open():
+        left: list[Post] = await patient("open posts cannot be read")(self.posts.open)
+        for post in left:
             self._start(self._follow(post))
 
     async def close(self) -> None:
@@ -71,14 +67,13 @@ class Follower:
                 pass
         return reply
 
-    async def answer(self, request: Request, post: Post) -> None:
+    async def answer(self, request: Request, post: Post, fetch: Fetch | None = None) -> None:
         """Answer a request on the message that stands for it; its job is followed to its end in the background.
 
         A fresh message goes when the request is at fault; one whose button was pressed stays as it is. Either way
         the sentence is for the asker alone.
         """
-        await self.posts.write(post)
-        async with aclosing(self.app.answer(request)) as replies:
+        async with aclosing(self.app.answer(request, fetch)) as replies:
             async for reply in replies:
                 if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
                     return self._start(self._follow(post))
@@ -86,15 +81,16 @@ class Follower:
                     await self.chat.refuse(post, reply)
                 elif reply.state != "working" or post.fresh:
                     post = await self.chat.show(post, reply, insist=reply.state != "working")
-        await self.posts.close(post)
+        await self.chat.close(post)
 
-    async def answer_with(self, photos: Awaitable[tuple[Upload, ...]], request: Request, post: Post) -> None:
-        """The same once its photos are there; what goes wrong with that is told to who asked."""
+    async def answer_with(self, fetch: Fetch, request: Request, post: Post) -> None:
+        """The same with the photos that `fetch` gets; what goes wrong before an answer is told to who asked."""
         try:
-            await self.answer(request.model_copy(update={"uploads": await photos}), post)
+            await self.posts.write(post)
+            await self.answer(request, post, fetch)
         except Exception as error:
             await self.chat.refuse(post, complaint(error, request.command))
-            await self.posts.close(post)
+            await self.chat.close(post)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if self._closed:
@@ -127,11 +123,13 @@ class Follower:
         Where that cannot be, its message says so. One that was there before, a question above all, stays as it is,
         and who asked is told in private.
         """
-        if post.request:
-            return await self.answer(post.request, post.model_copy(update={"request": None}))
+        if request := post.request:
+            post = post.model_copy(update={"request": None})
+            await self.chat.keep(post)
+            return await self.answer(request, post)
         sorry = Reply(text=INTERRUPTED, state="failed", fault="ours")
         await (self.chat.show(post, sorry, insist=True) if post.fresh else self.chat.whisper(post, sorry))
-        await self.posts.close(post)
+        await self.chat.close(post)
 
     async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:
         """Wait until this message may be edited again, or until nothing is left to watch: the end is told at once."""
@@ -140,32 +138,41 @@ class Follower:
 
     async def _job(self, job: str) -> TrainJob | ImagineJob | None:
         """Read a job, however long the store takes; None if it never began, or is deleted."""
-        while True:
+
+        async def read() -> TrainJob | ImagineJob | None:
             try:
                 return await self.app.dispatch.job(job)
             except Missing:
                 return None
-            except (StoreError, OSError) as error:
-                log.warning("cannot read job %s: %s", job, error)
-                await asyncio.sleep(RETRY_S)
+
+        return await patient(f"job {job} cannot be read")(read)
 
     async def _watch(self, job: str, news: Newest[Reply]) -> None:
         """Pass on what becomes of a job, through every outage of store and queue."""
-        while True:
+
+        async def watch() -> None:
             try:
                 async for reply in self.app.watch(job):
                     news.put(reply)
-                return
-            except (StoreError, OSError, RedisError) as error:
-                log.warning("cannot follow job %s: %s", job, error)
-                news.put(Reply(text=STORE_AWAY, state="working", job=job))
-                await asyncio.sleep(RETRY_S)
+            except OUTAGES:
+                news.put(Reply(text=AWAY, state="working", job=job))
+                raise
+
+        await patient(f"job {job} cannot be followed")(watch)
 
     async def _end(self, post: Post, job: TrainJob | ImagineJob, reply: Reply) -> None:
         """Say the last word: pictures take the place of their progress, a training is announced in a new message."""
         told = isinstance(job, TrainJob) and reply.state != "cancelled"
         if isinstance(job, TrainJob) and told:
-            post = await self.chat.announce(post, await announcement(self.app, job, reply))
+            post = await self.chat.announce(post, await self._announcement(post, job, reply))
             reply = brief(reply)
         await self.chat.show(post, reply, insist=True, told=told)
-        await self.posts.close(post)
+        await self.chat.close(post)
+
+    async def _announcement(self, post: Post, job: TrainJob, reply: Reply) -> Reply:
+        """The reply with its contact sheet, however long the store takes; without one where that cannot be made."""
+        try:
+            return await self.chat.prepared(post, lambda: announcement(self.app, job, reply))
+        except Exception as error:  # pictures are deleted meanwhile or damaged, and decoders raise whatever they like
+            log.warning("there is no contact sheet of job %s: %r", job.id, error)
+            return reply

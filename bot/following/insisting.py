@@ -7,17 +7,34 @@ from functools import lru_cache
 from typing import TypeVar
 
 from aiolimiter import AsyncLimiter
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_before_delay,
+    stop_never,
+    wait_random_exponential,
+)
 
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster, Posts, TooFast
+from bot.following.posts import (
+    ChannelClosed,
+    ChatTrouble,
+    MessageGone,
+    Post,
+    Poster,
+    Posts,
+    TooFast,
+    store_as_trouble,
+)
 from bot.messages import Reply
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-LONGEST_S = 3600.0  # a last word is tried for so long; then it waits for the next start
-WHISPER_S = 60.0  # so long for a word in private
+OWED = None  # a last word is tried until it is said
+WHISPER_S = 60.0  # a word in private is tried for so long, unless it is a last one
 SHORT_S = 1.0  # so long for one that will be overtaken soon
+PAUSE_S = 300.0  # between two tries at most
 REMEMBERED = 4096  # lanes and spaces whose pace is kept
 
 
@@ -36,14 +53,12 @@ class Insisting:
         insisted on and what they were not `told` already.
         """
         try:
-            return await self._again(post, lambda: self._edit(post, reply), LONGEST_S if insist else SHORT_S)
+            return await self._again(post, lambda: self._edit(post, reply), OWED if insist else SHORT_S)
         except ChannelClosed as error:
             log.info("nothing can be said in channel %s any more: %s", post.channel, error)
             if insist and not told:
-                await self.whisper(post, reply)
+                await self.whisper(post, reply, OWED)
         except ChatTrouble as error:
-            if insist:
-                raise
             log.warning("message of job %s: %s", post.job, error)
             await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)
         return post
@@ -52,14 +67,14 @@ class Insisting:
         """Tell who asked in a message of its own, once: after a crash in the middle of it, look first."""
         nonce = post.job
         try:
-            said = await self._again(post, lambda: self.poster.find(post, nonce), LONGEST_S) if post.last_word else None
+            said = await self._again(post, lambda: self.poster.find(post, nonce), OWED) if post.last_word else None
             if said:
                 return post
             post = post.model_copy(update={"last_word": True})
-            await self.posts.write(post)
-            await self._again(post, lambda: self.poster.send(post, reply, nonce=nonce, mention=True), LONGEST_S)
+            await self.keep(post)
+            await self._again(post, lambda: self.poster.send(post, reply, nonce=nonce, mention=True), OWED)
         except ChannelClosed:
-            await self.whisper(post, reply)
+            await self.whisper(post, reply, OWED)
         return post
 
     async def refuse(self, post: Post, reply: Reply) -> None:
@@ -78,29 +93,44 @@ class Insisting:
             nonce = f"{post.job[-12:]}{post.message[-8:]}"
             message = await self.poster.send(post, reply, nonce=nonce, mention=False)
             post = post.model_copy(update={"message": message, "extra": {}})
-            await self.posts.write(post)
+            await self.keep(post)  # apart from what is tried again: the new message is there, and one is enough
             return post
 
-    async def whisper(self, post: Post, reply: Reply) -> None:
+    async def whisper(self, post: Post, reply: Reply, longest_s: float | None = WHISPER_S) -> None:
         """Tell who asked, and nobody else, as long as there is a way.
 
         That answers one thing that a person did, so it does not wait behind all that is said to others.
         """
         try:
-            await self._again(post, lambda: self.poster.whisper(post, reply), WHISPER_S, paced=False)
+            await self._again(post, lambda: self.poster.whisper(post, reply), longest_s, paced=False)
         except (ChannelClosed, ChatTrouble) as error:
             log.warning("%s could not be told: %s", post.user, error)
 
-    async def _again(self, post: Post, say: Callable[[], Awaitable[T]], longest_s: float, paced: bool = True) -> T:
+    async def close(self, post: Post) -> None:
+        """Forget a post whose last word is said, however long the store takes: it would be said again."""
+        await self.prepared(post, lambda: self.posts.close(post))
+
+    async def prepared(self, post: Post, make: Callable[[], Awaitable[T]]) -> T:
+        """Make what a last word needs of the store, however long that takes; raises Missing."""
+        return await self._again(post, make, OWED, paced=False)
+
+    async def keep(self, post: Post) -> None:
+        """Write a post down as it is now, however long the store takes."""
+        await self.prepared(post, lambda: self.posts.write(post))
+
+    async def _again(
+        self, post: Post, say: Callable[[], Awaitable[T]], longest_s: float | None, paced: bool = True
+    ) -> T:
         """Say something, at the pace of channel and space if `paced`, until it works or `longest_s` are over."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(ChatTrouble),
-            wait=_patience,
-            stop=stop_before_delay(longest_s),
+            wait=patience,
+            stop=stop_never if longest_s is OWED else stop_before_delay(longest_s),
+            before_sleep=lambda state: _warn(post, state),
             reraise=True,
         )
         async for attempt in retrying:
-            with attempt:
+            with attempt, store_as_trouble():
                 if paced:
                     await self._lane(self.poster.lane(post)).acquire()
                     await self._space(post.space).acquire()
@@ -108,7 +138,13 @@ class Insisting:
         return said
 
 
-def _patience(state: RetryCallState) -> float:
+def patience(state: RetryCallState) -> float:
     """As long as the chat asks for, else exponentially longer with jitter (Full Jitter, AWS 2015)."""
     error = state.outcome.exception() if state.outcome else None
-    return error.retry_after_s if isinstance(error, TooFast) else wait_random_exponential(0.5, 60)(state)
+    return error.retry_after_s if isinstance(error, TooFast) else wait_random_exponential(0.5, PAUSE_S)(state)
+
+
+def _warn(post: Post, state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    level = logging.INFO if isinstance(error, TooFast) else logging.WARNING
+    log.log(level, "message of job %s: %s; again in %.1f s", post.job, error, state.upcoming_sleep)

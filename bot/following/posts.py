@@ -6,11 +6,13 @@ with it: `posts/<platform>/<job>.json`, deleted when the last word is said.
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pydantic import Field, ValidationError
 
 from bot.messages import Reply, Request
-from storage.errors import Missing
+from storage.errors import Missing, StoreError
 from storage.files import Store
 from storage.jobs import Record
 
@@ -33,6 +35,27 @@ class TooFast(ChatTrouble):
     def __init__(self, retry_after_s: float) -> None:
         super().__init__(f"asked to wait {retry_after_s:.1f} s")
         self.retry_after_s = retry_after_s
+
+
+@contextmanager
+def store_as_trouble() -> Iterator[None]:
+    """Raise a store that fails as trouble of the chat: what is to be said cannot be said yet. Missing stays Missing."""
+    try:
+        yield
+    except Missing:
+        raise
+    except StoreError as error:
+        raise ChatTrouble(f"what is to be said cannot be read or kept: {error}") from error
+
+
+def without_pictures(reply: Reply, chat: str) -> Reply:
+    """What is said where a chat does not take the pictures; once there is no more to come, that they are missing."""
+    if not reply.shown:
+        return reply
+    says = f"\n{chat} does not take the pictures here."
+    says += " The buttons give you each by itself." * any(pick.group for pick in reply.picks)
+    text = reply.text + says * (reply.state != "working")
+    return reply.model_copy(update={"grid": None, "pictures": (), "text": text})
 
 
 class Post(Record):

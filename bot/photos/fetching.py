@@ -2,17 +2,40 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from bot.messages import Upload
 
 CHUNK_BYTES = 2**16
+AT_ONCE = 4  # files, of all people: each may be as large as a photo may be
+TRIES = 3
 
 
 class NotFetched(Exception):
     """A file cannot be had; what this says follows the file's name in a sentence."""
+
+
+class Busy(NotFetched):
+    """The same, but it may be had a moment later."""
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The servers that files may be fetched from, by TLS."""
+
+    platform: Collection[str]  # names of the platform's own
+    api_url: str = ""  # where an operator set another address of the API: its host may have files on any port
+
+    def have(self, url: str) -> bool:
+        """Whether a file is on one of them; without TLS only where the API is asked without it, too."""
+        file, api = urlsplit(url), urlsplit(self.api_url)
+        if api.hostname and file.hostname == api.hostname:
+            return file.scheme in ("https", api.scheme)
+        return file.scheme == "https" and file.netloc in self.platform
 
 
 async def fetched(
@@ -20,25 +43,38 @@ async def fetched(
     name: str,
     url: str,
     *,
-    hosts: Collection[str],
+    hosts: Hosts,
     most_bytes: int,
     timeout_s: float = 30.0,
     headers: Mapping[str, str] | None = None,
 ) -> Upload:
     """Download a file that is called `name`; one that cannot be had says why, and spoils nothing for the others.
 
-    `hosts` are the names, with a port where it is not the usual one, that may be asked; `headers`, which may hold a
-    token, go to them only. Redirects are not followed.
+    `headers`, which may hold a token, go to the `hosts` only. Redirects are not followed. What may pass is tried again,
+    all within `timeout_s`.
     """
-    if not _allowed(url, hosts):
+    if not hosts.have(url):
         return Upload(name=name, trouble="is not on this chat's own servers, so it was not fetched")
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type((Busy, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)),
+        wait=wait_random_exponential(0.5, 5),
+        stop=stop_after_attempt(TRIES),
+        reraise=True,
+    )
     try:
-        async with asyncio.timeout(timeout_s), session.get(url, headers=headers, allow_redirects=False) as response:
-            return Upload(name=name, data=await _body(response, most_bytes))
+        async with asyncio.timeout(timeout_s):
+            return Upload(name=name, data=await retrying(_download, session, url, headers, most_bytes))
     except NotFetched as error:
         return Upload(name=name, trouble=str(error))
     except (aiohttp.ClientError, TimeoutError):
         return Upload(name=name, trouble="could not be fetched from the chat: please try again")
+
+
+async def _download(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None, most_bytes: int
+) -> bytes:
+    async with session.get(url, headers=headers, allow_redirects=False) as response:
+        return await _body(response, most_bytes)
 
 
 async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
@@ -46,7 +82,8 @@ async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     if response.status in (403, 404, 410):
         raise NotFetched("is gone, its link has expired: please attach it again")
     if response.status != 200:
-        raise NotFetched(f"was not given to me by the chat (status {response.status}): please try again")
+        kind = Busy if response.status == 429 or response.status >= 500 else NotFetched
+        raise kind(f"was not given to me by the chat (status {response.status}): please try again")
     if response.content_type == "text/html":
         raise NotFetched("came as a web page instead of a file: perhaps I may not read it")
     data = bytearray()
@@ -55,8 +92,3 @@ async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
         if len(data) > most_bytes:
             raise NotFetched(f"is too large: {most_bytes / 2**20:.3g} MB is the limit")
     return bytes(data)
-
-
-def _allowed(url: str, hosts: Collection[str]) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme in ("https", "http") and parts.netloc in hosts

@@ -84,7 +84,7 @@ async def learn(bot: Bot, request: Request, newcomers: list[Newcomer]) -> Answer
     vettings = {each.given.name: await vetted(bot, each.uploads) for each in newcomers}
     subjects = [_subject(bot, request, each.given) for each in newcomers]
     note = " ".join(f"{name}: {vetting.summary}" for name, vetting in vettings.items() if vetting.refused)
-    job = job_of(request, subjects, given, changes, "full", note)
+    job = job_of(request, subjects, given, changes, note=note)
     await bot.limits.admit(job)
     kept: list[Subject] = []
     try:

@@ -55,7 +55,7 @@ class Answers:
             check_number(len(files), self.app.settings.photos_max)
         command.check(arguments)
         post = await self._begin(asked, command, request)
-        await self.follower.answer_with(self.attachments.fetch(files), request, post)
+        await self.follower.answer_with(lambda: self.attachments.fetch(files), request, post)
         return True
 
     async def open_form(
@@ -109,7 +109,7 @@ class Answers:
             message = await self.poster.send(post, ON_IT, nonce=begun(post.job), mention=False)
             return post.model_copy(update={"message": message})
         except ChannelClosed:
-            await self.follower.posts.close(post)
+            await self.follower.chat.close(post)
             raise
         except ChatTrouble as error:
             log.info("a message comes later: %s", error)

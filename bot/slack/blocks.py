@@ -18,13 +18,14 @@ from slack_sdk.models.blocks import (
     PlainTextObject,
     SectionBlock,
     StaticSelectElement,
+    TextObject,
 )
 from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.asking import button_ids
 from bot.following.sparkline import losses_told
 from bot.messages import Button, Reply
-from bot.slack.text import clipped, escape, fitted
+from bot.slack.text import clipped, clipped_escaped, escape, unformatted
 from storage.files import Store
 from storage.jobs import Picture, Progress
 
@@ -38,8 +39,7 @@ BAR = 20  # characters
 
 async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: str = "") -> list[Block]:
     """Lay a reply out; `files` are Slack's ids of the uploaded pictures by key, and only those are shown."""
-    greeting = f"<@{mention}> " if mention else ""
-    laid: list[Block] = [SectionBlock(text=_text(greeting + escape(clipped(reply.text or "Done.", TEXT_MAX))))]
+    laid: list[Block] = [SectionBlock(text=_said(reply.text or "Done.", mention))]
     if reply.progress and reply.progress.of:
         drawn = filter(None, [bar(reply.progress), losses_told(reply.progress)])
         laid.append(ContextBlock(elements=[_text(line) for line in drawn]))
@@ -51,8 +51,8 @@ async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: 
 
 
 def fallback(reply: Reply, mention: str = "") -> str:
-    """What notifications and screen readers say."""
-    return (f"<@{mention}> " if mention else "") + escape(clipped(reply.text or "Done.", TEXT_MAX))
+    """What notifications and screen readers say, without marks that these would read out."""
+    return _greeting(mention) + clipped_escaped(escape(reply.text or "Done."), TEXT_MAX)
 
 
 def bar(progress: Progress) -> str:
@@ -63,6 +63,17 @@ def bar(progress: Progress) -> str:
     """
     done = min(progress.step / progress.of, 1.0)
     return f"{'▓' * round(done * BAR):░<{BAR}} {done:.0%}".replace("%", " %")
+
+
+def _said(text: str, mention: str) -> TextObject:
+    """What a reply says: letter by letter, unless somebody is to be called in it."""
+    if mention:
+        return _text(_greeting(mention) + clipped_escaped(unformatted(text), TEXT_MAX))
+    return PlainTextObject(text=clipped_escaped(escape(text), TEXT_MAX), emoji=False)
+
+
+def _greeting(mention: str) -> str:
+    return f"<@{mention}> " if mention else ""
 
 
 def _text(text: str) -> MarkdownTextObject:
@@ -82,8 +93,7 @@ def _facts(reply: Reply) -> Iterator[SectionBlock]:
 
 
 def _fact(name: str, value: str) -> str:
-    name = escape(clipped(name, LABEL_MAX))
-    return f"*{name}*\n{fitted(value or '—', FACT_MAX - len(name))}"
+    return clipped_escaped(f"*{unformatted(clipped(name, LABEL_MAX))}*\n{unformatted(value or '—')}", FACT_MAX)
 
 
 def _image(picture: Picture, reply: Reply, file: str) -> ImageBlock:

@@ -27,6 +27,22 @@ CLOSED = {
     "user_disabled",
     "cannot_dm_bot",
 }
+REFUSALS = {  # of a token, until somebody does something about it
+    "invalid_auth",
+    "not_authed",
+    "account_inactive",
+    "token_revoked",
+    "token_expired",
+    "missing_scope",
+    "not_allowed_token_type",
+    "no_permission",
+    "access_denied",
+    "org_login_required",
+    "ekm_access_denied",
+    "enterprise_is_restricted",
+    "team_access_not_granted",
+    "two_factor_setup_required",
+}
 
 
 class BlocksRefused(ChatTrouble):
@@ -67,9 +83,25 @@ def code(error: SlackApiError) -> str:
     return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
+def refused(error: Exception) -> bool:
+    """Whether Slack refuses a token, which will not pass by itself."""
+    return isinstance(error.__cause__, SlackApiError) and code(error.__cause__) in REFUSALS
+
+
+def answered(error: Exception) -> bool:
+    """Whether it was Slack that answered, be it that it has trouble: not so where there is nothing, or another site."""
+    cause = error.__cause__
+    return isinstance(cause, SlackApiError) and (bool(code(cause)) or _status(cause) == 429 or _status(cause) >= 500)
+
+
+def _status(error: SlackApiError) -> int:
+    """The HTTP status, of Slack's answer or of aiohttp's where that could not be read."""
+    return int(getattr(error.response, "status_code", 0) or getattr(error.response, "status", 0))
+
+
 def _meaning(error: SlackApiError) -> Exception:
     name = code(error)
-    if name in ("ratelimited", "rate_limited") or getattr(error.response, "status_code", 200) == 429:
+    if name in ("ratelimited", "rate_limited") or _status(error) == 429:
         return TooFast(_retry_after_s(error))
     if name in GONE:
         return MessageGone(name)

@@ -5,6 +5,7 @@ was not heard.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from storage.errors import UserError
 Payload = dict[str, Any]
 Work = Callable[[], Awaitable[bool]]  # tells whether the follower goes on with it
 
+ANYTHING = re.compile("")
 SHORTCUT = "train_on_photos"
 NO_PHOTOS = "There are no photos in that message. Choose one with photos, or type /dreambooth train."
 OLD_BUTTON = "That button is of something that is not here any more."
@@ -43,8 +45,7 @@ class Events:
 
     def listen(self, bolt: AsyncApp) -> None:
         """Hear what comes through `bolt`."""
-        for word in typed.WORDS:
-            bolt.command(word)(self.typed)
+        bolt.command(ANYTHING)(self.typed)
         bolt.action(PRESS)(self.pressed)
         bolt.view(forms.CALLBACK)(self.sent)
         bolt.options(forms.VALUE)(self.suggest)
@@ -53,6 +54,9 @@ class Events:
         bolt.event("message")(self.messaged)
         bolt.event("member_joined_channel")(self.joined)
         bolt.event("app_home_opened")(self.opened_home)
+        # What none of these is for is acknowledged all the same, or Slack would deliver it again and tell of an error.
+        for kind in (bolt.action, bolt.view, bolt.view_closed, bolt.options, bolt.shortcut, bolt.event):
+            kind(ANYTHING)(_pass_over)
 
     async def close(self) -> None:
         """Finish what was begun, if that is soon."""
@@ -184,8 +188,13 @@ class Events:
 
         async def to_its_end() -> None:
             if not await self.answers.carefully(asked, once()):
-                await self.answers.follower.posts.close(note)
+                await self.answers.follower.chat.close(note)
 
         task = asyncio.create_task(to_its_end())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+async def _pass_over(ack: AsyncAck) -> None:
+    """Acknowledge what is none of ours: an old form, or an event that somebody subscribed the app to."""
+    await ack()

@@ -3,25 +3,40 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.following.posts import ChannelClosed, ChatTrouble
 from bot.messages import Upload
-from bot.photos.fetching import fetched
-from bot.slack.client import TIMEOUT_S, meaning
+from bot.photos.fetching import AT_ONCE, Hosts, fetched
+from bot.slack.client import TIMEOUT_S, code, meaning
 from bot.slack.text import clipped
+from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Picture
 from storage.settings import Settings
 
 HOSTS = {"files.slack.com", "files.slack-gov.com"}
-AT_ONCE = 4  # downloads of one request
 ALT_MAX = 1000
+UPLOADS_KEPT = 1000  # ids of uploaded pictures that are remembered, for messages that have to be tried again
+
+REFUSALS = {  # of uploads, which stay what they are
+    "file_uploads_disabled",
+    "file_upload_size_restricted",
+    "file_type_not_allowed",
+    "blocked_file_type",
+    "storage_limit_reached",
+    "missing_scope",
+}
+TOO_LARGE = "status: 413"  # in what slack_sdk says of the server that takes the bytes
 
 File = Mapping[str, Any]  # as Slack describes it
+
+
+class UploadRefused(Exception):
+    """Slack does not take pictures, or not these, however often they are sent."""
 
 
 class Attachments:
@@ -29,17 +44,16 @@ class Attachments:
 
     def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
         self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
-        self.hosts = HOSTS | ({urlsplit(settings.slack_api_url).netloc} if settings.slack_api_url else set())
+        self.hosts = Hosts(HOSTS, settings.slack_api_url)
+        self._fetching = asyncio.Semaphore(AT_ONCE)
 
     async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
         """Download files, in their order."""
-        limit = asyncio.Semaphore(AT_ONCE)
+        return tuple(await asyncio.gather(*map(self._in_turn, files)))
 
-        async def one(file: File) -> Upload:
-            async with limit:
-                return await self._one(file)
-
-        return tuple(await asyncio.gather(*map(one, files)))
+    async def _in_turn(self, file: File) -> Upload:
+        async with self._fetching:
+            return await self._one(file)
 
     async def _one(self, file: File) -> Upload:
         try:
@@ -73,12 +87,23 @@ class Pictures:
 
     def __init__(self, client: AsyncWebClient, store: Store) -> None:
         self.client, self.store = client, store
+        self._uploaded: dict[str, str] = {}  # ids by key, the newest last
 
     async def ids(self, pictures: Sequence[Picture], known: Mapping[str, str]) -> dict[str, str]:
-        """Slack's ids of the pictures by key; what is not `known` is uploaded, to be seen only in blocks."""
+        """Slack's ids of the pictures by key; what is not `known` is uploaded once, to be seen only in blocks."""
+        known = {**self._uploaded, **known}
         new = [picture for picture in pictures if picture.key not in known]
         found = {picture.key: known[picture.key] for picture in pictures if picture.key in known}
-        return found | (await self._upload(new) if new else {})
+        uploaded = await self._upload(new) if new else {}
+        self._uploaded |= uploaded
+        for key in list(self._uploaded)[:-UPLOADS_KEPT]:
+            del self._uploaded[key]
+        return found | uploaded
+
+    def forget(self, pictures: Sequence[Picture]) -> None:
+        """Forget uploads that are of no use."""
+        for picture in pictures:
+            self._uploaded.pop(picture.key, None)
 
     async def put_into(self, pictures: Sequence[Picture], channel: str, thread: str) -> None:
         """Upload pictures into a thread, where they are seen by themselves."""
@@ -86,17 +111,33 @@ class Pictures:
             await self._upload(pictures, channel=channel, thread_ts=thread)
 
     async def _upload(self, pictures: Sequence[Picture], **place: str) -> dict[str, str]:
-        bodies = await asyncio.gather(*(self.store.get(picture.key) for picture in pictures))
+        read = zip(pictures, await asyncio.gather(*map(self._read, pictures)), strict=True)
+        there = [(picture, data) for picture, data in read if data is not None]
+        if not there:
+            return {}
         uploads = [
             {
-                "file": body.data,
+                "file": data,
                 "filename": picture.key.rpartition("/")[2],
                 "title": clipped(picture.caption or "picture", 100),
                 "alt_txt": clipped(picture.caption or "picture", ALT_MAX),
             }
-            for picture, body in zip(pictures, bodies, strict=True)
+            for picture, data in there
         ]
-        with meaning():
-            done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
+        try:
+            with meaning():
+                done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
+        except ChatTrouble as error:
+            cause = error.__cause__
+            if TOO_LARGE in str(cause) or (isinstance(cause, SlackApiError) and code(cause) in REFUSALS):
+                raise UploadRefused(str(error)) from error
+            raise
         ids = [file["id"] for file in done["files"]]
-        return {picture.key: file for picture, file in zip(pictures, ids, strict=True)}
+        return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
+
+    async def _read(self, picture: Picture) -> bytes | None:
+        """The bytes of a picture; None if it was deleted meanwhile."""
+        try:
+            return (await self.store.get(picture.key)).data
+        except Missing:
+            return None

@@ -10,11 +10,19 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post, Poster
+from bot.following.posts import (
+    ChannelClosed,
+    ChatTrouble,
+    MessageGone,
+    Post,
+    Poster,
+    store_as_trouble,
+    without_pictures,
+)
 from bot.messages import Reply
 from bot.slack.blocks import blocks, fallback
 from bot.slack.client import BlocksRefused, meaning
-from bot.slack.files import Pictures
+from bot.slack.files import Pictures, UploadRefused
 from storage.files import Store
 
 log = logging.getLogger(__name__)
@@ -22,6 +30,7 @@ log = logging.getLogger(__name__)
 RESPONSE_URL = "response_url"  # in Post.extra: where Slack takes a private answer without further rights
 RESPONSE_URL_S = 25 * 60.0  # it ends after half an hour
 PROCESSING_S = (0.5, 1.0, 2.0, 4.0)  # how long Slack may take until an uploaded picture can be shown
+WITHOUT_S = 600.0  # until pictures inside messages are tried again where Slack does not take them
 EVENT = "darkroom_said"  # type of the metadata in which a message carries its nonce
 LOOK_BACK = 200  # messages
 QUIET: dict[str, Any] = {"parse": "none", "link_names": False}  # nothing in a text calls anybody
@@ -46,7 +55,7 @@ class SlackPoster(Poster):
     def __init__(self, client: AsyncWebClient, store: Store) -> None:
         self.client, self.store, self.pictures = client, store, Pictures(client, store)
         self._doubtful: set[str] = set()  # nonces of which nobody knows whether they were said
-        self._takes_pictures = True  # in blocks; some workspaces do not
+        self._pictures_from_s = 0.0  # when messages may have pictures inside again; some workspaces never take them
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new: with a mention in the thread of the post, else in its place."""
@@ -70,6 +79,8 @@ class SlackPoster(Poster):
             message = await self._with_pictures(post, reply, lambda files: say(files, thread))
         except MessageGone:  # the message above the thread is deleted
             message = await self._with_pictures(post, reply, lambda files: say(files, ""))
+        except UploadRefused:
+            return await self.send(post, without_pictures(reply, "Slack"), nonce=nonce, mention=mention)
         except ChatTrouble:
             self._doubtful.add(nonce)
             raise
@@ -109,7 +120,10 @@ class SlackPoster(Poster):
             shown = files
             return message
 
-        await self._with_pictures(post, reply, say)
+        try:
+            await self._with_pictures(post, reply, say)
+        except UploadRefused:
+            return await self.edit(post, without_pictures(reply, "Slack"))
         kept = {name: value for name, value in post.extra.items() if name == RESPONSE_URL}
         return post.model_copy(update={"message": message, "extra": {**kept, **shown}})
 
@@ -117,6 +131,8 @@ class SlackPoster(Poster):
         """Tell who asked: as an answer only they see, or where that is not possible in a direct message."""
         try:
             await self._with_pictures(post, reply, lambda files: self._whisper(post, reply, files), threads=False)
+        except UploadRefused:
+            await self.whisper(post, without_pictures(reply, "Slack"))
         except ChannelClosed:
             with meaning():
                 direct = (await self.client.conversations_open(users=post.user))["channel"]["id"]
@@ -148,20 +164,33 @@ class SlackPoster(Poster):
     async def _with_pictures(
         self, post: Post, reply: Reply, say: Callable[[Files], Awaitable[str]], threads: bool = True
     ) -> str:
-        """Say a reply with its pictures: inside once Slack has processed them, else in the thread of the message."""
+        """Say a reply with its pictures, and raise a store that fails as trouble."""
+        with store_as_trouble():
+            return await self._inside_or_below(post, reply, say, threads)
+
+    async def _inside_or_below(
+        self, post: Post, reply: Reply, say: Callable[[Files], Awaitable[str]], threads: bool
+    ) -> str:
+        """The pictures are inside once Slack has processed them, else in the thread of the message."""
         pictures = reply.shown
-        if self._takes_pictures and pictures:
+        inside = bool(pictures) and time.monotonic() >= self._pictures_from_s
+        if inside:
             files = await self.pictures.ids(pictures, post.extra)
             for wait_s in PROCESSING_S:
                 try:
                     return await say(files)
                 except BlocksRefused:
                     await asyncio.sleep(wait_s)
-            log.warning("Slack does not show uploaded pictures inside messages here; they go into threads")
-            self._takes_pictures = False
         message = await say({})
+        if inside:  # so it was they that Slack refused
+            log.warning("Slack does not show uploaded pictures inside messages here; they go into threads")
+            self._pictures_from_s = time.monotonic() + WITHOUT_S
+            self.pictures.forget(pictures)
         if threads and reply.state != "working":
-            await self.pictures.put_into(pictures, post.channel, post.thread or post.message or message)
+            try:
+                await self.pictures.put_into(pictures, post.channel, post.thread or post.message or message)
+            except UploadRefused as error:  # the rest is said
+                log.warning("Slack does not take the pictures of job %s: %s", post.job, error)
         return message
 
 

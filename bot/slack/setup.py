@@ -4,14 +4,14 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.checks import Check, State
-from bot.following.posts import ChatTrouble
-from bot.slack.client import code, meaning, session, web_client
+from bot.following.posts import ChannelClosed, ChatTrouble
+from bot.slack.client import meaning, session, web_client
 from bot.slack.events import SHORTCUT
 from bot.slack.text import clipped
+from bot.slack.tokens import APP_PAGE, advice, signing_secret, socket_url
 from bot.slack.typed import GENERAL, VISIBLE, WORDS
 from storage.errors import SetupError
 from storage.settings import Settings
@@ -37,7 +37,6 @@ SCOPES = {
 }
 NEEDED = {"commands", "chat:write", "app_mentions:read", "files:read", "files:write"}
 ABOUT_MAX = 140  # characters of what Slack shows beside a command
-APP_PAGE = "https://api.slack.com/apps, your app"
 
 
 def manifest(http_url: str | None = None) -> dict[str, Any]:
@@ -103,8 +102,8 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
         try:
             with meaning():
                 answer = await client.auth_test()
-        except ChatTrouble as error:
-            yield Check(name="Slack token", state="fail", says=_refused("SLACK_BOT_TOKEN", error))
+        except (ChatTrouble, ChannelClosed) as error:
+            yield Check(name="Slack token", state="fail", says=advice("SLACK_BOT_TOKEN", error))
             return
         says = f"{answer['user']} in {answer['team']} ({answer['team_id']})"
         yield Check(name="Slack token", state="ok", says=says)
@@ -134,46 +133,5 @@ async def _connection(settings: Settings, client: AsyncWebClient) -> Check:
         return Check(name="Slack connection", state="ok", says=f"HTTP: Slack's request URL must lead to {where}")
     except SetupError as error:
         return Check(name="Slack connection", state="fail", says=str(error))
-
-
-async def socket_url(settings: Settings, client: AsyncWebClient) -> str:
-    """Open a connection for Socket Mode; raises SetupError that says what to click."""
-    token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
-    try:
-        with meaning():
-            return str((await client.apps_connections_open(app_token=token))["url"])
     except ChatTrouble as error:
-        raise SetupError(
-            f"{_refused('SLACK_APP_TOKEN', error)} Socket Mode must be on, too: Settings → Socket Mode."
-        ) from error
-
-
-async def who_am_i(client: AsyncWebClient) -> dict[str, str]:
-    """Team and user of the bot's token; raises SetupError that says what to click."""
-    try:
-        with meaning():
-            answer = await client.auth_test()
-    except ChatTrouble as error:
-        raise SetupError(_refused("SLACK_BOT_TOKEN", error)) from error
-    return {name: str(answer[name]) for name in ("team", "team_id", "user_id")}
-
-
-def signing_secret(settings: Settings) -> str:
-    """The secret that HTTP requests are signed with; raises SetupError if there is none."""
-    if not settings.slack_signing_secret:
-        raise SetupError(
-            "Set SLACK_APP_TOKEN for Socket Mode, or SLACK_SIGNING_SECRET for HTTP: "
-            f"{APP_PAGE} → Basic Information → App-Level Tokens (scope connections:write), or → Signing Secret."
-        )
-    return settings.slack_signing_secret.get_secret_value()
-
-
-def _refused(setting: str, error: ChatTrouble) -> str:
-    """What to do about a token, unless Slack just does not answer."""
-    pages = {
-        "SLACK_BOT_TOKEN": "OAuth & Permissions → Bot User OAuth Token, xoxb-…",
-        "SLACK_APP_TOKEN": "Basic Information → App-Level Tokens with the scope connections:write, xapp-…",
-    }
-    if isinstance(error.__cause__, SlackApiError) and code(error.__cause__):
-        return f"Slack refuses {setting} ({error}). Copy it again from {APP_PAGE} → {pages[setting]}."
-    return f"{error}. Is SLACK_API_URL right, and is Slack reachable from here?"
+        return Check(name="Slack connection", state="fail", says=advice("SLACK_APP_TOKEN", error))

@@ -1,23 +1,36 @@
 """Slack's way of writing text: what people typed comes in marked up, what we say must not be read as markup.
 
-`<!channel>`, `<@U1>` and links are commands to Slack only with their angle brackets; escaped they are words.
+`<!channel>`, `<@U1>` and links are commands to Slack only with their angle brackets; escaped they are words. For the
+rest (`*bold*`, `> quote`, `:emoji:`) it has no escapes, so they go as plain text where that can be.
 """
 
 import re
 
 MARK = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 ESCAPES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}  # in this order: what was escaped twice is unescaped once
-ESCAPED_MOST = 5  # letters that one becomes at most
 GROUP = "subteam^"
+NOTHING = "\u200b"  # a space without width: what it stands beside is no markup
+FORMATS = re.compile(  # not inside of words, where they mean nothing: snake_case
+    r"(?<![^\W_])[*_~＊＿]|[*_~＊＿](?![^\W_])|[`｀]|^(?=[>＞])|:(?=//|[^\s:]+:)", re.MULTILINE
+)
 
 
 def escape(text: str) -> str:
-    """Text as Slack shows it letter by letter.
+    """Text in which nobody is called.
 
     >>> escape("a <!channel> & dog")
     'a &lt;!channel&gt; &amp; dog'
     """
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def unformatted(text: str) -> str:
+    """Text beside markup of ours, as Slack shows it letter by letter.
+
+    >>> unformatted("*a* <b> :dog:").replace(NOTHING, "|")
+    '*|a*| &lt;b&gt; :|dog:'
+    """
+    return escape(FORMATS.sub(rf"\g<0>{NOTHING}", text))
 
 
 def plain(text: str) -> str:
@@ -26,7 +39,7 @@ def plain(text: str) -> str:
     >>> plain("draw <@U1|ada> in <#C1|paris> &lt;3 for <!subteam^S1|@all> at <https://a.example|a.example>")
     'draw @ada in #paris <3 for S1 at a.example'
     """
-    words = MARK.sub(_typed, text)
+    words = MARK.sub(_typed, text).replace(NOTHING, "")  # it may be copied from what we said
     for escaped, letter in ESCAPES.items():
         words = words.replace(escaped, letter)
     return words
@@ -49,13 +62,10 @@ def clipped(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def fitted(text: str, longest: int) -> str:
-    """Escaped text that fits, cut between letters.
+def clipped_escaped(escaped: str, longest: int) -> str:
+    """The same of a text that is escaped, of which no letter is cut in two.
 
-    >>> fitted("rex & mia", 11), fitted("rex & mia in Paris", 14)
-    ('rex &amp; …', 'rex &amp; mia…')
+    >>> clipped_escaped("a &amp; b", 6)
+    'a …'
     """
-    kept = text
-    while (over := len(escape(kept)) + (kept != text) - longest) > 0:
-        kept = kept[: -max(1, over // ESCAPED_MOST)]
-    return escape(kept) if kept == text else f"{escape(kept)}…"
+    return escaped if len(escaped) <= longest else re.sub(r"&\w*$", "", escaped[: longest - 1]) + "…"

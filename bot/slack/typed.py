@@ -1,5 +1,7 @@
 """What people type to the bot on Slack: which command it is, and with which arguments."""
 
+import re
+
 from bot.asking.arguments import required
 from bot.asking.grammar import parse, split_command
 from bot.commands import COMMANDS, Command
@@ -38,7 +40,7 @@ def by_command(word: str, text: str) -> tuple[Command, str]:
 
 def by_mention(text: str, bot_user: str) -> tuple[Command, str]:
     """The same for what is said to the bot: `@darkroom train rex dog`."""
-    return _found(plain(text.replace(f"<@{bot_user}>", " ")), SPOKEN)
+    return _found(plain(re.sub(rf"<@{bot_user}(\|[^>]*)?>", " ", text)), SPOKEN)
 
 
 def arguments(command: Command, rest: str) -> dict[str, str]:

@@ -42,6 +42,8 @@ async def export(given: Given, out: Path) -> Result:
         (folder / "files").mkdir()
         request = ExportRequest(
             base_model=settings.base_model,
+            learned_from=subject.base_model,
+            **subject.model_dump(include={"base_revision", "base_sha256"}),
             weights=str(folder / WEIGHTS),
             folder=str(folder / "files"),
             name=subject.name,
@@ -80,6 +82,8 @@ async def import_(given: Given, file: Path) -> Result:
             noun=arguments.noun,
             identifier=arguments.trigger,
             base_model=settings.base_model,
+            base_revision=ended.base_revision,
+            base_sha256=ended.base_sha256,
             state="ready",
             method=ended.method,
             recipe={"imported from": file.name},
@@ -104,6 +108,8 @@ async def _publish(store: Store, subject: Subject, weights: Path) -> None:
 
 
 def _other_base(subject: Subject, settings: Settings) -> str:
+    if subject.base_sha256:  # then the trainer has compared them
+        return ""
     if subject.base_model == settings.base_model:
         return ""
     return f"It was learned on {subject.base_model}, and written with {settings.base_model}: that should be the same."

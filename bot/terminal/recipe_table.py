@@ -9,11 +9,11 @@ from bot.terminal.screen import Result
 from bot.web.chat import SPACE
 from storage.errors import SetupError, UserError
 from storage.opening import open_store
-from storage.recipe import Changes, Recipe
+from storage.recipe import Recipe
 from storage.settings import load_settings
 from storage.subjects import Subjects
 
-TRAINER_S = 60  # importing PyTorch takes its time
+TRAINER_S = 120  # importing PyTorch takes its time, and so does rehearsing a step
 
 
 class Asked(NamedTuple):
@@ -49,9 +49,11 @@ async def _would_be(asked: Asked) -> Result:
     changes = recipes.asked_for(settings, asked.preset, asked.typed)
     if asked.method:
         changes |= recipes.checked({"method": asked.method})
-    suited = (await _of_base_model())[str(changes.get("method", "full"))]
-    recipe = Recipe.model_validate({**suited, **changes})
-    rows = [_row(field, getattr(recipe, field.name), _origin(field, suited, changes)) for field in fields(Recipe)]
+    told = await _of_base_model()
+    suited = told["recipes"][changes.get("method", told["method"])]
+    recipe = Recipe.model_validate({**suited["recipe"], **changes})
+    origins = {"method": told["why"], **suited["origins"], **dict.fromkeys(changes, "as asked")}
+    rows = [_row(f, getattr(recipe, f.name), origins.get(f.name, "usual")) for f in fields(Recipe)]
     known = recipes.presets(settings.recipes_folder)
     there = f"Presets: {', '.join(known)}." if known else f"No presets in {settings.recipes_folder}."
     about = f"How {settings.base_model} would learn a subject. {there}"
@@ -63,10 +65,10 @@ def _told(message: str, rows: list[dict[str, str]], more: dict[str, Any]) -> Res
     return Result(state="done", message=f"{message}\n", more={**more, "rows": rows}, table=table)
 
 
-async def _of_base_model() -> dict[str, Changes]:
-    """The recipes that suit the base model, by method, from a process that has the trainer."""
+async def _of_base_model() -> dict[str, Any]:
+    """The recipes that suit the base model, by method, and which method this machine takes, as a trainer tells it."""
     try:
-        told: dict[str, Changes] = await answer_of("--recipe", TRAINER_S)
+        told: dict[str, Any] = await answer_of("--recipe", TRAINER_S)
     except TimeoutError:
         raise SetupError(f"The trainer does not answer within {TRAINER_S} s.") from None
     except SetupError as error:
@@ -77,13 +79,6 @@ async def _of_base_model() -> dict[str, Changes]:
 def _row(field: Field, value: Any, origin: str) -> dict[str, str]:
     told = {"meaning": field.meaning, "limits": _limits(field), "from": origin}
     return {"name": field.name, "value": str(value), **told}
-
-
-def _origin(field: Field, suited: Changes, changes: Changes) -> str:
-    """Where a number comes from."""
-    if field.name in changes:
-        return "as asked"
-    return "as suits the base model" if suited[field.name] != Recipe.model_fields[field.name].default else "usual"
 
 
 def _limits(field: Field) -> str:

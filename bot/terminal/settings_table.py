@@ -1,6 +1,5 @@
 """Every setting with its meaning, value and default: for `darkroom settings` and for the docs."""
 
-import re
 from typing import Any
 
 from pydantic import SecretStr
@@ -8,9 +7,7 @@ from pydantic.fields import FieldInfo
 
 from bot.terminal.screen import Result
 from storage.jobs import Record
-from storage.settings import Settings, load_settings
-
-PASSWORD = re.compile(r"(?<=://)[^/@]*@")
+from storage.settings import Settings, load_settings, without_secrets
 
 
 class Row(Record):
@@ -44,7 +41,8 @@ def _default(field: FieldInfo) -> str:
 def _masked(value: Any) -> str:
     if isinstance(value, SecretStr):
         return str(value)  # stars, or nothing
-    return PASSWORD.sub("***@", str(value))
+    shown = without_secrets(str(value)) if "://" in str(value) else str(value)
+    return shown if shown == str(value) else shown.replace("://", "://***@", 1)
 
 
 async def result() -> Result:

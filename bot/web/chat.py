@@ -6,14 +6,13 @@ Nothing of it is lost with the process: messages are kept in the object store, a
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from typing import Any
-
-from redis.exceptions import RedisError
 
 from bot.answers import drafts
 from bot.answers.drafts import Draft
 from bot.app import Darkroom
+from bot.following.patience import AWAY, OUTAGES, patient
 from bot.messages import Reply, Request, Upload
 from bot.photos.vetting import labels
 from bot.web.chat_log import Attached, ChatLog, Message
@@ -24,7 +23,6 @@ from storage.subjects import Subject
 log = logging.getLogger(__name__)
 
 SPACE, USER = "local", "you"
-RETRY_S = 2.0  # between two looks at a store or queue that does not answer
 DELETING = {"delete", "dreambooth forget", "dreambooth cancel"}  # commands after which messages may be of nothing
 
 
@@ -69,7 +67,6 @@ class Chat:
         """Remember everything, and follow again what was not finished."""
         self.messages = {message.id: message for message in await self.log.read()}
         await self.sweep()
-        await drafts.sweep(self.app.store)
         for message in self.messages.values():
             if not message.answered:
                 self._start(message.id, self._resume(message))
@@ -85,9 +82,9 @@ class Chat:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @contextmanager
-    def listening(self) -> Iterator[Listener]:
+    def listening(self, listener: Listener | None = None) -> Iterator[Listener]:
         """Hear of every change while the block runs."""
-        listener = Listener()
+        listener = listener or Listener()
         self._listeners.add(listener)
         try:
             yield listener
@@ -162,7 +159,7 @@ class Chat:
     async def _answer(self, request: Request, question: Message | None) -> None:
         try:
             await self._show_answers(request, question)
-        except (StoreError, OSError, RedisError) as error:
+        except OUTAGES as error:
             log.warning("the answer to message %s cannot be kept: %s", request.id, error)
             if not self.messages[request.id].answered:
                 await self._resume(self.messages[request.id])
@@ -190,17 +187,16 @@ class Chat:
         await self._follow(message.id)
 
     async def _follow(self, job: str) -> None:
-        while True:
+        async def watch() -> None:
             try:
                 async for reply in self.app.watch(job):
                     await self._update(job, reply)
-                return
-            except (StoreError, OSError, RedisError) as error:
-                log.warning("cannot follow job %s: %s", job, error)
-                text = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
+            except OUTAGES:
                 known = self.messages[job].reply.job  # if not, its photos are still to be looked up, in the store
-                await self._update(job, Reply(text=text, state="working", job=known))
-                await asyncio.sleep(RETRY_S)
+                await self._update(job, Reply(text=AWAY, state="working", job=known))
+                raise
+
+        await patient(f"job {job} cannot be followed")(watch)
 
     async def _update(self, message_id: str, reply: Reply) -> None:
         """Show an answer; keep it where it tells something that must outlive this process."""
@@ -234,16 +230,15 @@ class Chat:
                 self._start(keeping, self._keep_later(message.id))
 
     async def _keep_later(self, message_id: str) -> None:
-        """Try again until the message is kept as it is by then, or was removed."""
-        while True:
-            await asyncio.sleep(RETRY_S)
-            if not (message := self.messages.get(message_id)):
+        await patient(f"message {message_id} cannot be kept")(self._keep_newest, message_id)
+
+    async def _keep_newest(self, message_id: str) -> None:
+        """Keep a message as it is by the time that it is kept, unless it was removed."""
+        while message := self.messages.get(message_id):
+            await self.log.write(message)
+            now = self.messages.get(message_id)
+            if not now or (now.reply.job, now.reply.state) == (message.reply.job, message.reply.state):
                 return
-            with suppress(StoreError):
-                await self.log.write(message)
-                now = self.messages.get(message_id)
-                if not now or (now.reply.job, now.reply.state) == (message.reply.job, message.reply.state):
-                    return
 
     def _show(self, message: Message) -> None:
         self.messages[message.id] = message

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
-from storage.reconciling import sweep
+from storage.sweeping import sweep
 from tests.chaos.checker import Checker, copies_left, quiet
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.people import People
 from tests.chaos.pickups import Pickups, percentile
 from tests.chaos.scene import Scene
+from tests.chaos.told import told_twice
 from tests.micro import write_micro_model
 
 CLEAN_WITHIN_S = 60.0  # workers clean their caches every 15 s
@@ -62,9 +63,11 @@ async def run(
         lost = await quiet(scene)
         copies = await still_cached(scene)
         await scene.end_workers()
-        swept = await sweep(scene.store, older_s=0)
         checker = Checker(scene.store, scene.model)
-        await checker.check()
+        left = await checker.left_to_sweep()
+        await sweep(scene.store, older_s=0)
+        await checker.check(people.accepted)
+        checker.problems += told_twice(scene.witnesses)
         log.info("comparing")
         await checker.compare()
     states = Counter(outcome.state for outcome in checker.outcomes.values())
@@ -82,7 +85,7 @@ async def run(
             f"{outcome.message} {outcome.detail}" for outcome in checker.outcomes.values() if outcome.state == "failed"
         ],
         "forgotten but cached": copies,
-        "left by crashes for the sweep": len(swept),
+        "left by crashes for the sweep": dict(left),
         "workers started": sum(worker.starts for worker in scene.workers),
         "workers that did not end in time": scene.slow_ends,
         "trainings equal to undisturbed ones": checker.compared,

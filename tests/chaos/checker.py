@@ -5,6 +5,8 @@ import hashlib
 import io
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -13,10 +15,11 @@ from PIL import Image
 from bot.web.chat_log import ChatLog
 from storage import queue
 from storage.files import Store
+from storage.forgetting import Receipt
 from storage.jobs import Outcome, TrainJob, job_key, outcome_key, read_job
 from storage.recipe import Recipe
 from storage.settling import unsettled_key
-from storage.subjects import Subject, name_key, subject_key
+from storage.subjects import NAMES, Subject, name_key, subject_key, unaccepted_key
 from tests.chaos.scene import Scene
 from trainer.classes import read_class_set
 from trainer.dreambooth import learn
@@ -51,9 +54,30 @@ class Checker:
         self.subjects: dict[str, Subject] = {}
         self.compared = 0  # trainings whose weights were learned again in peace
 
-    async def check(self) -> None:
-        """Look at everything."""
-        names = await self.store.names("")
+    async def left_to_sweep(self) -> Counter[str]:
+        """Count what belongs to nothing by the reason why it may, before it is swept; all else is a problem."""
+        names = await self._read_records()
+        left: Counter[str] = Counter()
+        for name in self._orphans(names):
+            if reason := _may_be_left(name, set(names)):
+                left[reason] += 1
+            else:
+                self.problems.append(f"{name} belongs to nothing, and is nothing that a crash may leave")
+        return left
+
+    async def check(self, accepted: Collection[str]) -> None:
+        """Look at everything, once it is swept; `accepted` are the jobs that people were told are."""
+        names = await self._read_records()
+        await self._check_outcomes()
+        await self._check_subjects()
+        await self._check_chat()
+        await self._check_accepted(accepted)
+        self.problems += [f"{name} belongs to nothing" for name in self._orphans(names)]
+
+    async def _read_records(self) -> list[str]:
+        """Read all outcomes and subjects; return the names of all that is stored."""
+        names = [name for name in await self.store.names("") if not name.startswith(NAMES) or await self._read(name)]
+        self.subjects, self.outcomes = {}, {}
         for name in names:
             if name.startswith("subjects/") and name.endswith("/subject.json"):
                 subject = Subject.model_validate_json((await self.store.get(name)).data)
@@ -61,11 +85,11 @@ class Checker:
             elif name.startswith("jobs/") and name.endswith("/outcome.json"):
                 outcome = Outcome.model_validate_json((await self.store.get(name)).data)
                 self.outcomes[outcome.job] = outcome
-        await self._check_outcomes()
-        await self._check_subjects()
-        await self._check_chat()
+        return names
+
+    def _orphans(self, names: list[str]) -> list[str]:
         known = set(self._known_names())
-        self.problems += [f"{name} belongs to nothing" for name in names if name not in known and not _shared(name)]
+        return [name for name in names if name not in known and not _shared(name)]
 
     def _known_names(self) -> list[str]:
         known = []
@@ -102,17 +126,19 @@ class Checker:
                     self.problems.append(f"{photo.key} is missing or damaged")
 
     async def _check_chat(self) -> None:
-        told: set[str] = set()
         for message in await ChatLog(self.store, "local").read():
             job = message.reply.job
             if not message.answered:
                 self.problems.append(f"message {message.id} ({message.said}) never ends: {message.reply.text}")
-            elif job == message.id and (outcome := self.outcomes.get(job)):
-                if message.reply.state != outcome.state:
-                    self.problems.append(f"the chat says {message.reply.state} of job {job}, which is {outcome.state}")
-                if job in told:
-                    self.problems.append(f"job {job} is told twice")
-                told.add(job)
+            elif job == message.id and (outcome := self.outcomes.get(job)) and message.reply.state != outcome.state:
+                self.problems.append(f"the chat says {message.reply.state} of job {job}, which is {outcome.state}")
+
+    async def _check_accepted(self, accepted: Collection[str]) -> None:
+        """A job that was accepted has an outcome, unless it went with a subject, which a receipt says."""
+        receipts = [await self._read(name) for name in await self.store.names("receipts/")]
+        removed = {name for body in receipts if body for name in Receipt.model_validate_json(body).removed}
+        gone = [job for job in accepted if job not in self.outcomes and job_key(job) not in removed]
+        self.problems += [f"job {job} was accepted and is gone without a word" for job in gone]
 
     async def compare(self) -> None:
         """Learn every subject again, in peace, and compare the weights bit for bit."""
@@ -145,6 +171,19 @@ async def copies_left(store: Store, homes: list[Path]) -> list[str]:
     """Folders in the caches of workers that are of subjects which are forgotten."""
     folders = [folder for home in homes for folder in (home / "cache" / "subjects").glob("*")]
     return [str(folder) for folder in folders if not await store.exists(subject_key(folder.name))]
+
+
+def _may_be_left(name: str, names: Collection[str]) -> str:
+    """Why a crash may have left an object to the sweep; empty if none may."""
+    kind, _, rest = name.partition("/")
+    owner = rest.split("/")[0]
+    if kind == "jobs" and job_key(owner) not in names:
+        return "came late, of a job that is deleted"
+    if kind == "subjects" and subject_key(owner) not in names:
+        return "came late, of a subject that is forgotten"
+    if name == unaccepted_key(owner):
+        return "a subject whose training was never accepted"
+    return "a name of nobody" if name.startswith(NAMES) else ""
 
 
 def _shared(name: str) -> bool:

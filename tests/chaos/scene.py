@@ -22,6 +22,7 @@ from storage import queue
 from storage.files import Store
 from storage.settings import Settings
 from tests.chaos.relay import Relay
+from tests.chaos.told import Witness
 from tests.servers import SECRET, Mischief, moto_server, opened, proxy, s3_environment, valkey
 
 ENDS_WITHIN_S = 20  # a worker that was asked to
@@ -102,6 +103,7 @@ class Scene:
         self._worker_count, self._lease_s = workers, lease_s
         self.workers: list[Worker] = []
         self.under_way: list[str] = []  # names of the faults that are not over
+        self.witnesses: list[Witness] = []  # of each bot
         self.slow_ends: list[str] = []  # workers that did not end in time
         self.redis_changes = asyncio.Lock()  # one at a time
         self._relays: list[Relay] = []
@@ -215,6 +217,8 @@ class Scene:
         """Start the bot's part: the local chat, which goes on where the one before was."""
         app = await Darkroom.open(self.settings, self.settings.redis_url)
         chat = Chat(app)
+        self.witnesses.append(Witness())
+        self._running.enter_context(chat.listening(self.witnesses[-1]))
         try:
             await chat.open()
         except BaseException:

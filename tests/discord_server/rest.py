@@ -107,7 +107,8 @@ class Rest:
         self.server.acknowledge(interaction, call.body["type"])
         interaction.response = call.body.get("data") or {}
         self._begin(interaction, call)
-        if call.query.get("with_response", "0") in ("0", "false"):
+        untold = self.server.untold
+        if call.query.get("with_response", "0") in ("0", "false") or "body" in untold:
             return web.Response(status=204)
         message = interaction.message
         about: Json = {"id": interaction.id, "type": interaction.kind}
@@ -116,7 +117,9 @@ class Rest:
             about |= {"response_message_id": message.id, "response_message_loading": message.loading}
             about["response_message_ephemeral"] = message.ephemeral
             resource["message"] = message.json()
-        return answered({"interaction": about, "resource": resource})
+        if "id" in untold:
+            about.pop("response_message_id", None)
+        return answered({"interaction": about, **({} if "resource" in untold else {"resource": resource})})
 
     def _begin(self, interaction: Interaction, call: Call) -> None:
         """Give an interaction the message that its first response makes or means."""

@@ -49,6 +49,7 @@ class Server:
         self.cdn, self.gateway, self.rest = Cdn(), Gateway(self), Rest(self)
         self.troubles: list[Trouble] = []
         self.mute = ""  # requests on such a route (regular expression) are carried out, and never answered
+        self.untold: set[str] = set()  # parts of the answer to an acknowledgement that it lacks; "body": all
         self.seen: list[Seen] = []
         self.violations: list[str] = []
         self.used_dead: set[str] = set()

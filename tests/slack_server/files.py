@@ -15,6 +15,7 @@ class FileHost:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.base = ""
+        self.stuck = 0  # downloads that wait for ever
 
     def add_routes(self, app: web.Application) -> None:
         """Put the addresses into the server."""
@@ -42,6 +43,7 @@ class FileHost:
         if request.headers.get("Authorization") != f"Bearer {BOT_TOKEN}" or file.serves == "html":
             return web.Response(text=LOGIN_PAGE, content_type="text/html")
         if file.serves == "stuck":
+            self.stuck += 1
             await asyncio.Event().wait()
         if file.serves == "elsewhere":  # another host, as far as names go
             raise web.HTTPFound(f"{self.base.replace('127.0.0.1', 'localhost')}/elsewhere")

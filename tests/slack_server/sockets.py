@@ -17,11 +17,21 @@ class Sockets:
         self.base = ""
         self.open: list[web.WebSocketResponse] = []
         self.connected = 0  # how many connections there ever were
+        self.busy = 0  # so many attempts to connect fail
+        self._used: set[str] = set()  # tickets, of which each is good for one attempt
         self._waiting: dict[str, asyncio.Future[Json]] = {}
         self._here = asyncio.Condition()
 
-    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+    async def connect(self, request: web.Request) -> web.StreamResponse:
         """Hold one connection."""
+        ticket = request.match_info["ticket"]
+        if ticket in self._used:
+            self.workspace.violated(f"{ticket} used again")
+            return web.Response(status=403)
+        self._used.add(ticket)
+        if self.busy:
+            self.busy -= 1
+            return web.Response(status=503)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json(

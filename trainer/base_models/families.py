@@ -1,8 +1,12 @@
 """Families of base models, told apart by the width of what a UNet reads, and what other programs call them."""
 
+import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
+
+from storage import usual
 
 
 class Family(NamedTuple):
@@ -13,9 +17,9 @@ class Family(NamedTuple):
     architecture: str  # in Stability AI's ModelSpec
 
 
-SD1 = Family("Stable Diffusion 1.x", "sd_v1", "stable-diffusion-v1")
-SD2 = Family("Stable Diffusion 2.x", "sd_v2", "stable-diffusion-v2")
-SDXL = Family("Stable Diffusion XL", "sdxl_base_v1-0", "stable-diffusion-xl-v1-base")
+SD1 = Family(usual.SD1, "sd_v1", "stable-diffusion-v1")
+SD2 = Family(usual.SD2, "sd_v2", "stable-diffusion-v2")
+SDXL = Family(usual.SDXL, "sdxl_base_v1-0", "stable-diffusion-xl-v1-base")
 BY_WIDTH = {768: SD1, 1024: SD2, 2048: SDXL}
 
 # A projection of cross-attention that takes in what was read, in files of whatever layout.
@@ -25,6 +29,15 @@ TELLTALE = {  # parts that only other kinds of models have
     re.compile(r"joint_blocks|joint_transformer_blocks|lora_te3_"): "Stable Diffusion 3",
     re.compile(r"^lora_te2_|^text_encoder_2\.|^conditioner\.embedders\.1\."): SDXL.name,
 }
+
+
+def family_of(folder: Path) -> Family:
+    """The family of a base model in diffusers' layout, by its settings; the first where they do not say."""
+    if (folder / "text_encoder_2").is_dir():
+        return SDXL
+    settings = folder / "unet" / "config.json"
+    width = json.loads(settings.read_text()).get("cross_attention_dim") if settings.is_file() else None
+    return BY_WIDTH.get(width, SD1) if isinstance(width, int) else SD1
 
 
 def seems_for(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> str:

@@ -22,6 +22,12 @@ WEIGHTS = {  # the parts with weights, and what diffusers and transformers call 
 }
 PARTS = (*TOKENIZERS, *WEIGHTS, "scheduler")
 OF_SDXL = ("tokenizer_2", "text_encoder_2")
+EXTRAS = {  # settings of UNets that are told more than a prompt, and what they are in SDXL
+    "class_embed_type": None,
+    "num_class_embeds": None,
+    "encoder_hid_dim_type": None,
+    "addition_embed_type": "text_time",
+}
 INDEX, SCHEDULE = "model_index.json", "scheduler/scheduler_config.json"
 HALF = "fp16"  # the variant in half precision
 PICKLES = (".ckpt", ".bin", ".pt", ".pth")
@@ -87,6 +93,8 @@ def check_kind(folder: Path, called: str) -> None:
         why = f"its noise schedule, {schedule.get('_class_name')}, is that of another kind of model"
     elif schedule.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
         why = f"it predicts {schedule['prediction_type']}, and can only be trained for epsilon or v_prediction"
+    elif extra := [name for name in EXTRAS if unet.get(name) not in (None, EXTRAS[name])]:
+        why = f"its UNet takes more than a prompt ({' and '.join(extra)}), as unCLIP's does"
     elif unet.get("addition_embed_type") == "text_time" and not (folder / OF_SDXL[1]).is_dir():
         why = f"it is an SDXL without {' and '.join(OF_SDXL)}"
     else:

@@ -26,8 +26,8 @@ class Source:
 def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Source:
     """Find a base model as the settings name it; download or convert it if need be, and note in `models` what was had.
 
-    `half` prefers weights in half precision. Without `weights`, only what tells about them is downloaded. Raises
-    SetupError naming what is missing.
+    `half` prefers weights in half precision; those that are on this machine are taken before those that are not.
+    Without `weights`, only what tells about them is downloaded. Raises SetupError naming what is missing.
     """
     path = TOYWORLD_FOLDER if base_model == "toyworld" else Path(base_model).expanduser()
     called = f"The base model {base_model}"
@@ -58,8 +58,10 @@ def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool)
 
 def _from_hub(name: hub.Name, models: Path, half: bool, weights: bool) -> Source:
     pinned = hub.pin(name, models)
-    files = needed_files(pinned.sizes_bytes, half, pinned.called)
+    files, others = (needed_files(pinned.sizes_bytes, each, pinned.called) for each in (half, not half))
     missing_bytes = hub.missing_bytes(pinned, files)
+    if missing_bytes and not hub.missing_bytes(pinned, others):
+        files, missing_bytes = others, 0
     folder = hub.fetch(pinned, files if weights else without_weights(files))
     return _checked(Source(pinned.called, folder, tuple(files), pinned.commit, 0 if weights else missing_bytes))
 

@@ -14,8 +14,8 @@ from trainer.base_models.headers import shapes_in
 from trainer.base_models.layout import WEIGHTS
 from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.sources import Source, find
-from trainer.capacity.machine import HALVES, Machine, may_shard, this_machine
-from trainer.capacity.memory import gentler
+from trainer.capacity.fitting import Way, in_gb, method_here, ways
+from trainer.capacity.machine import Machine, this_machine
 from trainer.capacity.needs import Needs
 from trainer.lessons.trackers import check as check_trackers
 from trainer.models import dtype_for, models_folder
@@ -36,11 +36,9 @@ def report(settings: Settings) -> Report:
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     sees = f"PyTorch {torch.__version__} sees {', '.join(gpus) if gpus else 'no GPU, so it works on the CPU'}."
     here = this_machine()
-    dtype = dtype_for(settings.precision, here.device)
     try:
         check_trackers(settings.tracker_names)
-        source = find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False)
-        skeleton = Skeleton.of(source.folder, dtype)
+        source, skeleton = _found(settings, here)
         _check_whole(source, skeleton)
         fits = _fits(source, skeleton, here, settings)
     except SetupError as error:
@@ -48,9 +46,23 @@ def report(settings: Settings) -> Report:
     return Report(state=fits.state, lines=(_where(source), *fits.lines, sees))
 
 
+def found_here(settings: Settings) -> tuple[Source, Method, str]:
+    """The base model, by which method subjects are learned here if nobody asks for one, and why; raises SetupError."""
+    here = this_machine()
+    source, skeleton = _found(settings, here)
+    return source, *method_here(source.folder, lambda: Needs(skeleton), here, settings)
+
+
+def _found(settings: Settings, here: Machine) -> tuple[Source, Skeleton]:
+    """The base model as far as it is needed to tell what it takes; raises SetupError."""
+    dtype = dtype_for(settings.precision, here.device)
+    source = find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False)
+    return source, Skeleton.of(source.folder, dtype)
+
+
 def _where(source: Source) -> str:
     if source.missing_bytes:
-        return f"{source.called} is on the hub: {_gb(source.missing_bytes)} are downloaded when a worker starts."
+        return f"{source.called} is on the hub: {in_gb(source.missing_bytes)} are downloaded when a worker starts."
     if not source.files:
         return f"{source.called} is whole, and read with the settings in {source.folder}."
     return f"{source.called} is in {source.folder}."
@@ -67,39 +79,37 @@ def _check_whole(source: Source, skeleton: Skeleton) -> None:
 
 
 def _fits(source: Source, skeleton: Skeleton, here: Machine, settings: Settings) -> Report:
-    """What each kind of work takes, and whether there is as much."""
+    """What each kind of work takes, whether there is as much, and how subjects are learned here."""
     needs = Needs(skeleton)
     drawing = here.needs_bytes(needs.drawing_bytes())
-    says, lacking = [f"Drawing takes about {_gb(drawing)}"], []
+    says, lacking = [f"Drawing takes about {in_gb(drawing)}"], []
     for method, called in METHODS.items():
-        recipe, half = _recipe(source, skeleton, method)
-        takes, gpus = here.needs_bytes(needs.training_bytes(recipe, half)), 1
-        says.append(f"{called} {_gb(takes)}")
-        if takes > here.memory_bytes and may_shard(settings.sharding, recipe, settings.gpus_per_training):
-            gpus = settings.gpus_per_training
-            takes = here.needs_bytes(needs.training_bytes(recipe, half, gpus))
-            says[-1] += f" or, divided among {gpus} GPUs, {_gb(takes)} of each"
-        if takes > here.memory_bytes:  # then it is tried again, slower
-            takes = here.needs_bytes(needs.training_bytes(gentler(recipe), half, gpus))
-            says[-1] += f" or, slower, {_gb(takes)}"
-            lacking += [called] if takes > here.memory_bytes else []
-    sentence = f"{', '.join(says)}, of the {_gb(here.memory_bytes)} that {here.name} has."
+        tried = []
+        for way in ways(needs, here, _recipe(source, method), settings):
+            tried.append(_said(way))
+            if way.takes_bytes <= here.memory_bytes:
+                break
+        else:
+            lacking.append(method)
+        says.append(f"{called} {' or, '.join(tried)}")
+    sentence = f"{', '.join(says)}, of the {in_gb(here.memory_bytes)} that {here.name} has."
     if drawing > here.memory_bytes:
         return Report(state="fail", lines=(sentence, "That is too little for this base model: take a smaller one."))
-    if lacking:
-        return Report(state="warn", lines=(sentence, f"That is too little for {' and '.join(lacking)}."))
-    return Report(state="ok", lines=(sentence,))
+    method, why = method_here(source.folder, lambda: needs, here, settings)
+    lacks = (f"That is too little for {' and '.join(METHODS[each] for each in lacking)}.",) if lacking else ()
+    learned = f"Unless somebody asks for another method, subjects are learned by {method}: {why}."
+    return Report(state="warn" if method in lacking else "ok", lines=(sentence, *lacks, learned))
 
 
-def _recipe(source: Source, skeleton: Skeleton, method: Method) -> tuple[Recipe, torch.dtype | None]:
-    """The recipe that suits the model, and its mixed precision."""
+def _said(way: Way) -> str:
+    """How much memory a way takes, and what kind of way it is."""
+    divided = f"divided among {way.gpus} GPUs, " if way.gpus > 1 and not way.gentle else ""
+    return f"{divided}{'slower, ' if way.gentle else ''}{in_gb(way.takes_bytes)}{' of each' if divided else ''}"
+
+
+def _recipe(source: Source, method: Method) -> Recipe:
+    """The recipe that suits the model."""
     try:
-        recipe = recipe_for(source.folder, method=method)
+        return recipe_for(source.folder, method=method)
     except ValidationError as error:
         raise SetupError(f"{source.called} has a recipe that does not work: {error.errors()[0]['msg']}.") from error
-    kept_in = next(skeleton.denoiser.parameters()).dtype
-    return recipe, HALVES.get(recipe.precision, None if kept_in is torch.float32 else kept_in)
-
-
-def _gb(size_bytes: int) -> str:
-    return f"{size_bytes / 1e9:.1f} GB"

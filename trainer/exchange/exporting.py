@@ -13,7 +13,9 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.exchange import ExportRequest
 from trainer.base_models.families import BY_WIDTH, Family
+from trainer.base_models.headers import VELOCITY, ZERO_SNR, shapes_in
 from trainer.base_models.ldm_names import gathered, places
+from trainer.base_models.sameness import Version, is_other, sentence
 from trainer.exchange.lora_extraction import RANK, extract
 from trainer.generate import scheduler_for
 from trainer.models import BaseModel, load_base
@@ -52,7 +54,7 @@ WEB_UI = """
 In AUTOMATIC1111, Forge and ComfyUI the file belongs into the folder of {shelf}.
 """
 SHELVES = {"single": "checkpoints", "lora": "LoRAs"}
-VELOCITY = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
+TELL = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
 """
 
 
@@ -60,9 +62,10 @@ def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
     """Write the files into the folder; return what there is to say of them. Raises UserError or SetupError."""
     doing("Loading the base model")
     base = load_base(request.base_model, precision="float32")
+    note = _check_base(request, base)
     try:
         doing("Writing the files")
-        says = WRITERS[request.format](request, base)
+        says = " ".join(filter(None, [note, WRITERS[request.format](request, base)]))
     except ValueError as error:  # what was learned does not fit, or a network has parts without a name
         raise UserError(f"{request.name} cannot be exported so: {error}.") from error
     readme = Path(request.folder) / "README.txt"
@@ -70,6 +73,16 @@ def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
     for file in Path(request.folder).rglob("*.safetensors"):
         shutil.copymode(readme, file)  # safetensors writes for its own user alone
     return says
+
+
+def _check_base(request: ExportRequest, base: BaseModel) -> str:
+    """Raise UserError for differences to another base model; return what there is to say of adapters for it."""
+    if not is_other(Version(request.base_revision, request.base_sha256), base.version, base.folder):
+        return ""
+    said = sentence(request.name, request.learned_from)
+    if not any(name.endswith(lora.DOWN) for name in shapes_in(Path(request.weights))):
+        raise UserError(said)
+    return said
 
 
 def _diffusers_folder(request: ExportRequest, base: BaseModel) -> str:
@@ -85,7 +98,7 @@ def _single_file(request: ExportRequest, base: BaseModel) -> str:
     where = places(base.denoiser, base.vae)
     _merge(request, base)
     weights = {**base.denoiser.state_dict(), **{f"vae.{name}": w for name, w in base.vae.state_dict().items()}}
-    _save(request, gathered(weights, where), _precision(request), _description(request, base))
+    _save(request, gathered(weights, where) | _marks(base), _precision(request), _description(request, base))
     return ""
 
 
@@ -145,6 +158,14 @@ def _save(
     save_file(kept, Path(request.folder) / f"{request.name}.safetensors", description)
 
 
+def _marks(base: BaseModel) -> dict[str, Tensor]:
+    """What web UIs tell by that an SDXL predicts velocity; of others they do not look for it."""
+    if base.denoiser.text_encoder_2 is None or not _predicts_velocity(base):
+        return {}
+    names = [VELOCITY, ZERO_SNR] if base.scheduler.config.rescale_betas_zero_snr else [VELOCITY]
+    return {name: torch.empty(0) for name in names}
+
+
 def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dict[str, str]:
     """What other programs are told of a file, in the words of Stability AI's ModelSpec and of kohya's scripts."""
     told = {
@@ -188,5 +209,5 @@ def _readme(request: ExportRequest, base: BaseModel) -> str:
     )
     if _family(base) and request.format in SHELVES:  # web UIs know no others
         note += WEB_UI.format(shelf=SHELVES[request.format])
-        note += VELOCITY if request.format == "single" and _predicts_velocity(base) else ""
+        note += TELL if request.format == "single" and _predicts_velocity(base) else ""
     return note

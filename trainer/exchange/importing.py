@@ -10,6 +10,7 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.exchange import Ended, ImportRequest
 from trainer.base_models.families import BY_WIDTH, seems_for
+from trainer.base_models.headers import schedule_said
 from trainer.base_models.ldm_names import UNET_PREFIX, Place, picked, places
 from trainer.exchange import foreign_lora
 from trainer.exchange.foreign_files import TAKES, Tensors, open_foreign
@@ -42,16 +43,17 @@ def import_file(request: ImportRequest, doing: Callable[[str], None]) -> Ended:
     if not all(torch.isfinite(weight).all() for weight in kept.values()):
         raise UserError(f"{path.name} is damaged: not all of its weights are numbers.")
     save_file(kept, request.weights, ADAPTERS if method == "lora" else DIFFERENCES)
-    return Ended(state="done", says=says, method=method)
+    revision, sha256 = base.version
+    return Ended(state="done", says=says, method=method, base_revision=revision, base_sha256=sha256)
 
 
 def _check_prediction(tensors: Tensors, base: BaseModel) -> None:
     """Refuse what says that it predicts the other thing: its shapes alone would fit."""
-    told = tensors.metadata.get("modelspec.prediction_type", "v" if "v_pred" in tensors.shapes else "")
-    velocity = base.scheduler.config.prediction_type == "v_prediction"
-    if told and (told == "v") != velocity:
-        words = {True: "velocity", False: "noise"}
-        raise ValueError(f"it predicts {words[told == 'v']}, the base model {words[velocity]}")
+    words = {"v_prediction": "velocity", "epsilon": "noise"}
+    told = schedule_said(tensors.shapes, tensors.metadata).get("prediction_type")
+    ours = base.scheduler.config.prediction_type
+    if told and told != ours:
+        raise ValueError(f"it predicts {words.get(told, told)}, the base model {words[ours]}")
 
 
 def _misfit(path: Path, tensors: Tensors, base: BaseModel, why: str) -> UserError:

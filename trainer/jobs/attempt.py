@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from storage import queue
 from storage.errors import SetupError, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
+from storage.settling import is_open
 from trainer.engine_client import DIED, EngineClient
 from trainer.jobs.logs import Logs
 from trainer.jobs.progress import Reporter
@@ -96,7 +97,7 @@ class Attempt:
         """Look into the store twice a second, and stop the work if the job has ended there."""
         while True:
             with contextlib.suppress(StoreError, OSError):
-                if not await self.tasks.is_open(self.job):
+                if not await is_open(self.tasks.store, self.job):
                     self.ended = True
                     work.cancel()
                     return

@@ -7,10 +7,12 @@ from PIL import Image
 
 from storage.company import listed
 from storage.errors import Missing, UserError
-from storage.files import Store
+from storage.files import Store, in_background
 from storage.jobs import Candidate, ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix
+from storage.settling import is_open, settle
 from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
 from storage.transfers import Told, file_hash
+from trainer.class_file import is_whole
 from trainer.jobs.cache import Cache
 from trainer.jobs.tasks import GONE
 from trainer.naming import sample_of
@@ -26,12 +28,13 @@ class Publisher:
         self.store, self.cache, self.attempt, self.subjects = store, cache, attempt, Subjects(store)
 
     async def keep_class_set(self, task: Task) -> None:
-        """Upload the class sets of a training that the store has not yet."""
+        """Upload the class sets of a training that the store has not yet, and that are whole: all workers have them."""
         pupils = task.pupils if isinstance(task, TrainTask) else ()
         for path in {path for each in pupils for path in (each.class_set, each.class_set_gently)}:
-            if Path(path).exists() and not await self.store.exists(self._key(path)):
+            whole = await asyncio.to_thread(is_whole, Path(path))
+            if whole and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
-                await asyncio.shield(self.store.put_file(self._key(path), Path(path)))
+                await asyncio.shield(in_background(self.store.put_file(self._key(path), Path(path))))
 
     def _key(self, cached: str) -> str:
         """The name in the store of what lies in the cache."""
@@ -40,13 +43,21 @@ class Publisher:
     async def sample(self, job: TrainJob, path: Path) -> Picture:
         """Store a sample picture that was drawn while training.
 
-        Every attempt draws the same ones, but for what devices differ in: none takes another's place.
+        Every attempt draws the same ones, but for what devices differ in, and gives them the same names: what one has
+        stored another may have published, so it is not taken back when nobody waits for it any more.
         """
         whose = await self.subjects.get(job.subjects[sample_of(path.stem)]) if job.others else None
         prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
         key = f"{prefix}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
-        step = _sample_step(path.stem)
-        return await self._picture(key, path, _sample_caption(step, whose), step=step)
+        picture = _picture(key, path, _sample_caption(step := _sample_step(path.stem), whose), step=step)
+        await asyncio.shield(in_background(self._share(job, key, path)))
+        return picture
+
+    async def _share(self, job: TrainJob, key: str, path: Path) -> None:
+        """Store what attempts share, and look back: it may have been late, and nobody else would remove it."""
+        await self.store.put_file(key, path)
+        if not await is_open(self.store, job):
+            await settle(self.store, job)
 
     async def samples(self, job: TrainJob, hello: Hello) -> tuple[Picture, ...]:
         """The sample pictures that earlier attempts have stored, oldest first."""
@@ -70,10 +81,7 @@ class Publisher:
         for_all = {"recipe": task.recipe, "base_revision": hello.revision, "base_sha256": hello.base_sha256}
         weights = [await self._keep_weights(job, each, Path(result.files[0]), told) for each in job.subjects]
         candidates = [await self._keep_weights(job, job.subject, Path(c.weights), told) for c in result.choices]
-        try:
-            subjects = [await self.subjects.get(each) for each in job.subjects]
-        except Missing as error:
-            raise UserError(GONE) from error
+        subjects = await self._still_there(job)
         choice = {
             "kept_step": result.kept_step,
             "candidates": tuple(
@@ -140,19 +148,20 @@ class Publisher:
         )
 
     async def imagine(self, job: ImagineJob, task: ImagineTask, result: Result) -> Outcome:
-        """Store the pictures and their grid."""
+        """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""
         prefix, caption = self._prefix(job), job.prompt
         pictures = []
         for seed, path in zip(task.seeds, result.files[:-1], strict=True):
             pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), caption, seed=seed))
         grid = await self._picture(f"{prefix}grid.png", Path(result.files[-1]), caption)
+        await self._still_there(job)
         settings = task.model_dump(
             include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
         )
         return Outcome(
             job=job.id,
             state="done",
-            message=f"{job.prompt}\n{result.message}".strip(),
+            message="\n".join(filter(None, (job.prompt, result.message, task.note))),
             pictures=tuple(pictures),
             grid=grid,
             subject=job.subject,
@@ -160,15 +169,28 @@ class Publisher:
             settings={"seed": job.seed, "size": pictures[0].width_px, **settings},
         )
 
+    async def _still_there(self, job: TrainJob | ImagineJob) -> list[Subject]:
+        """The subjects of a job; raises UserError if one was forgotten meanwhile."""
+        try:
+            return [await self.subjects.get(each) for each in job.subjects]
+        except Missing as error:
+            raise UserError(GONE) from error
+
     def _prefix(self, job: TrainJob | ImagineJob) -> str:
         """Where this attempt has its own files in the store."""
         return attempt_prefix(job.id, self.attempt)
 
-    async def _picture(self, key: str, path: Path, caption: str, **more: int | None) -> Picture:
+    async def _picture(self, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:
+        """Store a picture of this attempt's own."""
         await self.store.put_file(key, path)
-        with Image.open(path) as image:
-            width_px, height_px = image.size
-        return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
+        return _picture(key, path, caption, seed=seed)
+
+
+def _picture(key: str, path: Path, caption: str, **more: int | None) -> Picture:
+    """What is said of the picture in a file that is stored as `key`."""
+    with Image.open(path) as image:
+        width_px, height_px = image.size
+    return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
 
 
 def _ready(subjects: list[Subject]) -> str:

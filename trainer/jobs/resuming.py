@@ -4,7 +4,7 @@ import asyncio
 import logging
 from pathlib import Path, PurePosixPath
 
-from storage.errors import Damaged, StoreError
+from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.jobs import TrainJob, outcome_key
 from storage.subjects import checkpoint_prefix, subject_key
@@ -31,7 +31,7 @@ class Checkpoints:
         for key in reversed(await self.store.names(self.prefix)):
             try:
                 await self.store.get_file(key, path, PurePosixPath(key).stem, told)
-            except Damaged as error:
+            except (Damaged, Missing) as error:  # a late attempt may have just removed it
                 log.warning("a checkpoint is passed over: %s", error)
             else:
                 return path

@@ -1,6 +1,7 @@
 """From a job to a task for the engine: which files it needs, and where they lie."""
 
 import asyncio
+import logging
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -8,16 +9,20 @@ from pydantic import ValidationError
 from storage.company import check_company
 from storage.errors import Missing, UserError
 from storage.files import Store
-from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key
+from storage.jobs import ImagineJob, Method, TrainJob, job_key, read_job
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
 from storage.transfers import Told
+from trainer.base_models.sameness import Version, check_base
+from trainer.class_file import is_whole
 from trainer.jobs.cache import Cache
 from trainer.jobs.resuming import Checkpoints
 from trainer.jobs.variety import different
 from trainer.naming import class_set_key
 from trainer.recipe import for_photos, for_several, recipe_for
 from trainer.seam import Hello, ImagineTask, Pupil, Task, TrainTask
+
+log = logging.getLogger(__name__)
 
 GONE = "The subject was forgotten meanwhile."
 
@@ -29,10 +34,6 @@ class Tasks:
         self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
         self.subjects = Subjects(store)
 
-    async def is_open(self, job: TrainJob | ImagineJob) -> bool:
-        """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
-        return not await self.store.exists(outcome_key(job.id)) and await self.store.exists(job_key(job.id))
-
     async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, told: Told) -> Task:
         """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone."""
         try:
@@ -42,7 +43,8 @@ class Tasks:
 
     async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
         subject, *others = [await self.subjects.get(each) for each in job.subjects]
-        asked = {**job.recipe, "method": job.method, **({"steps": job.steps} if job.steps else {})}
+        method = await self._method(job, hello)
+        asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
         try:
             recipe = recipe_for(Path(hello.folder), **asked)
         except ValidationError as error:
@@ -64,6 +66,20 @@ class Tasks:
             begun=str(begun) if begun else None,
         )
 
+    async def _method(self, job: TrainJob, hello: Hello) -> Method:
+        """How a subject is learned: if nobody asked for a method, by what the first attempt at the job takes.
+
+        That is written into the job: whoever goes on with the training, with whatever memory, goes on with its recipe.
+        """
+        while not job.method:
+            data, tag = await self.store.get(job_key(job.id))
+            found = read_job(data)
+            assert isinstance(found, TrainJob)
+            job = found if found.method else found.model_copy(update={"method": hello.method})
+            if not found.method and not await self.store.replace(job_key(job.id), job.model_dump_json().encode(), tag):
+                job = found  # another attempt was quicker
+        return job.method
+
     async def _wholes(self, subject: Subject, folder: Path) -> tuple[str, ...]:
         """Fetch the photos as they were before they were cut square; those that were square are there."""
         for photo in subject.photos:
@@ -83,13 +99,28 @@ class Tasks:
             differ=await asyncio.to_thread(different, photos),
             wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
             captions=tuple(photo.caption for photo in subject.photos),
-            class_set=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe))),
-            class_set_gently=str(await self.cache.path(class_set_key(hello.base_sha256, subject.noun, recipe, 1))),
+            class_set=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe)),
+            class_set_gently=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe, 1)),
         )
+
+    async def _class_set(self, key: str) -> str:
+        """Path of a class set; if there is none that is whole, the engine draws it there, and it replaces that one."""
+        for _ in range(2):  # as it lies here, then as the store has it
+            path = await self.cache.path(key)
+            if not path.exists() or await asyncio.to_thread(is_whole, path):
+                break
+            log.warning("a copy of %s is damaged, and is done without", key)
+            path.unlink(missing_ok=True)
+        else:
+            log.warning("%s is damaged and is deleted; it is drawn anew", key)
+            await self.store.delete(key)
+        return str(path)
 
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
         subjects = [await self.subjects.get(subject) for subject in job.subjects]
         check_company(subjects)  # one may have been learned anew meanwhile
+        here = Version(hello.revision, hello.base_sha256)
+        note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
         weights = {subject.weights_sha256: await self._weights(subject, told) for subject in subjects}
         paths = sorted(weights.values())  # the same sum however a prompt names them
         facts = {"prompt": job.prompt, "job": job.id}
@@ -110,6 +141,7 @@ class Tasks:
             size_px=job.size_px,
             vary_seed=job.vary_seed,
             facts=facts,
+            note=note,
         )
 
     async def _weights(self, subject: Subject, told: Told) -> str:

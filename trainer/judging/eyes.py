@@ -14,6 +14,7 @@ from torch.nn.functional import normalize
 
 from storage.errors import SetupError
 from storage.settings import Settings
+from trainer.judging.reading import why_unread
 from trainer.photos import to_tensor
 from trainer.toyworld.judge import judge_pictures, load_judge
 
@@ -94,7 +95,7 @@ def open_eye(settings: Settings, device: torch.device) -> Eye | None:
     try:
         return ClipEye(name, device)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = why_unread(name, error)
         raise SetupError(
             f"DARKROOM_JUDGE is {settings.judge}, which cannot be read as a CLIP model: {reason}"
         ) from error

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from storage.errors import SetupError
 from storage.evaluation import MetricModels
 from trainer.judging.eyes import ClipEye, ToyworldEye, small
+from trainer.judging.reading import why_unread
 from trainer.toyworld.judge import judge_pictures, words_of
 
 DINO_KINDS = ("vit", "dinov2", "dinov2_with_registers", "dinov3_vit")  # whose first token stands for the picture
@@ -91,8 +92,8 @@ def open_meters(models: MetricModels) -> dict[str, Meter]:
 
 def _opened(kind: type[DinoMeter] | type[ClipMeter], called: str, name: str) -> Meter:
     folder = Path(name).expanduser()
+    found = str(folder) if folder.is_dir() else name
     try:
-        return kind(str(folder) if folder.is_dir() else name)
+        return kind(found)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise SetupError(f"{name} cannot be read as a {called} model: {reason}") from error
+        raise SetupError(f"{name} cannot be read as a {called} model: {why_unread(found, error)}") from error

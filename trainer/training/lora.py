@@ -13,6 +13,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from trainer.denoiser import Denoiser
+from trainer.training.projection import Projection
 
 UNET_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
 TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj"]
@@ -27,7 +28,9 @@ def with_adapters(base: Denoiser, rank: int, alpha: int, read: bool, seed: int) 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for network, layers in networks:
-            inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers), network)
+            config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
+            config._register_custom_module({nn.Linear: Projection})  # peft's way to have layers of one's own
+            inject_adapter_in_model(config, network)
     for layer in adapters(denoiser).values():
         for name, part in layer.named_parameters():
             part.data = part.data.float() if "lora_" in name else part.data  # the base may be in half precision

@@ -1,0 +1,86 @@
+"""Discord and Slack while the store fails: what is owed is said as soon as it can be, and said once."""
+
+import asyncio
+
+import pytest
+
+from bot.following import insisting
+from storage import queue
+from storage.jobs import ImagineJob, Progress, TrainJob
+from tests.conftest import photos_of_a_character
+from tests.discord_bot import SPACE, open_posts, options, photos
+from tests.discord_server import Discord
+from tests.hand import Hand, unreadable
+from tests.slack import Scene
+from tests.slack_server.people import begun, images
+from tests.slack_server.server import until
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(insisting, "PAUSE_S", 0.2)
+
+
+async def logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Wait until the log says something."""
+    async with asyncio.timeout(15):
+        while words not in caplog.text:  # noqa: ASYNC110 (a log tells nobody)
+            await asyncio.sleep(0.02)
+
+
+async def test_a_training_ends_while_its_photos_cannot_be_read(
+    discord: Discord, hand: Hand, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
+    job = await hand.job(SPACE)
+    assert isinstance(job, TrainJob)
+    subject = await hand.app.subjects.get(job.subject)
+    with unreadable(hand.app, subject.photos[0].key):
+        await hand.train(job)
+        await logged(caplog, f"message of job {job.id}: what is to be said cannot be read")
+    (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings])
+    await discord.until(lambda: "is ready" in asked.message.text and not open_posts(hand.app))
+    assert said.attachments and discord.visible(discord.general) == [asked.message, said]
+
+
+async def test_a_training_whose_photos_are_damaged_is_announced_without_a_sheet(discord: Discord, hand: Hand) -> None:
+    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
+    job = await hand.job(SPACE)
+    assert isinstance(job, TrainJob)
+    subject = await hand.app.subjects.get(job.subject)
+    await hand.app.store.put(subject.photos[0].key, b"torn")
+    await hand.train(job)
+    (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings])
+    await discord.until(lambda: "is ready" in asked.message.text and not open_posts(hand.app))
+    assert "is ready" in said.text and len(said.attachments) == 2  # the sample pictures themselves
+
+
+async def test_a_sample_picture_cannot_be_read_for_a_while(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    async with scene.bot():
+        await scene.slack.mention("train rex dog", files=scene.slack.photos(photos_of_a_character()))
+        job = await scene.job()
+        assert isinstance(job, TrainJob)
+        sample = await scene.hand.picture(job.id, "sample-0")
+        with unreadable(scene.app, sample.key):
+            now = Progress(job=job.id, phase="learning", step=10, of=400, samples=(sample,))
+            await queue.write_progress(scene.app.redis, now)
+            await logged(caplog, f"message of job {job.id}: what is to be said cannot be read")
+        await scene.slack.message("10 of 400")
+        await scene.hand.train(job)
+        await scene.slack.message(lambda m: "rex is ready" in m.text and "<@" in m.text)
+
+
+async def test_pictures_are_done_while_they_cannot_be_read(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a dog in Paris")
+        job, message = await scene.job(), await scene.slack.message(begun)
+        assert isinstance(job, ImagineJob)
+        grid = await scene.hand.picture(job.id, "grid")
+        with unreadable(scene.app, grid.key):
+            await scene.hand.draw(job, grid)
+            await logged(caplog, f"message of job {job.id}: what is to be said cannot be read")
+        await scene.slack.message(lambda m: m is message and bool(images(m)))
+        await until(lambda: not open_posts(scene.app))
+        assert scene.slack.seen() == [message]

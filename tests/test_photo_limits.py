@@ -1,0 +1,68 @@
+"""What photos may cost before they are learned: none is fetched for who asks too fast, and few at once for all."""
+
+import asyncio
+import threading
+
+import pytest
+
+from bot.answers.training import VETTED_AT_ONCE, vetted
+from bot.photos.fetching import AT_ONCE
+from bot.slack import client as slack_client
+from bot.slack.files import Attachments
+from tests.conftest import photos_of_a_character
+from tests.discord_bot import SPACE, Place, options
+from tests.discord_server import File
+from tests.slack import Scene
+from tests.slack_server.people import ADA
+from tests.slack_server.server import until
+from tests.slack_server.workspace import File as SlackFile
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_who_asks_too_fast_on_discord_is_told_before_photos_are_fetched(place: Place) -> None:
+    place.environment["DARKROOM_REQUESTS_PER_MINUTE"] = "1"
+    async with place.bot():
+        await place.discord.slash("imagine", prompt="a dog")
+        await place.hand.job(SPACE)
+        stuck = [File(f"{k}.png", b"-", stuck=True) for k in range(3)]
+        await place.discord.slash("dreambooth train", name="rex", class_="dog", **options(stuck))
+        (said,) = await place.discord.until(place.discord.private)
+        assert "too fast" in said.text
+
+
+async def test_who_asks_too_fast_on_slack_is_told_before_photos_are_fetched(scene: Scene) -> None:
+    scene.environment["DARKROOM_REQUESTS_PER_MINUTE"] = "1"
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a dog in Paris")
+        await scene.job()
+        await scene.slack.mention("train rex dog", files=stuck(scene, 3))
+        await scene.slack.message("too fast", user=ADA)
+        assert not scene.server.files.stuck
+
+
+def stuck(scene: Scene, count: int) -> list[SlackFile]:
+    """Photos that take for ever."""
+    return [scene.slack.workspace.add_file(f"{k}.png", b"-", ADA, serves="stuck") for k in range(count)]
+
+
+async def test_of_all_requests_on_slack_few_photos_are_fetched_at_once(scene: Scene) -> None:
+    async with slack_client.session() as http:
+        attachments = Attachments(slack_client.web_client(scene.settings, http), http, scene.settings)
+        asked = [[file.as_json(scene.server.base) for file in stuck(scene, AT_ONCE)] for _ in range(2)]
+        fetching = [asyncio.create_task(attachments.fetch(files)) for files in asked]
+        await until(lambda: scene.server.files.stuck == AT_ONCE)
+        await asyncio.sleep(0.2)
+        assert scene.server.files.stuck == AT_ONCE
+        for task in fetching:
+            task.cancel()
+        await asyncio.gather(*fetching, return_exceptions=True)
+
+
+async def test_of_all_requests_few_photos_are_decoded_at_once(scene: Scene) -> None:
+    photos, most = photos_of_a_character(), 0
+    asked = asyncio.gather(*(vetted(scene.app, photos) for _ in range(3 * VETTED_AT_ONCE)))
+    while not asked.done():
+        most = max(most, sum(thread.name.startswith("vetting") for thread in threading.enumerate()))
+        await asyncio.sleep(0.001)
+    assert most == VETTED_AT_ONCE and all(len(vetting.accepted) == 4 for vetting in await asked)
