@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
-from storage.sweeping import sweep
+from storage.sweeping import Sweeper
 from tests.chaos.checker import Checker, copies_left, quiet
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.people import People
@@ -62,7 +62,7 @@ async def run(
         lost = await quiet(scene)
         copies = await still_cached(scene)
         await scene.end_workers()
-        swept = await sweep(scene.store, older_s=0)
+        swept = await Sweeper(scene.store, older_s=0).sweep()
         checker = Checker(scene.store, scene.model)
         await checker.check()
         log.info("comparing")
