@@ -16,7 +16,7 @@ from storage.forgetting import finish_all
 from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key, read_job
 from storage.line import Line
 from storage.settling import settle, unsettled_key
-from storage.sweeping import sweep
+from storage.sweeping import Sweeper
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ POLL_S = 2.0
 
 async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
     """Mend what was lost or left, now and every minute, until cancelled."""
+    sweeper = Sweeper(store)
     while True:
         try:
             if await redis.set(LOOKED_KEY, b"1", nx=True, px=int(LOOKING * 1000 * lease_s)):
@@ -35,7 +36,7 @@ async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
                 await put_back(store, redis)
                 await redis.set(LOOKED_KEY, b"1", ex=EVERY_S)
                 await finish_all(store)
-                await sweep(store)
+                await sweeper.sweep()
         except (StoreError, RedisError, OSError) as error:
             log.warning("cannot look for lost jobs: %s", error)
         except Exception:  # whoever looks for what others have lost is not to be lost itself

@@ -12,6 +12,7 @@ from storage.errors import Damaged
 
 Told = Callable[[float], None]  # hears which share of a file has been moved, from 0 to 1, in other threads
 
+PART = ".part-"  # how the names of files begin that are not whole yet
 COPY_BYTES = 4 * 2**20  # at a time
 
 
@@ -58,7 +59,7 @@ def appearing(target: Path, lock: Callable[[], AbstractContextManager[None]] = n
     """Give a temporary path beside `target`, which takes its name only when the block ends well."""
     with lock():
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".part-", dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=PART, dir=target.parent)
     os.close(handle)
     part = Path(name)
     try:

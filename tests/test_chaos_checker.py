@@ -11,7 +11,7 @@ from storage.forgetting import forget
 from storage.ids import new_id
 from storage.jobs import ImagineJob, Outcome, Picture, job_key, outcome_key
 from storage.subjects import Subject, Subjects, unaccepted_key
-from storage.sweeping import sweep
+from storage.sweeping import Sweeper
 from tests.chaos.checker import Checker
 from tests.chaos.told import Witness, told_twice
 
@@ -50,7 +50,7 @@ async def test_the_sweep_may_be_left_some_kinds_of_things(store: FolderStore, tm
         await store.put(name, late.encode())
     checker = Checker(store, tmp_path)
     assert (await checker.left_to_sweep()).total() == 3 and not checker.problems
-    await sweep(store, older_s=-1)
+    await Sweeper(store, older_s=-1).sweep()
     await checker.check([])
     assert not checker.problems
     left = f"subjects/{(await subject_in(store)).id}/weights/{late}/old"

@@ -12,11 +12,11 @@ from storage.errors import SetupError
 from storage.files import FolderStore
 from storage.forgetting import UNDER_WAY, Forgetting, receipt_key
 from storage.ids import new_id
-from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job
+from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, job_key, outcome_key, read_job
 from storage.reconciling import keep_queued, put_back
-from storage.settling import publish
-from storage.subjects import Subject, Subjects, name_key, subject_key, unaccepted_key
-from storage.sweeping import sweep
+from storage.settling import publish, settle
+from storage.subjects import Subject, Subjects, checkpoint_prefix, name_key, subject_key, unaccepted_key, weights_prefix
+from storage.sweeping import Sweeper
 from tests.servers import valkey
 
 
@@ -67,8 +67,38 @@ async def test_what_belongs_to_nothing_is_swept_once_it_is_old(store: FolderStor
     for prefix in (f"jobs/{old}", f"subjects/{old}", f"jobs/{young}", f"subjects/{young}"):
         await store.put(f"{prefix}/attempt-1/late", b"")
     await store.put(f"jobs/{kept[0].split('/')[1]}/attempt-1/late", b"")
-    assert await sweep(store) == [f"jobs/{old}/attempt-1/late", f"subjects/{old}/attempt-1/late"]
+    assert await Sweeper(store).sweep() == [f"jobs/{old}/attempt-1/late", f"subjects/{old}/attempt-1/late"]
     assert len(await store.names("")) == 4
+
+
+async def test_what_comes_late_to_a_job_that_is_settled_goes(store: FolderStore) -> None:
+    rex = Subject(id=f"{1:020x}", space="s", owner="o", name="rex", noun="dog", base_model="m")
+    await Subjects(store).add(rex)
+    job = TrainJob(id=f"{2:020x}", space="s", owner="o", subject=rex.id)
+    drawing = ImagineJob(id=f"{3:020x}", space="s", owner="o", prompt="", model_prompt="", seed=1)
+    running = job.model_copy(update={"id": f"{4:020x}"})
+    for each in (job, drawing, running):
+        await store.put(job_key(each.id), each.model_dump_json().encode())
+    picture = Picture(key=f"jobs/{drawing.id}/attempt-1-a/1.png", width_px=1, height_px=1)
+    ended = Outcome(job=drawing.id, state="done", message="", pictures=(picture,))
+    for each, outcome in ((job, Outcome(job=job.id, state="failed", message="")), (drawing, ended)):
+        await publish(store, each, outcome)
+        await store.put(picture.key, b"published")
+        await settle(store, each)
+    before = await store.names("")
+    kept = [f"{checkpoint_prefix(rex.id, running.id)}000100/a.safetensors", f"jobs/{drawing.id}/sheet.png"]
+    late = [
+        f"{checkpoint_prefix(rex.id, job.id)}000100/a.safetensors",
+        f"{weights_prefix(rex.id)}{job.id}/attempt-1-a/w",
+    ]
+    late += [f"jobs/{each.id}/attempt-2-b/1.png" for each in (job, drawing)]
+    sweeper = Sweeper(store)
+    for _ in range(2):  # as long as the process lives
+        for name in (*kept, *late):
+            await store.put(name, b"late")
+        assert set(await sweeper.sweep()) == set(late)
+        assert await store.names("") == sorted([*before, *kept])
+        assert await sweeper.sweep() == []
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["accepted", "never accepted"])
@@ -78,7 +108,7 @@ async def test_a_subject_whose_training_was_never_accepted_is_forgotten(store: F
     await store.put(unaccepted_key(rex.id), job.encode())
     await Subjects(store).add(rex)
     await store.put(f"subjects/{rex.id}/photos/1.png", b"")
-    swept = await sweep(store)
+    swept = await Sweeper(store).sweep()
     assert bool(swept) != written and bool(await Subjects(store).in_space("s")) == written
     assert not await store.exists(unaccepted_key(rex.id))
     assert len(await store.names("")) == (4 if written else 0)
@@ -94,9 +124,9 @@ async def test_names_of_subjects_that_are_gone_are_freed_once_they_are_old(store
         await subjects.add(subject)
     for subject in (gone, young):
         await store.delete(subject_key(subject.id))
-    assert await sweep(store) == [name_key("s", "gone")]
+    assert await Sweeper(store).sweep() == [name_key("s", "gone")]
     assert [subject.name for subject in await subjects.in_space("s")] == ["here"]
-    assert await sweep(store, older_s=-1) == [name_key("s", "young")]
+    assert await Sweeper(store, older_s=-1).sweep() == [name_key("s", "young")]
 
 
 @pytest.mark.parametrize("torn", ["job", "outcome", "subject"])

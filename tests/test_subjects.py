@@ -7,7 +7,7 @@ import pytest
 from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
 from storage.subjects import Subject, Subjects, name_key, name_prefix, subject_key
-from storage.sweeping import sweep
+from storage.sweeping import Sweeper
 from tests.servers import Hold
 
 pytest_plugins = ["tests.stores"]
@@ -106,7 +106,7 @@ async def test_forgetting_frees_the_name_and_removes_everything(subjects: Subjec
 
 async def test_a_name_that_is_taken_while_it_is_freed_stays_taken(ways: tuple[Store, Store], hold: Hold) -> None:
     slow, quick = map(Subjects, ways)
-    for freeing in (slow.forget, lambda _: sweep(slow.store, older_s=-1)):
+    for freeing in (slow.forget, lambda _: Sweeper(slow.store, older_s=-1).sweep()):
         rex, new = a_subject(), a_subject()
         await slow.add(rex)
         if freeing != slow.forget:

@@ -50,7 +50,7 @@ class JobRunner:
 
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
         self.store, self.redis, self.engine = store, redis, engine
-        self.cache = Cache(store, settings.home / "cache")
+        self.cache = Cache(store, settings.home / "cache", settings.disk_least_bytes)
         self.strikes = Strikes(redis)
         self.tasks = Tasks(store, self.cache, settings.checkpoint_s)
         self.work = own_folder(settings.home / "work")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random, SystemRandom
 
-from storage.sweeping import sweep
+from storage.sweeping import Sweeper
 from tests.chaos.checker import Checker, copies_left, quiet
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.people import People
@@ -65,7 +65,7 @@ async def run(
         await scene.end_workers()
         checker = Checker(scene.store, scene.model)
         left = await checker.left_to_sweep()
-        await sweep(scene.store, older_s=0)
+        await Sweeper(scene.store, older_s=0).sweep()
         await checker.check(people.accepted)
         checker.problems += told_twice(scene.witnesses)
         log.info("comparing")

@@ -70,8 +70,12 @@ class Attempt:
                 task.cancel()
 
     async def _work(self, engine: EngineClient, reporter: Reporter) -> Outcome:
+        with contextlib.ExitStack() as hold:  # the files that the engine is to read
+            return await self._attempt(engine, reporter, hold)
+
+    async def _attempt(self, engine: EngineClient, reporter: Reporter, hold: contextlib.ExitStack) -> Outcome:
         hello = await engine.start()
-        task = await self.tasks.build(self.job, hello, self.folder, reporter.moving("loading"))
+        task = await self.tasks.build(self.job, hello, self.folder, reporter.moving("loading"), hold)
         task = task.model_copy(update={"gentle": await self._has_crashed(reporter.redis)})
         if isinstance(self.job, TrainJob):
             reporter.samples = await self.publisher.samples(self.job, hello)

@@ -1,41 +1,62 @@
-"""Weights and class sets on this machine, so that they are fetched once. What is forgotten is dropped here, too."""
+"""Weights and class sets on this machine, so that they are fetched once. What is forgotten is dropped here, too.
+
+Where disk space is short, what was used least recently goes. Whoever uses a file holds a lock on its folder, which the
+kernel lets go of when its process ends: several workers may share a cache.
+"""
 
 import asyncio
+import fcntl
 import logging
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from storage.errors import StoreError
 from storage.files import Store
 from storage.subjects import subject_key
-from storage.transfers import Told, file_hash, nobody
+from storage.transfers import PART, Told, file_hash, nobody
+from trainer.jobs.scratch import lock
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 15
+SPARE = 1.25  # times the disk space that a job needs: that much the cache leaves free, so that there is room for jobs
+AGAIN_S = 0.05  # between two looks whether a folder that is being emptied can be used
 
 
 class Cache:
     """A folder of objects by their names in the store; several workers may share it."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
-        self.store, self.folder = store, folder
+    def __init__(self, store: Store, folder: Path, least_bytes: int = 0) -> None:
+        """`least_bytes` are to be free on the disk, or the machine takes no jobs."""
+        self.store, self.folder, self.free_bytes = store, folder, round(SPARE * least_bytes)
 
-    async def path(self, key: str, sha256: str = "", told: Told = nobody) -> Path:
-        """Path of an object, fetched if the store has it; where it belongs if not. Raises Damaged by its hash."""
+    async def path(self, key: str, sha256: str = "", told: Told = nobody, hold: ExitStack | None = None) -> Path:
+        """Path of an object, fetched if the store has it; where it belongs if not. Raises Damaged by its hash.
+
+        It stays there until `hold` is closed, however short disk space is.
+        """
         path = self.folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and sha256 and await asyncio.to_thread(file_hash, path) != sha256:
-            path.unlink()
-        if not path.exists() and await self.store.exists(key):
-            await self.store.get_file(key, path, sha256, told)
+        with ExitStack() as meanwhile:
+            (hold or meanwhile).callback(os.close, await _shared(path.parent))
+            if path.exists() and sha256 and await asyncio.to_thread(file_hash, path) != sha256:
+                path.unlink()
+            if not path.exists() and await self.store.exists(key):
+                await self.store.get_file(key, path, sha256, told)
+            if path.exists():
+                os.utime(path)
         return path
 
     async def keep_clean(self) -> None:
-        """Drop what is forgotten, now and every few seconds, until cancelled."""
+        """Drop what is forgotten, and what there is no room for, now and every few seconds, until cancelled."""
+        await asyncio.to_thread(self.drop_parts)
         while True:
             try:
                 await self.drop_forgotten()
+                await asyncio.to_thread(self.make_room)
             except (StoreError, OSError) as error:
                 log.warning("cannot look for forgotten subjects: %s", error)
             await asyncio.sleep(LOOK_S)
@@ -46,3 +67,44 @@ class Cache:
             if not await self.store.exists(subject_key(folder.name)):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 log.info("dropped what was cached of the forgotten subject %s", folder.name)
+
+    def drop_parts(self) -> None:
+        """Delete what workers that were killed had fetched in part."""
+        for part in self.folder.rglob(f"{PART}*"):
+            with _alone(part.parent) as unused:
+                if unused:
+                    part.unlink(missing_ok=True)
+
+    def make_room(self) -> None:
+        """Delete what was used least recently and is not in use, until enough disk space is free."""
+        if not self._is_short():
+            return
+        used_s = {path: path.stat().st_mtime for path in self.folder.rglob("*") if path.is_file()}
+        for path in sorted(used_s, key=used_s.__getitem__):
+            with _alone(path.parent) as unused:
+                if unused and path.exists() and path.stat().st_mtime == used_s[path]:
+                    path.unlink()
+                    log.info("dropped %s, for disk space is short", path.relative_to(self.folder))
+            if not self._is_short():
+                return
+
+    def _is_short(self) -> bool:
+        return self.folder.exists() and shutil.disk_usage(self.folder).free < self.free_bytes
+
+
+async def _shared(folder: Path) -> int:
+    """Lock a folder for one of those who use what is in it."""
+    while (handle := lock(folder, fcntl.LOCK_SH)) is None:  # noqa: ASYNC110 (a lock tells nobody)
+        await asyncio.sleep(AGAIN_S)
+    return handle
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Lock a folder if nobody uses what is in it; give whether that is so."""
+    handle = lock(folder)
+    try:
+        yield handle is not None
+    finally:
+        if handle is not None:
+            os.close(handle)

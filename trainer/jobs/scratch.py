@@ -17,19 +17,19 @@ def own_folder(parent: Path) -> Path:
     with (parent / ".lock").open("w") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)  # or a folder could be removed before its process has locked it
         for folder in parent.iterdir():
-            if folder.is_dir() and (lock := _lock(folder)) is not None:
+            if folder.is_dir() and (held := lock(folder)) is not None:
                 shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
+                os.close(held)
         mine = Path(tempfile.mkdtemp(dir=parent))
-        _lock(mine)
+        lock(mine)
     return mine
 
 
-def _lock(folder: Path) -> int | None:
+def lock(folder: Path, how: int = fcntl.LOCK_EX) -> int | None:
     """Lock a folder and return what holds the lock until it is closed; None if somebody else has it."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(handle)
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -34,14 +35,17 @@ class Tasks:
         self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
         self.subjects = Subjects(store)
 
-    async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, told: Told) -> Task:
-        """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone."""
+    async def build(self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, told: Told, hold: ExitStack) -> Task:
+        """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone.
+
+        What is in the cache stays there until `hold` is closed.
+        """
         try:
-            return await (self._train if isinstance(job, TrainJob) else self._imagine)(job, hello, folder, told)  # type: ignore[arg-type]
+            return await (self._train if isinstance(job, TrainJob) else self._imagine)(job, hello, folder, told, hold)  # type: ignore[arg-type]
         except Missing as error:
             raise UserError(GONE) from error
 
-    async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told) -> TrainTask:
+    async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told, hold: ExitStack) -> TrainTask:
         subject, *others = [await self.subjects.get(each) for each in job.subjects]
         method = await self._method(job, hello)
         asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
@@ -50,7 +54,7 @@ class Tasks:
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         known = await self.subjects.in_space(job.space)
-        first, *pupils = [await self._pupil(each, folder, hello, recipe) for each in (subject, *others)]
+        first, *pupils = [await self._pupil(each, folder, hello, recipe, hold) for each in (subject, *others)]
         differ = max(each.differ for each in (first, *pupils))
         recipe = for_several(for_photos(recipe, differ, asked), len(job.subjects))
         begun = await Checkpoints(self.store, job).newest(folder, told)
@@ -87,7 +91,7 @@ class Tasks:
                 await self.store.get_file(photo.whole, folder / f"photo-{photo.whole_sha256}", photo.whole_sha256)
         return tuple(str(folder / f"photo-{photo.whole_sha256 or photo.sha256}") for photo in subject.photos)
 
-    async def _pupil(self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe) -> Pupil:
+    async def _pupil(self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe, hold: ExitStack) -> Pupil:
         """What the engine is to know of a subject that it learns; its photos come into `folder`."""
         for photo in subject.photos:
             await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
@@ -99,14 +103,14 @@ class Tasks:
             differ=await asyncio.to_thread(different, photos),
             wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
             captions=tuple(photo.caption for photo in subject.photos),
-            class_set=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe)),
-            class_set_gently=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe, 1)),
+            class_set=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe), hold),
+            class_set_gently=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe, 1), hold),
         )
 
-    async def _class_set(self, key: str) -> str:
+    async def _class_set(self, key: str, hold: ExitStack) -> str:
         """Path of a class set; if there is none that is whole, the engine draws it there, and it replaces that one."""
         for _ in range(2):  # as it lies here, then as the store has it
-            path = await self.cache.path(key)
+            path = await self.cache.path(key, hold=hold)
             if not path.exists() or await asyncio.to_thread(is_whole, path):
                 break
             log.warning("a copy of %s is damaged, and is done without", key)
@@ -116,12 +120,12 @@ class Tasks:
             await self.store.delete(key)
         return str(path)
 
-    async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told) -> ImagineTask:
+    async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told, hold: ExitStack) -> ImagineTask:
         subjects = [await self.subjects.get(subject) for subject in job.subjects]
         check_company(subjects)  # one may have been learned anew meanwhile
         here = Version(hello.revision, hello.base_sha256)
         note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
-        weights = {subject.weights_sha256: await self._weights(subject, told) for subject in subjects}
+        weights = {subject.weights_sha256: await self._weights(subject, told, hold) for subject in subjects}
         paths = sorted(weights.values())  # the same sum however a prompt names them
         facts = {"prompt": job.prompt, "job": job.id}
         if subjects:
@@ -144,11 +148,11 @@ class Tasks:
             note=note,
         )
 
-    async def _weights(self, subject: Subject, told: Told) -> str:
+    async def _weights(self, subject: Subject, told: Told, hold: ExitStack) -> str:
         """Path of a subject's weights."""
         if not subject.weights_key or not subject.weights_sha256:
             raise UserError(f"{subject.name} is not ready yet.")
-        path = await self.cache.path(subject.weights_key, subject.weights_sha256, told)
+        path = await self.cache.path(subject.weights_key, subject.weights_sha256, told, hold)
         if not path.exists():
             raise Missing(subject.weights_key)
         return str(path)
