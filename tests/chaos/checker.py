@@ -62,7 +62,7 @@ class Checker:
             if reason := _may_be_left(name, set(names)):
                 left[reason] += 1
             else:
-                self.problems.append(f"{name} belongs to nothing, and is nothing that a crash may leave")
+                self.problems.append(f"{name} belongs to nothing")
         return left
 
     async def check(self, accepted: Collection[str]) -> None:
@@ -71,8 +71,9 @@ class Checker:
         await self._check_outcomes()
         await self._check_subjects()
         await self._check_chat()
-        await self._check_accepted(accepted)
+        await self._check_accepted(accepted, names)
         self.problems += [f"{name} belongs to nothing" for name in self._orphans(names)]
+        self.problems = list(dict.fromkeys(self.problems))  # some were there before the sweep, and still are
 
     async def _read_records(self) -> list[str]:
         """Read all outcomes and subjects; return the names of all that is stored."""
@@ -89,7 +90,9 @@ class Checker:
 
     def _orphans(self, names: list[str]) -> list[str]:
         known = set(self._known_names())
-        return [name for name in names if name not in known and not _shared(name)]
+        open_ = {job for job in map(_job_of, names) if job and job not in self.outcomes and job_key(job) in names}
+        unclear = [name for name in names if name not in known and not _shared(name)]
+        return [name for name in unclear if not open_ & {*name.split("/")}]  # those are told of as lost
 
     def _known_names(self) -> list[str]:
         known = []
@@ -133,11 +136,12 @@ class Checker:
             elif job == message.id and (outcome := self.outcomes.get(job)) and message.reply.state != outcome.state:
                 self.problems.append(f"the chat says {message.reply.state} of job {job}, which is {outcome.state}")
 
-    async def _check_accepted(self, accepted: Collection[str]) -> None:
+    async def _check_accepted(self, accepted: Collection[str], names: Collection[str]) -> None:
         """A job that was accepted has an outcome, unless it went with a subject, which a receipt says."""
         receipts = [await self._read(name) for name in await self.store.names("receipts/")]
         removed = {name for body in receipts if body for name in Receipt.model_validate_json(body).removed}
-        gone = [job for job in accepted if job not in self.outcomes and job_key(job) not in removed]
+        missing = [job for job in accepted if job not in self.outcomes and job_key(job) not in names]
+        gone = [job for job in missing if job_key(job) not in removed]
         self.problems += [f"job {job} was accepted and is gone without a word" for job in gone]
 
     async def compare(self) -> None:
@@ -171,6 +175,11 @@ async def copies_left(store: Store, homes: list[Path]) -> list[str]:
     """Folders in the caches of workers that are of subjects which are forgotten."""
     folders = [folder for home in homes for folder in (home / "cache" / "subjects").glob("*")]
     return [str(folder) for folder in folders if not await store.exists(subject_key(folder.name))]
+
+
+def _job_of(name: str) -> str:
+    kind, _, rest = name.partition("/")
+    return rest.split("/")[0] if kind == "jobs" else ""
 
 
 def _may_be_left(name: str, names: Collection[str]) -> str:
