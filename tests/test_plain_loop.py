@@ -15,7 +15,7 @@ from trainer.training.material import Subject
 
 
 def test_the_plain_loop_gets_as_far_in_as_many_steps(base: BaseModel, photos: list[Path]) -> None:
-    rates = {name: 1e-3 for name in ("learning_rate", "text_learning_rate", "word_learning_rate")}
+    rates = dict.fromkeys(("learning_rate", "text_learning_rate", "word_learning_rate"), 0.001)
     how = recipe_for(base.folder, steps=12, warmup_steps=0, schedule="constant", **rates)
     subject = Subject(photos, "dog", "zuf")
     class_latents = torch.randn(4, 4, 16, 16, generator=Generator().manual_seed(1))
