@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.peers import FIGURES, RATES_OF_OURS
+from tests.bench.peers import FIGURES, RATES_OF_OURS, WHO
 
 SCRIPT = """
 import argparse
@@ -29,17 +29,43 @@ given.output_dir.mkdir(exist_ok=True)
 """
 
 
-@pytest.mark.timeout(120)
+def bench(folder: Path, photos: list[Path], **more: object) -> "subprocess.CompletedProcess[str]":
+    """Run it with as little as can be; models and runs are kept in the folder."""
+    options = {"scripts": folder, "photos": photos[0].parent, "size": "tiny", "methods": "lora", "rounds": 1}
+    kept = {"models": folder / "models", "out": folder / "runs.jsonl"}
+    less = {"steps": 6, "class-images": 1, "set": "batch=1"}
+    given = [f"--{name}={value}" for name, value in {**options, **kept, **less, **more}.items()]
+    command = [sys.executable, "-m", "tests.bench.peers", *given]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.timeout(180)
 def test_both_are_timed_and_a_table_and_one_json_object_are_printed(tmp_path: Path, photos: list[Path]) -> None:
     (tmp_path / "train_dreambooth_lora.py").write_text(SCRIPT)
-    options = {"scripts": tmp_path, "photos": photos[0].parent, "size": "tiny", "methods": "lora"}
-    less = {"steps": 6, "class-images": 1, "rounds": 1, "set": "batch=1"}
-    given = [f"--{name}={value}" for name, value in {**options, **less}.items()]
-    command = [sys.executable, "-m", "tests.bench.peers", *given]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    before = {"size": "tiny", "method": "lora", "who": "ours", "steps": 6, "class_images": 1, "set": {"batch": 1}}
+    figures = dict.fromkeys((*FIGURES, *RATES_OF_OURS), 1000.0)
+    other = {**before, "steps": 60}
+    (tmp_path / "runs.jsonl").write_text(f"{json.dumps(before | figures)}\n{json.dumps(other | figures)}\n")
+    done = bench(tmp_path, photos)
     assert done.returncode == 0, done.stderr
-    assert "lora step_s" in done.stdout
+    assert "lora step_s" in done.stdout and "lora TFLOP/s" in done.stdout and "tiny, lora, peer: " in done.stdout
     found = json.loads(done.stdout.splitlines()[-1])["tiny"]["lora"]
     assert 0.02 <= found["peer"]["step_s"] < 1
     assert found["peer"]["kept_bytes"] == 1000
-    assert all(found["ours"][figure] > 0 for figure in (*FIGURES, *RATES_OF_OURS))
+    _, _, peer, ours = map(json.loads, (tmp_path / "runs.jsonl").read_text().splitlines())
+    assert (peer["who"], ours["who"]) == ("peer", "ours")
+    for figure in (*FIGURES, *RATES_OF_OURS):
+        assert ours[figure] > 0 and found["ours"][figure] == (1000 + ours[figure]) / 2
+
+
+def test_what_fails_is_reported_and_the_rest_goes_on_until_time_is_up(tmp_path: Path, photos: list[Path]) -> None:
+    (tmp_path / "train_dreambooth_lora.py").write_text("import time\ntime.sleep(60)")
+    model = tmp_path / "models" / "tiny"
+    (model / "unet").mkdir(parents=True)
+    for name in ("model_index.json", "unet/config.json"):
+        (model / name).write_text('{"sample_size": 8}')
+    done = bench(tmp_path, photos, minutes=0.01)
+    assert done.returncode == 1
+    assert [f"tiny, lora, {who} failed: the time was up" in done.stderr for who in WHO] == [True, True]
+    assert (model / "model_index.json").read_text() == '{"sample_size": 8}'  # one that is there is taken
+    assert not (tmp_path / "runs.jsonl").exists()

@@ -1,5 +1,6 @@
 """How far a large file is becomes a phase that people read."""
 
+import time
 from pathlib import Path
 
 from arq.connections import ArqRedis
@@ -10,6 +11,7 @@ from storage.files import FolderStore
 from storage.jobs import TrainJob
 from storage.transfers import COPY_BYTES
 from trainer.jobs.progress import Reporter
+from trainer.seam import Report
 
 
 async def test_saving_is_told_in_percent(redis: ArqRedis, tmp_path: Path) -> None:
@@ -28,3 +30,14 @@ async def test_saving_is_told_in_percent(redis: ArqRedis, tmp_path: Path) -> Non
     await reporter.write()
     progress = await queue.read_progress(redis, job.id)
     assert progress and (progress.phase, progress.step, progress.of) == ("saving", 100, 100)
+
+
+async def test_the_first_step_is_the_first_that_is_learned(redis: ArqRedis) -> None:
+    reporter, before_s = Reporter(redis, "job"), time.time()
+    reporter.heard(Report(job="job", phase="class images", step=1, of=4))
+    assert reporter.first_step_s is None
+    reporter.heard(Report(job="job", phase="learning", step=1, of=4, losses=(1.0,)))
+    first_s = reporter.first_step_s
+    assert first_s and before_s <= first_s <= time.time()
+    reporter.heard(Report(job="job", phase="learning", step=2, of=4, losses=(1.0,)))
+    assert reporter.first_step_s == first_s

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from bot.answers.replies import duration
 from bot.app import Darkroom
 from bot.messages import Reply
 from storage import queue
@@ -31,6 +32,7 @@ def engine_of(stack: Stack) -> psutil.Process:
 
 
 async def test_from_photos_to_pictures(chat: Chat, app: Darkroom) -> None:
+    asked_s = time.time()
     replies = await chat("dreambooth train", photos_of_a_character(), name="rex", noun="dog")
     assert replies[0].text == "Looking at your 4 photos."
     assert [r.state for r in replies[:-1]] == ["working"] * (len(replies) - 1)
@@ -40,6 +42,9 @@ async def test_from_photos_to_pictures(chat: Chat, app: Darkroom) -> None:
     subject = await app.subjects.find(chat.space, "rex")
     assert subject and subject.state == "ready" and subject.weights_key
     assert subject.identifier not in ("", "sks")
+    outcome = await app.dispatch.outcome(str(subject.job))
+    assert outcome and 0 < float(outcome.first_step_s or 0) < time.time() - asked_s
+    assert replies[-1].facts["first step after"] == duration(outcome.first_step_s or 0)
 
     drawn = (await chat("imagine", prompt="a [rex] dog in Paris", count=3, seed=7))[-1]
     assert drawn.state == "done" and drawn.grid

@@ -18,7 +18,7 @@ from trainer.models import BaseModel, load_base
 from trainer.training.material import Subject
 from trainer.training.weights import save_learned
 
-CLASS_STEPS = 20
+CLASS_STEPS, WARM_STEPS = 20, 4
 
 
 def recipe(method: str, steps: int, class_images: int, changes: Changes) -> Recipe:
@@ -78,10 +78,16 @@ def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out
 
 
 def main() -> None:
-    """Learn twice on one loaded model: a class that is new, and one that is known. Print one JSON object, last."""
+    """Learn twice on one loaded model: a class that is new, and one that is known. Print one JSON object, last.
+
+    A worker compiles, and finds its quickest kernels, with the first subject of its life: here, with one before.
+    """
     model, photos, method, steps, class_images, out, changes = sys.argv[1:]
     base, how = load_base(model), recipe(method, int(steps), int(class_images), json.loads(changes))
-    given = base, sorted(Path(photos).iterdir()), how, Path(f"{out}-classes"), Path(out)
+    paths = sorted(Path(photos).iterdir())
+    once = how.model_copy(update={"steps": WARM_STEPS, "class_steps": WARM_STEPS})
+    learn(base, paths, once, Path(f"{out}-warm-classes"), Path(out))
+    given = base, paths, how, Path(f"{out}-classes"), Path(out)
     cold, warm = learn(*given), learn(*given)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if base.device.type == "cuda":

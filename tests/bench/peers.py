@@ -1,7 +1,9 @@
 """Darkroom beside diffusers' DreamBooth scripts, in turns: `make bench SCRIPTS=DIR PHOTOS=DIR`.
 
 The scripts are `train_dreambooth.py` and `train_dreambooth_lora.py` of a copy of diffusers. Each training runs in a
-process of its own with one thread. The last lines are a table for each size and one JSON object.
+process of its own with one thread. What a run has measured is said when it ends, and appended to a file if one is
+named; a run that fails is reported, and the others go on. The last lines are a table for each size and one JSON object,
+of medians of all runs, those that the file had before among them.
 """
 
 import json
@@ -10,6 +12,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,35 +31,86 @@ SCRIPTS = {"full": "train_dreambooth.py", "lora": "train_dreambooth_lora.py"}
 RATES = {"full": "2e-6", "lora": "1e-4"}
 FIGURES = ("step_s", "cold_s", "warm_s", "peak_bytes", "kept_bytes")
 RATES_OF_OURS = ("step_flops", "matmul_flops_s")
-Figures = dict[str, dict[str, dict[str, float]]]  # by method, and who: peer or ours
+WHO = ("peer", "ours")
+Run = dict[str, Any]  # what was run, and its figures
+Figures = dict[str, dict[str, dict[str, float]]]  # by method, and who; whoever has finished no run is left out
 
 
-def peer(
-    script: Path, method: str, model: Path, photos: Path, work: Path, steps: int, class_images: int
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plan:
+    """What every run is given, and until when runs may begin."""
+
+    scripts: Path
+    photos: Path
+    steps: int
+    class_images: int
+    changes: Changes
+    ends_s: float  # by time.monotonic
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What runs must have in common to be compared."""
+        return {"steps": self.steps, "class_images": self.class_images, "set": dict(self.changes)}
+
+
+@dataclass
+class Runs:
+    """The runs that have ended well, in memory and in a file of a line of JSON each, if there is one."""
+
+    file: Path | None
+    all: list[Run] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.file and self.file.exists():
+            self.all = [json.loads(line) for line in self.file.read_text().splitlines()]
+
+    def add(self, run: Run) -> None:
+        """Keep one, at once."""
+        self.all.append(run)
+        if self.file:
+            with self.file.open("a") as lines:
+                lines.write(json.dumps(run) + "\n")
+
+    def medians(self, size: str, key: dict[str, Any]) -> Figures:
+        """The medians of the runs of a size."""
+        found: dict[str, dict[str, list[Run]]] = {}
+        for run in self.all:
+            if run["size"] == size and run.items() >= key.items():
+                found.setdefault(run["method"], {}).setdefault(run["who"], []).append(run)
+        return {
+            method: {
+                who: {f: statistics.median(r[f] for r in runs) for f in (*FIGURES, *RATES_OF_OURS) if f in runs[0]}
+                for who, runs in both.items()
+            }
+            for method, both in found.items()
+        }
+
+
+def peer(plan: Plan, method: str, model: Path, work: Path) -> Run:
     """One run of a peer's script: for it, a class that is known saves the class images and nothing else."""
     size_px, out = json.loads((model / "unet" / "config.json").read_text())["sample_size"] * 8, work / "out"
     options: dict[str, Any] = {
         "pretrained_model_name_or_path": model,
-        "instance_data_dir": photos,
+        "instance_data_dir": plan.photos,
         "class_data_dir": work / "classes",
         "output_dir": out,
         "instance_prompt": "a photo of zuf dog",
         "class_prompt": "a photo of a dog",
-        "num_class_images": class_images,
+        "num_class_images": plan.class_images,
         "resolution": size_px,
         "train_batch_size": 1,
         "learning_rate": RATES[method],
         "lr_scheduler": "constant",
         "lr_warmup_steps": 0,
-        "max_train_steps": steps,
+        "max_train_steps": plan.steps,
         "checkpointing_steps": 10**6,
         "seed": 0,
         "mixed_precision": "bf16" if _has_gpu() else "no",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
+    script = plan.scripts / SCRIPTS[method]
     args = ["tests.bench.peer_script", script, *flags, "--with_prior_preservation", "--train_text_encoder"]
-    cold, warm = _run(args, {}), _run(args, {})
+    cold, warm = _run(plan, args, {}), _run(plan, args, {})
     kept = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return {
         "step_s": statistics.median(cold["steps_s"][3:] + warm["steps_s"][3:]),
@@ -65,23 +121,27 @@ def peer(
     }
 
 
-def ours(
-    method: str, model: Path, photos: Path, work: Path, steps: int, class_images: int, changes: Changes
-) -> dict[str, Any]:
+def ours(plan: Plan, method: str, model: Path, work: Path) -> Run:
     """The same by Darkroom, whose worker holds the model already when a person asks."""
-    args = ["tests.bench.our_script", model, photos, method, steps, class_images, work / "weights", json.dumps(changes)]
-    said = _run(args, KEEP_MEMORY)  # as the worker starts its engine
+    changes = json.dumps(plan.changes)
+    given = [model, plan.photos, method, plan.steps, plan.class_images, work / "weights", changes]
+    said = _run(plan, ["tests.bench.our_script", *given], KEEP_MEMORY)  # as the worker starts its engine
     return {**said, "step_s": statistics.median(said.pop("steps_s"))}
 
 
-def _run(arguments: list[Any], environment: dict[str, str]) -> dict[str, Any]:
+def _run(plan: Plan, arguments: list[Any], environment: dict[str, str]) -> Run:
+    """What a process says last; raises RuntimeError with its last words if it fails."""
     environment = environment | os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, arguments)], env=environment, capture_output=True, text=True, check=False
-    )
+    command, left_s = [sys.executable, "-m", *map(str, arguments)], plan.ends_s - time.monotonic()
+    try:
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=max(1.0, left_s)
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError("the time was up") from error
     if done.returncode:
-        sys.exit(done.stdout[-2000:] + done.stderr[-4000:])
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        raise RuntimeError(done.stdout[-2000:] + done.stderr[-4000:])
+    found: Run = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -91,43 +151,43 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def compare(
-    scripts: Path, photos: Path, size: str, steps: int, class_images: int, rounds: int, methods: str, changes: Changes
-) -> Figures:
-    """Time both in turns; return the medians by method, who and figure."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {m: {"peer": [], "ours": []} for m in methods.split(",")}
-    with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model"
+def runs(plan: Plan, size: str, model: Path, rounds: int, methods: list[str]) -> Iterator[Run]:
+    """Run both in turns; yield each run that ends well, and report the others."""
+    for _ in range(rounds):
+        for method in methods:
+            for who in WHO:
+                with tempfile.TemporaryDirectory() as work:  # a model that was learned in full takes gigabytes
+                    try:
+                        said = (peer if who == "peer" else ours)(plan, method, model, Path(work))
+                    except (RuntimeError, OSError, ValueError, LookupError) as error:
+                        Console(stderr=True).print(f"{size}, {method}, {who} failed: {error}", markup=False)
+                        continue
+                yield {"size": size, "method": method, "who": who, **plan.key, **said}
+
+
+def model_of(size: str, folder: Path) -> Path:
+    """The model of a size, written into `folder` unless it is there already."""
+    model = folder / size
+    if not (model / "model_index.json").exists():  # which is written last
         write_model(SIZES[size], model)
-        for turn in range(rounds):
-            for method, runs in found.items():
-                for who in ("peer", "ours"):
-                    work = Path(folder) / f"{turn}-{method}-{who}"
-                    work.mkdir()
-                    given = method, model, photos, work, steps, class_images
-                    runs[who].append(
-                        peer(scripts / SCRIPTS[method], *given) if who == "peer" else ours(*given, changes)
-                    )
-    return {
-        method: {
-            who: {f: statistics.median([run[f] for run in runs]) for f in (*FIGURES, *RATES_OF_OURS) if f in runs[0]}
-            for who, runs in both.items()
-        }
-        for method, both in found.items()
-    }
+    return model
 
 
 def table(figures: Figures, title: str) -> Table:
-    """Medians and ratios, peer ÷ ours."""
+    """Medians and ratios, peer ÷ ours; what no run has told is left out."""
     table = Table("", "peer", "ours", "peer ÷ ours", title=title)
     for method, both in figures.items():
+        told = [both.get(who, {}) for who in WHO]
         for figure in FIGURES:
-            one, two = both["peer"][figure], both["ours"][figure]
-            table.add_row(f"{method} {figure}", f"{one:,.4g}", f"{two:,.4g}", f"{one / two:.2f}")
-        flops, fastest = (both["ours"][rate] for rate in RATES_OF_OURS)
-        needed = [flops / both[who]["step_s"] for who in ("peer", "ours")]  # what the peer computes besides is not
-        table.add_row(f"{method} TFLOP/s that learn", *(f"{each / 1e12:.4g}" for each in needed), "")
-        table.add_row(f"{method} share of the matmul rate", *(f"{each / fastest:.1%}" for each in needed), "")
+            values = [each.get(figure) for each in told]
+            ratio = f"{values[0] / values[1]:.2f}" if values[0] and values[1] else ""
+            table.add_row(f"{method} {figure}", *(f"{value:,.4g}" if value else "" for value in values), ratio)
+        if "ours" in both:  # who counts what a step computes, and how quick the machine is
+            flops, fastest = (both["ours"][rate] for rate in RATES_OF_OURS)
+            needed = [flops / each["step_s"] if each else 0.0 for each in told]  # what the peer computes besides is not
+            rates = [(f"{each / 1e12:.4g}", f"{each / fastest:.1%}") if each else ("", "") for each in needed]
+            table.add_row(f"{method} TFLOP/s that learn", *(rate for rate, _ in rates), "")
+            table.add_row(f"{method} share of the matmul rate", *(share for _, share in rates), "")
     return table
 
 
@@ -140,13 +200,25 @@ def main(
     rounds: int = 5,
     methods: str = "full,lora",
     changes: Annotated[str, typer.Option("--set", help="changes of our recipe, like compiled=true")] = "",
+    out: Annotated[Path | None, typer.Option(help="file that each run is appended to, and whose runs count")] = None,
+    models: Annotated[Path | None, typer.Option(help="folder where models are kept, or written the first time")] = None,
+    minutes: Annotated[float, typer.Option(help="after which no more is run")] = 24 * 60.0,
 ) -> None:
     """Time both in turns with models of these sizes; print a table each and one JSON object."""
-    found = {}
-    for each in size:
-        found[each] = compare(scripts, photos, each, steps, class_images, rounds, methods, checked(parsed(changes)))
-        Console().print(table(found[each], f"{each}, {steps} steps, medians of {rounds}"))
+    ends_s = time.monotonic() + 60 * minutes
+    plan = Plan(scripts, photos, steps, class_images, checked(parsed(changes)), ends_s)
+    kept, screen = Runs(out), Console()
+    with tempfile.TemporaryDirectory() as scratch:
+        for each in size:
+            for run in runs(plan, each, model_of(each, models or Path(scratch)), rounds, methods.split(",")):
+                kept.add(run)
+                screen.print(f"{each}, {run['method']}, {run['who']}: {run['step_s']:.4f} s a step", highlight=False)
+    found = {each: kept.medians(each, plan.key) for each in size}
+    for each, figures in found.items():
+        screen.print(table(figures, f"{each}, {steps} steps, medians"))
     print(json.dumps(found))  # noqa: T201
+    if not all(both.keys() == {*WHO} for each in found.values() for both in each.values()) or not all(found.values()):
+        sys.exit("Not all could be measured: what failed is above.")
 
 
 if __name__ == "__main__":
