@@ -18,6 +18,7 @@ from bot.slack.setup import HTTP_EXAMPLE, manifest_text
 from bot.terminal.options import limits
 from bot.terminal.recipe_table import rows as rows_of_recipes
 from bot.terminal.settings_table import rows
+from storage.usual import USUAL
 
 MADE = "<!-- Made by `make docs` from the program: change it there. -->\n\n"
 
@@ -49,8 +50,8 @@ PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `set
 RECIPES = """# Recipes
 
 Every number of a training. What is not asked for is what suits the base model (`darkroom.json` in its folder, which
-Toyworld brings along), and else the usual: that of Stable Diffusion 1.x at 512 px. `darkroom recipe` prints what would
-hold, and where each number comes from.
+Toyworld brings along), and else what is usual for models like it. `darkroom recipe` prints what would hold, and where
+each number comes from.
 
 On top comes what is asked for, by anyone who trains:
 
@@ -73,6 +74,18 @@ win over both. A name may be dotted, and as other trainers have it: `optimizer.l
 `/dreambooth retrain` does as the last time but for what it is told. The recipe is kept with the subject, and
 `/dreambooth show` tells it; at the terminal, `darkroom recipe rex` does with what each number means.
 
+## Full or LoRA
+
+Where nobody asks for a `method`, the base model's `darkroom.json` decides. If it does not, SDXL is learned by LoRA, for
+its full training takes a GPU of 80 GB; Stable Diffusion 1.x and 2.x in full, the paper's way, if the worker that begins
+has the memory for it, divided among GPUs or one example at a time if need be, and else by LoRA. `/dreambooth show` and
+*Details* say which it was. A training that goes on elsewhere keeps its method, and so does `/dreambooth retrain`.
+
+Learning rates are right for one method alone. Those in `darkroom.json` under `recipe` are for the method that it names,
+full if it names none; those under `lora` for LoRA. What is not said there is, as others have published it
+(`storage/usual.py` says who):
+
+{USUAL}
 ## What is in a photo besides
 
 What a photo shows besides the subject can be said, so that the subject does not take it over: "on a red sofa". With
@@ -211,7 +224,17 @@ def settings_page() -> str:
 
 def recipes_page() -> str:
     """Make docs/recipes.md."""
-    return MADE + RECIPES + "".join(rows_of_recipes())
+    return MADE + RECIPES.replace("{USUAL}", _usual_rows()) + "".join(rows_of_recipes())
+
+
+def _usual_rows() -> str:
+    """The table of what is usual for each family of base models."""
+    lines = ["| | UNet | text encoders | steps | passes each |\n", "|---|---|---|---|---|\n"]
+    for family, methods in USUAL.items():
+        for method, usual in methods.items():
+            rates = f"{usual.learning_rate:g} | {usual.text_learning_rate:g}"
+            lines.append(f"| {family}, {method} | {rates} | {usual.steps} | {usual.accumulation} |\n")
+    return "".join(lines)
 
 
 def main() -> None:

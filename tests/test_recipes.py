@@ -144,13 +144,14 @@ async def test_the_recipe_of_a_subject_is_told(tmp_path: Path) -> None:
 def test_darkroom_recipe_says_where_each_number_comes_from(tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "gentle.toml").write_text("rank = 4\n")
-    command = [sys.executable, "-m", "bot.cli", "recipe", "--recipe", "gentle", "--method", "lora", "--json"]
+    command = [sys.executable, "-m", "bot.cli", "recipe", "--recipe", "gentle", "--json"]
     command += ["--set", "optimizer.lr=1e-5", "--set", "steps=100 batch=2"]
-    said = subprocess.run(command, env=environment(tmp_path), cwd=HERE, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(command, env=environment(tmp_path), cwd=HERE, capture_output=True, text=True, timeout=120)
     told = json.loads(said.stdout.splitlines()[-1])
     origin = {row["name"]: row["from"] for row in told["rows"]}
-    assert told["recipe"]["rank"] == 4 and told["recipe"]["method"] == "lora" and told["presets"] == ["gentle"]
+    assert told["recipe"]["rank"] == 4 and told["recipe"]["method"] == "full" and told["presets"] == ["gentle"]
     assert [told["recipe"][name] for name in ("learning_rate", "steps", "batch")] == [1e-5, 100, 2]
+    assert (origin["method"], origin["accumulation"]) == ("as suits the base model", "usual for Stable Diffusion 1.x")
     assert (origin["rank"], origin["wordings"], origin["optimizer"]) == ("as asked", "as suits the base model", "usual")
 
 

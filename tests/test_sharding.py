@@ -26,6 +26,7 @@ CLIPPED = {"word_learning_rate": 1e-3, "ema_decay": 0.9, "gradient_clip": 0.05}
 WAYS: dict[str, dict[str, Any]] = {
     "groups, average, clip and candidates": {"batch": 2, "validate_every": 2, "candidates": 2, **CLIPPED},
     "passes": {"accumulation": 4, "gradient_checkpointing": True, "text_steps": 3, **PLAIN},
+    "text encoders as they are": {"batch": 2, "text_learning_rate": 0, **PLAIN},
     "lora, which stays whole": {"batch": 2, "method": "lora", **PLAIN},
 }
 

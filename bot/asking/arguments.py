@@ -63,7 +63,7 @@ class TrainArguments(Arguments):
     method: Method | None = Field(
         None,
         description="full learns the whole model, the paper's way; lora a small file beside it; by default what "
-        "suits the base model and its memory.",
+        "suits the base model and the machine.",
     )
     steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
     choose: Literal["yes", "no"] = Field("no", description=CHOOSE)

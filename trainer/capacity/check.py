@@ -38,7 +38,8 @@ def report(settings: Settings) -> Report:
     here = this_machine()
     try:
         check_trackers(settings.tracker_names)
-        source, skeleton = _found(settings, here)
+        source, dtype = _found(settings, here)
+        skeleton = Skeleton.of(source.folder, dtype)
         _check_whole(source, skeleton)
         fits = _fits(source, skeleton, here, settings)
     except SetupError as error:
@@ -49,15 +50,14 @@ def report(settings: Settings) -> Report:
 def found_here(settings: Settings) -> tuple[Source, Method, str]:
     """The base model, by which method subjects are learned here if nobody asks for one, and why; raises SetupError."""
     here = this_machine()
-    source, skeleton = _found(settings, here)
-    return source, *method_here(source.folder, lambda: Needs(skeleton), here, settings)
+    source, dtype = _found(settings, here)
+    return source, *method_here(source.folder, lambda: Needs(Skeleton.of(source.folder, dtype)), here, settings)
 
 
-def _found(settings: Settings, here: Machine) -> tuple[Source, Skeleton]:
-    """The base model as far as it is needed to tell what it takes; raises SetupError."""
+def _found(settings: Settings, here: Machine) -> tuple[Source, torch.dtype]:
+    """The base model, without its weights, and what it would be kept in; raises SetupError."""
     dtype = dtype_for(settings.precision, here.device)
-    source = find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False)
-    return source, Skeleton.of(source.folder, dtype)
+    return find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False), dtype
 
 
 def _where(source: Source) -> str:
