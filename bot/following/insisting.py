@@ -35,7 +35,7 @@ OWED = None  # a last word is tried until it is said
 WHISPER_S = 60.0  # a word in private is tried for so long, unless it is a last one
 SHORT_S = 1.0  # so long for one that will be overtaken soon
 PAUSE_S = 300.0  # between two tries at most
-REMEMBERED = 4096  # lanes and spaces whose pace is kept
+REMEMBERED = 1024  # lanes and spaces whose pace is kept; a lane counts for seconds, and weighs almost a kilobyte
 
 
 class Insisting:
