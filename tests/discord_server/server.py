@@ -162,15 +162,14 @@ class Server:
     def _respond(self, request: web.Request, call: Call) -> web.Response:
         for problem in contract().problems(call.route, call.query, call.body):
             raise Refusal(400, 50035, f"Invalid Form Body: {problem}")
-        if not call.route.name.startswith(BY_TOKEN_IN_PATH):
-            self._check_headers(request)
+        self._check_headers(request, by_token=not call.route.name.startswith(BY_TOKEN_IN_PATH))
         for trouble in self.troubles:
             if trouble.meets(call.route.name, bool(call.files)):
                 return trouble.response()
         return self.rest.answer(call)
 
-    def _check_headers(self, request: web.Request) -> None:
-        if request.headers.get("Authorization") != f"Bot {self.token}":
+    def _check_headers(self, request: web.Request, by_token: bool) -> None:
+        if by_token and request.headers.get("Authorization") != f"Bot {self.token}":
             raise Refusal(401, 50014, "401: Unauthorized")
         if "DiscordBot (" not in request.headers.get("User-Agent", ""):
             raise Refusal(400, 0, "no User-Agent of a bot")
