@@ -165,6 +165,18 @@ They take turns at each step, and each has as many steps as it would have alone:
 class of each has its own class images. What is learned is one, so that forgetting rex leaves what mia draws from as it
 is; whoever forgets reads that, and how to have mia learned anew without rex.
 
+## On a GPU
+
+`compiled=blocks` has the UNet's blocks compiled: the first steps of a worker's first training of a kind take minutes,
+and all later ones find it done. `compiled=graphs` also has a whole pass replayed by the GPU itself, as a CUDA graph,
+for the first two sizes of pictures in a training; it takes the memory of the gradients once more. With several GPUs
+to a training, or with `gradient_checkpointing`, it is the same as `blocks`. Neither changes what is learned but for
+rounding, and neither has been measured on a GPU yet: try on yours. (`true` and `false`, as older recipes have it, are
+`blocks` and `off`.)
+
+`optimizer=adamw8bit` keeps the optimizer's state in eight bits, a quarter of the memory. It needs bitsandbytes beside
+the worker: `pip install 'darkroom[bitsandbytes]'`.
+
 ## All numbers
 
 | | what it is | what it may be | usually |

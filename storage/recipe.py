@@ -1,12 +1,17 @@
 """The recipe: every number of a training, with its meaning and its limits."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from storage.jobs import Method
 
 Changes = dict[str, str | int | float | bool]  # of a recipe, by the names of its fields
+
+
+def _was_yes_or_no(compiled: Any) -> Any:
+    """What `compiled` is called since there are graphs, too: recipes that are kept may have it as true or false."""
+    return {"true": "blocks", "false": "off"}.get(str(compiled).lower(), compiled)
 
 
 class Recipe(BaseModel):
@@ -64,8 +69,10 @@ class Recipe(BaseModel):
         False, description="keep all candidates, for people to choose the one that becomes the subject"
     )
     gradient_checkpointing: bool = Field(False, description="less memory for a fifth more time")
-    compiled: bool = Field(
-        False, description="the UNet's blocks are compiled: minutes once in a worker's life, then faster steps on a GPU"
+    compiled: Annotated[Literal["off", "blocks", "graphs"], BeforeValidator(_was_yes_or_no)] = Field(
+        "off",
+        description="blocks: the UNet's are compiled, minutes once in a worker's life, then faster steps on a GPU; "
+        "graphs: the GPU also starts a step's kernels by itself, and takes more memory",
     )
     precision: Literal["auto", "no", "bf16", "fp16"] = Field(
         "auto", description="mixed precision of the forward pass; auto: that which the base model is kept in"

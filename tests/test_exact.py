@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch._dynamo.utils import counters
@@ -17,6 +18,7 @@ from trainer.models import BaseModel
 from trainer.naming import prompt_pairs
 from trainer.photos import read_photo, to_tensor
 from trainer.recipe import recipe_for
+from trainer.training.lora import TEXT_LAYERS, UNET_LAYERS
 from trainer.training.material import Subject
 from trainer.training.optimizing import schedule_of
 from trainer.training.state import copied, restore
@@ -24,13 +26,25 @@ from trainer.training.state import copied, restore
 STEPS = 20
 
 
+def learners(base: BaseModel, recipe: Recipe) -> tuple[Any, Any]:
+    """UNet and text encoder, whole or with adapters as diffusers and peft put them in."""
+    unet, text_encoder = base.denoiser.copy().train().children()
+    networks = [(unet, UNET_LAYERS)] + [(text_encoder, TEXT_LAYERS)] * (recipe.text_learning_rate > 0)
+    torch.manual_seed(0)
+    for network, layers in networks:
+        network.requires_grad_(recipe.method == "full")
+        if recipe.method == "lora":
+            alpha = recipe.alpha or recipe.rank
+            network.add_adapter(LoraConfig(r=recipe.rank, lora_alpha=alpha, target_modules=layers))
+    return unet, text_encoder
+
+
 def plain(base: BaseModel, photos: list[Path], class_latents: Tensor, recipe: Recipe) -> list[float]:
     """As in diffusers' example: photos encoded and prompts read at every step, gradients clipped, then AdamW."""
-    unet, text_encoder = base.denoiser.copy().requires_grad_(True).train().children()
-    reads = recipe.text_learning_rate > 0
-    text_encoder.requires_grad_(reads)
-    groups: list[dict[str, Any]] = [{"params": list(unet.parameters()), "lr": recipe.learning_rate}]
-    groups += [{"params": list(text_encoder.parameters()), "lr": recipe.text_learning_rate}] if reads else []
+    unet, text_encoder = learners(base, recipe)
+    weights, words = ([w for w in part.parameters() if w.requires_grad] for part in (unet, text_encoder))
+    groups: list[dict[str, Any]] = [{"params": weights, "lr": recipe.learning_rate}]
+    groups += [{"params": words, "lr": recipe.text_learning_rate}] if words else []
     optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, foreach=False)
     rate, chance = schedule_of(optimizer, recipe), torch.Generator().manual_seed(0)
     side = base.image_px
@@ -53,7 +67,7 @@ def plain(base: BaseModel, photos: list[Path], class_latents: Tensor, recipe: Re
         errors = functional.mse_loss(predicted, velocity, reduction="none")
         loss = errors[0].mean() + recipe.prior_weight * errors[1].mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_([*unet.parameters(), *text_encoder.parameters()], recipe.gradient_clip)
+        torch.nn.utils.clip_grad_norm_([*weights, *words], recipe.gradient_clip)
         optimizer.step()
         optimizer.zero_grad()
         rate.step()
@@ -62,7 +76,16 @@ def plain(base: BaseModel, photos: list[Path], class_latents: Tensor, recipe: Re
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"text_learning_rate": 0.0}, {"gradient_clip": 0.1}, {"gradient_checkpointing": True}]
+    "changes",
+    [
+        {},
+        {"text_learning_rate": 0.0},
+        {"gradient_clip": 0.1},
+        {"gradient_checkpointing": True},
+        {"method": "lora", "rank": 4, "alpha": 8},
+        {"method": "lora", "text_learning_rate": 0.0},
+    ],
+    ids=str,
 )
 def test_losses_equal_those_of_a_plain_loop(base: BaseModel, photos: list[Path], changes: dict[str, Any]) -> None:
     how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3, word_learning_rate=1e-4, **changes)
@@ -85,7 +108,7 @@ def test_losses_of_compiled_blocks_equal_those_of_plain_ones(
 ) -> None:
     class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     losses = []
-    for compiled in (False, True):
+    for compiled in ("off", "blocks"):
         how = recipe_for(base.folder, steps=STEPS, method=method, learning_rate=1e-3, compiled=compiled)
         training = Training(base, Subject(photos, "dog", "zuf"), class_latents, how, seed=0)
         before = counters["frames"]["ok"]
@@ -94,7 +117,7 @@ def test_losses_of_compiled_blocks_equal_those_of_plain_ones(
                 save_file(copied(training), tmp_path / "checkpoint")
                 restore(training, load_file(tmp_path / "checkpoint"))
             training.step()
-        assert (counters["frames"]["ok"] > before) == compiled
+        assert (counters["frames"]["ok"] > before) == (compiled == "blocks")
         losses.append(training.losses[:, 0].tolist())
     assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-5)
 
@@ -103,9 +126,9 @@ def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[
     class_latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     losses = []
     for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
-        how = recipe_for(base.folder, steps=6, learning_rate=1e-3, batch=batch, accumulation=accumulation)
+        how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3, batch=batch, accumulation=accumulation)
         training = Training(base, Subject(photos, "dog", "zuf"), class_latents, how, seed=0)
-        for _ in range(6):
+        for _ in range(STEPS):
             training.step()
         losses.append(training.losses)
     for other in losses[1:]:

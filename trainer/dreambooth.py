@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import AutocastKwargs
 from torch import Generator, Tensor
 
 from storage.errors import UserError
@@ -19,6 +20,7 @@ from storage.recipe import Recipe
 from trainer.denoiser import Denoiser, Text, rows_of
 from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.models import BaseModel
+from trainer.training import compiling
 from trainer.training.examples import Batch
 from trainer.training.lora import with_adapters
 from trainer.training.material import Material, Subject
@@ -86,6 +88,21 @@ def learner_of(base: Denoiser, recipe: Recipe, seed: int) -> Denoiser:
     return learner.train()
 
 
+def accelerator_of(base: BaseModel, recipe: Recipe) -> Accelerator:
+    """Accelerate with the precision of this training; raises UserError where the machine does not have it."""
+    precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
+    # SDXL does not use the last layer of its first text encoder
+    unread = recipe.text_learning_rate > 0 and len(base.tokenizers) > 1
+    ddp = DistributedDataParallelKwargs(find_unused_parameters=unread, broadcast_buffers=False)
+    # a weight that was cast before a graph is captured would stay in it as it was then
+    casts = AutocastKwargs(cache_enabled=recipe.compiled != "graphs")
+    AcceleratorState._reset_state()  # each training may have a precision of its own
+    try:
+        return Accelerator(mixed_precision=precision, kwargs_handlers=[ddp, casts])
+    except ValueError as error:
+        raise UserError(f"The precision {precision} does not work here: {error}.") from error
+
+
 class Training:
     """Model, examples and optimizer of one training; all chance comes from two seeded generators."""
 
@@ -104,15 +121,7 @@ class Training:
         self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps
         self.losses = torch.zeros(recipe.steps, 3, device=base.device)  # of each step: all, instance, prior
         self.validated: dict[int, tuple[float, float]] = {}  # by step: of what is held back, instance and prior
-        precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
-        reads = recipe.text_learning_rate > 0
-        unread = reads and len(base.tokenizers) > 1  # SDXL does not use the last layer of its first text encoder
-        ddp = DistributedDataParallelKwargs(find_unused_parameters=unread, broadcast_buffers=False)
-        AcceleratorState._reset_state()  # each training may have a precision of its own
-        try:
-            self.accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[ddp])
-        except ValueError as error:
-            raise UserError(f"The precision {precision} does not work here: {error}.") from error
+        self.accelerator = accelerator_of(base, recipe)
 
         # the examples and prompts of each subject; at each step it is the next one's turn
         taught = ((subject, class_latents), *others)
@@ -120,22 +129,28 @@ class Training:
 
         # the model; what text encoders that do not learn read is the same at every step
         self.denoiser = learner_of(base.denoiser, recipe, seed)
-        if not reads:
+        if not recipe.text_learning_rate:
             for material in self.subjects:
                 material.read_by(self.denoiser)
 
+        if recipe.method == "full" and (shards or recipe.optimizer == "adamw8bit"):  # which know no other order
+            self.denoiser.unet.to(memory_format=torch.contiguous_format)
         if shards:  # before the optimizer sees the weights
             shards.divide(self.denoiser)
-        elif recipe.compiled:
-            torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is, with a warning
-            self.denoiser.unet.to(memory_format=torch.channels_last)  # as a GPU's convolutions like it best
-            self.denoiser.unet.compile_repeated_blocks()  # block by block: the next training finds them compiled
+        elif recipe.compiled != "off":
+            compiling.compile_blocks(self.denoiser)
         optimizer = optimizer_of(self.denoiser, recipe)
         self.rate = schedule_of(optimizer, recipe)
         self.optimizer = self.accelerator.prepare(optimizer)
         self.model = self.denoiser if shards else self.accelerator.prepare(self.denoiser)
+        self.predict = compiling.Graphs(self.model) if self._captures() else self.model
         self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.learning.items()} if recipe.ema_decay else {}
+
+    def _captures(self) -> bool:
+        """Whether passes are replayed as graphs: one GPU does, unless it is to make activations anew."""
+        able = self.base.device.type in compiling.CAPTURING and self.accelerator.num_processes == 1
+        return self.recipe.compiled == "graphs" and able and not self.recipe.gradient_checkpointing
 
     def step(self) -> None:
         """Take one optimizer step. Nothing in it waits for the GPU, where there is one.
@@ -152,7 +167,7 @@ class Training:
             last = batch is batches[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 with self.accelerator.autocast():
-                    losses = torch.stack(self.loss(self.model, batch, text)) / (passes // processes)
+                    losses = torch.stack(self.loss(self.predict, batch, text)) / (passes // processes)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
         if processes > 1:
@@ -187,7 +202,7 @@ class Training:
             return
         self._swap()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), compiling.as_written():
                 yield self.denoiser.eval()
         finally:
             self.denoiser.train()
@@ -218,6 +233,7 @@ class Training:
             self.optimizer.optimizer.state.clear()  # makes room for the whole
             return self._whole()
         self._swap()
+        compiling.let_go(self.denoiser)
         return self.denoiser.eval().requires_grad_(False)
 
     def _whole(self) -> Denoiser:

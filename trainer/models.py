@@ -137,9 +137,15 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
+def memory_format_for(device: torch.device) -> torch.memory_format:
+    """How a network's weights lie in memory: a GPU's convolutions are quickest with their channels last."""
+    return torch.channels_last if device.type == "cuda" else torch.preserve_format
+
+
 def _load(source: Source, device: torch.device, dtype: torch.dtype) -> BaseModel:
     def frozen(kind: Any, part: str, dtype: torch.dtype = dtype) -> Any:
-        return _network(kind, source, part, dtype).to(device).eval().requires_grad_(False)
+        network = _network(kind, source, part, dtype).to(device, memory_format=memory_format_for(device))
+        return network.eval().requires_grad_(False)
 
     second = [part for part in OF_SDXL if (source.folder / part).is_dir()]
     text_encoders = [frozen(CLIPTextModel, "text_encoder")]

@@ -9,6 +9,7 @@ from torch import Tensor
 from storage.recipe import Recipe
 from trainer.dreambooth import Step
 from trainer.lessons.candidates import Candidates
+from trainer.lessons.losses_told import LossesTold
 from trainer.lessons.pupils import Pupil
 from trainer.seam import Report, TrainTask
 from trainer.training.checkpoint import Checkpointer
@@ -28,6 +29,7 @@ class Lesson:
     pupils: list[Pupil]  # the subjects, mostly one
     checkpointer: Checkpointer
     candidates: Candidates
+    losses: LossesTold
 
     @property
     def subject(self) -> Subject:
@@ -45,6 +47,15 @@ class Lesson:
         wanted = self.candidates.wanted
         shares = (FIRST_SAMPLE_AT,) if wanted else SAMPLE_AT
         return {max(1, round(share * self.recipe.steps)) for share in shares} | set(wanted)
+
+    def is_validated(self, step: int) -> bool:
+        """Whether the loss on what is held back is measured after a step."""
+        every = self.recipe.validate_every
+        return bool(every) and step % every == 0
+
+    def is_waited_for(self, step: int) -> bool:
+        """Whether something is measured or drawn after a step, or it is the last."""
+        return self.is_validated(step) or step in self.sampled or step == self.recipe.steps
 
     def copied(self, step: Step) -> dict[str, Tensor]:
         """A copy of all that a checkpoint holds."""

@@ -1,7 +1,7 @@
 """How the engine has a subject learned: class images, steps, samples, checkpoints, weights."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from trainer.judging.report_card import Examiner
 from trainer.lessons.candidates import Candidates
 from trainer.lessons.finishing import finished
 from trainer.lessons.lesson import Lesson
+from trainer.lessons.losses_told import LossesTold, late_on
 from trainer.lessons.pupils import digest, panel_of, pupils_of
 from trainer.lessons.together import ENOUGH, GO_ON, STOP, Together
 from trainer.lessons.tracking import Trackers, Watch, of
@@ -115,6 +116,7 @@ class Teaching:
             pupils,
             Checkpointer(Path(task.folder), task.checkpoint_s, of, told),
             Candidates(self.base, recipe, panel_of(pupils)),
+            LossesTold(late_on(self.base.device)),
         )
         return lesson
 
@@ -153,8 +155,8 @@ class Teaching:
                 self.together.give_up()
             raise
         finally:
-            if task.shards:  # sharded modules and their hooks hold each other, and would keep their memory for a while
-                memory.free()
+            if task.shards or recipe.compiled == "graphs":
+                memory.free()  # their modules and hooks hold each other, and would keep their memory for a while
 
     def _report_class_images(self, job: str) -> Callable[[int, int], None]:
         def on_step(step: int, of: int) -> None:
@@ -180,10 +182,11 @@ class Teaching:
         """Report, draw and measure what it is time for; tell whether the subject has learned enough."""
         self._attend(lesson)
         recipe, training, checkpointer = lesson.recipe, step.training, lesson.checkpointer
-        loss = training.losses[step.step - 1 : step.step, 0]
-        self.host.say(lesson.report(step.step, losses=tuple(loss.tolist())))
+        self._tell(lesson, lesson.losses.after(training))
+        if lesson.is_waited_for(step.step):
+            self._tell(lesson, lesson.losses.rest())
         self.watch.after(step)
-        if recipe.validate_every and step.step % recipe.validate_every == 0:
+        if lesson.is_validated(step.step):
             validated = training.validate()
             self.watch.validated(step.step, *validated)
             self.host.say(lesson.report(step.step, validated=validated))
@@ -199,6 +202,7 @@ class Teaching:
             return True  # without a checkpoint: a training that goes on from one would take another step
 
         def copied() -> dict[str, Tensor]:
+            self._tell(lesson, lesson.losses.rest())
             self.watch.catch_up()  # an attempt that goes on from here logs what comes after
             return lesson.copied(step)
 
@@ -208,6 +212,11 @@ class Teaching:
             raise Paused
         checkpointer.after(step.step, copied)
         return False
+
+    def _tell(self, lesson: Lesson, losses: Iterable[tuple[int, float]]) -> None:
+        """Tell the worker of steps that are done."""
+        for step, loss in losses:
+            self.host.say(lesson.report(step, losses=(loss,)))
 
     def _attend(self, lesson: Lesson) -> None:
         """Raise Cancelled if that is wished, and draw the pictures that were asked for meanwhile."""
