@@ -31,7 +31,7 @@ from storage.settings import Settings
 log = logging.getLogger(__name__)
 
 API = "https://discord.com/api/v10"
-CDN = ("https://cdn.discordapp.com", "https://media.discordapp.net")  # where people's files are
+CDN = ("cdn.discordapp.com", "media.discordapp.net")  # where people's files are
 BAD_TOKEN = "Discord does not accept DISCORD_TOKEN. docs/discord.md says where to copy it from."  # noqa: S105
 # Trouble that passes; what discord.py can wait for while it is connected, it does.
 PASSING = (

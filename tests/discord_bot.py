@@ -16,12 +16,15 @@ from bot.discord.poster import DiscordPoster
 from storage.jobs import ImagineJob, TrainJob
 from tests.bot_process import NO_LIMITS, BotProcess, bot_process, settings_of
 from tests.discord_server import Discord, File, discord_server
+from tests.discord_server.rest import BOT_USER
 from tests.discord_server.world import GUILD, Interaction, Message
 from tests.hand import Hand
 from tests.photo_files import saved, scene
 from tests.servers import valkey
 
 SPACE = f"discord:{GUILD}"
+EDITS = r"PATCH /(webhooks|channels)/"
+UPLOADS = r"(PATCH|POST) /(webhooks|channels)/"  # routes
 EDIT_EVERY_S, IDENTIFY_EVERY_S = 0.1, 0.1  # tests cannot wait for a person's pace, nor for Discord's
 
 
@@ -105,6 +108,38 @@ async def trained(discord: Discord, hand: Hand, photos: dict[str, File], name: s
     await hand.train(job)
     (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings])
     return said
+
+
+async def drawing(discord: Discord, hand: Hand) -> tuple[ImagineJob, Interaction]:
+    """A drawing that waits for a worker, and says so."""
+    before = len(await hand.jobs(SPACE))
+    asked = await discord.slash("imagine", prompt="a dog in Paris")
+    job = await hand.job(SPACE, before + 1)
+    assert isinstance(job, ImagineJob)
+    await discord.until(lambda: "no worker" in asked.message.text)
+    return job, asked
+
+
+async def training(discord: Discord, hand: Hand) -> tuple[TrainJob, Interaction]:
+    """A training that began, and says so."""
+    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
+    job = await hand.job(SPACE)
+    assert isinstance(job, TrainJob)
+    await hand.progress(job.id, "learning", 10, 400)
+    await discord.until(lambda: "10 of 400" in asked.message.text)
+    return job, asked
+
+
+def announcements(discord: Discord) -> list[Message]:
+    """The messages in the channel that ring somebody."""
+    return [m for m in discord.visible(discord.general) if m.pings]
+
+
+def an_old_message(discord: Discord, button: str) -> Message:
+    """A message of ours with one button, by its id."""
+    old = discord.add(Message(discord.general, BOT_USER, content="old"))
+    old.components = [{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": button}]}]
+    return old
 
 
 @pytest.fixture(scope="session")

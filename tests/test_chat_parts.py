@@ -157,10 +157,6 @@ async def test_only_the_web_and_only_the_host_itself(host: str, url: str) -> Non
     assert "not on this chat's own servers" in (await got(url.format(host=host), host)).trouble
 
 
-async def test_where_https_is_meant_nothing_goes_over_http(host: str) -> None:
-    assert "not on this chat's own servers" in (await got(f"http://{host}/file", host, "https")).trouble
-
-
 async def test_one_leads_and_the_next_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leader, "HELD_S", 1.5)
     monkeypatch.setattr(leader, "RENEW_S", 0.2)

@@ -1,61 +1,33 @@
 """What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
 
-import asyncio
-import io
-import os
-import random
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from bot.discord import acknowledging, answers
 from bot.discord import poster as discord_poster
-from bot.discord.pictures import fit
 from bot.discord.render import plain
-from storage.jobs import ImagineJob, TrainJob
-from storage.subjects import name_prefix
-from tests.discord_bot import SPACE, open_posts, options, photos, trained
+from storage.jobs import ImagineJob
+from tests.discord_bot import (
+    EDITS,
+    SPACE,
+    UPLOADS,
+    an_old_message,
+    announcements,
+    drawing,
+    open_posts,
+    options,
+    photos,
+    trained,
+    training,
+)
 from tests.discord_server import Discord, File, Trouble, too_fast
 from tests.discord_server.people import COMMAND
-from tests.discord_server.rest import BOT_USER
-from tests.discord_server.world import ALL_PERMISSIONS, Interaction, Message
-from tests.hand import Hand, is_picture
+from tests.discord_server.world import ALL_PERMISSIONS, Interaction
+from tests.hand import Hand
 from tests.photo_files import saved, scene
 
 pytestmark = pytest.mark.timeout(60)
-
-EDITS = r"PATCH /(webhooks|channels)/"
-UPLOADS = r"(PATCH|POST) /(webhooks|channels)/"
-
-
-async def drawing(discord: Discord, hand: Hand) -> tuple[ImagineJob, Interaction]:
-    """A drawing that waits for a worker, and says so."""
-    before = len(await hand.jobs(SPACE))
-    asked = await discord.slash("imagine", prompt="a dog in Paris")
-    job = await hand.job(SPACE, before + 1)
-    assert isinstance(job, ImagineJob)
-    await discord.until(lambda: "no worker" in asked.message.text)
-    return job, asked
-
-
-async def training(discord: Discord, hand: Hand) -> tuple[TrainJob, Interaction]:
-    """A training that began, and says so."""
-    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
-    job = await hand.job(SPACE)
-    assert isinstance(job, TrainJob)
-    await hand.progress(job.id, "learning", 10, 400)
-    await discord.until(lambda: "10 of 400" in asked.message.text)
-    return job, asked
-
-
-def announcements(discord: Discord) -> list[Message]:
-    """The messages in the channel that ring somebody."""
-    return [m for m in discord.visible(discord.general) if m.pings]
 
 
 def edits_by_bot(discord: Discord) -> int:
@@ -72,28 +44,6 @@ async def test_a_job_outlives_the_token_of_its_command(discord: Discord, hand: H
     await discord.until(lambda: "Again" in asked.message.labels)
     assert asked.message.attachments and edits_by_bot(discord) >= 2
     assert discord.visible(discord.general) == [asked.message]
-
-
-@pytest.mark.parametrize("untold", [{"id"}, {"id", "resource"}, {"body"}], ids=str)
-async def test_the_same_message_also_where_its_id_is_told_late(discord: Discord, hand: Hand, untold: set[str]) -> None:
-    discord.untold = untold
-    job, asked = await drawing(discord, hand)
-    discord.expire_tokens()
-    await hand.draw(job)
-    await discord.until(lambda: "Again" in asked.message.labels)
-    assert discord.visible(discord.general) == [asked.message]
-
-
-async def test_responses_of_which_nothing_is_told_are_responses(discord: Discord, hand: Hand) -> None:
-    await hand.keep(SPACE, discord.people["ada"].id, 1)
-    discord.untold = {"body"}
-    asked = (await discord.slash("dreambooth forget", name="pet-1")).message
-    await discord.press(asked, "No")
-    form = await discord.slash("dreambooth train")
-    refused = (await discord.slash("dreambooth forget", name="max")).message
-    assert form.answer == 9 and asked.text == "Left as it is." and "no subject called max" in refused.text
-    await asyncio.sleep(0.1)
-    assert discord.private() == [asked, refused]
 
 
 async def test_when_the_token_is_dead_words_in_private_are_direct_messages(discord: Discord, hand: Hand) -> None:
@@ -137,54 +87,6 @@ async def test_discord_answers_with_errors_and_pages_for_a_while(discord: Discor
     ]
     await hand.draw(job)
     await discord.until(lambda: "Again" in asked.message.labels)
-
-
-TOO_LARGE = (413, {"code": 40005, "message": "Request entity too large"})
-MALFORMED = (400, {"code": 50035, "message": "Invalid Form Body"})
-
-
-@pytest.mark.parametrize(("status", "body"), [TOO_LARGE, MALFORMED], ids=["too large", "malformed"])
-async def test_pictures_that_discord_does_not_take_become_smaller_or_are_left_out(
-    discord: Discord, hand: Hand, status: int, body: dict[str, object]
-) -> None:
-    for refusals in (1, 2):
-        job, asked = await drawing(discord, hand)
-        discord.troubles.append(Trouble(UPLOADS, status, body, times=refusals, only_files=True))
-        await hand.draw(job)
-        await discord.until(lambda asked=asked: "Again" in asked.message.labels)
-        names = [attachment["filename"] for attachment in asked.message.attachments]
-        assert names == (["grid.jpg"] if refusals == 1 else [])
-        assert ("does not take the pictures" in asked.message.text) == (refusals == 2)
-
-
-async def test_an_announcement_whose_sheet_discord_does_not_take(discord: Discord, hand: Hand) -> None:
-    job, _ = await training(discord, hand)
-    discord.troubles.append(Trouble("POST /channels/.*/messages", *TOO_LARGE, times=2, only_files=True))
-    await hand.train(job)
-    (said,) = await discord.until(lambda: announcements(discord))
-    assert "does not take the pictures" in said.text and "Imagine" in said.labels
-    await discord.until(lambda: not open_posts(hand.app))
-
-
-async def test_what_discord_takes_in_no_form_is_told_in_private(discord: Discord, hand: Hand) -> None:
-    job, asked = await drawing(discord, hand)
-    discord.troubles.append(Trouble(EDITS, *MALFORMED, times=3))
-    await hand.draw(job)
-    await discord.until(lambda: "a dog in Paris" in asked.message.text)
-    assert not asked.message.labels, "bare words"
-    job, asked = await drawing(discord, hand)
-    discord.troubles.append(Trouble(EDITS, *MALFORMED, times=4))
-    await hand.draw(job)
-    (told,) = await discord.until(discord.private)
-    assert "a dog in Paris" in told.text and told.attachments
-
-
-async def test_a_thread_that_was_archived_gets_a_new_message(discord: Discord, hand: Hand) -> None:
-    job, asked = await drawing(discord, hand)
-    discord.troubles.append(Trouble(EDITS, 400, {"code": 50083, "message": "Thread is archived"}))
-    await hand.draw(job)
-    (new,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if "Again" in m.labels])
-    assert new is not asked.message and new.attachments
 
 
 async def test_the_connection_is_lost_and_resumed(discord: Discord, hand: Hand) -> None:
@@ -359,57 +261,11 @@ def test_a_link_with_another_name_is_no_link() -> None:
     assert plain("[a](https://b.example)") == "\\[a](https:\u200b//b.example)"
 
 
-@contextmanager
-def stuck(path: Path) -> Iterator[None]:
-    """A file that nobody gets to the end of, as on a network drive that hangs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    os.mkfifo(path)
-    try:
-        yield
-    finally:
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
-
-
-@pytest.mark.parametrize("what", ["a button", "what is to be forgotten"])
-async def test_a_slow_queue_and_a_stuck_store_together_do_not_delay_an_acknowledgement(
-    discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, what: str
-) -> None:
-    monkeypatch.setattr(acknowledging, "HEARD_S", 0.6)
-    monkeypatch.setattr(answers, "ASK_REDIS_S", 0.4)
-    old = an_old_message(discord, "#0123")
-    key = "buttons/0123" if what == "a button" else f"{name_prefix(SPACE)}x"
-    with stuck(tmp_path / "store" / key):
-        await hand.app.redis.client_pause(1000)
-        if what == "a button":
-            asked, says = await discord.press(old, "Go"), "storage or the queue does not answer"
-        else:
-            asked, says = await discord.slash("dreambooth forget", name="rex"), "Forget rex?"
-        assert says in asked.message.text and 0.5 < asked.took_s < 0.9
-
-
 async def test_names_ring_nobody(discord: Discord, hand: Hand) -> None:
     said = await trained(discord, hand, options(photos()), name="_-_rex_-_")
     assert said.pings == [discord.people["ada"].id] and r"\_-\_rex\_-\_ is ready" in said.text
 
 
-def an_old_message(discord: Discord, button: str) -> Message:
-    """A message of ours with one button, by its id."""
-    old = discord.add(Message(discord.general, BOT_USER, content="old"))
-    old.components = [{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": button}]}]
-    return old
-
-
 async def test_buttons_of_another_time_say_what_to_do(discord: Discord) -> None:
     asked = await discord.press(an_old_message(discord, "gone?x=1"), "Go")
     assert asked.message.ephemeral and "give the command again" in asked.message.text
-
-
-def test_a_picture_is_made_as_small_as_it_must_be() -> None:
-    noise = Image.frombytes("RGB", (600, 400), random.Random(1).randbytes(600 * 400 * 3))
-    png = io.BytesIO()
-    noise.save(png, "PNG")
-    assert fit("a.png", png.getvalue(), 2**20) == ("a.png", png.getvalue())
-    for most_bytes in (200_000, 20_000):
-        name, data = fit("a.png", png.getvalue(), most_bytes)
-        assert name == "a.jpg" and len(data) <= most_bytes and is_picture(data)
-    assert fit("a.png", png.getvalue(), 2**20, jpeg=True)[0] == "a.jpg"
