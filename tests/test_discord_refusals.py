@@ -71,7 +71,7 @@ async def test_a_thread_that_was_archived_gets_a_new_message(discord: Discord, h
     assert new is not asked.message and new.attachments
 
 
-@pytest.mark.parametrize("untold", [{"id"}, {"id", "resource"}, {"body"}], ids=str)
+@pytest.mark.parametrize("untold", [{"id"}, {"id", "resource"}, {"body"}], ids=["id", "id and resource", "body"])
 async def test_the_same_message_also_where_its_id_is_told_late(discord: Discord, hand: Hand, untold: set[str]) -> None:
     discord.untold = untold
     job, asked = await drawing(discord, hand)
