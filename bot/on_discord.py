@@ -134,9 +134,8 @@ class DiscordBot(discord.AutoShardedClient):
             raise SetupError(BAD_TOKEN if error.code == 4004 else f"Discord closed the connection: {error}") from error
 
     async def stop(self) -> None:
-        """Let go of everything that is under way."""
+        """Stop following what is under way."""
         await self.follower.close()
-        await self.answers.close()
 
     async def close(self) -> None:
         """Disconnect; what was heard and is not answered by now is let go of, before queue and store are closed."""
@@ -144,6 +143,7 @@ class DiscordBot(discord.AutoShardedClient):
         for task in self._heard:
             task.cancel()
         await asyncio.gather(*self._heard, return_exceptions=True)
+        await self.answers.close()  # now that nothing fetches any more
 
     async def _register(self) -> None:
         """Tell Discord our commands, if they are others than the last time: it takes that a few times a day."""

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch._dynamo.utils import counters
 
+from storage.exchange import ExportRequest
 from storage.recipe import Recipe
-from trainer import generate
+from trainer import generate, models
 from trainer.dreambooth import Training
+from trainer.exchange.exporting import export
 from trainer.models import BaseModel, load_base, memory_format_for
 from trainer.recipe import recipe_for
 from trainer.training import compiling
@@ -227,4 +228,18 @@ def test_weights_of_convolutions_have_their_channels_last_on_a_gpu_and_nothing_e
     kept = on_gpu.denoiser.copy()
     load_learned(tmp_path / "w.safetensors", kept, on_gpu.denoiser)
     assert orders(kept) == {True}
-    assert all(weight.is_contiguous() for weight in load_file(tmp_path / "w.safetensors").values())
+
+
+@pytest.mark.parametrize("form", ["diffusers", "single"])
+def test_a_subject_is_exported_where_channels_are_last(
+    base: BaseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any
+) -> None:
+    """Files hold no weights in another order than the usual; what writes them puts them into it."""
+    learned = base.denoiser.copy()
+    with torch.no_grad():
+        learned.unet.conv_out.weight += 0.1
+    save_learned(tmp_path / "w.safetensors", learned, base.denoiser)
+    monkeypatch.setattr(models, "memory_format_for", lambda device: torch.channels_last)
+    asked = {"base_model": str(base.folder), "weights": str(tmp_path / "w.safetensors"), "format": form}
+    export(ExportRequest(folder=str(tmp_path), name="rex", noun="dog", identifier="zuf", **asked), lambda doing: None)
+    assert list(tmp_path.rglob("rex.safetensors" if form == "single" else "unet/*.safetensors"))

@@ -13,6 +13,7 @@ from bot.messages import Request, Upload
 from bot.web.chat import SPACE, USER, Chat
 from bot.web.chat_log import Message
 from storage.ids import new_id
+from storage.reconciling import sweep
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.servers import Mischief, proxy, s3_environment, valkey
@@ -89,6 +90,16 @@ async def test_a_training_that_is_accepted_while_the_store_fails_is_followed(cha
     assert chat.open_jobs() == [asked.id]
     photos = chat.messages[asked.id].photos
     assert len(photos) == 2 and all(photo.key for photo in photos)
+
+
+async def test_a_subject_whose_name_cannot_be_taken_is_swept(chat: Chat, trouble: Trouble) -> None:
+    trouble.begin("PUT", "names/")
+    asked = await ask(chat, "dreambooth train", *photos_of_a_character(2), name="rex", class_="dog")
+    await until(lambda: chat.messages[asked.id].answered)
+    assert chat.messages[asked.id].reply.fault == "ours" and trouble.refused
+    trouble.end()
+    await sweep(chat.app.store, older_s=-1)
+    assert not await chat.app.store.names("subjects/")
 
 
 async def test_what_cannot_be_kept_is_kept_later(chat: Chat, trouble: Trouble) -> None:

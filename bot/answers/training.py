@@ -197,12 +197,12 @@ async def _left(bot: Bot, request: Request, subject: Subject) -> bool:
 
 
 async def keep(bot: Bot, subject: Subject, accepted: tuple[Prepared, ...]) -> None:
-    """Store a new subject with its photos, or nothing at all; a mark has what a crash leaves of it swept up."""
+    """Store a new subject with its photos, or nothing at all; a mark has what a crash or the store leaves swept up."""
     mark = unaccepted_key(subject.id)
     await bot.store.put(mark, str(subject.job).encode())
     try:
         await bot.subjects.add(subject)
-    except BaseException:
+    except UserError:  # after any other error the record may be there, and needs its mark
         await bot.store.delete(mark)
         raise
     try:

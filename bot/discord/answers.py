@@ -130,8 +130,9 @@ class Answers:
 
     async def _fetched(self, attached: Sequence[Attached]) -> tuple[Upload, ...]:
         """Fetch files from Discord's own hosts; raises UserError if they are too many."""
-        if attached:
-            check_number(len(attached), self.app.settings.photos_max)
+        if not attached:
+            return ()
+        check_number(len(attached), self.app.settings.photos_max)
         self._session = self._session or aiohttp.ClientSession()
         return tuple(await asyncio.gather(*(self._file(self._session, file) for file in attached)))
 

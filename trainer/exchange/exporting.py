@@ -88,9 +88,8 @@ def _check_base(request: ExportRequest, base: BaseModel) -> str:
 def _diffusers_folder(request: ExportRequest, base: BaseModel) -> str:
     _merge(request, base)
     pipeline = as_pipeline(base)
-    parts: tuple[Any, ...] = base.vae, base.denoiser
-    for part in parts:
-        part.to(_precision(request), memory_format=torch.contiguous_format)  # files know no other
+    for part in (base.vae, base.denoiser):
+        part.to(_precision(request))
     pipeline.save_pretrained(request.folder)
     return ""
 
