@@ -13,8 +13,8 @@ from bot.messages import Request, Upload
 from bot.web.chat import SPACE, USER, Chat
 from bot.web.chat_log import Message
 from storage.ids import new_id
-from storage.reconciling import sweep
 from storage.settings import Settings
+from storage.sweeping import Sweeper
 from tests.conftest import photos_of_a_character
 from tests.servers import Mischief, proxy, s3_environment, valkey
 
@@ -98,7 +98,7 @@ async def test_a_subject_whose_name_cannot_be_taken_is_swept(chat: Chat, trouble
     await until(lambda: chat.messages[asked.id].answered)
     assert chat.messages[asked.id].reply.fault == "ours" and trouble.refused
     trouble.end()
-    await sweep(chat.app.store, older_s=-1)
+    await Sweeper(chat.app.store, older_s=-1).sweep()
     assert not await chat.app.store.names("subjects/")
 
 
