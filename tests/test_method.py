@@ -5,6 +5,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def method_taken(store: Store, micro_sd1: Path, tmp_path: Path) -> Callable[...,
 
     async def taken(job: TrainJob, here: Any) -> str:
         hello = Hello(base_sha256="0", folder=str(micro_sd1), image_px=64, device="cpu", method=here)
-        task = await tasks.build(job, hello, tmp_path, lambda *_: None)
+        task = await tasks.build(job, hello, tmp_path, lambda *_: None, ExitStack())
         assert isinstance(task, TrainTask)
         return str(task.recipe["method"])
 

@@ -21,6 +21,7 @@ from tests.fronts import Front, Shown
 from tests.terminal import SHELL, Said, environment
 
 CALLED = {"help": "--help", "dreambooth list": "subjects"}
+LINE_BYTES = 2**20  # of what a command said: its box lines are escaped
 FIRST = ("prompt", "name", "job")  # options that a command takes without their names
 WATCHED = ("train", "forget")
 
@@ -137,7 +138,7 @@ class OnTerminal(Front):
 async def on_terminal(stack: Stack, folder: Path) -> AsyncIterator[OnTerminal]:
     """A shell in a folder."""
     env = environment(stack.home, **stack.environment)
-    shell = await asyncio.create_subprocess_exec(*SHELL, stdin=PIPE, stdout=PIPE, cwd=folder, env=env)
+    shell = await asyncio.create_subprocess_exec(*SHELL, stdin=PIPE, stdout=PIPE, cwd=folder, env=env, limit=LINE_BYTES)
     front = OnTerminal(shell, folder, env)
     try:
         yield front

@@ -34,7 +34,7 @@ def check_base(subjects: Iterable[Subject], here: Version, folder: Path) -> str:
         if is_other(Version(subject.base_revision, subject.base_sha256), here, folder):
             again = "retrain" if subject.photos else "import"
             notes.append(sentence(subject.name, subject.base_model, again))
-            if subject.method == "full":
+            if subject.method != "lora":
                 raise UserError(notes[-1])
     return " ".join(notes)
 

@@ -20,11 +20,16 @@ class Projection(Linear):  # type: ignore[misc]
         (name,) = self.active_adapters
         layer = self.base_layer
         parts = [layer.weight, layer.bias, self.lora_A[name].weight, self.lora_B[name].weight]
-        device = x.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else layer.weight.dtype
+        dtype = _autocast_dtype(x.device.type) or layer.weight.dtype
         parts = [None if part is None else part.to(dtype) for part in parts]
         projected: Tensor = _Projected.apply(x.to(dtype), *parts, self.scaling[name])  # type: ignore[no-untyped-call]
         return projected
+
+
+def _autocast_dtype(device: str) -> torch.dtype | None:
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):  # as on the meta device
+        return None
+    return torch.get_autocast_dtype(device)
 
 
 class _Projected(torch.autograd.Function):
