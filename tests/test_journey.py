@@ -105,7 +105,7 @@ def test_doctor_finds_everything_well(up: psutil.Process, here: Path, env: dict[
     said = darkroom("doctor", "--json", env=env, cwd=here)
     checks = {check["name"]: check for check in said.result["checks"]}
     assert (said.code, said.result["state"]) == (0, "done"), checks
-    assert list(checks) == ["Python", "settings", "disk", "store", "queue", "workers", "trainer"]
+    assert list(checks) == ["Python", "settings", "disk", "store", "queue", "workers", "trainer", "judge"]
     assert checks["workers"]["says"] == "1 for train, 1 for imagine"
 
 
