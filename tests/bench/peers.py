@@ -199,7 +199,7 @@ def main(
     class_images: int = 8,
     rounds: int = 5,
     methods: str = "full,lora",
-    changes: Annotated[str, typer.Option("--set", help="changes of our recipe, like compiled=true")] = "",
+    changes: Annotated[str, typer.Option("--set", help="changes of our recipe, like compiled=blocks")] = "",
     out: Annotated[Path | None, typer.Option(help="file that each run is appended to, and whose runs count")] = None,
     models: Annotated[Path | None, typer.Option(help="folder where models are kept, or written the first time")] = None,
     minutes: Annotated[float, typer.Option(help="after which no more is run")] = 24 * 60.0,
