@@ -22,6 +22,7 @@ from trainer.seam import TrainTask
 
 pytestmark = pytest.mark.timeout(240)
 PLAIN: dict[str, Any] = {"report_card": False, "candidates": 1}  # less is drawn
+STEPS = 6
 CLIPPED = {"word_learning_rate": 1e-3, "ema_decay": 0.9, "gradient_clip": 0.05}
 WAYS: dict[str, dict[str, Any]] = {
     "groups, average, clip and candidates": {"batch": 2, "validate_every": 2, "candidates": 2, **CLIPPED},
@@ -49,7 +50,7 @@ async def test_shares_of_two_learn_what_one_does(
     monkeypatch.setenv("DARKROOM_SHARDING", "full")
     async with engine(model, 1) as one, engine(model, 2) as two:
         for way, how in WAYS.items():
-            ours, theirs = training(tmp_path, f"{way} 2", **how), training(tmp_path, f"{way} 1", **how)
+            ours, theirs = (training(tmp_path, f"{way} {n}", steps=STEPS, **how) for n in (2, 1))
             expected = await result(one, theirs)
             found = await result(two, ours)
             assert_alike(found, expected)

@@ -25,9 +25,9 @@ pytestmark = pytest.mark.timeout(360)
 STEPS = 20
 SHARES = {
     "batch of two": {"batch": 2},
-    "two passes": {"accumulation": 2},
+    "two passes": {"accumulation": 2, "steps": 6},
     "lora": {"batch": 2, "method": "lora"},
-    "sizes": {"batch": 2, "aspect_buckets": True},
+    "sizes": {"batch": 2, "aspect_buckets": True, "steps": 6},
 }
 
 
