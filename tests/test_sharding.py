@@ -20,7 +20,7 @@ from trainer.capacity.machine import Machine, must_shard
 from trainer.models import load_base
 from trainer.seam import TrainTask
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 PLAIN: dict[str, Any] = {"report_card": False, "candidates": 1}  # less is drawn
 STEPS = 6
 CLIPPED = {"word_learning_rate": 1e-3, "ema_decay": 0.9, "gradient_clip": 0.05}

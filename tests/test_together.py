@@ -21,7 +21,7 @@ from tests.test_engine import picture, result
 from trainer.engine_client import EngineClient
 from trainer.seam import Report, Result, TrainTask
 
-pytestmark = pytest.mark.timeout(360)
+pytestmark = pytest.mark.timeout(400)
 STEPS = 20
 SHARES = {
     "batch of two": {"batch": 2},
