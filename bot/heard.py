@@ -41,9 +41,9 @@ async def _note(store: Store, event: str) -> bool:
 
 async def sweep(store: Store) -> None:
     """Delete the events of the days before yesterday."""
-    for name in await store.names(EVENTS):
-        if name < _day(1):
-            await store.delete(name)
+    today = _day(0)
+    for day in sorted({name[: len(today)] for name in await store.names(EVENTS) if name < _day(1)}):
+        await store.delete_prefix(day)
 
 
 def _day(ago: int) -> str:
