@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer import attention
+
 LATENT_PX = 8  # pixels of one of SDXL's latents, each way
 
 
@@ -63,6 +65,7 @@ class Denoiser(nn.Module):
     def __init__(self, unet: Any, text_encoder: Any, text_encoder_2: Any = None) -> None:
         super().__init__()
         self.unet, self.text_encoder, self.text_encoder_2 = unet, text_encoder, text_encoder_2
+        attention.simplify(unet)
 
     @property
     def text_encoders(self) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
-from accelerate.utils import AutocastKwargs
+from accelerate.utils import AutocastKwargs, get_mixed_precision_context_manager
 from torch import Generator, Tensor
 
 from storage.errors import UserError
@@ -122,6 +122,8 @@ class Training:
         self.losses = torch.zeros(recipe.steps, 3, device=base.device)  # of each step: all, instance, prior
         self.validated: dict[int, tuple[float, float]] = {}  # by step: of what is held back, instance and prior
         self.accelerator = accelerator_of(base, recipe)
+        # made once: to make one at each step looks through the whole environment
+        self.casts = get_mixed_precision_context_manager(self.accelerator.native_amp, self.accelerator.autocast_handler)
 
         # the examples and prompts of each subject; at each step it is the next one's turn
         taught = ((subject, class_latents), *others)
@@ -141,7 +143,7 @@ class Training:
             compiling.compile_blocks(self.denoiser)
         optimizer = optimizer_of(self.denoiser, recipe)
         self.rate = schedule_of(optimizer, recipe)
-        self.optimizer = self.accelerator.prepare(optimizer)
+        self.optimizer = self.accelerator.prepare(optimizer) if self.accelerator.scaler else optimizer
         self.model = self.denoiser if shards else self.accelerator.prepare(self.denoiser)
         self.predict = compiling.Graphs(self.model) if self._captures() else self.model
         self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
@@ -166,7 +168,7 @@ class Training:
         for batch in batches:
             last = batch is batches[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
-                with self.accelerator.autocast():
+                with self.casts:
                     losses = torch.stack(self.loss(self.predict, batch, text)) / (passes // processes)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
@@ -178,7 +180,7 @@ class Training:
         if self.accelerator.scaler:  # of half precision: it divides the gradients itself
             self.accelerator.clip_grad_norm_(self.learning.values(), recipe.gradient_clip)
         else:
-            clip(self.optimizer.optimizer, self.learning.values(), recipe.gradient_clip)
+            clip(self.optimizer, self.learning.values(), recipe.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.rate.step()
@@ -217,7 +219,7 @@ class Training:
 
     def validate(self) -> tuple[float, float]:
         """The loss on what is held back, of the subject and of the class: 0 without class images. It is kept, too."""
-        with self.drawing() as denoiser, self.accelerator.autocast():
+        with self.drawing() as denoiser, self.casts:
             losses = [
                 torch.stack(self.loss(denoiser, batch, material.texts[0]))
                 for material in self.subjects
@@ -230,7 +232,7 @@ class Training:
     def finish(self) -> Denoiser:
         """What was learned, to be drawn with."""
         if self.shards:
-            self.optimizer.optimizer.state.clear()  # makes room for the whole
+            self.optimizer.state.clear()  # makes room for the whole
             return self._whole()
         self._swap()
         compiling.let_go(self.denoiser)

@@ -40,18 +40,22 @@ class _Projected(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        narrow = rows.mm(down.t())
+        narrow = _times(rows.mm(down.t()), scale)
         wide = rows.mm(weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
         ctx.save_for_backward(rows, narrow, weight, down, up)
         ctx.scale = scale
-        return wide.addmm_(narrow, up.t(), alpha=scale).view(*x.shape[:-1], -1)
+        return wide.addmm_(narrow, up.t()).view(*x.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, narrow, weight, down, up = ctx.saved_tensors
         wide = grad.reshape(-1, grad.shape[-1])
-        back = wide.mm(up).mul_(ctx.scale)
-        of_up = wide.t().mm(narrow).mul_(ctx.scale)
+        back = _times(wide.mm(up), ctx.scale)
         of_x = wide.mm(weight).addmm_(back, down).view(*grad.shape[:-1], -1) if ctx.needs_input_grad[0] else None
-        return of_x, None, None, back.t().mm(rows), of_up, None
+        return of_x, None, None, back.t().mm(rows), wide.t().mm(narrow), None
+
+
+def _times(narrow: Tensor, scale: float) -> Tensor:
+    """`narrow` itself, multiplied; by 1, as where alpha is the rank, costs nothing."""
+    return narrow if scale == 1 else narrow.mul_(scale)
