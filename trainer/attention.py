@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 class PlainAttention(Attention):  # type: ignore[misc]
-    """Four projections and the scaled dot product (Vaswani et al. 2017, eq. 1): bit for bit what its parent computes."""
+    """Four projections and the scaled dot product (Vaswani et al. 2017, eq. 1): bit for bit as its parent does."""
 
     def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor | None = None, **rest: Any) -> Tensor:
         """Look from `hidden_states`, b × n × width, at these themselves or at the prompt, b × tokens × its width."""

@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
-from accelerate.state import AcceleratorState
-from accelerate.utils import AutocastKwargs, get_mixed_precision_context_manager
+from accelerate.utils import get_mixed_precision_context_manager
 from torch import Generator, Tensor
 
-from storage.errors import UserError
 from storage.recipe import Recipe
 from trainer.denoiser import Denoiser, Text, rows_of
 from trainer.losses import dreambooth_loss, snr_weights, target
 from trainer.models import BaseModel
 from trainer.training import compiling
 from trainer.training.examples import Batch
-from trainer.training.lora import with_adapters
+from trainer.training.learner import accelerator_of, learner_of
 from trainer.training.material import Material, Subject
 from trainer.training.optimizing import clip, optimizer_of, schedule_of
 from trainer.training.sharding import WHOLE, Shards
@@ -72,35 +69,6 @@ def learn(
         training.step()
         enough = bool(on_step(Step(training.taken, training)))
     return Learned(training.finish(), training.losses[: training.taken, 0].tolist(), training.validated)
-
-
-def learner_of(base: Denoiser, recipe: Recipe, seed: int) -> Denoiser:
-    """What learns: a copy of the base model or adapters on it, so that it stays as it is for everybody else."""
-    reads = recipe.text_learning_rate > 0
-    if recipe.method == "lora":
-        learner = with_adapters(base, recipe.rank, recipe.alpha or recipe.rank, reads, seed)
-    else:
-        learner = base.copy().float().requires_grad_(True)
-        for encoder in learner.text_encoders:
-            encoder.requires_grad_(reads)
-    if recipe.gradient_checkpointing:
-        learner.unet.enable_gradient_checkpointing()
-    return learner.train()
-
-
-def accelerator_of(base: BaseModel, recipe: Recipe) -> Accelerator:
-    """Accelerate with the precision of this training; raises UserError where the machine does not have it."""
-    precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
-    # SDXL does not use the last layer of its first text encoder
-    unread = recipe.text_learning_rate > 0 and len(base.tokenizers) > 1
-    ddp = DistributedDataParallelKwargs(find_unused_parameters=unread, broadcast_buffers=False)
-    # a weight that was cast before a graph is captured would stay in it as it was then
-    casts = AutocastKwargs(cache_enabled=recipe.compiled != "graphs")
-    AcceleratorState._reset_state()  # each training may have a precision of its own
-    try:
-        return Accelerator(mixed_precision=precision, kwargs_handlers=[ddp, casts])
-    except ValueError as error:
-        raise UserError(f"The precision {precision} does not work here: {error}.") from error
 
 
 class Training:

@@ -44,9 +44,7 @@ async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answ
     await free_name(bot, request, draft.arguments.name)
     yield Reply(text="On it.", state="working")
     vetting = await vetted(bot, await drafts.uploads(bot, draft))
-    async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
-        if reply.job:
-            await drafts.drop(bot, draft)
+    async for reply in _start_drafted(bot, request, draft, vetting):
         yield reply
 
 
@@ -62,6 +60,12 @@ async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Ans
         yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
         await drafts.drop(bot, draft)  # now that its question has given way to the new one
         return
+    async for reply in _start_drafted(bot, request, draft, vetting):
+        yield reply
+
+
+async def _start_drafted(bot: Bot, request: Request, draft: drafts.Draft, vetting: Vetting) -> Answers:
+    """Start what a draft was waiting for; the draft goes once that is accepted."""
     async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
         if reply.job:
             await drafts.drop(bot, draft)

@@ -15,9 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from storage.recipe import Recipe
 from trainer.base_models.skeleton import Skeleton
 from trainer.capacity.rehearsal import Shortcuts, peak_bytes
-from trainer.dreambooth import learner_of
 from trainer.generate import BATCH
 from trainer.photos import at_once
+from trainer.training.learner import learner_of
 
 MOMENTS_BYTES = {"adamw": 8, "adamw8bit": 2}  # of each weight that learns
 
