@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 class Projection(Linear):  # type: ignore[misc]
@@ -47,7 +46,6 @@ class _Projected(torch.autograd.Function):
         return wide.addmm_(narrow, up.t()).view(*x.shape[:-1], -1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, narrow, weight, down, up = ctx.saved_tensors
         wide = grad.reshape(-1, grad.shape[-1])
