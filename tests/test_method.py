@@ -167,7 +167,6 @@ def env(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             "DARKROOM_PHOTO_MIN_PX": "64",
             "DARKROOM_LEASE_S": "2",
             "DARKROOM_CHECKPOINT_S": "0",
-            "OMP_NUM_THREADS": "1",
         }
 
 
