@@ -184,7 +184,7 @@ async def test_who_goes_on_elsewhere_keeps_the_method_and_so_does_retraining(
     model = Path(env["DARKROOM_BASE_MODEL"])
     tell(model, recipe={**BARE, "method": "lora"})
     first = await asyncio.to_thread(start)
-    training = Training(app, chat, "dreambooth train", name="rex", noun="dog", steps=200)
+    training = Training(app, chat, "dreambooth train", name="rex", noun="dog", steps=120)
     await training.reaches(20)
     first.terminate()
     assert await asyncio.to_thread(first.wait, 30) == 0
