@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,15 @@ HAND_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc is to keep nothing for
 def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of which a step takes hundreds of megabytes."""
     return write_model_of_channels(tmp_path_factory.mktemp("larger"), 64, 128, 256)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def rehearsed_once() -> Iterator[None]:
+    """To rehearse a step takes a second, and the same ones are told to several tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Skeleton, "of", cache(Skeleton.of))
+        patch.setattr(Needs, "training_bytes", cache(Needs.training_bytes))
+        yield
 
 
 def test_estimates_are_near_what_is_measured(micro_sd1: Path, larger: Path, tmp_path: Path) -> None:
