@@ -1,5 +1,6 @@
 """What tests share: real servers, a micro model, and a whole deployment with a real worker process."""
 
+import gc
 import io
 import os
 import signal
@@ -37,6 +38,17 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+
+
+def pytest_collection() -> None:
+    """Look for no garbage while modules are imported, and later not in what they brought: that costs many seconds."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """See `pytest_collection`."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
