@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from storage.recipe import Recipe
 from tests.test_engine import result
-from tests.test_together import PLAIN, Alone, assert_alike, engine, left_at, training
+from tests.test_together import PLAIN, Alone, assert_alike, checkpoints, engine, left_at, training
 from tests.test_together import model as model  # fixture
 from trainer.capacity import machine
 from trainer.capacity.machine import Machine, must_shard
@@ -23,9 +23,19 @@ pytestmark = pytest.mark.timeout(400)
 STEPS = 4
 CLIPPED = {"word_learning_rate": 1e-3, "ema_decay": 0.9, "gradient_clip": 0.05}
 WAYS: dict[str, dict[str, Any]] = {
-    "groups, average, clip and candidates": {"batch": 2, "validate_every": 2, "candidates": 2, **CLIPPED},
-    "passes": {"accumulation": 4, "gradient_checkpointing": True, "text_steps": 2, **PLAIN},
-    "text encoders as they are": {"batch": 2, "text_learning_rate": 0, **PLAIN},
+    "groups, average, clip and candidates": {
+        "batch": 2,
+        "validate_every": 2,
+        "candidates": 2,
+        "text_steps": 2,
+        **CLIPPED,
+    },
+    "passes, and text encoders as they are": {
+        "accumulation": 4,
+        "gradient_checkpointing": True,
+        "text_learning_rate": 0,
+        **PLAIN,
+    },
     "lora, which stays whole": {"batch": 2, "method": "lora", **PLAIN},
 }
 
@@ -61,12 +71,13 @@ async def test_shares_of_two_learn_what_one_does(
         long = {"batch": 2, "steps": 12, "ema_decay": 0.9, **PLAIN}
         undisturbed = training(tmp_path, "undisturbed", checkpoint_s=0, **long)
         whole = one.result(undisturbed)
-        theirs = sorted(Path(undisturbed.folder).glob("checkpoint-*"))[0]
+        written = checkpoints(undisturbed)
+        theirs = written[len(written) // 2]
         assert_alike(await result(two, training(tmp_path, "rest 2", begun=theirs, **long)), whole)
 
         half = training(tmp_path, "half 2", **long)
         assert (await left_at(two, half, 3, two.pause)).state == "paused"
-        (ours,) = Path(half.folder).glob("checkpoint-*")
+        (ours,) = checkpoints(half)
         assert shapes(ours) == shapes(theirs)
         assert_alike(one.result(training(tmp_path, "rest 1", begun=ours, **long)), whole)
 

@@ -130,11 +130,16 @@ async def left_at(engine: EngineClient, task: TrainTask, step: int, leave: Calla
     return news
 
 
+def checkpoints(task: TrainTask) -> list[Path]:
+    """Those that a training left, the earliest first."""
+    return sorted(Path(task.folder).glob("checkpoint-*"), key=lambda path: int(path.stem.partition("-")[2]))
+
+
 async def goes_on_with_the_other(one: Alone, two: EngineClient, folder: Path, how: dict[str, Any]) -> None:
     """Train in one process and in two, then go on from a checkpoint of each where the other was."""
     tasks = [training(folder, f"{how['method']} {name}", checkpoint_s=0, **how) for name in ("one", "two")]
     wholes = one.result(tasks[0]), await result(two, tasks[1])
-    of_one, of_two = (sorted(Path(task.folder).glob("checkpoint-*"))[0] for task in tasks)
+    of_one, of_two = (checkpoints(task)[0] for task in tasks)
     assert_alike(one.result(training(folder, f"{how['method']} from two", begun=of_two, **how)), wholes[1])
     assert_alike(await result(two, training(folder, f"{how['method']} from one", begun=of_one, **how)), wholes[0])
 
@@ -163,7 +168,7 @@ async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model
         assert died.state == "died"
         half = training(tmp_path, "half", **long)  # which has all of them again
         assert (await left_at(two, half, 5, two.pause)).state == "paused"
-        (checkpoint,) = Path(half.folder).glob("checkpoint-*")
+        (checkpoint,) = checkpoints(half)
         assert_alike(one.result(training(tmp_path, "rest", begun=checkpoint, **long)), whole)
         processes = engines()
     _, alive = psutil.wait_procs(processes, 10)
