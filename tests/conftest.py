@@ -51,6 +51,15 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files that may take long first, so that processes which share the files end at about the same time."""
+    longest_s = dict.fromkeys((item.path for item in items), 0.0)
+    for item in items:
+        if mark := item.get_closest_marker("timeout"):
+            longest_s[item.path] = max(longest_s[item.path], mark.args[0])
+    items.sort(key=lambda item: -longest_s[item.path])
+
+
 @pytest.fixture
 async def redis() -> AsyncIterator[ArqRedis]:
     """A queue of this test's own, empty."""
