@@ -23,7 +23,7 @@ demo: setup  ## Run everything here: queue, store, worker and web chat
 	@$(BIN)/darkroom demo
 
 test: setup browser  ## Run all tests, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 chaos: setup  ## Mistreat a deployment two hundred times while people use it, and check what became of their jobs
 	$(BIN)/python -m tests.chaos --faults 200

@@ -1,5 +1,6 @@
 """What tests share: real servers, a micro model, and a whole deployment with a real worker process."""
 
+import gc
 import io
 import os
 import signal
@@ -29,8 +30,34 @@ pytest_plugins = ["tests.stores", "tests.discord_bot", "tests.slack"]
 
 
 def pytest_configure() -> None:
-    """Hear Ctrl-C even where a shell in the background ignores it: commands under test inherit what we do."""
+    """What processes under test inherit of us.
+
+    They hear Ctrl-C even where a shell in the background ignores it, and one thread each has them not wait for each
+    other; it also adds up the same wherever it runs.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+def pytest_collection() -> None:
+    """Look for no garbage while modules are imported, and later not in what they brought: that costs many seconds."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """See `pytest_collection`."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files that may take long first, so that processes which share the files end at about the same time."""
+    longest_s = dict.fromkeys((item.path for item in items), 0.0)
+    for item in items:
+        if mark := item.get_closest_marker("timeout"):
+            longest_s[item.path] = max(longest_s[item.path], mark.args[0])
+    items.sort(key=lambda item: -longest_s[item.path])
 
 
 @pytest.fixture
@@ -67,10 +94,9 @@ def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(micro_model: Path) -> "BaseModel":
-    """The micro model, loaded; one thread adds up the same wherever it runs."""
+    """The micro model, loaded."""
     from trainer.models import load_base
 
-    torch.set_num_threads(1)
     return load_base(str(micro_model))
 
 
@@ -132,7 +158,6 @@ def stack(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "DARKROOM_BASE_MODEL": str(micro_model),
             "DARKROOM_PHOTO_MIN_PX": "64",
             "DARKROOM_REQUESTS_PER_MINUTE": "1000",
-            "OMP_NUM_THREADS": "1",
         }
         worker = start_worker(environment)
         yield Stack(environment, url, home, worker)

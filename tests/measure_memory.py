@@ -1,12 +1,14 @@
-"""Train and draw, and say how much memory that took and was estimated: `python -m tests.measure_memory MODEL PHOTO`.
+"""Train and draw, and say how much memory that took and was estimated.
 
-A process of its own for each method: a process's peak never falls again.
+`python -m tests.measure_memory SMALL LARGE PHOTO RECIPE…` has two models, a photo, and changes of the recipe as JSON.
+For each there is a process of its own, which begins with what is imported: a process's peak never falls again.
 """
 
 import gc
 import json
 import re
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 
 import psutil
@@ -40,18 +42,24 @@ def peak_bytes() -> int:
     return int(found[1]) * 1024
 
 
-def main() -> None:
-    """Measure one method."""
-    small, large, photo, method, again = sys.argv[1:]
+def measure(small: str, large: str, photo: str, changes: str) -> dict[str, float]:
+    """Measure one recipe."""
     torch.set_num_threads(1)
-    how = Recipe(method=method, steps=2, gradient_checkpointing=again == "again")
+    how = Recipe(steps=2, **json.loads(changes))
     work(small, photo, how)  # so that the libraries have all that they take for themselves
     gc.collect()
     before = psutil.Process().memory_info().rss
     work(large, photo, how)
     took = peak_bytes() - before
-    estimated = Needs(Skeleton.of(Path(large), torch.float32)).training_bytes(how, None)
-    sys.stdout.write(json.dumps({"took": took, "estimated": estimated}))
+    return {"took": took, "estimated": Needs(Skeleton.of(Path(large), torch.float32)).training_bytes(how, None)}
+
+
+def main() -> None:
+    """Measure one after the other."""
+    about = sys.argv[1:4]
+    with get_context("fork").Pool(1, maxtasksperchild=1) as processes:
+        found = [processes.apply(measure, (*about, changes)) for changes in sys.argv[4:]]
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """The bench beside diffusers' scripts: it times what it is pointed at, here a stand-in that does as good as nothing."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer import Typer
+from typer.testing import CliRunner
 
-from tests.bench.peers import FIGURES, RATES_OF_OURS, WHO
+from tests.bench.peers import FIGURES, RATES_OF_OURS, WHO, main
 
 SCRIPT = """
 import argparse
@@ -29,14 +30,15 @@ given.output_dir.mkdir(exist_ok=True)
 """
 
 
-def bench(folder: Path, photos: list[Path], **more: object) -> "subprocess.CompletedProcess[str]":
-    """Run it with as little as can be; models and runs are kept in the folder."""
+def bench(folder: Path, photos: list[Path], **more: object) -> Result:
+    """Run it with as little as can be, but for what it times in this process; models and runs stay in the folder."""
     options = {"scripts": folder, "photos": photos[0].parent, "size": "tiny", "methods": "lora", "rounds": 1}
     kept = {"models": folder / "models", "out": folder / "runs.jsonl"}
     less = {"steps": 6, "class-images": 1, "set": "batch=1"}
     given = [f"--{name}={value}" for name, value in {**options, **kept, **less, **more}.items()]
-    command = [sys.executable, "-m", "tests.bench.peers", *given]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = Typer()
+    command.command()(main)
+    return CliRunner().invoke(command, given)
 
 
 @pytest.mark.timeout(180)
@@ -47,7 +49,7 @@ def test_both_are_timed_and_a_table_and_one_json_object_are_printed(tmp_path: Pa
     other = {**before, "steps": 60}
     (tmp_path / "runs.jsonl").write_text(f"{json.dumps(before | figures)}\n{json.dumps(other | figures)}\n")
     done = bench(tmp_path, photos)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     assert "lora step_s" in done.stdout and "lora TFLOP/s" in done.stdout and "tiny, lora, peer: " in done.stdout
     found = json.loads(done.stdout.splitlines()[-1])["tiny"]["lora"]
     assert 0.02 <= found["peer"]["step_s"] < 1
@@ -65,7 +67,7 @@ def test_what_fails_is_reported_and_the_rest_goes_on_until_time_is_up(tmp_path: 
     for name in ("model_index.json", "unet/config.json"):
         (model / name).write_text('{"sample_size": 8}')
     done = bench(tmp_path, photos, minutes=0.01)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert [f"tiny, lora, {who} failed: the time was up" in done.stderr for who in WHO] == [True, True]
     assert (model / "model_index.json").read_text() == '{"sample_size": 8}'  # one that is there is taken
     assert not (tmp_path / "runs.jsonl").exists()

@@ -52,7 +52,6 @@ def deployment(s3_server: str, s3_client: Any, tmp_path_factory: pytest.TempPath
             "DARKROOM_BASE_MODEL": str(model),
             "DARKROOM_PHOTO_MIN_PX": "64",
             "DARKROOM_CHECKPOINT_S": "0",
-            "OMP_NUM_THREADS": "1",
         }
         worker = start_worker(environment)
         yield Deployment(environment, model, hold, worker)

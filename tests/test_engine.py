@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+import pytest_asyncio
 
 from trainer.engine import Engine
 from trainer.engine_client import EngineClient
@@ -17,10 +18,12 @@ from trainer.models import load_base
 from trainer.seam import ImagineTask, Result
 from trainer.training.weights import save_learned
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def engine(micro_model: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[EngineClient]:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(micro_model: Path) -> AsyncIterator[EngineClient]:
+    """One for all, since each start takes seconds; it is there when a test wants it, however the one before left it."""
     client = EngineClient(str(micro_model))
     yield client
     await client.stop()
@@ -67,12 +70,12 @@ async def test_an_engine_whose_start_nobody_waited_for_is_replaced(engine: Engin
     await engine.start()
     first = engine_of(engine)
     first.kill()
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.2)
     starting = asyncio.create_task(engine.start())
     async with asyncio.timeout(20):
         while engine_of(engine) in (None, first):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
-    await asyncio.sleep(1)  # it is there, and not ready yet
+    await asyncio.sleep(0.2)  # it is there, and not ready yet
     assert not starting.done()
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)

@@ -71,14 +71,21 @@ def exports(
         hub.add("stable-diffusion-v1-5/stable-diffusion-v1-5", bases["sd1"].folder)
         theirs = drawn_plainly(orders, root, HF_ENDPOINT=hub.url, HF_HOME=str(root / "hf"))
     assert torch.equal(theirs["alone"], theirs["-".join(SINGLE)])  # with settings from the hub as with the folder's
-    return {case: _exported(bases, weights, root, case, says[case], theirs["-".join(case)]) for case in CASES}
+    plain = {name: drawn(base, base.denoiser) for name, base in bases.items()}
+    whole = {of: _drawn_with(file, bases[of[0]]) for of, file in weights.items()}
+    found = {}
+    for case in CASES:
+        (name, method, how), folder = case, root / "-".join(case)
+        ours = _drawn_with(folder / "rex.safetensors", bases[name]) if how == "lora" else whole[name, method]
+        found[case] = Exported(folder, says[case], theirs["-".join(case)], ours, plain[name])
+    return found
 
 
-def _exported(bases: Any, weights: Any, root: Path, case: tuple[str, str, str], says: str, theirs: Tensor) -> Exported:
-    (name, method, how), base, folder = case, bases[case[0]], root / "-".join(case)
+def _drawn_with(weights: Path, base: BaseModel) -> Tensor:
+    """What Darkroom draws with what was learned."""
     loaded = base.denoiser.copy()
-    load_learned(folder / "rex.safetensors" if how == "lora" else weights[name, method], loaded, base.denoiser)
-    return Exported(folder, says, theirs, drawn(base, loaded), drawn(base, base.denoiser))
+    load_learned(weights, loaded, base.denoiser)
+    return drawn(base, loaded)
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)

@@ -1,7 +1,5 @@
 """LoRA: adapters that learn, files that other programs read, weights that draw the same either way."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from tests.conftest import photos_of_a_character
+from tests.exchanged import drawn, drawn_plainly, order
 from trainer import generate
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import learn
@@ -19,35 +17,49 @@ from trainer.training import lora
 from trainer.training.material import Subject
 from trainer.training.weights import load_learned, save_learned
 
-PLAIN = """
-import sys, torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
-folder, weights, out = sys.argv[1:]
-pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
-pipeline.load_lora_weights(weights)
-pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
-latents = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(3))
-drawn = pipeline("a zuf dog", latents=latents, num_inference_steps=4, guidance_scale=5.0, output_type="latent")
-torch.save(drawn.images, out)
-"""
-
-
-@pytest.fixture(scope="module", params=[4, 8], ids=["alpha is the rank", "alpha is twice the rank"])
-def learned(base: BaseModel, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Denoiser:
-    folder = tmp_path_factory.mktemp("photos")
-    paths = [folder / upload.name for upload in photos_of_a_character()]
-    for path, upload in zip(paths, photos_of_a_character(), strict=True):
-        path.write_bytes(upload.data)
-    rates = {"learning_rate": 1e-2, "text_learning_rate": 1e-2}
-    how = recipe_for(base.folder, method="lora", rank=4, alpha=request.param, steps=6, **rates)
-    return learn(base, Subject(paths, "dog", "zuf"), None, how, 0, lambda step: None).denoiser
+ALPHAS = {"alpha is the rank": 4, "alpha is twice the rank": 8}
 
 
 @pytest.fixture(scope="module")
-def file(base: BaseModel, learned: Denoiser, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("lora") / "weights.safetensors"
-    save_learned(path, learned, base.denoiser)
-    return path
+def both(base: BaseModel, photos: list[Path]) -> dict[str, Denoiser]:
+    """What was learned with each alpha."""
+    rates = {"learning_rate": 1e-2, "text_learning_rate": 1e-2}
+    found = {}
+    for name, alpha in ALPHAS.items():
+        how = recipe_for(base.folder, method="lora", rank=4, alpha=alpha, steps=6, **rates)
+        found[name] = learn(base, Subject(photos, "dog", "zuf"), None, how, 0, lambda step: None).denoiser
+    return found
+
+
+@pytest.fixture(scope="module")
+def files(base: BaseModel, both: dict[str, Denoiser], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("lora")
+    paths = {name: folder / f"{alpha}.safetensors" for name, alpha in ALPHAS.items()}
+    for name, path in paths.items():
+        save_learned(path, both[name], base.denoiser)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def theirs(base: BaseModel, files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """What plain diffusers draw from the files, in a process of their own."""
+    orders = [order(name, "lora", path, base) for name, path in files.items()]
+    return drawn_plainly(orders, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(params=ALPHAS)
+def alpha(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def learned(alpha: str, both: dict[str, Denoiser]) -> Denoiser:
+    return both[alpha]
+
+
+@pytest.fixture
+def file(alpha: str, files: dict[str, Path]) -> Path:
+    return files[alpha]
 
 
 def latents(base: BaseModel, denoiser: Denoiser) -> Tensor:
@@ -84,13 +96,13 @@ def test_weights_from_the_file_draw_what_the_adapters_draw(base: BaseModel, lear
     assert (kept - live).norm() < 0.02 * (live - plain).norm()
 
 
-def test_diffusers_reads_the_file_in_a_process_of_its_own(base: BaseModel, file: Path, tmp_path: Path) -> None:
-    loaded, out = base.denoiser.copy(), tmp_path / "latents"
+def test_diffusers_reads_the_file_in_a_process_of_its_own(
+    base: BaseModel, file: Path, alpha: str, theirs: dict[str, Tensor]
+) -> None:
+    loaded = base.denoiser.copy()
     load_learned(file, loaded, base.denoiser)
-    subprocess.run([sys.executable, "-c", PLAIN, base.folder, file, out], check=True, timeout=100)
-    theirs, ours = torch.load(out, weights_only=True), latents(base, loaded)
-    plain = latents(base, base.denoiser)
-    assert (theirs - ours).norm() < 0.02 * (ours - plain).norm()
+    ours, plain = drawn(base, loaded), drawn(base, base.denoiser)
+    assert (theirs[alpha] - ours).norm() < 0.02 * (ours - plain).norm()
 
 
 def test_adapters_of_another_model_are_refused(base: BaseModel, file: Path, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def engine(model: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
 
 def process_of(engine: EngineClient) -> psutil.Process:
     return next(
-        p for p in psutil.Process().children() if "trainer.engine" in p.cmdline() and engine.base_model in p.cmdline()
+        p for p in psutil.Process().children() if {"trainer.engine_process", engine.base_model} <= set(p.cmdline())
     )
 
 

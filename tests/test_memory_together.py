@@ -33,7 +33,6 @@ async def test_a_training_that_is_too_much_for_one_of_two_is_done_with_less(mode
             "DARKROOM_BASE_MODEL": str(tmp_path / "model"),
             "DARKROOM_GPUS_PER_TRAINING": "2",
             "DARKROOM_PHOTO_MIN_PX": "64",
-            "OMP_NUM_THREADS": "1",
         }
         worker, app = start_worker(environment), await Darkroom.open(Settings(**environment), url)
         try:

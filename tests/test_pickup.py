@@ -18,7 +18,7 @@ from tests.conftest import Chat, photos_of_a_character
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 LEASE_S = 2.0
-STEPS = 250
+STEPS = 180
 AWAY_S = 6.0  # three leases
 
 

@@ -100,7 +100,6 @@ def looked_at(micro_model: Path, clip: Path, tmp_path_factory: pytest.TempPathFa
             "DARKROOM_JUDGE": str(clip),
             "DARKROOM_TRACKERS": "tensorboard",
             "DARKROOM_PHOTO_MIN_PX": "64",
-            "OMP_NUM_THREADS": "1",
         }
         worker = start_worker(environment)
         yield Stack(environment, url, home, worker)

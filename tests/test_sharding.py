@@ -12,22 +12,30 @@ from safetensors.torch import load_file
 
 from storage.recipe import Recipe
 from tests.test_engine import result
-from tests.test_together import assert_alike, engine, left_at, training
-from tests.test_together import model as model  # fixtures
-from tests.test_together import one_thread as one_thread
+from tests.test_together import PLAIN, Alone, assert_alike, checkpoints, engine, left_at, training
+from tests.test_together import model as model  # fixture
 from trainer.capacity import machine
 from trainer.capacity.machine import Machine, must_shard
 from trainer.models import load_base
 from trainer.seam import TrainTask
 
 pytestmark = pytest.mark.timeout(400)
-PLAIN: dict[str, Any] = {"report_card": False, "candidates": 1}  # less is drawn
-STEPS = 6
+STEPS = 4
 CLIPPED = {"word_learning_rate": 1e-3, "ema_decay": 0.9, "gradient_clip": 0.05}
 WAYS: dict[str, dict[str, Any]] = {
-    "groups, average, clip and candidates": {"batch": 2, "validate_every": 2, "candidates": 2, **CLIPPED},
-    "passes": {"accumulation": 4, "gradient_checkpointing": True, "text_steps": 3, **PLAIN},
-    "text encoders as they are": {"batch": 2, "text_learning_rate": 0, **PLAIN},
+    "groups, average, clip and candidates": {
+        "batch": 2,
+        "validate_every": 2,
+        "candidates": 2,
+        "text_steps": 2,
+        **CLIPPED,
+    },
+    "passes, and text encoders as they are": {
+        "accumulation": 4,
+        "gradient_checkpointing": True,
+        "text_learning_rate": 0,
+        **PLAIN,
+    },
     "lora, which stays whole": {"batch": 2, "method": "lora", **PLAIN},
 }
 
@@ -48,10 +56,11 @@ async def test_shares_of_two_learn_what_one_does(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DARKROOM_SHARDING", "full")
-    async with engine(model, 1) as one, engine(model, 2) as two:
+    one = Alone(model)
+    async with engine(model, 2) as two:
         for way, how in WAYS.items():
             ours, theirs = (training(tmp_path, f"{way} {n}", steps=STEPS, **how) for n in (2, 1))
-            expected = await result(one, theirs)
+            expected = one.result(theirs)
             found = await result(two, ours)
             assert_alike(found, expected)
             assert np.array(found.validated) == pytest.approx(np.array(expected.validated), rel=1e-3)
@@ -59,17 +68,18 @@ async def test_shares_of_two_learn_what_one_does(
             shares = re.findall(r"(\d+) of (\d+) weights here", capfd.readouterr().err)
             assert [round(int(kept) / int(of), 1) for kept, of in shares] == ([] if "lora" in way else [0.5, 0.5])
 
-        long = {"batch": 2, "steps": 16, "ema_decay": 0.9, **PLAIN}
-        undisturbed = training(tmp_path, "undisturbed", **long).model_copy(update={"checkpoint_s": 0})
-        whole = await result(one, undisturbed)
-        theirs = sorted(Path(undisturbed.folder).glob("checkpoint-*"))[0]
+        long = {"batch": 2, "steps": 12, "ema_decay": 0.9, **PLAIN}
+        undisturbed = training(tmp_path, "undisturbed", checkpoint_s=0, **long)
+        whole = one.result(undisturbed)
+        written = checkpoints(undisturbed)
+        theirs = written[len(written) // 2]
         assert_alike(await result(two, training(tmp_path, "rest 2", begun=theirs, **long)), whole)
 
         half = training(tmp_path, "half 2", **long)
-        assert (await left_at(two, half, 8, two.pause)).state == "paused"
-        (ours,) = Path(half.folder).glob("checkpoint-*")
+        assert (await left_at(two, half, 3, two.pause)).state == "paused"
+        (ours,) = checkpoints(half)
         assert shapes(ours) == shapes(theirs)
-        assert_alike(await result(one, training(tmp_path, "rest 1", begun=ours, **long)), whole)
+        assert_alike(one.result(training(tmp_path, "rest 1", begun=ours, **long)), whole)
 
 
 @pytest.mark.parametrize(

@@ -15,19 +15,24 @@ from safetensors.torch import load_file
 
 from storage.errors import SetupError
 from storage.recipe import Recipe
+from storage.settings import load_settings
 from tests.conftest import photos_of_a_character
 from tests.micro import RECIPE
 from tests.test_engine import picture, result
+from trainer.engine import Engine
 from trainer.engine_client import EngineClient
-from trainer.seam import Report, Result, TrainTask
+from trainer.judging.eyes import open_eye
+from trainer.models import load_base
+from trainer.seam import Hello, Report, Result, TrainTask
 
 pytestmark = pytest.mark.timeout(400)
-STEPS = 20
-SHARES = {
+PLAIN: dict[str, Any] = {"report_card": False, "candidates": 1}  # less is drawn
+STEPS = 6
+SHARES: dict[str, dict[str, Any]] = {
     "batch of two": {"batch": 2},
-    "two passes": {"accumulation": 2, "steps": 6},
-    "lora": {"batch": 2, "method": "lora"},
-    "sizes": {"batch": 2, "aspect_buckets": True, "steps": 6},
+    "two passes": {"accumulation": 2, **PLAIN},
+    "lora": {"batch": 2, "method": "lora", **PLAIN},
+    "sizes": {"batch": 2, "aspect_buckets": True, **PLAIN},
 }
 
 
@@ -50,12 +55,22 @@ async def engine(model: Path, gpus: int) -> AsyncIterator[EngineClient]:
         await client.stop()
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+class Alone:
+    """An engine in this process, which does what it is given alone."""
+
+    def __init__(self, model: Path) -> None:
+        base = load_base(str(model))
+        self.said: list[Hello | Report | Result] = []
+        self.engine = Engine(base, self.said.append, eye=open_eye(load_settings(), base.device))
+
+    def result(self, task: TrainTask) -> Result:
+        self.engine.run(task)
+        last = self.said[-1]
+        assert isinstance(last, Result)
+        return last
 
 
-def training(folder: Path, job: str, begun: Path | None = None, **recipe: Any) -> TrainTask:
+def training(folder: Path, job: str, begun: Path | None = None, checkpoint_s: float = 60, **recipe: Any) -> TrainTask:
     """Learn from two photos, two examples a step."""
     made = folder / job
     made.mkdir()
@@ -73,7 +88,7 @@ def training(folder: Path, job: str, begun: Path | None = None, **recipe: Any) -
         class_set=str(folder / "class"),
         recipe=Recipe(**{**RECIPE, "steps": STEPS, **recipe}).model_dump(),
         seed=1,
-        checkpoint_s=60,
+        checkpoint_s=checkpoint_s,
         begun=str(begun) if begun else None,
     )
 
@@ -115,28 +130,32 @@ async def left_at(engine: EngineClient, task: TrainTask, step: int, leave: Calla
     return news
 
 
-async def goes_on_with_the_other(one: EngineClient, two: EngineClient, folder: Path, how: dict[str, Any]) -> None:
+def checkpoints(task: TrainTask) -> list[Path]:
+    """Those that a training left, the earliest first."""
+    return sorted(Path(task.folder).glob("checkpoint-*"), key=lambda path: int(path.stem.partition("-")[2]))
+
+
+async def goes_on_with_the_other(one: Alone, two: EngineClient, folder: Path, how: dict[str, Any]) -> None:
     """Train in one process and in two, then go on from a checkpoint of each where the other was."""
-    for here, there in ((one, two), (two, one)):
-        name = f"{how['method']} {'one' if here is one else 'two'}"
-        task = training(folder, f"{name} begins", **how).model_copy(update={"checkpoint_s": 0})
-        whole = await result(here, task)
-        begun = min(Path(task.folder).glob("checkpoint-*"), key=lambda path: int(path.stem.partition("-")[2]))
-        assert_alike(await result(there, training(folder, f"{name} goes on", begun=begun, **how)), whole)
+    tasks = [training(folder, f"{how['method']} {name}", checkpoint_s=0, **how) for name in ("one", "two")]
+    wholes = one.result(tasks[0]), await result(two, tasks[1])
+    of_one, of_two = (checkpoints(task)[0] for task in tasks)
+    assert_alike(one.result(training(folder, f"{how['method']} from two", begun=of_two, **how)), wholes[1])
+    assert_alike(await result(two, training(folder, f"{how['method']} from one", begun=of_one, **how)), wholes[0])
 
 
 async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model: Path, tmp_path: Path) -> None:
-    long = {"batch": 2, "steps": 30}
-    async with engine(model, 1) as one, engine(model, 2) as two:
+    one, long = Alone(model), {"batch": 2, "steps": 24, **PLAIN}
+    async with engine(model, 2) as two:
         for job, how in SHARES.items():
-            expected = await result(one, training(tmp_path, f"{job} 1", **how))
+            expected = one.result(training(tmp_path, f"{job} 1", **how))
             assert_alike(await result(two, training(tmp_path, f"{job} 2", **how)), expected)
         assert (await result(two, picture(tmp_path, "picture"))).state == "done"
         for method in ("full", "lora"):
-            await goes_on_with_the_other(one, two, tmp_path, {"batch": 2, "steps": 8, "method": method})
+            await goes_on_with_the_other(one, two, tmp_path, {"batch": 2, "method": method, **PLAIN})
 
-        cancelled = training(tmp_path, "cancelled", **long)
-        assert (await left_at(two, cancelled, 10, lambda: two.cancel("cancelled"))).state == "cancelled"
+        cancelled = training(tmp_path, "cancelled", batch=2, steps=500)
+        assert (await left_at(two, cancelled, 5, lambda: two.cancel("cancelled"))).state == "cancelled"
         whole = await result(two, training(tmp_path, "whole", **long))  # all are there for it
 
         async def kill() -> None:
@@ -148,9 +167,9 @@ async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model
         died = await left_at(two, training(tmp_path, "died", batch=2, steps=500), 5, kill)
         assert died.state == "died"
         half = training(tmp_path, "half", **long)  # which has all of them again
-        assert (await left_at(two, half, 10, two.pause)).state == "paused"
-        (checkpoint,) = Path(half.folder).glob("checkpoint-*")
-        assert_alike(await result(one, training(tmp_path, "rest", begun=checkpoint, **long)), whole)
+        assert (await left_at(two, half, 5, two.pause)).state == "paused"
+        (checkpoint,) = checkpoints(half)
+        assert_alike(one.result(training(tmp_path, "rest", begun=checkpoint, **long)), whole)
         processes = engines()
     _, alive = psutil.wait_procs(processes, 10)
     assert len(processes) == 3 and not alive

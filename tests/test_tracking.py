@@ -76,7 +76,6 @@ async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_fo
             "DARKROOM_PHOTO_MIN_PX": "64",
             "DARKROOM_LEASE_S": "2",
             "DARKROOM_CHECKPOINT_S": "0",
-            "OMP_NUM_THREADS": "1",
         }
         for name, value in env.items():
             monkeypatch.setenv(name, value)

@@ -16,6 +16,7 @@ from storage.errors import DarkroomError
 from storage.jobs import Method
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
+from trainer.starting import importing
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,8 @@ def main() -> None:
     try:
         settings = load_settings()
         if given.check:
-            from trainer.capacity.check import report  # imports torch: not for --help
+            with importing():  # torch: not for --help
+                from trainer.capacity.check import report
 
             print(report(settings).model_dump_json())  # noqa: T201
             return
@@ -43,7 +45,8 @@ def main() -> None:
             print(json.dumps(recipes(settings)))  # noqa: T201
             return
         if given.measure:
-            from trainer.judging.evaluating import serve
+            with importing():
+                from trainer.judging.evaluating import serve
 
             out = sys.stdout
             with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not end up between our lines
@@ -62,7 +65,8 @@ def recipes(settings: Settings) -> dict[str, object]:
 
     Raises SetupError.
     """
-    from trainer.capacity.check import found_here  # imports torch: not for --help
+    with importing():  # torch: not for --help
+        from trainer.capacity.check import found_here
     from trainer.recipe import recipe_for, suited_to
 
     source, method, why = found_here(settings)

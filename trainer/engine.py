@@ -1,4 +1,4 @@
-"""The engine: the process that holds the base model and does the tensor work. `python -m trainer.engine MODEL`.
+"""The engine: the process that holds the base model and does the tensor work (engine_process.py starts it).
 
 Between two training steps it serves the pictures that are asked for meanwhile, so nobody waits for a training.
 """
@@ -172,7 +172,3 @@ def _load(settings: Settings, together: Together) -> BaseModel:
     if together.leads:
         together.tell(b"it is there")
     return base
-
-
-if __name__ == "__main__":
-    main()

@@ -38,7 +38,7 @@ class EngineClient:
         """`gpus` is how many a training takes, each with a process of its own."""
         self.base_model = base_model
         launch = () if gpus == 1 else ("torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m")
-        self._command = (sys.executable, "-m", *launch, "trainer.engine", base_model)
+        self._command = (sys.executable, "-m", *launch, "trainer.engine_process", base_model)
         self.hello: Hello | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._news: dict[str, asyncio.Queue[Report | Result]] = {}

@@ -38,13 +38,13 @@ async def run(
 ) -> dict[str, object]:
     """Run a deployment through so many faults, or so many seconds of them; return what the checker found.
 
-    `steps` has a training at least and at most; there is a fault `every_s` on the average.
+    `steps` has a training at least and at most; there are a fault and a request `every_s` on the average.
     """
     chance, began_s = Random(seed), time.monotonic()
     scene = Scene(folder, write_micro_model(folder / "model"), Random(chance.random()), workers)
     done: Counter[str] = Counter()
     async with scene.running():
-        people, pickups = People(scene, Random(chance.random()), steps), Pickups(scene)
+        people, pickups = People(scene, Random(chance.random()), steps, every_s), Pickups(scene)
         asking = [asyncio.create_task(work) for work in (people.go_on(), pickups.watch())]
         await scene.workers_ready()
         lasting, faults_s = [], time.monotonic()
@@ -131,7 +131,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3600, help="stop causing faults after so long")
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10_000))
     parser.add_argument("--only", nargs="+", default=[f.__name__ for f in FAULTS], help="kinds of faults to cause")
-    parser.add_argument("--every", type=float, default=2.5, help="seconds between two faults, on the average")
+    parser.add_argument(
+        "--every", type=float, default=2.5, help="seconds between two faults, and requests, on the average"
+    )
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and queue")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(relativeCreated)8d %(name)s %(message)s", stream=sys.stderr)

@@ -11,23 +11,22 @@ from storage.errors import StoreError
 from tests.chaos.scene import Scene
 from tests.conftest import photos_of_a_character
 
-EVERY_S = 2.5  # between two requests, on the average
 NOUNS = ("dog", "cat", "teapot")
 
 
 class People:
     """Asks for one thing after another."""
 
-    def __init__(self, scene: Scene, chance: Random, steps: tuple[int, int]) -> None:
-        """`steps` has a training at least and at most."""
-        self.scene, self.chance, self.steps = scene, chance, steps
+    def __init__(self, scene: Scene, chance: Random, steps: tuple[int, int], every_s: float) -> None:
+        """`steps` has a training at least and at most; there is a request `every_s` on the average."""
+        self.scene, self.chance, self.steps, self.every_s = scene, chance, steps, every_s
         self.trained = 0
         self.accepted: dict[str, float] = {}  # when each job was first seen in the chat, on the monotonic clock
 
     async def go_on(self) -> None:
         """Ask until cancelled."""
         while True:
-            await asyncio.sleep(self.chance.expovariate(1 / EVERY_S))
+            await asyncio.sleep(self.chance.expovariate(1 / self.every_s))
             deeds, weights = (self.train, self.imagine, self.cancel, self.forget), (3, 5, 1, 1)
             (deed,) = self.chance.choices(deeds, weights)
             if not self.scene.chat.closing:

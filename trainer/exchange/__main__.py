@@ -3,13 +3,15 @@
 import logging
 import os
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 from safetensors import SafetensorError
 
 from storage.errors import SetupError, UserError
-from storage.exchange import REQUESTS, Doing, Ended, ExportRequest
-from trainer.exchange.exporting import export
-from trainer.exchange.importing import import_file
+from storage.exchange import REQUESTS, Doing, Ended, ExportRequest, ImportRequest
+from trainer.exchange.foreign_files import open_foreign
+from trainer.starting import importing
 
 
 def main() -> None:
@@ -23,10 +25,7 @@ def main() -> None:
         out.write(Doing(what=what).model_dump_json() + "\n")
 
     try:
-        if isinstance(request, ExportRequest):
-            ended = Ended(state="done", says=export(request, doing))
-        else:
-            ended = import_file(request, doing)
+        ended = _exported(request, doing) if isinstance(request, ExportRequest) else _imported(request, doing)
     except UserError as error:
         ended = Ended(state="refused", says=str(error))
     except SetupError as error:
@@ -34,6 +33,19 @@ def main() -> None:
     except (OSError, SafetensorError) as error:  # a disk that is full, above all
         ended = Ended(state="failed", says=f"The files cannot be written: {error}.")
     out.write(ended.model_dump_json() + "\n")
+
+
+def _exported(request: ExportRequest, doing: Callable[[str], None]) -> Ended:
+    with importing():
+        from trainer.exchange.exporting import export
+    return Ended(state="done", says=export(request, doing))
+
+
+def _imported(request: ImportRequest, doing: Callable[[str], None]) -> Ended:
+    open_foreign(Path(request.file))  # what is no file of weights is refused before the wait for PyTorch
+    with importing():
+        from trainer.exchange.importing import import_file
+    return import_file(request, doing)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from storage.errors import UserError
 from trainer.base_models.layout import HALF, WEIGHTS
+
+if TYPE_CHECKING:
+    from torch import Tensor  # which takes seconds to import: not for a file that is refused
 
 PICKLES = (b"PK", b"\x80")  # how torch.save begins a file: as an archive since 1.6, as a bare pickle before
 
@@ -41,7 +43,7 @@ class Tensors:
                 self.shapes[name] = tuple(handle.get_slice(key).get_shape())
                 self._read[name] = (handle, key)
 
-    def __getitem__(self, name: str) -> Tensor:
+    def __getitem__(self, name: str) -> "Tensor":
         """Read one; raises KeyError."""
         handle, key = self._read[name]
         tensor: Tensor = handle.get_tensor(key)
