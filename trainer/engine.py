@@ -136,7 +136,7 @@ def main() -> None:
     """
     together = Together()
     logging.basicConfig(level=logging.INFO, format="engine %(levelname)s %(message)s", stream=sys.stderr)
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    torch.set_num_threads(max(1, torch.get_num_threads() // together.size))
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not end up between our lines
     lock = threading.Lock()

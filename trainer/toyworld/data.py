@@ -1,7 +1,6 @@
 """Pictures to learn Toyworld from: drawn once into a folder, and crops of photographs for the autoencoder."""
 
 import json
-import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from trainer.threads import processors
 from trainer.toyworld.scenes import SIZE_PX, character, draw_scene
 from trainer.toyworld.words import Scene, random_scene
 
@@ -30,7 +30,7 @@ def drawings(folder: Path, count: int, seed: int = 0) -> tuple[Pictures, list[Sc
         folder.mkdir(parents=True, exist_ok=True)
         out = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=(count, SIZE_PX, SIZE_PX, 3))
         told: list[dict[str, str | None]] = []
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
+        with ProcessPoolExecutor(processors()) as pool:
             for i, (raw, scene) in enumerate(pool.map(partial(_draw_one, seed), range(count), chunksize=200)):
                 out[i] = np.frombuffer(raw, np.uint8).reshape(SIZE_PX, SIZE_PX, 3)
                 told.append(vars(scene))

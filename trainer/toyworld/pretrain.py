@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from trainer.recipe import RECIPE_FILE
+from trainer.threads import processors
 from trainer.toyworld.data import Pictures, character_photos, drawings, photographs
 from trainer.toyworld.fit import DEVICE, Chance, fit, to_tensor
 from trainer.toyworld.judge import Judge, disturbed, label_loss, likeness_loss
@@ -180,7 +181,7 @@ def pretrain_judge(out: Path, cache: Path, steps: int = 2_500) -> Judge:
 def _cached_characters(path: Path, count: int = 3_000, each: int = 8) -> Pictures:
     """Photos of many characters, count × each × h × w × 3, kept in a file; none of them is used for figures."""
     if not path.exists():
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
+        with ProcessPoolExecutor(processors()) as pool:
             drawn = pool.map(character_photos, range(100_000, 100_000 + count), [each] * count, chunksize=50)
             np.save(path, np.stack(list(drawn)))
     photos: Pictures = np.load(path, mmap_mode="r")
