@@ -10,8 +10,9 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +22,7 @@ from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, n
 T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 LOCK = ".lock"
+PAGE = 1000  # names in one answer of S3 at most
 _BACKGROUND: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
 
 
@@ -113,8 +115,17 @@ class Store(ABC):
         """Delete an object if it still is the version `tag`, or leave it empty for good; tell whether it was so."""
 
     @abstractmethod
-    async def names(self, prefix: str, filled: bool = False) -> list[str]:
-        """Names of all objects that begin with `prefix`, sorted; of those only that are not empty, if `filled`."""
+    async def names(self, prefix: str, filled: bool = False, *, after: str = "", most: int | None = None) -> list[str]:
+        """Names of the objects that begin with `prefix`, sorted; of those only that are not empty, if `filled`.
+
+        A page of a long listing are those that sort after the name `after`, `most` of them.
+        """
+
+    async def pages(self, prefix: str, *, after: str = "", page: int = PAGE) -> AsyncIterator[list[str]]:
+        """Names of all objects that begin with `prefix`, sorted, a page at a time; none of them empty."""
+        while names := await self.names(prefix, after=after, most=page):
+            yield names
+            after = names[-1]
 
     @abstractmethod
     async def delete(self, key: str) -> None:
@@ -159,9 +170,9 @@ class FolderStore(Store):
         """Delete an object if it still is the version `tag`."""
         return await self._run(self._vacate, key, tag)
 
-    async def names(self, prefix: str, filled: bool = False) -> list[str]:
-        """Names of all objects that begin with `prefix`."""
-        return await self._run(self._names, prefix, filled)
+    async def names(self, prefix: str, filled: bool = False, *, after: str = "", most: int | None = None) -> list[str]:
+        """Names of objects that begin with `prefix`, all or a page of them."""
+        return await self._run(self._names, prefix, filled, after, most)
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is a file of that name."""
@@ -220,9 +231,9 @@ class FolderStore(Store):
                 copy(self._path(key), part, transfer)
             check(part, sha256, key)
 
-    def _names(self, prefix: str, filled: bool) -> list[str]:
-        names = [name for name in self._files(prefix) if NAME.fullmatch(name)]
-        return [name for name in names if not filled or self._is_filled(name)]
+    def _names(self, prefix: str, filled: bool, after: str, most: int | None) -> list[str]:
+        names = (name for name in self._files(prefix, after) if NAME.fullmatch(name))
+        return list(islice((name for name in names if not filled or self._is_filled(name)), most))
 
     def _is_filled(self, name: str) -> bool:
         try:
@@ -230,11 +241,25 @@ class FolderStore(Store):
         except (FileNotFoundError, NotADirectoryError):  # deleted just now
             return False
 
-    def _files(self, prefix: str) -> list[str]:
-        folder = self.root / checked_prefix(prefix).rpartition("/")[0]
-        paths = (Path(base) / name for base, _, names in os.walk(folder, onerror=_unless_missing) for name in names)
-        names = (path.relative_to(self.root).as_posix() for path in paths)
-        return sorted(name for name in names if name.startswith(prefix) and name != LOCK)
+    def _files(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Paths of files in the order of their names, as S3 lists them; no folder is read before it is its turn."""
+        return self._below(checked_prefix(prefix).rpartition("/")[0], prefix, after)
+
+    def _below(self, folder: str, prefix: str, after: str) -> Iterator[str]:
+        try:
+            with os.scandir(self.root / folder) as entries:
+                paths = sorted(
+                    f"{folder}{'/' * bool(folder)}{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}"
+                    for entry in entries
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for path in paths:
+            if path.endswith("/"):
+                if (path.startswith(prefix) or prefix.startswith(path)) and (path > after or after.startswith(path)):
+                    yield from self._below(path[:-1], prefix, after)
+            elif path.startswith(prefix) and path > after and path != LOCK:
+                yield path
 
     def _delete(self, key: str) -> None:
         path = self._path(key)
@@ -243,7 +268,7 @@ class FolderStore(Store):
 
     def _delete_prefix(self, prefix: str) -> list[str]:
         with self._lock():
-            names = self._files(prefix)
+            names = list(self._files(prefix))
             for name in names:
                 self._remove(self.root / name)
         return [name for name in names if NAME.fullmatch(name)]
@@ -270,8 +295,3 @@ def _missing(key: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise Missing(f"There is no object {key!r}.") from error
-
-
-def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -25,7 +26,7 @@ from tenacity import (
 )
 
 from storage.errors import Missing, SetupError, StoreError
-from storage.files import NAME, Store, Versioned, checked_name, checked_prefix
+from storage.files import NAME, PAGE, Store, Versioned, checked_name, checked_prefix
 from storage.s3_errors import FAILURES, NOT_THERE, answer_code, store_error
 from storage.transfers import Stopped, Transfer, appearing, check, nobody
 
@@ -91,9 +92,9 @@ class S3Store(Store):
         """Empty an object if it still is the version `tag`: few servers delete on a condition."""
         return await self.replace(key, b"", tag)
 
-    async def names(self, prefix: str, filled: bool = False) -> list[str]:
-        """Names of all objects that begin with `prefix`."""
-        return await self._run(self._names, prefix, filled)
+    async def names(self, prefix: str, filled: bool = False, *, after: str = "", most: int | None = None) -> list[str]:
+        """Names of objects that begin with `prefix`, all or a page of them."""
+        return await self._run(self._names, prefix, filled, after, most)
 
     async def exists(self, key: str) -> bool:
         """Tell whether there is an object of that name, without reading it."""
@@ -181,13 +182,16 @@ class S3Store(Store):
                 _finish(moving.download(where["Bucket"], where["Key"], handle, subscribers=told), transfer)
             check(part, sha256, key)
 
-    def _names(self, prefix: str, filled: bool = False) -> list[str]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self.root + checked_prefix(prefix)
-        )
+    def _names(self, prefix: str, filled: bool = False, after: str = "", most: int | None = None) -> list[str]:
+        where: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self.root + checked_prefix(prefix)}
+        if after:
+            where["StartAfter"] = self.root + after
+        if most is not None:
+            where["MaxKeys"] = min(most, PAGE)
+        pages = self.client.get_paginator("list_objects_v2").paginate(**where)
         items = (item for page in pages for item in page.get("Contents", []) if item["Size"] or not filled)
         names = (item["Key"].removeprefix(self.root) for item in items)
-        return sorted(name for name in names if NAME.fullmatch(name))
+        return sorted(islice((name for name in names if NAME.fullmatch(name)), most))
 
     def _delete(self, key: str) -> None:
         self.client.delete_object(**self._where(key))

@@ -158,6 +158,20 @@ async def test_names_are_sorted_and_begin_exactly_with_the_prefix(store: Store) 
     assert len(await store.names("many/")) == 25  # more than the server lists at once
 
 
+async def test_a_listing_comes_in_pages(store: Store) -> None:
+    keys = ["a-b/x", "a.b", "a/1", "a/1-2/x", "a/2/x/y", "a/2/z", *(f"a/3/{n:02d}" for n in range(25)), "b"]
+    for key in keys:
+        await store.put(key, b"x")
+    below = sorted(key for key in keys if key.startswith("a/"))
+    assert await store.names("") == sorted(keys)
+    assert [await store.names("a/", after=key, most=1) for key in below] == [[key] for key in below[1:]] + [[]]
+    assert await store.names("a/", after="a/2/x", most=2) == ["a/2/x/y", "a/2/z"]
+    assert await store.names("a/", after="a", most=30) == below[:30] and await store.names("a/", after="b") == []
+    assert [name async for page in store.pages("a/", page=7) for name in page] == below
+    await store.put("a/4", b"")
+    assert await store.names("a/", filled=True, after="a/3/23", most=5) == ["a/3/24"]
+
+
 async def test_a_prefix_is_deleted_and_nothing_else(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
