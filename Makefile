@@ -6,20 +6,51 @@ CHROMIUM ?= $(firstword $(shell command -v chromium || command -v chromium-brows
 export CHROMIUM
 SIZES ?= tiny mini
 
-.PHONY: help setup demo test chaos check format bench toyworld docs browser
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
+	--no-emit-package torch --no-annotate --custom-compile-command "make lock"
+TRAINER := requirements/build.in requirements/torch.in --extra trainer
+TORCH := $(shell sed -nE 's/.*"(torch==[^"]+)".*/\1/p' pyproject.toml)
+SHELL := /bin/bash
+
+.PHONY: help setup demo test chaos check format bench toyworld docs browser lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: .venv/.ready  ## Make .venv and install everything into it
+# Install a lock file into .venv: each package as it comes, then PyTorch, whose build pip chooses, then Darkroom itself.
+# Byte code is left to the first import of each module: most modules of these packages are never imported.
+define install
+	@test -n "$(PYTHON)" || { echo "Darkroom needs Python 3.11 or newer: make $@ PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(BIN)/pip || { echo "Making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
+	@echo "Step 1 of 3: the packages of requirements/$(1).txt"
+	@set -o pipefail; $(BIN)/pip install --disable-pip-version-check --progress-bar off --no-compile --no-deps \
+		--require-hashes -r requirements/$(1).txt | awk -v all="$$(grep -c == requirements/$(1).txt)" \
+		'/^Collecting|^Requirement already/ { n++ } /^Collecting/ { print "  " n " of at most " all ": " $$2; fflush() } \
+		/^Installing/ { print "  unpacking them"; fflush() }'
+	@echo "Step 2 of 3: $(TORCH), the largest; with CUDA several gigabytes"
+	@$(BIN)/pip install --disable-pip-version-check --no-compile $(TORCH)
+	@echo "Step 3 of 3: Darkroom itself"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+endef
 
-.venv/.ready: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Darkroom needs Python 3.11 or newer: make setup PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --editable '.[trainer,tensorboard,embedded,dev]'
+setup: .venv/.dev  ## Make .venv and install everything into it, for tests and checks too
+
+.venv/.demo: requirements/demo.txt pyproject.toml
+	$(call install,demo)
 	@touch $@
 
-demo: setup  ## Run everything here: queue, store, worker and web chat
+.venv/.dev: requirements/dev.txt pyproject.toml
+	$(call install,dev)
+	@touch .venv/.demo $@
+
+lock: setup  ## Resolve requirements/*.txt anew from pyproject.toml
+	$(BIN)/pip install --quiet uv==0.13.9
+	$(LOCK) $(TRAINER) --extra tensorboard --extra embedded --extra dev -o requirements/dev.txt
+	$(LOCK) requirements/build.in -c requirements/dev.txt -o requirements/bot.txt
+	$(LOCK) $(TRAINER) --extra embedded -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) $(TRAINER) --extra tensorboard -c requirements/dev.txt -o requirements/trainer.txt
+
+demo: .venv/.demo  ## Run everything here: queue, store, worker and web chat
 	@$(BIN)/darkroom demo
 
 test: setup browser  ## Run all tests, in two processes

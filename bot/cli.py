@@ -42,11 +42,13 @@ def demo(
 
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
-def up() -> int:
+def up(
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Start no worker: they run elsewhere.")] = False,
+) -> int:
     """Run all that is configured: queue and worker where none runs, the web chat, Discord and Slack."""
     from bot import services
 
-    return services.run(services.up)
+    return services.run(services.up_without_worker if no_worker else services.up)
 
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)

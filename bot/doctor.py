@@ -144,7 +144,7 @@ async def _trainer(settings: Settings) -> Check:
     except TimeoutError:
         return Check(name="trainer", state="fail", says=f"no answer within {TRAINER_CHECK_S} s")
     except SetupError as error:
-        advice = "`pip install 'darkroom[trainer]'` installs it; a host that runs only the bot does without."
+        advice = "`make setup` in Darkroom's checkout installs it; a host that runs only the bot does without."
         state: State = "warn" if settings.redis_url else "fail"
         return Check(name="trainer", state=state, says=f"it does not run here ({error}). {advice}")
     return Check(name="trainer", state=report["state"], says=" ".join(report["lines"]))

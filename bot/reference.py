@@ -175,7 +175,7 @@ rounding, and neither has been measured on a GPU yet: try on yours. (`true` and 
 `blocks` and `off`.)
 
 `optimizer=adamw8bit` keeps the optimizer's state in eight bits, a quarter of the memory. It needs bitsandbytes beside
-the worker: `pip install 'darkroom[bitsandbytes]'`.
+the worker: `pip install bitsandbytes==0.50.2`.
 
 ## All numbers
 

@@ -76,7 +76,12 @@ def chats(settings: Settings) -> dict[str, Chat]:
 
 async def up(settings: Settings) -> None:
     """Run all that is configured."""
-    await _everything(settings, lambda url: f"Darkroom is up: {url}", chats(settings).values())
+    await _everything(settings, _up, chats(settings).values())
+
+
+async def up_without_worker(settings: Settings) -> None:
+    """Run the chats that are configured and the web chat; workers are elsewhere."""
+    await _everything(settings, _up, chats(settings).values(), worker=False)
 
 
 async def demo(settings: Settings) -> None:
@@ -93,11 +98,18 @@ async def demo(settings: Settings) -> None:
     )
 
 
-async def _everything(settings: Settings, welcome: Callable[[str], str], serving: Iterable[Chat] = ()) -> None:
+def _up(url: str) -> str:
+    return f"Darkroom is up: {url}"
+
+
+async def _everything(
+    settings: Settings, welcome: Callable[[str], str], serving: Iterable[Chat] = (), worker: bool = True
+) -> None:
     async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url) as url:
-        with Screen() as screen:
-            screen.status("Getting the worker ready")
-            await stack.worker_ready()
+        if worker:
+            with Screen() as screen:
+                screen.status("Getting the worker ready")
+                await stack.worker_ready()
         _announce(welcome(url))
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "no trainer": (
         ["PYTHONPATH=nothing", "import", "xl.safetensors", *ABOUT],
         1,
-        "`pip install 'darkroom[trainer]'` installs what is missing.",
+        "`make setup` in Darkroom's checkout installs what is missing.",
     ),
 }
 

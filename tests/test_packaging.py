@@ -8,10 +8,13 @@ import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatch
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from redis import Redis
 
 from storage.settings import Settings
@@ -41,16 +44,64 @@ def test_what_the_dockerfile_copies_is_there_and_not_ignored() -> None:
     assert not any(fnmatch(".env", pattern) for pattern in allowed)
 
 
-def test_the_images_install_what_the_project_names() -> None:
-    commands = re.findall(r'^RUN python -c "(.+)" > needs.txt', DOCKERFILE, re.M)
-    printed = [
-        subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=True).stdout
-        for code in commands
-    ]
-    extras = PROJECT["optional-dependencies"]
-    wanted = [PROJECT["dependencies"], [*extras["trainer"], *extras["tensorboard"]]]
-    assert [text.splitlines() for text in printed] == wanted
-    assert not any(re.match(r"[a-z-]+", need)[0] in HEAVY for need in PROJECT["dependencies"])
+LOCKS = {  # by lock file: the extras that it is for
+    "bot": (),
+    "demo": ("trainer", "embedded"),
+    "trainer": ("trainer", "tensorboard"),
+    "dev": ("trainer", "tensorboard", "embedded", "dev"),
+}
+
+
+def locked(name: str) -> dict[str, list[str]]:
+    """Versions by package; several where they depend on the Python."""
+    found: dict[str, list[str]] = {}
+    for line in (HERE / "requirements" / f"{name}.txt").read_text().splitlines():
+        if match := re.match(r"([\w.-]+)==([\w.]+)", line):
+            found.setdefault(canonicalize_name(match[1]), []).append(match[2])
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_file_has_all_that_the_project_names_with_hashes(name: str) -> None:
+    versions, named = locked(name), [*PROJECT["dependencies"]]
+    for extra in LOCKS[name]:
+        named += PROJECT["optional-dependencies"][extra]
+    for need in map(Requirement, named):
+        if need.name != "torch":  # its build, and so its hash, differs by machine
+            assert any(need.specifier.contains(version) for version in versions[canonicalize_name(need.name)]), need
+    assert "torch" not in versions
+    assert all(found == locked("dev")[package] for package, found in versions.items()), "one version everywhere"
+    text = (HERE / "requirements" / f"{name}.txt").read_text()
+    assert len(re.findall(r"\\\n    --hash=sha256:[0-9a-f]{64}", text)) >= len(re.findall(r"^\S+==", text, re.M))
+
+
+def test_what_is_installed_here_meets_the_requirements_of_what_is_locked() -> None:
+    """`--no-deps` installs no package that the lock has forgotten."""
+    versions = locked("dev") | {"torch": [distribution("torch").version]}
+    for name in locked("dev"):
+        try:
+            requirements = distribution(name).requires or ()
+        except PackageNotFoundError:  # for another system or Python
+            continue
+        for need in map(Requirement, requirements):
+            if not need.marker or need.marker.evaluate({"extra": ""}):
+                assert any(need.specifier.contains(v, prereleases=True) for v in versions[canonicalize_name(need.name)])
+
+
+def test_the_images_install_the_lock_files_and_the_bots_has_no_torch() -> None:
+    assert re.findall(r"--require-hashes -r requirements/(\w+)\.txt", DOCKERFILE) == ["bot", "trainer"]
+    assert not HEAVY & set(locked("bot"))
+    (pinned,) = (need for need in PROJECT["optional-dependencies"]["trainer"] if need.startswith("torch"))
+    (script,) = re.findall(r'"\$\((sed .+?\.toml)\)"', DOCKERFILE)
+    read = subprocess.run(["sh", "-c", script], cwd=HERE, capture_output=True, text=True, check=True)
+    assert read.stdout.strip() == pinned
+
+
+def test_nobody_is_told_to_install_what_a_stranger_has_put_into_the_index() -> None:
+    own = {"pip install darkroom", "pip install 'darkroom", 'pip install "darkroom'}
+    pages = [*HERE.glob("*.md"), *(HERE / "docs").glob("*.md")]
+    for path in [*pages, *(module for part in ("bot", "trainer", "storage") for module in (HERE / part).rglob("*.py"))]:
+        assert not any(advice in path.read_text() for advice in own), path
 
 
 def test_images_run_as_somebody_without_rights() -> None:
@@ -65,7 +116,9 @@ def test_the_services_are_those_that_are_meant() -> None:
     targets = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.M))
     for name, service in SERVICES.items():
         assert service["restart"] == "unless-stopped", name
-        assert ("build" in service) or re.fullmatch(r"[a-z/]+:[\w.-]+", service["image"]), f"{name} has a fixed version"
+        assert ("build" in service) or re.fullmatch(r"[a-z/]+:\d+\.\d+[\w.-]+", service["image"]), (
+            f"{name} has a fixed version"
+        )
         assert service.get("build", {}).get("target", "bot") in targets
         assert set(service.get("depends_on", {})) <= set(SERVICES)
         assert {volume.partition(":")[0] for volume in service["volumes"]} <= set(COMPOSE["volumes"])
@@ -77,10 +130,30 @@ def test_the_services_are_told_settings_that_exist() -> None:
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
     for name in ("bot", "worker"):
         given = set(SERVICES[name]["environment"])
-        assert {name for name in given if not name.startswith("AWS_")} <= known
+        assert {name for name in given if not name.startswith(("AWS_", "HF_"))} <= known
         assert {"REDIS_URL", "DARKROOM_STORE", "AWS_ENDPOINT_URL_S3"} <= given
     bucket = SERVICES["s3"]["environment"]["S3_BUCKET"]
     assert SERVICES["bot"]["environment"]["DARKROOM_STORE"] == f"s3://{bucket}"
+
+
+def test_the_worker_is_given_the_settings_that_it_reads_and_no_tokens() -> None:
+    code = "".join(p.read_text() for part in ("trainer", "storage") for p in (HERE / part).rglob("*.py"))
+    reads = {name for name in Settings.model_fields if re.search(rf"\bsettings\.{name}\b", code)}
+    wanted = {str(Settings.model_fields[name].validation_alias) for name in reads}
+    given = set(SERVICES["worker"]["environment"])
+    assert "env_file" not in SERVICES["worker"]
+    assert wanted - given <= {"DARKROOM_HOME"}, "which is set in the image"
+    assert not {name for name in given if name.startswith(("DISCORD", "SLACK"))}
+
+
+def test_compose_starts_the_chats_and_what_the_hub_sends_is_kept() -> None:
+    (command,) = re.findall(r"AS bot\n(?:.*\n)*?CMD (\[.+\])\n", DOCKERFILE.partition("AS bot-needs")[2])
+    assert json.loads(command) == ["darkroom", "up", "--no-worker"]
+    assert SERVICES["bot"]["env_file"] == ".env", "where the tokens are"
+    home = re.findall(r"HF_HOME=(\S+)/hub", DOCKERFILE)
+    assert SERVICES["worker"]["volumes"] == [f"worker:{home[0]}"]
+    trainer = DOCKERFILE.partition(" AS trainer\n")[2]
+    assert "COPY bot bot" in trainer, "for `darkroom doctor` there"
 
 
 def test_secrets_come_from_the_environment_file() -> None:

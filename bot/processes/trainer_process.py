@@ -14,7 +14,7 @@ from storage.exchange import ANSWERS, Ended, ExportRequest, ImportRequest
 from storage.settings import Settings
 
 LOG = "exchange.log"  # in DARKROOM_HOME: what the process says besides
-INSTALL = " `pip install 'darkroom[trainer]'` installs what is missing."
+INSTALL = " `make setup` in Darkroom's checkout installs what is missing."
 
 
 async def answer_of(flag: str, within_s: float) -> Any:

@@ -29,7 +29,7 @@ def optimizer_of(denoiser: Denoiser, recipe: Recipe) -> torch.optim.Optimizer:
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as error:
-        raise UserError("For adamw8bit a worker needs `pip install 'darkroom[bitsandbytes]'`.") from error
+        raise UserError("For adamw8bit a worker needs `pip install bitsandbytes==0.50.2`.") from error
     kind: torch.optim.Optimizer = AdamW8bit(groups, weight_decay=recipe.weight_decay)
     return kind
 
