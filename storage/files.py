@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from storage.durable import make_folder, sync_folder
 from storage.errors import Missing, StoreError
 from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody
 
@@ -143,6 +144,7 @@ class Store(ABC):
 class FolderStore(Store):
     """A folder of files, for one machine. Writes appear whole or not at all; conditions hold between processes.
 
+    What was written or deleted outlives a power cut: files and folders are synced before a method returns.
     Files are written under another name beside their place, without a lock; a lock file guards the moments at which
     they take their names, lose them, or are compared.
     """
@@ -215,7 +217,7 @@ class FolderStore(Store):
     def _vacate(self, key: str, tag: str) -> bool:
         with self._lock():
             if is_so := self._tag(key) == tag:
-                self._remove(self._path(key))
+                self._remove([self._path(key)])
             return is_so
 
     def _tag(self, key: str) -> str | None:
@@ -264,26 +266,34 @@ class FolderStore(Store):
     def _delete(self, key: str) -> None:
         path = self._path(key)
         with self._lock():
-            self._remove(path)
+            self._remove([path])
 
     def _delete_prefix(self, prefix: str) -> list[str]:
         with self._lock():
             names = list(self._files(prefix))
-            for name in names:
-                self._remove(self.root / name)
+            self._remove([self.root / name for name in names])
         return [name for name in names if NAME.fullmatch(name)]
 
-    def _remove(self, path: Path) -> None:
-        if not path.is_file():
-            return
+    def _remove(self, paths: list[Path]) -> None:
+        """Unlink files, and folders that this leaves empty; then sync the folders that have lost something."""
+        changed = {self._unlink(path) for path in paths if path.is_file()}
+        for folder in changed:
+            if folder.is_dir():  # not emptied by what was unlinked after
+                sync_folder(folder)
+
+    def _unlink(self, path: Path) -> Path:
+        """Unlink a file, and folders above it that this leaves empty; return the folder that then has an entry less."""
         path.unlink()
+        folder = path.parent
         with suppress(OSError):  # until a folder is not empty
-            for folder in path.relative_to(self.root).parents[:-1]:
-                (self.root / folder).rmdir()
+            while folder != self.root:
+                folder.rmdir()
+                folder = folder.parent
+        return folder
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         with (self.root / LOCK).open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

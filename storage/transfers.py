@@ -5,9 +5,10 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
+from storage.durable import make_folder, sync_file, sync_folder
 from storage.errors import Damaged
 
 Told = Callable[[float], None]  # hears which share of a file has been moved, from 0 to 1, in other threads
@@ -56,18 +57,22 @@ class Transfer:
 
 @contextmanager
 def appearing(target: Path, lock: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[Path]:
-    """Give a temporary path beside `target`, which takes its name only when the block ends well."""
+    """Give a temporary path beside `target`, which takes its name only when the block ends well.
+
+    By then bytes and name are on disk. Missing folders are synced under the lock: whoever sees one may rely on it.
+    """
     with lock():
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         handle, name = tempfile.mkstemp(prefix=PART, dir=target.parent)
     os.close(handle)
     part = Path(name)
     try:
         yield part
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
+        sync_file(part)
         with lock():
             part.replace(target)
+        with suppress(FileNotFoundError):  # deleted since, with its folder
+            sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
