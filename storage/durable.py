@@ -6,6 +6,8 @@ that the entry in the directory containing the file has also reached disk").
 
 import errno
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}  # what file systems answer that cannot sync a folder: some of the network
@@ -41,3 +43,22 @@ def make_folder(folder: Path) -> None:
         make_folder(folder)
     else:
         sync_folder(folder.parent)
+
+
+def unlink(files: Iterable[Path], root: Path) -> None:
+    """Unlink those of the files that are there, and folders below `root` that this leaves empty; sync what changed."""
+    changed = {_unlink(file, root) for file in files if file.is_file()}
+    for folder in changed:
+        if folder.is_dir():  # not emptied by what was unlinked after
+            sync_folder(folder)
+
+
+def _unlink(file: Path, root: Path) -> Path:
+    """Unlink a file, and folders above it that this leaves empty; return the folder that then has an entry less."""
+    file.unlink()
+    folder = file.parent
+    with suppress(OSError):  # until a folder is not empty
+        while folder != root:
+            folder.rmdir()
+            folder = folder.parent
+    return folder

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from storage.durable import make_folder, sync_folder
+from storage.durable import make_folder, unlink
 from storage.errors import Missing, StoreError
 from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody
 
@@ -217,7 +217,7 @@ class FolderStore(Store):
     def _vacate(self, key: str, tag: str) -> bool:
         with self._lock():
             if is_so := self._tag(key) == tag:
-                self._remove([self._path(key)])
+                unlink([self._path(key)], self.root)
             return is_so
 
     def _tag(self, key: str) -> str | None:
@@ -266,30 +266,13 @@ class FolderStore(Store):
     def _delete(self, key: str) -> None:
         path = self._path(key)
         with self._lock():
-            self._remove([path])
+            unlink([path], self.root)
 
     def _delete_prefix(self, prefix: str) -> list[str]:
         with self._lock():
             names = list(self._files(prefix))
-            self._remove([self.root / name for name in names])
+            unlink([self.root / name for name in names], self.root)
         return [name for name in names if NAME.fullmatch(name)]
-
-    def _remove(self, paths: list[Path]) -> None:
-        """Unlink files, and folders that this leaves empty; then sync the folders that have lost something."""
-        changed = {self._unlink(path) for path in paths if path.is_file()}
-        for folder in changed:
-            if folder.is_dir():  # not emptied by what was unlinked after
-                sync_folder(folder)
-
-    def _unlink(self, path: Path) -> Path:
-        """Unlink a file, and folders above it that this leaves empty; return the folder that then has an entry less."""
-        path.unlink()
-        folder = path.parent
-        with suppress(OSError):  # until a folder is not empty
-            while folder != self.root:
-                folder.rmdir()
-                folder = folder.parent
-        return folder
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
