@@ -9,6 +9,7 @@ from bot.dispatch import Dispatch
 from bot.messages import Reply, Request
 from storage.errors import Missing, UserError
 from storage.files import Store
+from storage.ids import is_id
 from storage.jobs import ImagineJob, TrainJob
 from storage.settings import Settings
 from storage.subjects import Subject, Subjects
@@ -49,6 +50,11 @@ class Bot(ABC):
 
 async def find_job(bot: Bot, request: Request, prefix: str) -> TrainJob | ImagineJob:
     """The job of this space whose id begins with `prefix`; raises UserError if there is none."""
+    if is_id(prefix):
+        with suppress(Missing):
+            if (job := await bot.dispatch.job(prefix)).space == request.space:
+                return job
+        raise UserError(f"There is no job {prefix} here.")
     for job in await bot.dispatch.jobs(request.space, beginning=prefix, most=1):
         return job
     raise UserError(f"There is no job {prefix} here.")

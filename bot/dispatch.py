@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 
 from bot.waiting import Looks, View
 from storage import queue
-from storage.errors import Damaged, Missing
-from storage.files import Store
+from storage.files import PAGE, Store
+from storage.job_index import READERS, JobIndex, hashed
 from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, read_job
 from storage.line import Line
 from storage.settling import publish, read_outcome, settle
@@ -25,10 +25,11 @@ class Dispatch:
     """Jobs of all spaces: accept, follow, cancel, list."""
 
     def __init__(self, store: Store, redis: ArqRedis) -> None:
-        self.store, self.redis, self._looks = store, redis, Looks(redis)
+        self.store, self.redis, self._looks, self.index = store, redis, Looks(redis), JobIndex(store)
 
     async def accept(self, job: TrainJob | ImagineJob) -> None:
-        """Write the job down, then queue it: once written it is not lost."""
+        """Write the job down, then queue it: once written it is not lost. Its entries in the indexes come first."""
+        await self.index.add(job)
         await self.store.put_new(job_key(job.id), job.model_dump_json().encode())
         await self.enqueue(job)
 
@@ -119,15 +120,24 @@ class Dispatch:
         self, space: str, *, beginning: str = "", most: int | None = None, only_open: bool = False
     ) -> list[TrainJob | ImagineJob]:
         """Jobs of a space that are not deleted, newest first: those whose ids begin so, not more than so many."""
-        names = await self.store.names(f"jobs/{beginning}")
-        ended = {name.split("/")[1] for name in names if only_open and name.endswith("/outcome.json")}
+        if only_open:
+            ids = [job for job in reversed(await self.index.open_jobs(space)) if job.startswith(beginning)]
+            return [job for job in await self._read(space, ids) if job and job.space == space][:most]
         found: list[TrainJob | ImagineJob] = []
-        for job in (name.split("/")[1] for name in reversed(names) if name.endswith("/job.json")):
-            with suppress(Missing, Damaged):
-                if job not in ended and (known := await self.job(job)).space == space:
-                    found.append(known)
-            if len(found) == most:
+        async for ids in self.index.of_space(space, beginning=beginning, page=most or PAGE):
+            found += [job for job in await self._read(space, ids) if job and job.space == space]
+            if most and len(found) >= most:
                 break
+        return found[:most]
+
+    async def _read(self, space: str, ids: list[str]) -> list[TrainJob | ImagineJob | None]:
+        """Read jobs, some at a time; None for one that is deleted or damaged."""
+        found: list[TrainJob | ImagineJob | None] = []
+        for start in range(0, len(ids), READERS):
+            some = await asyncio.gather(*map(self.index.job, ids[start : start + READERS]))
+            for job in (id for id, job in zip(ids[start:], some, strict=False) if not job):
+                await self.index.drop_stale(job, hashed(space))
+            found += some
         return found
 
 

@@ -4,7 +4,6 @@ While it is under way `forgetting/<subject>.json` says what is to go; who finds 
 A worker that comes late finds no record to change, and removes what it has just written.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from contextlib import suppress
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
-from storage.jobs import Outcome, Record, TrainJob, job_key, outcome_key, read_job
+from storage.job_index import JobIndex
+from storage.jobs import Outcome, Record, TrainJob, job_key, read_job
 from storage.records import parsed
 from storage.settling import delete_job, note, publish, read_outcome
 from storage.subjects import Subject, Subjects, logs_prefix, subject_key
@@ -20,7 +20,6 @@ from storage.subjects import Subject, Subjects, logs_prefix, subject_key
 log = logging.getLogger(__name__)
 
 UNDER_WAY = "forgetting/"
-READERS = 16  # jobs read at once: a store far away takes a while for each
 RELEASED = "One of those who were learned together was forgotten meanwhile."
 
 
@@ -71,12 +70,14 @@ async def finish_all(store: Store) -> None:
 
 async def finish(store: Store, begun: Forgetting) -> Receipt:
     """Remove what is left; the jobs that are open first, for a worker may be at one."""
-    removed = set(await Subjects(store).forget(begun.subject))
+    subject, index = begun.subject, JobIndex(store)
+    removed = set(await Subjects(store).forget(subject))
     for only_open in (True, False):
-        begun = await _with_jobs(store, begun, await _jobs_about(store, begun.subject.id, only_open))
+        begun = await _with_jobs(store, begun, await _jobs_about(index, subject, only_open))
         for job in begun.jobs:
             await _release(store, job)
             removed |= set(await delete_job(store, job))
+            await index.remove(job, subject.space, [subject.id])  # its record may be damaged, and not say this
     removed |= set(begun.names)
     receipt = await _receipt(store, begun.subject.id, removed)
     await store.delete(f"{UNDER_WAY}{receipt.subject}.json")
@@ -107,24 +108,11 @@ async def _with_jobs(store: Store, begun: Forgetting, jobs: Sequence[str]) -> Fo
     return begun
 
 
-async def _jobs_about(store: Store, subject: str, only_open: bool) -> list[str]:
+async def _jobs_about(index: JobIndex, subject: Subject, only_open: bool) -> list[str]:
     """Ids of the jobs about a subject."""
-    names = set(await store.names("jobs/"))
-    jobs = [name.split("/")[1] for name in sorted(names) if name.endswith("/job.json")]
-    asked = [job for job in jobs if not (only_open and outcome_key(job) in names)]
-    about: list[str] = []
-    for start in range(0, len(asked), READERS):
-        some = asked[start : start + READERS]
-        are = await asyncio.gather(*(_is_about(store, subject, job) for job in some))
-        about += [job for job, is_ in zip(some, are, strict=True) if is_]
-    return about
-
-
-async def _is_about(store: Store, subject: str, job: str) -> bool:
-    try:
-        return subject in read_job((await store.get(job_key(job))).data).subjects
-    except (Missing, Damaged):
-        return False
+    jobs = await index.about(subject.id)
+    open_ = set(await index.open_jobs(subject.space)) if only_open else set(jobs)
+    return [job for job in jobs if job in open_]
 
 
 async def _release(store: Store, job_id: str) -> None:

@@ -20,3 +20,8 @@ def is_id(text: str) -> bool:
 def made_s(id_: str) -> float:
     """When an id was made, in seconds since 1970 by the clock of who made it."""
     return int(id_[:12], 16) / 1000
+
+
+def id_at(time_s: float) -> str:
+    """The first id of a moment, in seconds since 1970: no id that was made before sorts after it."""
+    return f"{max(0, int(time_s * 1000)):012x}{'0' * 8}"

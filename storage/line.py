@@ -64,6 +64,11 @@ def _entry(body: bytes | None) -> Entry:
     return Entry(*json.loads(body)) if body else Entry(0, "", "")
 
 
+async def queued_jobs(redis: ArqRedis) -> set[str]:
+    """Ids of all jobs that are queued or run, of every kind."""
+    return {job.decode() for queue in QUEUES.values() for job in await redis.zrange(queue, 0, -1)}
+
+
 class Line:
     """The line of one kind of job."""
 

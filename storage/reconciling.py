@@ -13,30 +13,34 @@ from redis.exceptions import RedisError
 from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.forgetting import finish_all
-from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key, read_job
-from storage.line import Line
-from storage.settling import settle, unsettled_key
+from storage.index_build import build_indexes
+from storage.job_index import JobIndex
+from storage.jobs import job_key, outcome_key, read_job
+from storage.line import Line, queued_jobs
+from storage.settling import settle
 from storage.sweeping import Sweeper
 
 log = logging.getLogger(__name__)
 
 LOOKED_KEY = "darkroom:looked"
-EVERY_S = 60
+SWEPT_RECENT_KEY, SWEPT_KEY = "darkroom:swept-recent", "darkroom:swept"
+EVERY_S, HOUR_S = 60, 3600
+LONGEST_S = 30.0  # of each minute, for what takes long and can wait
 LOOKING = 4  # leases: who has not put back what was lost by then has died or lost the store, and the next one looks
 POLL_S = 2.0
 
 
 async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
     """Mend what was lost or left, now and every minute, until cancelled."""
-    sweeper = Sweeper(store)
+    sweeper, index = Sweeper(store), JobIndex(store)
     while True:
         try:
             if await redis.set(LOOKED_KEY, b"1", nx=True, px=int(LOOKING * 1000 * lease_s)):
                 await asyncio.sleep(lease_s)  # whoever runs a job has its lease by then again, and nobody else takes it
-                await put_back(store, redis)
+                await put_back(store, redis, index)
                 await redis.set(LOOKED_KEY, b"1", ex=EVERY_S)
                 await finish_all(store)
-                await sweeper.sweep()
+                await _look_further(store, redis, sweeper)
         except (StoreError, RedisError, OSError) as error:
             log.warning("cannot look for lost jobs: %s", error)
         except Exception:  # whoever looks for what others have lost is not to be lost itself
@@ -44,34 +48,42 @@ async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
         await asyncio.sleep(POLL_S)
 
 
-async def put_back(store: Store, redis: ArqRedis) -> list[str]:
+async def _look_further(store: Store, redis: ArqRedis, sweeper: Sweeper) -> None:
+    """Do what takes long and is needed seldom, a part of it each minute; keys in Redis say when it is needed again."""
+    if not await build_indexes(store, LONGEST_S):
+        return
+    if await redis.set(SWEPT_RECENT_KEY, b"1", nx=True, ex=HOUR_S):
+        await sweeper.sweep_recent()
+    if not await redis.exists(SWEPT_KEY) and await sweeper.sweep_some(LONGEST_S):
+        await redis.set(SWEPT_KEY, b"1", ex=HOUR_S)
+
+
+async def put_back(store: Store, redis: ArqRedis, index: JobIndex | None = None) -> list[str]:
     """Queue all accepted jobs that have no outcome and are not queued, oldest first; return their ids.
 
     What has an outcome that nobody came to settle is settled. A job that is damaged, or whose subject is, does not hold
-    up the others.
+    up the others. What is queued is not read: a worker sees to it.
     """
-    names = set(await store.names("jobs/"))
-    lost = []
-    for job_id in sorted(name.split("/")[1] for name in names if name.endswith("/job.json")):
-        try:
-            if outcome_key(job_id) not in names:
-                lost += await _requeued(store, redis, job_id)
-            elif unsettled_key(job_id) in names:
-                await settle(store, await _read(store, job_id))
-        except Missing:  # deleted just now
+    index, lost = index or JobIndex(store), list[str]()
+    open_, queued = await index.open_jobs(), await queued_jobs(redis)
+    for job_id, hashed_space in open_.items():
+        if job_id in queued:
             continue
+        try:
+            lost += await _requeued(store, redis, job_id)
+        except Missing:
+            await index.drop_stale(job_id, hashed_space)
         except Damaged as error:
             log.error("job %s cannot be put back or settled: %s", job_id, error)
     return lost
 
 
 async def _requeued(store: Store, redis: ArqRedis, job_id: str) -> list[str]:
-    job = await _read(store, job_id)
+    job = read_job((await store.get(job_key(job_id))).data)
+    if await store.exists(outcome_key(job_id)):
+        await settle(store, job)
+        return []
     if not await Line(redis, job.kind).enqueue(job):
         return []
     log.warning("job %s was not queued any more and is put back", job_id)
     return [job_id]
-
-
-async def _read(store: Store, job_id: str) -> TrainJob | ImagineJob:
-    return read_job((await store.get(job_key(job_id))).data)

@@ -6,10 +6,12 @@ one that was accepted later counts, whichever ends first.
 """
 
 import logging
+from collections.abc import Iterable
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.ids import is_id
+from storage.job_index import JobIndex, open_key
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job, until
 from storage.records import parsed
 from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
@@ -19,7 +21,7 @@ log = logging.getLogger(__name__)
 
 async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
     """Write the outcome of a job, unless it has one; tell whether it was written. `settle` is to follow."""
-    await store.put(unsettled_key(job.id), b"")
+    await store.put(open_key(job.space, job.id), b"")  # it is there, unless the job is older than the index
     return await store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
 
 
@@ -33,15 +35,22 @@ async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
     if isinstance(job, TrainJob):
         await _settle_training(store, job)
     outcome = await read_outcome(store, job.id)
-    if outcome is None or not await store.exists(job_key(job.id)) or await _shows_forgotten(store, job, outcome):
-        await delete_job(store, job.id)
+    names = await store.names(f"jobs/{job.id}/")
+    if outcome is None or job_key(job.id) not in names or await _shows_forgotten(store, job, outcome):
+        await delete_job(store, job.id, job)
         return
+    for name in strays(names, outcome):
+        await store.delete(name)
+    if unsettled_key(job.id) in names:
+        await store.delete(unsettled_key(job.id))
+    await JobIndex(store).close(job)
+
+
+def strays(names: Iterable[str], outcome: Outcome) -> list[str]:
+    """Those of a job's objects that attempts have made and its outcome does not publish."""
     cards = (outcome.learned.before_after, outcome.learned.choices) if outcome.learned else ()
     pictures = {picture.key for picture in (*outcome.pictures, outcome.grid, *cards) if picture}
-    for name in await store.names(f"jobs/{job.id}/"):
-        if name.count("/") > 2 and name not in pictures:  # an attempt made it
-            await store.delete(name)
-    await store.delete(unsettled_key(job.id))
+    return [name for name in names if name.count("/") > 2 and name not in pictures]
 
 
 async def _shows_forgotten(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
@@ -52,7 +61,7 @@ async def _shows_forgotten(store: Store, job: TrainJob | ImagineJob, outcome: Ou
 
 
 def unsettled_key(job: str) -> str:
-    """Name of the mark on a job whose outcome is about to be written, or is and was not yet settled."""
+    """Name of the mark that older versions set on a job that is not settled; its entry in `open/` says it now."""
     return f"jobs/{job}/unsettled"
 
 
@@ -64,14 +73,18 @@ async def read_outcome(store: Store, job: str) -> Outcome | None:
         return None
 
 
-async def delete_job(store: Store, job: str) -> list[str]:
+async def delete_job(store: Store, job: str, record: TrainJob | ImagineJob | None = None) -> list[str]:
     """Delete a job and all that belongs to it; return the names of what was deleted.
 
-    The job itself goes first: whoever adds something to it looks for it afterwards.
+    The job itself goes first: whoever adds something to it looks for it afterwards. Its entries in the indexes go last.
+    `record` is what it says, where that is known.
     """
-    existed = await store.exists(job_key(job))
+    existed, index = await store.exists(job_key(job)), JobIndex(store)
+    record = record or await index.job(job)
     await store.delete(job_key(job))
     removed = await store.delete_prefix(f"jobs/{job}/")
+    if record:
+        await index.remove(job, record.space, record.subjects)
     return [*removed, job_key(job)] if existed else removed
 
 

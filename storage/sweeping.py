@@ -1,71 +1,171 @@
-"""Sweeps what crashes have left: objects whose record is gone or names others, and names that nobody has."""
+"""Sweeps what crashes have left: objects whose record is gone or names others, and names that nobody has.
 
+What was made in the last hours is looked at every hour. A look over everything takes place once a day, in slices, and
+goes on where it was left: `upkeep/sweep.json` says how far it is, and which slices are as they were when nothing was to
+be done in them. Those cost a listing.
+"""
+
+import hashlib
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
-from storage.ids import is_id, made_s
+from storage.ids import id_at, is_id, made_s
+from storage.job_index import JobIndex
 from storage.jobs import job_key, outcome_key, read_job
-from storage.settling import settle, unsettled_key
-from storage.subjects import NAMES, Subjects, subject_key, unaccepted_key
+from storage.records import parsed
+from storage.settling import read_outcome, settle, strays, unsettled_key
+from storage.subjects import NAMES, UNACCEPTED, Subjects, subject_key, unaccepted_key
+from storage.sweep_state import STATE, SweepState
 
 log = logging.getLogger(__name__)
 
-ORPHANED_S = 3600  # from an id's making; an import writes the record last, and clocks differ
-LOOKS = 100  # jobs that have ended and are looked at in one sweep: the first of a process would else read them all
+ORPHANED_S = 3600.0  # from an id's making; an import writes the record last, and clocks differ
+RECENT_S = 2 * 3600.0  # for so long after that things are looked at every hour
+DAY_S = 24 * 3600.0  # from one look over everything to the next
+SLICE = 6  # digits that ids of a slice begin with: those of almost five hours
+KINDS = ("jobs/", "subjects/")
 OF_TRAININGS = ("checkpoints", "weights", "samples")  # what lies below a subject by the trainings that made it
 
 
 class Sweeper:
-    """Sweeps again and again; remembers which jobs it has looked at, and looks again where their files have changed."""
+    """Deletes what belongs to nothing. `older_s` is the age from which that is certain."""
 
     def __init__(self, store: Store, older_s: float = ORPHANED_S) -> None:
         """What was made in the last `older_s` is left alone: whoever makes it may not be done."""
-        self.store, self.older_s = store, older_s
-        self._looked: dict[str, int] = {}  # by job: hash of the names of its files
+        self.store, self.older_s, self.index = store, older_s, JobIndex(store)
 
     async def sweep(self) -> list[str]:
-        """Delete what lies below a job or subject whose record is gone, and names that nobody has; return what went.
+        """Look over everything at once; return the names of what was deleted.
 
         Records are written first and deleted first, so nothing else is there without one; but an upload that hung in a
         process that was cut off may come back after all that. So it may to a job that has ended: that is settled anew.
         """
-        jobs, subjects = await self.store.names("jobs/"), await self.store.names("subjects/")
-        swept = await self._sweep_below("jobs", "job.json", jobs) + await self._sweep_unaccepted(subjects)
-        swept += await self._sweep_below("subjects", "subject.json", subjects)
-        swept += await self._sweep_names(sum(name.endswith("/subject.json") for name in subjects))
-        swept += await self._settle_again(set(jobs), subjects)
-        if swept:
-            log.warning("%d objects of jobs or subjects that are gone were left, and are deleted", len(swept))
-        return swept
+        return await self._go_on(SweepState(clean=(await self._state()).clean), float("inf"))
 
-    async def _sweep_below(self, kind: str, record: str, names: list[str]) -> list[str]:
-        swept: list[str] = []
-        known = {name.split("/")[1] for name in names if name.endswith(f"/{record}")}
-        for found in sorted({name.split("/")[1] for name in names} - known):
-            if self._is_old(found):
-                swept += await self.store.delete_prefix(f"{kind}/{found}/")
-        return swept
+    async def sweep_some(self, within_s: float) -> bool:
+        """Go on with looking over everything for so long; tell whether there is nothing more to do for a day."""
+        state = await self._state()
+        if time.time() - state.ended_s < DAY_S:
+            return True
+        await self._go_on(SweepState(clean=state.clean) if state.ended_s else state, within_s)
+        return bool((await self._state()).ended_s)
 
-    async def _sweep_unaccepted(self, names: list[str]) -> list[str]:
-        """Forget new subjects whose training was never accepted: the bot died, or the store failed, in between."""
-        swept: list[str] = []
+    async def sweep_recent(self) -> list[str]:
+        """Look over what was made in the last hours; return the names of what was deleted."""
+        since, swept = id_at(time.time() - self.older_s - RECENT_S), list[str]()
+        for kind in KINDS:
+            names = await self.store.names(kind, after=f"{kind}{since}")
+            await self._sweep(kind, names, deep=False)
+            swept += await self._gone(kind, names) if names else []
+        return _said(swept)
+
+    async def _go_on(self, state: SweepState, within_s: float) -> list[str]:
+        swept, until_s = list[str](), time.monotonic() + within_s
+        while part := await self._next_slice(state.after):
+            swept += await self._sweep_slice(part, state)
+            state.after = part
+            if time.monotonic() > until_s:
+                break
+        else:
+            swept += await self._sweep_names(state.subjects)
+            state.ended_s = time.time()
+        await self.store.put(STATE, state.model_dump_json().encode())
+        return _said(swept)
+
+    async def _next_slice(self, after: str) -> str:
+        """The prefix of the slice that follows; empty if there is none."""
+        for kind in KINDS:
+            if kind >= after or after.startswith(kind):
+                last = f"{after}g" if after.startswith(kind) else ""  # ids have no such digit
+                for name in await self.store.names(kind, after=last, most=1):
+                    return kind + name.split("/")[1][:SLICE]
+        return ""
+
+    async def _sweep_slice(self, part: str, state: SweepState) -> list[str]:
+        names = await self.store.names(part)
+        state.subjects += sum(name.endswith("/subject.json") for name in names)
+        if state.clean.get(part) == _digest(names):
+            return []
+        kind = part[: part.index("/") + 1]
+        done = await self._sweep(kind, names, deep=True)
+        gone = set(await self._gone(part, names))
+        state.clean.pop(part, None)
+        if done:  # what came meanwhile is not in the digest, and has the slice looked at again
+            state.clean[part] = _digest(name for name in names if name not in gone)
+        return sorted(gone)
+
+    async def _gone(self, prefix: str, names: list[str]) -> list[str]:
+        after = min(names).rpartition("/")[0] if names else ""
+        there = set(await self.store.names(prefix, after=after if after.startswith(prefix) else ""))
+        return [name for name in names if name not in there and not name.endswith(f"/{UNACCEPTED}")]
+
+    async def _sweep(self, kind: str, names: list[str], deep: bool) -> bool:
+        """Sweep jobs or subjects, of which these are all objects; tell whether they need no further look."""
+        owned: dict[str, list[str]] = defaultdict(list)
         for name in names:
-            subject = name.split("/")[1]
-            if name == unaccepted_key(subject) and self._is_old(subject):
-                try:
-                    job = (await self.store.get(name)).data.decode()
-                    if not await self.store.exists(job_key(job)):
-                        swept += await Subjects(self.store).forget(await Subjects(self.store).get(subject))
-                except Missing:  # accepted or forgotten just now
-                    continue
-                except (Damaged, ValueError) as error:
-                    log.error("the subject of %s cannot be swept: %s", name, error)
-                    continue
-                await self.store.delete(name)
-        return swept
+            owned[name.split("/")[1]].append(name)
+        done = [await self._sweep_one(kind, owner, own, deep) for owner, own in owned.items()]
+        return all(done)
+
+    async def _sweep_one(self, kind: str, owner: str, own: list[str], deep: bool) -> bool:
+        old = is_id(owner) and time.time() - made_s(owner) > self.older_s
+        record = job_key(owner) if kind == "jobs/" else subject_key(owner)
+        try:
+            if record not in own:
+                if old:
+                    await self.store.delete_prefix(f"{kind}{owner}/")
+            elif kind == "jobs/":
+                return await self._look_at_job(owner, own, old, deep) and old
+            else:
+                if old and unaccepted_key(owner) in own:
+                    await self._sweep_unaccepted(owner)
+                return await self._settle_trainings(own) and old
+        except Missing:  # deleted just now
+            return False
+        except Damaged as error:
+            log.error("what is left of %s%s cannot be swept: %s", kind, owner, error)
+        return old
+
+    async def _look_at_job(self, job: str, own: list[str], old: bool, deep: bool) -> bool:
+        """Index a job that an older version accepted, settle it if something came late; tell whether it has ended."""
+        ended = outcome_key(job) in own
+        if deep:
+            record = read_job((await self.store.get(job_key(job))).data)
+            await self.index.add(record, is_open=not ended or unsettled_key(job) in own)
+        if ended and old and any(name.count("/") > 2 for name in own):
+            outcome = await read_outcome(self.store, job)
+            if outcome and strays(own, outcome):
+                await settle(self.store, read_job((await self.store.get(job_key(job))).data))
+        return ended
+
+    async def _sweep_unaccepted(self, subject: str) -> None:
+        """Forget a new subject whose training was never accepted: the bot died, or the store failed, in between."""
+        mark = unaccepted_key(subject)
+        try:
+            job = (await self.store.get(mark)).data.decode()
+            if not await self.store.exists(job_key(job)):
+                await Subjects(self.store).forget(await Subjects(self.store).get(subject))
+        except (Damaged, ValueError) as error:
+            log.error("the subject of %s cannot be swept: %s", mark, error)
+        else:
+            await self.store.delete(mark)
+
+    async def _settle_trainings(self, own: list[str]) -> bool:
+        """Settle the trainings that have left files below a subject, once more; tell whether all have ended."""
+        made = {name.split("/")[3] for name in own if name.split("/")[2] in OF_TRAININGS and name.count("/") > 3}
+        ended = True
+        for job in filter(is_id, sorted(made)):
+            if not await self.store.exists(job_key(job)):
+                continue
+            if not await self.store.exists(outcome_key(job)):
+                ended = False
+            elif time.time() - made_s(job) > self.older_s:
+                await settle(self.store, read_job((await self.store.get(job_key(job))).data))
+        return ended
 
     async def _sweep_names(self, subjects: int) -> list[str]:
         """Free names that are held by subjects that are gone: a process died between the record and its name."""
@@ -79,47 +179,24 @@ class Sweeper:
             except Missing:  # freed just now
                 continue
             holder = data.decode(errors="replace")
-            gone = self._is_old(holder) and not await self.store.exists(subject_key(holder))
+            old = is_id(holder) and time.time() - made_s(holder) > self.older_s
+            gone = old and not await self.store.exists(subject_key(holder))
             if gone and await self.store.vacate(name, tag):
                 swept.append(name)
         return swept
 
-    async def _settle_again(self, jobs: set[str], subjects: list[str]) -> list[str]:
-        """Settle jobs that have ended whose files are not those that were there when they were last looked at."""
-        made = _made_by_jobs(jobs, subjects)
-        files = {job: sorted(made[job]) for job in made if self._has_ended(job, jobs)}
-        self._looked = {job: looked for job, looked in self._looked.items() if job in files}
-        changed = [job for job in sorted(files, reverse=True) if self._looked.get(job) != hash(tuple(files[job]))]
-        swept: list[str] = []
-        for job in changed[:LOOKS]:
-            try:
-                await settle(self.store, read_job((await self.store.get(job_key(job))).data))
-            except Missing:  # deleted just now
-                continue
-            except Damaged as error:
-                log.error("what is left of job %s cannot be swept: %s", job, error)
-            left = [name for name in files[job] if await self.store.exists(name)]
-            swept += [name for name in files[job] if name not in left]
-            self._looked[job] = hash(tuple(left))
-        return swept
-
-    def _has_ended(self, job: str, names: set[str]) -> bool:
-        """Whether a job is over and done with; what is not settled yet is settled elsewhere."""
-        written = {job_key(job), outcome_key(job)} <= names and unsettled_key(job) not in names
-        return written and self._is_old(job)
-
-    def _is_old(self, found: str) -> bool:
-        return is_id(found) and time.time() - made_s(found) > self.older_s
+    async def _state(self) -> SweepState:
+        try:
+            return parsed(SweepState, (await self.store.get(STATE)).data, STATE)
+        except (Missing, Damaged):
+            return SweepState()
 
 
-def _made_by_jobs(jobs: set[str], subjects: list[str]) -> dict[str, list[str]]:
-    """Names of the files that attempts have made, by job; those of jobs which have any."""
-    made: dict[str, list[str]] = defaultdict(list)
-    for name in jobs:
-        if name.count("/") > 2:
-            made[name.split("/")[1]].append(name)
-    for name in subjects:
-        _, _, kind, job, *rest = [*name.split("/"), ""]
-        if kind in OF_TRAININGS and rest:
-            made[job].append(name)
-    return made
+def _digest(names: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def _said(swept: list[str]) -> list[str]:
+    if swept:
+        log.warning("%d objects of jobs or subjects that are gone were left, and are deleted", len(swept))
+    return swept

@@ -14,6 +14,13 @@ from storage.files import Store
 from storage.ids import new_id
 from tests.servers import SECRET, Hold, moto_server, opened, proxy, s3_environment
 
+INDEXES = ("indexes/", "jobs-about/", "jobs-of/", "open/", "upkeep/")
+
+
+async def records(store: Store) -> list[str]:
+    """Names of all that is stored but what can be made again: indexes, and how far upkeep is."""
+    return [name for name in await store.names("") if not name.startswith(INDEXES)]
+
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:

@@ -5,6 +5,7 @@ import pytest
 from bot.app import Darkroom
 from bot.messages import Upload
 from tests.conftest import Chat, photos_of_a_character
+from tests.stores import records
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -46,11 +47,11 @@ async def test_a_first_conversation(chat: Chat) -> None:
 async def test_bad_input_is_answered_in_a_sentence(
     chat: Chat, app: Darkroom, command: str, arguments: dict[str, str], sentence: str
 ) -> None:
-    before = await app.store.names("")
+    before = await records(app.store)
     (reply,) = await chat(command, **arguments)
     assert (reply.state, reply.fault) == ("failed", "input")
     assert sentence in reply.text
-    assert await app.store.names("") == before
+    assert await records(app.store) == before
 
 
 async def test_too_many_photos(chat: Chat) -> None:
@@ -59,12 +60,12 @@ async def test_too_many_photos(chat: Chat) -> None:
 
 
 async def test_photos_of_which_none_can_be_used_train_nothing(chat: Chat, app: Darkroom) -> None:
-    before = await app.store.names("")
+    before = await records(app.store)
     uploads = (Upload(name="notes.jpg", data=b"buy milk"), Upload(name="empty.png", data=b""))
     reply = (await chat("dreambooth train", uploads, name="rex", noun="dog"))[-1]
     assert (reply.state, reply.fault) == ("failed", "input")
     assert "notes.jpg is not a picture" in reply.text and reply.text.endswith("Nothing was trained.")
-    assert await app.store.names("") == before
+    assert await records(app.store) == before
 
 
 async def test_one_bad_photo_does_not_sink_the_others(chat: Chat) -> None:

@@ -24,6 +24,7 @@ from storage.settings import Settings
 from storage.subjects import Subject, checkpoint_prefix, subject_key
 from storage.transfers import file_hash
 from tests.servers import valkey
+from tests.stores import records
 from trainer.denoiser import Denoiser
 from trainer.jobs.cache import Cache
 from trainer.jobs.resuming import Checkpoints
@@ -113,7 +114,7 @@ async def said(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), **
             break
     assert last.fault != "ours", (arguments, last.text)
     assert last.text.strip() and "Traceback" not in last.text and len(last.text) < 4000, last.text
-    assert await app.store.names("") == [], (arguments, last.text)
+    assert await records(app.store) == [], (arguments, last.text)
     return last
 
 

@@ -18,6 +18,7 @@ from storage.reconciling import put_back
 from storage.settings import Settings
 from tests.conftest import photos_of_a_character
 from tests.servers import valkey
+from tests.stores import records
 from trainer.jobs.fair import FairWorker
 from trainer.jobs.room import Room
 from trainer.worker import announce
@@ -78,10 +79,10 @@ async def test_trainings_are_counted_apart_and_a_refused_one_leaves_nothing(bots
     app = await bots(DARKROOM_PICTURES_PER_PERSON=1, DARKROOM_TRAININGS_PER_PERSON=1)
     assert (await first(app, "imagine", prompt="a dog")).job
     assert (await first(app, "dreambooth train", name="one", **{"class": "dog"})).job
-    kept = await app.store.names("")
+    kept = await records(app.store)
     refused = await first(app, "dreambooth train", name="two", **{"class": "dog"})
     assert refused.text.startswith("You have 1 training waiting or running, which is the most.")
-    assert await app.store.names("") == kept
+    assert await records(app.store) == kept
     await app.redis.flushall()  # what waits is put back before long; nobody is refused meanwhile, nor counted twice
     assert (await first(app, "dreambooth train", name="two", **{"class": "dog"})).job
 

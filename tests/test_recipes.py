@@ -20,6 +20,7 @@ from storage.files import FolderStore
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
 from tests.conftest import Chat, Stack, photos_of_a_character
+from tests.stores import records
 from tests.terminal import HERE, darkrooms, environment
 
 pytestmark = pytest.mark.timeout(180)
@@ -67,10 +68,10 @@ async def test_a_preset_and_changes_reach_the_training_and_retraining(chat: Chat
 
 @pytest.mark.parametrize("typed", WRONG)
 async def test_what_is_wrong_is_told_and_nothing_is_kept(chat: Chat, app: Darkroom, typed: str) -> None:
-    before = await app.store.names("")
+    before = await records(app.store)
     said = (await chat("dreambooth train", photos_of_a_character(1), name="rex", noun="dog", set=typed))[-1]
     assert said.state == "failed" and WRONG[typed] in said.text
-    assert await app.store.names("") == before
+    assert await records(app.store) == before
 
 
 async def test_presets_that_are_not_there_or_do_not_work(chat: Chat, presets: Path) -> None:

@@ -15,6 +15,7 @@ from tests.conftest import photos_of_a_character
 from tests.discord_bot import SPACE, Place
 from tests.servers import valkey
 from tests.slack import Scene
+from tests.stores import records
 
 pytestmark = pytest.mark.timeout(60)
 LONG = Button(label="Send", command="dreambooth train", arguments={"photos": "https://files.example/1.png " * 9})
@@ -28,12 +29,12 @@ async def test_what_is_a_day_old_goes_while_a_bot_runs(tmp_path: Path, monkeypat
         fresh = await button_ids.write(app.store, LONG)
         old = f"{'0' * 12}{fresh[13:]}"
         await heard.is_first(app.redis, app.store, "new")
-        kept = await app.store.names("")
+        kept = await records(app.store)
         gone = [f"{drafts.prefix(old)}draft.json", f"buttons/{old}", f"buttons/{old * 2}", "events/2001-01-01/x"]
         for name in gone:
             await app.store.put(name, b"private")
         async with asyncio.timeout(10):
-            while await app.store.names("") != kept:  # noqa: ASYNC110 (a store tells nobody)
+            while await records(app.store) != kept:  # noqa: ASYNC110 (a store tells nobody)
                 await asyncio.sleep(0.02)
         await app.close()
 

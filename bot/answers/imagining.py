@@ -101,5 +101,5 @@ async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
     access.must_own(job, request, "delete")
     await bot.dispatch.cancel(job)
     outcome = await bot.dispatch.outcome(job.id)
-    await delete_job(bot.store, job.id)
+    await delete_job(bot.store, job.id, job)
     yield Reply(text=f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}.")

@@ -18,7 +18,6 @@ PICTURE = re.compile(
     r"(?P<home>jobs|subjects|drafts)/(?P<id>[0-9a-f]{20})/([a-z0-9_-]+/)*[a-z0-9_-]+\.(?P<type>png|jpg|webp)"
 )
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
-READERS = 16  # jobs read at once
 
 
 class Shown(Record):
@@ -62,14 +61,11 @@ class Gallery:
 
     async def pictures(self, before: str, most: int) -> list[Made]:
         """Finished jobs with pictures, newest first: `most` of them or a few more, all older than job `before`."""
-        names = [n for n in await self.app.store.names("jobs/") if n.endswith("/outcome.json")]
-        jobs = sorted((name.split("/")[1] for name in names), reverse=True)
-        older = [job for job in jobs if not before or job < before]
         found: list[Made] = []
-        while older and len(found) < most:
-            made = await asyncio.gather(*map(self._made, older[:READERS]))
-            found += [m for m in made if m]
-            older = older[READERS:]
+        async for jobs in self.app.dispatch.index.of_space(SPACE, before=before, page=most):
+            found += [made for made in await asyncio.gather(*map(self._made, jobs)) if made]
+            if len(found) >= most:
+                break
         return found
 
     async def _made(self, job_id: str) -> Made | None:

@@ -196,7 +196,7 @@ def _may_be_left(name: str, names: Collection[str]) -> str:
 
 
 def _shared(name: str) -> bool:
-    return name.startswith(("classes/", "chats/", "receipts/", *LITTER))
+    return name.startswith(("classes/", "chats/", "receipts/", "indexes/", "upkeep/", *LITTER))
 
 
 def _whole_picture(data: bytes | None) -> bool:

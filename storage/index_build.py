@@ -1,0 +1,78 @@
+"""Puts jobs that were accepted before there were indexes into them: once, in pages, from where it was left.
+
+`indexes/jobs.json` says how far that is. Jobs that come meanwhile are indexed as they are accepted.
+"""
+
+import asyncio
+import logging
+import time
+
+from storage.errors import Missing, StoreError
+from storage.files import PAGE, Store
+from storage.job_index import COMPLETE, READERS, STATE, JobIndex
+from storage.jobs import Record
+from storage.records import parsed
+
+log = logging.getLogger(__name__)
+
+
+class BuildState(Record):
+    """How far old jobs are indexed."""
+
+    version: int = 1
+    complete: bool = False
+    after: str = ""  # name of an object: all before it are indexed
+
+
+async def build_indexes(store: Store, within_s: float) -> bool:
+    """Index old jobs for so long; tell whether all are. Raises StoreError."""
+    index, until_s = JobIndex(store), time.monotonic() + within_s
+    if await index.complete():
+        return True
+    state = await _state(store)
+    async for names in store.pages("jobs/", after=state.after):
+        await _add(index, names)
+        state = state.model_copy(update={"after": names[-1]})
+        await store.put(STATE, state.model_dump_json().encode())
+        if time.monotonic() > until_s:
+            log.info("indexing jobs that were there before: as far as %s", state.after)
+            return False
+    await store.put(STATE, COMPLETE)
+    return True
+
+
+async def rebuild_indexes(store: Store) -> int:
+    """Write all entries of all jobs again, for a repair; return how many jobs there are. All are found meanwhile.
+
+    Entries of jobs that are gone are dropped by whoever reads them.
+    """
+    index, jobs = JobIndex(store), 0
+    async for names in store.pages("jobs/", page=PAGE):
+        jobs += await _add(index, names)
+    await store.put(STATE, COMPLETE)
+    return jobs
+
+
+async def _add(index: JobIndex, names: list[str]) -> int:
+    """Index the jobs of a page of names; one whose end is on the next page counts as open, which is looked into."""
+    there = set(names)
+    jobs = [name.split("/")[1] for name in names if name.endswith("/job.json")]
+    for start in range(0, len(jobs), READERS):
+        await asyncio.gather(*(_add_one(index, job, there) for job in jobs[start : start + READERS]))
+    return len(jobs)
+
+
+async def _add_one(index: JobIndex, job: str, there: set[str]) -> None:
+    is_open = f"jobs/{job}/outcome.json" not in there or f"jobs/{job}/unsettled" in there
+    if found := await index.job(job):
+        await index.add(found, is_open=is_open)
+
+
+async def _state(store: Store) -> BuildState:
+    try:
+        return parsed(BuildState, (await store.get(STATE)).data, STATE)
+    except Missing:
+        return BuildState()
+    except StoreError as error:
+        log.warning("indexing jobs from the beginning: %s", error)
+        return BuildState()
