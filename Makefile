@@ -12,7 +12,7 @@ TRAINER := requirements/build.in requirements/torch.in --extra trainer
 TORCH := $(shell sed -nE 's/.*"(torch==[^"]+)".*/\1/p' pyproject.toml)
 SHELL := /bin/bash
 
-.PHONY: help setup demo test chaos check format bench toyworld docs browser lock
+.PHONY: help setup demo test chaos check format bench gpu wheels toyworld docs browser lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -71,6 +71,17 @@ format: setup  ## Put the code into shape
 bench: setup  ## Time what people wait for; with SCRIPTS=DIR PHOTOS=DIR [SIZES=sd15] trainings beside diffusers', too
 	$(BIN)/python -m tests.bench
 	$(if $(SCRIPTS),$(BIN)/python -m tests.bench.peers --scripts $(SCRIPTS) --photos $(PHOTOS) $(SIZES:%=--size %))
+
+wheels: setup  ## Put what `make gpu` needs beside PyTorch into wheels/, for Python 3.12 on Linux x86-64
+	mkdir -p wheels && $(BIN)/python -m tests.bench.needs > wheels/needs.txt
+	$(BIN)/pip download --quiet --no-deps --only-binary :all: --python-version 3.12 --platform manylinux_2_28_x86_64 \
+		--platform manylinux2014_x86_64 --dest wheels -r wheels/needs.txt
+
+# The bare machine has a Python with PyTorch, and no network. Nothing is installed into that Python.
+gpu:  ## On a bare GPU machine, within 8 minutes: does training and drawing run rightly, and how quickly? Kept in gpu.jsonl
+	$(PYTHON) -m pip install --quiet --no-index --no-deps --no-compile --target build/gpu --upgrade --find-links wheels \
+		-r wheels/needs.txt
+	PYTHONPATH=build/gpu $(PYTHON) -m tests.bench.gpu --minutes 8 --size $(or $(SIZE),sd15) --out $(or $(OUT),gpu.jsonl)
 
 toyworld: setup  ## Remake the base model that ships, going on where it was left
 	$(BIN)/python -m trainer.toyworld.pretrain all --out build/toyworld
