@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 IMPORTED = ("accelerate", "diffusers", "peft", "pillow", "platformdirs", "pydantic-settings", "rich", "transformers")
 IMPORTED += ("typer",)
-GIVEN = "torch"
+GIVEN = ("torch", "numpy", "hf-xet")  # NumPy comes with PyTorch, and nothing is fetched from the hub there
 
 
 def needs() -> dict[str, str]:
@@ -20,7 +20,7 @@ def needs() -> dict[str, str]:
     waiting, found = [*IMPORTED], {}
     while waiting:
         name = canonicalize_name(waiting.pop())
-        if name in found or name == GIVEN:
+        if name in found or name in GIVEN:
             continue
         try:
             package = distribution(name)
