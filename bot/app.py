@@ -16,10 +16,11 @@ from bot.heard import is_first
 from bot.messages import Fetch, Reply, Request
 from bot.upkeep import keep_tidy
 from storage import queue
-from storage.errors import Missing, StoreError, UserError
+from storage.damage import end_damaged
+from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
 from storage.files import Store
 from storage.ids import new_id
-from storage.jobs import Outcome, TrainJob, job_key
+from storage.jobs import Job, Outcome, TrainJob, job_key
 from storage.opening import open_store
 from storage.reconciling import keep_queued
 from storage.settings import Settings
@@ -28,6 +29,12 @@ from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
+AWAY = "The storage or the queue does not answer. Please try again soon."
+STORE_SAYS: dict[type[StoreError], str] = {
+    Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
+    Newer: "A newer version of me wrote what this needs, and this one does not understand it.",
+    Full: "The storage is full, so nothing new can be kept. Deleting and forgetting work, and make room.",
+}
 ACCEPTED = "This is accepted, though the queue does not answer at the moment. Nothing is lost, it goes on by itself."
 
 
@@ -95,13 +102,23 @@ class Darkroom(Bot):
             job = await self.dispatch.job(job_id)
             async for news in self.dispatch.follow(job):
                 if isinstance(news, Outcome):
-                    if isinstance(job, TrainJob):
-                        await note(self.store, job, news)  # who published it may not have come so far yet
+                    await self._note(job, news)
                     yield replies.finished(job, news, await self.subjects_of(job))
                 else:
                     yield replies.working(job, news)
         except Missing:
             yield Reply(text="This is deleted.", state="cancelled", job=job_id)
+        except Damaged as error:
+            log.error("job %s is damaged: %s", job_id, error)
+            yield Reply(text=await end_damaged(self.store, job_id), state="failed", job=job_id)
+
+    async def _note(self, job: Job, outcome: Outcome) -> None:
+        """Have the records of a training's subjects say how it ended: who published it may not have come so far yet."""
+        if isinstance(job, TrainJob):
+            try:
+                await note(self.store, job, outcome)
+            except (Damaged, Newer) as error:
+                log.error("a subject of job %s does not say how it ended: %s", job.id, error)
 
 
 def complaint(error: Exception, command: str) -> Reply:
@@ -110,14 +127,15 @@ def complaint(error: Exception, command: str) -> Reply:
     | what happens | the person reads | the log gets |
     |---|---|---|
     | bad input (UserError, ValueError of the arguments) | its sentence | nothing |
-    | the store or the queue fails | that nothing was lost, try again | a warning |
+    | a record is damaged, or of a newer version; the disk is full | that, and who can help | a warning |
+    | the store or the queue fails else | that nothing was lost, try again | a warning |
     | anything else | a short reference | the traceback with that reference |
     """
     if isinstance(error, UserError):
         return Reply(text=str(error), state="failed", fault="input")
     if isinstance(error, StoreError | OSError | RedisError):
         log.warning("%s failed: %s", command, error)
-        text = "The storage or the queue does not answer. Please try again soon."
+        text = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), AWAY)
         return Reply(text=text, state="failed", fault="ours")
     reference = new_id()[-8:]
     log.error("surprise %s in %s", reference, command, exc_info=error)

@@ -1,18 +1,21 @@
 """What every command needs around it, and how it finds a job."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from bot.answers.limits import Limits
 from bot.dispatch import Dispatch
 from bot.messages import Reply, Request
-from storage.errors import Missing, UserError
+from storage.damage import end_damaged
+from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
 from storage.ids import is_id
-from storage.jobs import ImagineJob, TrainJob
+from storage.jobs import ImagineJob, Job, NewerJob, StoredJob
 from storage.settings import Settings
 from storage.subjects import Subject, Subjects
+
+log = logging.getLogger(__name__)
 
 Answers = AsyncIterator[Reply]
 
@@ -35,25 +38,33 @@ class Bot(ABC):
         await self.limits.admit(job)
         await self.dispatch.accept(job)
 
-    async def subject_of(self, job: TrainJob | ImagineJob) -> Subject | None:
+    async def subject_of(self, job: Job) -> Subject | None:
         """The subject of a job, the first that is not forgotten of several."""
         return next(iter(await self.subjects_of(job)), None)
 
-    async def subjects_of(self, job: TrainJob | ImagineJob) -> list[Subject]:
-        """All subjects of a job that are not forgotten."""
+    async def subjects_of(self, job: Job) -> list[Subject]:
+        """All subjects of a job that are not forgotten; one whose record is damaged is left out and logged."""
         found = []
         for subject in job.subjects:
-            with suppress(Missing):
+            try:
                 found.append(await self.subjects.get(subject))
+            except Missing:  # forgotten
+                continue
+            except Damaged as error:
+                log.error("a subject is left out: %s", error)
         return found
 
 
-async def find_job(bot: Bot, request: Request, prefix: str) -> TrainJob | ImagineJob:
+async def find_job(bot: Bot, request: Request, prefix: str) -> StoredJob:
     """The job of this space whose id begins with `prefix`; raises UserError if there is none."""
     if is_id(prefix):
-        with suppress(Missing):
+        try:
             if (job := await bot.dispatch.job(prefix)).space == request.space:
                 return job
+        except Missing:
+            pass
+        except Damaged:
+            raise UserError(await end_damaged(bot.store, prefix)) from None
         raise UserError(f"There is no job {prefix} here.")
     for job in await bot.dispatch.jobs(request.space, beginning=prefix, most=1):
         return job
@@ -63,6 +74,8 @@ async def find_job(bot: Bot, request: Request, prefix: str) -> TrainJob | Imagin
 async def find_pictures(bot: Bot, request: Request, prefix: str) -> ImagineJob:
     """The same for a job that drew pictures; raises UserError if it was a training."""
     job = await find_job(bot, request, prefix)
+    if isinstance(job, NewerJob):
+        raise UserError("That was asked of a newer version of me, and only that one knows what to do with it.")
     if not isinstance(job, ImagineJob):
         raise UserError("That was a training, not pictures.")
     return job

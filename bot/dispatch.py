@@ -12,9 +12,10 @@ from bot.waiting import Looks, View
 from storage import queue
 from storage.files import PAGE, Store
 from storage.job_index import READERS, JobIndex, hashed
-from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, read_job
+from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, job_key
 from storage.line import Line
-from storage.settling import publish, read_outcome, settle
+from storage.records import read_outcome, stored_job
+from storage.settling import publish, settle
 
 POLL_S = 0.25
 LOOK_IN_STORE_EVERY = 20  # polls; progress in Redis tells sooner, the store tells for certain
@@ -27,25 +28,25 @@ class Dispatch:
     def __init__(self, store: Store, redis: ArqRedis) -> None:
         self.store, self.redis, self._looks, self.index = store, redis, Looks(redis), JobIndex(store)
 
-    async def accept(self, job: TrainJob | ImagineJob) -> None:
+    async def accept(self, job: Job) -> None:
         """Write the job down, then queue it: once written it is not lost. Its entries in the indexes come first."""
         await self.index.add(job)
         await self.store.put_new(job_key(job.id), job.model_dump_json().encode())
         await self.enqueue(job)
 
-    async def enqueue(self, job: TrainJob | ImagineJob) -> None:
+    async def enqueue(self, job: Job) -> None:
         """Queue a job that is written down; harmless if it already is queued."""
         await Line(self.redis, job.kind).enqueue(job)
 
-    async def job(self, job: str) -> TrainJob | ImagineJob:
-        """Read a job; raises Missing."""
-        return read_job((await self.store.get(job_key(job))).data)
+    async def job(self, job: str) -> StoredJob:
+        """Read a job; raises Missing and Damaged."""
+        return await stored_job(self.store, job)
 
     async def outcome(self, job: str) -> Outcome | None:
         """How a job ended, if it did."""
         return await read_outcome(self.store, job)
 
-    async def follow(self, job: TrainJob | ImagineJob) -> AsyncIterator[Progress | Outcome]:
+    async def follow(self, job: Job) -> AsyncIterator[Progress | Outcome]:
         """Yield the job's progress whenever it changes, then its outcome, which ends it; raises Missing if deleted."""
         last: Progress | None = None
         heard, quiet = last, 0
@@ -64,16 +65,17 @@ class Dispatch:
                 yield progress
             await asyncio.sleep(POLL_S)
 
-    async def _waiting(self, job: TrainJob | ImagineJob, told: Progress | None) -> Progress:
+    async def _waiting(self, job: Job, told: Progress | None) -> Progress:
         """Where a job is that waits; what was `told` of it if it does not."""
         view = await self.line(job.kind)
+        obstacle = NEWER_WORKER if _needs_newer(job, told) else view.obstacle
         if told and job.id not in view.waiting:
             return told
         return Progress(
             job=job.id,
             phase="queued",
             place=view.ahead(job.id),
-            obstacle=view.obstacle,
+            obstacle=obstacle,
             left_s=view.done_in_s(job.id),
             at_s=0,
         )
@@ -82,11 +84,11 @@ class Dispatch:
         """All that wait and run of a kind of job, as it was a moment ago."""
         return await self._looks.view(kind)
 
-    async def place(self, job: TrainJob | ImagineJob) -> int:
+    async def place(self, job: Job) -> int:
         """How many jobs of its kind come before a queued one, those that run included."""
         return (await self.line(job.kind)).ahead(job.id)
 
-    async def cancel(self, job: TrainJob | ImagineJob) -> bool:
+    async def cancel(self, job: Job) -> bool:
         """Stop a job, queued or running; tell whether it was still open.
 
         That is its outcome, written down like any: a worker that has it sees that within a second, and stops.
@@ -100,16 +102,16 @@ class Dispatch:
         await self.unqueue(job)
         return True
 
-    async def unqueue(self, job: TrainJob | ImagineJob) -> None:
+    async def unqueue(self, job: Job) -> None:
         """Take a job that is over out of the queue, and have its followers look; the store tells, this is sooner."""
         with suppress(RedisError, OSError):
             if not await self._is_running(job):
-                await self.redis.zrem(queue.QUEUES[job.kind], job.id)
+                await self.redis.zrem(queue.queue_name(job.kind), job.id)
                 await self.redis.delete(job_key_prefix + job.id)
                 await Line(self.redis, job.kind).leave(job.id)
             await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
 
-    async def _is_running(self, job: TrainJob | ImagineJob) -> bool:
+    async def _is_running(self, job: Job) -> bool:
         """Whether a worker has it, as far as can be known."""
         try:
             return bool(await self.redis.exists(in_progress_key_prefix + job.id))
@@ -118,27 +120,32 @@ class Dispatch:
 
     async def jobs(
         self, space: str, *, beginning: str = "", most: int | None = None, only_open: bool = False
-    ) -> list[TrainJob | ImagineJob]:
+    ) -> list[StoredJob]:
         """Jobs of a space that are not deleted, newest first: those whose ids begin so, not more than so many."""
         if only_open:
             ids = [job for job in reversed(await self.index.open_jobs(space)) if job.startswith(beginning)]
             return [job for job in await self._read(space, ids) if job and job.space == space][:most]
-        found: list[TrainJob | ImagineJob] = []
+        found: list[StoredJob] = []
         async for ids in self.index.of_space(space, beginning=beginning, page=most or PAGE):
             found += [job for job in await self._read(space, ids) if job and job.space == space]
             if most and len(found) >= most:
                 break
         return found[:most]
 
-    async def _read(self, space: str, ids: list[str]) -> list[TrainJob | ImagineJob | None]:
+    async def _read(self, space: str, ids: list[str]) -> list[StoredJob | None]:
         """Read jobs, some at a time; None for one that is deleted or damaged."""
-        found: list[TrainJob | ImagineJob | None] = []
+        found: list[StoredJob | None] = []
         for start in range(0, len(ids), READERS):
             some = await asyncio.gather(*map(self.index.job, ids[start : start + READERS]))
             for job in (id for id, job in zip(ids[start:], some, strict=False) if not job):
                 await self.index.drop_stale(job, hashed(space))
             found += some
         return found
+
+
+def _needs_newer(job: Job, told: Progress | None) -> bool:
+    """Whether this version does not understand a job, or the last that a worker said is that it does not."""
+    return isinstance(job, NewerJob) or (told is not None and told.obstacle == NEWER_WORKER)
 
 
 def _is_ending(progress: Progress | None) -> bool:

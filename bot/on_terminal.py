@@ -150,7 +150,7 @@ async def train(session: Session, photos: list[Path], given: dict[str, str | Non
     if reply.job:
         outcome = await session.darkroom.dispatch.outcome(reply.job)
         job = await session.darkroom.dispatch.job(reply.job)
-        more["subject"] = job.subject
+        more["subject"] = next(iter(job.subjects), None)
         if outcome:
             more |= outcome.model_dump(include={"steps", "loss_first", "loss_last"})
     return await _with_choices(session, reply, given, more)
@@ -205,7 +205,7 @@ async def jobs(session: Session) -> Result:
     rows = []
     for job in await session.darkroom.dispatch.jobs(SPACE):
         outcome = await session.darkroom.dispatch.outcome(job.id)
-        about = {"job": job.id, "kind": job.kind, "said": job.said, "subject": job.subject}
+        about = {"job": job.id, "kind": job.kind, "said": job.said, "subject": next(iter(job.subjects), None)}
         rows.append({**about, "state": outcome.state if outcome else "open", "accepted_s": job.accepted_s})
     return _result(reply, jobs=rows)
 

@@ -5,7 +5,9 @@
     ├── SetupError        its message is a sentence for the operator: a setting, a port, a server
     └── StoreError        the object store did not do what was asked
         ├── Missing       there is no object of that name
-        └── Damaged       an object is there, but is not what was written
+        ├── Damaged       an object is there, but is not what was written
+        ├── Newer         a record was written by a newer version, which this one does not understand
+        └── Full          there is no room to write
 
 Everything else that is raised is a surprise: logged whole, and answered with a short reference.
 """
@@ -33,3 +35,11 @@ class Missing(StoreError):
 
 class Damaged(StoreError):
     """An object is there, but is not what was written."""
+
+
+class Newer(StoreError):
+    """A record was written by a newer version of Darkroom, in a way that this one does not understand."""
+
+
+class Full(StoreError):
+    """There is no room to write: the disk is full, or a quota is used up. Deleting still works."""

@@ -12,9 +12,9 @@ from contextlib import suppress
 from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.job_index import JobIndex
-from storage.jobs import Outcome, Record, TrainJob, job_key, read_job
-from storage.records import parsed
-from storage.settling import delete_job, note, publish, read_outcome
+from storage.jobs import Outcome, Stored, TrainJob
+from storage.records import parsed, parsed_in_part, read_outcome, stored_job
+from storage.settling import delete_job, note, publish
 from storage.subjects import Subject, Subjects, logs_prefix, subject_key
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ UNDER_WAY = "forgetting/"
 RELEASED = "One of those who were learned together was forgotten meanwhile."
 
 
-class Forgetting(Record):
+class Forgetting(Stored):
     """What is being removed."""
 
     subject: Subject
@@ -31,7 +31,7 @@ class Forgetting(Record):
     names: tuple[str, ...]  # the objects that were there when it was noted
 
 
-class Receipt(Record):
+class Receipt(Stored):
     """What was removed; it holds ids and hashes only, nothing that people typed."""
 
     subject: str
@@ -93,7 +93,8 @@ async def _receipt(store: Store, subject: str, removed: set[str]) -> Receipt:
             return receipt
         with suppress(Missing):
             before, tag = await store.get(key)
-            removed = removed | set(Receipt.model_validate_json(before).removed)
+            with suppress(Damaged):  # it is replaced
+                removed = removed | set(parsed_in_part(Receipt, before, key).removed)
             receipt = receipt.model_copy(update={"removed": tuple(sorted(removed))})
             if await store.replace(key, receipt.model_dump_json().encode(), tag):
                 return receipt
@@ -118,7 +119,7 @@ async def _jobs_about(index: JobIndex, subject: Subject, only_open: bool) -> lis
 async def _release(store: Store, job_id: str) -> None:
     """Let those go who were to be learned together with who is forgotten: so they are not learned, and can be anew."""
     try:
-        job = read_job((await store.get(job_key(job_id))).data)
+        job = await stored_job(store, job_id)
     except (Missing, Damaged):
         return
     if isinstance(job, TrainJob) and job.others:

@@ -19,7 +19,8 @@ from contextlib import suppress
 from storage.errors import Damaged, Missing
 from storage.files import PAGE, Store
 from storage.ids import ID, is_id, made_s
-from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key, read_job
+from storage.jobs import Job, StoredJob, job_key, outcome_key
+from storage.records import stored_job
 
 OPEN = "open/"
 STATE = "indexes/jobs.json"  # how far old jobs are in the indexes; see `storage/index_build.py`
@@ -76,14 +77,19 @@ class JobIndex:
                 self._complete = (await self.store.get(STATE)).data == COMPLETE
         return self._complete
 
-    async def add(self, job: TrainJob | ImagineJob, is_open: bool = True) -> None:
+    async def add(self, job: Job, is_open: bool = True) -> None:
         """Write the entries of a job, before the job itself."""
         keys = _entries(job.id, hashed(job.space), job.subjects)
         await asyncio.gather(*(self.store.put(key, b"") for key in (keys if is_open else keys[:-1])))
 
-    async def close(self, job: TrainJob | ImagineJob) -> None:
+    async def close(self, job: Job) -> None:
         """Delete the entry that says a job is open, once its end is settled."""
         await self.store.delete(open_key(job.space, job.id))
+
+    async def close_damaged(self, job: str, hashed_space: str) -> None:
+        """The same for a job whose record is damaged, by the space that its entry is of."""
+        if hashed_space:
+            await self.store.delete(f"{OPEN}{hashed_space}/{job}")
 
     async def remove(self, job: str, space: str, subjects: Iterable[str]) -> None:
         """Delete the entries of a job that is deleted."""
@@ -137,10 +143,10 @@ class JobIndex:
                 found |= {job.id for job in some if job and subject in job.subjects}
         return sorted(found)
 
-    async def job(self, job: str) -> TrainJob | ImagineJob | None:
+    async def job(self, job: str) -> StoredJob | None:
         """Read a job; None if it is deleted or damaged."""
         with suppress(Missing, Damaged):
-            return read_job((await self.store.get(job_key(job))).data)
+            return await stored_job(self.store, job)
         return None
 
     async def drop_stale(self, job: str, hashed_space: str, subjects: Iterable[str] = ()) -> None:

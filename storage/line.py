@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 
-from storage.jobs import ImagineJob, TrainJob
-from storage.queue import EXPIRES_MS, QUEUES, RUN_JOB
+from storage.jobs import Job
+from storage.queue import EXPIRES_MS, QUEUES, RUN_JOB, queue_name
 from storage.turns import Entry, Name, in_turn
 
 AT_ONCE = datetime.fromtimestamp(1, UTC)  # when arq may run a job: long ago by any clock, for clocks need not agree
@@ -73,12 +73,12 @@ class Line:
     """The line of one kind of job."""
 
     def __init__(self, redis: ArqRedis, kind: str) -> None:
-        self.kind, self.queue = kind, QUEUES[kind]
+        self.kind, self.queue = kind, queue_name(kind)
         self._redis: Any = redis  # by redis-py's hints a hash may answer at once or later
         self._admit = redis.register_script(ADMIT)
         self._open, self._served, self._took = (f"darkroom:{what}:{kind}" for what in ("open", "served", "took"))
 
-    async def admit(self, job: TrainJob | ImagineJob, of_person: int, of_space: int) -> tuple[int, int] | None:
+    async def admit(self, job: Job, of_person: int, of_space: int) -> tuple[int, int] | None:
         """Reserve a place for a job, or return how many jobs of person and space are open if that is too many."""
         entry = Entry(await self._now_us(), job.space, job.owner)
         lapsed_us = entry.since_us - RESERVED_S * 10**6
@@ -86,7 +86,7 @@ class Line:
         counts = await self._admit(keys=[self._open, self.queue], args=args)
         return tuple(counts) if counts else None
 
-    async def enqueue(self, job: TrainJob | ImagineJob) -> bool:
+    async def enqueue(self, job: Job) -> bool:
         """Queue a job that is written down; tell whether it was not queued yet."""
         entry = Entry(await self._now_us(), job.space, job.owner)
         await self._redis.hsetnx(self._open, job.id, json.dumps(entry))

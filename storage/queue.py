@@ -5,20 +5,22 @@ Jobs are queued by name with their id as the only argument; nothing is ever pick
 
 import json
 import logging
+from contextlib import suppress
 from typing import Any, Literal
 
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 from tenacity import RetryCallState, retry, retry_if_exception_type, wait_random_exponential
 
-from storage.errors import SetupError
+from storage.errors import Damaged, SetupError
 from storage.heeding import HEEDING
 from storage.jobs import Progress
+from storage.records import parsed_in_part
 from storage.settings import without_secrets
 
 log = logging.getLogger(__name__)
 
-QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # arq's queue of each kind of job
+QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # of each kind of job, as `queue_name` has it
 RUN_JOB = "run_job"  # the one function that workers offer
 EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
 PROGRESS_TTL_S = 24 * 3600
@@ -29,6 +31,11 @@ WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
 
 class NoRedis(SetupError):
     """There is no Redis that lets us in, or not yet."""
+
+
+def queue_name(kind: str) -> str:
+    """Arq's queue of a kind of job, one that only newer versions know among them."""
+    return f"darkroom:{kind}"
 
 
 def to_json(value: Any) -> bytes:
@@ -92,9 +99,11 @@ async def write_progress(redis: ArqRedis, progress: Progress) -> None:
 
 
 async def read_progress(redis: ArqRedis, job: str) -> Progress | None:
-    """The newest progress of a job, if any was published."""
+    """The newest progress of a job, if any was published and can be understood: it is not worth more than that."""
     body = await redis.get(progress_key(job))
-    return Progress.model_validate_json(body) if body else None
+    with suppress(Damaged):
+        return parsed_in_part(Progress, body, progress_key(job)) if body else None
+    return None
 
 
 async def strike(redis: ArqRedis, job: str, why: Strike) -> int:

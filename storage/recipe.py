@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from storage.jobs import Method
+from storage.jobs import STEPS_MAX, Method
 
 Changes = dict[str, str | int | float | bool]  # of a recipe, by the names of its fields
 
@@ -25,7 +25,7 @@ class Recipe(BaseModel):
     method: Method = Field("full", description="what learns: the networks themselves, or LoRA beside them")
     rank: int = Field(16, ge=1, le=256, description="rank of LoRA's matrices")
     alpha: int = Field(0, ge=0, le=512, description="LoRA counts for alpha ÷ rank; 0: alpha is the rank")
-    steps: int = Field(800, ge=1, le=4000, description="optimizer steps")
+    steps: int = Field(800, ge=1, le=STEPS_MAX, description="optimizer steps")
     batch: int = Field(1, ge=1, le=16, description="instance examples a step; as many class examples join them")
     accumulation: int = Field(1, ge=1, le=64, description="forward passes whose gradients make one step")
     learning_rate: float = Field(2e-6, gt=0, le=1e-2, description="of the UNet, after warm-up")

@@ -10,13 +10,15 @@ import logging
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
-from storage.errors import Damaged, Missing, StoreError
+from storage.damage import end_damaged
+from storage.errors import Damaged, Missing, Newer, StoreError
 from storage.files import Store
 from storage.forgetting import finish_all
 from storage.index_build import build_indexes
 from storage.job_index import JobIndex
-from storage.jobs import job_key, outcome_key, read_job
+from storage.jobs import outcome_key
 from storage.line import Line, queued_jobs
+from storage.records import stored_job
 from storage.settling import settle
 from storage.sweeping import Sweeper
 
@@ -75,11 +77,15 @@ async def put_back(store: Store, redis: ArqRedis, index: JobIndex | None = None)
             await index.drop_stale(job_id, hashed_space)
         except Damaged as error:
             log.error("job %s cannot be put back or settled: %s", job_id, error)
+            await end_damaged(store, job_id)
+            await index.close_damaged(job_id, hashed_space)
+        except Newer as error:
+            log.warning("job %s is left to a newer version: %s", job_id, error)
     return lost
 
 
 async def _requeued(store: Store, redis: ArqRedis, job_id: str) -> list[str]:
-    job = read_job((await store.get(job_key(job_id))).data)
+    job = await stored_job(store, job_id)
     if await store.exists(outcome_key(job_id)):
         await settle(store, job)
         return []

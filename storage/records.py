@@ -1,17 +1,62 @@
-"""Records in the store: objects of JSON, which may be damaged like any other."""
+"""Records in the store: objects of JSON, which may be damaged like any other, or written by a newer version."""
 
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
-from storage.errors import Damaged
+from storage.errors import Damaged, Missing, Newer
+from storage.files import Store
+from storage.jobs import Outcome, Stored, StoredJob, job_key, outcome_key, read_stored_job
+from storage.versions import version_of
 
 R = TypeVar("R", bound=BaseModel)
+S = TypeVar("S", bound=Stored)
 
 
 def parsed(kind: type[R], data: bytes, key: str) -> R:
-    """The record in the object `key`; raises Damaged, which names it."""
+    """The record in the object `key`, to be changed and written back; raises Damaged, which names it, or Newer."""
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
-        raise Damaged(f"The record {key!r} cannot be read: {error.errors()[0]['msg']}.") from error
+        if issubclass(kind, Stored) and version_of(data) > kind.known_version():
+            raise Newer(f"The record {key!r} was written by a newer version of Darkroom.") from error
+        raise _damaged(error, key) from error
+
+
+def parsed_in_part(kind: type[S], data: bytes, key: str) -> S:
+    """The record in the object `key`, to be read only: of a newer one, what can be understood. Raises Damaged."""
+    try:
+        return parsed(kind, data, key)
+    except Newer as newer:
+        assert isinstance(newer.__cause__, ValidationError)
+        not_understood = {str(error["loc"][0]) for error in newer.__cause__.errors() if error["loc"]}
+        fields = {name: value for name, value in from_json(data).items() if name not in not_understood}
+        try:
+            return kind.model_validate(fields)
+        except ValidationError as error:
+            raise _damaged(error, key) from error
+
+
+async def stored_job(store: Store, job: str) -> StoredJob:
+    """Read a job from the store; raises Missing and Damaged."""
+    found = read_stored_job((await store.get(job_key(job))).data)
+    if found.id != job:
+        raise Damaged(f"The record {job_key(job)!r} is damaged: it is of another job.")
+    return found
+
+
+async def read_outcome(store: Store, job: str) -> Outcome | None:
+    """How a job ended, if it did; raises Damaged if nobody can tell any more."""
+    key = outcome_key(job)
+    try:
+        outcome = parsed_in_part(Outcome, (await store.get(key)).data, key)
+    except Missing:
+        return None
+    if outcome.job != job:
+        raise Damaged(f"The record {key!r} is damaged: it is of another job.")
+    return outcome
+
+
+def _damaged(error: ValidationError, key: str) -> Damaged:
+    return Damaged(f"The record {key!r} cannot be read: {error.errors()[0]['msg']}.")

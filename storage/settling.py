@@ -12,25 +12,25 @@ from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex, open_key
-from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job, until
-from storage.records import parsed
+from storage.jobs import ImagineJob, Job, Outcome, TrainJob, job_key, outcome_key, until
+from storage.records import read_outcome, stored_job
 from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
 
 log = logging.getLogger(__name__)
 
 
-async def publish(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
+async def publish(store: Store, job: Job, outcome: Outcome) -> bool:
     """Write the outcome of a job, unless it has one; tell whether it was written. `settle` is to follow."""
     await store.put(open_key(job.space, job.id), b"")  # it is there, unless the job is older than the index
     return await store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
 
 
-async def is_open(store: Store, job: TrainJob | ImagineJob) -> bool:
+async def is_open(store: Store, job: Job) -> bool:
     """Whether a job still is to be done: it has no outcome, and nobody has deleted it."""
     return not await store.exists(outcome_key(job.id)) and await store.exists(job_key(job.id))
 
 
-async def settle(store: Store, job: TrainJob | ImagineJob) -> None:
+async def settle(store: Store, job: Job) -> None:
     """Do what follows from the outcome of a job that has one; of a job that was deleted remove what came late."""
     if isinstance(job, TrainJob):
         await _settle_training(store, job)
@@ -53,7 +53,7 @@ def strays(names: Iterable[str], outcome: Outcome) -> list[str]:
     return [name for name in names if name.count("/") > 2 and name not in pictures]
 
 
-async def _shows_forgotten(store: Store, job: TrainJob | ImagineJob, outcome: Outcome) -> bool:
+async def _shows_forgotten(store: Store, job: Job, outcome: Outcome) -> bool:
     """Whether a job's pictures are of somebody who was forgotten just before they were published."""
     if not isinstance(job, ImagineJob) or not outcome.pictures:
         return False
@@ -65,15 +65,7 @@ def unsettled_key(job: str) -> str:
     return f"jobs/{job}/unsettled"
 
 
-async def read_outcome(store: Store, job: str) -> Outcome | None:
-    """How a job ended, if it did; raises Damaged if nobody can tell any more."""
-    try:
-        return parsed(Outcome, (await store.get(outcome_key(job))).data, outcome_key(job))
-    except Missing:
-        return None
-
-
-async def delete_job(store: Store, job: str, record: TrainJob | ImagineJob | None = None) -> list[str]:
+async def delete_job(store: Store, job: str, record: Job | None = None) -> list[str]:
     """Delete a job and all that belongs to it; return the names of what was deleted.
 
     The job itself goes first: whoever adds something to it looks for it afterwards. Its entries in the indexes go last.
@@ -116,7 +108,7 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     found = outcome.learned_of(subject.id)
     if found is None or subject.learned_s >= job.accepted_s:  # it may have been chosen otherwise since
         return subject
-    learned = {name: getattr(found, name) for name in type(found).model_fields}
+    learned = {name: getattr(found, name) for name in type(found).model_fields} | (found.model_extra or {})
     decided = 0 if found.candidates else found.kept_step
     learned["samples"] = until(found.samples or outcome.pictures, decided)
     how = {"method": found.recipe.get("method", job.method), "job": job.id, "learned_s": job.accepted_s}
@@ -157,7 +149,7 @@ async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
     if weights == subject.weights_key:
         return False
     try:
-        job = read_job((await store.get(job_key(by))).data)
+        job = await stored_job(store, by)
         outcome = await read_outcome(store, by)
     except Missing:  # it went with one of several who were learned in it
         return True

@@ -6,15 +6,16 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from storage.errors import Damaged, Missing, UserError
+from storage.fields import MANY, NewerValues, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty
 from storage.files import Store
 from storage.ids import is_id, new_id
-from storage.jobs import Candidate, Method, Picture, Record
-from storage.records import parsed
+from storage.jobs import Candidate, Method, Picture, Record, Stored
+from storage.records import parsed, parsed_in_part
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +29,19 @@ Audience = Literal["private", "channel", "space", "group"]
 class Photo(Record):
     """A photo as prepared for training: square, upright, stripped of metadata; transparent where no subject is."""
 
-    key: str
-    sha256: str
+    key: ObjectName
+    sha256: Part
     name: str  # as the person called the file; for messages only
     side_px: int
     caption: str = ""  # what the person says is in it
-    whole: str = ""  # key of the photo as it was before it was cut square, if it was not square by then
-    whole_sha256: str = ""
+    whole: ObjectNameOrEmpty = ""  # key of the photo as it was before it was cut square, if it was not square by then
+    whole_sha256: PartOrEmpty = ""
 
 
-class Subject(Record):
+class Subject(Stored):
     """The record of one subject."""
 
-    id: str = Field(default_factory=new_id)
+    id: Part = Field(default_factory=new_id)
     space: str
     owner: str
     name: str
@@ -49,21 +50,21 @@ class Subject(Record):
     base_model: str  # as the bot's settings name it
     base_revision: str = ""  # which one of that name it was trained on: the commit on the hub
     base_sha256: str = ""  # and what its files hash to
-    state: SubjectState = "learning"
-    method: Method | None = None  # None: not learned yet, and nobody asked for one
-    photos: tuple[Photo, ...] = ()
-    weights_key: str | None = None
-    weights_sha256: str | None = None
+    state: Annotated[SubjectState, NewerValues] = "learning"
+    method: Annotated[Method, NewerValues] | None = None  # None: not learned yet, and nobody asked for one
+    photos: tuple[Photo, ...] = Field((), max_length=MANY)
+    weights_key: ObjectName | None = None
+    weights_sha256: Part | None = None
     recipe: dict[str, str | int | float | bool | None] = {}
-    class_set: str = ""  # name of the class images that it was learned beside
+    class_set: ObjectNameOrEmpty = ""  # name of the class images that it was learned beside
     photos_differ: int = 0  # how many of them are unlike all others; 0: it is not known
     metrics: dict[str, float] = {}  # of its report card, or of a glance at the candidate that people chose
-    samples: tuple[Picture, ...] = ()
+    samples: tuple[Picture, ...] = Field((), max_length=MANY)
     before_after: Picture | None = None  # the plain class, before and after it was learned
     kept_step: int = 0  # of its training; 0: it is not known
     candidates: tuple[Candidate, ...] = ()  # what people may still choose from, itself among them
     choices: Picture | None = None  # of them
-    shared: Audience = "space"  # who may see and draw it beside its owner
+    shared: Annotated[Audience, NewerValues] = "space"  # who may see and draw it beside its owner
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
     job: str | None = None  # the training that made or is making it
     learned_s: float = 0.0  # when the training was accepted that it was learned in
@@ -158,13 +159,20 @@ class Subjects:
 
     async def get(self, subject: str) -> Subject:
         """Read a record; raises Missing if the subject was forgotten."""
-        return parsed(Subject, (await self.store.get(subject_key(subject))).data, subject_key(subject))
+        return self._checked(parsed_in_part, subject, (await self.store.get(subject_key(subject))).data)
+
+    def _checked(self, parse: Callable[[type[Subject], bytes, str], Subject], subject: str, data: bytes) -> Subject:
+        """The record that is stored under the id `subject`; raises Damaged if it is of another one."""
+        found = parse(Subject, data, subject_key(subject))
+        if found.id != subject:
+            raise Damaged(f"The record {subject_key(subject)!r} is damaged: it is of another subject.")
+        return found
 
     async def change(self, subject: str, change: Callable[[Subject], Subject]) -> Subject:
         """Apply `change` to a record, again if somebody else wrote it meanwhile; raises Missing if it is gone."""
         while True:
             data, tag = await self.store.get(subject_key(subject))
-            found = parsed(Subject, data, subject_key(subject))
+            found = self._checked(parsed, subject, data)
             changed = change(found)
             if changed == found:
                 return found

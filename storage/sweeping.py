@@ -15,9 +15,9 @@ from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.ids import id_at, is_id, made_s
 from storage.job_index import JobIndex
-from storage.jobs import job_key, outcome_key, read_job
-from storage.records import parsed
-from storage.settling import read_outcome, settle, strays, unsettled_key
+from storage.jobs import job_key, outcome_key
+from storage.records import parsed, read_outcome
+from storage.settling import settle, strays, unsettled_key
 from storage.subjects import NAMES, UNACCEPTED, Subjects, subject_key, unaccepted_key
 from storage.sweep_state import STATE, SweepState
 
@@ -134,12 +134,12 @@ class Sweeper:
         """Index a job that an older version accepted, settle it if something came late; tell whether it has ended."""
         ended = outcome_key(job) in own
         if deep:
-            record = read_job((await self.store.get(job_key(job))).data)
+            record = await stored_job(self.store, job)
             await self.index.add(record, is_open=not ended or unsettled_key(job) in own)
         if ended and old and any(name.count("/") > 2 for name in own):
             outcome = await read_outcome(self.store, job)
             if outcome and strays(own, outcome):
-                await settle(self.store, read_job((await self.store.get(job_key(job))).data))
+                await settle(self.store, await stored_job(self.store, job))
         return ended
 
     async def _sweep_unaccepted(self, subject: str) -> None:
@@ -164,7 +164,7 @@ class Sweeper:
             if not await self.store.exists(outcome_key(job)):
                 ended = False
             elif time.time() - made_s(job) > self.older_s:
-                await settle(self.store, read_job((await self.store.get(job_key(job))).data))
+                await settle(self.store, await stored_job(self.store, job))
         return ended
 
     async def _sweep_names(self, subjects: int) -> list[str]:

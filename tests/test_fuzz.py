@@ -15,7 +15,7 @@ from bot.app import Darkroom
 from bot.asking.arguments import ImagineArguments
 from bot.messages import Reply, Request, Upload
 from storage import queue
-from storage.errors import Damaged, DarkroomError
+from storage.errors import Damaged, DarkroomError, Newer
 from storage.files import FolderStore
 from storage.ids import new_id
 from storage.jobs import ImagineJob, TrainJob, job_key, read_job
@@ -170,6 +170,8 @@ async def test_job_bodies(app: Darkroom) -> None:
     for job, body in job_bodies(Random(4)):
         try:
             read_job(body)
+        except Newer:  # by chance a word that a newer version may know
+            continue
         except Damaged:
             count += 1
             await app.store.put(job_key(job), body)

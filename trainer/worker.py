@@ -17,10 +17,11 @@ from arq.worker import Retry, RetryJob, func
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import Damaged, Missing, StoreError, UserError
+from storage.damage import end_damaged
+from storage.errors import Damaged, Missing, Newer, StoreError, UserError
 from storage.files import Store
 from storage.ids import is_id, new_id
-from storage.jobs import ImagineJob, Outcome, Progress, TrainJob, job_key, read_job
+from storage.jobs import NEWER_WORKER, ImagineJob, Outcome, Progress, TrainJob
 from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.settings import Settings
@@ -31,6 +32,7 @@ from trainer.jobs.cache import Cache
 from trainer.jobs.fair import FairWorker
 from trainer.jobs.reach import Reach
 from trainer.jobs.room import Room
+from trainer.jobs.runnable import runnable_job
 from trainer.jobs.scratch import own_folder
 from trainer.jobs.strikes import Strikes
 from trainer.jobs.tasks import Tasks
@@ -54,6 +56,7 @@ class JobRunner:
         self.strikes = Strikes(redis)
         self.tasks = Tasks(store, self.cache, settings.checkpoint_s)
         self.work = own_folder(settings.home / "work")
+        self.left: set[str] = set()  # jobs that only a newer version can do
         self._looking_back: set[asyncio.Task[None]] = set()
 
     async def run(self, ctx: dict[str, Any], job_id: str) -> None:
@@ -64,14 +67,26 @@ class JobRunner:
         if not is_id(job_id):
             return log.error("what was queued as %.40r is no job, and is dropped", job_id)
         try:
-            await self._run(ctx, read_job((await self.store.get(job_key(job_id))).data))
+            await self._run(ctx, await runnable_job(self.store, job_id))
         except Missing:
             log.info("job %s is deleted", job_id)
+        except Newer as error:
+            await self._leave(job_id, error)
+            raise RetryJob from None
         except Damaged as error:
             log.error("job %s cannot be run: %s", job_id, error)
+            await end_damaged(self.store, job_id)
         except StoreError as error:
             log.warning("job %s waits for the store: %s", job_id, error)
             raise Retry(defer=AGAIN_S) from None
+
+    async def _leave(self, job_id: str, error: Newer) -> None:
+        """Leave a job to workers of a newer version, for as long as this one lives, and tell people so."""
+        if job_id not in self.left:
+            log.warning("%s It is left to a worker of that version.", error)
+        self.left.add(job_id)
+        with contextlib.suppress(RedisError, OSError):
+            await queue.write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=NEWER_WORKER))
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
         try:
@@ -176,6 +191,7 @@ def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, r
     return FairWorker(
         kind=kind,
         lease_s=settings.lease_s,
+        left=runner.left,
         may_take=lambda: reach.good() and not room.lacks(),
         must_leave=partial(reach.is_needed_elsewhere, kind),
         functions=[func(runner.run, name=queue.RUN_JOB, timeout=LONGEST_JOB_S)],

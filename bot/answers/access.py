@@ -3,7 +3,7 @@
 from bot.core import Bot
 from bot.messages import Request
 from storage.errors import UserError
-from storage.jobs import ImagineJob, TrainJob
+from storage.jobs import Job
 from storage.subjects import Subject
 
 
@@ -21,7 +21,7 @@ async def seen(bot: Bot, request: Request) -> list[Subject]:
     return [subject for subject in await bot.subjects.in_space(request.space) if may_see(subject, request)]
 
 
-def must_own(thing: Subject | TrainJob | ImagineJob, request: Request, deed: str) -> None:
+def must_own(thing: Subject | Job, request: Request, deed: str) -> None:
     """Raise UserError unless the person made `thing` or is a moderator; `deed` says what they wanted."""
     if request.user != thing.owner and not request.moderator:
         raise UserError(f"Only the person who made this, or a moderator, can {deed} it.")

@@ -11,16 +11,17 @@ from bot.asking.arguments import TrainArguments
 from bot.core import Bot
 from bot.messages import Button, Reply, Request, Upload
 from bot.photos.vetting import Vetting
-from storage.errors import Missing, UserError
+from storage.errors import Damaged, Missing, Newer, UserError
 from storage.files import Store
 from storage.ids import new_id
-from storage.jobs import Record
+from storage.jobs import Stored
+from storage.records import parsed
 from storage.subjects import Photo
 
 KEPT_S = 24 * 3600
 
 
-class Draft(Record):
+class Draft(Stored):
     """What was asked for, and the photos that can be used for it."""
 
     id: str
@@ -45,8 +46,9 @@ async def keep(bot: Bot, request: Request, given: TrainArguments, vetting: Vetti
 
 
 async def read(store: Store, draft: str) -> Draft:
-    """Read a draft; raises Missing."""
-    return Draft.model_validate_json((await store.get(f"{prefix(draft)}draft.json")).data)
+    """Read a draft; raises Missing, and Damaged or Newer."""
+    key = f"{prefix(draft)}draft.json"
+    return parsed(Draft, (await store.get(key)).data, key)
 
 
 def asked_about(reply: Reply) -> str:
@@ -60,6 +62,8 @@ async def find(bot: Bot, request: Request, draft: str) -> Draft:
         found = await read(bot.store, draft)
     except Missing:
         raise UserError("That question was answered already, or is more than a day old. Please start again.") from None
+    except (Damaged, Newer):
+        raise UserError("What was asked there is damaged in the storage. Please send the photos again.") from None
     if (found.space, found.owner) != (request.space, request.user):
         raise UserError("Only the person who sent these photos can say what becomes of them.")
     return found

@@ -6,7 +6,7 @@ from bot.answers import report_card
 from bot.answers.choice import choice
 from bot.messages import Button, Reply
 from storage.company import listed
-from storage.jobs import ImagineJob, Learned, Outcome, Progress, TrainJob, until
+from storage.jobs import NEWER_WORKER, ImagineJob, Job, Learned, NewerJob, Outcome, Progress, TrainJob, until
 from storage.subjects import Subject
 
 PHASES = {
@@ -18,13 +18,16 @@ PHASES = {
     "drawing": "Drawing",
     "saving": "Saving",
 }
+ENDINGS = ("done", "failed", "cancelled")  # a newer version may know more
 FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
 
 
-def working(job: TrainJob | ImagineJob, progress: Progress) -> Reply:
+def working(job: Job, progress: Progress) -> Reply:
     """Say where a job is."""
-    text = PHASES[progress.phase]
-    if progress.obstacle:
+    text = PHASES.get(progress.phase, progress.phase.capitalize())  # a newer version may know more phases
+    if NEWER_WORKER in progress.obstacle:
+        text = NEWER_WORKER.capitalize()
+    elif progress.obstacle:
         text = f"Waiting: {progress.obstacle} at the moment"
     elif progress.place:
         text = f"Waiting: {progress.place} ahead of you"
@@ -45,10 +48,10 @@ def working(job: TrainJob | ImagineJob, progress: Progress) -> Reply:
     )
 
 
-def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Subject]) -> Reply:
+def finished(job: Job, outcome: Outcome, subjects: Sequence[Subject]) -> Reply:
     """Say how a job ended; `subjects` are those of its subjects that are not forgotten."""
     buttons: tuple[Button, ...] = ()
-    if outcome.state == "done":
+    if outcome.state == "done" and not isinstance(job, NewerJob):
         buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subjects(subjects)
     text, pictures = outcome.message, outcome.pictures
     for subject in subjects:
@@ -65,7 +68,7 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Su
                 pictures = until(pictures, now.kept_step)
     return Reply(
         text=_with_note(job, text),
-        state=outcome.state,
+        state=outcome.state if outcome.state in ENDINGS else "failed",
         pictures=pictures,
         grid=outcome.grid,
         buttons=buttons,
@@ -75,7 +78,7 @@ def finished(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Su
     )
 
 
-def _at_the_end_of(job: TrainJob | ImagineJob, subject: Subject, learned: Learned) -> Subject:
+def _at_the_end_of(job: Job, subject: Subject, learned: Learned) -> Subject:
     """The subject as a training made it, or as people chose it since; not as later trainings did."""
     if subject.job == job.id:
         return subject
@@ -84,7 +87,7 @@ def _at_the_end_of(job: TrainJob | ImagineJob, subject: Subject, learned: Learne
     return subject.model_copy(update={**then, "candidates": (), "state": "ready"})
 
 
-def _with_note(job: TrainJob | ImagineJob, text: str) -> str:
+def _with_note(job: Job, text: str) -> str:
     return f"{job.note} {text}" if isinstance(job, TrainJob) and job.note else text
 
 
@@ -136,10 +139,10 @@ def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
     )
 
 
-def _picks(job: TrainJob | ImagineJob, outcome: Outcome) -> tuple[Button, ...]:
+def _picks(job: Job, outcome: Outcome) -> tuple[Button, ...]:
     """What can be done with single pictures, and *Details*."""
     about = Button(label="Details", command="details", arguments={"job": job.id})
-    if isinstance(job, TrainJob):
+    if not isinstance(job, ImagineJob):
         return (about,)
     numbered = list(enumerate(outcome.pictures, 1))
     vary = [
@@ -165,7 +168,7 @@ def forget_button(subject: Subject) -> Button:
     )
 
 
-def details(job: TrainJob | ImagineJob, outcome: Outcome, subjects: Sequence[Subject]) -> dict[str, str]:
+def details(job: Job, outcome: Outcome, subjects: Sequence[Subject]) -> dict[str, str]:
     """Everything that made a result, for *details*."""
     facts = {"job": job.id, "took": duration(outcome.seconds)}
     if isinstance(job, ImagineJob):

@@ -9,7 +9,7 @@ from bot.asking.arguments import TogetherArguments, TrainArguments
 from bot.core import Answers, Bot
 from bot.messages import Request
 from storage.company import listed
-from storage.jobs import ImagineJob, Method, TrainJob
+from storage.jobs import Job, Method, TrainJob
 from storage.recipe import Changes
 from storage.subjects import Subject
 
@@ -55,7 +55,7 @@ def job_of(
     )
 
 
-async def left_behind(bot: Bot, forgotten: Subject, jobs: Sequence[TrainJob | ImagineJob]) -> str:
+async def left_behind(bot: Bot, forgotten: Subject, jobs: Sequence[Job]) -> str:
     """What forgetting a subject means for others, who were learned together with it, or are so in open `jobs`."""
     here = [subject for subject in await bot.subjects.in_space(forgotten.space) if subject.id != forgotten.id]
     sentences = []

@@ -18,8 +18,8 @@ from bot.following.newest import Newest
 from bot.following.patience import AWAY, OUTAGES, patient
 from bot.following.posts import Post, Poster, Posts
 from bot.messages import Fetch, Reply, Request
-from storage.errors import Missing, StoreError
-from storage.jobs import ImagineJob, TrainJob
+from storage.errors import Damaged, Missing, StoreError
+from storage.jobs import Job, StoredJob, TrainJob
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +106,13 @@ class Follower:
 
     async def _follow(self, post: Post) -> None:
         """Show a job's progress at the chat's pace, then its end."""
-        job = await self._job(post.job)
-        if job is None:
-            return await self._begin_again(post)
+        try:
+            job = await self._job(post.job)
+        except Damaged:
+            job = None  # the end that this has is told like any other
+        else:
+            if job is None:
+                return await self._begin_again(post)
         news: Newest[Reply] = Newest()
         async with asyncio.TaskGroup() as tasks:  # a surprise while watching ends the wait for news, too
             watching = tasks.create_task(self._watch(post.job, news))
@@ -136,10 +140,10 @@ class Follower:
         old = time.time() - post.asked_s > OLD_S
         await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
 
-    async def _job(self, job: str) -> TrainJob | ImagineJob | None:
-        """Read a job, however long the store takes; None if it never began, or is deleted."""
+    async def _job(self, job: str) -> StoredJob | None:
+        """Read a job, however long the store takes; None if it never began, or is deleted; raises Damaged."""
 
-        async def read() -> TrainJob | ImagineJob | None:
+        async def read() -> StoredJob | None:
             try:
                 return await self.app.dispatch.job(job)
             except Missing:
@@ -160,7 +164,7 @@ class Follower:
 
         await patient(f"job {job} cannot be followed")(watch)
 
-    async def _end(self, post: Post, job: TrainJob | ImagineJob, reply: Reply) -> None:
+    async def _end(self, post: Post, job: Job | None, reply: Reply) -> None:
         """Say the last word: pictures take the place of their progress, a training is announced in a new message."""
         told = isinstance(job, TrainJob) and reply.state != "cancelled"
         if isinstance(job, TrainJob) and told:

@@ -4,17 +4,21 @@ A post is written down before its job is accepted, so that whoever comes after a
 with it: `posts/<platform>/<job>.json`, deleted when the last word is said.
 """
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bot.messages import Reply, Request
-from storage.errors import Missing, StoreError
+from storage.errors import Damaged, Missing, Newer, StoreError
 from storage.files import Store
-from storage.jobs import Record
+from storage.jobs import Stored
+from storage.records import parsed_in_part
+
+log = logging.getLogger(__name__)
 
 
 class MessageGone(Exception):
@@ -39,10 +43,13 @@ class TooFast(ChatTrouble):
 
 @contextmanager
 def store_as_trouble() -> Iterator[None]:
-    """Raise a store that fails as trouble of the chat: what is to be said cannot be said yet. Missing stays Missing."""
+    """Raise a store that fails as trouble of the chat: what is to be said cannot be said yet.
+
+    What waiting does not mend stays what it is: Missing, Damaged, Newer.
+    """
     try:
         yield
-    except Missing:
+    except (Missing, Damaged, Newer):
         raise
     except StoreError as error:
         raise ChatTrouble(f"what is to be said cannot be read or kept: {error}") from error
@@ -58,7 +65,7 @@ def without_pictures(reply: Reply, chat: str) -> Reply:
     return reply.model_copy(update={"grid": None, "pictures": (), "text": text})
 
 
-class Post(Record):
+class Post(Stored):
     """One message that follows a job."""
 
     platform: str
@@ -130,7 +137,9 @@ class Posts:
         found = []
         for name in await self.store.names(self.prefix):
             try:
-                found.append(Post.model_validate_json((await self.store.get(name)).data))
-            except (Missing, ValidationError):
+                found.append(parsed_in_part(Post, (await self.store.get(name)).data, name))
+            except Missing:  # closed just now
                 continue
+            except Damaged as error:
+                log.error("an open message is left as it is: %s", error)
         return found

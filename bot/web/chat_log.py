@@ -5,12 +5,13 @@ import logging
 import time
 from collections.abc import Sequence
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bot.messages import Reply
-from storage.errors import Missing
+from storage.errors import Damaged, Missing
 from storage.files import Store
-from storage.jobs import Progress, Record
+from storage.jobs import Progress, Record, Stored
+from storage.records import parsed_in_part
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Attached(Record):
     key: str = ""
 
 
-class Message(Record):
+class Message(Stored):
     """One turn of the chat: what the person said, and what the answer says now."""
 
     id: str
@@ -61,8 +62,8 @@ class ChatLog:
 
     async def _read(self, key: str) -> Message | None:
         try:
-            return Message.model_validate_json((await self.store.get(key)).data)
-        except (Missing, ValidationError) as error:
+            return parsed_in_part(Message, (await self.store.get(key)).data, key)
+        except (Missing, Damaged) as error:
             log.warning("left out the message %s: %s", key, error)
             return None
 

@@ -10,7 +10,7 @@ from bot.messages import Button, Reply
 from bot.web.chat import SPACE, USER
 from storage.errors import Missing
 from storage.ids import is_id
-from storage.jobs import ImagineJob, Picture, Record, TrainJob
+from storage.jobs import ImagineJob, Job, Picture, Record
 from storage.subjects import Subject, SubjectState
 
 # Pictures only, by their names: never records, weights or checkpoints.
@@ -98,7 +98,7 @@ class Gallery:
             self._ours.add(f"{kind}/{owner}")
         return True
 
-    async def _record(self, home: str, owner: str) -> TrainJob | ImagineJob | Subject | Draft:
+    async def _record(self, home: str, owner: str) -> Job | Subject | Draft:
         if home == "jobs":
             return await self.app.dispatch.job(owner)
         return await (self.app.subjects.get(owner) if home == "subjects" else read(self.app.store, owner))

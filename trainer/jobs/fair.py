@@ -1,5 +1,6 @@
 """A worker that serves people in turn."""
 
+from collections.abc import Container
 from typing import Any
 
 from arq.connections import ArqRedis
@@ -11,14 +12,17 @@ from trainer.jobs.lease import LeasedWorker
 class FairWorker(LeasedWorker):
     """Serves the line of one kind of job."""
 
-    def __init__(self, *, kind: str, redis_pool: ArqRedis, **options: Any) -> None:
+    def __init__(self, *, kind: str, redis_pool: ArqRedis, left: Container[str] = frozenset(), **options: Any) -> None:
+        """`left` are ids of jobs that are left to workers of a newer version."""
+        self.left = left
         self.line = Line(redis_pool, kind)
         super().__init__(queue_name=self.line.queue, redis_pool=redis_pool, **options)
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the first of these jobs by whose turn it is."""
-        if job_ids and self.may_take():
-            _, waiting = await self.line.order(job_ids)
+        mine = [job for job in job_ids if job.decode() not in self.left]
+        if mine and self.may_take():
+            _, waiting = await self.line.order(mine)
             await super().start_jobs([job.encode() for job in waiting])
 
     def besides(self, job_id: str) -> Besides:

@@ -11,7 +11,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import Damaged, StoreError
+from storage.errors import Damaged, Full, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
 from trainer.engine_client import DIED
 from trainer.jobs.attempt import EngineDied
@@ -23,6 +23,10 @@ LOSSES = 5  # workers in a row that may be lost with a job, before it has come a
 LOST = f"{LOSSES} workers in a row were lost while they worked on this, so I gave up. Whoever runs me should look why."
 GAVE_UP = f"That happened {STRIKES} times, so I gave up."
 STORE_FAILED = "The storage failed while we worked on this. Please try again later."
+STORE_SAYS: dict[type[StoreError], str] = {
+    Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
+    Full: "The storage is full, so what was made could not be kept. Whoever runs me has to make room.",
+}
 UNKNOWN = "the log has the attempts"
 
 
@@ -55,7 +59,8 @@ class Strikes:
             return None
         if isinstance(error, EngineDied):
             return _failed(job, f"{error} {GAVE_UP}", error.detail)
-        return _failed(job, STORE_FAILED, f"{type(error).__name__}: {error}")
+        says = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), STORE_FAILED)
+        return _failed(job, says, f"{type(error).__name__}: {error}")
 
     async def begin(self, job: TrainJob | ImagineJob) -> None:
         """Count an attempt that begins; those that end are taken off again, so what stays was lost with its worker."""

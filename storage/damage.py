@@ -1,0 +1,51 @@
+"""What becomes of a job whose record is damaged: it ends, in words, and what it was about does not wait for it."""
+
+import logging
+import re
+from contextlib import suppress
+
+from storage.errors import Damaged, Missing, Newer
+from storage.files import Store
+from storage.jobs import Outcome, job_key, outcome_key
+from storage.records import read_outcome
+from storage.subjects import Subject, Subjects
+
+log = logging.getLogger(__name__)
+
+JOB_DAMAGED = "What was asked here is damaged in the storage, so it cannot be done. Please ask again."
+OUTCOME_DAMAGED = "This has ended, but how is not known any more: its record is damaged in the storage."
+_IDS = re.compile(rb'"(?:subject|others)"\s*:\s*(\[[^\]]*\]|"[^"]*")')  # as a job names its subjects
+_ID = re.compile(rb'"([0-9a-f]{20})"')
+
+
+async def end_damaged(store: Store, job: str) -> str:
+    """End a job of which a record is damaged, unless it has ended; return the sentence that tells how it did.
+
+    Subjects that it was to learn for the first time have failed: their photos are there, and their names can be had.
+    """
+    try:
+        if outcome := await read_outcome(store, job):
+            return outcome.message
+    except Damaged:
+        return OUTCOME_DAMAGED
+    failed = Outcome(job=job, state="failed", message=JOB_DAMAGED)
+    if await store.put_new(outcome_key(job), failed.model_dump_json().encode()):
+        log.error("job %s is damaged, and has failed", job)
+    for subject in await _subjects_of(store, job):
+        with suppress(Missing, Damaged, Newer):
+            await Subjects(store).change(subject, lambda found: _failed(found, job))
+    return JOB_DAMAGED
+
+
+def _failed(subject: Subject, job: str) -> Subject:
+    waits = subject.state == "learning" and subject.job == job
+    return subject.model_copy(update={"state": "failed"}) if waits else subject
+
+
+async def _subjects_of(store: Store, job: str) -> list[str]:
+    """Ids of subjects that can still be read in the damaged record of a job."""
+    try:
+        body = (await store.get(job_key(job))).data
+    except Missing:
+        return []
+    return [found.decode() for named in _IDS.findall(body) for found in _ID.findall(named)]

@@ -1,0 +1,231 @@
+"""Records that another version of Darkroom wrote: a rolling upgrade, and a rollback."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.worker import RetryJob, func
+
+from bot.app import Darkroom
+from bot.messages import Reply, Request
+from storage import queue
+from storage.errors import Damaged, Newer
+from storage.files import FolderStore
+from storage.ids import new_id
+from storage.jobs import (
+    ImagineJob,
+    NewerJob,
+    Outcome,
+    Picture,
+    TrainJob,
+    job_key,
+    outcome_key,
+    read_job,
+    read_stored_job,
+)
+from storage.reconciling import put_back
+from storage.records import read_outcome
+from storage.settings import Settings
+from storage.subjects import Photo, Subject, Subjects, subject_key
+from trainer.engine_client import EngineClient
+from trainer.jobs.fair import FairWorker
+from trainer.worker import JobRunner
+
+IMAGINE = ImagineJob(space="home", owner="ada", said="/imagine a dog", prompt="a dog", model_prompt="a dog", seed=1)
+HASH = "ab" * 32
+
+
+@pytest.fixture
+async def app(tmp_path: Path, redis: ArqRedis) -> AsyncIterator[Darkroom]:
+    """A bot of this version, without a worker."""
+    darkroom = Darkroom(Settings(DARKROOM_HOME=tmp_path), FolderStore(tmp_path / "store"), redis)
+    for task in darkroom._upkeep:
+        task.cancel()
+    yield darkroom
+    await asyncio.gather(*darkroom._upkeep, return_exceptions=True)
+
+
+def written(record: Any, **fields: object) -> bytes:
+    """A record as another version writes it: with other fields, and without those that are None here."""
+    changed = {**json.loads(record.model_dump_json()), **fields}
+    return json.dumps({name: value for name, value in changed.items() if value is not None}).encode()
+
+
+async def last(app: Darkroom, command: str, **arguments: str) -> Reply:
+    request = Request(space="home", user="ada", command=command, arguments=arguments)
+    return [reply async for reply in app.answer(request)][-1]
+
+
+async def first_news(app: Darkroom, job: str) -> Reply:
+    async with aclosing(app.watch(job)) as replies:
+        return await anext(aiter(replies))
+
+
+def test_a_field_more_is_ignored_and_a_field_less_has_its_default() -> None:
+    job = read_job(written(IMAGINE, upscale=2))
+    assert isinstance(job, ImagineJob) and job.prompt == "a dog"
+    assert read_job(written(IMAGINE, guidance=None, schema_version=None)) == IMAGINE
+
+
+def test_records_carry_their_version_and_one_without_is_of_the_first() -> None:
+    assert json.loads(IMAGINE.model_dump_json())["schema_version"] == 1
+    assert read_job(written(IMAGINE, schema_version=None)).schema_version == 1
+
+
+@pytest.mark.parametrize(
+    "fields", [{"schema_version": 2}, {"kind": "upscale"}, {"scheduler": "lcm"}, {"schema_version": 3, "count": "many"}]
+)
+def test_a_job_of_a_newer_version_is_told_apart_from_a_damaged_one(fields: dict[str, object]) -> None:
+    job = read_stored_job(written(IMAGINE, **fields))
+    assert isinstance(job, NewerJob) and (job.owner, job.said) == ("ada", "/imagine a dog")
+    with pytest.raises(Newer):
+        read_job(written(IMAGINE, **fields))
+
+
+@pytest.mark.parametrize("fields", [{"kind": "imagyne"}, {"scheduler": "dbim"}, {"count": "many"}, {"kind": "\x00"}])
+def test_a_garbled_word_is_damage(fields: dict[str, object]) -> None:
+    with pytest.raises(Damaged):
+        read_stored_job(written(IMAGINE, **fields))
+
+
+async def test_what_a_newer_version_wrote_outlives_a_change_by_this_one(app: Darkroom) -> None:
+    photo = Photo(key="subjects/a/photos/b.png", sha256=HASH, name="b.png", side_px=64)
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", photos=(photo,))
+    await app.subjects.add(rex)
+    fields = json.loads(rex.model_dump_json())
+    fields["photos"][0]["depth_key"] = "subjects/a/depth/b.png"
+    newer = {**fields, "colour": "brown", "schema_version": 2, "state": "paused", "shared": "friends"}
+    await app.store.put(subject_key(rex.id), json.dumps(newer).encode())
+    assert await app.subjects.find("home", "rex")
+    await app.subjects.change(rex.id, lambda found: found.model_copy(update={"noun": "puppy"}))
+    assert json.loads((await app.store.get(subject_key(rex.id))).data) == {**newer, "noun": "puppy"}
+
+
+async def test_what_cannot_be_written_back_whole_is_not_changed(app: Darkroom) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    body = written(rex, schema_version=2, photos={"front": []})
+    await app.store.put(subject_key(rex.id), body)
+    found = await app.subjects.find("home", "rex")
+    assert found and found.photos == ()
+    with pytest.raises(Newer):
+        await app.subjects.change(rex.id, lambda found: found.model_copy(update={"noun": "puppy"}))
+    assert "newer version" in (await last(app, "dreambooth share", name="rex", **{"with": "private"})).text
+    assert (await app.store.get(subject_key(rex.id))).data == body
+    assert (await last(app, "dreambooth forget", name="rex")).text.startswith("Forgot rex")
+
+
+async def test_an_audience_that_only_a_newer_version_knows_is_closed(app: Darkroom) -> None:
+    rex = Subject(space="home", owner="bob", name="rex", noun="dog", base_model="m", state="ready")
+    await app.subjects.add(rex)
+    await app.store.put(subject_key(rex.id), written(rex, shared="friends"))
+    assert "rex" not in (await last(app, "dreambooth list")).facts
+
+
+@pytest.mark.parametrize("fields", [{"schema_version": 2}, {"kind": "upscale"}])
+async def test_a_job_of_a_newer_version_is_followed_listed_and_cancelled(
+    app: Darkroom, fields: dict[str, object]
+) -> None:
+    await app.store.put(job_key(IMAGINE.id), written(IMAGINE, **fields))
+    assert await put_back(app.store, app.redis) == [IMAGINE.id]
+    assert await put_back(app.store, app.redis) == []
+    assert (await first_news(app, IMAGINE.id)).text == "Waits for a worker of a newer version."
+    assert IMAGINE.id in (await last(app, "jobs")).facts
+    assert (await last(app, "dreambooth cancel", job=IMAGINE.id)).text == "Stopped: /imagine a dog"
+    outcome = await read_outcome(app.store, IMAGINE.id)
+    assert outcome and outcome.state == "cancelled"
+
+
+async def test_a_subject_of_which_a_newer_version_has_jobs_can_be_forgotten(app: Darkroom) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    job = ImagineJob(**{**IMAGINE.model_dump(), "id": new_id(), "subject": rex.id})
+    await app.store.put(job_key(job.id), written(job, kind="upscale"))
+    assert (await last(app, "dreambooth forget", name="rex")).text.startswith("Forgot rex")
+    assert await app.store.names("jobs/") == []
+
+
+async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
+    app: Darkroom, caplog: pytest.LogCaptureFixture, micro_model: Path
+) -> None:
+    newer, damaged = IMAGINE.id, new_id()
+    await app.store.put(job_key(newer), written(IMAGINE, schema_version=2))
+    await app.dispatch.enqueue(IMAGINE)
+    await app.store.put(job_key(damaged), b"{torn")
+    await app.dispatch.enqueue(IMAGINE.model_copy(update={"id": damaged}))
+    runner = JobRunner(app.settings, app.store, app.redis, EngineClient(str(micro_model)))
+    tries: list[str] = []
+
+    async def run(ctx: dict[str, Any], job_id: str) -> None:
+        tries.append(job_id)
+        await runner.run(ctx, job_id)
+
+    options = {"job_serializer": queue.to_json, "job_deserializer": queue.from_json, "poll_delay": 0.05}
+    functions = [func(run, name=queue.RUN_JOB)]
+    worker = FairWorker(
+        kind="imagine", left=runner.left, lease_s=2, redis_pool=app.redis, functions=functions, max_jobs=1, **options
+    )
+    working = asyncio.create_task(worker.async_run())
+    async with asyncio.timeout(30):
+        while not await app.store.exists(outcome_key(damaged)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1)  # in which it would be taken again
+    assert sorted(tries) == sorted([newer, damaged])
+    assert await app.redis.zrange(queue.QUEUES["imagine"], 0, -1) == [newer.encode()]
+    assert not await app.store.exists(outcome_key(newer))
+    assert caplog.text.count("is left to a worker of that version") == 1
+    assert (await first_news(app, newer)).text == "Waits for a worker of a newer version."
+    await worker.stop()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_a_recipe_with_a_number_that_only_a_newer_version_knows_waits_for_it(
+    app: Darkroom, micro_model: Path
+) -> None:
+    job = TrainJob(space="home", owner="ada", subject=new_id(), recipe={"sharpness": 2})
+    await app.store.put(job_key(job.id), job.model_dump_json().encode())
+    runner = JobRunner(app.settings, app.store, app.redis, EngineClient(str(micro_model)))
+    with pytest.raises(RetryJob):
+        await runner.run({"job_try": 1}, job.id)
+    assert runner.left == {job.id} and not await app.store.exists(outcome_key(job.id))
+
+
+async def test_a_phase_that_only_a_newer_version_knows_is_said(app: Darkroom) -> None:
+    await app.dispatch.accept(IMAGINE)
+    progress = {"job": IMAGINE.id, "phase": "sharpening", "step": 1, "of": 4, "eta": "soon", "schema_version": 2}
+    await app.redis.set(queue.progress_key(IMAGINE.id), json.dumps(progress))
+    assert (await first_news(app, IMAGINE.id)).text == "Sharpening, 1 of 4."
+    await app.redis.set(queue.progress_key(IMAGINE.id), json.dumps({**progress, "losses": "none"}))
+    assert (await first_news(app, IMAGINE.id)).text == "Sharpening, 1 of 4."
+    await app.redis.set(queue.progress_key(IMAGINE.id), b"{torn")
+    assert "Waiting" in (await first_news(app, IMAGINE.id)).text
+
+
+async def test_an_outcome_of_a_newer_version_is_read_as_far_as_can_be(app: Darkroom) -> None:
+    await app.dispatch.accept(IMAGINE)
+    picture = Picture(key=f"jobs/{IMAGINE.id}/a/1.png", width_px=8, height_px=8)
+    outcome = Outcome(job=IMAGINE.id, state="done", message="Here.", pictures=(picture,))
+    newer = written(outcome, state="partly done", schema_version=2, grid=["a", "b"], cost=3)
+    await app.store.put(outcome_key(IMAGINE.id), newer)
+    reply = [reply async for reply in app.watch(IMAGINE.id)][-1]
+    assert (reply.state, reply.text, reply.pictures) == ("failed", "Here.", (picture,))
+    assert "partly done" in (await last(app, "jobs")).facts[IMAGINE.id]
+
+
+async def test_the_record_of_another_thing_is_damage(app: Darkroom) -> None:
+    other = new_id()
+    await app.store.put(job_key(other), IMAGINE.model_dump_json().encode())
+    await app.store.put(
+        outcome_key(other), Outcome(job=IMAGINE.id, state="done", message="").model_dump_json().encode()
+    )
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.store.put(subject_key(other), rex.model_dump_json().encode())
+    for read in (app.dispatch.job(other), read_outcome(app.store, other), Subjects(app.store).get(other)):
+        with pytest.raises(Damaged):
+            await read
