@@ -11,7 +11,7 @@ from storage.damage import end_damaged
 from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
 from storage.ids import is_id
-from storage.jobs import ImagineJob, Job, NewerJob, StoredJob
+from storage.jobs import ImagineJob, Job, NewerJob, StoredJob, TrainJob
 from storage.settings import Settings
 from storage.subjects import Subject, Subjects
 

@@ -16,7 +16,7 @@ from storage.files import Store
 from storage.ids import id_at, is_id, made_s
 from storage.job_index import JobIndex
 from storage.jobs import job_key, outcome_key
-from storage.records import parsed, read_outcome
+from storage.records import parsed, read_outcome, stored_job
 from storage.settling import settle, strays, unsettled_key
 from storage.subjects import NAMES, UNACCEPTED, Subjects, subject_key, unaccepted_key
 from storage.sweep_state import STATE, SweepState
