@@ -152,6 +152,17 @@ def doctor(as_json: AsJson = False) -> int:
     return checks.run(as_json)
 
 
+@app.command(rich_help_panel=UPKEEP)
+def repair(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what is damaged, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """List what is damaged in the store, and mend what can be."""
+    from bot import repair as repairs
+
+    return repairs.run(dry_run, as_json)
+
+
 @app.command(rich_help_panel=LISTS)
 def recipe(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A subject: how it was learned.")] = None,

@@ -1,6 +1,7 @@
 """Hand jobs to the workers by name, follow them, cancel them. The truth is in the store; Redis only carries."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -10,12 +11,15 @@ from redis.exceptions import RedisError
 
 from bot.waiting import Looks, View
 from storage import queue
+from storage.errors import Damaged
 from storage.files import PAGE, Store
 from storage.job_index import READERS, JobIndex, hashed
 from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, job_key
 from storage.line import Line
 from storage.records import read_outcome, stored_job
 from storage.settling import publish, settle
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.25
 LOOK_IN_STORE_EVERY = 20  # polls; progress in Redis tells sooner, the store tells for certain
@@ -98,7 +102,10 @@ class Dispatch:
         outcome = Outcome(job=job.id, state="cancelled", message=message)
         if not await publish(self.store, job, outcome):
             return False
-        await settle(self.store, job)
+        try:
+            await settle(self.store, job)
+        except Damaged as error:
+            log.error("job %s is cancelled, and not all that follows could be done: %s", job.id, error)
         await self.unqueue(job)
         return True
 

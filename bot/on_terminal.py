@@ -19,7 +19,7 @@ from bot.processes.children import until_stopped
 from bot.processes.stack import Stack
 from bot.terminal.screen import INTERRUPTED, USAGE, Result, Screen, failure, print_result
 from bot.web.chat import SPACE, USER  # one person on one machine, on the page as at the terminal
-from storage.errors import Missing, SetupError, StoreError, UserError
+from storage.errors import Damaged, Missing, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Picture, TrainJob
 from storage.settings import Settings, load_settings
@@ -204,10 +204,18 @@ async def jobs(session: Session) -> Result:
     reply = await session.ask("jobs", {})
     rows = []
     for job in await session.darkroom.dispatch.jobs(SPACE):
-        outcome = await session.darkroom.dispatch.outcome(job.id)
+        state = await _state(session, job.id)
         about = {"job": job.id, "kind": job.kind, "said": job.said, "subject": next(iter(job.subjects), None)}
-        rows.append({**about, "state": outcome.state if outcome else "open", "accepted_s": job.accepted_s})
+        rows.append({**about, "state": state, "accepted_s": job.accepted_s})
     return _result(reply, jobs=rows)
+
+
+async def _state(session: Session, job: str) -> str:
+    try:
+        outcome = await session.darkroom.dispatch.outcome(job)
+    except Damaged:
+        return "damaged"
+    return outcome.state if outcome else "open"
 
 
 def _result(reply: Reply, **more: Any) -> Result:

@@ -2,11 +2,13 @@
 
 import logging
 import re
+import struct
 from contextlib import suppress
 
 from storage.errors import Damaged, Missing, Newer
+from storage.fields import PIXELS_MAX
 from storage.files import Store
-from storage.jobs import Outcome, job_key, outcome_key
+from storage.jobs import SEED_MAX, ImagineJob, Outcome, Picture, StoredJob, job_key, outcome_key
 from storage.records import read_outcome
 from storage.subjects import Subject, Subjects
 
@@ -35,6 +37,28 @@ async def end_damaged(store: Store, job: str) -> str:
         with suppress(Missing, Damaged, Newer):
             await Subjects(store).change(subject, lambda found: _failed(found, job))
     return JOB_DAMAGED
+
+
+async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
+    """What the damaged outcome of a job said that drew pictures, by those that are there; None if some are missing."""
+    if not isinstance(job, ImagineJob):
+        return None
+    names = await store.names(f"jobs/{job.id}/")
+    for grid in (name for name in names if name.endswith("/grid.png")):
+        prefix = grid.removesuffix("grid.png")
+        seeds = [(job.seed + k) % (SEED_MAX + 1) for k in range(job.count)]
+        if all(f"{prefix}{seed}.png" in names for seed in seeds):
+            pictures = [await _picture(store, f"{prefix}{seed}.png", job.prompt, seed) for seed in seeds]
+            whole = await _picture(store, grid, job.prompt)
+            return Outcome(job=job.id, state="done", message=job.prompt, pictures=tuple(pictures), grid=whole)
+    return None
+
+
+async def _picture(store: Store, key: str, caption: str, seed: int | None = None) -> Picture:
+    """A PNG as an outcome names it; width and height stand in its first chunk (PNG specification, 11.2.1)."""
+    width_px, height_px = struct.unpack(">II", (await store.get(key)).data[16:24].ljust(8, b"\0"))
+    sides = {"width_px": min(width_px, PIXELS_MAX), "height_px": min(height_px, PIXELS_MAX)}
+    return Picture(key=key, caption=caption, seed=seed, **sides)
 
 
 def _failed(subject: Subject, job: str) -> Subject:

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
+from storage.ids import is_id
 from storage.job_index import JobIndex
 from storage.jobs import Outcome, Stored, TrainJob
 from storage.records import parsed, parsed_in_part, read_outcome, stored_job
@@ -65,7 +66,16 @@ async def finish_all(store: Store) -> None:
         except Missing:  # somebody else finished it just now
             continue
         except Damaged as error:
-            log.error("a forgetting cannot be finished: %s", error)
+            subject = name.removeprefix(UNDER_WAY).removesuffix(".json")
+            log.error("a subject is forgotten by its id alone: %s", error)
+            if is_id(subject):
+                await finish(store, stand_in(subject))
+
+
+def stand_in(subject: str) -> Forgetting:
+    """A note on a subject of which nothing but its id is known: the name that it had is freed by the sweep."""
+    unknown = Subject(id=subject, space="", owner="", name="", noun="", base_model="")
+    return Forgetting(subject=unknown, jobs=(), names=())
 
 
 async def finish(store: Store, begun: Forgetting) -> Receipt:

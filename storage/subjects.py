@@ -132,6 +132,9 @@ class Subjects:
                 holder, tag = await self._holder(key)
             except Missing:  # freed just now
                 continue
+            except Damaged:
+                await self.mend_name(key)
+                continue
             if holder == owner:  # added twice: the first answer was lost
                 return True
             # a record is there before its name and goes before it: without one, a forgetting was cut short
@@ -157,6 +160,12 @@ class Subjects:
             raise Damaged(f"The object {key!r} is damaged: it holds no id.")
         return holder, tag
 
+    async def holder(self, key: str) -> str:
+        """The id of the subject that holds a name; empty if it is free, or the object is damaged."""
+        with suppress(Missing, Damaged):
+            return (await self._holder(key))[0]
+        return ""
+
     async def get(self, subject: str) -> Subject:
         """Read a record; raises Missing if the subject was forgotten."""
         return self._checked(parsed_in_part, subject, (await self.store.get(subject_key(subject))).data)
@@ -180,8 +189,27 @@ class Subjects:
                 return changed
 
     async def find(self, space: str, name: str) -> Subject | None:
-        """The subject of that name in the space, if there is one."""
-        return await self._named(name_key(space, name))
+        """The subject of that name in the space, if there is one; raises Damaged if its record is."""
+        key = name_key(space, name)
+        with suppress(Missing):
+            try:
+                await self._holder(key)
+            except Damaged as error:
+                log.error("a name is looked up among all subjects: %s", error)
+                await self.mend_name(key)
+        return await self._named(key)
+
+    async def mend_name(self, key: str) -> None:
+        """Have a name whose object is damaged lead to its subject again, or free it if there is none."""
+        _, tag = await self.store.get(key)
+        async for names in self.store.pages("subjects/"):
+            for name in (name for name in names if name.endswith("/subject.json")):
+                with suppress(Missing, Damaged):
+                    subject = await self.get(name.split("/")[1])
+                    if name_key(subject.space, subject.name) == key:
+                        await self.store.replace(key, subject.id.encode(), tag)
+                        return
+        await self.store.vacate(key, tag)
 
     async def in_space(self, space: str) -> list[Subject]:
         """All subjects of a space, newest first; one whose record is damaged is left out, and the log says which."""

@@ -10,7 +10,7 @@ from bot.asking.arguments import ImagineArguments, JobArguments, PictureArgument
 from bot.core import Answers, Bot, find_job, find_pictures
 from bot.messages import Reply, Request
 from storage.company import check_company
-from storage.errors import UserError
+from storage.errors import Damaged, UserError
 from storage.jobs import ImagineJob
 from storage.settling import delete_job
 
@@ -100,6 +100,9 @@ async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
     job = await find_pictures(bot, request, given.job)
     access.must_own(job, request, "delete")
     await bot.dispatch.cancel(job)
-    outcome = await bot.dispatch.outcome(job.id)
+    try:
+        outcome = await bot.dispatch.outcome(job.id)
+    except Damaged:
+        outcome = None
     await delete_job(bot.store, job.id, job)
     yield Reply(text=f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}.")

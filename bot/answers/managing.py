@@ -1,7 +1,10 @@
 """The commands that list, show, share, cancel and forget."""
 
+import logging
+
 from bot.answers import access, report_card, together
 from bot.answers.choice import choice as open_choice
+from bot.answers.damaged import damaged_subject
 from bot.answers.replies import (
     FORGET,
     about_subject,
@@ -18,10 +21,12 @@ from bot.asking.arguments import ChooseArguments, JobArguments, Nothing, ShareAr
 from bot.core import Answers, Bot, find_job
 from bot.messages import SHOWN, Reply, Request
 from storage import choosing, forgetting
-from storage.errors import UserError
-from storage.jobs import TrainJob
+from storage.errors import Damaged, UserError
+from storage.jobs import NEWER_WORKER, Job, NewerJob, TrainJob
 from storage.settling import settle
 from storage.subjects import Audience, Subject
+
+log = logging.getLogger(__name__)
 
 
 async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
@@ -37,8 +42,10 @@ async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
 
 async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     """Forget a subject: photos, what was learned, and the pictures of it; where the person can be asked, ask first."""
-    subject = prompts.by_name(given.name, await access.seen(bot, request))
-    access.must_own(subject, request, "forget")
+    subject = await damaged_subject(bot, request, given.name)
+    if not subject:
+        subject = prompts.by_name(given.name, await access.seen(bot, request))
+        access.must_own(subject, request, "forget")
     if request.asks and not request.sure:
         button = forget_button(subject).model_copy(update={"confirm": ""})
         yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
@@ -74,8 +81,7 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     subject = prompts.by_name(given.name, await access.seen(bot, request))
     facts = {"class": subject.noun, "state": subject.state, "photos": _photos(subject)}
     facts["shared with"] = access.audience(subject)
-    if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
-        facts |= details(await bot.dispatch.job(subject.job), outcome, [subject])
+    facts |= await _details(bot, subject)
     if subject.recipe:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
     newest = subject.samples[-(SHOWN - 1) :]  # a message has room for so many, and the report card's picture
@@ -134,6 +140,26 @@ async def jobs(bot: Bot, request: Request, given: Nothing) -> Answers:
     known = await bot.dispatch.jobs(request.space, most=20)
     facts = {}
     for job in known:
-        outcome = await bot.dispatch.outcome(job.id)
-        facts[job.id] = f"{job.said} — {f'{outcome.state}, {duration(outcome.seconds)}' if outcome else 'open'}"
+        facts[job.id] = f"{job.said} — {await _standing(bot, job)}"
     yield Reply(text=f"{plural(len(known), 'job')}, newest first:" if known else "No jobs yet.", facts=facts)
+
+
+async def _standing(bot: Bot, job: Job) -> str:
+    """How a job stands, in a few words."""
+    try:
+        outcome = await bot.dispatch.outcome(job.id)
+    except Damaged:
+        return "ended; how is damaged in the storage"
+    if outcome:
+        return f"{outcome.state}, {duration(outcome.seconds)}"
+    return NEWER_WORKER if isinstance(job, NewerJob) else "open"
+
+
+async def _details(bot: Bot, subject: Subject) -> dict[str, str]:
+    """What made a subject, if that is known."""
+    try:
+        if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
+            return details(await bot.dispatch.job(subject.job), outcome, [subject])
+    except Damaged as error:
+        log.warning("what made %s is left out: %s", subject.id, error)
+    return {}

@@ -12,7 +12,7 @@ from bot.core import Answers, Bot
 from bot.messages import Reply, Request, Upload
 from bot.photos import captions
 from bot.photos.vetting import Prepared, Vetting
-from storage.errors import Missing, UserError
+from storage.errors import Damaged, Missing, UserError
 from storage.jobs import TrainJob, job_key
 from storage.recipe import Changes
 from storage.settings import Settings
@@ -105,7 +105,7 @@ async def _last_changes(bot: Bot, subject: Subject) -> Changes:
     """What was otherwise in the recipe when the subject was learned the last time."""
     try:
         job = await bot.dispatch.job(subject.job) if subject.job else None
-    except Missing:
+    except (Missing, Damaged):
         job = None
     if not isinstance(job, TrainJob):
         return {}
@@ -185,7 +185,11 @@ def _job(
 
 async def free_name(bot: Bot, request: Request, name: str) -> None:
     """Make sure the name can be taken; a subject of the same person that came to nothing makes room."""
-    taken = await bot.subjects.find(request.space, name)
+    try:
+        taken = await bot.subjects.find(request.space, name)
+    except Damaged:
+        forget = f"Forget it first: /dreambooth forget {name}"
+        raise UserError(f"There is a subject called {name} here whose record is damaged. {forget}") from None
     if taken and taken.owner == request.user and (taken.state == "failed" or await _left(bot, request, taken)):
         await bot.subjects.forget(taken)
     elif taken:

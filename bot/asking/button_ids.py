@@ -44,7 +44,7 @@ async def read(store: Store, button_id: str) -> Button | None:
             return None
         home = kept["home"] or ""
         try:
-            button_id = (await store.get(_key(home, kept["name"]))).data.decode()
+            button_id = (await store.get(_key(home, kept["name"]))).data.decode(errors="replace")
         except Missing:
             return None
     name, _, rest = button_id.removeprefix(FORM).partition("?")

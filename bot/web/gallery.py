@@ -1,6 +1,7 @@
 """What the local chat has to show: its subjects and pictures, and which objects of the store a page may see."""
 
 import asyncio
+import logging
 import re
 
 from bot.answers import replies
@@ -8,10 +9,12 @@ from bot.answers.drafts import Draft, read
 from bot.app import Darkroom
 from bot.messages import Button, Reply
 from bot.web.chat import SPACE, USER
-from storage.errors import Missing
+from storage.errors import Damaged, Missing
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Job, Picture, Record
 from storage.subjects import Subject, SubjectState
+
+log = logging.getLogger(__name__)
 
 # Pictures only, by their names: never records, weights or checkpoints.
 PICTURE = re.compile(
@@ -71,11 +74,14 @@ class Gallery:
     async def _made(self, job_id: str) -> Made | None:
         try:
             job = await self.app.dispatch.job(job_id)
+            outcome = await self.app.dispatch.outcome(job_id)
         except Missing:
+            return None
+        except Damaged as error:
+            log.warning("a job is left out: %s", error)
             return None
         if not isinstance(job, ImagineJob) or job.space != SPACE:
             return None
-        outcome = await self.app.dispatch.outcome(job_id)
         if not outcome or not outcome.pictures:
             return None
         reply = replies.finished(job, outcome, await self.app.subjects_of(job))

@@ -1,0 +1,37 @@
+"""Subjects whose records are damaged: nobody can see or draw them, but they can be forgotten, and free their names."""
+
+import re
+from contextlib import suppress
+
+from bot.core import Bot
+from bot.messages import Request
+from storage.errors import Damaged, Missing, UserError
+from storage.subjects import Subject, name_key, subject_key
+
+_OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
+
+
+async def damaged_subject(bot: Bot, request: Request, name: str) -> Subject | None:
+    """What stands for the subject of that name, to be forgotten; None unless its record is damaged.
+
+    Raises UserError unless the person made it, as far as can be told, or is a moderator.
+    """
+    with suppress(Missing):
+        try:
+            await bot.subjects.find(request.space, name)
+        except Damaged:
+            subject = await bot.subjects.holder(name_key(request.space, name))
+            if not request.moderator and await _owner(bot, subject) not in ("", request.user):
+                raise UserError("Only the person who made this, or a moderator, can forget it.") from None
+            return Subject(id=subject, space=request.space, owner="", name=name, noun="", base_model="", state="failed")
+    return None
+
+
+async def _owner(bot: Bot, subject: str) -> str:
+    """Who made a subject, by what is left of its record, else by its jobs; empty if nobody can tell any more."""
+    if found := _OWNER.search((await bot.store.get(subject_key(subject))).data):
+        return found[1].decode(errors="replace")
+    for job in await bot.dispatch.index.about(subject):
+        with suppress(Missing, Damaged):
+            return (await bot.dispatch.job(job)).owner
+    return ""
