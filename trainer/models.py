@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import DDPMScheduler
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from storage.errors import SetupError
 from storage.settings import Precision, load_settings
-from trainer.base_models.layout import HALF, INDEX, OF_SDXL, config_of, is_half, some_of
+from trainer.base_models.layout import INDEX, config_of
 from trainer.base_models.sameness import Version, model_hash
+from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.sources import Source, find
+from trainer.base_models.weights import check_weights, read_part
 from trainer.denoiser import Denoiser, Reading
 from trainer.training.identifier import candidates, meaningless
 
@@ -143,14 +145,14 @@ def memory_format_for(device: torch.device) -> torch.memory_format:
 
 
 def _load(source: Source, device: torch.device, dtype: torch.dtype) -> BaseModel:
-    def frozen(kind: Any, part: str, dtype: torch.dtype = dtype) -> Any:
-        network = _network(kind, source, part, dtype).to(device, memory_format=memory_format_for(device))
+    def frozen(part: str, dtype: torch.dtype = dtype) -> Any:
+        network = read_part(source, part, dtype).to(device, memory_format=memory_format_for(device))
         return network.eval().requires_grad_(False)
 
-    second = [part for part in OF_SDXL if (source.folder / part).is_dir()]
-    text_encoders = [frozen(CLIPTextModel, "text_encoder")]
-    if second:
-        text_encoders.append(frozen(CLIPTextModelWithProjection, "text_encoder_2"))
+    check_weights(source, Skeleton.of(source.folder, dtype))
+    text_encoders = [frozen("text_encoder")]
+    if (source.folder / "text_encoder_2").is_dir():
+        text_encoders.append(frozen("text_encoder_2"))
     tokenizers = []
     for part, encoder in zip(("tokenizer", "tokenizer_2"), text_encoders, strict=False):
         tokenizers.append(CLIPTokenizer.from_pretrained(source.folder / part, local_files_only=True))
@@ -158,18 +160,8 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> BaseModel
     return BaseModel(
         source=source,
         tokenizers=tokenizers,
-        vae=frozen(AutoencoderKL, "vae", torch.float32),  # SDXL's overflows in half precision
+        vae=frozen("vae", torch.float32),  # SDXL's overflows in half precision
         scheduler=DDPMScheduler.from_pretrained(source.folder / "scheduler"),
-        denoiser=Denoiser(frozen(UNet2DConditionModel, "unet"), *text_encoders).eval(),
+        denoiser=Denoiser(frozen("unet"), *text_encoders).eval(),
         device=device,
     )
-
-
-def _network(kind: Any, source: Source, part: str, dtype: torch.dtype) -> Any:
-    """One part with its weights; raises SetupError naming those that it lacks, where the libraries would draw lots."""
-    variant = HALF if is_half(part, source.files) else None
-    how = {"dtype": dtype, "variant": variant, "use_safetensors": True, "local_files_only": True}
-    network, told = kind.from_pretrained(source.folder / part, output_loading_info=True, **how)
-    if missing := sorted(map(str, told["missing_keys"])):
-        raise SetupError(f"{source.called} lacks weights of its {part}: {some_of(missing)}.")
-    return network

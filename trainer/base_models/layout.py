@@ -6,11 +6,13 @@ Weights come as safetensors alone: a pickle may run code when it is loaded.
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from storage.errors import SetupError
+from trainer.base_models.contents import CHANNELS
 from trainer.recipe import RECIPE_FILE
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
@@ -28,8 +30,9 @@ EXTRAS = {  # settings of UNets that are told more than a prompt, and what they 
     "encoder_hid_dim_type": None,
     "addition_embed_type": "text_time",
 }
+REFINER_WIDTH = 1280  # of what its UNet reads
 INDEX, SCHEDULE = "model_index.json", "scheduler/scheduler_config.json"
-HALF = "fp16"  # the variant in half precision
+VARIANTS = ("fp16", "bf16", "fp32")  # precisions that names of files tell
 PICKLES = (".ckpt", ".bin", ".pt", ".pth")
 NO_PICKLES = "which may run code when they are loaded. docs/models.md says how to convert them to safetensors."
 FEW = 3
@@ -52,13 +55,8 @@ def needed_files(names: Collection[str], half: bool, called: str) -> list[str]:
         raise SetupError(f"{called} lacks {', '.join(lacking)}.")
     chosen = {name for name in names if name in (INDEX, RECIPE_FILE) or _is_config(name, parts)}
     for part in WEIGHTS.keys() & {*parts}:
-        chosen |= _weights(part, names, half, called)
+        chosen |= weights_of(part, names, half, called)
     return sorted(chosen)
-
-
-def is_half(part: str, files: Collection[str]) -> bool:
-    """Whether the weights of a part are, among the chosen files, in half precision."""
-    return any(_lies_in(name, part) and f".{HALF}" in name for name in files)
 
 
 def without_weights(files: Collection[str]) -> list[str]:
@@ -84,22 +82,44 @@ def config_of(folder: Path, name: str) -> dict[str, Any]:
     raise SetupError(f"The base model in {folder} has a damaged {name}: {why}.")
 
 
-def check_kind(folder: Path, called: str) -> None:
-    """Make sure that a model is one of those that can be trained here; raises SetupError saying what is wrong."""
+def check_kind(folder: Path, called: str, told: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Make sure that a model is one of those that can be trained here; raises SetupError saying what is wrong.
+
+    `told` is what its file says of the noise schedule, and counts before the settings.
+    """
     unet, vae, schedule = (config_of(folder, n) for n in ("unet/config.json", "vae/config.json", SCHEDULE))
+    if why := _other_unet(unet, folder) or _other_schedule({**schedule, **told}, vae):
+        raise SetupError(f"{called} does not work: {why}. {WANTED}")
+
+
+def _other_unet(unet: Mapping[str, Any], folder: Path) -> str:
+    """Why a UNet with these settings cannot be trained here; empty if it can."""
     if (channels := unet.get("in_channels", 4)) != 4:
-        why = f"its UNet takes {channels} channels and not 4: it is made for inpainting, upscaling or editing"
-    elif vae.get("latents_mean") or "beta_schedule" not in schedule:
-        why = f"its noise schedule, {schedule.get('_class_name')}, is that of another kind of model"
-    elif schedule.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction"):
-        why = f"it predicts {schedule['prediction_type']}, and can only be trained for epsilon or v_prediction"
-    elif extra := [name for name in EXTRAS if unet.get(name) not in (None, EXTRAS[name])]:
-        why = f"its UNet takes more than a prompt ({' and '.join(extra)}), as unCLIP's does"
-    elif unet.get("addition_embed_type") == "text_time" and not (folder / OF_SDXL[1]).is_dir():
-        why = f"it is an SDXL without {' and '.join(OF_SDXL)}"
-    else:
-        return
-    raise SetupError(f"{called} does not work: {why}. {WANTED}")
+        kind = CHANNELS.get(channels, "a model for inpainting, upscaling or editing")
+        return f"its UNet takes {channels} channels and not 4: it is {kind}"
+    if unet.get("time_cond_proj_dim"):
+        return "its UNet is told the guidance (time_cond_proj_dim): it is a latent consistency model (LCM)"
+    if unet.get("addition_embed_type") == "text_time" and unet.get("cross_attention_dim") == REFINER_WIDTH:
+        return "it is the refiner of SDXL, which goes on with pictures of the base model"
+    if extra := [name for name in EXTRAS if unet.get(name) not in (None, EXTRAS[name])]:
+        return f"its UNet takes more than a prompt ({' and '.join(extra)}), as unCLIP's does"
+    if unet.get("addition_embed_type") == "text_time" and not (folder / OF_SDXL[1]).is_dir():
+        return f"it is an SDXL without {' and '.join(OF_SDXL)}"
+    return ""
+
+
+def _other_schedule(schedule: Mapping[str, Any], vae: Mapping[str, Any]) -> str:
+    """Why a model with these settings of its noise schedule and VAE cannot be trained here; empty if it can."""
+    if vae.get("latents_mean") or "beta_schedule" not in schedule:
+        return f"its noise schedule, {schedule.get('_class_name')}, is that of another kind of model"
+    if (predicts := schedule.get("prediction_type", "epsilon")) not in ("epsilon", "v_prediction"):
+        return f"it predicts {predicts}, and can only be trained for epsilon or v_prediction"
+    if predicts == "epsilon" and schedule.get("rescale_betas_zero_snr"):
+        return (
+            "by its settings it predicts noise (prediction_type epsilon) where there is nothing but noise "
+            "(rescale_betas_zero_snr), from which no picture can be told: one of the two is not true of it"
+        )
+    return ""
 
 
 def some_of(names: Sequence[str]) -> str:
@@ -108,21 +128,40 @@ def some_of(names: Sequence[str]) -> str:
     return f"{', '.join(names[:FEW])}{more}"
 
 
-def _weights(part: str, names: Collection[str], half: bool, called: str) -> set[str]:
-    """The weights of a part: one file, or pieces with their index."""
-    for variant in (f".{HALF}", "") if half else ("", f".{HALF}"):
-        stem = re.escape(f"{part}/{WEIGHTS[part]}{variant}")
-        if whole := {name for name in names if re.fullmatch(rf"{stem}\.safetensors", name)}:
-            return whole
-        pieces = {name for name in names if re.fullmatch(rf"{stem}-\d{{5}}-of-\d{{5}}\.safetensors", name)}
-        if pieces:
-            of = int(max(pieces).removesuffix(".safetensors")[-5:])
-            if len(pieces) < of:
-                raise SetupError(f"{called} lacks {of - len(pieces)} of the {of} pieces of its {part}.")
-            return pieces | {n for n in names if _is_index(n) and _lies_in(n, part) and (HALF in n) == bool(variant)}
+def weights_of(part: str, names: Collection[str], half: bool, called: str) -> set[str]:
+    """The files of a part's weights: one, or pieces with their index, in the best precision that is there whole.
+
+    Raises SetupError naming what is missing from the model, which is `called` so.
+    """
+    lacking = ""
+    for variant in ("fp16", "bf16", "", "fp32") if half else ("", "fp32", "bf16", "fp16"):
+        if (whole := f"{part}/{WEIGHTS[part]}{variant and '.'}{variant}.safetensors") in names:
+            return {whole}
+        for of, pieces in _pieces(part, names, variant).items():
+            if len(pieces) == of:
+                return pieces | {n for n in names if _is_index(n) and _lies_in(n, part) and _variant_of(n) == variant}
+            lacking = lacking or f"{called} lacks {of - len(pieces)} of the {of} pieces of its {part}."
+    if lacking:
+        raise SetupError(lacking)
     if pickles := sorted(name for name in names if _lies_in(name, part) and name.endswith(PICKLES)):
         raise SetupError(f"{called} has its {part} only as pickles ({pickles[0]}), {NO_PICKLES}")
     raise SetupError(f"{called} lacks the weights of its {part}: {part}/{WEIGHTS[part]}.safetensors.")
+
+
+def _pieces(part: str, names: Collection[str], variant: str) -> dict[int, set[str]]:
+    """The pieces of a part's weights, by how many there are to be; the variant stands before or after their numbers."""
+    stem, dot = re.escape(f"{part}/{WEIGHTS[part]}"), re.escape(f".{variant}") if variant else ""
+    spelt = [rf"{stem}{dot}-\d+-of-(\d+)\.safetensors", rf"{stem}-\d+-of-(\d+){dot}\.safetensors"]
+    pieces: dict[int, set[str]] = {}
+    for name in names:
+        if found := next(filter(None, (re.fullmatch(each, name) for each in spelt)), None):
+            pieces.setdefault(int(found[1]), set()).add(name)
+    return pieces
+
+
+def _variant_of(index: str) -> str:
+    """The variant in the name of an index, wherever it stands there; empty if there is none."""
+    return next((variant for variant in VARIANTS if f".{variant}." in index), "")
 
 
 def _lies_in(name: str, *parts: str) -> bool:

@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from storage.errors import SetupError
 from trainer.denoiser import Denoiser
 
 
@@ -20,7 +22,16 @@ class Skeleton:
 
     @classmethod
     def of(cls, folder: Path, dtype: torch.dtype) -> "Skeleton":
-        """Build it from the settings in a folder of diffusers' layout."""
+        """Build it from the settings in a folder of diffusers' layout; raises SetupError if these make no model."""
+        try:
+            return cls._of(folder, dtype)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError, RuntimeError) as error:
+            raise SetupError(
+                f"The settings in {folder} cannot be read as those of a Stable Diffusion: {error}."
+            ) from error
+
+    @classmethod
+    def _of(cls, folder: Path, dtype: torch.dtype) -> "Skeleton":
         with torch.device("meta"):
             readers = [CLIPTextModel(CLIPTextConfig.from_pretrained(folder / "text_encoder"))]
             if (folder / "text_encoder_2").is_dir():
@@ -32,10 +43,17 @@ class Skeleton:
             weight.data = weight.data.to(dtype)
         return cls(denoiser, vae.requires_grad_(False))
 
-    def weights(self, part: str) -> int:
-        """How many weights a part has, by its name in diffusers' layout; none if there is no such part."""
-        network = self.vae if part == "vae" else getattr(self.denoiser, part)
-        return sum(weight.numel() for weight in network.parameters()) if network else 0
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The networks by their names in diffusers' layout."""
+        readers = zip(("text_encoder", "text_encoder_2"), self.denoiser.text_encoders, strict=False)
+        return {"unet": self.denoiser.unet, "vae": self.vae, **dict(readers)}
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """All weights, by our names."""
+        of_vae = {f"vae.{name}": weight for name, weight in self.vae.state_dict().items()}
+        return self.denoiser.state_dict() | of_vae
 
     @property
     def image_px(self) -> int:

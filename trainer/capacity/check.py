@@ -1,6 +1,5 @@
 """Whether this machine can work: the base model's files, torch, the GPU, and whether they fit each other."""
 
-import math
 from typing import Literal
 
 import torch
@@ -10,10 +9,9 @@ from storage.errors import SetupError
 from storage.jobs import Method, Record
 from storage.recipe import Recipe
 from storage.settings import Settings
-from trainer.base_models.headers import shapes_in
-from trainer.base_models.layout import WEIGHTS
 from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.sources import Source, find
+from trainer.base_models.weights import check_weights
 from trainer.capacity.fitting import Way, in_gb, method_here, ways
 from trainer.capacity.machine import Machine, this_machine
 from trainer.capacity.needs import Needs
@@ -40,7 +38,8 @@ def report(settings: Settings) -> Report:
         check_trackers(settings.tracker_names)
         source, dtype = _found(settings, here)
         skeleton = Skeleton.of(source.folder, dtype)
-        _check_whole(source, skeleton)
+        if source.files and not source.missing_bytes:
+            check_weights(source, skeleton)
         fits = _fits(source, skeleton, here, settings)
     except SetupError as error:
         return Report(state="fail", lines=(str(error), sees))
@@ -66,16 +65,6 @@ def _where(source: Source) -> str:
     if not source.files:
         return f"{source.called} is whole, and read with the settings in {source.folder}."
     return f"{source.called} is in {source.folder}."
-
-
-def _check_whole(source: Source, skeleton: Skeleton) -> None:
-    """Raise SetupError if files of weights are damaged or hold too little, unless they are still to be downloaded."""
-    for part in WEIGHTS if not source.missing_bytes else ():
-        files = [name for name in source.files if name.startswith(f"{part}/") and name.endswith(".safetensors")]
-        shapes = [shape for name in files for shape in shapes_in(source.folder / name).values()]
-        have = sum(math.prod(shape.sizes) for shape in shapes if "F" in shape.kind)
-        if files and have < skeleton.weights(part):
-            raise SetupError(f"{source.called} has only {have:,} of {skeleton.weights(part):,} weights of its {part}.")
 
 
 def _fits(source: Source, skeleton: Skeleton, here: Machine, settings: Settings) -> Report:

@@ -13,9 +13,10 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.exchange import ExportRequest
 from trainer.base_models.families import BY_WIDTH, Family
-from trainer.base_models.headers import VELOCITY, ZERO_SNR, shapes_in
 from trainer.base_models.ldm_names import gathered, places
+from trainer.base_models.prediction import VELOCITY, ZERO_SNR
 from trainer.base_models.sameness import Version, is_other, sentence
+from trainer.base_models.tensors import Tensors
 from trainer.exchange.lora_extraction import RANK, extract
 from trainer.generate import scheduler_for
 from trainer.models import BaseModel, load_base
@@ -80,7 +81,7 @@ def _check_base(request: ExportRequest, base: BaseModel) -> str:
     if not is_other(Version(request.base_revision, request.base_sha256), base.version, base.folder):
         return ""
     said = sentence(request.name, request.learned_from)
-    if not any(name.endswith(lora.DOWN) for name in shapes_in(Path(request.weights))):
+    if not any(name.endswith(lora.DOWN) for name in Tensors([("", Path(request.weights))]).shapes):
         raise UserError(said)
     return said
 

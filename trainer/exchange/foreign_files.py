@@ -3,91 +3,117 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from storage.errors import UserError
-from trainer.base_models.layout import HALF, WEIGHTS
-
-if TYPE_CHECKING:
-    from torch import Tensor  # which takes seconds to import: not for a file that is refused
+from storage.errors import SetupError, UserError
+from trainer.base_models.contents import kind_of
+from trainer.base_models.layout import names_in, weights_of
+from trainer.base_models.tensors import Tensors
+from trainer.exchange.peft_settings import CONFIG
 
 PICKLES = (b"PK", b"\x80")  # how torch.save begins a file: as an archive since 1.6, as a bare pickle before
-
+GGUF = b"GGUF"
 TAKES = "Darkroom takes LoRA files and whole checkpoints"
-OTHERS = {  # what is none of these, by names of tensors
-    re.compile(r"\.hada_"): "a LoHa",
-    re.compile(r"\.lokr_"): "a LoKr",
-    re.compile(r"\.dora_scale$|\.lora_magnitude_vector"): "a DoRA",
-    re.compile(r"\.b?oft_|\.oft_blocks"): "an OFT",
-    re.compile(r"\.diff(_b)?$"): "a LyCORIS of whole differences",
-    re.compile(r"^emb_params$|^clip_[lg]$"): "a textual inversion",
-    re.compile(r"^control_model\.|controlnet_cond_embedding"): "a ControlNet",
+PARTS = ("unet", "text_encoder", "text_encoder_2")
+ADAPTER = "adapter_model.safetensors"
+PEFT = re.compile(r"\.lora_[AB]\.")
+UNETS = {  # weights by which a UNet's own file is known, and what is to stand before its names
+    "conv_in.weight": "unet.",
+    "input_blocks.0.0.weight": "model.diffusion_model.",
+    "diffusion_model.input_blocks.0.0.weight": "model.",
 }
+MAY_BE = ("", "a LoRA", "a VAE alone", "a UNet alone", "a text encoder alone")  # what is judged with the base model
 
 
-class Tensors:
-    """The tensors of one or more safetensors files by name, read when they are asked for."""
+class Foreign(NamedTuple):
+    """What was opened."""
 
-    def __init__(self, files: Iterable[tuple[str, Path]]) -> None:
-        """Open files, each with what to put before its tensors' names; raises UserError if one is of no use."""
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.metadata: dict[str, str] = {}
-        self._read: dict[str, tuple[Any, str]] = {}
-        for prefix, path in files:
-            handle = _opened(path)
-            self.metadata |= handle.metadata() or {}
-            for key in handle.keys():  # noqa: SIM118 (a handle, no dict)
-                name = prefix + (key.removeprefix("text_model.") if prefix else key)
-                self.shapes[name] = tuple(handle.get_slice(key).get_shape())
-                self._read[name] = (handle, key)
-
-    def __getitem__(self, name: str) -> "Tensor":
-        """Read one; raises KeyError."""
-        handle, key = self._read[name]
-        tensor: Tensor = handle.get_tensor(key)
-        return tensor
+    tensors: Tensors
+    settings: dict[str, Path]  # files of peft's settings beside it, by the networks that they are about
 
 
-def open_foreign(path: Path) -> Tensors:
-    """Open a file, or the networks of a folder in diffusers' layout; raises UserError for what cannot be taken.
+def open_foreign(path: Path) -> Foreign:
+    """Open a file, or a folder of a LoRA or of diffusers' layout; raises UserError for what cannot be taken.
 
     The names of what is in a folder begin with `unet.`, `text_encoder.` and `text_encoder_2.`, those in a UNet's own
-    file with `unet.`.
+    file with `unet.` or with what a checkpoint has there.
     """
+    if path.is_dir() and (adapters := _adapters(path)):
+        settings = {prefix.rstrip("."): file.with_name(CONFIG) for prefix, file in adapters}
+        return Foreign(_opened(path, adapters), _existing(settings))
+    if path.is_dir() and not (path / "unet").is_dir() and (file := _only_file(path)):
+        return open_foreign(file)
     if path.is_dir():
-        parts = ("unet", "text_encoder", "text_encoder_2")
-        tensors = Tensors((f"{part}.", file) for part in parts for file in _weights(path, part))
-        if not any(name.startswith("unet.") for name in tensors.shapes):
-            raise UserError(f"{path.name} is no folder in diffusers' layout: it has no unet with safetensors in it.")
-        return tensors
-    tensors = Tensors([("", path)])
-    for pattern, what in OTHERS.items():
-        if any(pattern.search(name) for name in tensors.shapes):
-            raise UserError(f"{path.name} is {what}. {TAKES}.")
-    return Tensors([("unet.", path)]) if "conv_in.weight" in tensors.shapes else tensors
+        return Foreign(_opened(path, _files(path)), {})
+    tensors = _opened(path, [("", path)])
+    what = kind_of(tensors.shapes)
+    if what not in MAY_BE and "channels" not in what:
+        raise UserError(f"{path.name} is {what}. {TAKES}.")
+    for name, prefix in UNETS.items():
+        if name in tensors.shapes:
+            return Foreign(_opened(path, [(prefix, path)]), {})
+    by_peft = any(PEFT.search(name) for name in tensors.shapes)
+    return Foreign(tensors, _existing({"": path.with_name(CONFIG)}) if by_peft else {})
 
 
-def _weights(folder: Path, part: str) -> list[Path]:
-    """The files of a part's weights, one or its pieces, in full precision if there are both."""
-    for stem in (WEIGHTS[part], f"{WEIGHTS[part]}.{HALF}"):
-        patterns = (f"{part}/{stem}.safetensors", f"{part}/{stem}-*-of-*.safetensors")
-        if found := [file for pattern in patterns for file in sorted(folder.glob(pattern))]:
-            return found
-    return []
+def _existing(files: dict[str, Path]) -> dict[str, Path]:
+    return {network: file for network, file in files.items() if file.is_file()}
 
 
-def _opened(path: Path) -> Any:
+def _adapters(folder: Path) -> list[tuple[str, Path]]:
+    """The files of a LoRA that peft has written, one for each network."""
+    patterns = {part: (f"{part}/{ADAPTER}", f"{part}/*/{ADAPTER}") for part in PARTS}
+    found = {part: [file for each in some for file in sorted(folder.glob(each))] for part, some in patterns.items()}
+    return [(f"{part}.", files[0]) for part, files in found.items() if files]
+
+
+def _only_file(folder: Path) -> Path | None:
+    """The file of a LoRA in a folder, by its name or because there is no other."""
+    files = sorted(folder.glob("*.safetensors"))
+    named = [file for file in files if file.name in (ADAPTER, "pytorch_lora_weights.safetensors")]
+    if pickle := next((file for file in (folder / "adapter_model.bin",) if file.is_file() and not files), None):
+        return pickle
+    return named[0] if named else files[0] if len(files) == 1 else None
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    """The files of the networks in a folder; raises UserError if there is no UNet."""
+    names, found = names_in(folder), []
+    for part in PARTS:
+        if any(name.startswith(f"{part}/") and name.endswith(".safetensors") for name in names):
+            try:
+                files = weights_of(part, names, False, folder.name)
+            except SetupError as error:
+                raise UserError(str(error)) from error
+            found += [(f"{part}.", folder / name) for name in sorted(files) if name.endswith(".safetensors")]
+    if not any(prefix == "unet." for prefix, _ in found):
+        raise UserError(f"{folder.name} is no folder in diffusers' layout: it has no unet with safetensors in it.")
+    return found
+
+
+def _opened(path: Path, files: Iterable[tuple[str, Path]]) -> Tensors:
+    """Open files; raises UserError, about `path`."""
     try:
-        return safe_open(path, "pt")
+        tensors = Tensors(files)
     except SafetensorError as error:
-        with path.open("rb") as file:
-            pickled = file.read(2).startswith(PICKLES)
-        if pickled:
-            raise UserError(
-                f"{path.name} is a pickle: to read it is to run whatever program is in it. {TAKES} as safetensors only."
-            ) from error
-        raise UserError(f"{path.name} is no safetensors file, or only a part of one.") from error
+        raise UserError(_no_safetensors(path)) from error
     except OSError as error:
         raise UserError(f"{path.name} cannot be read: {error.strerror or error}.") from error
+    if found := tensors.unreadable_format:
+        raise UserError(f"{path.name} is quantised ({found}), and Darkroom cannot read that: take it in 16 or 32 bits.")
+    return tensors
+
+
+def _no_safetensors(path: Path) -> str:
+    """What a file is that safetensors cannot open."""
+    begins = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            begins = file.read(4)
+    if begins.startswith(PICKLES):
+        return f"{path.name} is a pickle: to read it is to run whatever program is in it. {TAKES} as safetensors only."
+    if begins == GGUF:
+        return f"{path.name} is quantised (GGUF), and Darkroom cannot read that: take it as safetensors."
+    return f"{path.name} is no safetensors file, or only a part of one."

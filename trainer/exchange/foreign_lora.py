@@ -1,30 +1,37 @@
 """LoRA files of other programs: the same two matrices for a layer under many names, put into ours.
 
-kohya's scripts call a layer `lora_unet_down_blocks_0_…`, or by SDXL's original names `lora_unet_input_blocks_4_1_…`;
-diffusers `unet.down_blocks.0.…`, its oldest files with `processor` in between. The matrices are `lora_down` and
-`lora_up`, `lora_A` and `lora_B`, `lora.down` and `lora.up`.
+The matrices are `lora_down` and `lora_up`, `lora_A` and `lora_B`, or `lora.down` and `lora.up`; foreign_names.py has
+what layers are called, peft_settings.py what may be said of them elsewhere.
 """
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from trainer.base_models.ldm_names import UNET_PREFIX, Place
+from trainer.base_models.layout import some_of
+from trainer.base_models.ldm_names import Place
+from trainer.base_models.tensors import Tensors
 from trainer.denoiser import Denoiser
-from trainer.exchange.foreign_files import Tensors
+from trainer.exchange.foreign_names import flat, known_names
+from trainer.exchange.peft_settings import RANK_MAX, PeftSettings, Unusable
 from trainer.training.lora import ALPHA, DOWN, UP, file_names
 
-MATRIX = r"[._]lora(?:_linear_layer)?[._](?P<part>down|up|mid|A|B)(?:\.default)?\.weight"
+MATRIX = r"[._]lora(?:_linear_layer)?[._](?P<part>down|up|mid|A|B)(?:\.[^.]+)?\.weight"
 PART = re.compile(rf"(?P<layer>.+)(?:{MATRIX}|\.alpha)")
 ROLES = {"A": "down", "B": "up", None: "alpha"}
-OLD = [(re.compile(r"\.processor\."), "."), (re.compile(r"\.to_out$"), ".to_out.0")] + [
-    (re.compile(rf"self_attn\.to_{which}$"), f"self_attn.{which}_proj") for which in ("q", "k", "v", "out")
-]
-PEFT_SETTINGS = "lora_adapter_metadata"  # where diffusers keeps peft's configuration of each network
+EMBEDDING = re.compile(
+    r"(?:bundle_emb|embeddings?)\.(?P<name>.+?)\.(?:string_to_param\..*|emb_params|clip_[lg](?:_out)?)"
+)
+
+
+class Found(NamedTuple):
+    """Adapters, by their names in Darkroom's files, and what else was in the file."""
+
+    adapters: dict[str, Tensor]
+    embeddings: list[str]  # words that stand for embeddings, which are left out
 
 
 def is_lora(tensors: Tensors) -> bool:
@@ -32,69 +39,66 @@ def is_lora(tensors: Tensors) -> bool:
     return any((found := PART.fullmatch(name)) and found["part"] for name in tensors.shapes)
 
 
-def read_lora(tensors: Tensors, denoiser: Denoiser, where: Mapping[str, Place]) -> dict[str, Tensor]:
-    """The file as Darkroom names it; raises ValueError for a layer that this base model has not, or has twice.
+def read_lora(tensors: Tensors, denoiser: Denoiser, where: Mapping[str, Place], beside: PeftSettings) -> Found:
+    """The file as Darkroom names it; `beside` is what lies beside it, and counts where its metadata say nothing.
 
-    `where` says where weights lie in files of the original layout.
+    `where` says where weights lie in files of the original layout. Raises Unusable for what no base model could make
+    sense of, and ValueError for a layer that this one has not.
     """
-    layers = _layers(tensors)
-    known, names = _spellings(denoiser, where), file_names(denoiser)
-    settings = json.loads(tensors.metadata.get(PEFT_SETTINGS, "{}"))
+    layers, embeddings = _layers(tensors)
+    known, names = known_names(denoiser, where), file_names(denoiser)
+    settings = PeftSettings.of_metadata(tensors.metadata) or beside
     found: dict[str, Tensor] = {}
     for layer, parts in layers.items():
-        if layer not in known:
+        if flat(layer) not in known:
             raise ValueError(f"the base model has no layer {layer}")
-        path = known[layer]
+        path = known[flat(layer)]
         name = names[path]
         if not {"down", "up"} <= parts.keys() or name + DOWN in found:
-            raise ValueError(f"{layer} is not there whole, or twice")
-        down = parts["down"]
-        if "mid" in parts:  # LyCORIS' third matrix, between the two: it goes into the first
-            down = torch.einsum("abhw,bi->aihw", parts["mid"].float(), down.flatten(1).float())
+            raise Unusable(f"{layer} is not there whole, or twice")
+        down, up = _narrow(layer, parts)
         rank = len(down)
-        alpha = parts["alpha"].float() if "alpha" in parts else torch.tensor(_alpha(settings, path, rank))
-        found |= {name + DOWN: _half(down), name + UP: _half(parts["up"]), name + ALPHA: alpha.reshape(())}
-    return found
+        alpha = parts["alpha"].float() if "alpha" in parts else torch.tensor(settings.alpha(path, rank))
+        if alpha.numel() != 1:
+            raise Unusable(f"the alpha of {layer} is no number")
+        found |= {name + DOWN: _half(down), name + UP: _half(up), name + ALPHA: alpha.reshape(())}
+    return Found(found, embeddings)
 
 
-def _layers(tensors: Tensors) -> dict[str, dict[str, Tensor]]:
-    """The parts of each layer, by its name in the file."""
+def _narrow(layer: str, parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """The two matrices of a layer; raises Unusable if they do not go together."""
+    down, up = parts["down"], parts["up"]
+    if down.ndim < 2 or up.ndim < 2:
+        raise Unusable(f"{layer} is not made of matrices")
+    if "mid" in parts:  # LyCORIS' third matrix, between the two: it goes into the first
+        mid = parts["mid"]
+        if mid.ndim != 4 or mid.shape[1] != len(down):
+            raise Unusable(f"the three matrices of {layer} do not go together")
+        down = torch.einsum("abhw,bi->aihw", mid.float(), down.flatten(1).float())
+    if up.shape[1] != len(down):
+        raise Unusable(f"the two matrices of {layer} have the ranks {len(down)} and {up.shape[1]}")
+    if not 1 <= len(down) <= RANK_MAX:
+        raise Unusable(f"{layer} has the rank {len(down)}")
+    return down, up
+
+
+def _layers(tensors: Tensors) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
+    """The parts of each layer, by its name in the file, and names of embeddings."""
     layers: dict[str, dict[str, Tensor]] = {}
+    embeddings, others = set(), []
     for name in tensors.shapes:
-        if not (part := PART.fullmatch(name)):
-            raise ValueError(f"{name} is no part of a LoRA")
-        layer = part["layer"].removeprefix("base_model.model.")
-        for old, new in OLD:
-            layer = old.sub(new, layer)
-        layers.setdefault(layer, {})[ROLES.get(part["part"], part["part"])] = tensors[name]
-    return layers
-
-
-def _spellings(denoiser: Denoiser, where: Mapping[str, Place]) -> dict[str, str]:
-    """The path of each module, by all that files call it."""
-    known: dict[str, str] = {}
-    for path, name in file_names(denoiser).items():
-        network, _, rest = path.partition(".")
-        known |= {name: path, path: path}
-        if network == "unet":
-            known |= {rest: path, f"lora_unet_{rest.replace('.', '_')}": path}
+        if embedding := EMBEDDING.fullmatch(name):
+            embeddings.add(embedding["name"])
+        elif not (part := PART.fullmatch(name)):
+            others.append(name)
         else:
-            known[f"{network}.text_model.{rest.removeprefix('text_model.')}"] = path
-        place = where.get(f"{path}.weight")
-        if place and place.name.startswith(UNET_PREFIX):
-            original = place.name.removeprefix(UNET_PREFIX).removesuffix(".weight")
-            known[f"lora_unet_{original.replace('.', '_')}"] = path
-    return known
-
-
-def _alpha(settings: Mapping[str, Any], path: str, rank: int) -> float:
-    """The alpha of a layer by peft's settings, which may make exceptions; without any it is the rank."""
-    network, _, module = path.partition(".")
-    exceptions = settings.get(f"{network}.alpha_pattern") or {}
-    fits = (value for name, value in exceptions.items() if re.fullmatch(rf"(.*\.)?{name}", module))
-    alpha = float(next(fits, settings.get(f"{network}.lora_alpha") or rank))
-    by_root = settings.get(f"{network}.use_rslora")  # alpha counts by the root of the rank then
-    return float(alpha * rank**0.5) if by_root else alpha
+            parts, role = layers.setdefault(part["layer"], {}), ROLES.get(part["part"], part["part"])
+            if role in parts:
+                raise Unusable(f"{part['layer']} is not there whole, or twice")
+            parts[role] = tensors[name]
+    if others:
+        raise Unusable(f"{some_of(sorted(others))} {'is' if len(others) == 1 else 'are'} no part of a LoRA")
+    return layers, sorted(embeddings)
 
 
 def _half(weight: Tensor) -> Tensor:

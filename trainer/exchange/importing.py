@@ -9,16 +9,24 @@ from torch import Tensor
 
 from storage.errors import UserError
 from storage.exchange import Ended, ImportRequest
+from storage.jobs import Method
+from trainer.base_models.contents import kind_of
 from trainer.base_models.families import BY_WIDTH, seems_for
-from trainer.base_models.headers import schedule_said
-from trainer.base_models.ldm_names import UNET_PREFIX, Place, picked, places
+from trainer.base_models.layout import some_of
+from trainer.base_models.ldm_names import UNET_PREFIX, VAE_PREFIX, Place, picked, places
+from trainer.base_models.prediction import PREDICTION, RESCALE, in_words, schedule_told
+from trainer.base_models.spellings import check_fit, spelled, unread
+from trainer.base_models.tensors import Tensors
 from trainer.exchange import foreign_lora
-from trainer.exchange.foreign_files import TAKES, Tensors, open_foreign
+from trainer.exchange.foreign_files import TAKES, Foreign, open_foreign
+from trainer.exchange.peft_settings import PeftSettings, Unusable
 from trainer.models import BaseModel, load_base
 from trainer.training import lora
 from trainer.training.weights import ADAPTERS, DIFFERENCES
 
 OWN_VAE = "It brings a VAE of its own, which is left out: the base model's draws."
+NETWORKS = ("unet.", "text_encoder", UNET_PREFIX, "cond_stage_model.", "conditioner.")
+OTHER_NOISE = "It was trained on a noise schedule that ends in nothing but noise, and the base model's does not."
 OWN_TEXT = "It brings no text encoder, so the base model's reads."
 
 
@@ -26,34 +34,52 @@ def import_file(request: ImportRequest, doing: Callable[[str], None]) -> Ended:
     """Write the weights of a subject; raises UserError for a file that cannot be one, and SetupError."""
     path = Path(request.file)
     doing("Reading the file")
-    tensors = open_foreign(path)
+    foreign = open_foreign(path)
     doing("Loading the base model")
     base = load_base(request.base_model, precision="float32")
+    method: Method = "lora" if foreign_lora.is_lora(foreign.tensors) else "full"
     try:
-        _check_prediction(tensors, base)
-        where = places(base.denoiser, base.vae)
+        note = _check_schedule(foreign.tensors, base)
         doing("Comparing them")
-        if foreign_lora.is_lora(tensors):
-            kept, says, method = foreign_lora.read_lora(tensors, base.denoiser, where), "", "lora"
-            lora.deltas(kept, base.denoiser)
-        else:
-            kept, says, method = *_differences(tensors, base, where), "full"
+        kept, says = (_adapters if method == "lora" else _differences)(foreign, base, places(base.denoiser, base.vae))
+    except Unusable as error:
+        raise UserError(f"{path.name} cannot be used: {error}.") from error
     except ValueError as error:
-        raise _misfit(path, tensors, base, str(error)) from error
+        raise _misfit(path, foreign.tensors, base, str(error)) from error
     if not all(torch.isfinite(weight).all() for weight in kept.values()):
         raise UserError(f"{path.name} is damaged: not all of its weights are numbers.")
     save_file(kept, request.weights, ADAPTERS if method == "lora" else DIFFERENCES)
     revision, sha256 = base.version
+    says = " ".join(filter(None, (says, note)))
     return Ended(state="done", says=says, method=method, base_revision=revision, base_sha256=sha256)
 
 
-def _check_prediction(tensors: Tensors, base: BaseModel) -> None:
-    """Refuse what says that it predicts the other thing: its shapes alone would fit."""
-    words = {"v_prediction": "velocity", "epsilon": "noise"}
-    told = schedule_said(tensors.shapes, tensors.metadata).get("prediction_type")
+def _check_schedule(tensors: Tensors, base: BaseModel) -> str:
+    """Refuse what says that it predicts the other thing: its shapes alone would fit. Return what else there is to say.
+
+    Raises Unusable where a file contradicts itself, and ValueError.
+    """
+    try:
+        told = schedule_told(tensors.shapes, tensors.metadata)
+    except ValueError as error:
+        raise Unusable(str(error)) from error
     ours = base.scheduler.config.prediction_type
-    if told and told != ours:
-        raise ValueError(f"it predicts {words.get(told, told)}, the base model {words[ours]}")
+    if (predicts := told.get(PREDICTION, ours)) != ours:
+        raise ValueError(f"it predicts {in_words(predicts)}, the base model {in_words(ours)}")
+    return OTHER_NOISE if told.get(RESCALE) and not base.scheduler.config.rescale_betas_zero_snr else ""
+
+
+def _adapters(foreign: Foreign, base: BaseModel, where: Mapping[str, Place]) -> tuple[dict[str, Tensor], str]:
+    """The adapters of a LoRA file, and what there is to say of it."""
+    beside = PeftSettings.of_files(foreign.settings)
+    kept, embeddings = foreign_lora.read_lora(foreign.tensors, base.denoiser, where, beside)
+    lora.deltas(kept, base.denoiser)
+    words = ", ".join(f"“{word}”" for word in embeddings)
+    plural = "s" if len(embeddings) > 1 else ""
+    return (
+        kept,
+        f"Its embedding{plural} {words} cannot be taken, so the word{plural} will mean nothing." if words else "",
+    )
 
 
 def _misfit(path: Path, tensors: Tensors, base: BaseModel, why: str) -> UserError:
@@ -65,48 +91,60 @@ def _misfit(path: Path, tensors: Tensors, base: BaseModel, why: str) -> UserErro
     return UserError(f"{path.name} does not fit the base model: {why}.")
 
 
-def _differences(tensors: Tensors, base: BaseModel, where: Mapping[str, Place]) -> tuple[dict[str, Tensor], str]:
+def _differences(foreign: Foreign, base: BaseModel, where: Mapping[str, Place]) -> tuple[dict[str, Tensor], str]:
     """What a checkpoint adds to the weights of the base model, and what there is to say of it."""
+    tensors = foreign.tensors
+    if not any(name.startswith(("unet.", UNET_PREFIX)) for name in tensors.shapes):
+        kind = kind_of(tensors.shapes)
+        why = f"it is {kind}" if kind else "it is neither a LoRA nor a checkpoint of Stable Diffusion"
+        raise Unusable(f"{why}. {TAKES}")
     looked_up = _looked_up(tensors, where)
     there = {name for name, place in looked_up.items() if place.name in tensors.shapes}
-    found: dict[str, Tensor] = {}
-    notes: list[str] = []
-    for network in ("unet", "text_encoder", "text_encoder_2"):
-        named = {name: w for name, w in base.denoiser.state_dict().items() if name.startswith(f"{network}.")}
-        if not named.keys() & there and network != "unet":
+    named, notes = base.denoiser.state_dict(), []
+    for network in ("text_encoder", "text_encoder_2"):
+        of_network = {name for name in named if name.startswith(f"{network}.")}
+        if not of_network & there:
             notes += [OWN_TEXT] if network == "text_encoder" else []
-            continue
-        for name, before in named.items():
-            found |= _difference(name, _read(tensors, looked_up[name], before), before.cpu())
+            named = {name: weight for name, weight in named.items() if name not in of_network}
+    check_fit({name: looked_up[name] for name in named}, named, tensors.shapes)
+    notes += _left_out(tensors, looked_up)
+    found: dict[str, Tensor] = {}
+    for name, before in named.items():
+        found |= _difference(name, _read(tensors, looked_up[name], before), before.cpu())
     if not found:
-        raise ValueError("it is the base model itself, and nothing in it was learned")
+        raise Unusable("it is the base model itself, and nothing in it was learned")
+    return found, " ".join([*notes, OWN_VAE] if _has_own_vae(tensors, looked_up, base) else notes)
+
+
+def _has_own_vae(tensors: Tensors, where: Mapping[str, Place], base: BaseModel) -> bool:
+    """Whether a checkpoint has another VAE than the base model."""
     vae = {f"vae.{name}": weight.cpu() for name, weight in base.vae.state_dict().items()}
-    other = (not _alike(_read(tensors, looked_up[name], vae[name]), vae[name]) for name in vae.keys() & there)
-    return found, " ".join([*notes, OWN_VAE] if any(other) else notes)
+    there = {name: where[name] for name in vae if where[name].name in tensors.shapes}
+    try:
+        check_fit(there, vae, tensors.shapes)
+    except ValueError:
+        return True
+    return any(not _alike(_read(tensors, place, vae[name]), vae[name]) for name, place in there.items())
+
+
+def _left_out(tensors: Tensors, where: Mapping[str, Place]) -> list[str]:
+    """Say what else is in a checkpoint; raises ValueError where that belongs to the networks."""
+    extra = [name for name in unread(where, tensors.shapes) if not name.startswith(VAE_PREFIX)]
+    if inside := [name for name in extra if name.startswith(NETWORKS)]:
+        raise ValueError(f"it has weights that the base model has not: {some_of(inside)}")
+    return [f"Left out, because nothing here reads them: {some_of(extra)}."] if extra else []
 
 
 def _looked_up(tensors: Tensors, where: Mapping[str, Place]) -> dict[str, Place]:
     """Where each weight lies in this very file."""
     if any(name.startswith("unet.") for name in tensors.shapes):
-        return {name: Place(name.replace(".text_model.", ".")) for name in where}
-    if not any(name.startswith(UNET_PREFIX) for name in tensors.shapes):
-        raise ValueError(f"it is neither a LoRA nor a checkpoint of Stable Diffusion. {TAKES}")
-    if any(place.name in tensors.shapes for name, place in where.items() if name.startswith("text_encoder.")):
-        return dict(where)
-    return {  # some of SD 1.x were saved with a CLIP of one level less
-        name: place._replace(name=place.name.replace(".transformer.text_model.", ".transformer."))
-        for name, place in where.items()
-    }
+        return spelled({name: Place(name) for name in where}, tensors.shapes)
+    return spelled(where, tensors.shapes)
 
 
 def _read(tensors: Tensors, place: Place, like: Tensor) -> Tensor:
-    """One weight of ours out of the file; raises ValueError if it is not there, or of another shape."""
-    if place.name not in tensors.shapes:
-        raise ValueError(f"it has no {place.name}")
-    value = picked(tensors.__getitem__, place)
-    if value.shape[:1] != like.shape[:1] or value.numel() != like.numel():
-        raise ValueError(f"{place.name} has another shape")
-    return value.reshape(like.shape)
+    """One weight of ours out of the file."""
+    return picked(tensors.__getitem__, place).reshape(like.shape)
 
 
 def _difference(name: str, value: Tensor, before: Tensor) -> dict[str, Tensor]:

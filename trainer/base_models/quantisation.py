@@ -1,0 +1,80 @@
+"""Quantised weights: which storage formats are read, and which are refused by name. Without torch.
+
+8-bit floating point is read, with or without a scale for each layer (`scale_weight` and the marker `scaled_fp8` in
+ComfyUI's older files, `weight_scale` and `comfy_quant` in its newer ones). Whatever packs several weights into a byte,
+or needs a table to be read, is refused: its tensors have the names of weights, but are none.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+FP8 = ("F8_E4M3", "F8_E5M2")
+FLOATS = ("F64", "F32", "F16", "BF16", *FP8)
+SCALE = re.compile(r"\.(scale_weight|weight_scale)$")
+ACTIVATIONS = re.compile(r"\.(scale_input|input_scale)$")  # of what a layer reads, for those who multiply in fp8
+MARKER = re.compile(r"(^|\.)scaled_fp8$|\.comfy_quant$")
+READ_FORMATS = ("float8_e4m3fn", "float8_e5m2")  # of ComfyUI's own names for formats
+FORMATS = {  # by names of tensors, the surest sign first
+    re.compile(r"\.quant_state\.bitsandbytes__nf4$"): "bitsandbytes NF4",
+    re.compile(r"\.quant_state\.bitsandbytes__fp4$"): "bitsandbytes FP4",
+    re.compile(r"\.(absmax|quant_map|nested_absmax|nested_quant_map)$"): "bitsandbytes in 4 bits",
+    re.compile(r"\.(SCB|weight_format)$"): "bitsandbytes in 8 bits",
+    re.compile(r"\.(wscales|wtscale|smooth_factor)$"): "SVDQuant",
+    re.compile(r"\.(qweight|qzeros|g_idx)$"): "GPTQ or AWQ",
+    re.compile(r"\.weight\._(data|scale|shift)$|\._qtype$"): "optimum-quanto",
+    re.compile(r":_(data|scale|q?data|zero_point)$|:qdata$"): "torchao",
+    re.compile(r"\.weight_scale_2$"): "NVFP4",
+    re.compile(r"\.weight_scale_inv$"): "fp8 in blocks",
+    re.compile(r"\.(weight_packed|weight_shape)$"): "compressed-tensors",
+}
+
+
+def unreadable_format(kinds: Mapping[str, str], metadata: Mapping[str, str]) -> str:
+    """The name of the format that a file is quantised in, if it is none of those that are read; empty otherwise.
+
+    `kinds` are the tensors' data types by their names, as safetensors writes them.
+    """
+    for pattern, called in FORMATS.items():
+        if any(pattern.search(name) for name in kinds):
+            return called
+    if odd := next((kind for kind in kinds.values() if kind.startswith(("F4", "F6", "F8")) and kind not in FP8), ""):
+        return odd.lower()
+    if told := _formats_told(metadata) - {*READ_FORMATS}:
+        return min(told)
+    whole = [name for name, kind in kinds.items() if name.endswith(".weight") and kind in ("I8", "U8", "I4", "U4")]
+    return "integers of 8 bits" if whole else ""
+
+
+def format_of_config(config: Mapping[str, Any]) -> str:
+    """The same of a part in diffusers' layout, by its config.json."""
+    told = config.get("quantization_config")
+    return str(told.get("quant_method", "a format that it does not name")) if isinstance(told, Mapping) else ""
+
+
+def scales(kinds: Mapping[str, str]) -> dict[str, str]:
+    """Which tensor scales which weight, by the weights' names."""
+    found = {}
+    for name in kinds:
+        weight = SCALE.sub(".weight", name)
+        if weight != name and weight in kinds:
+            found[weight] = name
+    return found
+
+
+def is_aside(name: str, kinds: Mapping[str, str]) -> bool:
+    """Whether a tensor only tells how others are quantised: a scale with its weight, or a mark."""
+    if MARKER.search(name):
+        return True
+    weight = ACTIVATIONS.sub(".weight", SCALE.sub(".weight", name))
+    return weight != name and weight in kinds
+
+
+def _formats_told(metadata: Mapping[str, str]) -> set[str]:
+    """Formats that ComfyUI's metadata names."""
+    try:
+        told = json.loads(metadata.get("_quantization_metadata", "{}"))
+        return {str(layer["format"]) for layer in told.get("layers", {}).values()}
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return {"a format that its metadata does not name"}

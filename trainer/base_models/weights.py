@@ -1,0 +1,87 @@
+"""Weights of a base model in diffusers' layout: compared with its settings first, and then read.
+
+The libraries' own `from_pretrained` draws lots for what is missing, drops what it does not know, and reads scaled
+weights without their scales; here each of these is a sentence.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from storage.errors import SetupError
+from trainer.base_models.layout import config_of, some_of
+from trainer.base_models.ldm_names import Place
+from trainer.base_models.quantisation import format_of_config
+from trainer.base_models.skeleton import Skeleton
+from trainer.base_models.sources import Source
+from trainer.base_models.spellings import check_fit, spelled, unread
+from trainer.base_models.tensors import Tensors
+
+READERS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
+OTHERS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+QUANTISED = "is quantised ({}), and Darkroom cannot read that: take it in 16 or 32 bits, or in fp8"
+
+
+def check_weights(source: Source, skeleton: Skeleton) -> None:
+    """Compare names and shapes of all weights with the settings, by the files' headers alone; raises SetupError."""
+    for part, network in skeleton.parts.items():
+        if called := format_of_config(config_of(source.folder, f"{part}/config.json")):
+            raise SetupError(f"The {part} of {source.called} {QUANTISED.format(called)}.")
+        _located(source, part, opened(_files(source, part), source.called), network.state_dict())
+
+
+def read_part(source: Source, part: str, dtype: torch.dtype) -> Any:
+    """One part with its weights in `dtype`; raises SetupError."""
+    with init_empty_weights(include_buffers=False):
+        network = _empty(source.folder / part, part)
+    likes = network.state_dict()
+    tensors = opened(_files(source, part), source.called)
+    where = _located(source, part, tensors, likes)
+    read = {name: tensors[place.name].reshape(likes[name].shape).to(dtype) for name, place in where.items()}
+    network.load_state_dict(read, assign=True)
+    return network
+
+
+def opened(files: Iterable[tuple[str, Path]], called: str) -> Tensors:
+    """Open files of a base model; raises SetupError if one is damaged, or quantised in a way that cannot be read."""
+    try:
+        tensors = Tensors(files)
+    except (SafetensorError, OSError) as error:
+        raise SetupError(f"{called} cannot be read, a file is damaged or incomplete: {error}.") from error
+    if found := tensors.unreadable_format:
+        raise SetupError(f"{called} {QUANTISED.format(found)}.")
+    return tensors
+
+
+def _located(source: Source, part: str, tensors: Tensors, likes: Mapping[str, Tensor]) -> dict[str, Place]:
+    where = spelled({name: Place(name) for name in likes}, tensors.shapes)
+    if missing := [name for name, place in where.items() if place.name not in tensors.shapes]:
+        raise SetupError(f"{source.called} lacks weights of its {part}: {some_of(missing)}.")
+    try:
+        check_fit(where, likes, tensors.shapes)
+    except ValueError as error:
+        raise SetupError(f"{source.called} cannot be read, its {part} does not fit its settings: {error}.") from error
+    if extra := unread(where, tensors.shapes):
+        raise SetupError(
+            f"{source.called} has weights in its {part} that its settings do not tell of: {some_of(extra)}."
+        )
+    return where
+
+
+def _files(source: Source, part: str) -> list[tuple[str, Path]]:
+    names = (name for name in source.files if name.startswith(f"{part}/") and name.endswith(".safetensors"))
+    return [("", source.folder / name) for name in names]
+
+
+def _empty(folder: Path, part: str) -> Any:
+    """A part without content, by its settings."""
+    if part in READERS:
+        return READERS[part](CLIPTextConfig.from_pretrained(folder))
+    return OTHERS[part].from_config(OTHERS[part].load_config(folder))
