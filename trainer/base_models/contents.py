@@ -20,7 +20,10 @@ KINDS = [  # the first that has such a name
     (re.compile(r"\.dora_scale$|\.lora_magnitude_vector"), "a DoRA"),
     (re.compile(r"\.b?oft_|\.oft_blocks|\.oft_diag"), "an OFT"),
     (re.compile(r"\.diff(_b)?$"), "a LyCORIS of whole differences"),
-    (re.compile(r"^(unet|text_encoder(_2)?):\d+:(up|down)$"), "a LoRA of cloneofsimo's, which counts layers through"),
+    (
+        re.compile(r"^(unet|text_encoder(_2)?):\d+:(up|down)$"),
+        "an old kind of LoRA, of cloneofsimo's scripts, which numbers layers and does not name them",
+    ),
     (re.compile(r"\.on_input$|\.ia3_l"), "an IA3"),
     (re.compile(r"^emb_params$|^clip_[lg]$|^string_to_param\."), "a textual inversion"),
     (

@@ -134,11 +134,11 @@ def _kind(path: Path, tensors: Tensors) -> Kind:
         wanted = {"VAE": (VAE_PREFIX,), "text encoder": kind.text_encoders if kind else SD1.text_encoders}
         missing = [part for part, names in wanted.items() if not all(map(has, names))]
         raise SetupError(f"{_called(path)} has no {' and no '.join(missing)} in it.")
-    seems = f"it seems to be of {seems_for(shapes.items())}" if seems_for(shapes.items()) else ""
-    what = seems if found in MERE_PARTS and seems else f"it is {found}" if found else seems
-    raise SetupError(
-        f"{path} is no Stable Diffusion 1.x, 2.x or XL in the original layout{what and '; '}{what}."
-    )
+    seems = seems_for(shapes.items())
+    what = f"; it is {found}{seems and f' for {seems}'}" if found else ""
+    if seems and (not found or seems in found):
+        what = f"; it seems to be of {seems}"
+    raise SetupError(f"{path} is no Stable Diffusion 1.x, 2.x or XL in the original layout{what}.")
 
 
 def _settings(path: Path, kind: Kind, models: Path) -> Path:
