@@ -30,6 +30,8 @@ SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Phase = Literal["queued", "loading", "class images", "learning", "sampling", "drawing", "saving"]
 
+Unasked = Literal["steps", "guidance", "scheduler", "size_px"]
+
 SEED_MAX = 2**32 - 1
 STEPS_MAX = 4000  # of a training
 OTHERS_MAX = 16  # subjects of a job besides the first: more than any command takes
@@ -119,6 +121,7 @@ class ImagineJob(Job):
     scheduler: SchedulerName = "dpm++2m"
     size_px: int | None = Field(None, ge=32, le=2048, multiple_of=8)  # None: the base model's own size
     vary_seed: int | None = Field(None, ge=0, le=SEED_MAX)  # *variations*: its noise is near that of this seed
+    unasked: tuple[Unasked, ...] = Field((), max_length=4)  # what nobody asked for: the base model's own counts there
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Tensor]], dict[str, Tensor]], str]]
     ),
     "a checkpoint for inpainting": (
         lambda sd1: sd1 | {"model.diffusion_model.input_blocks.0.0.weight": torch.ones(16, 9, 3, 3)},
-        "input_blocks.0.0.weight has another shape",
+        "it is an inpainting model (its UNet takes 9 channels and not 4)",
     ),
     "a checkpoint of velocity": (
         lambda sd1: sd1 | {"v_pred": torch.ones(0)},

@@ -54,8 +54,8 @@ class Drawing:
                 files.append(str(path))
         grid = Path(task.folder) / "grid.png"
         generate.grid(drawn).save(grid, pnginfo=_settings_as_text(task, task.seeds[0]))
-        unread = self.base.unread(task.prompt)
-        note = f"The prompt is too long for the model, which did not read its end: “{unread}”." if unread else ""
+        read = {"prompt": task.prompt, "negative prompt": task.negative}
+        note = " ".join(filter(None, (_too_long(name, self.base.unread(text)) for name, text in read.items())))
         return Result(job=task.job, state="done", message=note, files=(*files, str(grid)))
 
     def denoiser_of(self, *weights: str) -> Denoiser:
@@ -82,6 +82,10 @@ class Drawing:
         if self._subject and not all(Path(path).exists() for path in self._subject[0]):
             self.let_go()
             torch.cuda.empty_cache()
+
+
+def _too_long(name: str, unread: str) -> str:
+    return f"The {name} is too long for the model, which did not read its end: “{unread}”." if unread else ""
 
 
 def _settings_as_text(task: ImagineTask, seed: int) -> PngInfo:

@@ -15,6 +15,7 @@ from diffusers import (
 from PIL import Image
 from torch import Generator, Tensor
 
+from storage.errors import UserError
 from trainer.denoiser import Denoiser
 from trainer.models import BaseModel
 from trainer.photos import at_once, to_images
@@ -30,11 +31,18 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "euler-a": (EulerAncestralDiscreteScheduler, {}),
     "dpm++2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
 }
+WITHOUT_RESCALING = {"pndm"}  # diffusers' own of these leave out rescale_betas_zero_snr without a word
 
 
 def scheduler_for(base: BaseModel, name: str, steps: int) -> Any:
-    """Build the scheduler `name` on the base model's noise schedule, set to `steps`."""
+    """Build the scheduler `name` on the base model's noise schedule, set to `steps`; raises UserError if it cannot."""
     kind, options = SCHEDULERS[name]
+    if name in WITHOUT_RESCALING and base.scheduler.config.rescale_betas_zero_snr:
+        others = ", ".join(other for other in SCHEDULERS if other not in WITHOUT_RESCALING)
+        raise UserError(
+            f"The scheduler {name} cannot draw with this base model, whose noise schedule ends in nothing but noise. "
+            f"Take one of {others}."
+        )
     scheduler = kind.from_config(base.scheduler.config, **options)
     scheduler.set_timesteps(steps, device=base.device)
     return scheduler

@@ -14,6 +14,7 @@ from transformers import CLIPTokenizer
 
 from storage.errors import SetupError
 from storage.settings import Precision, load_settings
+from trainer.base_models.darkroom_file import drawing_of
 from trainer.base_models.layout import INDEX, config_of
 from trainer.base_models.sameness import Version, model_hash
 from trainer.base_models.skeleton import Skeleton
@@ -149,6 +150,7 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> BaseModel
         network = read_part(source, part, dtype).to(device, memory_format=memory_format_for(device))
         return network.eval().requires_grad_(False)
 
+    drawing_of(source.folder)  # what is wrong with it is said now, and not with the first picture
     check_weights(source, Skeleton.of(source.folder, dtype))
     text_encoders = [frozen("text_encoder")]
     if (source.folder / "text_encoder_2").is_dir():

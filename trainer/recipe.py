@@ -1,6 +1,5 @@
 """The recipe that suits a base model: its folder may carry defaults of its own, and else those of its family hold."""
 
-import json
 from collections.abc import Container
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -11,9 +10,9 @@ from storage.errors import SetupError, UserError
 from storage.jobs import Method
 from storage.recipe import Changes, Recipe
 from storage.usual import METHOD, USUAL
+from trainer.base_models.darkroom_file import RECIPE_FILE, beside, drawing_of
 from trainer.base_models.families import family_of
 
-RECIPE_FILE = "darkroom.json"  # in a base model's folder: what suits it, {"recipe": {…}}, and LoRA on it, {"lora": {…}}
 FEW, MANY = 4, 8  # photos: a recipe is made for as many as from the one to the other
 CROPS_MOST, STEPS_MOST = 32, 4000  # as the recipe has them
 RATES = ("learning_rate", "text_learning_rate")  # which are right for one method alone
@@ -44,7 +43,7 @@ def usual_method(base_folder: Path) -> tuple[Method | None, str]:
 
     Raises SetupError if the file beside it names another one.
     """
-    if method := _beside(base_folder).get("recipe", {}).get("method"):
+    if method := beside(base_folder).get("recipe", {}).get("method"):
         if method not in get_args(Method):
             raise SetupError(f"{base_folder / RECIPE_FILE} names the method {method}; there are full and lora.")
         return method, SUITS
@@ -57,20 +56,24 @@ def suited_to(base_folder: Path, method: Method) -> Told:
 
     Learning rates in the file are those of the method that it names, full if it names none.
     """
-    family, beside = family_of(base_folder).name, _beside(base_folder)
+    family, told = family_of(base_folder).name, beside(base_folder)
     usual = {**USUAL[family].get(method, USUAL[family]["full"])._asdict()}
-    of_all = {**beside.get("recipe", {})}
+    of_all = {**_as_drawn(base_folder), **told.get("recipe", {})}
     if of_all.pop("method", "full") != method:
         of_all = {name: value for name, value in of_all.items() if name not in RATES}
-    suited = {**of_all, **(beside.get("lora", {}) if method == "lora" else {})}
+    suited = {**of_all, **(told.get("lora", {}) if method == "lora" else {})}
     origins = dict.fromkeys(usual, f"usual for {family}") | dict.fromkeys(suited, SUITS)
     return Told({**usual, **suited, "method": method}, origins)
 
 
-def _beside(base_folder: Path) -> dict[str, Any]:
-    path = base_folder / RECIPE_FILE
-    told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return told
+def _as_drawn(base_folder: Path) -> dict[str, Any]:
+    """The recipe's own pictures are drawn as the base model draws where nobody asks for anything else."""
+    drawing = drawing_of(base_folder)
+    how = {
+        "steps": drawing.steps and min(drawing.steps, 100),
+        "guidance": drawing.guidance and min(drawing.guidance, 20),
+    }
+    return {f"{what}_{name}": value for what in ("class", "sample") for name, value in how.items() if value}
 
 
 def for_photos(recipe: Recipe, photos: int, asked: Container[str] = ()) -> Recipe:

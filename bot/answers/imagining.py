@@ -31,15 +31,19 @@ async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answer
         model_prompt=prompts.model_prompt(given.prompt, named),
         count=given.count,
         seed=_chance() if given.seed is None else given.seed,
-        steps=given.steps,
-        guidance=given.guidance,
         negative=given.negative,
-        scheduler=given.scheduler,
-        size_px=given.size,
+        **_settings(given),
     )
     await bot.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
+
+
+def _settings(given: ImagineArguments) -> dict[str, Any]:
+    """What the person asked for, and which settings nobody asked for: there the base model may have its own."""
+    told = {"steps": given.steps, "guidance": given.guidance, "scheduler": given.scheduler, "size_px": given.size}
+    asked = {name: value for name, value in told.items() if value is not None}
+    return {**asked, "unasked": tuple(name for name in told if name not in asked)}
 
 
 def _chance() -> int:
@@ -61,7 +65,18 @@ async def variations(bot: Bot, request: Request, given: VariationsArguments) -> 
 
 
 async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]) -> Answers:
-    fixed = {"space", "prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "size_px"}
+    fixed = {
+        "space",
+        "prompt",
+        "said",
+        "subject",
+        "others",
+        "model_prompt",
+        "negative",
+        "scheduler",
+        "size_px",
+        "unasked",
+    }
     kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
     subjects = await bot.subjects_of(old)
     what = "A" if old.others else "The"

@@ -86,14 +86,22 @@ class ImagineArguments(Arguments):
     seed: int | None = Field(
         None, ge=0, le=SEED_MAX, description="Seed of the first picture; by default chance.", json_schema_extra=BRIEF
     )
-    steps: int = Field(30, ge=1, le=150, description="Denoising steps.")
-    guidance: float = Field(
-        5.0, ge=1, le=30, description="Guidance scale: how closely to follow the prompt.", json_schema_extra=BRIEF
+    steps: int | None = Field(
+        None, ge=1, le=150, description="Denoising steps; by default as suits the base model, which is mostly 30."
+    )
+    guidance: float | None = Field(
+        None,
+        ge=1,
+        le=30,
+        description="Guidance scale: how closely to follow the prompt; by default as suits the base model, mostly 5.",
+        json_schema_extra=BRIEF,
     )
     negative: str = Field(
         "", max_length=PROMPT_MAX, description="What the picture should not show.", json_schema_extra=BRIEF
     )
-    scheduler: SchedulerName = Field("dpm++2m", description="How noise is removed.")
+    scheduler: SchedulerName | None = Field(
+        None, description="How noise is removed; by default as suits the base model, mostly dpm++2m."
+    )
     size: int | None = Field(None, ge=32, le=2048, multiple_of=8, description="Side in pixels; else the model's own.")
 
 

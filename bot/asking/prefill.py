@@ -34,6 +34,7 @@ async def _like(bot: Bot, request: Request, job_id: str) -> dict[str, str]:
     """The arguments that would draw a job's pictures again."""
     job = await find_pictures(bot, request, job_id)
     given: dict[str, Any] = job.model_dump(include={"prompt", "negative", "count", "steps", "guidance", "scheduler"})
+    given = {name: value for name, value in given.items() if name not in job.unasked}
     given |= {"size": job.size_px, "seed": job.seed}
     if "[v]" in job.prompt.casefold() and job.subject:
         subjects = [subject for subject in await bot.subjects_of(job) if access.may_see(subject, request)]

@@ -13,7 +13,7 @@ CHANNELS = {  # that a UNet takes in, besides the 4 of latents
     9: "an inpainting model",
 }
 LORA = re.compile(r"[._]lora(_linear_layer)?[._](down|up|A|B)\b|^lora_|\.(hada|lokr|oft)_")
-KINDS = [  # the first that has such a name
+FILES = [  # that are no models: the first that has such a name
     (re.compile(r"\.hada_"), "a LoHa"),
     (re.compile(r"\.lokr_"), "a LoKr"),
     (re.compile(r"\.glora|\.[ab][12]\.weight$"), "a GLoRA"),
@@ -33,6 +33,13 @@ KINDS = [  # the first that has such a name
     (re.compile(r"motion_modules"), "a motion module of AnimateDiff"),
     (re.compile(r"^ip_adapter\.|^image_proj\."), "an IP-Adapter"),
     (re.compile(r"^adapter\.body\.|^body\.0\.block|^body\.0\.in_conv"), "a T2I-Adapter"),
+    (
+        re.compile(r"^conv_first\.|^body\.\d+\.rdb1|^model\.\d+\.sub\.|^params_ema"),
+        "an upscaler of pictures, as ESRGAN",
+    ),
+    (re.compile(r"^vision_model\.|^visual\."), "a CLIP"),
+]
+MODELS = [  # of other kinds
     (re.compile(r"time_stack|temporal_transformer|temp_convs"), "a video model"),
     (re.compile(r"^conditioner\.embedders\.0\.model\."), "the refiner of SDXL"),
     (re.compile(r"double_blocks|single_transformer_blocks|single_blocks"), "Flux or a model built like it"),
@@ -47,11 +54,6 @@ KINDS = [  # the first that has such a name
     ),
     (re.compile(r"^edm_"), "a model with EDM's noise schedule"),
     (re.compile(r"clip_txt_mapper|effnet_mapper"), "Stable Cascade"),
-    (
-        re.compile(r"^conv_first\.|^body\.\d+\.rdb1|^model\.\d+\.sub\.|^params_ema"),
-        "an upscaler of pictures, as ESRGAN",
-    ),
-    (re.compile(r"^vision_model\.|^visual\."), "a CLIP"),
 ]
 PARTS = [  # of a Stable Diffusion, if that is all there is
     (re.compile(r"^(first_stage_model\.)?(encoder|decoder)\.(conv_in|conv_out|mid|mid_block|up|down)"), "a VAE alone"),
@@ -67,7 +69,7 @@ def channels_in(shapes: Shapes) -> int:
 
 def kind_of(shapes: Shapes) -> str:
     """What a file holds instead of a whole Stable Diffusion, in words with an article; empty if that is not known."""
-    if special := _special(shapes):
+    if special := special_unet(shapes) or file_kind(shapes) or _first(MODELS, shapes):
         return special
     if any(LORA.search(name) for name in shapes):
         return "a LoRA"
@@ -84,8 +86,9 @@ def special_unet(shapes: Shapes) -> str:
     return ""
 
 
-def _special(shapes: Shapes) -> str:
-    return special_unet(shapes) or _first(KINDS, shapes)
+def file_kind(shapes: Shapes) -> str:
+    """What a file holds that is neither a model nor a LoRA, in words with an article; empty if it may be either."""
+    return _first(FILES, shapes)
 
 
 def _first(table: Iterable[tuple[re.Pattern[str], str]], shapes: Shapes) -> str:

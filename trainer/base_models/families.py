@@ -16,6 +16,23 @@ class Family(NamedTuple):
     version: str  # for kohya's scripts, and web UIs after them
     architecture: str  # in Stability AI's ModelSpec
 
+    def metadata(self, velocity: bool) -> dict[str, str]:
+        """What files for it say of their base model, by the rules of those who read them.
+
+        kohya's scripts and ModelSpec add to the name of Stable Diffusion 2 what it predicts. AUTOMATIC1111 takes for
+        SDXL what has an `ss_base_model_version` that begins with `sdxl_`, else for Stable Diffusion 2 what has an
+        `ss_v2` of True, and hides files for other models than its own.
+        """
+        version, architecture = self.version, self.architecture
+        if self is SD2:
+            version, architecture = f"{version}{velocity * '_v'}", f"{architecture}{'-768-v' if velocity else '-512'}"
+        return {
+            "modelspec.architecture": architecture,
+            "ss_base_model_version": version,
+            "ss_v2": str(self is SD2),
+            "ss_v_parameterization": str(velocity),
+        }
+
 
 SD1 = Family(usual.SD1, "sd_v1", "stable-diffusion-v1")
 SD2 = Family(usual.SD2, "sd_v2", "stable-diffusion-v2")

@@ -13,7 +13,7 @@ from typing import Any
 
 from storage.errors import SetupError
 from trainer.base_models.contents import CHANNELS
-from trainer.recipe import RECIPE_FILE
+from trainer.base_models.darkroom_file import RECIPE_FILE
 
 TOKENIZERS = ("tokenizer", "tokenizer_2")
 WEIGHTS = {  # the parts with weights, and what diffusers and transformers call their files

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from storage.errors import UserError
 from storage.subjects import Subject
+from trainer.base_models.darkroom_file import RECIPE_FILE
 from trainer.base_models.files import files_hash
 from trainer.base_models.layout import names_in, needed_files
 from trainer.base_models.sources import ON_THE_HUB
-from trainer.recipe import RECIPE_FILE
 
 
 class Version(NamedTuple):

@@ -4,9 +4,11 @@ Such a file holds weights, and at most says what they predict. Settings and toke
 name beside it, or from the hub, where a model of the same kind has them.
 """
 
+import json
 import logging
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from storage.errors import SetupError
 from storage.transfers import file_hash
 from trainer.base_models import hub
 from trainer.base_models.contents import kind_of, special_unet
+from trainer.base_models.darkroom_file import NAME_ENTRIES, RECIPE_FILE, beside, by_name
 from trainer.base_models.families import seems_for
 from trainer.base_models.layout import (
     INDEX,
@@ -35,7 +38,6 @@ from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.spellings import check_fit, spelled, unread
 from trainer.base_models.tensors import Tensors
 from trainer.base_models.weights import opened
-from trainer.recipe import RECIPE_FILE
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ def converted(path: Path, models: Path) -> tuple[Path, str]:
             whole = Path(scratch) / "model"
             _convert(path, tensors, settings, whole)
             write_schedule(told, whole)
+            _note_drawing(names_told(path), whole)
             whole.replace(folder)
     write_schedule(told, folder)  # it may have been converted before this was asked
     return folder, sha256
@@ -94,6 +97,12 @@ def not_read(path: Path, settings: Path) -> list[str]:
     """Names of tensors in a file that belong to no network, and are not known to be harmless; raises SetupError."""
     tensors = _opened(path)
     return unread(_located(path, tensors, settings), tensors.shapes)
+
+
+def names_told(path: Path) -> list[str]:
+    """What a file calls itself, and is called; raises SetupError."""
+    metadata = _opened(path).metadata
+    return [path.stem, *(metadata[entry] for entry in NAME_ENTRIES if metadata.get(entry))]
 
 
 def _called(path: Path) -> str:
@@ -172,6 +181,14 @@ def _convert(path: Path, tensors: Tensors, settings: Path, whole: Path) -> None:
         }
         if weights:
             save_file(weights, whole / part / f"{WEIGHTS[part]}.safetensors", {"format": "pt"})
+
+
+def _note_drawing(names: Iterable[str], whole: Path) -> None:
+    """Write down how a distilled model draws: the folder that it is turned into has another name."""
+    found, told = next(filter(None, map(by_name, names)), None), beside(whole)
+    if found and "drawing" not in told:
+        told["drawing"] = found.drawing.model_dump(exclude_none=True)
+        (whole / RECIPE_FILE).write_text(json.dumps(told))
 
 
 def _located(path: Path, tensors: Tensors, settings: Path) -> dict[str, Place]:

@@ -49,6 +49,11 @@ class Skeleton:
         readers = zip(("text_encoder", "text_encoder_2"), self.denoiser.text_encoders, strict=False)
         return {"unet": self.denoiser.unet, "vae": self.vae, **dict(readers)}
 
+    def weights(self, part: str) -> int:
+        """How many weights a part has, by its name in diffusers' layout; none if there is no such part."""
+        network = self.parts.get(part)
+        return sum(weight.numel() for weight in network.parameters()) if network else 0
+
     @property
     def state(self) -> dict[str, Tensor]:
         """All weights, by our names."""

@@ -46,6 +46,8 @@ def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Sou
 
 
 def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool) -> Source:
+    if path.suffix == ".gguf":
+        raise SetupError(f"{called} is quantised (GGUF), and Darkroom cannot read that: take it as .safetensors.")
     if path.suffix != ".safetensors":
         raise SetupError(f"{called} is a file, but no .safetensors.")
     from trainer.base_models import single_file  # only here is torch needed

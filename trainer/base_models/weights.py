@@ -33,7 +33,7 @@ def check_weights(source: Source, skeleton: Skeleton) -> None:
     """Compare names and shapes of all weights with the settings, by the files' headers alone; raises SetupError."""
     for part, network in skeleton.parts.items():
         if called := format_of_config(config_of(source.folder, f"{part}/config.json")):
-            raise SetupError(f"The {part} of {source.called} {QUANTISED.format(called)}.")
+            raise SetupError(f"{source.called} has a {part} that {QUANTISED.format(called)}.")
         _located(source, part, opened(_files(source, part), source.called), network.state_dict())
 
 

@@ -1,5 +1,6 @@
 """Whether this machine can work: the base model's files, torch, the GPU, and whether they fit each other."""
 
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -9,6 +10,10 @@ from storage.errors import SetupError
 from storage.jobs import Method, Record
 from storage.recipe import Recipe
 from storage.settings import Settings
+from trainer.base_models import single_file
+from trainer.base_models.darkroom_file import RECIPE_FILE, distilled, drawing_of, draws_from_the_end
+from trainer.base_models.hub import Name
+from trainer.base_models.layout import some_of
 from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.sources import Source, find
 from trainer.base_models.weights import check_weights
@@ -43,7 +48,9 @@ def report(settings: Settings) -> Report:
         fits = _fits(source, skeleton, here, settings)
     except SetupError as error:
         return Report(state="fail", lines=(str(error), sees))
-    return Report(state=fits.state, lines=(_where(source), *fits.lines, sees))
+    asides = _asides(source, settings)
+    state = "warn" if asides and fits.state == "ok" else fits.state
+    return Report(state=state, lines=(_where(source), *fits.lines, *asides, sees))
 
 
 def found_here(settings: Settings) -> tuple[Source, Method, str]:
@@ -65,6 +72,33 @@ def _where(source: Source) -> str:
     if not source.files:
         return f"{source.called} is whole, and read with the settings in {source.folder}."
     return f"{source.called} is in {source.folder}."
+
+
+def _asides(source: Source, settings: Settings) -> tuple[str, ...]:
+    """What else there is to say of the base model: that it is distilled, and what nobody reads of its file."""
+    path = Path(settings.base_model).expanduser()
+    said, names, left_out = [], [Name.of(settings.base_model).repo, path.stem], list[str]()
+    if not source.files:  # a single file that is not converted yet
+        names += single_file.names_told(path)
+        left_out = single_file.not_read(path, source.folder)
+    drawing = drawing_of(source.folder)
+    if found := distilled(source.folder, *names):
+        how = {**found.drawing.model_dump(exclude_none=True), **drawing.model_dump(exclude_none=True)}
+        told = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in how.items()
+        )
+        said.append(
+            f"It is distilled ({found.kind}: {found.sign}), so unless somebody asks for other settings it draws with "
+            f"{told}; {RECIPE_FILE} may say otherwise. What such a model learns it may draw less well than its teacher."
+        )
+    elif draws_from_the_end(source.folder) and not drawing.steps:
+        said.append(
+            "Its scheduler begins at the very last step (timestep_spacing trailing), as those of distilled models do: "
+            f'if it is one, say so in {source.folder / RECIPE_FILE}, as {{"drawing": {{"steps": 4, "guidance": 1}}}}.'
+        )
+    if left_out:
+        said.append(f"The file holds more than a base model; nobody reads of it: {some_of(left_out)}.")
+    return tuple(said)
 
 
 def _fits(source: Source, skeleton: Skeleton, here: Machine, settings: Settings) -> Report:

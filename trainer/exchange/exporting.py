@@ -173,11 +173,13 @@ def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dic
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.title": request.name,
+        "ss_output_name": request.name,
         "modelspec.trigger_phrase": f"{request.identifier} {request.noun}",
         "modelspec.prediction_type": "v" if _predicts_velocity(base) else "epsilon",
     }
     if family := _family(base):
-        told |= {"modelspec.architecture": family.architecture + kind, "ss_base_model_version": family.version}
+        told |= family.metadata(_predicts_velocity(base))
+        told["modelspec.architecture"] += kind
     return told
 
 

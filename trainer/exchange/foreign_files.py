@@ -8,7 +8,7 @@ from typing import NamedTuple
 from safetensors import SafetensorError
 
 from storage.errors import SetupError, UserError
-from trainer.base_models.contents import kind_of
+from trainer.base_models.contents import file_kind
 from trainer.base_models.layout import names_in, weights_of
 from trainer.base_models.tensors import Tensors
 from trainer.exchange.peft_settings import CONFIG
@@ -24,7 +24,6 @@ UNETS = {  # weights by which a UNet's own file is known, and what is to stand b
     "input_blocks.0.0.weight": "model.diffusion_model.",
     "diffusion_model.input_blocks.0.0.weight": "model.",
 }
-MAY_BE = ("", "a LoRA", "a VAE alone", "a UNet alone", "a text encoder alone")  # what is judged with the base model
 
 
 class Foreign(NamedTuple):
@@ -48,8 +47,7 @@ def open_foreign(path: Path) -> Foreign:
     if path.is_dir():
         return Foreign(_opened(path, _files(path)), {})
     tensors = _opened(path, [("", path)])
-    what = kind_of(tensors.shapes)
-    if what not in MAY_BE and "channels" not in what:
+    if what := file_kind(tensors.shapes):
         raise UserError(f"{path.name} is {what}. {TAKES}.")
     for name, prefix in UNETS.items():
         if name in tensors.shapes:

@@ -106,6 +106,8 @@ def _differences(foreign: Foreign, base: BaseModel, where: Mapping[str, Place]) 
         if not of_network & there:
             notes += [OWN_TEXT] if network == "text_encoder" else []
             named = {name: weight for name, weight in named.items() if name not in of_network}
+    if missing := [looked_up[name].name for name in named if name not in there]:
+        raise ValueError(f"it has no {some_of(missing)}")
     check_fit({name: looked_up[name] for name in named}, named, tensors.shapes)
     notes += _left_out(tensors, looked_up)
     found: dict[str, Tensor] = {}

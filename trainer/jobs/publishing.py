@@ -107,7 +107,7 @@ class Publisher:
         return Outcome(
             job=job.id,
             state="done",
-            message=_ready(subjects),
+            message="\n".join(filter(None, (_ready(subjects), result.message))),
             pictures=samples,
             learned=learned[0],
             others=dict(zip(job.others, learned[1:], strict=True)),

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,6 +15,7 @@ from storage.jobs import ImagineJob, Method, TrainJob, job_key, read_job
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
 from storage.transfers import Told
+from trainer.base_models.darkroom_file import drawing_of
 from trainer.base_models.sameness import Version, check_base
 from trainer.class_file import is_whole
 from trainer.jobs.cache import Cache
@@ -138,11 +140,8 @@ class Tasks:
             weights=paths[0] if paths else None,
             adapters=tuple(paths[1:]),
             seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
-            steps=job.steps,
-            guidance=job.guidance,
             negative=job.negative,
-            scheduler=job.scheduler,
-            size_px=job.size_px,
+            **_drawn_so(job, Path(hello.folder)),
             vary_seed=job.vary_seed,
             facts=facts,
             note=note,
@@ -156,3 +155,16 @@ class Tasks:
         if not path.exists():
             raise Missing(subject.weights_key)
         return str(path)
+
+
+def _drawn_so(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
+    """The settings of a picture: what nobody asked for is as the base model's files say, if they say it."""
+    drawing = drawing_of(base_folder)
+    own = {
+        "steps": drawing.steps,
+        "guidance": drawing.guidance,
+        "scheduler": drawing.scheduler,
+        "size_px": drawing.size,
+    }
+    asked = job.model_dump(include={*own})
+    return asked | {name: own[name] for name in job.unasked if own[name] is not None}

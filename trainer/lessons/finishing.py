@@ -10,6 +10,7 @@ from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned
 from trainer.host import Cancelled, Host, Paused
 from trainer.lessons import choosing
+from trainer.lessons.captions_told import cut_captions
 from trainer.lessons.lesson import Lesson
 from trainer.lessons.pupils import Pupil
 from trainer.seam import Report, Result, Taught
@@ -30,6 +31,7 @@ def finished(host: Host, lesson: Lesson, learned: Learned, attend: Callable[[], 
     return Result(
         job=task.job,
         state="done",
+        message=cut_captions(host.base, lesson.recipe, [pupil.subject for pupil in lesson.pupils]),
         files=(str(weights),),
         losses=tuple(learned.losses),
         kept_step=best.step if best else len(learned.losses),

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from trainer.recipe import RECIPE_FILE
+from trainer.base_models.darkroom_file import RECIPE_FILE
 from trainer.threads import processors
 from trainer.toyworld.data import Pictures, character_photos, drawings, photographs
 from trainer.toyworld.fit import DEVICE, Chance, fit, to_tensor

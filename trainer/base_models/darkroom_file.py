@@ -1,0 +1,113 @@
+"""What lies beside a base model's weights for Darkroom: `darkroom.json`, with its recipe and how it draws. No torch.
+
+A distilled model draws in a few steps and without guidance; where its files tell that it is one, that is taken for
+usual unless `darkroom.json` says otherwise.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from storage.errors import SetupError
+from storage.jobs import Record, SchedulerName
+
+RECIPE_FILE = "darkroom.json"  # {"recipe": {…}}, for LoRA on it {"lora": {…}}, and for pictures {"drawing": {…}}
+
+
+class Drawing(Record):
+    """How a base model draws where a person asks for nothing else; None: as is usual."""
+
+    steps: int | None = Field(None, ge=1, le=150)
+    guidance: float | None = Field(None, ge=1, le=30)
+    scheduler: SchedulerName | None = None
+    size: int | None = Field(None, ge=32, le=2048, multiple_of=8)
+
+
+class Distilled(NamedTuple):
+    """What a distilled model is, by which sign, and how such a model draws."""
+
+    kind: str
+    sign: str
+    drawing: Drawing
+
+
+KINDS = {  # by words in names
+    "turbo": ("Turbo", Drawing(steps=4, guidance=1, scheduler="euler-a")),
+    "lightning": ("Lightning", Drawing(steps=8, guidance=1, scheduler="euler")),
+    "lcm": ("LCM", Drawing(steps=8, guidance=1)),
+    "hyper": ("Hyper-SD", Drawing(steps=8, guidance=1, scheduler="ddim")),
+    "dmd": ("DMD2", Drawing(steps=4, guidance=1)),
+}
+NAMED = re.compile(
+    r"(?<![a-z])(?:(?:sd|sdxl|xl)?(?P<kind>turbo|lightning|lcm|dmd)2?|(?P<hyper>hyper)[-_ ]?(?:sd|sdxl)\w*)(?![a-z])",
+    re.I,
+)
+IN_STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?(?![a-z])", re.I)
+SCHEDULERS = {"LCMScheduler": "lcm", "TCDScheduler": "hyper"}
+NAME_ENTRIES = ("modelspec.title", "modelspec.architecture", "ss_output_name", "ss_sd_model_name")  # of metadata
+
+
+def beside(folder: Path) -> dict[str, Any]:
+    """What `darkroom.json` in a base model's folder says; nothing if there is none."""
+    path = folder / RECIPE_FILE
+    told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return told
+
+
+def drawing_of(folder: Path) -> Drawing:
+    """How a base model draws where a person asks for nothing else; raises SetupError for a file that is wrong."""
+    try:
+        told = Drawing.model_validate(beside(folder).get("drawing", {}))
+    except (ValidationError, ValueError, AttributeError) as error:
+        what = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
+        where = ".".join(map(str, what.get("loc", ())))
+        raise SetupError(
+            f"{folder / RECIPE_FILE} does not work: drawing{where and '.'}{where}: {what['msg']}."
+        ) from error
+    found = distilled(folder)
+    return Drawing(**{**_given(found.drawing if found else Drawing()), **_given(told)})
+
+
+def distilled(folder: Path, *names: str) -> Distilled | None:
+    """Tell whether a model in diffusers' layout is distilled, by its files, its folder and other `names` of it."""
+    scheduler = _settings(folder / "scheduler" / "scheduler_config.json")
+    if kind := SCHEDULERS.get(str(scheduler.get("_class_name"))):
+        return Distilled(KINDS[kind][0], f"its scheduler is {scheduler['_class_name']}", KINDS[kind][1])
+    of_hub = [part for part in folder.parts if part.startswith("models--")]
+    told = [_settings(folder / name).get("_name_or_path") for name in ("model_index.json", "unet/config.json")]
+    for name in (*names, *filter(None, told), *of_hub, folder.name):
+        if found := by_name(str(name)):
+            return found
+    return None
+
+
+def by_name(name: str) -> Distilled | None:
+    """Tell by one of a model's names whether it is distilled, and for how many steps."""
+    if not (found := NAMED.search(name.rpartition("/")[2])):
+        return None
+    kind, drawing = KINDS[(found["kind"] or found["hyper"]).lower()]
+    if steps := IN_STEPS.search(name):
+        drawing = drawing.model_copy(update={"steps": max(1, int(steps[1]))})
+    return Distilled(kind, f"{name} names it so", drawing)
+
+
+def draws_from_the_end(folder: Path) -> bool:
+    """Whether a model's scheduler begins at the very last step, as those of distilled models do, and others seldom."""
+    scheduler = _settings(folder / "scheduler" / "scheduler_config.json")
+    return scheduler.get("timestep_spacing") == "trailing" and not scheduler.get("rescale_betas_zero_snr")
+
+
+def _given(drawing: Drawing) -> dict[str, Any]:
+    return drawing.model_dump(exclude_none=True)
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Settings that are there for a look only: none where they cannot be read, which others say."""
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
