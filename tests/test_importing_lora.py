@@ -53,14 +53,14 @@ ORIGINAL = dict(  # kohya's names for the first of these, as it has them in SDXL
     zip(
         LAYERS["sdxl"],
         [
-            "input_blocks_4_1_transformer_blocks_0_attn1_to_q",
-            "middle_block_1_transformer_blocks_1_ff_net_0_proj",
-            "output_blocks_1_1_proj_out",
-            "output_blocks_6_0_in_layers_2",
-            "output_blocks_5_2_conv",
-            "input_blocks_3_0_op",
-            "input_blocks_4_0_skip_connection",
-            "input_blocks_4_0_emb_layers_1",
+            "input_blocks.4.1.transformer_blocks.0.attn1.to_q",
+            "middle_block.1.transformer_blocks.1.ff.net.0.proj",
+            "output_blocks.1.1.proj_out",
+            "output_blocks.6.0.in_layers.2",
+            "output_blocks.5.2.conv",
+            "input_blocks.3.0.op",
+            "input_blocks.4.0.skip_connection",
+            "input_blocks.4.0.emb_layers.1",
         ],
         strict=False,
     )
@@ -106,7 +106,52 @@ def as_kohya(given: Matrices, name: Callable[[str], str] = kohya) -> dict[str, T
 
 
 def as_original(given: Matrices) -> dict[str, Tensor]:
-    return as_kohya(given, lambda path: f"lora_unet_{ORIGINAL[path]}" if path in ORIGINAL else kohya(path, two=True))
+    def name(path: str) -> str:
+        return f"lora_unet_{ORIGINAL[path].replace('.', '_')}" if path in ORIGINAL else kohya(path, two=True)
+
+    return as_kohya(given, name)
+
+
+def as_comfy(given: Matrices) -> dict[str, Tensor]:
+    """As ComfyUI saves them: the original layout's names, with dots."""
+    return as_kohya(given, lambda path: f"diffusion_model.{ORIGINAL[path]}" if path in ORIGINAL else of_clip(path))
+
+
+def as_one_trainer(given: Matrices) -> dict[str, Tensor]:
+    return as_kohya(given, lambda path: path if path.startswith("unet.") else of_clip(path).removeprefix(OF_COMFY))
+
+
+def as_one_trainer_original(given: Matrices) -> dict[str, Tensor]:
+    return as_kohya(
+        given,
+        lambda path: (
+            f"unet.{ORIGINAL[path]}" if path in ORIGINAL else of_clip(path).replace("transformer.", "")[len(OF_COMFY) :]
+        ),
+    )
+
+
+OF_COMFY = "text_encoders."
+
+
+def of_clip(path: str) -> str:
+    """A layer of a text encoder by the name that ComfyUI has for it."""
+    network, _, rest = text_model(path).partition(".")
+    clip = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}[network]
+    return f"{OF_COMFY}{clip}.transformer.{rest}"
+
+
+def as_lycoris(given: Matrices) -> dict[str, Tensor]:
+    """LyCORIS outside of kohya's scripts: the UNet alone."""
+    return as_kohya(given, lambda path: f"lycoris_{path.removeprefix('unet.').replace('.', '_')}")
+
+
+def as_ai_toolkit(given: Matrices) -> dict[str, Tensor]:
+    """Diffusers' names with peft's matrices, without an alpha."""
+    found = {}
+    for path, (down, up) in given.items():
+        found |= {f"{text_model(path)}.lora_A.default.weight": down}
+        found |= {f"{text_model(path)}.lora_B.default.weight": up * ALPHA / RANK}
+    return found
 
 
 def as_tucker(given: Matrices) -> dict[str, Tensor]:
@@ -162,6 +207,12 @@ SPELLINGS = {
     "LyCORIS": ("sd1", LAYERS["sd1"], as_tucker),
     "peft": ("sd1", LAYERS["sd1"], as_peft),
     "peft, SDXL": ("sdxl", LAYERS["sdxl"], as_peft),
+    "ComfyUI": ("sdxl", LAYERS["sdxl"], as_comfy),
+    "OneTrainer": ("sdxl", LAYERS["sdxl"], as_one_trainer),
+    "OneTrainer, original": ("sdxl", LAYERS["sdxl"], as_one_trainer_original),
+    "OneTrainer, SD 1": ("sd1", LAYERS["sd1"], as_one_trainer),
+    "LyCORIS by itself": ("sd1", LAYERS["sd1"][:11], as_lycoris),
+    "ai-toolkit": ("sdxl", LAYERS["sdxl"], as_ai_toolkit),
     "older diffusers": ("sd1", LAYERS["sd1"], as_older_diffusers),
     "oldest diffusers": ("sd1", ATTENTION, as_oldest_diffusers),
 }

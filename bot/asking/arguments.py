@@ -87,7 +87,7 @@ class ImagineArguments(Arguments):
         None, ge=0, le=SEED_MAX, description="Seed of the first picture; by default chance.", json_schema_extra=BRIEF
     )
     steps: int | None = Field(
-        None, ge=1, le=150, description="Denoising steps; by default as suits the base model, which is mostly 30."
+        None, ge=1, le=150, description="Denoising steps; by default as suits the base model, mostly 30."
     )
     guidance: float | None = Field(
         None,
