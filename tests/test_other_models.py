@@ -109,7 +109,8 @@ def test_a_single_file_of_another_kind_is_named(what: str, written: Path, tmp_pa
             "it predicts noise (prediction_type epsilon) where there is nothing",
         ),
         ("unet/config.json", {"block_out_channels": [24, 48]}, "cannot be read, its unet does not fit its settings"),
-        ("vae/config.json", {"latent_channels": 16}, "its vae does not fit its settings"),
+        ("vae/config.json", {"latent_channels": 16}, "its VAE has 16 channels and not 4"),
+        ("tokenizer/vocab.json", {f"word{i}": 100_000 + i for i in range(9)}, "is mixed of several: its tokenizer has"),
         ("unet/config.json", {"down_block_types": ["NoBlock2D"]}, "cannot be read as those of a Stable Diffusion"),
     ],
 )
@@ -252,4 +253,35 @@ def test_a_weight_too_many_in_a_folder_is_named(model: Path) -> None:
     weights = load_file(model / f"{UNET}.safetensors")
     save_file(weights | {"mystery.weight": torch.ones(2)}, model / f"{UNET}.safetensors")
     with pytest.raises(SetupError, match=r"has weights in its unet that its settings do not tell of: mystery\.weight"):
+        load_base(str(model))
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["adapter_config.json", "adapter_model.safetensors"], "It is a LoRA, which `darkroom import` takes"),
+        (["pytorch_lora_weights.safetensors"], "It is a LoRA"),
+        (
+            ["config.json", "diffusion_pytorch_model.safetensors"],
+            "It is one network alone: a ControlNet, a VAE or a UNet",
+        ),
+        (["tokenizer_2/vocab.json", "text_encoder_2/config.json", "unet/config.json"], "the refiner of SDXL"),
+        (["transformer/config.json", "vae/config.json"], "another kind of model, built on a transformer"),
+        (["sd_xl.safetensors"], "It comes as a single file"),
+    ],
+)
+def test_a_folder_of_something_else_is_named(names: list[str], sentence: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(SetupError) as refused:
+        find(str(tmp_path), tmp_path, half=False)
+    assert sentence in str(refused.value)
+
+
+def test_parts_of_several_models_do_not_go_together(model: Path, micro_sdxl: Path) -> None:
+    for part in ("text_encoder", "tokenizer"):
+        shutil.rmtree(model / part)
+        shutil.copytree(micro_sdxl / part, model / part)
+    with pytest.raises(SetupError, match="is mixed of several: its UNet reads 32 numbers a word, and gets 24"):
         load_base(str(model))

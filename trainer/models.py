@@ -158,6 +158,9 @@ def _load(source: Source, device: torch.device, dtype: torch.dtype) -> BaseModel
     tokenizers = []
     for part, encoder in zip(("tokenizer", "tokenizer_2"), text_encoders, strict=False):
         tokenizers.append(CLIPTokenizer.from_pretrained(source.folder / part, local_files_only=True))
+        if len(tokenizers[-1]) > encoder.config.vocab_size:
+            of = f"{len(tokenizers[-1])} words, and its text encoder knows {encoder.config.vocab_size}"
+            raise SetupError(f"{source.called} is mixed of several: its {part} has {of}.")
         tokenizers[-1].model_max_length = encoder.config.max_position_embeddings  # some files do not say
     return BaseModel(
         source=source,

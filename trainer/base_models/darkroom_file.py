@@ -51,9 +51,14 @@ NAME_ENTRIES = ("modelspec.title", "modelspec.architecture", "ss_output_name", "
 
 
 def beside(folder: Path) -> dict[str, Any]:
-    """What `darkroom.json` in a base model's folder says; nothing if there is none."""
+    """What `darkroom.json` in a base model's folder says; nothing if there is none. Raises SetupError."""
     path = folder / RECIPE_FILE
-    told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        told = json.loads(path.read_text()) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} is damaged: {error}.") from error
+    if not isinstance(told, dict):
+        raise SetupError(f"{path} is damaged: it holds no settings.")
     return told
 
 
@@ -61,12 +66,9 @@ def drawing_of(folder: Path) -> Drawing:
     """How a base model draws where a person asks for nothing else; raises SetupError for a file that is wrong."""
     try:
         told = Drawing.model_validate(beside(folder).get("drawing", {}))
-    except (ValidationError, ValueError, AttributeError) as error:
-        what = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
-        where = ".".join(map(str, what.get("loc", ())))
-        raise SetupError(
-            f"{folder / RECIPE_FILE} does not work: drawing{where and '.'}{where}: {what['msg']}."
-        ) from error
+    except ValidationError as error:
+        where = ".".join(map(str, ("drawing", *error.errors()[0]["loc"])))
+        raise SetupError(f"{folder / RECIPE_FILE} does not work: {where}: {error.errors()[0]['msg']}.") from error
     found = distilled(folder)
     return Drawing(**{**_given(found.drawing if found else Drawing()), **_given(told)})
 

@@ -31,6 +31,7 @@ EXTRAS = {  # settings of UNets that are told more than a prompt, and what they 
     "addition_embed_type": "text_time",
 }
 REFINER_WIDTH = 1280  # of what its UNet reads
+LORA_FILES = ("adapter_config.json", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
 INDEX, SCHEDULE = "model_index.json", "scheduler/scheduler_config.json"
 VARIANTS = ("fp16", "bf16", "fp32")  # precisions that names of files tell
 PICKLES = (".ckpt", ".bin", ".pt", ".pth")
@@ -110,6 +111,8 @@ def _other_unet(unet: Mapping[str, Any], folder: Path) -> str:
 
 def _other_schedule(schedule: Mapping[str, Any], vae: Mapping[str, Any]) -> str:
     """Why a model with these settings of its noise schedule and VAE cannot be trained here; empty if it can."""
+    if (channels := vae.get("latent_channels", 4)) != 4:
+        return f"its VAE has {channels} channels and not 4: it is of another kind of model"
     if vae.get("latents_mean") or "beta_schedule" not in schedule:
         return f"its noise schedule, {schedule.get('_class_name')}, is that of another kind of model"
     if (predicts := schedule.get("prediction_type", "epsilon")) not in ("epsilon", "v_prediction"):
@@ -182,6 +185,12 @@ def _has_words(part: str, names: Collection[str]) -> bool:
 
 def _hint(names: Collection[str]) -> str:
     """What the model may be instead, by its files."""
+    if any(name.rpartition("/")[2] in LORA_FILES for name in names):
+        return f"It is a LoRA, which `darkroom import` takes beside a base model. {WANTED}"
+    if f"{WEIGHTS['unet']}.safetensors" in names:
+        return f"It is one network alone: a ControlNet, a VAE or a UNet. {WANTED}"
+    if "tokenizer_2" in {name.partition("/")[0] for name in names} and not any(_lies_in(n, "tokenizer") for n in names):
+        return f"It seems to be the refiner of SDXL, which goes on with pictures of the base model. {WANTED}"
     if single := sorted(name for name in names if "/" not in name and name.endswith(".safetensors")):
         return f"It comes as a single file: download {single[0]}, and set DARKROOM_BASE_MODEL to its path."
     if any(_lies_in(name, "transformer") for name in names):

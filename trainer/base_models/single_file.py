@@ -37,7 +37,7 @@ from trainer.base_models.prediction import check_schedule, schedule_told, write_
 from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.spellings import check_fit, spelled, unread
 from trainer.base_models.tensors import Tensors
-from trainer.base_models.weights import opened
+from trainer.base_models.weights import check_widths, opened
 
 log = logging.getLogger(__name__)
 
@@ -198,6 +198,7 @@ def _located(path: Path, tensors: Tensors, settings: Path) -> dict[str, Place]:
         where = spelled(places(skeleton.denoiser, skeleton.vae), tensors.shapes)
     except ValueError as error:
         raise SetupError(f"The settings in {settings} are not those of a single file: {error}.") from error
+    check_widths(f"{_called(path)}, with the settings in {settings},", skeleton)
     try:
         check_fit(where, skeleton.state, tensors.shapes)
     except ValueError as error:

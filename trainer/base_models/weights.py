@@ -35,6 +35,15 @@ def check_weights(source: Source, skeleton: Skeleton) -> None:
         if called := format_of_config(config_of(source.folder, f"{part}/config.json")):
             raise SetupError(f"{source.called} has a {part} that {QUANTISED.format(called)}.")
         _located(source, part, opened(_files(source, part), source.called), network.state_dict())
+    check_widths(source.called, skeleton)
+
+
+def check_widths(called: str, skeleton: Skeleton) -> None:
+    """Raise SetupError if the UNet reads something else than the text encoders write."""
+    writes = sum(encoder.config.hidden_size for encoder in skeleton.denoiser.text_encoders)
+    reads = skeleton.denoiser.unet.config.cross_attention_dim
+    if isinstance(reads, int) and reads != writes:
+        raise SetupError(f"{called} is mixed of several: its UNet reads {reads} numbers a word, and gets {writes}.")
 
 
 def read_part(source: Source, part: str, dtype: torch.dtype) -> Any:
