@@ -74,13 +74,13 @@ def write_model_of_channels(folder: Path, *channels: int) -> Path:
     return _one_encoder(folder, DDIMScheduler(**_SCHEDULE, clip_sample=False), unet, hidden_act="quick_gelu")
 
 
-def write_micro_sd2(folder: Path, **schedule: Any) -> Path:
-    """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder."""
+def write_micro_sd2(folder: Path, width: int = 32, **schedule: Any) -> Path:
+    """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder. Its own is 1024 wide."""
     from diffusers import DDIMScheduler
 
     usual = {"set_alpha_to_one": False, "clip_sample": False, "prediction_type": "v_prediction"}
-    unet = _unet(cross_attention_dim=32, attention_head_dim=(2, 4), use_linear_projection=True)
-    return _one_encoder(folder, DDIMScheduler(**_SCHEDULE, **usual, **schedule), unet, hidden_act="gelu")
+    unet = _unet(cross_attention_dim=width, attention_head_dim=(2, 4), use_linear_projection=True)
+    return _one_encoder(folder, DDIMScheduler(**_SCHEDULE, **usual, **schedule), unet, "gelu", width)
 
 
 def write_micro_sdxl(folder: Path) -> Path:
@@ -126,14 +126,14 @@ _SCHEDULE: dict[str, Any] = {
 }
 
 
-def _one_encoder(folder: Path, scheduler: Any, unet: Any, hidden_act: str) -> Path:
+def _one_encoder(folder: Path, scheduler: Any, unet: Any, hidden_act: str, width: int = 32) -> Path:
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel
 
     from trainer.toyworld.tokenizer import write_tokenizer
 
     tokenizer = write_tokenizer(folder / "tokenizer", TOKENS)
-    text_encoder = CLIPTextModel(_text_config(tokenizer, 32, hidden_act))
+    text_encoder = CLIPTextModel(_text_config(tokenizer, width, hidden_act))
     vae, nothing = _vae(), {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     return _written(StableDiffusionPipeline(vae, text_encoder, tokenizer, unet, scheduler, **nothing), folder)
 

@@ -18,6 +18,7 @@ from trainer.naming import captioned
 from trainer.recipe import recipe_for
 from trainer.training.material import Subject
 
+LONG = " ".join(["in the snow"] * 12)
 SAID = ("on a red sofa", "", "a dog in the snow", "")
 
 
@@ -146,15 +147,16 @@ def test_at_the_terminal_text_files_lie_beside_the_photos(tmp_path: Path) -> Non
 async def test_what_is_said_is_kept_with_the_photo_and_learned(chat: Chat) -> None:
     asked = chat.by("ann", asks=True)
     first, *others = photos_of_a_character(3)
-    said = (first.model_copy(update={"caption": "a dog\non a sofa"}), Upload(name="rex-2.txt", data=b"in the snow"))
+    said = (first.model_copy(update={"caption": "a dog\non a sofa"}), Upload(name="rex-2.txt", data=LONG.encode()))
     bad = Upload(name="bad.jpg", data=b"no picture at all")
     question = (await asked("dreambooth train", (*said, *others, bad), name="rex", noun="dog", set="captions=true"))[-1]
     assert question.text.startswith("3 of 4 photos can be used.")
     button = question.buttons[0]
     reply = (await asked(button.command, **button.arguments))[-1]
     assert reply.state == "done", reply.text
+    assert "A caption is too long for the model, which did not read the end" in reply.text
     (subject,) = await asked.app.subjects.in_space(asked.space)
-    assert [photo.caption for photo in subject.photos] == ["a dog on a sofa", "in the snow", ""]
+    assert [photo.caption for photo in subject.photos] == ["a dog on a sofa", LONG, ""]
     assert subject.recipe["captions"] is True
 
 

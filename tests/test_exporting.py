@@ -16,6 +16,7 @@ from torch import Tensor
 from storage.errors import UserError
 from tests.exchanged import MICRO, adapt, bring, change, drawn, drawn_plainly, export_of, micro_bases, order
 from tests.hub_server import hub_server
+from tests.micro import write_micro_sd2
 from trainer.exchange.exporting import export
 from trainer.models import BaseModel, load_base
 from trainer.training import lora
@@ -142,6 +143,19 @@ def test_files_say_what_they_are(exports: dict[Any, Exported]) -> None:
         assert told["modelspec.prediction_type"] == "epsilon"
     with safe_open(exports["sd2", "full", "single"].folder / "rex.safetensors", "pt") as file:
         assert file.metadata()["modelspec.prediction_type"] == "v"
+
+
+@pytest.mark.parametrize("how", ["lora", "single"])
+def test_files_for_stable_diffusion_2_are_told_apart_by_web_uis(how: str, tmp_path: Path) -> None:
+    base = load_base(str(write_micro_sd2(tmp_path / "sd2", 1024)))
+    save_learned(tmp_path / "weights", adapt(base.denoiser), base.denoiser)
+    export(export_of(base, tmp_path / "weights", tmp_path / "files", how), lambda what: None)
+    with safe_open(tmp_path / "files" / "rex.safetensors", "pt") as file:
+        told = file.metadata()
+    assert (told["ss_v2"], told["ss_base_model_version"], told["ss_v_parameterization"]) == ("True", "sd_v2_v", "True")
+    assert told["modelspec.architecture"] == f"stable-diffusion-v2-768-v{'/lora' if how == 'lora' else ''}"
+    if how == "lora":  # and what we write we read
+        assert bring(base, tmp_path / "files" / "rex.safetensors", tmp_path / "out").method == "lora"
 
 
 @pytest.mark.parametrize("how", FORMATS)
