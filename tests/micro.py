@@ -75,7 +75,7 @@ def write_model_of_channels(folder: Path, *channels: int) -> Path:
 
 
 def write_micro_sd2(folder: Path, width: int = 32, **schedule: Any) -> Path:
-    """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder. Its own is 1024 wide."""
+    """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder; really 1024 wide."""
     from diffusers import DDIMScheduler
 
     usual = {"set_alpha_to_one": False, "clip_sample": False, "prediction_type": "v_prediction"}

@@ -110,7 +110,6 @@ def test_a_single_file_of_another_kind_is_named(what: str, written: Path, tmp_pa
         ),
         ("unet/config.json", {"block_out_channels": [24, 48]}, "cannot be read, its unet does not fit its settings"),
         ("vae/config.json", {"latent_channels": 16}, "its VAE has 16 channels and not 4"),
-        ("tokenizer/vocab.json", {f"word{i}": 100_000 + i for i in range(9)}, "is mixed of several: its tokenizer has"),
         ("unet/config.json", {"down_block_types": ["NoBlock2D"]}, "cannot be read as those of a Stable Diffusion"),
     ],
 )
@@ -119,6 +118,13 @@ def test_a_folder_of_another_kind_is_named(model: Path, name: str, settings: dic
     with pytest.raises(SetupError) as refused:
         load_base(str(model))
     assert sentence in str(refused.value)
+
+
+def test_a_tokenizer_of_another_model_is_named(model: Path) -> None:
+    (model / "tokenizer" / "tokenizer.json").unlink(missing_ok=True)
+    tell(model, "tokenizer/vocab.json", **{f"word{i}": 100_000 + i for i in range(9)})
+    with pytest.raises(SetupError, match="is mixed of several: its tokenizer has"):
+        load_base(str(model))
 
 
 def test_the_doctor_compares_shapes(
