@@ -9,16 +9,18 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storage.errors import SetupError
-from storage.jobs import Record, SchedulerName
+from storage.jobs import SchedulerName
 
 RECIPE_FILE = "darkroom.json"  # {"recipe": {…}}, for LoRA on it {"lora": {…}}, and for pictures {"drawing": {…}}
 
 
-class Drawing(Record):
-    """How a base model draws where a person asks for nothing else; None: as is usual."""
+class Drawing(BaseModel):
+    """How a base model draws where a person asks for nothing else; None: as is usual. Misspelt names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int | None = Field(None, ge=1, le=150)
     guidance: float | None = Field(None, ge=1, le=30)
