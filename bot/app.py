@@ -42,9 +42,9 @@ class Darkroom(Bot):
     """One deployment, as a front end sees it."""
 
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
-        self.settings, self.store, self.redis = settings, store, redis
+        self.settings, self.store, self.redis, self.retract = settings, store, redis, {}
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
-        works = (keep_queued(store, redis, settings.lease_s), keep_tidy(store, redis))
+        works = (keep_queued(store, redis, settings.lease_s), keep_tidy(store, redis, settings.forget_after_days))
         self._upkeep = [asyncio.create_task(work) for work in works]
 
     @classmethod

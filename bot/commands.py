@@ -4,13 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from bot.answers.consents import allow, refuse
 from bot.answers.imagining import about, again, delete, full, imagine, variations
+from bot.answers.leaving import forget_me
 from bot.answers.managing import cancel, choose, forget, jobs, share, show, subjects
 from bot.answers.together import together
 from bot.answers.training import add_to_draft, drop_draft, retrain, train, train_draft
 from bot.asking.arguments import (
     Arguments,
     ChooseArguments,
+    ConsentArguments,
     DraftArguments,
     ImagineArguments,
     JobArguments,
@@ -86,6 +89,7 @@ COMMANDS: dict[str, Command] = {
             "everyone",
         ),
         Command("dreambooth forget", "Forget a subject and delete all of it.", SubjectArguments, forget),
+        Command("forget-me", "Forget everything of yours.", Nothing, forget_me),
         Command("dreambooth cancel", "Stop a job that waits or runs.", JobArguments, cancel),
         Command("jobs", "List the jobs.", Nothing, jobs),
         Command("help", "Say what can be asked.", Nothing, show_help),
@@ -107,6 +111,8 @@ COMMANDS: dict[str, Command] = {
             True,
             hidden=True,
         ),
+        Command("consent allow", "Let photos be used.", ConsentArguments, allow, "in place", True, hidden=True),
+        Command("consent refuse", "Leave photos alone.", ConsentArguments, refuse, "in place", hidden=True),
         Command("draft drop", "Do not train.", DraftArguments, drop_draft, "in place", hidden=True),
     )
 }

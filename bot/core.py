@@ -2,8 +2,11 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+from arq.connections import ArqRedis
+
+from bot import policy
 from bot.answers.limits import Limits
 from bot.dispatch import Dispatch
 from bot.messages import Reply, Request
@@ -25,9 +28,11 @@ class Bot(ABC):
 
     settings: Settings
     store: Store
+    redis: ArqRedis
     dispatch: Dispatch
     subjects: Subjects
     limits: Limits
+    retract: dict[str, Callable[[], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
 
     @abstractmethod
     def watch(self, job_id: str) -> Answers:
@@ -37,6 +42,11 @@ class Bot(ABC):
         """Take a job on; raises UserError, with nothing done, where that is too much."""
         await self.limits.admit(job)
         await self.dispatch.accept(job)
+
+    async def taken_back(self, space: str) -> str:
+        """Take back what was posted of what is deleted now; a sentence says what could not be, if anything."""
+        take_back = self.retract.get(space.partition(":")[0])
+        return await take_back() if take_back else ""
 
     async def subject_of(self, job: Job) -> Subject | None:
         """The subject of a job, the first that is not forgotten of several."""
@@ -55,25 +65,40 @@ class Bot(ABC):
         return found
 
 
-async def find_job(bot: Bot, request: Request, prefix: str) -> StoredJob:
-    """The job of this space whose id begins with `prefix`; raises UserError if there is none."""
-    if is_id(prefix):
-        try:
-            if (job := await bot.dispatch.job(prefix)).space == request.space:
-                return job
-        except Missing:
-            pass
-        except Damaged:
-            raise UserError(await end_damaged(bot.store, prefix)) from None
-        raise UserError(f"There is no job {prefix} here.")
-    for job in await bot.dispatch.jobs(request.space, beginning=prefix, most=1):
-        return job
+async def may_see_job(bot: Bot, request: Request, job: Job) -> bool:
+    """Whether the person may see a job, its prompt and its pictures."""
+    if job.owner == request.user and job.space == request.space:  # as is most often asked: nothing is read for it
+        return True
+    return policy.may_see_job(job, await bot.subjects_of(job), request.actor)
+
+
+async def find_job(bot: Bot, request: Request, prefix: str, *, to_remove: bool = False) -> StoredJob:
+    """The newest job whose id begins with `prefix` that the person may see, or else cancel if that is what for.
+
+    Raises UserError if there is none: it says the same of jobs that are not there and of those of others.
+    """
+    for job in await _beginning_so(bot, request, prefix):
+        if (to_remove and policy.may_cancel(job, request.actor)) or await may_see_job(bot, request, job):
+            return job
     raise UserError(f"There is no job {prefix} here.")
 
 
-async def find_pictures(bot: Bot, request: Request, prefix: str) -> ImagineJob:
+async def _beginning_so(bot: Bot, request: Request, prefix: str) -> list[StoredJob]:
+    """The jobs of the person's spaces whose ids begin so; one alone for a whole id."""
+    if is_id(prefix):
+        try:
+            return [await bot.dispatch.job(prefix)]
+        except Missing:
+            return []
+        except Damaged:
+            raise UserError(await end_damaged(bot.store, prefix)) from None
+    spaces = (request.space, *request.own_spaces)
+    return [job for space in spaces for job in await bot.dispatch.jobs(space, beginning=prefix)]
+
+
+async def find_pictures(bot: Bot, request: Request, prefix: str, *, to_remove: bool = False) -> ImagineJob:
     """The same for a job that drew pictures; raises UserError if it was a training."""
-    job = await find_job(bot, request, prefix)
+    job = await find_job(bot, request, prefix, to_remove=to_remove)
     if isinstance(job, NewerJob):
         raise UserError("That was asked of a newer version of me, and only that one knows what to do with it.")
     if not isinstance(job, ImagineJob):

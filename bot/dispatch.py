@@ -14,7 +14,7 @@ from storage import queue
 from storage.errors import Damaged
 from storage.files import PAGE, Store
 from storage.job_index import READERS, JobIndex, hashed
-from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, job_key
+from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, job_key, outcome_key
 from storage.line import Line
 from storage.records import read_outcome, stored_job
 from storage.settling import publish, settle
@@ -131,7 +131,9 @@ class Dispatch:
         """Jobs of a space that are not deleted, newest first: those whose ids begin so, not more than so many."""
         if only_open:
             ids = [job for job in reversed(await self.index.open_jobs(space)) if job.startswith(beginning)]
-            return [job for job in await self._read(space, ids) if job and job.space == space][:most]
+            known = [job for job in await self._read(space, ids) if job and job.space == space]
+            ended = await asyncio.gather(*(self.store.exists(outcome_key(job.id)) for job in known))
+            return [job for job, has_ended in zip(known, ended, strict=True) if not has_ended][:most]
         found: list[StoredJob] = []
         async for ids in self.index.of_space(space, beginning=beginning, page=most or PAGE):
             found += [job for job in await self._read(space, ids) if job and job.space == space]

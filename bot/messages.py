@@ -1,12 +1,13 @@
 """What any chat can say and be told: neutral, frozen, without a chat library."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
+from bot.policy import Actor, Moderates
 from storage.ids import new_id
-from storage.jobs import Picture, Progress, Record
+from storage.jobs import Audience, Picture, Progress, Record
 
 SHOWN = 10  # pictures in a message at most; Discord takes no more
 
@@ -36,11 +37,43 @@ class Request(Record):
     uploads: tuple[Upload, ...] = ()
     channel: str = ""  # where it was said
     thread: str = ""  # and in which thread of it, where threads have ids of their own
+    secluded: str = ""  # the private channel or thread that it was said in: what is made there is shared with it
+    own_spaces: tuple[str, ...] = ()  # other spaces whose subjects and jobs the person sees if they are their own
     groups: tuple[str, ...] = ()  # the person's Discord roles or Slack user groups
-    moderator: bool = False  # may delete and forget what others made
+    moderator: bool = False  # may delete and forget what others made anywhere in the space
+    channel_moderator: bool = False  # the same for what was made in this channel, or is shared with it
     asks: bool = False  # whether a question can be put back to the person, as buttons
+    granted: str = ""  # the consent that the front end has seen the author of the photos give
     sure: bool = False  # whether what cannot be undone was asked about before
     id: str = Field(default_factory=new_id)
+
+    @property
+    def actor(self) -> Actor:
+        """The person, as the policy sees them."""
+        moderates: Moderates = "space" if self.moderator else "channel" if self.channel_moderator else ""
+        return Actor(
+            space=self.space,
+            person=self.user,
+            channels=tuple(filter(None, (self.channel, self.thread, self.secluded))),
+            groups=self.groups,
+            moderates=moderates,
+            own_spaces=self.own_spaces,
+        )
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The fields of a job that say by whom, where and for whom it was asked for."""
+        shared: Audience = "channel" if self.secluded else "space"
+        where = {"said_in": self.secluded or self.channel, "shared": shared, "shared_with": self.secluded}
+        return {"id": self.id, "space": self.space, "owner": self.user, **where}
+
+
+class Place(Record):
+    """A channel, group or person that a reply's text calls by `words`, in place of which a chat may put the name."""
+
+    kind: Literal["channel", "group", "person"]
+    id: str
+    words: str
 
 
 class Button(Record):
@@ -71,6 +104,7 @@ class Reply(Record):
     private: bool = False  # for nobody's eyes but the asker's
     job: str | None = None
     facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details
+    place: Place | None = None  # that the text or a fact speaks of
 
     @property
     def shown(self) -> tuple[Picture, ...]:

@@ -19,8 +19,10 @@ from bot.app import Darkroom
 from bot.discord.answers import Answers
 from bot.discord.commands import digest, help_reply, registered
 from bot.discord.hearing import Hearing
+from bot.discord.members import DiscordMembers
 from bot.discord.poster import DiscordPoster
 from bot.discord.render import render
+from bot.following.departures import Departures
 from bot.following.follower import Follower
 from bot.following.leader import Leadership
 from bot.following.together import until_first
@@ -107,6 +109,7 @@ class DiscordBot(discord.AutoShardedClient):
         self.follower = Follower(app, self.poster)
         self.answers = Answers(app, self.follower, self.poster, Hosts(CDN, app.settings.discord_api_url))
         self.hearing = Hearing(app, self.answers)
+        self.departures = Departures(app, DiscordMembers(self))
         self._shards_there: set[int] = set()
         self._heard: set[asyncio.Task[None]] = set()  # what is being done for events
 
@@ -128,10 +131,16 @@ class DiscordBot(discord.AutoShardedClient):
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
         await self._register()
         await self.follower.resume()
+        self._look_for_departures()
         try:
             await self.connect()
         except discord.ConnectionClosed as error:
             raise SetupError(BAD_TOKEN if error.code == 4004 else f"Discord closed the connection: {error}") from error
+
+    def _look_for_departures(self) -> None:
+        task = asyncio.create_task(self.departures.forever())
+        self._heard.add(task)
+        task.add_done_callback(self._heard.discard)
 
     async def stop(self) -> None:
         """Stop following what is under way."""
@@ -182,7 +191,12 @@ class DiscordBot(discord.AutoShardedClient):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Say hello in a new server, where we may."""
+        await self._while_open(self.departures.space_joined(f"discord:{guild.id}"))
         await self._while_open(self._greet(guild))
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """Note that we were removed from a server: what is of it goes after a grace."""
+        await self._while_open(self.departures.space_left(f"discord:{guild.id}"))
 
     async def _while_open(self, work: Coroutine[Any, Any, None]) -> None:
         """Do what an event asks for, unless we are closed before it is done."""

@@ -16,6 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type
 
 from bot.app import Darkroom
+from bot.following.departures import Departures
 from bot.following.follower import Follower
 from bot.following.insisting import patience
 from bot.following.leader import Leadership
@@ -25,6 +26,7 @@ from bot.slack.answers import Answers
 from bot.slack.client import session, web_client
 from bot.slack.events import Events
 from bot.slack.files import Attachments
+from bot.slack.members import SlackMembers
 from bot.slack.people import People
 from bot.slack.poster import SlackPoster
 from bot.slack.setup import PATH
@@ -56,7 +58,7 @@ async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]
         lead = Leadership(app.redis, f"slack:{me['team_id']}")
 
         async def serve_here() -> None:
-            async with _serving(app, client, http) as where:
+            async with _serving(app, client, http, me) as where:
                 ready(f"Darkroom is on Slack, in {me['team']}: {where}")
                 await asyncio.Event().wait()
 
@@ -75,16 +77,23 @@ async def _lead_once(lead: Leadership, work: Callable[[], Awaitable[None]]) -> N
 
 
 @asynccontextmanager
-async def _serving(app: Darkroom, client: AsyncWebClient, http: aiohttp.ClientSession) -> AsyncIterator[str]:
-    """Hear and answer inside the block; gives how Slack reaches us."""
-    follower = Follower(app, SlackPoster(client, app.store))
-    answers = Answers(app, client, follower, People(client), Attachments(client, http, app.settings))
-    events = Events(app, answers)
+async def _serving(
+    app: Darkroom, client: AsyncWebClient, http: aiohttp.ClientSession, me: dict[str, str]
+) -> AsyncIterator[str]:
+    """Hear and answer inside the block; gives how Slack reaches us, who are `me`."""
+    people = People(client, me, app.settings.slack_outsiders)
+    follower = Follower(app, SlackPoster(client, app.store, people))
+    answers = Answers(app, client, follower, people, Attachments(client, http, app.settings))
+    departures = Departures(app, SlackMembers(client, me["team_id"]))
+    events = Events(app, answers, departures)
+    looking = asyncio.create_task(departures.forever())
     try:
+        await departures.space_joined(f"slack:{me['team_id']}")
         async with _connected(app.settings, client, events) as where:
             await follower.resume()
             yield where
     finally:
+        looking.cancel()
         await events.close()
         await follower.close()
 

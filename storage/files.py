@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from storage.durable import make_folder, unlink
 from storage.errors import Missing, StoreError
-from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody
+from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody, sweep_parts
 
 T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
@@ -122,6 +122,9 @@ class Store(ABC):
         A page of a long listing are those that sort after the name `after`, `most` of them.
         """
 
+    async def sweep_unfinished(self, older_s: float) -> None:  # noqa: B027 (most stores show nothing unfinished)
+        """Delete what writers that were killed more than `older_s` ago left half written, where that can be seen."""
+
     async def pages(self, prefix: str, *, after: str = "", page: int = PAGE) -> AsyncIterator[list[str]]:
         """Names of all objects that begin with `prefix`, sorted, a page at a time; none of them empty."""
         while names := await self.names(prefix, after=after, most=page):
@@ -187,6 +190,10 @@ class FolderStore(Store):
     async def delete_prefix(self, prefix: str) -> list[str]:
         """Delete all objects that begin with `prefix`, and what killed writers left half written among them."""
         return await self._run(self._delete_prefix, prefix)
+
+    async def sweep_unfinished(self, older_s: float) -> None:
+        """Delete half-written files that are older than `older_s`."""
+        await self._run(lambda _: sweep_parts(self.root, older_s), "")
 
     def _path(self, key: str) -> Path:
         return self.root / checked_name(key)

@@ -5,8 +5,10 @@ A worker that comes late finds no record to change, and removes what it has just
 """
 
 import logging
+import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from storage.errors import Damaged, Missing
@@ -20,7 +22,8 @@ from storage.subjects import Subject, Subjects, logs_prefix, subject_key
 
 log = logging.getLogger(__name__)
 
-UNDER_WAY = "forgetting/"
+UNDER_WAY, RECEIPTS = "forgetting/", "receipts/"
+HASH = re.compile(r"[0-9a-f]{32,}")
 RELEASED = "One of those who were learned together was forgotten meanwhile."
 
 
@@ -33,7 +36,7 @@ class Forgetting(Stored):
 
 
 class Receipt(Stored):
-    """What was removed; it holds ids and hashes only, nothing that people typed."""
+    """What was removed, by its place: nothing that people typed, and no hash by which a photo could be known again."""
 
     subject: str
     removed: tuple[str, ...]
@@ -42,7 +45,7 @@ class Receipt(Stored):
 
 def receipt_key(subject: str) -> str:
     """Name of the receipt for a forgotten subject."""
-    return f"receipts/{subject}.json"
+    return f"{RECEIPTS}{subject}.json"
 
 
 async def forget(store: Store, subject: Subject, jobs: Sequence[str] = ()) -> Receipt:
@@ -96,7 +99,7 @@ async def finish(store: Store, begun: Forgetting) -> Receipt:
 
 async def _receipt(store: Store, subject: str, removed: set[str]) -> Receipt:
     """Write the receipt; where two have removed a subject at once, it lists what either has."""
-    key = receipt_key(subject)
+    key, removed = receipt_key(subject), set(anonymous(removed))
     while True:
         receipt = Receipt(subject=subject, removed=tuple(sorted(removed)), removed_s=time.time())
         if await store.put_new(key, receipt.model_dump_json().encode()):
@@ -108,6 +111,32 @@ async def _receipt(store: Store, subject: str, removed: set[str]) -> Receipt:
             receipt = receipt.model_copy(update={"removed": tuple(sorted(removed))})
             if await store.replace(key, receipt.model_dump_json().encode(), tag):
                 return receipt
+
+
+def anonymous(names: Iterable[str]) -> list[str]:
+    """Names of objects with numbers in the place of hashes, which tell who has a photo whether it was among these.
+
+    >>> anonymous([f"subjects/1/photos/{letter * 64}.png" for letter in "ab"])
+    ['subjects/1/photos/1.png', 'subjects/1/photos/2.png']
+    """
+    counts: Counter[str] = Counter()
+    found = []
+    for name in sorted(names):
+        kind = HASH.sub("#", name)
+        counts[kind] += 1
+        found.append(kind.replace("#", str(counts[kind])))
+    return found
+
+
+async def clean_receipts(store: Store) -> None:
+    """Take the hashes out of receipts that were written with them."""
+    for name in await store.names(RECEIPTS):
+        with suppress(Missing):
+            data, tag = await store.get(name)
+            if HASH.search(data.decode(errors="replace")):
+                receipt = parsed(Receipt, data, name)
+                clean = receipt.model_copy(update={"removed": tuple(anonymous(receipt.removed))})
+                await store.replace(name, clean.model_dump_json().encode(), tag)
 
 
 async def _with_jobs(store: Store, begun: Forgetting, jobs: Sequence[str]) -> Forgetting:

@@ -27,6 +27,7 @@ from storage.versions import is_newer_value, version_of
 
 Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
 SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
+Audience = Literal["private", "channel", "space", "group"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Phase = Literal["queued", "loading", "class images", "learning", "sampling", "drawing", "saving"]
 
@@ -79,6 +80,11 @@ class Job(Stored):
     space: str
     owner: str
     said: Text = ""  # the command as the person gave it, for lists and *again*
+    said_in: str = ""  # the channel
+    shared: Annotated[Audience, NewerValues] | None = (
+        None  # who may see it beside its owner; None: accepted before this was noted
+    )
+    shared_with: str = ""  # the channel, or the Discord role or Slack user group
     accepted_s: float = Field(default_factory=time.time)
 
     @property

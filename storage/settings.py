@@ -122,6 +122,24 @@ class Settings(BaseSettings):
         validation_alias="SLACK_API_URL",
         description="Slack's Web API elsewhere, as GovSlack or behind a proxy. Unset: Slack's own.",
     )
+    photos_in_public: bool = Field(
+        False,
+        validation_alias="DARKROOM_PHOTOS_IN_PUBLIC",
+        description="Whether the photos of a training are shown in the channel, on a contact sheet when it is done.",
+    )
+    forget_after_days: int = Field(
+        30,
+        ge=0,
+        le=3650,
+        validation_alias="DARKROOM_FORGET_AFTER_DAYS",
+        description="Days after which the things of a person who has left a server or workspace are deleted, and those "
+        "of a server or workspace that the bot has left.",
+    )
+    slack_outsiders: bool = Field(
+        False,
+        validation_alias="DARKROOM_SLACK_OUTSIDERS",
+        description="Whether guests and people of other organisations (Slack Connect) may use the bot.",
+    )
     slack_host: str = Field(
         "127.0.0.1", validation_alias="DARKROOM_SLACK_HOST", description="Address that Slack's HTTP requests come to."
     )

@@ -13,6 +13,7 @@ from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex, open_key
 from storage.jobs import ImagineJob, Job, Outcome, TrainJob, job_key, outcome_key, until
+from storage.posted import set_aside
 from storage.records import read_outcome, stored_job
 from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
 
@@ -74,6 +75,7 @@ async def delete_job(store: Store, job: str, record: Job | None = None) -> list[
     existed, index = await store.exists(job_key(job)), JobIndex(store)
     record = record or await index.job(job)
     await store.delete(job_key(job))
+    await set_aside(store, f"jobs/{job}")
     removed = await store.delete_prefix(f"jobs/{job}/")
     if record:
         await index.remove(job, record.space, record.subjects)

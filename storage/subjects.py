@@ -14,7 +14,8 @@ from storage.errors import Damaged, Missing, UserError
 from storage.fields import MANY, NewerValues, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty
 from storage.files import Store
 from storage.ids import is_id, new_id
-from storage.jobs import Candidate, Method, Picture, Record, Stored
+from storage.jobs import Audience, Candidate, Method, Picture, Record, Stored
+from storage.posted import set_aside
 from storage.records import parsed, parsed_in_part
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,6 @@ NAMES = "names/"
 NEUTRAL = (128, 128, 128)  # behind what is transparent: neither white nor black subjects vanish on it
 UNACCEPTED = "unaccepted"
 SubjectState = Literal["learning", "ready", "failed"]
-Audience = Literal["private", "channel", "space", "group"]
 
 
 class Photo(Record):
@@ -225,6 +225,7 @@ class Subjects:
         record = subject_key(subject.id)
         had_record = await self.store.exists(record)
         await self.store.delete(record)
+        await set_aside(self.store, f"subjects/{subject.id}")
         removed = await self.store.delete_prefix(f"subjects/{subject.id}/")
         await self._free_name(subject)
         return [*removed, record] if had_record else removed

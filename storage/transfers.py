@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -75,6 +76,15 @@ def appearing(target: Path, lock: Callable[[], AbstractContextManager[None]] = n
             sync_folder(target.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def sweep_parts(folder: Path, older_s: float) -> None:
+    """Delete what killed writers left half written in a folder more than `older_s` ago."""
+    for base, _, names in os.walk(folder):
+        for part in (Path(base) / name for name in names if name.startswith(PART)):
+            with suppress(FileNotFoundError):
+                if time.time() - part.stat().st_mtime > older_s:
+                    part.unlink()
 
 
 def copy(source: Path, target: Path, transfer: Transfer) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from storage.jobs import TrainJob
-from tests.discord_bot import SPACE, imagined, options, photos, trained
+from tests.discord_bot import SPACE, Place, imagined, options, photos, trained
 from tests.discord_server import Discord, File
 from tests.discord_server.world import GUILD
 from tests.hand import Hand, is_picture
@@ -59,7 +59,7 @@ async def test_train_without_photos_opens_a_form(discord: Discord, hand: Hand) -
 
 
 async def test_train_on_the_photos_of_a_message(discord: Discord, hand: Hand) -> None:
-    posted = discord.post("bob", "my dog", *photos(4))
+    posted = discord.post("ada", "my dog", *photos(4))
     form = await discord.message_menu("Train on these photos", posted)
     sent = await discord.submit(form, name="rex", **{"class": "dog"})
     await discord.until(lambda: "4 photos used" in sent.message.text)
@@ -76,7 +76,7 @@ async def test_the_alt_text_of_photos_is_their_caption(discord: Discord, hand: H
     job = await hand.job(SPACE)
     subject = await hand.app.subjects.get(job.subject)
     assert [photo.caption for photo in subject.photos] == ["a dog on sofa 0", "a dog on sofa 1"]
-    form = await discord.message_menu("Train on these photos", discord.post("bob", "", *photos(1), *said[1:]))
+    form = await discord.message_menu("Train on these photos", discord.post("ada", "", *photos(1), *said[1:]))
     await discord.submit(form, name="tom", **{"class": "dog"})
     job = await hand.job(SPACE, 2)
     subject = await hand.app.subjects.get(job.subject)
@@ -164,45 +164,47 @@ async def test_deletion_is_for_who_asked_and_for_moderators_after_a_question(dis
     await discord.until(lambda: "Deleted 4 pictures" in second.text)
 
 
-async def test_list_show_share_retrain_cancel_forget(discord: Discord, hand: Hand) -> None:
+async def test_list_show_share_retrain_cancel_forget(place: Place) -> None:
+    discord, hand = place.discord, place.hand
     discord.people["bob"].roles = ["4711"]
-    await trained(discord, hand, options(photos()))
-    assert await discord.complete("imagine", "subject", "RE") == ["rex"]
-    listed = await discord.slash("dreambooth list", who="bob")
-    await discord.until(lambda: "1 subject" in listed.message.text)
-    assert listed.message.ephemeral and listed.message.labels == ["rex"] and listed.message.attachments
-    private = await discord.slash("dreambooth share", name="rex", with_="private")
-    await discord.until(lambda: "nobody else" in private.message.text)
-    assert await discord.complete("imagine", "subject", "", who="bob") == []
-    shared = await discord.slash("dreambooth share", name="rex", group="4711")
-    await discord.until(lambda: "one group" in shared.message.text)
-    shown = await discord.slash("dreambooth show", name="rex", who="bob")
-    await discord.until(lambda: "write [rex]" in shown.message.text.replace("\\", ""))
-    again = await discord.slash("dreambooth retrain", name="rex")
-    job = await hand.job(SPACE, 2)
-    assert isinstance(job, TrainJob)
-    assert await discord.complete("dreambooth cancel", "job", "retrain") == [job.id]
-    assert await discord.complete("dreambooth cancel", "job", "", who="bob") == []
-    discord.people["bob"].permissions |= 1 << 13  # Manage Messages
-    assert await discord.complete("dreambooth cancel", "job", "", who="bob") == [job.id]
-    discord.people["bob"].permissions &= ~(1 << 13)
-    cancelled = await discord.slash("dreambooth cancel", job=job.id)
-    await discord.until(lambda: "Stopped" in cancelled.message.text and "Cancelled" in again.message.text)
-    assert await discord.complete("dreambooth cancel", "job", "") == [], "what has ended cannot be cancelled"
-    form = await discord.press(shown.message, "Share", who="bob")
-    said = await discord.submit(form, **{"with": "space"})
-    await discord.until(lambda: "Only the person who made this" in said.message.text)
-    asked = await discord.press(shown.message, "Forget", who="bob")
-    await discord.press(asked.message, "Yes", who="bob")
-    await discord.until(lambda: "Only the person who made this" in asked.message.text)
-    assert "no subject called max" in (await discord.slash("dreambooth forget", name="max")).message.text
-    refused = await discord.slash("dreambooth forget", name="rex", who="bob")
-    assert "Only the person who made this" in refused.message.text and not refused.message.labels
-    asked = await discord.slash("dreambooth forget", name="rex")
-    await discord.until(lambda: "Forget rex?" in asked.message.text)
-    await discord.press(asked.message, "Yes")
-    await discord.until(lambda: "Forgot rex" in asked.message.text)
-    assert not await hand.app.subjects.in_space(SPACE)
+    async with place.bot():
+        await trained(discord, hand, options(photos()))
+        assert await discord.complete("imagine", "subject", "RE") == ["rex"]
+        listed = await discord.slash("dreambooth list", who="bob")
+        await discord.until(lambda: "1 subject" in listed.message.text)
+        assert listed.message.ephemeral and listed.message.labels == ["rex"] and listed.message.attachments
+        private = await discord.slash("dreambooth share", name="rex", with_="private")
+        await discord.until(lambda: "nobody else" in private.message.text)
+        assert await discord.complete("imagine", "subject", "", who="bob") == []
+        shared = await discord.slash("dreambooth share", name="rex", group="4711")
+        await discord.until(lambda: "everybody in <@&4711>" in shared.message.text)
+        shown = await discord.slash("dreambooth show", name="rex", who="bob")
+        await discord.until(lambda: "write [rex]" in shown.message.text.replace("\\", ""))
+        again = await discord.slash("dreambooth retrain", name="rex")
+        job = await hand.job(SPACE, 2)
+        assert isinstance(job, TrainJob)
+        assert await discord.complete("dreambooth cancel", "job", "retrain") == [job.id]
+        assert await discord.complete("dreambooth cancel", "job", "", who="bob") == []
+        discord.people["bob"].permissions |= 1 << 13  # Manage Messages
+        assert await discord.complete("dreambooth cancel", "job", "", who="bob") == [job.id]
+        discord.people["bob"].permissions &= ~(1 << 13)
+        cancelled = await discord.slash("dreambooth cancel", job=job.id)
+        await discord.until(lambda: "Stopped" in cancelled.message.text and "Cancelled" in again.message.text)
+        assert await discord.complete("dreambooth cancel", "job", "") == [], "what has ended cannot be cancelled"
+        form = await discord.press(shown.message, "Share", who="bob")
+        said = await discord.submit(form, **{"with": "space"})
+        await discord.until(lambda: "Only the person who made this" in said.message.text)
+        asked = await discord.press(shown.message, "Forget", who="bob")
+        await discord.press(asked.message, "Yes", who="bob")
+        await discord.until(lambda: "Only the person who made this" in asked.message.text)
+        assert "no subject called max" in (await discord.slash("dreambooth forget", name="max")).message.text
+        refused = await discord.slash("dreambooth forget", name="rex", who="bob")
+        assert "Only the person who made this" in refused.message.text and not refused.message.labels
+        asked = await discord.slash("dreambooth forget", name="rex")
+        await discord.until(lambda: "Forget rex?" in asked.message.text)
+        await discord.press(asked.message, "Yes")
+        await discord.until(lambda: "Forgot rex" in asked.message.text)
+        assert not await hand.app.subjects.in_space(SPACE)
 
 
 async def test_of_many_subjects_the_newest_are_listed(discord: Discord, hand: Hand) -> None:
@@ -228,7 +230,7 @@ async def test_the_role_everyone_is_the_whole_space(discord: Discord, hand: Hand
 
 async def test_share_with_the_form(discord: Discord, hand: Hand) -> None:
     said = await trained(discord, hand, options(photos()))
-    for given, words in (({"with": "private"}, "nobody else"), ({"group": "4711"}, "one group")):
+    for given, words in (({"with": "private"}, "nobody else"), ({"group": "4711"}, "everybody in a role that is gone")):
         sent = await discord.submit(await discord.press(said, "Share"), **given)
         await discord.until(lambda sent=sent, words=words: words in sent.message.text)
         assert sent.message.ephemeral
@@ -242,7 +244,7 @@ async def test_a_thread_is_a_part_of_its_channel(discord: Discord, hand: Hand) -
     await hand.train(job)
     (said,) = await discord.until(lambda: [m for m in discord.visible(thread) if m.pings])
     shared = await discord.submit(await discord.press(said, "Share"), **{"with": "channel"})
-    await discord.until(lambda: "everybody in this channel" in shared.message.text)
+    await discord.until(lambda: f"everybody in <#{discord.general.id}>" in shared.message.text)
     for where, seen in ((discord.general, True), (thread, True), (discord.pictures, False)):
         listed = await discord.slash("dreambooth list", who="bob", where=where)
         await discord.until(lambda listed=listed: listed.message.text)

@@ -1,13 +1,15 @@
 """Forgetting a subject: everything goes, a receipt stays, and nobody who comes late brings anything back."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from storage.files import FolderStore
-from storage.forgetting import Forgetting, Receipt, begin, finish, finish_all, forget, receipt_key
+from storage.forgetting import Forgetting, Receipt, begin, clean_receipts, finish, finish_all, forget, receipt_key
 from storage.ids import new_id
 from storage.jobs import ImagineJob, TrainJob, job_key, outcome_key
+from storage.posted import Posted, note
 from storage.subjects import Subject, Subjects, name_key, subject_key
 from trainer.jobs.cache import Cache
 from trainer.jobs.resuming import Checkpoints
@@ -145,3 +147,51 @@ async def test_workers_drop_what_they_have_of_a_forgotten_subject(store: FolderS
     await cache.drop_forgotten()
     assert not mine.parent.parent.exists()
     assert theirs.exists()
+
+
+async def test_receipts_hold_no_hashes(store: FolderStore) -> None:
+    subject, job, names = await learned(store)
+    hashes = [letter * 64 for letter in "abc"]
+    for digest in hashes:
+        await store.put(f"subjects/{subject.id}/photos/{digest}.png", b"private")
+    receipt = await forget(store, subject, [job.id])
+    assert {f"subjects/{subject.id}/photos/{n}.png" for n in (1, 2, 3)} <= set(receipt.removed)
+    assert len(receipt.removed) == len(names) + 2  # photos/1.png was there before
+    assert not any(digest.encode() in (await store.get(receipt_key(subject.id))).data for digest in hashes)
+
+
+async def test_old_receipts_lose_their_hashes(store: FolderStore) -> None:
+    old = Receipt(
+        subject=new_id(), removed=(f"subjects/1/photos/{'a' * 64}.png", "subjects/1/subject.json"), removed_s=1
+    )
+    await store.put(receipt_key(old.subject), old.model_dump_json().encode())
+    await clean_receipts(store)
+    clean = Receipt.model_validate_json((await store.get(receipt_key(old.subject))).data)
+    assert clean.removed == ("subjects/1/photos/1.png", "subjects/1/subject.json")
+
+
+async def test_what_was_posted_is_to_be_taken_back(store: FolderStore) -> None:
+    subject, job, _ = await learned(store)
+    shown, drawn = Posted(platform="slack", file="F1"), Posted(platform="discord", channel="1", message="2")
+    await note(store, f"subjects/{subject.id}", shown)
+    await note(store, f"jobs/{job.id}", drawn)
+    await forget(store, subject, [job.id])
+    late = Posted(platform="discord", channel="1", message="3")
+    await note(store, f"jobs/{job.id}", late)
+    left = [Posted.model_validate_json((await store.get(name)).data) for name in await store.names("retracting/")]
+    assert {(posted.platform, posted.message, posted.file) for posted in left} == {
+        ("slack", "", "F1"),
+        ("discord", "2", ""),
+        ("discord", "3", ""),
+    }
+    assert not await store.names("jobs/") and not await store.names("subjects/")
+
+
+async def test_half_written_files_are_swept(store: FolderStore) -> None:
+    await store.put("chats/local/1.json", b"{}")
+    old, new = store.root / "chats/local/.part-old", store.root / "chats/local/.part-new"
+    for part in (old, new):
+        part.write_bytes(b"private")
+    os.utime(old, (0, 0))
+    await store.sweep_unfinished(3600)
+    assert not old.exists() and new.exists() and await store.exists("chats/local/1.json")

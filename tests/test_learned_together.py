@@ -195,7 +195,7 @@ async def test_cancelled_it_leaves_all_as_they_were(chat: Chat, app: Darkroom) -
         ("rex REX", "each once"),
         ("a b c d e f", "5 at most"),
         ("rex tom", "There is no subject called tom."),
-        ("rex theirs", "Only the person who made this, or a moderator, can retrain it."),
+        ("rex theirs", "Only the person who made this can retrain it."),
         ("rex kit", "kit is being learned already."),
         ("rex bob", "bob was imported, without photos to learn it from."),
     ],

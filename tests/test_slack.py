@@ -145,7 +145,7 @@ async def test_photos_of_any_message_are_taken_with_the_shortcut(scene: Scene) -
         without = await scene.slack.say("no photos here")
         await scene.slack.shortcut(without)
         await scene.slack.message("There are no photos", user=ADA)
-        message = await scene.slack.say("my dog", scene.slack.photos(photos_of_a_character(4)))
+        message = await scene.slack.say("my dog", scene.slack.photos(photos_of_a_character(4), BOB), user=BOB)
         await scene.slack.shortcut(message, user=BOB)
         form = await scene.slack.view(BOB)
         assert "photos" not in [b["block_id"] for b in form.body["blocks"]]
@@ -174,7 +174,7 @@ async def test_subjects_are_listed_shown_shared_and_forgotten(scene: Scene) -> N
         await scene.slack.slash("/dreambooth", "list", user=BOB)
         await scene.slack.message("No subjects yet", user=BOB)
         await scene.slack.slash("/dreambooth", "share rex @s0pets")
-        await scene.slack.message("rex can now be drawn by you and one group.", user=ADA)
+        await scene.slack.message("rex can now be drawn by you and everybody in @s0pets.", user=ADA)
         await scene.slack.slash("/dreambooth", "list", user=BOB)
         listed = await scene.slack.message("1 subject:", user=BOB)
         assert images(listed) and labels(listed) == ["rex"]
@@ -217,7 +217,7 @@ async def test_share_with_the_form(scene: Scene) -> None:
         form = await scene.slack.view()
         assert await scene.slack.suggestions(form, "group", "@s0") == ["S0PETS"]
         await scene.slack.submit(form, group="S0PETS")
-        await scene.slack.message("rex can now be drawn by you and one group.", user=ADA)
+        await scene.slack.message("rex can now be drawn by you and everybody in @s0pets.", user=ADA)
 
 
 async def test_many_subjects_are_a_menu(scene: Scene) -> None:

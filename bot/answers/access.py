@@ -1,38 +1,84 @@
-"""Who may see, draw and change what: subjects are private, or shared with a channel, a group or the whole space."""
+"""What the policy lets a person see and do, applied to what is stored, and said in sentences."""
 
-from bot.core import Bot
+from collections.abc import Sequence
+
+from bot import policy
+from bot.asking import prompts
+from bot.core import Bot, may_see_job
 from bot.messages import Request
 from storage.errors import UserError
-from storage.jobs import Job
+from storage.jobs import Audience, Job, TrainJob
 from storage.subjects import Subject
 
-
-def may_see(subject: Subject, request: Request) -> bool:
-    """Whether the person may see and draw a subject of their space, there where they ask."""
-    if request.user == subject.owner or request.moderator or subject.shared == "space":
-        return True
-    if subject.shared == "channel":
-        return request.channel == subject.shared_with
-    return subject.shared == "group" and subject.shared_with in request.groups
+NOT_OWNER = "Only the person who made this can {deed} it."
+NOT_MODERATOR = "Only the person who made this, or a moderator, can {deed} it."
 
 
 async def seen(bot: Bot, request: Request) -> list[Subject]:
-    """The subjects of the space that the person may see, newest first."""
-    return [subject for subject in await bot.subjects.in_space(request.space) if may_see(subject, request)]
+    """The subjects that the person may see there where they ask, newest first; those of the space itself come first."""
+    actor, found = request.actor, []
+    for space in (request.space, *request.own_spaces):
+        found += [subject for subject in await bot.subjects.in_space(space) if policy.may_see(subject, actor)]
+    return found
 
 
-def must_own(thing: Subject | Job, request: Request, deed: str) -> None:
-    """Raise UserError unless the person made `thing` or is a moderator; `deed` says what they wanted."""
-    if request.user != thing.owner and not request.moderator:
-        raise UserError(f"Only the person who made this, or a moderator, can {deed} it.")
+async def means_all(bot: Bot, request: Request, name: str) -> bool:
+    """Whether `forget me` means the person with all that is theirs: unless there is a subject called so."""
+    return name.casefold() == "me" and not any(s.name.casefold() == "me" for s in await seen(bot, request))
 
 
-def audience(subject: Subject) -> str:
-    """Say who may draw a subject besides its owner."""
-    words = {
-        "private": "nobody else",
-        "channel": "everybody in this channel",
-        "space": "everybody here",
-        "group": "one group",
-    }
-    return words[subject.shared]
+async def forgettable(bot: Bot, request: Request, name: str) -> Subject:
+    """The subject of that name that the person sees or may forget unseen; raises UserError if they may not forget it.
+
+    Names of subjects that they do not see are not suggested.
+    """
+    known = await seen(bot, request)
+    hidden = await bot.subjects.find(request.space, name) if request.actor.moderates else None
+    if hidden and policy.may_forget(hidden, request.actor):
+        known = [*known, hidden]
+        subject = next(s for s in known if s.name.casefold() == name.casefold())
+    else:
+        subject = prompts.by_name(name, known)
+    if not policy.may_forget(subject, request.actor):
+        raise UserError(NOT_MODERATOR.format(deed="forget"))
+    return subject
+
+
+def must_own(subject: Subject, request: Request, deed: str) -> None:
+    """Raise UserError unless the subject is the person's own; `deed` says what they wanted."""
+    if not policy.may_share(subject, request.actor):
+        raise UserError(NOT_OWNER.format(deed=deed))
+
+
+def must_cancel(job: Job, request: Request, deed: str) -> None:
+    """Raise UserError unless the person may stop or delete the job; `deed` says what they wanted."""
+    if not policy.may_cancel(job, request.actor):
+        raise UserError(NOT_MODERATOR.format(deed=deed))
+
+
+def must_draw(subjects: Sequence[Subject], request: Request, sentence: str) -> None:
+    """Raise UserError with `sentence` unless the person may draw all of the subjects."""
+    if not all(policy.may_draw(subject, request.actor) for subject in subjects):
+        raise UserError(sentence)
+
+
+def shared(request: Request, audience: Audience | None, group: str | None) -> dict[str, str]:
+    """The fields of a subject that say with whom it is shared: what is asked for, else with all who read it there."""
+    if group:
+        return {"shared": "group", "shared_with": group}
+    kind = audience or ("channel" if request.secluded else "space")
+    return {"shared": kind, "shared_with": (request.secluded or request.channel) if kind == "channel" else ""}
+
+
+async def said(bot: Bot, request: Request, job: Job) -> str:
+    """What was asked for, as it may stand in a list: of work that the person may not see, only that there is some."""
+    if await may_see_job(bot, request, job):
+        return job.said or job.id
+    return "somebody's training" if isinstance(job, TrainJob) else "somebody's drawing"
+
+
+async def stoppable(bot: Bot, request: Request) -> list[tuple[str, str]]:
+    """The open jobs that the person may stop: id, and what was asked for."""
+    open_ = await bot.dispatch.jobs(request.space, only_open=True)
+    may = [job for job in open_ if policy.may_cancel(job, request.actor)]
+    return [(job.id, await said(bot, request, job)) for job in may]

@@ -21,9 +21,7 @@ async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answer
     named = prompts.find_subjects(given.prompt, known, request.user, given.subject)
     subjects = [subject.id for subject in prompts.different(named)]
     job = ImagineJob(
-        id=request.id,
-        space=request.space,
-        owner=request.user,
+        **request.origin,
         said=f"/imagine {given.prompt}",
         prompt=given.prompt,
         subject=subjects[0] if subjects else None,
@@ -65,27 +63,15 @@ async def variations(bot: Bot, request: Request, given: VariationsArguments) -> 
 
 
 async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]) -> Answers:
-    fixed = {
-        "space",
-        "prompt",
-        "said",
-        "subject",
-        "others",
-        "model_prompt",
-        "negative",
-        "scheduler",
-        "size_px",
-        "unasked",
-    }
+    fixed = {"prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "size_px", "unasked"}
     kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
     subjects = await bot.subjects_of(old)
     what = "A" if old.others else "The"
     if len(subjects) < len(old.subjects):
         raise UserError(f"{what} subject of these pictures is forgotten, so they cannot be drawn again.")
-    if not all(access.may_see(subject, request) for subject in subjects):
-        raise UserError(f"{what} subject of these pictures is not shared with you here.")
+    access.must_draw(subjects, request, f"{what} subject of these pictures is not shared with you here.")
     check_company(subjects)
-    job = ImagineJob(**{**kept, "id": request.id, "owner": request.user, "seed": seed, **change})
+    job = ImagineJob(**{**kept, **request.origin, "seed": seed, **change})
     await bot.accept(job)
     async for reply in bot.watch(job.id):
         yield reply
@@ -112,12 +98,13 @@ async def about(bot: Bot, request: Request, given: JobArguments) -> Answers:
 
 async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
     """Delete pictures and every trace of the job that made them."""
-    job = await find_pictures(bot, request, given.job)
-    access.must_own(job, request, "delete")
+    job = await find_pictures(bot, request, given.job, to_remove=True)
+    access.must_cancel(job, request, "delete")
     await bot.dispatch.cancel(job)
     try:
         outcome = await bot.dispatch.outcome(job.id)
     except Damaged:
         outcome = None
     await delete_job(bot.store, job.id, job)
-    yield Reply(text=f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}.")
+    text = f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}. {await bot.taken_back(job.space)}"
+    yield Reply(text=text.strip())

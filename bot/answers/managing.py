@@ -3,8 +3,10 @@
 import logging
 
 from bot.answers import access, report_card, together
+from bot.answers.audience import audience, place
 from bot.answers.choice import choice as open_choice
 from bot.answers.damaged import damaged_subject
+from bot.answers.leaving import forget_me
 from bot.answers.replies import (
     FORGET,
     about_subject,
@@ -20,46 +22,59 @@ from bot.asking import prompts
 from bot.asking.arguments import ChooseArguments, JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
 from bot.messages import SHOWN, Reply, Request
+from bot.policy import is_local
+from bot.web.chat_log import ChatLog
 from storage import choosing, forgetting
 from storage.errors import Damaged, UserError
-from storage.jobs import NEWER_WORKER, Job, NewerJob, TrainJob
+from storage.jobs import NEWER_WORKER, Job, NewerJob, TrainJob, job_key
 from storage.settling import settle
-from storage.subjects import Audience, Subject
+from storage.subjects import Subject
 
 log = logging.getLogger(__name__)
 
 
 async def cancel(bot: Bot, request: Request, given: JobArguments) -> Answers:
     """Stop a job that waits or runs."""
-    job = await find_job(bot, request, given.job)
-    access.must_own(job, request, "stop")
+    job = await find_job(bot, request, given.job, to_remove=True)
+    access.must_cancel(job, request, "stop")
+    said = await access.said(bot, request, job)
     if not await bot.dispatch.cancel(job):
         raise UserError("That has already ended.")
     async for reply in bot.watch(job.id):
-        if reply.state != "working":
-            yield Reply(text=f"Stopped: {job.said}" if reply.state == "cancelled" else reply.text, job=job.id)
+        if reply.state == "cancelled":
+            yield Reply(text=f"Stopped: {said}", job=job.id)
+        elif reply.state != "working":
+            yield Reply(text=f"It ended just before: {said}", job=job.id)
 
 
 async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     """Forget a subject: photos, what was learned, and the pictures of it; where the person can be asked, ask first."""
-    subject = await damaged_subject(bot, request, given.name)
-    if not subject:
-        subject = prompts.by_name(given.name, await access.seen(bot, request))
-        access.must_own(subject, request, "forget")
+    if await access.means_all(bot, request, given.name):
+        async for reply in forget_me(bot, request, Nothing()):
+            yield reply
+        return
+    subject = await damaged_subject(bot, request, given.name) or await access.forgettable(bot, request, given.name)
     if request.asks and not request.sure:
         button = forget_button(subject).model_copy(update={"confirm": ""})
         yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
         return
     begun = await forgetting.begin(bot.store, subject)
-    open_ = [job for job in await bot.dispatch.jobs(request.space, only_open=True) if subject.id in job.subjects]
-    left = await together.left_behind(bot, subject, open_)
+    open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
+    left = await together.left_behind(bot, request, subject, open_)
     receipt = await forgetting.finish(bot.store, begun)
     for job in open_:
         await bot.dispatch.unqueue(job)
+    if is_local(request.space):
+        await ChatLog(bot.store, request.space).forget(subject.name, request.id, lambda job: _is_there(bot, job))
+    counted = f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted."
     yield Reply(
-        text=f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted. {left}".strip(),
+        text=" ".join(filter(None, [counted, left, await bot.taken_back(subject.space)])),
         facts={"receipt": receipt.subject, "deleted": "\n".join(receipt.removed)},
     )
+
+
+async def _is_there(bot: Bot, job: str) -> bool:
+    return await bot.store.exists(job_key(job))
 
 
 async def subjects(bot: Bot, request: Request, given: Nothing) -> Answers:
@@ -80,7 +95,7 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     """Show one subject: its sample pictures, how it was learned and how well, what there is to do about it."""
     subject = prompts.by_name(given.name, await access.seen(bot, request))
     facts = {"class": subject.noun, "state": subject.state, "photos": _photos(subject)}
-    facts["shared with"] = access.audience(subject)
+    facts["shared with"] = f"{audience(subject)}; moderators can only forget it"
     facts |= await _details(bot, subject)
     if subject.recipe:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
@@ -96,6 +111,7 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
         pictures=tuple(filter(None, (*pictures, subject.before_after))),
         facts=facts,
         buttons=buttons,
+        place=place(subject),
     )
 
 
@@ -111,12 +127,10 @@ async def share(bot: Bot, request: Request, given: ShareArguments) -> Answers:
     access.must_own(subject, request, "share")
     if not given.group and not given.audience:
         raise UserError("Say with whom: private, channel, space, or a role or user group.")
-    shared: Audience = "group" if given.group else given.audience or "private"
-    shared_with = given.group or (request.channel if shared == "channel" else "")
-    subject = await bot.subjects.change(
-        subject.id, lambda s: s.model_copy(update={"shared": shared, "shared_with": shared_with})
-    )
-    yield Reply(text=f"{subject.name} can now be drawn by you and {access.audience(subject)}.")
+    shared = access.shared(request, given.audience, given.group)
+    subject = await bot.subjects.change(subject.id, lambda s: s.model_copy(update=shared))
+    text = f"{subject.name} can now be drawn by you and {audience(subject)}."
+    yield Reply(text=text, place=place(subject))
 
 
 async def choose(bot: Bot, request: Request, given: ChooseArguments) -> Answers:
@@ -126,8 +140,7 @@ async def choose(bot: Bot, request: Request, given: ChooseArguments) -> Answers:
     outcome = await bot.dispatch.outcome(job.id)
     if not isinstance(job, TrainJob) or not subject or not outcome:
         raise UserError("There is nothing to choose from there.")
-    if not access.may_see(subject, request):
-        raise UserError("That subject is not shared with you here.")
+    access.must_draw([subject], request, "That subject is not shared with you here.")
     subject = await choosing.choose(bot.subjects, subject, job.id, given.step)
     await settle(bot.store, job)
     reply = finished(job, outcome, [subject])
@@ -140,7 +153,8 @@ async def jobs(bot: Bot, request: Request, given: Nothing) -> Answers:
     known = await bot.dispatch.jobs(request.space, most=20)
     facts = {}
     for job in known:
-        facts[job.id] = f"{job.said} — {await _standing(bot, job)}"
+        said = await access.said(bot, request, job)
+        facts[job.id] = f"{said} — {await _standing(bot, job)}"
     yield Reply(text=f"{plural(len(known), 'job')}, newest first:" if known else "No jobs yet.", facts=facts)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bot.answers import report_card
+from bot.answers.audience import audience, place
 from bot.answers.choice import choice
 from bot.messages import Button, Reply
 from storage.company import listed
@@ -19,6 +20,9 @@ PHASES = {
     "saving": "Saving",
 }
 ENDINGS = ("done", "failed", "cancelled")  # a newer version may know more
+FORGET_ALL = (
+    "Forget all that is yours? Your subjects, photos, prompts and pictures are deleted for good, everywhere here."
+)
 FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
 
 
@@ -66,8 +70,11 @@ def finished(job: Job, outcome: Outcome, subjects: Sequence[Subject]) -> Reply:
                 pictures = open_choice.pictures or pictures
             else:
                 pictures = until(pictures, now.kept_step)
+    if isinstance(job, TrainJob) and outcome.state == "done":
+        text = "\n".join([text, *who_may_draw(subjects)])
     return Reply(
         text=_with_note(job, text),
+        place=place(subjects[0]) if len(subjects) == 1 and isinstance(job, TrainJob) else None,
         state=outcome.state if outcome.state in ENDINGS else "failed",
         pictures=pictures,
         grid=outcome.grid,
@@ -76,6 +83,11 @@ def finished(job: Job, outcome: Outcome, subjects: Sequence[Subject]) -> Reply:
         job=job.id,
         facts=details(job, outcome, subjects) if outcome.state == "done" else {},
     )
+
+
+def who_may_draw(subjects: Sequence[Subject]) -> list[str]:
+    """A sentence for each subject that says who may draw it."""
+    return [f"{subject.name} can be drawn by you and {audience(subject)}." for subject in subjects]
 
 
 def _at_the_end_of(job: Job, subject: Subject, learned: Learned) -> Subject:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from bot import policy
 from bot.answers import access
 from bot.answers.training import check_learnable
 from bot.asking import prompts, recipes
@@ -40,9 +41,7 @@ def job_of(
     method = given.method or changes.get("method", usual)
     return TrainJob.model_validate(
         {
-            "id": request.id,
-            "space": request.space,
-            "owner": request.user,
+            **request.origin,
             "said": f"/dreambooth together {' '.join(subject.name for subject in subjects)}",
             "subject": subjects[0].id,
             "others": tuple(subject.id for subject in subjects[1:]),
@@ -55,19 +54,28 @@ def job_of(
     )
 
 
-async def left_behind(bot: Bot, forgotten: Subject, jobs: Sequence[Job]) -> str:
+async def left_behind(bot: Bot, request: Request, forgotten: Subject, jobs: Sequence[Job]) -> str:
     """What forgetting a subject means for others, who were learned together with it, or are so in open `jobs`."""
     here = [subject for subject in await bot.subjects.in_space(forgotten.space) if subject.id != forgotten.id]
     sentences = []
     for job in jobs:
         if isinstance(job, TrainJob) and job.others:
-            waiting = [subject.name for subject in here if subject.id in job.subjects]
-            sentences.append(f"{_was(waiting)} being learned together with it; that is stopped.")
-    mixed = [s.name for s in here if s.weights_sha256 and s.weights_sha256 == forgotten.weights_sha256]
-    if mixed:
+            waiting = _named([subject for subject in here if subject.id in job.subjects], request)
+            if waiting:
+                sentences.append(f"{_was(waiting)} being learned together with it; that is stopped.")
+    alike = [s for s in here if s.weights_sha256 and s.weights_sha256 == forgotten.weights_sha256]
+    mixed = _named(alike, request)
+    if alike and len(mixed) == len(alike):
         anew = f"/dreambooth {'retrain' if len(mixed) == 1 else 'together'} {' '.join(mixed)}"
         sentences.append(f"{_was(mixed)} learned together with it, and still draws from that: {anew} ends it.")
+    if len(mixed) < len(alike):
+        sentences.append("Other subjects were learned together with it, and still draw from that.")
     return " ".join(sentences)
+
+
+def _named(subjects: Sequence[Subject], request: Request) -> list[str]:
+    """Names of those of the subjects that the person may see."""
+    return [subject.name for subject in subjects if policy.may_see(subject, request.actor)]
 
 
 def _was(names: list[str]) -> str:

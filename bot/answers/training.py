@@ -12,6 +12,7 @@ from bot.core import Answers, Bot
 from bot.messages import Reply, Request, Upload
 from bot.photos import captions
 from bot.photos.vetting import Prepared, Vetting
+from bot.policy import is_direct
 from storage.errors import Damaged, Missing, UserError
 from storage.jobs import TrainJob, job_key
 from storage.recipe import Changes
@@ -29,13 +30,26 @@ async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     check_number(len(uploads), bot.settings.photos_max)
     recipes.asked_for(bot.settings, given.recipe, given.changes)  # what is wrong with it is said before photos are read
     await free_name(bot, request, given.name)
-    yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
+    yield Reply(text=_looking(bot, request, len(uploads)), state="working")
     vetting = await vetted(bot, uploads)
     if vetting.refused and request.asks:
         yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
         return
     async for reply in _start(bot, request, given, vetting.accepted, vetting.summary):
         yield reply
+
+
+def _looking(bot: Bot, request: Request, photos: int) -> str:
+    """What is said first; that photos will be shown is told before anything is made of them."""
+    shown = bot.settings.photos_in_public and not is_direct(request.space)
+    told = " All who read this channel will see some of them when it is done." if shown else ""
+    return f"Looking at your {plural(photos, 'photo')}.{told}"
+
+
+def photos_hint(settings: Settings) -> str:
+    """What a form says beside the photos that it asks for."""
+    shown = "They are shown in the channel when it is done." if settings.photos_in_public else "They are not shown."
+    return f"Three to six from different sides work best. {shown}"
 
 
 async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answers:
@@ -54,7 +68,7 @@ async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Ans
     uploads = captions.paired(request.uploads)
     check_number(len(uploads), bot.settings.photos_max)
     check_number(len(uploads) + len(draft.photos), bot.settings.photos_max)
-    yield Reply(text=f"Looking at your {plural(len(uploads), 'photo')}.", state="working")
+    yield Reply(text=_looking(bot, request, len(uploads)), state="working")
     vetting = await vetted(bot, (*await drafts.uploads(bot, draft), *uploads))
     if vetting.refused:
         yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
@@ -150,6 +164,7 @@ async def _start(
         base_model=bot.settings.base_model,
         method=given.method or asked,
         job=request.id,
+        **access.shared(request, given.audience, given.group),
     )
     said = f"/dreambooth train {given.name} {given.noun}"
     job = _job(request, subject, said, given, changes, note)
@@ -170,9 +185,7 @@ def _job(
     note: str = "",
 ) -> TrainJob:
     return TrainJob(
-        id=request.id,
-        space=request.space,
-        owner=request.user,
+        **request.origin,
         said=said,
         subject=subject.id,
         method=subject.method,

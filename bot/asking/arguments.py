@@ -15,6 +15,9 @@ CHOOSE = "Keep it as it is at several steps, and let people here choose."
 RECIPE = "A preset of whoever runs me."
 SET = "What else is to be otherwise in the recipe, like batch=2 rank=32; docs/recipes.md lists it all."
 
+With = Annotated[Literal["private", "channel", "space"], BeforeValidator(str.lower)]
+Group = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,32}$")]
+
 BRIEF: dict[str, JsonValue] = {"brief": True}  # asked for even where space is short
 BARE: dict[str, JsonValue] = {"bare": True}  # may be typed without its name, after what is required
 MANY: dict[str, JsonValue] = {"many": True}  # may be given several times, each adding to the others
@@ -60,6 +63,15 @@ class TrainArguments(Arguments):
 
     name: Name = Field(description="What to call the subject; prompts then say [name].")
     noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
+    audience: With | None = Field(
+        None,
+        alias="with",
+        description="Who may draw it: private, channel or space; by default all who can read this channel.",
+        json_schema_extra=BRIEF,
+    )
+    group: Group | None = Field(
+        None, description="A role or user group that may draw it, in place of with.", json_schema_extra=OF_GROUPS
+    )
     method: Method | None = Field(
         None,
         description="full learns the whole model, the paper's way; lora a small file beside it; by default what "
@@ -122,15 +134,14 @@ class JobArguments(Arguments):
 class ShareArguments(SubjectArguments):
     """Of `/dreambooth share`."""
 
-    audience: Annotated[Literal["private", "channel", "space"], BeforeValidator(str.lower)] | None = Field(
+    audience: With | None = Field(
         None,
         alias="with",
         description="private: only you; channel: all in this channel; space: everybody here.",
         json_schema_extra=BRIEF | BARE,
     )
-    group: str | None = Field(
+    group: Group | None = Field(
         None,
-        pattern=r"^[A-Z0-9]{1,32}$",
         description="A role or user group, in place of private, channel or space.",
         json_schema_extra=OF_GROUPS | BARE,
     )
@@ -185,6 +196,12 @@ class DraftArguments(Arguments):
     """Of the answers to "how shall I go on with these photos?"."""
 
     draft: str = Field(pattern=r"^[0-9a-f]{20}$", description="Which photos.")
+
+
+class ConsentArguments(Arguments):
+    """Of the answers to "may these photos be used?"."""
+
+    consent: str = Field(pattern=r"^[0-9a-f]{20}$", description="Which question.")
 
 
 class PictureArguments(JobArguments):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from bot.answers import access
+from bot import policy
 from bot.asking import prompts
 from bot.asking.forms import Form, form
 from bot.commands import COMMANDS
@@ -37,7 +37,7 @@ async def _like(bot: Bot, request: Request, job_id: str) -> dict[str, str]:
     given = {name: value for name, value in given.items() if name not in job.unasked}
     given |= {"size": job.size_px, "seed": job.seed}
     if "[v]" in job.prompt.casefold() and job.subject:
-        subjects = [subject for subject in await bot.subjects_of(job) if access.may_see(subject, request)]
+        subjects = [subject for subject in await bot.subjects_of(job) if policy.may_draw(subject, request.actor)]
         if not subjects:
             raise UserError("The subject of these pictures is not here any more.")
         given["prompt"] = prompts.by_names(job.prompt, subjects)

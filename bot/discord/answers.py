@@ -16,12 +16,16 @@ import discord
 from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from bot.answers import consents
+from bot.answers.consents import Consent
 from bot.answers.training import check_number
 from bot.app import Darkroom
 from bot.commands import Command
 from bot.discord.acknowledging import acknowledged, however_told, in_time, original
 from bot.discord.commands import Attached, help_reply
+from bot.discord.places import place_name
 from bot.discord.poster import DiscordPoster
+from bot.discord.render import render
 from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
 from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post
@@ -43,6 +47,7 @@ class Asked:
     attached: tuple[Attached, ...] = ()
     about: str = ""  # id of the message whose button was pressed
     sure: bool = False  # said in answer to a question that asked whether to
+    consent: Consent | None = None  # that the person gives: it is done for who asked for it
 
 
 class Answers:
@@ -69,6 +74,8 @@ class Answers:
     async def answer(self, interaction: discord.Interaction, asked: Asked) -> None:
         """Answer a command."""
         request = request_of(interaction, asked.command.name, asked.arguments)
+        if asked.consent:
+            request = consents.granted(asked.consent, request)
         if asked.command.answers == "asker":
             await self._in_private(interaction, request, asked)
         elif sentence := closed_to(interaction):
@@ -76,6 +83,19 @@ class Answers:
                 await interaction.response.send_message(sentence, ephemeral=True)
         else:
             await self._in_channel(interaction, request, asked)
+
+    async def ask_author(self, interaction: discord.Interaction, asked: Asked, author: str) -> None:
+        """Ask the author of a message in the channel whether its photos may be used; raises UserError."""
+        request = request_of(interaction, asked.command.name, asked.arguments)
+        photos = [attached.model_dump() for attached in asked.attached]
+        async with in_time(interaction):
+            reply = await consents.ask(self.app, request, author, photos)
+            named = place_name(self.poster.client, request.space, reply.place)
+            said = await render(self.app.store, reply, author, named)
+        assert said.view
+        rung = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(int(author))])
+        with however_told(interaction):
+            await interaction.response.send_message(said.content, view=said.view, allowed_mentions=rung)
 
     async def _in_channel(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
         """Answer for all to see: in a new message, or in place of the one whose button was pressed."""
@@ -113,6 +133,8 @@ class Answers:
         channel = request.thread or request.channel
         where = {"space": request.space, "channel": channel, "user": request.user}
         extra = {"token": interaction.token, **({"aside": "1"} if aside else {})}
+        if request.granted:  # what is said in private is for who asked, and not for whose token this is
+            extra = {}
         return Post(platform=self.poster.platform, job=request.id, extra=extra, **where, **more)
 
     async def _tell(self, post: Post, reply: Reply) -> None:

@@ -14,8 +14,8 @@ UPLOAD = 19
 Item = discord.ui.Item[Any]
 
 
-def modal(form: Form, custom_id: str, photos: bool) -> discord.ui.Modal:
-    """Describe a form with its values filled in; `photos` asks for files as well."""
+def modal(form: Form, custom_id: str, photos: bool, hint: str = "") -> discord.ui.Modal:
+    """Describe a form with its values filled in; `photos` asks for files as well, and `hint` says what they are for."""
     asked = discord.ui.Modal(title=clip(form.summary, TITLE), custom_id=custom_id, timeout=None)
     for field in form.brief[: ASKED - photos]:
         about = clip(field.meaning, MEANING) or None
@@ -23,8 +23,7 @@ def modal(form: Form, custom_id: str, photos: bool) -> discord.ui.Modal:
         asked.add_item(discord.ui.Label(text=name, description=about, component=_component(field)))
     if photos:
         upload: Item = discord.ui.FileUpload(custom_id="photos", min_values=1, max_values=PHOTOS)
-        text = "Three to six from different sides work best."
-        asked.add_item(discord.ui.Label(text="Photos", description=text, component=upload))
+        asked.add_item(discord.ui.Label(text="Photos", description=clip(hint, MEANING) or None, component=upload))
     # A form that is stopped only describes: what is sent is understood from its id, by whatever process.
     asked.stop()
     return asked

@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import discord
 
-from bot.answers import access
-from bot.answers.replies import FORGET
-from bot.answers.training import check_number
+from bot.answers import access, consents
+from bot.answers.replies import FORGET, FORGET_ALL
+from bot.answers.training import check_number, photos_hint
 from bot.app import Darkroom, complaint
-from bot.asking import button_ids, prompts
+from bot.asking import button_ids
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
 from bot.discord.acknowledging import heard, however_told, in_time
@@ -25,9 +26,13 @@ from bot.photos import captions
 log = logging.getLogger(__name__)
 
 SUGGESTIONS = 25
-SURE, PHOTOS = "sure", "photos"  # arguments that are ours: that a question was answered, files found before
+SURE, PHOTOS, AUTHOR = "sure", "photos", "author"  # arguments of ours: a question answered, files found, whose
+ALONG = (PHOTOS, AUTHOR)  # what goes along with a form, unseen
 NO = "no"
-QUESTIONS = {"dreambooth forget": FORGET}  # asked first of those who type what cannot be undone
+QUESTIONS = {
+    "dreambooth forget": FORGET,
+    "forget-me": FORGET_ALL,
+}  # asked first of those who type what cannot be undone
 OLD = "I do not know this any more. Please give the command again."
 
 
@@ -75,20 +80,27 @@ class Hearing:
             return await self._refuse(interaction, OLD)
         asked = Asked(given.command, given.arguments, given.attached)
         if question := QUESTIONS.get(given.command.name):
-            await self._look_first(interaction, request_of(interaction, given.command.name, given.arguments))
-            ask = question.format(**given.arguments)
+            request = request_of(interaction, given.command.name, given.arguments)
+            ask = await self._look_first(interaction, request) or question.format(**given.arguments)
             sure = Button(label="Yes", command=given.command.name, arguments=given.arguments, confirm=ask)
             return await self._confirm(interaction, sure)
         if given.command.takes_photos and not given.attached and not closed_to(interaction):
             return await self._open(interaction, asked, photos=True)
         await self.answers.answer(interaction, asked)
 
-    async def _look_first(self, interaction: discord.Interaction, request: Request) -> None:
-        """Raise UserError where a question would be asked in vain; what takes too long is found out after it."""
+    async def _look_first(self, interaction: discord.Interaction, request: Request) -> str:
+        """The question to ask, if it is another than usual. Raises UserError where it would be asked in vain.
+
+        What takes too long is found out after it.
+        """
         with suppress(TimeoutError):
             async with in_time(interaction):
-                subject = prompts.by_name(request.arguments["name"], await access.seen(self.app, request))
-                access.must_own(subject, request, "forget")
+                if "name" not in request.arguments:
+                    return ""
+                if await access.means_all(self.app, request, request.arguments["name"]):
+                    return FORGET_ALL
+                await access.forgettable(self.app, request, request.arguments["name"])
+        return ""
 
     async def _train_menu(self, interaction: discord.Interaction, data: Json) -> None:
         """Train on the photos of a message: its links go along while a form asks for name and class."""
@@ -100,7 +112,8 @@ class Hearing:
             return await self._refuse(interaction, "There are no photos in that message.")
         check_number(len(photos), self.app.settings.photos_max)
         links = "\n".join(f"{photo.name} {photo.url}\t{captions.plain(photo.caption)}" for photo in photos)
-        await self._open(interaction, Asked(COMMANDS["dreambooth train"], {PHOTOS: links}), photos=False)
+        known = {PHOTOS: links, AUTHOR: message["author"]["id"]}
+        await self._open(interaction, Asked(COMMANDS["dreambooth train"], known), photos=False)
 
     async def _press(self, interaction: discord.Interaction, data: Json) -> None:
         """Do what a button or an entry of a menu says, in whatever process it was written."""
@@ -120,8 +133,18 @@ class Hearing:
             await self._confirm(interaction, button)
         elif button.form:
             await self._open(interaction, asked, photos=asked.command.takes_photos)
+        elif button.command == "consent allow":
+            await self._allow(interaction, asked)
         else:
             await self.answers.answer(interaction, asked)
+
+    async def _allow(self, interaction: discord.Interaction, asked: Asked) -> None:
+        """Go on with a training whose photos' author agrees; raises UserError for anybody else."""
+        request = request_of(interaction, asked.command.name, asked.arguments)
+        async with in_time(interaction):
+            consent = await consents.answered_by(self.app, request, asked.arguments["consent"])
+        attached = tuple(Attached.model_validate(photo) for photo in consent.photos)
+        await self.answers.answer(interaction, replace(asked, attached=attached, consent=consent))
 
     async def _button(self, interaction: discord.Interaction, custom_id: str) -> Button | None:
         """What a button or a form means; None if it is nothing of ours."""
@@ -141,15 +164,15 @@ class Hearing:
 
     async def _open(self, interaction: discord.Interaction, asked: Asked, photos: bool) -> None:
         """Open a command's form, filled in with what is known."""
-        known = {name: value for name, value in asked.arguments.items() if name != PHOTOS}
+        known = {name: value for name, value in asked.arguments.items() if name not in ALONG}
         request = request_of(interaction, asked.command.name, known)
         async with in_time(interaction):
             form = await filled_form(self.app, request, asked.command.name, known)
-            unseen = {**unasked(form), **{n: v for n, v in asked.arguments.items() if n == PHOTOS}}
+            unseen = {**unasked(form), **{n: v for n, v in asked.arguments.items() if n in ALONG}}
             button = Button(label="Send", command=asked.command.name, arguments=unseen, form=True)
             custom_id = await button_ids.write(self.app.store, button)
         with however_told(interaction):
-            await interaction.response.send_modal(modal(form, custom_id, photos))
+            await interaction.response.send_modal(modal(form, custom_id, photos, photos_hint(self.app.settings)))
 
     async def _form(self, interaction: discord.Interaction, data: Json) -> None:
         button = await self._button(interaction, data["custom_id"])
@@ -158,7 +181,12 @@ class Hearing:
         filled, attached = filled_in(data)
         arguments = {**button.arguments, **filled}
         attached += tuple(_links(arguments.pop(PHOTOS, "")))
+        author = arguments.pop(AUTHOR, "")
         asked = Asked(COMMANDS[button.command], arguments, attached, about=_meant(interaction))
+        if author and consents.needed(request_of(interaction, button.command, {}), author):
+            if sentence := closed_to(interaction):
+                return await self._refuse(interaction, sentence)
+            return await self.answers.ask_author(interaction, asked, author)
         await self.answers.answer(interaction, asked)
 
     async def _complete(self, interaction: discord.Interaction, data: Json) -> None:
@@ -182,8 +210,8 @@ class Hearing:
         request = request_of(interaction, "", {})
         if what == "subjects":
             return [(subject.name, subject.name) for subject in await access.seen(self.app, request)]
-        jobs = await self.app.dispatch.jobs(request.space, only_open=True) if what == "jobs" else []
-        return [(job.id, f"{job.id[-6:]} {job.said}") for job in jobs if job.owner == request.user or request.moderator]
+        jobs = await access.stoppable(self.app, request) if what == "jobs" else []
+        return [(job, f"{job[-6:]} {said}") for job, said in jobs]
 
 
 def _meant(interaction: discord.Interaction) -> str:

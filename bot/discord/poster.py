@@ -15,9 +15,11 @@ import aiohttp
 import discord
 
 from bot.discord.pictures import SMALL, USUAL, Size, files
+from bot.discord.places import place_name
 from bot.discord.render import render
 from bot.discord.request import private_space
 from bot.following.posts import (
+    RETRACTED,
     ChannelClosed,
     ChatTrouble,
     MessageGone,
@@ -30,6 +32,7 @@ from bot.following.posts import (
 from bot.messages import Reply
 from storage.files import Store
 from storage.jobs import Picture
+from storage.posted import Posted
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ class DiscordPoster(Poster):
     """Posts of one bot."""
 
     platform = "discord"
+    secrets_last_s = 15 * 60.0
     edit_every_s = 5.0
     channel_rate = (4, 5.0)  # Discord takes five in five seconds
     space_rate = (20, 1.0)  # and fifty a second of a bot in all
@@ -75,7 +79,7 @@ class DiscordPoster(Poster):
         """Say something new in the post's channel, as an answer to its message."""
 
         async def say(reply: Reply, size: Size) -> str:
-            parts = await self._parts(reply, reply.shown, size, post.user if mention else "")
+            parts = await self._parts(post, reply, reply.shown, size, post.user if mention else "")
             rung = [discord.Object(int(post.user))] if mention else False
             parts["allowed_mentions"] = discord.AllowedMentions(
                 everyone=False, roles=False, replied_user=False, users=rung
@@ -87,7 +91,9 @@ class DiscordPoster(Poster):
             async with _translated():
                 return str((await self._channel(post).send(nonce=nonce, **_as_sent(parts))).id)
 
-        return await _as_taken(reply, say)
+        message = await _as_taken(reply, say)
+        await self.note_posted(reply, post.channel, message)
+        return message
 
     async def find(self, post: Post, nonce: str) -> str | None:
         """The announcement that answers the post's message; Discord does not tell nonces afterwards."""
@@ -107,7 +113,7 @@ class DiscordPoster(Poster):
         there = shown == post.extra.get("shown", "" if post.fresh else None)
 
         async def say(reply: Reply, size: Size) -> str:
-            parts = await self._parts(reply, None if there else reply.shown, size)
+            parts = await self._parts(post, reply, None if there else reply.shown, size)
             async with _translated():
                 if not (token := self._editing_token(post)):
                     await self._message(post).edit(**parts)
@@ -119,6 +125,7 @@ class DiscordPoster(Poster):
             message = await _as_taken(reply, say)
         except TokenDead:
             return await self.edit(self._without_token(post), reply)
+        await self.note_posted(reply, post.channel, message)
         return post.model_copy(update={"message": message, "extra": {**post.extra, "shown": shown}})
 
     async def whisper(self, post: Post, reply: Reply) -> None:
@@ -131,13 +138,14 @@ class DiscordPoster(Poster):
             reply = reply.model_copy(update={"buttons": (), "picks": ()})
 
         async def say(reply: Reply, size: Size) -> None:
-            parts = _as_sent(await self._parts(reply, reply.shown, size))
+            parts = _as_sent(await self._parts(post, reply, reply.shown, size))
             async with _translated():
                 if token:
                     await self._webhook(token).send(ephemeral=True, wait=True, **parts)
                 else:
                     private = await self.client.create_dm(discord.Object(int(post.user)))
-                    await private.send(**parts)
+                    said = await private.send(**parts)
+                    await self.note_posted(reply, str(private.id), str(said.id))
 
         try:
             await _as_taken(reply, say)
@@ -145,6 +153,13 @@ class DiscordPoster(Poster):
             if not post.extra.get("token"):
                 raise
             await self.whisper(self._without_token(post), reply)
+
+    async def retract(self, posted: Posted) -> None:
+        """Leave a message without pictures, buttons and words about what is deleted."""
+        channel = self.client.get_partial_messageable(int(posted.channel))
+        async with _translated():
+            message = channel.get_partial_message(int(posted.message))
+            await message.edit(content=RETRACTED, embeds=[], attachments=[], view=None)
 
     async def remove(self, post: Post) -> None:
         """Take the message away."""
@@ -188,11 +203,11 @@ class DiscordPoster(Poster):
         return discord.Webhook.from_state(about, self.client._connection)
 
     async def _parts(
-        self, reply: Reply, pictures: Sequence[Picture] | None, size: Size, mention: str = ""
+        self, post: Post, reply: Reply, pictures: Sequence[Picture] | None, size: Size, mention: str = ""
     ) -> dict[str, Any]:
         """Everything to be said, as discord.py's methods that edit take it; `pictures` None leaves those there are."""
         with store_as_trouble():
-            said = await render(self.store, reply, mention)
+            said = await render(self.store, reply, mention, place_name(self.client, post.space, reply.place))
             parts = {"content": said.content, "embeds": said.embeds, "view": said.view}
             return parts if pictures is None else {**parts, "attachments": await files(self.store, pictures, size)}
 

@@ -35,13 +35,16 @@ class Rendered:
     view: discord.ui.View | None
 
 
-async def render(store: Store, reply: Reply, mention: str = "") -> Rendered:
-    """Say a reply as a message; `mention` is the id of a person to be rung. Long button ids are kept in the store."""
+async def render(store: Store, reply: Reply, mention: str = "", place: str = "") -> Rendered:
+    """Say a reply as a message; long button ids are kept in the store.
+
+    `mention` is the id of a person to be rung, `place` what stands for the words that mean the reply's place.
+    """
     now = reply.progress
     lines = [plain(reply.text), bar(now) if now and now.of else "", losses_told(now) if now else ""]
-    content = clip("\n".join(filter(None, lines)), TEXT - 30)
+    content = _named(clip("\n".join(filter(None, lines)), TEXT - 60), reply, place)
     facts = reply.open_facts
-    embeds = [_embed(facts)] if facts else []
+    embeds = [_embed({name: _named(plain(value), reply, place) for name, value in facts.items()})] if facts else []
     if embeds and (more := len(facts) - len(embeds[0].fields)):
         embeds[0].set_footer(text=f"… and {more} more")
     return Rendered(
@@ -77,11 +80,16 @@ def bar(progress: Progress) -> str:
     return f"{'▰' * full}{'▱' * (BAR - full)} {done:.0%}".replace("%", " %")
 
 
+def _named(text: str, reply: Reply, place: str) -> str:
+    """A text with a channel's or role's name in the place of the words for it."""
+    return text.replace(reply.place.words, place) if reply.place and place else text
+
+
 def _embed(facts: dict[str, str]) -> discord.Embed:
-    """As many facts as fit."""
+    """As many facts as fit; their values are marked up already."""
     embed = discord.Embed()
     for name, value in list(facts.items())[:FIELDS]:
-        name, value = clip(plain(name) or "–", NAME), clip(plain(value) or "–", VALUE)
+        name, value = clip(plain(name) or "–", NAME), clip(value or "–", VALUE)
         if len(embed) + len(name) + len(value) > EMBED:
             break
         embed.add_field(name=name, value=value, inline=len(name) <= SHORT_NAME and len(value) <= SHORT_VALUE)

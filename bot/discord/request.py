@@ -3,6 +3,7 @@
 import discord
 
 from bot.messages import Request
+from bot.policy import Moderates
 
 # What the bot needs where it answers; the invite link asks for the same.
 NEEDED = discord.Permissions(
@@ -26,22 +27,69 @@ NAMES = {
 def request_of(interaction: discord.Interaction, command: str, arguments: dict[str, str]) -> Request:
     """Say an interaction as a request."""
     user = interaction.user
-    allowed = interaction.permissions
+    moderates = _moderates(interaction)
     here = str(interaction.channel_id)
     thread = interaction.channel if isinstance(interaction.channel, discord.Thread) else None
     return Request(
-        space=f"discord:{interaction.guild_id}" if interaction.guild_id else private_space(user.id),
+        space=_space(interaction),
         user=str(user.id),
         command=command,
         arguments=_meant(arguments, interaction.guild_id),
         channel=str(thread.parent_id) if thread else here,
         thread=here if thread else "",
+        secluded=_secluded(interaction),
         # `roles` would leave out those of which the gateway has not told yet.
         groups=tuple(map(str, user._roles)) if isinstance(user, discord.Member) else (),
-        moderator=allowed.manage_messages or allowed.administrator,
+        moderator=moderates == "space",
+        channel_moderator=moderates == "channel",
         asks=True,
         sure=True,  # Hearing asks, with a message that the answer takes the place of
     )
+
+
+def _space(interaction: discord.Interaction) -> str:
+    """The server; or the conversation, where there is none."""
+    if interaction.guild_id:
+        return f"discord:{interaction.guild_id}"
+    group = interaction.context.private_channel and isinstance(interaction.channel, discord.GroupChannel)
+    return private_space(interaction.channel_id if group and interaction.channel_id else interaction.user.id)
+
+
+def _moderates(interaction: discord.Interaction) -> Moderates:
+    """Where the person may moderate: rights that an overwrite gives in one channel count in that channel alone.
+
+    An interaction tells permissions with the channel's overwrites; those of the server follow from roles. Who is denied
+    the right in this channel does not moderate from it. No overwrite can make an administrator.
+    """
+    guild, member, here = interaction.guild, interaction.user, interaction.permissions
+    if here.administrator:
+        return "space"
+    if not here.manage_messages:
+        return ""
+    if guild and isinstance(member, discord.Member):
+        roles = [role for role in map(guild.get_role, (guild.id, *member._roles)) if role]
+        everywhere = any(role.permissions.manage_messages or role.permissions.administrator for role in roles)
+        if everywhere or guild.owner_id == member.id:
+            return "space"
+    return "channel"
+
+
+def _secluded(interaction: discord.Interaction) -> str:
+    """The private thread or channel that an interaction comes from; empty where the whole server may read.
+
+    Where the gateway has not told of the channel's permissions, it is taken for private.
+    """
+    channel, guild = interaction.channel, interaction.guild
+    if not interaction.guild_id:
+        return ""
+    if isinstance(channel, discord.Thread) and channel.is_private():
+        return str(channel.id)
+    here = channel.parent_id if isinstance(channel, discord.Thread) else interaction.channel_id
+    known = guild.get_channel(here) if guild and here else None
+    everyone = guild.get_role(guild.id) if guild else None
+    if known and everyone and known.permissions_for(everyone).view_channel:
+        return ""
+    return str(here)
 
 
 def _meant(arguments: dict[str, str], guild: int | None) -> dict[str, str]:

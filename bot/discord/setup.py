@@ -15,6 +15,13 @@ from storage.settings import Settings
 
 AUTHORIZE = "https://discord.com/oauth2/authorize"
 PORTAL = "https://discord.com/developers/applications"
+# Discord Developer Policy of 8 July 2024, rule 21; its gateway documentation counts attachments as message content.
+POLICY = (
+    "Discord's Developer Policy says: “Do not use message content obtained through the APIs to train machine learning "
+    "or AI models (including large language models) unless express permission is granted by Discord.” Attachments "
+    "count as message content. Ask Discord for that permission, or have people upload photos on the web page "
+    "(`darkroom web`); docs/discord.md says more"
+)
 
 
 def invite_link(application_id: int | str) -> str:
@@ -36,6 +43,7 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
             yield Check(name="Discord token", state="ok", says=says)
             yield await _commands(client, client.application_id)
             yield await _servers(client, client.application_id)
+            yield Check(name="Discord policy", state="ok", says=POLICY)
     except discord.LoginFailure:
         says = f"{BAD_TOKEN} In {PORTAL}: your application, Bot, Reset Token."
         yield Check(name="Discord token", state="fail", says=says)

@@ -8,6 +8,7 @@ from PIL import Image
 from bot.app import Darkroom
 from bot.following.contact_sheet import Row, contact_sheet
 from bot.messages import Reply
+from bot.policy import is_direct
 from storage.files import Store
 from storage.jobs import Picture, TrainJob
 
@@ -17,28 +18,32 @@ PHOTOS = 6  # on the sheet at most
 async def announcement(app: Darkroom, job: TrainJob, reply: Reply) -> Reply:
     """Return `reply` with the contact sheet of a training that ended well; as it is if there is none to make.
 
-    Raises StoreError.
+    The photos are on it in direct messages, and elsewhere where the settings say so. Raises StoreError.
     """
     subject = await app.subject_of(job)
     if reply.state != "done" or not subject or not reply.pictures:
         return reply
     if reply.pictures == (subject.choices,):  # people choose by it, so it stays as large as it is
         return reply
-    photos = await _pictures(app.store, [photo.key for photo in subject.photos[:PHOTOS]])
+    with_photos = app.settings.photos_in_public or is_direct(job.space)
+    photos = await _pictures(app.store, [photo.key for photo in subject.photos[:PHOTOS]] if with_photos else [])
     samples = await _pictures(app.store, [picture.key for picture in reply.pictures])
     captions = tuple(picture.caption for picture in reply.pictures)
-    rows = [Row("photos", "The photos", photos), Row("samples", "What was learned", samples, captions)]
+    rows = [Row("photos", "The photos", photos)] if photos else []
+    rows.append(Row("samples", "What was learned", samples, captions))
     sheet = await asyncio.to_thread(contact_sheet, rows)
     key = f"jobs/{job.id}/sheet.png"
     await app.store.put(key, _png(sheet))
-    what = f"{subject.name}: the photos of a {subject.noun} and what was learned from them"
+    what = f"{subject.name}: what was learned from the photos of a {subject.noun}"
+    if photos:
+        what = f"{subject.name}: the photos of a {subject.noun} and what was learned from them"
     picture = Picture(key=key, width_px=sheet.width, height_px=sheet.height, caption=what)
     return reply.model_copy(update={"grid": picture})
 
 
 def brief(reply: Reply) -> Reply:
     """What stays on the message that showed the progress, once the announcement is made."""
-    return Reply(text=reply.text, state=reply.state, fault=reply.fault, job=reply.job)
+    return Reply(text=reply.text, state=reply.state, fault=reply.fault, job=reply.job, place=reply.place)
 
 
 async def _pictures(store: Store, keys: list[str]) -> list[Image.Image]:

@@ -17,6 +17,7 @@ from bot.following.insisting import Insisting
 from bot.following.newest import Newest
 from bot.following.patience import AWAY, OUTAGES, patient
 from bot.following.posts import Post, Poster, Posts
+from bot.following.retracting import Retracting
 from bot.messages import Fetch, Reply, Request
 from storage.errors import Damaged, Missing, StoreError
 from storage.jobs import Job, StoredJob, TrainJob
@@ -33,8 +34,14 @@ class Follower:
     """Everything that a platform's messages are still to say."""
 
     def __init__(self, app: Darkroom, poster: Poster) -> None:
-        self.app, self.poster, self.posts = app, poster, Posts(app.store, poster.platform)
+        self.app, self.poster, self.posts = (
+            app,
+            poster,
+            Posts(app.store, poster.platform, app.redis, poster.secrets_last_s),
+        )
         self.chat = Insisting(poster, self.posts)
+        self.retracting = Retracting(app.store, poster)
+        app.retract[poster.platform] = self.retracting.now
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -43,6 +50,7 @@ class Follower:
         left: list[Post] = await patient("open posts cannot be read")(self.posts.open)
         for post in left:
             self._start(self._follow(post))
+        self._start(self.retracting.forever())
 
     async def close(self) -> None:
         """Stop following, for good; the next process goes on from there."""

@@ -2,20 +2,22 @@
 
 import logging
 from collections.abc import Awaitable, Sequence
+from functools import partial
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.answers.training import check_number
+from bot.answers import consents
+from bot.answers.training import check_number, photos_hint
 from bot.app import Darkroom, complaint
 from bot.asking.prefill import filled_form
-from bot.commands import Command
+from bot.commands import COMMANDS, Command
 from bot.following.follower import Follower
 from bot.following.posts import ChannelClosed, ChatTrouble, Post
 from bot.messages import Reply, Request
 from bot.slack.asked import Asked
 from bot.slack.client import meaning
 from bot.slack.files import Attachments, File
-from bot.slack.forms import view
+from bot.slack.forms import Sent, view
 from bot.slack.people import People
 from bot.slack.poster import SlackPoster, begun
 from bot.slack.typed import HELP, help_reply
@@ -58,15 +60,48 @@ class Answers:
         await self.follower.answer_with(lambda: self.attachments.fetch(files), request, post)
         return True
 
+    async def train_on(self, asked: Asked, sent: Sent, values: dict[str, str], files: Sequence[File]) -> bool:
+        """Train on the photos of somebody's message, once they agree where they have to; raises UserError."""
+        command = COMMANDS[sent.command]
+        request = await self.people.request(asked, command.name, values)
+        if sent.author is None or not consents.needed(request, sent.author):
+            return await self.answer(asked, command, values, files)
+        photos = [{"id": str(file["id"])} for file in files]
+        reply = await consents.ask(self.app, request, sent.author, photos)
+        post = asked.post().model_copy(update={"user": sent.author})
+        await self.poster.send(post, reply, nonce=begun(post.job), mention=bool(sent.author))
+        return False
+
+    async def allow(self, asked: Asked, consent_id: str) -> bool:
+        """Go on with a training whose photos' author agrees; raises UserError for anybody else."""
+        command, arguments = COMMANDS["consent allow"], {"consent": consent_id}
+        request = await self.people.request(asked, command.name, arguments)
+        consent = await consents.answered_by(self.app, request, consent_id)
+        post = asked.post().model_copy(update={"user": consent.request.user, "message": asked.message, "fresh": False})
+        fetch = partial(self.attachments.fetch, consent.photos)
+        await self.follower.answer_with(fetch, consents.granted(consent, request), post)
+        return True
+
     async def open_form(
-        self, trigger: str, asked: Asked, command: str, arguments: dict[str, str], files: Sequence[str] = ()
+        self,
+        trigger: str,
+        asked: Asked,
+        command: str,
+        arguments: dict[str, str],
+        files: Sequence[str] = (),
+        author: str | None = None,
     ) -> bool:
-        """Open a command's form, filled in as far as is known, within the three seconds that a trigger is good for."""
+        """Open a command's form, filled in as far as is known, within the three seconds that a trigger is good for.
+
+        `files` are those of a message that `author` posted.
+        """
         request = await self.people.request(asked, command, {})
         form = await filled_form(self.app, request, command, arguments)
         try:
             with meaning():
-                await self.client.views_open(trigger_id=trigger, view=view(form, asked, files))
+                await self.client.views_open(
+                    trigger_id=trigger, view=view(form, asked, files, photos_hint(self.app.settings), author)
+                )
         except ChatTrouble as error:
             log.info("no form for %s: %s", command, error)
             raise UserError(TOO_LATE) from error

@@ -6,11 +6,14 @@ from typing import Any
 from pydantic import Field
 
 from bot.following.posts import Post
-from bot.slack.poster import RESPONSE_URL
 from storage.ids import new_id
 from storage.jobs import Record
 
+RESPONSE_URL = "response_url"  # in Post.extra: where Slack takes a private answer without further rights
 Payload = Mapping[str, Any]
+
+# Kinds of conversations: with the bot, of several people, a channel by invitation, a channel open to the workspace.
+DIRECT, GROUP_DIRECT, PRIVATE, PUBLIC = "im", "mpim", "private", "public"
 
 
 class Asked(Record):
@@ -20,6 +23,8 @@ class Asked(Record):
     user: str
     channel: str
     thread: str = ""
+    kind: str = ""  # of the channel, where Slack tells
+    home: str = ""  # the workspace that the person belongs to, where Slack tells
     response_url: str = ""
     message: str = ""  # whose button was pressed, if all can see it
     id: str = Field(default_factory=new_id)  # of the request that this becomes
@@ -27,7 +32,7 @@ class Asked(Record):
 
     @property
     def space(self) -> str:
-        """The space that the workspace is."""
+        """The space that the workspace is; direct messages have spaces of their own in it."""
         return f"slack:{self.team}"
 
     def post(self, **more: Any) -> Post:
@@ -40,7 +45,11 @@ class Asked(Record):
 def by_command(body: Payload) -> Asked:
     """Of a typed command."""
     return Asked(
-        team=body["team_id"], user=body["user_id"], channel=body["channel_id"], response_url=body["response_url"]
+        team=body["team_id"],
+        user=body["user_id"],
+        channel=body["channel_id"],
+        kind=_kind(body.get("channel_name", "")),
+        response_url=body["response_url"],
     )
 
 
@@ -51,6 +60,8 @@ def by_message(body: Payload) -> Asked:
     return Asked(
         team=body["team"]["id"],
         user=body["user"]["id"],
+        home=body["user"].get("team_id", ""),
+        kind=_kind((body.get("channel") or {}).get("name", "")),
         channel=(body.get("channel") or {}).get("id") or container.get("channel_id", ""),
         thread=(container or body["message"]).get("thread_ts", ""),
         response_url=body.get("response_url", ""),
@@ -62,4 +73,17 @@ def by_message(body: Payload) -> Asked:
 def by_event(body: Payload) -> Asked:
     """Of something said to the bot."""
     event = body["event"]
-    return Asked(team=body["team_id"], user=event["user"], channel=event["channel"], thread=event.get("thread_ts", ""))
+    return Asked(
+        team=body["team_id"],
+        user=event["user"],
+        channel=event["channel"],
+        thread=event.get("thread_ts", ""),
+        home=event.get("user_team") or event.get("source_team") or "",
+    )
+
+
+def _kind(name: str) -> str:
+    """What a channel is by the name that commands and buttons tell; empty where they tell none."""
+    if name.startswith("mpdm-"):
+        return GROUP_DIRECT
+    return {"": "", "directmessage": DIRECT, "privategroup": PRIVATE}.get(name, PUBLIC)

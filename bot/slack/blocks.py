@@ -37,13 +37,18 @@ LOOSE = 20  # buttons of no group that get rows of their own; more go into a men
 BAR = 20  # characters
 
 
-async def blocks(store: Store, reply: Reply, files: Mapping[str, str], mention: str = "") -> list[Block]:
-    """Lay a reply out; `files` are Slack's ids of the uploaded pictures by key, and only those are shown."""
-    laid: list[Block] = [SectionBlock(text=_said(reply.text or "Done.", mention))]
+async def blocks(
+    store: Store, reply: Reply, files: Mapping[str, str], mention: str = "", place: str = ""
+) -> list[Block]:
+    """Lay a reply out; `files` are Slack's ids of the uploaded pictures by key, and only those are shown.
+
+    `place` is what stands for the words that mean the reply's place: a mention, or a name.
+    """
+    laid: list[Block] = [SectionBlock(text=_said(reply, mention, place))]
     if reply.progress and reply.progress.of:
         drawn = filter(None, [bar(reply.progress), losses_told(reply.progress)])
         laid.append(ContextBlock(elements=[_text(line) for line in drawn]))
-    laid += _facts(reply)
+    laid += _facts(reply, place)
     if (more := len(reply.open_facts) - FACTS) > 0:
         laid.append(ContextBlock(elements=[_text(f"… and {more} more")]))
     laid += [_image(picture, reply, files[picture.key]) for picture in reply.shown if picture.key in files]
@@ -65,11 +70,17 @@ def bar(progress: Progress) -> str:
     return f"{'▓' * round(done * BAR):░<{BAR}} {done:.0%}".replace("%", " %")
 
 
-def _said(text: str, mention: str) -> TextObject:
-    """What a reply says: letter by letter, unless somebody is to be called in it."""
-    if mention:
-        return _text(_greeting(mention) + clipped_escaped(unformatted(text), TEXT_MAX))
+def _said(reply: Reply, mention: str, place: str) -> TextObject:
+    """What a reply says: letter by letter, unless somebody is to be called or a place to be named in it."""
+    text = reply.text or "Done."
+    if mention or (place and reply.place):
+        return _text(_greeting(mention) + _named(clipped_escaped(unformatted(text), TEXT_MAX), reply, place))
     return PlainTextObject(text=clipped_escaped(escape(text), TEXT_MAX), emoji=False)
+
+
+def _named(text: str, reply: Reply, place: str) -> str:
+    """A text with a channel's or user group's name in the place of the words for it."""
+    return text.replace(reply.place.words, place) if reply.place and place else text
 
 
 def _greeting(mention: str) -> str:
@@ -81,11 +92,11 @@ def _text(text: str) -> MarkdownTextObject:
     return MarkdownTextObject(text=text, verbatim=True)
 
 
-def _facts(reply: Reply) -> Iterator[SectionBlock]:
+def _facts(reply: Reply, place: str) -> Iterator[SectionBlock]:
     """Facts two by two, a long one over the whole width."""
     facts = list(reply.open_facts.items())[:FACTS]
     for is_long, some in groupby(facts, key=lambda fact: len(fact[1]) > SHORT_FACT):
-        told = [_text(_fact(name, value)) for name, value in some]
+        told = [_text(_named(_fact(name, value), reply, place)) for name, value in some]
         if is_long:
             yield from (SectionBlock(text=fact) for fact in told)
         else:

@@ -7,6 +7,7 @@ was not heard.
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -18,6 +19,7 @@ from bot.asking import button_ids
 from bot.asking.forms import form
 from bot.asking.problems import problems
 from bot.commands import COMMANDS
+from bot.following.departures import Departures
 from bot.slack import forms, typed
 from bot.slack.answers import Answers
 from bot.slack.asked import Asked, by_command, by_event, by_message
@@ -39,8 +41,8 @@ FINISH_S = 3.0  # to go on with what was begun when the bot is stopped
 class Events:
     """Hears what people do, and has it answered."""
 
-    def __init__(self, app: Darkroom, answers: Answers) -> None:
-        self.app, self.answers = app, answers
+    def __init__(self, app: Darkroom, answers: Answers, departures: Departures) -> None:
+        self.app, self.answers, self.departures = app, answers, departures
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen(self, bolt: AsyncApp) -> None:
@@ -54,6 +56,7 @@ class Events:
         bolt.event("message")(self.messaged)
         bolt.event("member_joined_channel")(self.joined)
         bolt.event("app_home_opened")(self.opened_home)
+        bolt.event("app_uninstalled")(self.uninstalled)
         # What none of these is for is acknowledged all the same, or Slack would deliver it again and tell of an error.
         for kind in (bolt.action, bolt.view, bolt.view_closed, bolt.options, bolt.shortcut, bolt.event):
             kind(ANYTHING)(_pass_over)
@@ -89,6 +92,8 @@ class Events:
             button = await button_ids.read(self.app.store, value)
             if button is None:
                 raise UserError(OLD_BUTTON)
+            if button.command == "consent allow":
+                return await self.answers.allow(asked, button.arguments["consent"])
             if button.form:
                 return await self.answers.open_form(body["trigger_id"], asked, button.command, button.arguments)
             return await self.answers.answer(asked, COMMANDS[button.command], button.arguments)
@@ -106,7 +111,7 @@ class Events:
         files = [*({"id": file} for file in sent.files), *sent.attached]
 
         await self._start(
-            sent.asked, body["view"]["id"], lambda: self.answers.answer(sent.asked, command, values, files)
+            sent.asked, body["view"]["id"], lambda: self.answers.train_on(sent.asked, sent, values, files)
         )
 
     async def suggest(self, ack: AsyncAck, body: Payload) -> None:
@@ -114,7 +119,10 @@ class Events:
         sent = forms.read({"state": {"values": {}}, **body["view"]})
         field = next(f for f in form(COMMANDS[sent.command]).fields if f.name == body["block_id"])
         begun = body.get("value", "").casefold()
-        offered = [o for o in await self._offered(sent.asked, field.suggest) if begun in " ".join(o).casefold()]
+        known: list[tuple[str, str]] = []
+        with suppress(UserError):  # who may not ask is offered nothing
+            known = await self._offered(sent.asked, field.suggest)
+        offered = [o for o in known if begun in " ".join(o).casefold()]
         texts = [{"text": {"type": "plain_text", "text": clipped(text, 75)}, "value": v} for v, text in offered]
         await ack(options=texts[:SUGGESTIONS])
 
@@ -127,7 +135,8 @@ class Events:
         async def work() -> bool:
             if not files:
                 raise UserError(NO_PHOTOS)
-            return await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files)
+            author = body["message"].get("user", "")
+            return await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files, author)
 
         await self._start(asked, body["trigger_id"], work)
 
@@ -157,6 +166,10 @@ class Events:
         if asked.user == context.get("bot_user_id"):
             await self._start(asked, body["event_id"], lambda: self.answers.welcome(asked))
 
+    async def uninstalled(self, body: Payload) -> None:
+        """The app is removed from the workspace: what is of it goes after a grace."""
+        await self.departures.space_left(f"slack:{body['team_id']}")
+
     async def opened_home(self, body: Payload) -> None:
         """Somebody looks at the bot's own page."""
         asked = by_event(body)
@@ -175,8 +188,7 @@ class Events:
             return [(s.name, f"{s.name} ({s.noun})") for s in await access.seen(self.app, request)]
         if kind == "groups":
             return [(group["id"], f"@{group['handle']}") for group in await self.answers.people.groups()]
-        jobs = await self.app.dispatch.jobs(asked.space, only_open=True)
-        return [(job.id, job.said or job.id) for job in jobs if job.owner == asked.user or request.moderator]
+        return await access.stoppable(self.app, request)
 
     async def _start(self, asked: Asked, event: str, work: Work) -> None:
         """Note that something was asked, and do it in the background, unless this event was heard before."""

@@ -16,6 +16,7 @@ from bot.slack.text import clipped
 from storage.errors import Missing
 from storage.files import Store
 from storage.jobs import Picture
+from storage.posted import Posted, home_of, note
 from storage.settings import Settings
 
 HOSTS = {"files.slack.com", "files.slack-gov.com"}
@@ -30,6 +31,7 @@ REFUSALS = {  # of uploads, which stay what they are
     "storage_limit_reached",
     "missing_scope",
 }
+DELETED = {"file_not_found", "file_deleted"}
 TOO_LARGE = "status: 413"  # in what slack_sdk says of the server that takes the bytes
 
 File = Mapping[str, Any]  # as Slack describes it
@@ -133,7 +135,17 @@ class Pictures:
                 raise UploadRefused(str(error)) from error
             raise
         ids = [file["id"] for file in done["files"]]
+        for (picture, _), file in zip(there, ids, strict=True):
+            await note(self.store, home_of(picture.key), Posted(platform="slack", file=file))
         return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
+
+    async def delete(self, file: str) -> None:
+        """Delete an upload; one that is gone is no error. Raises SlackApiError."""
+        try:
+            await self.client.files_delete(file=file)
+        except SlackApiError as error:
+            if code(error) not in DELETED:
+                raise
 
     async def _read(self, picture: Picture) -> bytes | None:
         """The bytes of a picture; None if it was deleted meanwhile."""

@@ -37,17 +37,17 @@ class Sent(Record):
     values: dict[str, str]
     fixed: dict[str, str] = {}  # arguments that went along unseen
     files: tuple[str, ...] = ()  # ids of files that the form was opened with
+    author: str | None = None  # who posted these; empty where that is no person
     attached: tuple[dict[str, Any], ...] = ()  # files as Slack describes them
 
 
-def view(form: Form, asked: Asked, files: Sequence[str] = ()) -> View:
-    """Lay a form out; `files` are the ids of photos that are there already."""
-    along = Sent(command=form.name, asked=asked, values={}, fixed=form.fixed, files=tuple(files))
+def view(form: Form, asked: Asked, files: Sequence[str] = (), hint: str = "", author: str | None = None) -> View:
+    """Lay a form out; `files` are the ids of photos that are there already, `hint` says what is done with others."""
+    along = Sent(command=form.name, asked=asked, values={}, fixed=form.fixed, files=tuple(files), author=author)
     blocks = [_block(field) for field in form.fields]
     if form.takes_photos and not files:
         element = FileInputElement(action_id=VALUE, filetypes=FILETYPES, max_files=FILES_MAX)
-        hint = "Three to six from different sides work best."
-        blocks.append(InputBlock(block_id=PHOTOS, label="Photos", element=element, hint=hint, optional=False))
+        blocks.append(InputBlock(block_id=PHOTOS, label="Photos", element=element, hint=hint or None, optional=False))
     word = form.name.split()[-1].capitalize()
     return View(
         type="modal",

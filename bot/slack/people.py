@@ -1,11 +1,13 @@
 """Who people are on Slack: moderators are the workspace's admins and owners, groups its user groups.
 
-Where Slack does not tell, for want of rights or in time, nobody is a moderator or a member: that is never an error.
+Where Slack does not tell, for want of rights or in time, nobody is a moderator or a member of a group, and a channel is
+taken for private: that is never an error. People of other workspaces and guests are outsiders, and refused by default.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
@@ -13,9 +15,11 @@ from async_lru import alru_cache
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.messages import Request, Upload
-from bot.slack.asked import Asked
+from bot.messages import Place, Request, Upload
+from bot.slack.asked import DIRECT, GROUP_DIRECT, PRIVATE, PUBLIC, Asked
 from bot.slack.client import code
+from bot.slack.text import escape
+from storage.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -24,34 +28,59 @@ KEPT_S = 300.0
 PEOPLE_MAX = 10_000
 LOOK_S = 1.5  # a form must be open three seconds after somebody asked for it
 
+REFUSED = "I work for full members of this workspace only, not for guests or people of other organisations."
+
 Group = dict[str, Any]  # as Slack describes it
 
 
-class People:
-    """Makes requests of what was asked, with the rights of who asked."""
+@dataclass(frozen=True)
+class Standing:
+    """What Slack says of a person: None where it does not."""
 
-    def __init__(self, client: AsyncWebClient) -> None:
-        self.client = client
+    outsider: bool | None = None
+    admin: bool = False
+
+
+class People:
+    """Makes requests of what was asked, with the rights of who asked.
+
+    `me` is what auth.test says of the bot; `outsiders` tells whether people of other workspaces and guests may ask.
+    """
+
+    def __init__(self, client: AsyncWebClient, me: Mapping[str, str] | None = None, outsiders: bool = False) -> None:
+        self.client, self.me, self.outsiders = client, me or {}, outsiders
+        self._kinds = alru_cache(maxsize=PEOPLE_MAX, ttl=KEPT_S)(self._look_for_kind)
         # Answers are kept, and failures tried again with the next request.
-        self._moderates = alru_cache(maxsize=PEOPLE_MAX, ttl=KEPT_S)(self._look_for_rights)
+        self._standing = alru_cache(maxsize=PEOPLE_MAX, ttl=KEPT_S)(self._look_for_standing)
         self._groups = alru_cache(maxsize=1, ttl=KEPT_S)(self._look_for_groups)
 
     async def request(
         self, asked: Asked, command: str, arguments: dict[str, str], uploads: tuple[Upload, ...] = ()
     ) -> Request:
-        """A request of the person; slow only the first time that they ask for something."""
-        moderates, groups = await asyncio.gather(_in_time(self._moderates(asked.user), False), self.groups())
+        """A request of the person; slow only the first time that they ask for something.
+
+        Raises UserError for outsiders where they are not let in.
+        """
+        standing, groups, kind = await asyncio.gather(
+            _in_time(self._standing(asked.user, asked.team), Standing()), self.groups(), self._kind(asked)
+        )
+        outsider = bool(asked.home) and asked.home != asked.team if standing.outsider is None else standing.outsider
+        if outsider and not self.outsiders:
+            raise UserError(REFUSED)
+        direct = kind in (DIRECT, GROUP_DIRECT)
         if group := arguments.get("group"):
             arguments = {**arguments, "group": _id(group, groups)}
         return Request(
-            space=asked.space,
+            space=f"{asked.space}:{asked.channel}" if direct else asked.space,
             user=asked.user,
             command=command,
             arguments=arguments,
             uploads=uploads,
             channel=asked.channel,
+            secluded=asked.channel if kind == PRIVATE else "",
+            own_spaces=(asked.space,) if direct else (),
             groups=tuple(str(group["id"]) for group in groups if asked.user in group.get("users", ())),
-            moderator=moderates,
+            moderator=standing.admin and not outsider and not direct,
             asks=True,
             id=asked.id,
             sure=asked.sure,
@@ -61,9 +90,42 @@ class People:
         """The workspace's user groups, as far as Slack tells."""
         return await _in_time(self._groups(), [])
 
-    async def _look_for_rights(self, user: str) -> bool:
+    async def place_name(self, place: Place | None) -> str:
+        """What a channel or user group is called in a message, without calling anybody; empty if that is not known."""
+        if not place:
+            return ""
+        if place.kind != "group":
+            return f"<{'#' if place.kind == 'channel' else '@'}{place.id}>"
+        groups = await self.groups()
+        handles = (f"@{escape(str(group['handle']))}" for group in groups if group["id"] == place.id)
+        return next(handles, "a user group that is gone") if groups else ""
+
+    async def _kind(self, asked: Asked) -> str:
+        """What a channel is; one of which Slack does not tell is taken for private."""
+        if asked.channel.startswith("D"):
+            return DIRECT
+        if asked.kind in (DIRECT, GROUP_DIRECT, PRIVATE) or not asked.channel:
+            return asked.kind
+        return await _in_time(self._kinds(asked.channel), "") or asked.kind or PRIVATE
+
+    async def _look_for_kind(self, channel: str) -> str:
+        about: dict[str, Any] = await _told(self.client.conversations_info(channel=channel), "channel", {})
+        if about.get("is_im") or about.get("is_mpim"):
+            return DIRECT if about.get("is_im") else GROUP_DIRECT
+        if not about:
+            return ""
+        return PRIVATE if about.get("is_private") else PUBLIC
+
+    async def _look_for_standing(self, user: str, team: str) -> Standing:
         about: dict[str, Any] = await _told(self.client.users_info(user=user), "user", {})
-        return bool(about.get("is_admin") or about.get("is_owner"))
+        if not about:
+            return Standing()
+        ours = about.get("team_id", team) == self.me.get("team_id", team)
+        organisation = (about.get("enterprise_user") or {}).get("enterprise_id")
+        colleague = ours or (organisation is not None and organisation == self.me.get("enterprise_id"))
+        guest = any(about.get(sign) for sign in ("is_restricted", "is_ultra_restricted", "is_stranger"))
+        admin = bool(ours and not guest and (about.get("is_admin") or about.get("is_owner")))
+        return Standing(outsider=guest or not colleague, admin=admin)
 
     async def _look_for_groups(self) -> list[Group]:
         """All user groups with their members: Slack does not tell the groups of one person."""

@@ -7,10 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
+from slack_sdk.models.blocks import Block
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.following.posts import (
+    RETRACTED,
     ChannelClosed,
     ChatTrouble,
     MessageGone,
@@ -20,14 +22,16 @@ from bot.following.posts import (
     without_pictures,
 )
 from bot.messages import Reply
+from bot.slack.asked import RESPONSE_URL
 from bot.slack.blocks import blocks, fallback
 from bot.slack.client import BlocksRefused, meaning
 from bot.slack.files import Pictures, UploadRefused
+from bot.slack.people import People
 from storage.files import Store
+from storage.posted import Posted
 
 log = logging.getLogger(__name__)
 
-RESPONSE_URL = "response_url"  # in Post.extra: where Slack takes a private answer without further rights
 RESPONSE_URL_S = 25 * 60.0  # it ends after half an hour
 PROCESSING_S = (0.5, 1.0, 2.0, 4.0)  # how long Slack may take until an uploaded picture can be shown
 WITHOUT_S = 600.0  # until pictures inside messages are tried again where Slack does not take them
@@ -48,12 +52,14 @@ class SlackPoster(Poster):
     """What Slack can do with posts."""
 
     platform = "slack"
+    secrets_last_s = 30 * 60.0
     edit_every_s = 3.0
     channel_rate = (1, 1.0)  # about one message a second in a channel
     space_rate = (50, 60.0)  # chat.update is of tier 3: fifty a minute
 
-    def __init__(self, client: AsyncWebClient, store: Store) -> None:
+    def __init__(self, client: AsyncWebClient, store: Store, people: People | None = None) -> None:
         self.client, self.store, self.pictures = client, store, Pictures(client, store)
+        self.people = people or People(client)
         self._doubtful: set[str] = set()  # nonces of which nobody knows whether they were said
         self._pictures_from_s = 0.0  # when messages may have pictures inside again; some workspaces never take them
 
@@ -65,7 +71,7 @@ class SlackPoster(Poster):
         metadata = {"event_type": EVENT, "event_payload": {"nonce": nonce, "job": post.job}}
 
         async def say(files: Files, thread: str) -> str:
-            laid = await blocks(self.store, reply, files, whom)
+            laid = await self._laid(reply, files, whom)
             text = fallback(reply, whom)
             more: dict[str, Any] = {"thread_ts": thread} if thread else {}
             with meaning():
@@ -85,6 +91,7 @@ class SlackPoster(Poster):
             self._doubtful.add(nonce)
             raise
         self._doubtful.discard(nonce)
+        await self.note_posted(reply, post.channel, message)
         return message
 
     async def find(self, post: Post, nonce: str) -> str | None:
@@ -112,7 +119,7 @@ class SlackPoster(Poster):
 
         async def say(files: Files) -> str:
             nonlocal shown
-            laid = await blocks(self.store, reply, files)
+            laid = await self._laid(reply, files)
             with meaning():
                 await self.client.chat_update(
                     channel=post.channel, ts=message, text=fallback(reply), blocks=laid, **QUIET
@@ -124,6 +131,7 @@ class SlackPoster(Poster):
             await self._with_pictures(post, reply, say)
         except UploadRefused:
             return await self.edit(post, without_pictures(reply, "Slack"))
+        await self.note_posted(reply, post.channel, message)
         kept = {name: value for name, value in post.extra.items() if name == RESPONSE_URL}
         return post.model_copy(update={"message": message, "extra": {**kept, **shown}})
 
@@ -141,7 +149,7 @@ class SlackPoster(Poster):
 
     async def _whisper(self, post: Post, reply: Reply, files: Files) -> str:
         said: dict[str, Any] = {"text": fallback(reply)}
-        said["blocks"] = await blocks(self.store, reply, files)
+        said["blocks"] = await self._laid(reply, files)
         url = post.extra.get(RESPONSE_URL)
         with meaning():
             if url and time.time() - post.asked_s < RESPONSE_URL_S:
@@ -152,6 +160,17 @@ class SlackPoster(Poster):
             more: dict[str, Any] = {"thread_ts": post.thread} if post.thread else {}
             await self.client.chat_postEphemeral(channel=post.channel, user=post.user, **said, **more, **QUIET)
         return ""
+
+    async def _laid(self, reply: Reply, files: Files, mention: str = "") -> list[Block]:
+        return await blocks(self.store, reply, files, mention, await self.people.place_name(reply.place))
+
+    async def retract(self, posted: Posted) -> None:
+        """Leave a message without pictures, buttons and words about what is deleted; or delete an upload."""
+        with meaning():
+            if posted.file:
+                await self.pictures.delete(posted.file)
+            else:
+                await self.client.chat_update(channel=posted.channel, ts=posted.message, text=RETRACTED, blocks=[])
 
     async def remove(self, post: Post) -> None:
         """Delete the post's message."""

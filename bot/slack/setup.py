@@ -18,7 +18,7 @@ from storage.settings import Settings
 
 PATH = "/slack/events"
 HTTP_EXAMPLE = f"https://darkroom.example{PATH}"
-EVENTS = ["app_mention", "app_home_opened", "member_joined_channel", "message.im"]
+EVENTS = ["app_mention", "app_home_opened", "app_uninstalled", "member_joined_channel", "message.im"]
 SCOPES = {
     "commands": "slash commands and the shortcut",
     "chat:write": "answers",
@@ -32,7 +32,8 @@ SCOPES = {
     "groups:read": "the same in private channels",
     "channels:history": "not announcing an end twice after a crash",
     "groups:history": "the same in private channels",
-    "users:read": "who is an admin, and may delete and forget",
+    "mpim:read": "group messages that keep what is made in them to themselves",
+    "users:read": "who is an admin, and may delete and forget; who is a guest or of another organisation",
     "usergroups:read": "subjects shared with a user group",
 }
 NEEDED = {"commands", "chat:write", "app_mentions:read", "files:read", "files:write"}

@@ -27,7 +27,8 @@ async def who_am_i(client: AsyncWebClient) -> dict[str, str]:
         if refused(error) or not answered(error):
             raise SetupError(advice("SLACK_BOT_TOKEN", error)) from error
         raise
-    return {name: str(answer[name]) for name in ("team", "team_id", "user_id")}
+    names = ("team", "team_id", "user_id", "enterprise_id")
+    return {name: str(answer[name]) for name in names if answer.get(name)}
 
 
 async def socket_url(settings: Settings, client: AsyncWebClient) -> str:

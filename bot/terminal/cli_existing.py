@@ -9,6 +9,7 @@ from bot.asking.arguments import (
     Arguments,
     ChooseArguments,
     JobArguments,
+    Nothing,
     RetrainArguments,
     ShareArguments,
     SubjectArguments,
@@ -72,6 +73,23 @@ def together(
     return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth together", given), as_json)
 
 
+@app.command("forget-me", rich_help_panel=PICTURES)
+@options_of(Nothing)
+def forget_me(
+    given: Given,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first; nor are scripts asked.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Forget everything: all subjects, photos, prompts and pictures of this machine."""
+    from bot import on_terminal
+    from bot.answers.replies import FORGET_ALL
+
+    if sys.stdin.isatty() and not yes and not as_json and not typer.confirm(FORGET_ALL):
+        typer.echo("Left as it is.")
+        return 0
+    return on_terminal.run(lambda session: on_terminal.plain(session, "forget-me", given), as_json)
+
+
 @app.command(rich_help_panel=PICTURES)
 @options_of(SubjectArguments, positional="name")
 def forget(
@@ -81,10 +99,11 @@ def forget(
 ) -> int:
     """Forget a subject: delete its photos, what was learned from them, and its pictures."""
     from bot import on_terminal
-    from bot.answers.replies import FORGET
+    from bot.answers.replies import FORGET, FORGET_ALL
 
     asks = sys.stdin.isatty() and not yes and not as_json
-    if asks and given["name"] and not typer.confirm(FORGET.format(name=given["name"])):
+    question = f"{FORGET_ALL} (If a subject is called me, that one.)" if given["name"] == "me" else FORGET
+    if asks and given["name"] and not typer.confirm(question.format(name=given["name"])):
         typer.echo("Left as it is.")
         return 0
     return on_terminal.run(lambda session: on_terminal.plain(session, "dreambooth forget", given), as_json)

@@ -23,7 +23,14 @@ from storage.subjects import Subject
 log = logging.getLogger(__name__)
 
 SPACE, USER = "local", "you"
-DELETING = {"delete", "dreambooth forget", "dreambooth cancel"}  # commands after which messages may be of nothing
+FORGET_ME = "forget-me"
+PERSON = Request(space=SPACE, user=USER, command="")  # whose page it is
+DELETING = {
+    "delete",
+    "dreambooth forget",
+    "dreambooth cancel",
+    FORGET_ME,
+}  # commands after which messages may be of nothing
 
 
 class Listener:
@@ -148,6 +155,14 @@ class Chat:
                 left = tuple(picture for picture in reply.pictures if _home(picture.key) in there)
                 await self._keep(message.with_reply(reply.model_copy(update={"pictures": left})))
 
+    async def _forget(self, name: str, but: str) -> None:
+        """Take out the messages that name a forgotten subject; message `but` is shown as it is, and kept without it."""
+        if self.messages[but].reply.question:
+            return
+        for message in [m for m in self.messages.values() if m.id != but and m.names(name) and not m.reply.job]:
+            await self._remove(message)
+        await self.log.write(self.messages[but].without(name))
+
     def _start(self, message_id: str, work: Coroutine[Any, Any, None]) -> None:
         def forget(done: asyncio.Task[None]) -> None:
             if self._tasks.get(message_id) is done:
@@ -175,6 +190,11 @@ class Chat:
                     return
         if request.command in DELETING:
             await self.sweep()
+        if request.command == FORGET_ME and not self.messages[request.id].reply.question:
+            for message in [m for m in self.messages.values() if m.id != request.id]:
+                await self._remove(message)
+        if request.command == "dreambooth forget" and self.messages[request.id].reply.state == "done":
+            await self._forget(request.arguments.get("name", ""), but=request.id)
 
     async def _resume(self, message: Message) -> None:
         try:

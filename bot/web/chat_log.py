@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import Field
 
@@ -41,6 +42,20 @@ class Message(Stored):
         """Whether the answer is final."""
         return self.reply.state != "working"
 
+    def names(self, subject: str) -> bool:
+        """Whether the name of a subject stands in it as such: in brackets, or among the words of a list or command."""
+        word, words = re.escape(subject), self.model_dump_json(exclude={"id", "at_s"})
+        if re.search(rf"\[\s*{word}\s*\]", words, re.IGNORECASE):
+            return True
+        lists = self.command.startswith("dreambooth") or self.command in ("", "jobs", "details", "help")
+        return lists and bool(re.search(rf"(?<!\w){word}(?!\w)", words, re.IGNORECASE))
+
+    def without(self, subject: str) -> "Message":
+        """The same turn with the name of a subject left out, buttons, facts and pictures, too."""
+        blank = re.compile(rf"(?<!\w){re.escape(subject)}(?!\w)", re.IGNORECASE)
+        reply = Reply(text=blank.sub("…", self.reply.text), state=self.reply.state, fault=self.reply.fault)
+        return self.model_copy(update={"said": blank.sub("…", self.said), "reply": reply, "progress": None})
+
     def with_reply(self, reply: Reply) -> "Message":
         """The same turn with the answer that takes the place of the one before."""
         return self.model_copy(update={"reply": reply, "progress": reply.progress or self.progress})
@@ -70,6 +85,13 @@ class ChatLog:
     async def write(self, message: Message) -> None:
         """Keep a message as it is now."""
         await self.store.put(f"{self.prefix}{message.id}.json", message.model_dump_json().encode())
+
+    async def forget(self, name: str, but: str, is_there: Callable[[str], Awaitable[bool]]) -> None:
+        """Delete the messages in which a forgotten subject's name stands, `but` one; those of jobs that exist stay."""
+        for message in await self.read():
+            job = message.reply.job
+            if message.id != but and message.names(name) and not (job and await is_there(job)):
+                await self.remove([message])
 
     async def remove(self, messages: Sequence[Message]) -> None:
         """Delete messages for good."""

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import re
 
-from bot.answers import replies
+from bot import policy
+from bot.answers import access, replies
 from bot.answers.drafts import Draft, read
 from bot.app import Darkroom
+from bot.core import may_see_job
 from bot.messages import Button, Reply
-from bot.web.chat import SPACE, USER
+from bot.web.chat import PERSON, SPACE, USER
 from storage.errors import Damaged, Missing
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Job, Picture, Record
@@ -59,7 +61,7 @@ class Gallery:
                 sample=subject.samples[-1] if subject.samples else None,
                 buttons=replies.about_subject(subject),
             )
-            for subject in await self.app.subjects.in_space(SPACE)
+            for subject in await access.seen(self.app, PERSON)
         ]
 
     async def pictures(self, before: str, most: int) -> list[Made]:
@@ -80,7 +82,7 @@ class Gallery:
         except Damaged as error:
             log.warning("a job is left out: %s", error)
             return None
-        if not isinstance(job, ImagineJob) or job.space != SPACE:
+        if not isinstance(job, ImagineJob) or not await may_see_job(self.app, PERSON, job):
             return None
         if not outcome or not outcome.pictures:
             return None
@@ -95,14 +97,21 @@ class Gallery:
         return (await self.app.store.get(key)).data, TYPES[match["type"]]
 
     async def _is_ours(self, home: str, owner: str, key: str) -> bool:
-        """Whether the job or subject that a picture belongs to is of this space, and a photo of this person's own."""
+        """Whether the person may see the job or subject that a picture belongs to, and a photo is their own."""
         kind = "photos" if "/photos/" in key else home
         if f"{kind}/{owner}" not in self._ours:
             record = await self._record(home, owner)
-            if record.space != SPACE or (kind == "photos" and record.owner != USER):
+            if not await self._may_see(record) or (kind == "photos" and record.owner != USER):
                 return False
             self._ours.add(f"{kind}/{owner}")
         return True
+
+    async def _may_see(self, record: Job | Subject | Draft) -> bool:
+        if isinstance(record, Subject):
+            return policy.may_see(record, PERSON.actor)
+        if isinstance(record, Draft):
+            return (record.space, record.owner) == (SPACE, USER)
+        return await may_see_job(self.app, PERSON, record)
 
     async def _record(self, home: str, owner: str) -> Job | Subject | Draft:
         if home == "jobs":

@@ -6,12 +6,13 @@ from pathlib import PurePath
 
 from aiohttp import web
 
+from bot.answers import access
 from bot.asking.forms import Form, form
 from bot.asking.grammar import parse, split_command, typed
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
 from bot.messages import Request, Upload
-from bot.web.chat import SPACE, USER, Chat
+from bot.web.chat import PERSON, SPACE, USER, Chat
 from bot.web.chat_log import Message
 from bot.web.completion import complete
 from bot.web.gallery import Gallery, Made, Shown
@@ -165,7 +166,7 @@ async def completions(request: web.Request) -> web.Response:
     async def suggest(what: str) -> Sequence[str]:
         if what == "jobs":
             return chat.open_jobs()
-        return [subject.name for subject in await chat.app.subjects.in_space(SPACE)]
+        return [subject.name for subject in await access.seen(chat.app, PERSON)]
 
     found = await complete(request.query.get("line", "")[:SAID_MAX], suggest)
     return web.json_response([completion.model_dump() for completion in found])

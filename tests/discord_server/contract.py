@@ -35,6 +35,7 @@ ROUTES = {
     f"{WEBHOOK}/messages/@original": ["get", "patch", "delete"],
     f"{WEBHOOK}/messages/{{message_id}}": ["get", "patch", "delete"],
     CHANNEL: ["get"],
+    "/guilds/{guild_id}/members/{user_id}": ["get"],
     f"{CHANNEL}/messages": ["get", "post"],
     f"{CHANNEL}/messages/{{message_id}}": ["get", "patch", "delete"],
 }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSMsgType, web
 
 from tests.discord_server.rest import APP, BOT_USER
-from tests.discord_server.world import ALL_PERMISSIONS, BOT, GUILD, Json, Person, snowflake
+from tests.discord_server.world import ALL_PERMISSIONS, BOT, GUILD, MANAGE_MESSAGES, Json, Person, snowflake
 
 if TYPE_CHECKING:
     from tests.discord_server.server import Server
@@ -131,8 +131,8 @@ class Gateway:
     def guild(self, guild: str = GUILD) -> Json:
         """As Discord describes a server to a bot that is in it."""
         server = self.server
-        everyone = _role(guild, "@everyone", 0)
-        roles = {role for person in server.people.values() for role in person.roles}
+        everyone = _role(guild, "@everyone", 0, ALL_PERMISSIONS & ~MANAGE_MESSAGES)
+        roles = {role: 0 for person in server.people.values() for role in person.roles} | server.roles
         bot = Person(BOT, "darkroom").member() | {"user": BOT_USER}
         places = [c for c in server.channels.values() if c.guild == guild]
         channels = [c for c in places if not c.parent]
@@ -147,14 +147,14 @@ class Gateway:
             "joined_at": "2024-01-01T00:00:00Z",
             "large": False, "member_count": 3, "voice_states": [], "members": [bot], "presences": [],
             "stage_instances": [], "guild_scheduled_events": [], "unavailable": False,
-            "roles": [everyone, *(_role(role, f"role {role}", 1) for role in sorted(roles))],
+            "roles": [everyone, *(_role(role, f"role {role}", 1, roles[role]) for role in sorted(roles))],
             "channels": [c.json() for c in channels],
             "threads": [c.json() for c in places if c.parent],
         }  # fmt: skip
 
 
-def _role(role: str, name: str, position: int) -> Json:
+def _role(role: str, name: str, position: int, permissions: int) -> Json:
     return {
         "id": role, "name": name, "color": 0, "hoist": False, "position": position, "managed": False,
-        "permissions": str(ALL_PERMISSIONS), "mentionable": False, "flags": 0, "icon": None, "unicode_emoji": None,
+        "permissions": str(permissions), "mentionable": False, "flags": 0, "icon": None, "unicode_emoji": None,
     }  # fmt: skip

@@ -67,6 +67,7 @@ class Rest:
             f"PATCH {WEBHOOK}/messages/@original": self.edit_original,
             f"DELETE {WEBHOOK}/messages/@original": self.delete_original,
             "POST /users/@me/channels": self.open_dm,
+            "GET /guilds/{guild_id}/members/{user_id}": self.member,
             "GET /channels/{channel_id}": lambda call: answered(self.channel(call).json()),
             f"GET {MESSAGES}": self.messages,
             f"POST {MESSAGES}": self.create,
@@ -238,6 +239,12 @@ class Rest:
     def delete(self, call: Call) -> web.Response:
         self.message(call).deleted = True
         return web.Response(status=204)
+
+    def member(self, call: Call) -> web.Response:
+        there = [p for p in self.server.people.values() if p.id == call["user_id"] and not p.left]
+        if not there:
+            raise Refusal(404, 10007, "Unknown Member")
+        return answered(there[0].member())
 
     def open_dm(self, call: Call) -> web.Response:
         return answered(self.server.dm(str(call.body["recipient_id"])).json())

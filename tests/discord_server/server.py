@@ -40,6 +40,7 @@ class Server:
         self.shards, self.token = shards, TOKEN
         self.people = {name: Person(snowflake(), name) for name in ("ada", "bob")}
         self.guilds = [GUILD]
+        self.roles: dict[str, int] = {}  # permissions by id, beside the roles that people have, which give none
         self.channels: dict[str, Channel] = {}
         self.general, self.pictures = self.add_channel("general"), self.add_channel("pictures")
         self.messages: dict[str, Message] = {}

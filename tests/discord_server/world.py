@@ -12,7 +12,7 @@ GUILD = "7000"
 EPHEMERAL, LOADING = 64, 128  # flags of a message
 ACK_WITHIN_S = 3.0
 EPOCH_MS = 1_420_070_400_000
-ADMINISTRATOR = 1 << 3
+ADMINISTRATOR, MANAGE_MESSAGES = 1 << 3, 1 << 13
 ALL_PERMISSIONS = ((1 << 50) - 1) & ~ADMINISTRATOR
 _counter = itertools.count()
 
@@ -32,6 +32,7 @@ class Person:
     name: str
     roles: list[str] = field(default_factory=list)
     permissions: int = 2048  # Send Messages: no moderator
+    left: bool = False  # the server
 
     def user(self) -> Json:
         """As Discord describes a user."""

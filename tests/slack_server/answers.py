@@ -36,6 +36,7 @@ class Answers:
             "files.getUploadURLExternal": self.upload_url,
             "files.completeUploadExternal": self.complete_upload,
             "files.info": self.file,
+            "files.delete": self.delete_file,
         }
 
     async def answer(self, method: str, given: Json) -> Json:
@@ -50,6 +51,7 @@ class Answers:
             "user": "darkroom",
             "user_id": BOT_USER,
             "bot_id": BOT,
+            **({"enterprise_id": self.workspace.enterprise} if self.workspace.enterprise else {}),
         }
 
     def connections_open(self) -> Json:
@@ -136,7 +138,7 @@ class Answers:
 
     def conversation(self, channel: str, **_: str) -> Json:
         place = self.workspace.channel(channel)
-        return {"channel": {"id": place.id, "name": place.name, "is_archived": place.archived}}
+        return {"channel": place.as_json()}
 
     def user(self, user: str, **_: str) -> Json:
         if user not in self.workspace.users:
@@ -198,6 +200,14 @@ class Answers:
             ids = [f["id"] for f in files]
             self.workspace.post(place, BOT_USER, more.get("initial_comment", ""), thread_ts=thread_ts, files=ids)
         return {"files": [{"id": f.id, "title": f.name} for f in chosen if f]}
+
+    def delete_file(self, file: str, **_: str) -> Json:
+        if file not in self.workspace.files:
+            raise Refused("file_not_found")
+        if self.workspace.files[file].user != BOT_USER:
+            raise Refused("cant_delete_file")
+        del self.workspace.files[file]
+        return {}
 
     def file(self, file: str, **_: str) -> Json:
         if file not in self.workspace.files:

@@ -55,6 +55,7 @@ METHODS = {
     "files.completeUploadExternal": Method(
         "files", "channel_id channels thread_ts initial_comment blocks", "files:write"
     ),
+    "files.delete": Method("file", scope="files:write"),
     "files.info": Method("file", "count page limit cursor", "files:read", json=False),
 }
 NEWER = {"team_id", "metadata", "include_all_metadata", "include_num_members"} | set(_MESSAGE.split())

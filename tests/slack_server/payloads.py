@@ -28,7 +28,7 @@ class Payloads:
             "team_id": TEAM,
             "team_domain": "tests",
             "channel_id": channel.id,
-            "channel_name": channel.name,
+            "channel_name": channel.told_name,
             "user_id": user,
             "user_name": user.lower(),
             "command": command,
@@ -55,7 +55,7 @@ class Payloads:
             "type": "block_actions",
             **self._interaction(user),
             "container": container,
-            "channel": {"id": message.channel, "name": self.workspace.channels[message.channel].name},
+            "channel": {"id": message.channel, "name": self.workspace.channels[message.channel].told_name},
             "response_url": self._response_url(message, user),
             "actions": [action | {"action_ts": f"{time.time():.6f}"}],
             **({} if hidden else {"message": message.as_json()}),
@@ -100,6 +100,7 @@ class Payloads:
         """A message that mentions the bot."""
         event = {"type": "app_mention", "user": message.user, "text": message.text, "ts": message.ts}
         event |= {"channel": message.channel, "event_ts": message.ts, "team": TEAM}
+        event |= {"user_team": self._team(message.user), "source_team": self._team(message.user)}
         event |= {"thread_ts": message.thread_ts} if message.thread_ts else {}
         if message.files:
             event["files"] = self._files(message)
@@ -124,11 +125,14 @@ class Payloads:
             **self._interaction(user),
             "callback_id": callback_id,
             "action_ts": f"{time.time():.6f}",
-            "channel": {"id": message.channel, "name": self.workspace.channels[message.channel].name},
+            "channel": {"id": message.channel, "name": self.workspace.channels[message.channel].told_name},
             "message_ts": message.ts,
             "message": message.as_json() | {"files": self._files(message)},
             "response_url": self._response_url(message, user),
         }
+
+    def _team(self, user: str) -> str:
+        return str(self.workspace.users[user]["team_id"])
 
     def _files(self, message: Message) -> list[Json]:
         return [self.workspace.files[f].as_json(self.server.base) for f in message.files]
@@ -137,7 +141,7 @@ class Payloads:
         return {
             **WHO,
             "team": {"id": TEAM, "domain": "tests"},
-            "user": {"id": user, "username": user.lower(), "name": user.lower(), "team_id": TEAM},
+            "user": {"id": user, "username": user.lower(), "name": user.lower(), "team_id": self._team(user)},
             "enterprise": None,
             "is_enterprise_install": False,
             "trigger_id": self.workspace.trigger(user),

@@ -50,9 +50,23 @@ class Channel:
     id: str
     name: str
     private: bool = False
+    group: bool = False  # a group message
     archived: bool = False
     bot_inside: bool = True
     messages: dict[str, Message] = field(default_factory=dict)
+
+    def as_json(self) -> Json:
+        """The channel as the Web API tells it."""
+        direct = self.id.startswith("D")
+        kind = {"is_im": direct, "is_mpim": self.group, "is_private": self.private, "is_channel": not direct}
+        return {"id": self.id, "name": self.name, "is_archived": self.archived, **kind}
+
+    @property
+    def told_name(self) -> str:
+        """What commands and buttons call it."""
+        if self.id.startswith("D"):
+            return "directmessage"
+        return "privategroup" if self.private and not self.group else self.name
 
     def check_open(self, uninvited: bool) -> None:
         """Raise Refused if the bot may not write here; `uninvited`: it may write to public channels."""
@@ -121,6 +135,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self.violations: list[str] = []
+        self.enterprise = ""  # the organisation that the workspace belongs to
         self.users: dict[str, Json] = {}
         self.channels: dict[str, Channel] = {}
         self.files: dict[str, File] = {}
@@ -128,7 +143,7 @@ class Workspace:
         self.groups: dict[str, list[str]] = {}  # ids of the members by id of the user group
         self.scopes = (
             "commands,chat:write,chat:write.public,files:read,files:write,app_mentions:read,users:read,usergroups:read,"
-            "channels:history,groups:history,im:history,mpim:history,im:write"
+            "channels:history,groups:history,im:history,mpim:history,im:write,channels:read,groups:read,mpim:read"
         )
         self.triggers: dict[str, tuple[float, str]] = {}
         self.response_urls: dict[str, ResponseUrl] = {}
@@ -151,9 +166,10 @@ class Workspace:
         self._last_ts = max(self._last_ts + 1, time.time_ns() // 1000)
         return f"{self._last_ts // 10**6}.{self._last_ts % 10**6:06d}"
 
-    def add_user(self, user: str, admin: bool = False) -> str:
-        """Let a person into the workspace."""
+    def add_user(self, user: str, admin: bool = False, **about: Any) -> str:
+        """Let a person into the workspace; `about` has more of what Slack says of them."""
         self.users[user] = {"id": user, "team_id": TEAM, "name": user.lower(), "is_admin": admin, "is_owner": False}
+        self.users[user] |= about
         return user
 
     def add_channel(self, name: str, channel: str = "", **about: bool) -> Channel:

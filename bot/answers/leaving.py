@@ -1,0 +1,107 @@
+"""Forgetting everything of a person: at their wish, or because they or a whole space have left."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from bot.answers import drafts
+from bot.answers.replies import FORGET_ALL, plural
+from bot.asking.arguments import Nothing
+from bot.core import Answers, Bot
+from bot.messages import Button, Reply, Request
+from bot.policy import is_local, same_person
+from bot.web.chat_log import ChatLog
+from storage import forgetting
+from storage.errors import Damaged, Missing
+from storage.files import Store
+from storage.job_index import JobIndex
+from storage.jobs import ImagineJob, TrainJob, read_job
+from storage.settling import delete_job
+from storage.subjects import NAMES, Subject, Subjects
+
+
+async def forget_me(bot: Bot, request: Request, given: Nothing) -> Answers:
+    """Forget all of a person's subjects, jobs and pictures, wherever on this platform they were made."""
+    if request.asks and not request.sure:
+        button = Button(label="Forget everything", command="forget-me", style="danger")
+        yield Reply(text=FORGET_ALL, buttons=(button,), question=True)
+        return
+    subjects = [subject async for subject in every_subject(bot.store) if _is_of(subject, request)]
+    counts = await forget_subjects(bot, subjects)
+    jobs = [job async for job in every_job(bot.store) if _is_of(job, request)]
+    counts += await delete_jobs(bot, jobs)
+    await _drop_drafts(bot, request)
+    if is_local(request.space):
+        log = ChatLog(bot.store, request.space)
+        await log.remove([message for message in await log.read() if message.id != request.id])
+    told = f"Forgot everything of yours: {plural(len(subjects), 'subject')}, {plural(counts, 'file')} deleted."
+    yield Reply(text=" ".join(filter(None, [told, await bot.taken_back(request.space)])))
+
+
+def _is_of(thing: Subject | TrainJob | ImagineJob, request: Request) -> bool:
+    return thing.owner == request.user and same_person(thing.space, request.space)
+
+
+async def forget_subjects(bot: Bot, subjects: list[Subject]) -> int:
+    """Forget subjects with all jobs about them; return how many objects were deleted."""
+    count = 0
+    for subject in subjects:
+        open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
+        count += len((await forgetting.forget(bot.store, subject)).removed)
+        for job in open_:
+            await bot.dispatch.unqueue(job)
+    return count
+
+
+async def delete_jobs(bot: Bot, jobs: list[TrainJob | ImagineJob]) -> int:
+    """Stop and delete jobs; return how many objects were deleted."""
+    count = 0
+    for job in jobs:
+        await bot.dispatch.cancel(job)
+        count += len(await delete_job(bot.store, job.id))
+    return count
+
+
+async def forget_everything(store: Store, space: str, person: str) -> None:
+    """Forget what a person, or anybody for no person, has made in a space; a worker that is at it stops."""
+    subjects = await Subjects(store).in_space(space)
+    for subject in subjects:
+        if person in ("", subject.owner):
+            await forgetting.forget(store, subject)
+    index = JobIndex(store)
+    async for ids in index.of_space(space):
+        for job in await asyncio.gather(*map(index.job, ids)):
+            if job and job.space == space and person in ("", job.owner):
+                await delete_job(store, job.id)
+
+
+async def every_subject(store: Store) -> AsyncIterator[Subject]:
+    """All subjects of all spaces whose records can be read."""
+    async for names in store.pages(NAMES):
+        for name in names:
+            try:
+                yield await Subjects(store).get((await store.get(name)).data.decode())
+            except (Missing, Damaged, ValueError):  # a name that is free, or nothing that can be read
+                continue
+
+
+async def every_job(store: Store) -> AsyncIterator[TrainJob | ImagineJob]:
+    """All jobs of all spaces whose records can be read."""
+    async for names in store.pages("jobs/"):
+        for name in names:
+            if not name.endswith("/job.json"):
+                continue
+            try:
+                yield read_job((await store.get(name)).data)
+            except (Missing, Damaged):
+                continue
+
+
+async def _drop_drafts(bot: Bot, request: Request) -> None:
+    for name in await bot.store.names("drafts/"):
+        if name.endswith("/draft.json"):
+            try:
+                draft = await drafts.read(bot.store, name.split("/")[1])
+            except (Missing, ValueError):
+                continue
+            if draft.owner == request.user and same_person(draft.space, request.space):
+                await drafts.drop(bot, draft)

@@ -1,0 +1,69 @@
+"""Take back what was posted about jobs and subjects that are deleted: pictures leave messages, uploads are deleted."""
+
+import asyncio
+import logging
+from collections import Counter
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from bot.answers.replies import plural
+from bot.following.patience import OUTAGES
+from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Poster, TooFast
+from storage.errors import Missing
+from storage.files import Store
+from storage.posted import RETRACTING, Posted
+
+log = logging.getLogger(__name__)
+
+AT_ONCE_S = 20.0  # whoever deletes something waits no longer for its messages
+EVERY_S = 300.0  # what could not be done is tried again
+
+
+class Retracting:
+    """The posts of one platform that are to be taken back."""
+
+    def __init__(self, store: Store, poster: Poster) -> None:
+        self.store, self.poster, self.prefix = store, poster, f"{RETRACTING}{poster.platform}/"
+        self._one_at_a_time = asyncio.Lock()
+
+    async def forever(self) -> None:
+        """Take back what is left, now and then; never raises, but for cancellation."""
+        while True:
+            try:
+                await self._all(Counter())
+            except OUTAGES as error:
+                log.warning("what was posted cannot be taken back yet: %s", error)
+            await asyncio.sleep(EVERY_S)
+
+    async def now(self) -> str:
+        """Take back what there is, and say in a sentence what could not be; empty if all could."""
+        failed: Counter[str] = Counter()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(AT_ONCE_S):
+                await self._all(failed)
+        sentences = [
+            f"{plural(count, 'message')} of mine could not be changed ({why})." for why, count in failed.items()
+        ]
+        if left := len(await self.store.names(self.prefix)):
+            sentences.append(f"{plural(left, 'message')} or uploads of mine will follow.")
+        return " ".join(sentences)
+
+    async def _all(self, failed: Counter[str]) -> None:
+        """Take back everything; what cannot be, for good, is counted by its reason and let go of."""
+        async with self._one_at_a_time:
+            for name in await self.store.names(self.prefix):
+                try:
+                    await self._one(name)
+                except (ChannelClosed, ValidationError) as error:
+                    log.warning("a message stays as it is: %s", error)
+                    failed[str(error)[:100]] += 1
+                except ChatTrouble as error:
+                    log.info("a message is taken back later: %s", error)
+                    await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)
+                    continue
+                await self.store.delete(name)
+
+    async def _one(self, name: str) -> None:
+        with suppress(Missing, MessageGone):
+            await self.poster.retract(Posted.model_validate_json((await self.store.get(name)).data))

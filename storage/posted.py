@@ -1,0 +1,51 @@
+"""Where bots' messages and uploads about a job or subject are, so that they can be taken back when it is deleted.
+
+`<home>/posted-<hash>` lies beside the job or subject, whose home is `jobs/<id>` or `subjects/<id>`. When that goes, its
+notes become `retracting/<platform>/<hash>`, until the platform's bot has removed what was shown.
+"""
+
+import hashlib
+
+from storage.errors import Missing
+from storage.files import Store
+from storage.jobs import Record
+
+RETRACTING = "retracting/"
+RECORDS = {"jobs": "job.json", "subjects": "subject.json"}
+
+
+class Posted(Record):
+    """A message of a bot, or a file that it uploaded by itself."""
+
+    platform: str
+    channel: str = ""
+    message: str = ""
+    file: str = ""
+
+
+def home_of(key: str) -> str:
+    """The job or subject that an object belongs to: `jobs/<id>` or `subjects/<id>`; empty for any other object."""
+    kind, _, rest = key.partition("/")
+    return f"{kind}/{rest.partition('/')[0]}" if kind in RECORDS else ""
+
+
+async def note(store: Store, home: str, posted: Posted) -> None:
+    """Note what was posted about a job or subject; if that is deleted by now, it is to be taken back at once."""
+    if not home:
+        return
+    data = posted.model_dump_json().encode()
+    await store.put(f"{home}/posted-{hashlib.sha256(data).hexdigest()[:40]}", data)
+    if not await store.exists(f"{home}/{RECORDS[home.partition('/')[0]]}"):
+        await set_aside(store, home)
+
+
+async def set_aside(store: Store, home: str) -> None:
+    """Have the bots take back what they posted about a job or subject that is being deleted."""
+    for name in await store.names(f"{home}/posted-"):
+        try:
+            data = (await store.get(name)).data
+        except Missing:
+            continue
+        platform = Posted.model_validate_json(data).platform
+        await store.put(f"{RETRACTING}{platform}/{name.rpartition('-')[2]}", data)
+        await store.delete(name)
