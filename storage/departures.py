@@ -11,13 +11,13 @@ from pydantic import Field
 
 from storage.errors import Missing
 from storage.files import Store
-from storage.jobs import Record
+from storage.jobs import Stored
 from storage.records import parsed
 
 DEPARTURES = "departures/"
 
 
-class Departure(Record):
+class Departure(Stored):
     """A person that has left a space; without a person, the bot has."""
 
     space: str

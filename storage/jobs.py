@@ -81,9 +81,7 @@ class Job(Stored):
     owner: str
     said: Text = ""  # the command as the person gave it, for lists and *again*
     said_in: str = ""  # the channel
-    shared: Annotated[Audience, NewerValues] | None = (
-        None  # who may see it beside its owner; None: accepted before this was noted
-    )
+    shared: Annotated[Audience, NewerValues] | None = None  # who sees it beside its owner; None: it was not noted yet
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
     accepted_s: float = Field(default_factory=time.time)
 

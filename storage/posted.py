@@ -8,13 +8,13 @@ import hashlib
 
 from storage.errors import Missing
 from storage.files import Store
-from storage.jobs import Record
+from storage.jobs import Stored
 
 RETRACTING = "retracting/"
 RECORDS = {"jobs": "job.json", "subjects": "subject.json"}
 
 
-class Posted(Record):
+class Posted(Stored):
     """A message of a bot, or a file that it uploaded by itself."""
 
     platform: str

@@ -212,9 +212,7 @@ async def test_what_cannot_be_deleted_is_said(scene: Scene) -> None:
         asked = await scene.slack.message("Forget rex?", user=ADA)
         scene.slack.general.archived = True
         await scene.slack.press(asked, "Forget")
-        said = await scene.slack.message(
-            "could not be changed (is_archived)", channel=scene.slack.workspace.conversation_with(ADA)
-        )
+        said = await scene.slack.message("could not be changed (is_archived)", user=ADA)
         assert "Forgot rex" in said.text
 
 

@@ -16,7 +16,7 @@ from bot.messages import Button, Place, Reply, Request
 from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.ids import is_id, made_s, new_id
-from storage.jobs import Record
+from storage.jobs import Stored
 
 CONSENTS = "consents/"
 KEPT_S = 24 * 3600
@@ -29,7 +29,7 @@ NOT_YOURS = "Only the person who posted these photos, or a moderator, can say wh
 OVER = "That question was answered already, or is more than a day old."
 
 
-class Consent(Record):
+class Consent(Stored):
     """A training that waits for the author of its photos."""
 
     id: str

@@ -14,7 +14,7 @@ from storage import forgetting
 from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.job_index import JobIndex
-from storage.jobs import ImagineJob, TrainJob, read_job
+from storage.jobs import Job, read_stored_job
 from storage.settling import delete_job
 from storage.subjects import NAMES, Subject, Subjects
 
@@ -37,7 +37,7 @@ async def forget_me(bot: Bot, request: Request, given: Nothing) -> Answers:
     yield Reply(text=" ".join(filter(None, [told, await bot.taken_back(request.space)])))
 
 
-def _is_of(thing: Subject | TrainJob | ImagineJob, request: Request) -> bool:
+def _is_of(thing: Subject | Job, request: Request) -> bool:
     return thing.owner == request.user and same_person(thing.space, request.space)
 
 
@@ -52,7 +52,7 @@ async def forget_subjects(bot: Bot, subjects: list[Subject]) -> int:
     return count
 
 
-async def delete_jobs(bot: Bot, jobs: list[TrainJob | ImagineJob]) -> int:
+async def delete_jobs(bot: Bot, jobs: list[Job]) -> int:
     """Stop and delete jobs; return how many objects were deleted."""
     count = 0
     for job in jobs:
@@ -84,14 +84,14 @@ async def every_subject(store: Store) -> AsyncIterator[Subject]:
                 continue
 
 
-async def every_job(store: Store) -> AsyncIterator[TrainJob | ImagineJob]:
+async def every_job(store: Store) -> AsyncIterator[Job]:
     """All jobs of all spaces whose records can be read."""
     async for names in store.pages("jobs/"):
         for name in names:
             if not name.endswith("/job.json"):
                 continue
             try:
-                yield read_job((await store.get(name)).data)
+                yield read_stored_job((await store.get(name)).data)
             except (Missing, Damaged):
                 continue
 

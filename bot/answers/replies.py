@@ -20,9 +20,7 @@ PHASES = {
     "saving": "Saving",
 }
 ENDINGS = ("done", "failed", "cancelled")  # a newer version may know more
-FORGET_ALL = (
-    "Forget all that is yours? Your subjects, photos, prompts and pictures are deleted for good, everywhere here."
-)
+FORGET_ALL = "Forget everything of yours? All your subjects, photos, prompts and pictures are deleted for good."
 FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
 
 
