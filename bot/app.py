@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from bot.answers import replies
 from bot.answers.limits import Limits
@@ -18,18 +17,24 @@ from bot.upkeep import keep_tidy
 from storage import queue
 from storage.damage import end_damaged
 from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
+from storage.failures import Failure
 from storage.files import Store
 from storage.ids import new_id
 from storage.jobs import Job, Outcome, TrainJob, job_key
 from storage.opening import open_store
 from storage.reconciling import keep_queued
+from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
 from storage.settings import Settings
 from storage.settling import note
 from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
-AWAY = "The storage or the queue does not answer. Please try again soon."
+FAILURE_SAYS = {
+    Failure.OUTAGE: "The storage or the queue does not answer. Please try again soon.",
+    Failure.PERMANENT: "The storage or the queue refuses this, and will again. Tell who runs me: the log says why.",
+    Failure.UNKNOWN: "The storage or the queue failed. Please try again soon; if it happens again, tell who runs me.",
+}
 STORE_SAYS: dict[type[StoreError], str] = {
     Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
     Newer: "A newer version of me wrote what this needs, and this one does not understand it.",
@@ -48,9 +53,9 @@ class Darkroom(Bot):
         self._upkeep = [asyncio.create_task(work) for work in works]
 
     @classmethod
-    async def open(cls, settings: Settings, redis_url: str) -> "Darkroom":
-        """Connect to queue and store; raises SetupError in a sentence if either does not work."""
-        return cls(settings, await open_store(settings), await queue.connect(redis_url))
+    async def open(cls, settings: Settings, redis_url: str, short: bool = False) -> "Darkroom":
+        """Connect to queue and store, for a `short` command or to stay; raises SetupError if either does not work."""
+        return cls(settings, await open_store(settings, short), await queue.connect(redis_url, settings))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -80,8 +85,8 @@ class Darkroom(Bot):
             async for reply in command.answer(self, request, command.check(request.arguments)):
                 yield reply
         except Exception as error:
-            if isinstance(error, StoreError | OSError | RedisError) and await self._is_accepted(request.id):
-                log.warning("job %s is accepted, and goes on when the queue does: %s", request.id, error)
+            if isinstance(error, SERVICE_ERRORS) and await self._is_accepted(request.id):
+                log.warning("job %s is accepted, and goes on when the queue does: %s", request.id, reason_of(error))
                 yield Reply(text=ACCEPTED, state="working", job=request.id)
             else:
                 yield complaint(error, request.command)
@@ -128,16 +133,25 @@ def complaint(error: Exception, command: str) -> Reply:
     |---|---|---|
     | bad input (UserError, ValueError of the arguments) | its sentence | nothing |
     | a record is damaged, or of a newer version; the disk is full | that, and who can help | a warning |
-    | the store or the queue fails else | that nothing was lost, try again | a warning |
+    | the store or the queue is away | that nothing was lost, try again | a warning |
+    | the store or the queue refuses | that this will not help | an error |
     | anything else | a short reference | the traceback with that reference |
     """
     if isinstance(error, UserError):
         return Reply(text=str(error), state="failed", fault="input")
-    if isinstance(error, StoreError | OSError | RedisError):
-        log.warning("%s failed: %s", command, error)
-        text = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), AWAY)
-        return Reply(text=text, state="failed", fault="ours")
+    if isinstance(error, SERVICE_ERRORS):
+        failure = failure_of(error)
+        level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
+        log.log(level, "%s failed: %s", command, reason_of(error))
+        return Reply(text=_sorry(error, failure), state="failed", fault="ours")
     reference = new_id()[-8:]
     log.error("surprise %s in %s", reference, command, exc_info=error)
     text = f"Something went wrong on our side (reference {reference}). If it happens again, tell who runs me."
     return Reply(text=text, state="failed", fault="ours")
+
+
+def _sorry(error: Exception, failure: Failure) -> str:
+    if isinstance(error, Missing):
+        return "What this needs is not in the storage any more."
+    said = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), "")
+    return said or FAILURE_SAYS[failure]

@@ -14,8 +14,12 @@ from bot.processes.trainer_process import answer_of
 from bot.terminal.screen import Result, Screen
 from storage import queue
 from storage.errors import SetupError
-from storage.opening import open_store
+from storage.opening import make_store
+from storage.probing import Finding, failed, sentences
+from storage.redis_errors import ERRORS
+from storage.redis_probe import probe_redis
 from storage.settings import Settings, load_settings
+from storage.store_probe import probe_store
 
 TRAINER_CHECK_S = 180  # it may ask the hub, and rehearses steps on the base model
 DISK_LEAST_BYTES, DISK_LITTLE_BYTES = 200 * 2**20, 2 * 2**30
@@ -77,10 +81,23 @@ def _disk(settings: Settings) -> Check:
 
 async def _store(settings: Settings) -> Check:
     try:
-        await open_store(settings)
+        findings = await probe_store(make_store(settings.store_url))
     except SetupError as error:
-        return Check(name="store", state="fail", says=f"{error} Check DARKROOM_STORE and the AWS_ settings.")
-    return Check(name="store", state="ok", says=f"{settings.store_url} is written and honours conditions")
+        return Check(name="store", state="fail", says=str(error))
+    return _probed("store", settings.store_url, findings, "Check DARKROOM_STORE and the AWS_ settings.")
+
+
+def _probed(name: str, where: str, findings: list[Finding], advice: str) -> Check:
+    """What a probe found: what works, what does not and why."""
+    troubles = [finding for finding in findings if finding.state != "ok"]
+    works = [finding._replace(says="") for finding in findings if finding.state == "ok" and not finding.says]
+    says = [f"{where}: these work: {', '.join(finding.name for finding in works) or 'none'}"]
+    says += [f"{finding.name}: {finding.says}" for finding in findings if finding.state == "ok" and finding.says]
+    if not troubles:
+        return Check(name=name, state="ok", says="; ".join(says))
+    state: State = "fail" if failed(troubles) else "warn"
+    told = f"{'; '.join(says)}. Not so: {sentences(troubles)}"
+    return Check(name=name, state=state, says=f"{told} {advice}" if state == "fail" else told)
 
 
 def judge(settings: Settings) -> list[Check]:
@@ -99,14 +116,24 @@ def judge(settings: Settings) -> list[Check]:
 async def _queue(settings: Settings) -> list[Check]:
     where = "REDIS_URL" if settings.redis_url else "the embedded Valkey"
     try:
-        async with (
-            Stack(settings, typer.echo) as stack,
-            aclosing(await queue.connect(stack.redis_url)) as redis,
-        ):
-            alive = {kind: await queue.workers(redis, kind) for kind in queue.QUEUES}
+        if settings.redis_url:
+            return await _ask_queue(where, settings.redis_url, settings)
+        async with Stack(settings, typer.echo) as stack:
+            return await _ask_queue(where, stack.redis_url, settings)
     except SetupError as error:
         return [Check(name="queue", state="fail", says=str(error))]
-    return [Check(name="queue", state="ok", says=f"{where} answers"), _workers(alive, settings)]
+
+
+async def _ask_queue(where: str, url: str, settings: Settings) -> list[Check]:
+    try:
+        async with aclosing(queue.open_client(url, settings)) as redis:
+            probed = _probed("queue", where, await probe_redis(redis), "docs/operating.md says what Redis must allow.")
+            if probed.state == "fail":
+                return [probed]
+            alive = {kind: await queue.workers(redis, kind) for kind in queue.QUEUES}
+    except ERRORS as error:
+        raise queue.no_redis(url, error) from error
+    return [probed, _workers(alive, settings)]
 
 
 def _workers(alive: dict[str, list[str]], settings: Settings) -> Check:

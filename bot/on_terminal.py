@@ -22,6 +22,7 @@ from bot.web.chat import SPACE, USER  # one person on one machine, on the page a
 from storage.errors import Damaged, Missing, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Picture, TrainJob
+from storage.service_errors import reason_of
 from storage.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def settled(work: Callable[[Report], Coroutine[Any, Any, None]], as_json: bool) 
     except SetupError as error:
         report(failure(str(error)))
     except (StoreError, RedisError) as error:
-        report(failure(f"The storage or the queue failed: {error}"))
+        report(failure(f"The storage or the queue failed: {reason_of(error)}"))
     except Exception as error:
         log.exception("surprise")
         report(failure(f"Something went wrong on our side: {error!r}."))
@@ -124,7 +125,7 @@ async def _in_session(work: Work, report: Report) -> None:
     settings, screen = load_settings(), Screen()
     async with Stack(settings, screen.say) as stack:
         _log_to(settings.home / "darkroom.log")
-        darkroom = await Darkroom.open(settings, stack.redis_url)
+        darkroom = await Darkroom.open(settings, stack.redis_url, short=True)
         session = Session(darkroom, stack, screen)
         try:
             with screen:

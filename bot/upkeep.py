@@ -5,16 +5,15 @@ import logging
 import time
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from bot import heard
 from bot.answers import consents, drafts
 from bot.asking import button_ids
 from bot.following import posts
 from bot.following.departures import forget_left_spaces
-from storage import forgetting
-from storage.errors import StoreError
+from storage import forgetting, store_probe
 from storage.files import Store
+from storage.service_errors import SERVICE_ERRORS, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +35,19 @@ async def keep_tidy(store: Store, redis: ArqRedis, forget_after_days: int = 30) 
         try:
             if await redis.set(TIDIED_KEY, b"1", nx=True, px=int(1000 * EVERY_S)):
                 await _sweep_remains(store, redis)
-                for sweep in (drafts.sweep, consents.sweep, button_ids.sweep, heard.sweep, posts.sweep):
+                for sweep in (
+                    drafts.sweep,
+                    consents.sweep,
+                    button_ids.sweep,
+                    heard.sweep,
+                    posts.sweep,
+                    store_probe.sweep,
+                ):
                     await sweep(store)
                 if time.monotonic() > settled_s:
                     await forget_left_spaces(store, forget_after_days * DAY_S)
-        except (StoreError, RedisError, OSError) as error:
-            log.warning("cannot tidy up, which waits until the next hour: %s", error)
+        except SERVICE_ERRORS as error:
+            log.warning("cannot tidy up, which waits until the next hour: %s", reason_of(error))
         await asyncio.sleep(POLL_S)
 
 

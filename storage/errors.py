@@ -12,6 +12,8 @@
 Everything else that is raised is a surprise: logged whole, and answered with a short reference.
 """
 
+from storage.failures import Failure
+
 
 class DarkroomError(Exception):
     """Base of all errors that Darkroom raises on purpose; `str()` of it is a sentence."""
@@ -26,19 +28,31 @@ class SetupError(DarkroomError):
 
 
 class StoreError(DarkroomError):
-    """The object store is unreachable, full, read-only or otherwise failed."""
+    """The object store is unreachable, full, read-only or otherwise failed; `failure` tells whether waiting helps."""
+
+    failure = Failure.OUTAGE
+
+    def __init__(self, message: str, failure: Failure | None = None) -> None:
+        super().__init__(message)
+        self.failure = failure or self.failure
 
 
 class Missing(StoreError):
     """There is no object of that name."""
 
+    failure = Failure.PERMANENT
+
 
 class Damaged(StoreError):
     """An object is there, but is not what was written."""
 
+    failure = Failure.PERMANENT
+
 
 class Newer(StoreError):
     """A record was written by a newer version of Darkroom, in a way that this one does not understand."""
+
+    failure = Failure.PERMANENT
 
 
 class Full(StoreError):

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from storage.durable import make_folder, unlink
-from storage.errors import Missing, StoreError
+from storage.errors import Full, Missing, StoreError
+from storage.failures import Failure
+from storage.folder_errors import is_full, os_failure
 from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody, sweep_parts
 
 T = TypeVar("T")
@@ -45,14 +47,14 @@ class Versioned(NamedTuple):
 def checked_name(key: str) -> str:
     """Return `key` if it is a proper object name, else raise StoreError."""
     if not NAME.fullmatch(key):
-        raise StoreError(f"{key!r} is not a proper object name.")
+        raise StoreError(f"{key!r} is not a proper object name.", Failure.PERMANENT)
     return key
 
 
 def checked_prefix(prefix: str) -> str:
     """Return `prefix` if proper object names can begin with it (the empty one included), else raise StoreError."""
     if prefix and not NAME.fullmatch(prefix.removesuffix("/")):
-        raise StoreError(f"{prefix!r} is not the beginning of a proper object name.")
+        raise StoreError(f"{prefix!r} is not the beginning of a proper object name.", Failure.PERMANENT)
     return prefix
 
 
@@ -62,6 +64,10 @@ class Store(ABC):
     @abstractmethod
     async def put(self, key: str, data: bytes) -> None:
         """Write an object whole, replacing what was there."""
+
+    async def put_in_parts(self, key: str, data: bytes) -> None:
+        """Write an object in the way of large files, where the store has one."""
+        await self.put(key, data)
 
     @abstractmethod
     async def put_new(self, key: str, data: bytes) -> bool:
@@ -202,8 +208,9 @@ class FolderStore(Store):
         try:
             return await asyncio.to_thread(function, key, *arguments)
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            raise StoreError(f"The store in {self.root} failed: {error.strerror or error}{where}.") from error
+            says = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+            kind = Full if is_full(error) else StoreError
+            raise kind(f"The store in {self.root} failed: {says}.", os_failure(error)) from error
 
     def _read(self, key: str) -> Versioned:
         with _missing(key):

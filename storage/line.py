@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from arq.connections import ArqRedis
-from arq.constants import in_progress_key_prefix
+from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from storage.jobs import Job
 from storage.queue import EXPIRES_MS, QUEUES, RUN_JOB, queue_name
@@ -21,6 +21,7 @@ from storage.turns import Entry, Name, in_turn
 AT_ONCE = datetime.fromtimestamp(1, UTC)  # when arq may run a job: long ago by any clock, for clocks need not agree
 RESERVED_S = 60  # how long an open job counts that is not queued yet: its photos are being stored
 REMEMBERED = 10_000  # people and spaces whose last turn is known; who is dropped had it long ago
+TRIES = 3  # to queue a job
 MEASURED = 20  # jobs from which the usual time of a job is told
 
 ADMIT = """
@@ -90,10 +91,18 @@ class Line:
         """Queue a job that is written down; tell whether it was not queued yet."""
         entry = Entry(await self._now_us(), job.space, job.owner)
         await self._redis.hsetnx(self._open, job.id, json.dumps(entry))
-        queued = await self._redis.enqueue_job(
-            RUN_JOB, job.id, _job_id=job.id, _queue_name=self.queue, _defer_until=AT_ONCE, _expires=EXPIRES_MS // 1000
-        )
-        return queued is not None
+        for _ in range(TRIES):
+            queued = await self._redis.enqueue_job(
+                RUN_JOB,
+                job.id,
+                _job_id=job.id,
+                _queue_name=self.queue,
+                _defer_until=AT_ONCE,
+                _expires=EXPIRES_MS // 1000,
+            )
+            if queued or await self._redis.exists(job_key_prefix + job.id):
+                return queued is not None
+        raise ConnectionError(f"Redis did not queue job {job.id}.")  # arq says nothing where its connection breaks
 
     async def order(self, among: Iterable[bytes] | None = None) -> tuple[list[str], list[str]]:
         """Ids of the jobs that run, and of those that wait, with the one whose turn is next first.

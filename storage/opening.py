@@ -1,51 +1,51 @@
-"""Open the store that the settings name."""
+"""Open the store that the settings name, proven to do all that is needed of it."""
 
+import hashlib
+import time
 from pathlib import Path
 
-from storage.errors import SetupError, StoreError
+from storage.errors import SetupError
 from storage.files import FolderStore, Store
-from storage.ids import new_id
+from storage.probing import failed, sentences
 from storage.settings import Settings
+from storage.store_probe import probe_store
+
+PROVEN_S = 3600  # for so long a short command trusts what a process on this machine found out
 
 
-async def open_store(settings: Settings) -> Store:
-    """Return the store of the settings, proven to be writable and to honour conditional writes.
+async def open_store(settings: Settings, short: bool = False) -> Store:
+    """Return the store of the settings; raises SetupError in a sentence that says what does not work.
 
-    Raises SetupError with the reason if it is not.
+    What a short command asks of it costs less than to try everything, so it relies on who did that lately.
     """
-    store = _store(settings.store_url)
-    try:
-        honest = await _honours_conditions(store)
-    except StoreError as error:
-        raise SetupError(f"The store {settings.store_url} cannot be written: {error}") from error
-    if not honest:
-        raise SetupError(
-            f"The store {settings.store_url} ignores conditional writes (If-None-Match, If-Match), "
-            "so two workers could publish one job twice. Use a server that honours them."
-        )
+    store = make_store(settings.store_url)
+    note = None if isinstance(store, FolderStore) else _note(settings, store)
+    if short and note and _is_fresh(note):
+        return store
+    if failures := failed(await probe_store(store)):
+        raise SetupError(f"The store {settings.store_url} cannot be used. {sentences(failures)}")
+    if note:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.touch()
     return store
 
 
-async def _honours_conditions(store: Store) -> bool:
-    """Try the writes that must be refused: a name that is taken, an old version, a deleted object."""
-    probe = f"probes/{new_id()}"
-    try:
-        if not await store.put_new(probe, b"1") or await store.put_new(probe, b"2"):
-            return False
-        tag = (await store.get(probe)).tag
-        if not await store.replace(probe, b"3", tag) or await store.replace(probe, b"4", tag):
-            return False
-        await store.delete(probe)
-        if await store.exists(probe):  # raises where the server says "forbidden" of what is only missing
-            return False
-        return not await store.replace(probe, b"5", tag)
-    finally:
-        await store.delete(probe)
-
-
-def _store(url: str) -> Store:
+def make_store(url: str) -> Store:
+    """Make the store at `url`, which was not tried yet; raises SetupError for what is no store."""
     if url.startswith("s3://"):
         from storage.s3 import S3Store  # boto3 takes a third of a second to import: only where S3 is used
 
         return S3Store.from_url(url)
     return FolderStore(Path(url).expanduser())
+
+
+def _note(settings: Settings, store: Store) -> Path:
+    """The file whose age tells when this store was last proven, for this server and these credentials."""
+    return settings.home / "proven" / hashlib.sha256(str(store).encode()).hexdigest()[:20]
+
+
+def _is_fresh(note: Path) -> bool:
+    try:
+        return 0 <= time.time() - note.stat().st_mtime < PROVEN_S
+    except OSError:
+        return False

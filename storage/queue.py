@@ -5,18 +5,24 @@ Jobs are queued by name with their id as the only argument; nothing is ever pick
 
 import json
 import logging
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Literal
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
-from tenacity import RetryCallState, retry, retry_if_exception_type, wait_random_exponential
+from tenacity import RetryCallState, retry, retry_if_exception, wait_random_exponential
 
 from storage.errors import Damaged, SetupError
-from storage.heeding import HEEDING
+from storage.failures import Failure
 from storage.jobs import Progress
+from storage.probing import failed, sentences
 from storage.records import parsed_in_part
-from storage.settings import without_secrets
+from storage.redis_client import PrefixedRedis, client
+from storage.redis_errors import ERRORS, meaning_of
+from storage.redis_probe import probe_redis
+from storage.redis_url import parse_redis_url
+from storage.settings import Settings, without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +30,25 @@ QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # of each k
 RUN_JOB = "run_job"  # the one function that workers offer
 EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
 PROGRESS_TTL_S = 24 * 3600
-CONNECT_S, ANSWER_S = 2, 5  # a Redis that is cut off may neither refuse nor answer
+UNKNOWN_S = 120.0  # a failure of unknown kind is waited out for so long
 Strike = Literal["crash", "failure", "loss"]  # of the engine, of the store, of the whole worker
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
+REMEMBERED_S = 60  # how long it is in the set of workers, by Redis's clock
+
+REGISTER = """
+local now = redis.call('time')[1]
+redis.call('set', KEYS[1], ARGV[2], 'EX', ARGV[3])
+redis.call('zadd', KEYS[2], now, ARGV[1])
+redis.call('zremrangebyscore', KEYS[2], '-inf', now - ARGV[4])
+"""  # the set names the keys to look at, so that nobody has to search all keys for them
 
 
 class NoRedis(SetupError):
-    """There is no Redis that lets us in, or not yet."""
+    """There is no Redis that lets us in and does what is needed, or not yet."""
+
+    def __init__(self, message: str, failure: Failure = Failure.OUTAGE) -> None:
+        super().__init__(message)
+        self.failure = failure
 
 
 def queue_name(kind: str) -> str:
@@ -48,22 +66,39 @@ def from_json(data: bytes) -> Any:
     return json.loads(data)
 
 
-async def connect(url: str) -> ArqRedis:
-    """Open a pool on the Redis of `url`; raises NoRedis, or SetupError for what is no URL, in a sentence."""
+async def connect(url: str, settings: Settings | None = None) -> PrefixedRedis:
+    """Open a pool on the Redis of `url`, proven to do all that is needed of it.
+
+    Raises NoRedis in a sentence that says what does not work, or SetupError for what is no URL.
+    """
+    redis = open_client(url, settings)
     try:
-        redis: ArqRedis = ArqRedis.from_url(url, socket_connect_timeout=CONNECT_S, socket_timeout=ANSWER_S)
-    except ValueError as error:
-        raise SetupError("REDIS_URL has to begin with redis://, rediss:// or unix://.") from error
-    redis.connection_pool.connection_class = HEEDING[redis.connection_pool.connection_class]
-    redis.job_serializer, redis.job_deserializer, redis.expires_extra_ms = to_json, from_json, EXPIRES_MS
-    try:
-        await redis.ping()
+        if failures := failed(await probe_redis(redis)):
+            says = f"The Redis at {without_secrets(url)} cannot be used. {sentences(failures)}"
+            raise NoRedis(says, failures[0].failure)
     except BaseException as error:  # whoever is cancelled meanwhile leaves no connection behind either
         await redis.aclose()
-        if isinstance(error, OSError | RedisError):
-            raise NoRedis(f"There is no Redis at {without_secrets(url)}: {error}. Is it running?") from error
+        if isinstance(error, ERRORS):
+            raise no_redis(url, error) from error
         raise
     return redis
+
+
+def open_client(url: str, settings: Settings | None = None) -> PrefixedRedis:
+    """Make a client that was not tried yet; raises SetupError for what is no URL."""
+    settings = settings or Settings()
+    redis = client(parse_redis_url(url), settings.redis_prefix, settings.redis_connections)
+    redis.job_serializer, redis.job_deserializer, redis.expires_extra_ms = to_json, from_json, EXPIRES_MS
+    return redis
+
+
+def no_redis(url: str, error: BaseException) -> NoRedis:
+    """Say that the Redis of `url` cannot be used, and why."""
+    meaning = meaning_of(error)
+    where = without_secrets(url)
+    if meaning.reached:
+        return NoRedis(f"The Redis at {where} cannot be used: {meaning.reason}.", meaning.failure)
+    return NoRedis(f"There is no Redis at {where}: {meaning.reason}. Is it running?", meaning.failure)
 
 
 def _say_once(state: RetryCallState) -> None:
@@ -71,10 +106,17 @@ def _say_once(state: RetryCallState) -> None:
         log.warning("%s I keep trying.", state.outcome.exception())
 
 
-@retry(retry=retry_if_exception_type(NoRedis), wait=wait_random_exponential(max=5), before_sleep=_say_once)
-async def connect_patiently(url: str) -> ArqRedis:
-    """Open a pool on the Redis of `url` as soon as there is one; raises SetupError for what is no URL."""
-    return await connect(url)
+async def connect_patiently(url: str, settings: Settings | None = None) -> PrefixedRedis:
+    """Open a pool on the Redis of `url` as soon as there is one; raises NoRedis where waiting does not help."""
+    began_s = time.monotonic()
+
+    def passes(error: BaseException) -> bool:
+        if not isinstance(error, NoRedis) or error.failure is Failure.PERMANENT:
+            return False
+        return error.failure is Failure.OUTAGE or time.monotonic() - began_s < UNKNOWN_S
+
+    retrying = retry(retry=retry_if_exception(passes), wait=wait_random_exponential(max=5), before_sleep=_say_once)
+    return await retrying(connect)(url, settings)
 
 
 def progress_key(job: str) -> str:
@@ -87,10 +129,38 @@ def worker_key(worker: str, queue: str) -> str:
     return f"darkroom:worker:{queue}:{worker}"
 
 
+def workers_key(kind: str) -> str:
+    """Key of the workers that serve a kind of job: a sorted set of ids, by when they were heard last."""
+    return f"darkroom:workers:{kind}"
+
+
+async def register_worker(redis: ArqRedis, worker: str, kinds: Iterable[str], lack: str) -> None:
+    """Say that a worker lives, and what it lacks to take a job."""
+    register = redis.register_script(REGISTER)
+    for kind in kinds:
+        keys = [worker_key(worker, kind), workers_key(kind)]
+        await register(keys=keys, args=[worker, lack, WORKER_SEEN_S, REMEMBERED_S])
+
+
+async def unregister_worker(redis: ArqRedis, worker: str, kinds: Iterable[str]) -> None:
+    """Say that a worker lives no more, or is not to be counted on."""
+    for kind in kinds:
+        await redis.delete(worker_key(worker, kind))
+        await redis.zrem(workers_key(kind), worker)
+
+
+async def unregister_all(redis: ArqRedis) -> None:
+    """Drop the signs of life of all workers."""
+    for kind in QUEUES:
+        for worker in await redis.zrange(workers_key(kind), 0, -1):
+            await unregister_worker(redis, worker.decode(), [kind])
+
+
 async def workers(redis: ArqRedis, kind: str) -> list[str]:
     """What each living worker that serves this kind of job lacks at the moment to take one: empty for most."""
-    keys = [key async for key in redis.scan_iter(match=worker_key("*", kind))]
-    return [lack.decode() for lack in (await redis.mget(keys) if keys else []) if lack is not None]
+    ids = await redis.zrange(workers_key(kind), 0, -1)
+    lacks = await redis.mget([worker_key(worker.decode(), kind) for worker in ids]) if ids else []
+    return [lack.decode() for lack in lacks if lack is not None]
 
 
 async def write_progress(redis: ArqRedis, progress: Progress) -> None:

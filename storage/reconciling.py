@@ -8,10 +8,9 @@ import asyncio
 import logging
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from storage.damage import end_damaged
-from storage.errors import Damaged, Missing, Newer, StoreError
+from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.forgetting import finish_all
 from storage.index_build import build_indexes
@@ -19,6 +18,7 @@ from storage.job_index import JobIndex
 from storage.jobs import outcome_key
 from storage.line import Line, queued_jobs
 from storage.records import stored_job
+from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.settling import settle
 from storage.sweeping import Sweeper
 
@@ -43,8 +43,8 @@ async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:
                 await redis.set(LOOKED_KEY, b"1", ex=EVERY_S)
                 await finish_all(store)
                 await _look_further(store, redis, sweeper)
-        except (StoreError, RedisError, OSError) as error:
-            log.warning("cannot look for lost jobs: %s", error)
+        except SERVICE_ERRORS as error:
+            log.warning("cannot look for lost jobs: %s", reason_of(error))
         except Exception:  # whoever looks for what others have lost is not to be lost itself
             log.exception("looking for lost jobs failed")
         await asyncio.sleep(POLL_S)

@@ -4,19 +4,19 @@ Where the server is and who we are is boto3's own business: AWS_ENDPOINT_URL_S3,
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import boto3
 from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_transfer_manager
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
+from botocore.exceptions import ClientError, IncompleteReadError, ResponseStreamingError
 from tenacity import (
+    Retrying,
     retry,
     retry_if_exception,
     retry_if_exception_type,
@@ -25,23 +25,19 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from storage.errors import Missing, SetupError, StoreError
+from storage.errors import Missing, SetupError
+from storage.failures import Failure
 from storage.files import NAME, PAGE, Store, Versioned, checked_name, checked_prefix
-from storage.s3_errors import FAILURES, NOT_THERE, answer_code, store_error
+from storage.s3_client import S3Client
+from storage.s3_errors import CONFLICTS, EXPIRED, FAILURES, NOT_THERE, answer_code, meaning_of, store_error, unwrapped
 from storage.transfers import Stopped, Transfer, appearing, check, nobody
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9._-]{3,63})(/(?P<prefix>[^?#]*))?")
-CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 4},
-    connect_timeout=5,
-    read_timeout=60,
-    max_pool_connections=32,
-    s3={"addressing_style": "path"},  # bucket.host needs a wildcard DNS name, which few own servers have
-    request_checksum_calculation="when_required",  # many servers refuse the CRC trailers that newer clients add
-    response_checksum_validation="when_required",
-)
 TRANSFER = TransferConfig(preferred_transfer_client="classic")  # 8 MiB parts, 10 at a time
+SINGLY_AT_ONCE = 8
 DELETE_MAX = 1000  # names in one request, by the protocol
 REFUSED = {"PreconditionFailed", "412", *NOT_THERE}  # how servers say that a write's condition does not hold
 
@@ -53,9 +49,11 @@ class S3Store(Store):
     lifecycle rule AbortIncompleteMultipartUpload clears them.
     """
 
-    def __init__(self, client: Any, bucket: str, prefix: str = "") -> None:
-        self.client = client
+    def __init__(self, client: Any, bucket: str, prefix: str = "", access: S3Client | None = None) -> None:
+        """`access` can make another client, with newer credentials."""
+        self.client, self._access = client, access
         self.bucket = bucket
+        self._deletes_singly = False  # once the server has refused to delete many at once
         self.root = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
     @classmethod
@@ -64,17 +62,21 @@ class S3Store(Store):
         parts = URL.fullmatch(url)
         if not parts:  # the URL is not repeated: people put keys into it
             raise SetupError("DARKROOM_STORE has to look like s3://bucket or s3://bucket/prefix.")
-        try:
-            client = boto3.session.Session().client("s3", config=CONFIG)
-        except BotoCoreError as error:
-            raise SetupError(f"The AWS_* settings are not right: {error}") from error
-        except ValueError as error:
-            raise SetupError("AWS_ENDPOINT_URL_S3 has to be a URL like https://s3.example.org.") from error
-        return cls(client, parts["bucket"], parts["prefix"] or "")
+        access = S3Client()
+        return cls(access.client, parts["bucket"], parts["prefix"] or "", access)
+
+    def __str__(self) -> str:
+        """Server, bucket, prefix, and the id of our key: what tells this store from others."""
+        who = self._access.key_id if self._access else ""
+        return "\n".join((self.client.meta.endpoint_url, self.bucket, self.root, who))
 
     async def put(self, key: str, data: bytes) -> None:
         """Write an object whole."""
         await self._run(self._put, key, data)
+
+    async def put_in_parts(self, key: str, data: bytes) -> None:
+        """Write an object by a multipart upload, and give up another."""
+        await self._run(self._put_in_parts, key, data)
 
     async def put_new(self, key: str, data: bytes) -> bool:
         """Write an object only if there is none."""
@@ -114,9 +116,31 @@ class S3Store(Store):
 
     async def _run(self, function: Callable[..., T], key: str, *arguments: object) -> T:
         try:
-            return await asyncio.to_thread(function, key, *arguments)
+            return await asyncio.to_thread(self._insisting, function, key, *arguments)
         except FAILURES as error:
             raise store_error(error, self.client.meta.endpoint_url, self.bucket, key) from error
+
+    def _insisting(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call again while others write the same object, and once with newer credentials where ours have expired."""
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: answer_code(unwrapped(error)) in CONFLICTS),
+            wait=wait_random_exponential(multiplier=0.05, max=1),
+            stop=stop_after_attempt(10),
+            reraise=True,
+        )
+        result: T = retrying(self._with_access, function, *arguments)
+        return result
+
+    def _with_access(self, function: Callable[..., T], *arguments: object) -> T:
+        used = self.client
+        try:
+            return function(*arguments)
+        except FAILURES as error:
+            expired = answer_code(unwrapped(error)) in EXPIRED
+            if not (expired and self._access and self._access.renewed(used)):
+                raise
+            self.client = self._access.client
+        return function(*arguments)
 
     def _where(self, key: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self.root + checked_name(key)}
@@ -124,12 +148,6 @@ class S3Store(Store):
     def _put(self, key: str, data: bytes) -> None:
         self.client.put_object(**self._where(key), Body=data)
 
-    @retry(
-        retry=retry_if_exception(lambda error: answer_code(error) == "ConditionalRequestConflict"),
-        wait=wait_random_exponential(multiplier=0.05, max=1),
-        stop=stop_after_attempt(10),
-        reraise=True,
-    )
     def _put_if(self, key: str, data: bytes, condition: dict[str, str]) -> bool:
         mark = uuid4().hex
         try:
@@ -162,7 +180,13 @@ class S3Store(Store):
         return Versioned(answer["Body"].read(), answer["ETag"])
 
     def _head(self, key: str) -> dict[str, Any]:
-        answer: dict[str, Any] = self.client.head_object(**self._where(key))
+        try:
+            answer: dict[str, Any] = self.client.head_object(**self._where(key))
+        except ClientError as error:
+            if answer_code(error) in NOT_THERE or meaning_of(error).failure is Failure.OUTAGE:
+                raise
+            answer = self.client.get_object(**self._where(key))  # which tells why: the answer to HEAD has no text
+            answer["Body"].close()
         return answer
 
     def _upload(self, key: str, path: Path, transfer: Transfer) -> None:
@@ -199,11 +223,36 @@ class S3Store(Store):
     def _delete_prefix(self, prefix: str) -> list[str]:
         names = self._names(prefix)
         for start in range(0, len(names), DELETE_MAX):
-            batch = [{"Key": self.root + name} for name in names[start : start + DELETE_MAX]]
-            answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": batch, "Quiet": True})
-            if left := answer.get("Errors"):
-                raise StoreError(f"{len(left)} objects below {prefix} could not be deleted ({left[0].get('Code')}).")
+            self._delete_all(names[start : start + DELETE_MAX])
         return names
+
+    def _delete_all(self, names: list[str]) -> None:
+        """Delete many at once, or one by one those that the server does not delete so."""
+        left = names if self._deletes_singly else self._delete_at_once(names)
+        with ThreadPoolExecutor(SINGLY_AT_ONCE) as threads:
+            list(threads.map(self._delete, left))
+
+    def _delete_at_once(self, names: list[str]) -> list[str]:
+        """Delete many; return those that are left."""
+        objects = [{"Key": self.root + name} for name in names]
+        try:
+            answer = self.client.delete_objects(Bucket=self.bucket, Delete={"Objects": objects, "Quiet": True})
+        except ClientError as error:
+            if meaning_of(error).failure is Failure.OUTAGE or answer_code(error) in EXPIRED:
+                raise
+            log.warning("objects are deleted one by one: to DeleteObjects it answered %s", answer_code(error))
+            self._deletes_singly = True
+            return names
+        return [item["Key"].removeprefix(self.root) for item in answer.get("Errors", []) if "Key" in item]
+
+    def _put_in_parts(self, key: str, data: bytes) -> None:
+        where = self._where(key)
+        given_up = self.client.create_multipart_upload(**where)["UploadId"]
+        self.client.abort_multipart_upload(**where, UploadId=given_up)  # as an upload that is cancelled
+        upload = {**where, "UploadId": self.client.create_multipart_upload(**where)["UploadId"]}
+        part = self.client.upload_part(**upload, PartNumber=1, Body=data)
+        parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
+        self.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
 
 def _finish(moving: Any, transfer: Transfer) -> None:

@@ -1,5 +1,10 @@
-"""What went wrong with S3, in a sentence: no requests, keys or signatures in it."""
+"""What an error of S3 means: which kind of failure it is, and a sentence with no requests, keys or signatures in it.
 
+Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and those of other servers. A sentence says
+what the server answered, and a cause only where the answer leaves no other.
+"""
+
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from boto3.exceptions import S3UploadFailedError
@@ -11,58 +16,151 @@ from botocore.exceptions import (
     HTTPClientError,
     IncompleteReadError,
     NoCredentialsError,
+    PartialCredentialsError,
+    ProxyConnectionError,
     SSLError,
 )
 from s3transfer.exceptions import RetriesExceededError
 
-from storage.errors import Missing, StoreError
+from storage.errors import Full, Missing, StoreError
+from storage.failures import Failure
+from storage.folder_errors import os_failure
 
+OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
 FAILURES = (BotoCoreError, ClientError, S3UploadFailedError, RetriesExceededError, OSError)
 NOT_THERE = {"NoSuchKey", "404"}
-ANSWERS = {
-    "NoSuchBucket": "there is no bucket BUCKET",
-    "AccessDenied": "these credentials may not use the bucket BUCKET",
-    "403": "these credentials may not use the bucket BUCKET",
-    "InvalidAccessKeyId": "it does not know this AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "AWS_SECRET_ACCESS_KEY is not the right one",
-    "ExpiredToken": "the credentials have expired",
-    "RequestTimeTooSkewed": "its clock and ours differ too much",
-    "AuthorizationHeaderMalformed": "AWS_DEFAULT_REGION is not the bucket's region",
-    "PermanentRedirect": "AWS_DEFAULT_REGION is not the bucket's region",
-    "SlowDown": "it is overloaded",
+CONFLICTS = {"ConditionalRequestConflict", "OperationAborted", "409"}  # somebody else writes this moment
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"}
+FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage"}
+CLOCK = "its clock and ours differ too much"
+REGION = "the bucket is in another region than AWS_DEFAULT_REGION says, or another endpoint serves it"
+
+
+class Meaning(NamedTuple):
+    """What an answer means, and a reason to be read after "cannot be used: "."""
+
+    failure: Failure
+    reason: str
+
+
+CODES: dict[str, Meaning] = {
+    "NoSuchBucket": Meaning(PERMANENT, "there is no bucket BUCKET"),
+    "AccessDenied": Meaning(PERMANENT, "these credentials may not use the bucket BUCKET as needed: it wants RIGHT"),
+    "AllAccessDisabled": Meaning(PERMANENT, "the bucket BUCKET is closed"),
+    "AccountProblem": Meaning(PERMANENT, "there is a problem with the account"),
+    "InvalidAccessKeyId": Meaning(PERMANENT, "it does not know this AWS_ACCESS_KEY_ID"),
+    "SignatureDoesNotMatch": Meaning(
+        PERMANENT,
+        "the signature of a request did not match; AWS_SECRET_ACCESS_KEY is wrong, or something between us, as a "
+        "proxy that sets another Host, has changed the request",
+    ),
+    **dict.fromkeys(EXPIRED, Meaning(PERMANENT, "the credentials have expired, and there were no newer ones")),
+    "RequestTimeTooSkewed": Meaning(PERMANENT, CLOCK),
+    "AuthorizationHeaderMalformed": Meaning(PERMANENT, REGION),
+    "PermanentRedirect": Meaning(PERMANENT, REGION),
+    "IllegalLocationConstraintException": Meaning(PERMANENT, REGION),
+    "TemporaryRedirect": Meaning(OUTAGE, "the bucket is being moved"),
+    "NotImplemented": Meaning(PERMANENT, "it answered 501 NotImplemented to WHAT"),
+    "MethodNotAllowed": Meaning(PERMANENT, "it does not allow WHAT"),
+    "QuotaExceeded": Meaning(OUTAGE, "its space is used up"),
+    "EntityTooLarge": Meaning(PERMANENT, "it takes no objects of that size"),
+    "XMinioStorageFull": Meaning(OUTAGE, "its disk is full"),
+    "InsufficientStorage": Meaning(OUTAGE, "its disk is full"),
+    "SlowDown": Meaning(OUTAGE, "it is overloaded"),
+    "ServiceUnavailable": Meaning(OUTAGE, "it is overloaded or away"),
+    "TooManyRequests": Meaning(OUTAGE, "it is overloaded"),
+    "Throttling": Meaning(OUTAGE, "it is overloaded"),
+    "RequestLimitExceeded": Meaning(OUTAGE, "it is overloaded"),
+    "InternalError": Meaning(OUTAGE, "it had an error of its own"),
+    "RequestTimeout": Meaning(OUTAGE, "it waited too long for our data"),
+    **dict.fromkeys(CONFLICTS, Meaning(OUTAGE, "others write the same object all the time")),
+    "301": Meaning(PERMANENT, REGION),
+    "307": Meaning(OUTAGE, "it answered 307, as while a bucket is being moved"),
+    "408": Meaning(OUTAGE, "it answered 408"),
+    "429": Meaning(OUTAGE, "it is overloaded"),
+    "501": Meaning(PERMANENT, "it answered 501 NotImplemented to WHAT"),
 }
-FAULTS: dict[type[Exception], str] = {  # the first that fits
-    NoCredentialsError: "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-    CredentialRetrievalError: "the credentials cannot be fetched",
-    SSLError: "no secure connection can be made; is its certificate trusted here?",
-    ConnectionError: "it cannot be reached",
-    HTTPClientError: "the connection broke",
-    IncompleteReadError: "the connection broke",
+FAULTS: dict[type[Exception], Meaning] = {  # the first that fits
+    PartialCredentialsError: Meaning(PERMANENT, "half of the credentials are missing"),
+    NoCredentialsError: Meaning(PERMANENT, "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    CredentialRetrievalError: Meaning(OUTAGE, "the credentials cannot be fetched"),
+    SSLError: Meaning(PERMANENT, "no secure connection can be made; is its certificate trusted here?"),
+    ProxyConnectionError: Meaning(OUTAGE, "the proxy cannot be reached"),
+    ConnectionError: Meaning(OUTAGE, "it cannot be reached"),
+    HTTPClientError: Meaning(OUTAGE, "the connection broke"),
+    IncompleteReadError: Meaning(OUTAGE, "the connection broke"),
 }
+RIGHTS = {
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject, and s3:ListBucket to tell missing from forbidden",
+    "ListObjectsV2": "s3:ListBucket",
+    "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+}  # all others: s3:PutObject
 
 
 def answer_code(error: BaseException) -> str:
     """The code of the server's answer, like NoSuchKey, or its HTTP status if it gave none; empty for other errors."""
     if not isinstance(error, ClientError):
         return ""
-    return error.response["Error"].get("Code") or str(error.response["ResponseMetadata"]["HTTPStatusCode"])
+    return error.response["Error"].get("Code") or str(_status(error))
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """The error of boto3 or the system within those of s3transfer."""
+    if isinstance(error, S3UploadFailedError) and error.__context__:
+        error = error.__context__
+    return error.last_exception if isinstance(error, RetriesExceededError) else error
+
+
+def meaning_of(error: BaseException) -> Meaning:
+    """Tell what one of FAILURES means, by the table."""
+    error = unwrapped(error)
+    if not isinstance(error, ClientError):
+        known = next((meaning for kind, meaning in FAULTS.items() if isinstance(error, kind)), None)
+        return known or Meaning(UNKNOWN, f"of {type(error).__name__}")
+    code, status = answer_code(error), _status(error)
+    if meaning := CODES.get(code):
+        return meaning._replace(reason=meaning.reason.replace("WHAT", asked(error)))
+    if status >= 500 and status != 501:
+        return Meaning(OUTAGE, f"it answered {code}")
+    kind = PERMANENT if status in (401, 403) else UNKNOWN
+    return Meaning(kind, f"it answered {code} to {asked(error)}")
+
+
+def asked(error: ClientError) -> str:
+    """What was asked for, in the protocol's words."""
+    return str(error.operation_name or "a request")
 
 
 def store_error(error: BaseException, server: str, bucket: str, key: str) -> StoreError:
     """Return the StoreError that says what `error`, one of FAILURES, means for the object `key`."""
-    if isinstance(error, S3UploadFailedError) and error.__context__:
-        error = error.__context__
-    if isinstance(error, RetriesExceededError):
-        error = error.last_exception
-    code = answer_code(error)
-    if code in NOT_THERE:
+    error = unwrapped(error)
+    if answer_code(error) in NOT_THERE:
         return Missing(f"There is no object {key!r}.")
-    fault = next((reason for kind, reason in FAULTS.items() if isinstance(error, kind)), "")
-    if isinstance(error, OSError) and not fault:  # the file on our side
-        return StoreError(f"The file {error.filename or key} failed: {error.strerror or error}.")
-    reason = ANSWERS.get(code, f"it answered {code}") if code else fault or f"of {type(error).__name__}"
-    reason = reason.replace("BUCKET", bucket)
-    return StoreError(f"The S3 server {without_password(server)} cannot be used: {reason}.")
+    if isinstance(error, OSError) and not isinstance(error, tuple(FAULTS)):  # the file on our side
+        return StoreError(f"The file {error.filename or key} failed: {error.strerror or error}.", os_failure(error))
+    failure, reason = meaning_of(error)
+    right = RIGHTS.get(asked(error), "s3:PutObject") if isinstance(error, ClientError) else ""
+    reason = reason.replace("BUCKET", bucket).replace("RIGHT", right)
+    told = region_of(error)
+    reason += f"; it names the region {told}" if told and reason == REGION else ""
+    kind = Full if answer_code(error) in FULL else StoreError
+    return kind(f"The S3 server {without_password(server)} cannot be used: {reason}.", failure)
+
+
+def region_of(error: BaseException) -> str:
+    """The bucket's region, if the answer names it."""
+    if not isinstance(error, ClientError):
+        return ""
+    headers: dict[str, Any] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    named = error.response["Error"].get("Region") or headers.get("x-amz-bucket-region", "")
+    return str(named) if str(named).replace("-", "").isalnum() else ""
 
 
 def without_password(url: str) -> str:

@@ -26,7 +26,22 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         "",
         validation_alias="REDIS_URL",
-        description="Queue: redis://, rediss:// or unix://. Unset: an embedded Valkey under DARKROOM_HOME.",
+        description="Queue: redis://, rediss://, unix://, redis-sentinel:// or rediss-sentinel://; docs/operating.md "
+        "has examples. Unset: an embedded Valkey under DARKROOM_HOME.",
+    )
+    redis_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._:{}-]*$",
+        validation_alias="DARKROOM_REDIS_PREFIX",
+        description="What the names of all keys in Redis begin with, like `acme:`, so that several deployments can "
+        "share a database. All processes of a deployment need the same.",
+    )
+    redis_connections: int = Field(
+        8,
+        ge=2,
+        le=1000,
+        validation_alias="DARKROOM_REDIS_CONNECTIONS",
+        description="Connections of one process to Redis at most; who needs one more waits for it.",
     )
     store: str = Field(
         "",

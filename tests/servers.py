@@ -37,7 +37,7 @@ def moto_server() -> Iterator[str]:
         environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "10"}
         with log.open("w") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
-        with _ended(process):
+        with ended(process):
             _wait(lambda: re.search(r"Running on http://", log.read_text()) is not None, process)
             yield re.search(r"http://127\.0\.0\.1:\d+", log.read_text())[0]
 
@@ -55,14 +55,14 @@ def valkey(folder: Path | None = None, config: str = "appendonly yes") -> Iterat
         data.mkdir(parents=True, exist_ok=True)
         file = Path(temporary, "valkey.conf")
         file.write_text(config)
-        command = [_valkey_binary(), str(file), "--port", "0", "--unixsocket", socket, "--dir", str(data)]
+        command = [valkey_binary(), str(file), "--port", "0", "--unixsocket", socket, "--dir", str(data)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        with _ended(process):
+        with ended(process):
             _wait(lambda: _answers(socket), process)
             yield f"unix://{socket}"
 
 
-def _valkey_binary() -> str:
+def valkey_binary() -> str:
     found = shutil.which("valkey-server") or shutil.which("redis-server")
     if found:
         return found
@@ -90,7 +90,7 @@ def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
     try:
         yield
     finally:

@@ -84,7 +84,7 @@ async def until(happened: Callable[[], bool]) -> None:
 async def test_a_training_that_is_accepted_while_the_store_fails_is_followed(chat: Chat, trouble: Trouble) -> None:
     trouble.begin("GET", "/job.json")  # it can be written down, and not be read again
     asked = await ask(chat, "dreambooth train", *photos_of_a_character(2), name="rex", class_="dog")
-    await until(lambda: "does not answer" in chat.messages[asked.id].reply.text)
+    await until(lambda: "refuses what I need" in chat.messages[asked.id].reply.text)
     trouble.end()
     await until(lambda: "Waiting" in chat.messages[asked.id].reply.text)
     assert chat.open_jobs() == [asked.id]

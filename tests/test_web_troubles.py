@@ -84,7 +84,7 @@ async def test_a_store_that_fails_is_said(tmp_path: Path) -> None:
             (tmp_path / "store").rename(tmp_path / "elsewhere")
             (tmp_path / "store").write_text("a file where the folder was")
             message = await chat.say("/imagine a dog")
-            reply = await chat.until(message, "The storage or the queue does not answer")
+            reply = await chat.until(message, "The storage or the queue failed")
             assert (reply.state, reply.fault) == ("failed", "ours")
             (tmp_path / "store").unlink()
             record = tmp_path / "store" / "jobs" / message / "job.json"

@@ -85,7 +85,7 @@ async def work(settings: Settings, queues: list[str]) -> None:
     from trainer.worker import run_worker  # imports torch by way of the engine's helpers: not for --help
 
     store = await open_store(settings)
-    redis = await queue.connect_patiently(settings.redis_url or "redis://127.0.0.1:6379")
+    redis = await queue.connect_patiently(settings.redis_url or "redis://127.0.0.1:6379", settings)
     job = asyncio.create_task(run_worker(settings, store, redis, queues))
 
     def stop(number: int) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from arq.connections import ArqRedis
 from arq.worker import Retry, RetryJob, func
-from redis.exceptions import RedisError
 
 from storage import queue
 from storage.damage import end_damaged
@@ -24,6 +23,8 @@ from storage.ids import is_id, new_id
 from storage.jobs import NEWER_WORKER, ImagineJob, Outcome, Progress, TrainJob
 from storage.line import Line
 from storage.reconciling import keep_queued
+from storage.redis_errors import ERRORS, meaning_of
+from storage.service_errors import Patience
 from storage.settings import Settings
 from storage.settling import is_open, publish, settle
 from trainer.engine_client import EngineClient
@@ -85,7 +86,7 @@ class JobRunner:
         if job_id not in self.left:
             log.warning("%s It is left to a worker of that version.", error)
         self.left.add(job_id)
-        with contextlib.suppress(RedisError, OSError):
+        with contextlib.suppress(*ERRORS):
             await queue.write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=NEWER_WORKER))
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
@@ -100,7 +101,7 @@ class JobRunner:
             self._looking_back.add(task)
             task.add_done_callback(self._looking_back.discard)
             raise
-        with contextlib.suppress(RedisError, OSError):  # the store has told; this is only sooner
+        with contextlib.suppress(*ERRORS):  # the store has told; this is only sooner
             await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
 
     async def _look_back(self, job: TrainJob | ImagineJob) -> None:
@@ -151,7 +152,7 @@ class JobRunner:
             raise
         if is_ours:
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
-            with contextlib.suppress(RedisError, OSError):
+            with contextlib.suppress(*ERRORS):
                 if outcome.state == "done":
                     await Line(self.redis, job.kind).measured(outcome.seconds)
 
@@ -207,16 +208,23 @@ def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, r
 
 async def announce(redis: ArqRedis, queues: list[str], room: Room, may_take: Callable[[], bool] = lambda: True) -> None:
     """Tell bots and other workers that this one lives and reaches the store, and what it lacks, until it does not."""
-    keys = [queue.worker_key(new_id(), kind) for kind in queues]
+    worker, trouble, patience = new_id(), "", Patience()
     try:
         while True:
-            with contextlib.suppress(RedisError, OSError):  # it is waited for elsewhere
+            try:
                 if may_take():
-                    for key in keys:
-                        await redis.set(key, room.lacks(), ex=queue.WORKER_SEEN_S)
+                    await queue.register_worker(redis, worker, queues, room.lacks())
                 else:
-                    await redis.delete(*keys)
+                    await queue.unregister_worker(redis, worker, queues)
+                trouble = ""
+                patience.worked()
+            except ERRORS as error:
+                patience.bear(error)
+                reason = meaning_of(error).reason
+                if reason != trouble:  # arq itself takes no job of such a Redis, and does not say so
+                    log.warning("the queue cannot be written: %s", reason)
+                trouble = reason
             await asyncio.sleep(ANNOUNCED_S)
     finally:
-        with contextlib.suppress(RedisError, OSError):
-            await redis.delete(*keys)
+        with contextlib.suppress(*ERRORS):
+            await queue.unregister_worker(redis, worker, queues)

@@ -15,7 +15,7 @@ from bot.app import Darkroom, complaint
 from bot.following.announcing import announcement, brief
 from bot.following.insisting import Insisting
 from bot.following.newest import Newest
-from bot.following.patience import AWAY, OUTAGES, patient
+from bot.following.patience import OUTAGES, patient, sentence_of
 from bot.following.posts import Post, Poster, Posts
 from bot.following.retracting import Retracting
 from bot.messages import Fetch, Reply, Request
@@ -166,8 +166,8 @@ class Follower:
             try:
                 async for reply in self.app.watch(job):
                     news.put(reply)
-            except OUTAGES:
-                news.put(Reply(text=AWAY, state="working", job=job))
+            except OUTAGES as error:
+                news.put(Reply(text=sentence_of(error), state="working", job=job))
                 raise
 
         await patient(f"job {job} cannot be followed")(watch)

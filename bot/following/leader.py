@@ -4,7 +4,10 @@ import asyncio
 import logging
 
 from arq.connections import ArqRedis
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError
+
+from storage.redis_errors import ERRORS
+from storage.service_errors import Patience, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +23,18 @@ class Leadership:
         self._lock = redis.lock(f"darkroom:leader:{name}", timeout=HELD_S, sleep=TRY_S, thread_local=False)
 
     async def wait(self) -> None:
-        """Return once this process leads; that takes up to ten seconds after the last leader died."""
+        """Return once this process leads; that takes up to ten seconds after the last leader died.
+
+        Raises SetupError where Redis refuses for good.
+        """
+        patience = Patience()
         while True:
             try:
                 if await self._lock.acquire():
                     return
-            except (RedisError, OSError) as error:
-                log.warning("standing by, for Redis does not answer: %s", error)
+            except ERRORS as error:
+                patience.bear(error)
+                log.warning("standing by: %s", reason_of(error))
                 await asyncio.sleep(TRY_S)
 
     async def lost(self) -> None:
@@ -41,8 +49,8 @@ class Leadership:
                 renewed_s = loop.time()
             except LockError:
                 return
-            except (RedisError, OSError) as error:  # a TimeoutError is an OSError
-                log.warning("cannot renew the lead: %s", error)
+            except ERRORS as error:  # a TimeoutError is an OSError
+                log.warning("cannot renew the lead: %s", reason_of(error))
                 pause_s = TRY_S
             await asyncio.sleep(pause_s)
 
@@ -50,5 +58,5 @@ class Leadership:
         """Let the next one lead at once."""
         try:
             await self._lock.release()
-        except (LockError, RedisError, OSError) as error:
-            log.info("the lead was gone already: %s", error)
+        except ERRORS as error:
+            log.info("the lead was gone already: %s", reason_of(error))

@@ -1,32 +1,53 @@
-"""Patience with a store or a queue that does not answer: what is asked of them is asked again until they do."""
+"""Patience with a store or a queue that fails: what is asked of them for an accepted job is asked until they do it.
+
+An accepted job is never given up here, since whoever runs the bot may mend even what refuses for good. But people read
+what is so, and the log says it as an error.
+"""
 
 import logging
 
-from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
-from storage.errors import Damaged, Newer, StoreError
+from storage.errors import Damaged, Missing, Newer
+from storage.failures import Failure
+from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
 
 log = logging.getLogger(__name__)
 
-OUTAGES = (StoreError, OSError, RedisError)
-PAUSE_S = 10.0  # between two tries at most
+OUTAGES = SERVICE_ERRORS
+PAUSE_S, LONG_PAUSE_S = 10.0, 60.0  # between two tries at most; where trying alone will not help
 AWAY = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
+REFUSED = (
+    "The storage or the queue refuses what I need of it. Nothing is lost, and it goes on once whoever runs me has "
+    "mended that; the log says what it is."
+)
+STRANGE = "Something is wrong with the storage or the queue. Nothing is lost; trying again."
+SENTENCES = {Failure.OUTAGE: AWAY, Failure.PERMANENT: REFUSED, Failure.UNKNOWN: STRANGE}
 
 
-def _is_outage(error: BaseException) -> bool:
-    return isinstance(error, OUTAGES) and not isinstance(error, Damaged | Newer)
+def sentence_of(error: BaseException) -> str:
+    """What people read while an accepted job waits for this failure to be over."""
+    return SENTENCES[failure_of(error)]
 
 
 def patient(about: str) -> AsyncRetrying:
     """Call a function again for as long as store or queue fail; the log says `about` what, and why.
 
-    Raises Damaged and Newer: a record does not mend while we wait.
+    Raises Missing, Damaged and Newer: a record does not mend while we wait.
     """
+
+    def passes(error: BaseException) -> bool:
+        return isinstance(error, SERVICE_ERRORS) and not isinstance(error, Missing | Damaged | Newer)
+
+    def pause_s(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        longest_s = LONG_PAUSE_S if error and failure_of(error) is Failure.PERMANENT else PAUSE_S
+        return wait_random_exponential(0.5, longest_s)(state)
 
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.warning("%s: %s; again in %.1f s", about, error, state.upcoming_sleep)
+        if error:
+            level = logging.WARNING if failure_of(error) is Failure.OUTAGE else logging.ERROR
+            log.log(level, "%s: %s Again in %.1f s", about, reason_of(error), state.upcoming_sleep)
 
-    waiting = wait_random_exponential(0.5, PAUSE_S)
-    return AsyncRetrying(retry=retry_if_exception(_is_outage), wait=waiting, before_sleep=warn)
+    return AsyncRetrying(retry=retry_if_exception(passes), wait=pause_s, before_sleep=warn)

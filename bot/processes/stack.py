@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from bot.processes.children import Child
 from bot.processes.valkey import Say, Valkey
 from storage import queue
 from storage.errors import SetupError
+from storage.failures import Failure
+from storage.redis_errors import ERRORS, meaning_of
 from storage.settings import Settings
 
 T = TypeVar("T")
@@ -45,9 +46,10 @@ class Stack:
             self._valkey = await Valkey.open(self.settings.home / "queue")
             self.redis_url = self._valkey.url
         try:
-            self._redis = await (queue.connect_patiently if self.stays else queue.connect)(self.redis_url)
-            if self._valkey and self._valkey.owned:
-                await self._forget_workers(self._redis)
+            connect = queue.connect_patiently if self.stays else queue.connect
+            self._redis = await connect(self.redis_url, self.settings)
+            if self._valkey and self._valkey.owned:  # nobody can have joined a new queue yet
+                await queue.unregister_all(self._redis)
             elif self._valkey and self.stays:
                 self._heir = asyncio.create_task(self._valkey.inherit())
         except BaseException:
@@ -64,11 +66,6 @@ class Stack:
                 await self._valkey.until_unused(self.say)
         finally:
             await self._stop()
-
-    async def _forget_workers(self, redis: ArqRedis) -> None:
-        """Drop the last signs of life of an earlier run's workers: nobody can have joined a new queue yet."""
-        async for key in redis.scan_iter(match=queue.worker_key("*", "*")):
-            await redis.delete(key)
 
     async def _stop(self) -> None:
         for task in filter(None, (self._keeper, self._heir)):
@@ -120,9 +117,10 @@ class Stack:
                     self._ready.set()
                 elif not (self._worker and self._worker.alive):
                     self._start_worker(missing)
-            except (RedisError, OSError) as error:
-                if time.monotonic() - answered_s > QUEUE_AWAY_S:
-                    raise SetupError(f"The queue stopped answering: {error}.") from error
+            except ERRORS as error:
+                meaning = meaning_of(error)
+                if meaning.failure is Failure.PERMANENT or time.monotonic() - answered_s > QUEUE_AWAY_S:
+                    raise SetupError(f"The queue cannot be used any more: {meaning.reason}.") from error
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _start_worker(self, queues: list[str]) -> None:

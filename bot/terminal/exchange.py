@@ -31,7 +31,7 @@ async def export(given: Given, out: Path) -> Result:
     """Write a subject into a folder of its own below `out`, as files that other programs read."""
     arguments = checked(ExportArguments, given)
     settings = load_settings()
-    store = await open_store(settings)
+    store = await open_store(settings, short=True)
     subject = prompts.by_name(arguments.name, await Subjects(store).in_space(SPACE))
     if subject.state != "ready" or not subject.weights_key:
         raise UserError(f"{subject.name} is not ready yet.")
@@ -67,7 +67,7 @@ async def import_(given: Given, file: Path) -> Result:
     if not file.exists():
         raise UserError(f"There is no file {file}.")
     settings = load_settings()
-    store = await open_store(settings)
+    store = await open_store(settings, short=True)
     if taken := await Subjects(store).find(SPACE, arguments.name):
         raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
     with _folder(settings.home) as folder:

@@ -35,7 +35,7 @@ async def result(name: str | None, asked: Asked) -> Result:
 
 async def _of_subject(name: str) -> Result:
     """The recipe that is stored with a subject."""
-    subject = prompts.by_name(name, await Subjects(await open_store(load_settings())).in_space(SPACE))
+    subject = prompts.by_name(name, await Subjects(await open_store(load_settings(), short=True)).in_space(SPACE))
     if not subject.recipe:
         raise UserError(f"{subject.name} has no recipe: it {'is not ready' if subject.photos else 'was imported'}.")
     known = [field for field in fields(Recipe) if field.name in subject.recipe]

@@ -20,7 +20,7 @@ NONE = "Nothing is kept of how {name} was learned: the workers' DARKROOM_TRACKER
 async def fetch(given: Given, out: Path) -> Result:
     """Fetch them into a folder of the subject's name below `out`, where a folder for each training is one run."""
     arguments = checked(SubjectArguments, given)
-    store = await open_store(load_settings())
+    store = await open_store(load_settings(), short=True)
     subject = prompts.by_name(arguments.name, await Subjects(store).in_space(SPACE))
     prefix = logs_prefix(subject.id)
     keys = await store.names(prefix)

@@ -12,7 +12,7 @@ from typing import Any
 from bot.answers import drafts
 from bot.answers.drafts import Draft
 from bot.app import Darkroom
-from bot.following.patience import AWAY, OUTAGES, patient
+from bot.following.patience import OUTAGES, patient, sentence_of
 from bot.messages import Reply, Request, Upload
 from bot.photos.vetting import labels
 from bot.web.chat_log import Attached, ChatLog, Message
@@ -211,9 +211,9 @@ class Chat:
             try:
                 async for reply in self.app.watch(job):
                     await self._update(job, reply)
-            except OUTAGES:
+            except OUTAGES as error:
                 known = self.messages[job].reply.job  # if not, its photos are still to be looked up, in the store
-                await self._update(job, Reply(text=AWAY, state="working", job=known))
+                await self._update(job, Reply(text=sentence_of(error), state="working", job=known))
                 raise
 
         await patient(f"job {job} cannot be followed")(watch)

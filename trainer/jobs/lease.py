@@ -16,17 +16,18 @@ from typing import Any
 from uuid import uuid4
 
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from arq.utils import poll
 from arq.worker import Worker
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
-from tenacity import retry, retry_if_exception_type, wait_fixed
 
 from storage.line import Besides
 from storage.queue import EXPIRES_MS
+from storage.redis_errors import ERRORS as AWAY
+from storage.redis_errors import meaning_of
+from storage.service_errors import Patience
 
 log = logging.getLogger(__name__)
 
-AWAY = (RedisError, OSError)  # what is raised while Redis does not answer
 RETRY_S = 0.5  # between two tries to reach Redis
 BEATS = 6  # renewals in the length of a lease
 FENCE = 0.8  # of its length: a holder that could not renew for so long stops
@@ -53,7 +54,7 @@ class Lease:
     def __init__(self, script: Callable[[str], AsyncScript], job: str, length_s: float) -> None:
         """`script` makes some Lua known to Redis."""
         self.job, self.length_s = job, length_s
-        self.lost = False
+        self.lost, self.why_lost = False, "another worker has it"
         self._script, self._renew = script, script(RENEW)
         self._keys = [prefix + job for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix)]
         self._args: list[str | int] = [uuid4().hex, int(length_s * 1000), EXPIRES_MS]
@@ -74,14 +75,20 @@ class Lease:
         """Hold on to the job for another `length_s`; tell whether it still is ours, as far as can be known."""
         began_s = time.monotonic()
         if self.lost or self._overdue():  # somebody else may have had it meanwhile
-            self.lost = True
+            self._lose(f"it was not renewed for {began_s - self._renewed_s:.1f} s")
         else:
             try:
                 await self._ask_again(began_s)
             except AWAY as error:
-                log.warning("the lease of job %s could not be renewed: %s", self.job, error or type(error).__name__)
-                self.lost = self._overdue()
+                reason = meaning_of(error).reason
+                log.warning("the lease of job %s could not be renewed: Redis: %s", self.job, reason)
+                if self._overdue():
+                    self._lose(f"it could not be renewed in time, for Redis: {reason}")
         return not self.lost
+
+    def _lose(self, why: str) -> None:
+        if not self.lost:
+            self.lost, self.why_lost = True, why
 
     async def _ask_again(self, began_s: float) -> None:
         async with asyncio.timeout(self.length_s / BEATS):
@@ -112,12 +119,16 @@ class LeasedWorker(Worker):
         self.lease_s = self.in_progress_timeout_s = lease_s  # the latter is how long arq's own mark lives
         self.may_take, self.must_leave = may_take, must_leave
         self._leases: dict[str, Lease] = {}
+        self._patience = Patience()
         self._script = lru_cache(8)(lambda lua: self.pool.register_script(lua))  # which hashes it
 
-    @retry(retry=retry_if_exception_type(AWAY), wait=wait_fixed(RETRY_S))
-    async def async_run(self) -> None:
-        """Take jobs until cancelled."""
-        await super().async_run()
+    async def main(self) -> None:
+        """Take jobs until cancelled. arq's own begins with INFO and DBSIZE for its log, which not every user may ask.
+
+        Raises SetupError where Redis refuses for good.
+        """
+        async for _ in poll(self.poll_delay_s):
+            await self._poll_iteration()
 
     async def drain(self, within_s: float) -> None:
         """Take no more jobs, and return when those that run are done, at the latest after `within_s`."""
@@ -181,7 +192,7 @@ class LeasedWorker(Worker):
         while True:
             task = self.job_tasks.get(lease.job)  # None: it is about to begin, or about to be over
             if not await lease.renew() and task:
-                log.warning("the lease of job %s is lost: it is left to others", lease.job)
+                log.warning("the lease of job %s is lost, %s: it is left to others", lease.job, lease.why_lost)
                 task.cancel()
                 return
             if task and await self._is_to_leave():
@@ -215,6 +226,8 @@ class LeasedWorker(Worker):
     async def _poll_iteration(self) -> None:
         try:
             await super()._poll_iteration()
+            self._patience.worked()
         except AWAY as error:
-            log.warning("waiting for Redis: %s", error or type(error).__name__)
+            self._patience.bear(error)
+            log.warning("waiting for Redis: %s", meaning_of(error).reason)
             await asyncio.sleep(RETRY_S)

@@ -1,0 +1,145 @@
+"""What an error of Redis means: which kind of failure it is, and a reason without any keys or values in it.
+
+Codes are the first word of the server's answer (https://valkey.io/topics/protocol/#simple-errors); redis-py has classes
+of its own for some of them, and takes the code off.
+"""
+
+import re
+from typing import NamedTuple
+
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    BusyLoadingError,
+    ConnectionError,
+    DataError,
+    InvalidResponse,
+    LockError,
+    MaxConnectionsError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+    WatchError,
+)
+
+from storage.failures import Failure
+
+OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
+READ_ONLY = "it is a replica, which takes no writes; after a failover another server is the primary"
+FULL = "its memory is full (maxmemory is reached); more memory is needed, or fewer keys of others"
+CLUSTER = "it is a node of a Redis Cluster, which spreads keys over several; a Redis without cluster is needed"
+NO_ENTRY = "it does not let us in with the user and password of REDIS_URL"
+
+
+class Meaning(NamedTuple):
+    """What an error means, and why it came, to be read after "Redis …: "."""
+
+    failure: Failure
+    reason: str
+    reached: bool = True  # whether Redis was reached at all
+
+
+CLASSES: dict[type[Exception], Meaning] = {  # the first that fits
+    ReadOnlyError: Meaning(OUTAGE, READ_ONLY),
+    OutOfMemoryError: Meaning(OUTAGE, FULL),
+    BusyLoadingError: Meaning(OUTAGE, "it is still loading its data"),
+    NoPermissionError: Meaning(PERMANENT, "its access control list forbids it: DETAIL"),
+    AuthenticationWrongNumberOfArgsError: Meaning(PERMANENT, NO_ENTRY),
+    AuthenticationError: Meaning(PERMANENT, f"{NO_ENTRY}: DETAIL"),
+    AuthorizationError: Meaning(PERMANENT, NO_ENTRY),
+    NoScriptError: Meaning(OUTAGE, "it has forgotten a script"),
+    LockError: Meaning(OUTAGE, "a lock is lost"),
+    WatchError: Meaning(OUTAGE, "somebody else changed a key meanwhile"),
+    MaxConnectionsError: Meaning(OUTAGE, "all connections of this process are in use"),
+    InvalidResponse: Meaning(UNKNOWN, "what answers there does not speak Redis's protocol"),
+    DataError: Meaning(PERMANENT, "a value cannot be sent"),
+}
+CODES: dict[str, Meaning] = {
+    "READONLY": Meaning(OUTAGE, READ_ONLY),
+    "OOM": Meaning(OUTAGE, FULL),
+    "MISCONF": Meaning(OUTAGE, "it cannot save its data to disk, and takes no writes until it can"),
+    "NOREPLICAS": Meaning(OUTAGE, "it has too few replicas, and takes no writes until it has more"),
+    "MASTERDOWN": Meaning(OUTAGE, "it is a replica that has lost its primary"),
+    "LOADING": Meaning(OUTAGE, "it is still loading its data"),
+    "BUSY": Meaning(OUTAGE, "a script keeps it busy"),
+    "TRYAGAIN": Meaning(OUTAGE, "it is moving keys"),
+    "UNBLOCKED": Meaning(OUTAGE, "its role has changed"),
+    "MOVED": Meaning(PERMANENT, CLUSTER),
+    "ASK": Meaning(PERMANENT, CLUSTER),
+    "CROSSSLOT": Meaning(PERMANENT, CLUSTER),
+    "CLUSTERDOWN": Meaning(PERMANENT, CLUSTER),
+    "NOAUTH": Meaning(PERMANENT, f"{NO_ENTRY}: it wants a password"),
+    "WRONGPASS": Meaning(PERMANENT, NO_ENTRY),
+    "NOPERM": Meaning(PERMANENT, "its access control list forbids it: DETAIL"),
+    "WRONGTYPE": Meaning(PERMANENT, "one of our keys holds something else; DARKROOM_REDIS_PREFIX keeps programs apart"),
+}
+PHRASES: dict[str, Meaning] = {  # of answers whose code is only ERR
+    "unknown command": Meaning(PERMANENT, "it is too old, or the command is disabled: DETAIL"),
+    "unknown redis command": Meaning(PERMANENT, "it is too old, or a command that a script calls is disabled"),
+    "unknown subcommand": Meaning(PERMANENT, "it is too old, or the command is disabled: DETAIL"),
+    "syntax error": Meaning(PERMANENT, "it is too old: it does not know an option of a command"),
+    "db index is out of range": Meaning(PERMANENT, "it has no database of the number in REDIS_URL"),
+    "select is not allowed in cluster mode": Meaning(PERMANENT, CLUSTER),
+    "invalid db index": Meaning(PERMANENT, "it has no database of the number in REDIS_URL"),
+    "authentication required": Meaning(PERMANENT, f"{NO_ENTRY}: it wants a password"),
+    "invalid username-password": Meaning(PERMANENT, NO_ENTRY),
+    "invalid password": Meaning(PERMANENT, NO_ENTRY),
+    "password configured": Meaning(PERMANENT, "REDIS_URL has a password, but it has none set"),
+    "no password is set": Meaning(PERMANENT, "REDIS_URL has a password, but it has none set"),
+    "max number of clients": Meaning(OUTAGE, "it allows no more connections (maxclients)"),
+    "can't access key": Meaning(PERMANENT, "its access control list forbids a key that a script uses"),
+    "acl failure": Meaning(PERMANENT, "its access control list forbids what a script does"),
+    "no such file": Meaning(OUTAGE, "there is no such socket", False),
+    "connect call failed": Meaning(OUTAGE, "nothing listens there", False),
+    "no master found": Meaning(OUTAGE, "no Sentinel knows a primary of that name", False),
+    "name or service not known": Meaning(OUTAGE, "its host name is not known", False),
+    "certificate verify failed": Meaning(PERMANENT, "its certificate is not trusted here"),
+    "wrong version number": Meaning(PERMANENT, "it does not speak TLS at that port"),
+    "connection closed by server": Meaning(OUTAGE, "it closed the connection"),
+    "connection refused": Meaning(OUTAGE, "nothing listens there", False),
+}
+PIPELINED = re.compile(r"Command # \d+ .* of pipeline caused error: \(['\"](.*)['\"],?\)", re.DOTALL)
+SAFE_DETAIL = re.compile(r"unknown (?:sub)?command ['`]?[\w|]+['`]?|the '[\w|]+' command|(?:a|the) (?:key|channel)s?\b")
+
+
+def meaning_of(error: BaseException) -> Meaning:
+    """Tell what an error of Redis, or of the way to it, means."""
+    while type(error) is ConnectionError and isinstance(error.__cause__, RedisError):
+        error = error.__cause__  # redis-py wraps what happens while it connects
+    text = server_text(error)
+    code = text.split(" ", 1)[0]
+    known = CODES.get(code) or next((m for phrase, m in PHRASES.items() if phrase in text.lower()), None)
+    known = known or next((meaning for kind, meaning in CLASSES.items() if isinstance(error, kind)), None)
+    if known:
+        return known._replace(reason=_with_detail(known.reason, text))
+    if isinstance(error, ResponseError):
+        return Meaning(UNKNOWN, f"it answered {code}" if code.isupper() else "it answered with an error")
+    if isinstance(error, ConnectionError | TimeoutError | OSError):
+        return Meaning(OUTAGE, "it does not answer", False)
+    return Meaning(UNKNOWN, f"of {type(error).__name__}")
+
+
+def redis_failure(error: BaseException) -> Failure:
+    """Tell which kind of failure an error of Redis is."""
+    return meaning_of(error).failure
+
+
+def server_text(error: BaseException) -> str:
+    """What the server said: without the command, keys and values that redis-py adds to errors of pipelines."""
+    text = str(error)
+    found = PIPELINED.fullmatch(text)
+    return found[1] if found else text
+
+
+def _with_detail(reason: str, text: str) -> str:
+    """The reason with what the server said in particular, if that is a command's name and not a key or a value."""
+    found = SAFE_DETAIL.search(text)
+    return reason.replace("DETAIL", found[0]) if found else reason.removesuffix(": DETAIL")
+
+
+ERRORS = (RedisError, OSError)  # whatever is raised while Redis is used; a TimeoutError is an OSError
