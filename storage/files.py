@@ -10,12 +10,13 @@ import hashlib
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
+from storage.background import in_background
 from storage.durable import make_folder, unlink
 from storage.errors import Full, Missing, StoreError
 from storage.failures import Failure
@@ -26,15 +27,6 @@ T = TypeVar("T")
 NAME = re.compile(r"[a-z0-9_-][a-z0-9._-]*(/[a-z0-9_-][a-z0-9._-]*)*")
 LOCK = ".lock"
 PAGE = 1000  # names in one answer of S3 at most
-_BACKGROUND: set[asyncio.Task[None]] = set()  # the event loop alone would not keep them
-
-
-def in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Have work done that is not to end with whoever asks for it; `asyncio.shield` waits for it."""
-    task = asyncio.create_task(work)
-    _BACKGROUND.add(task)
-    task.add_done_callback(_BACKGROUND.discard)
-    return task
 
 
 class Versioned(NamedTuple):

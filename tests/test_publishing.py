@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from storage import files
+from storage import background
 from storage.errors import UserError
 from storage.files import FolderStore, Store
 from storage.forgetting import forget
@@ -36,7 +36,7 @@ def attempt(store: Store, folder: Path, name: str) -> Publisher:
 
 async def until_quiet() -> None:
     async with asyncio.timeout(20):
-        while files._BACKGROUND:  # noqa: ASYNC110
+        while background.TASKS:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -28,15 +28,16 @@ def test_a_password_that_is_percent_encoded_is_read_as_it_is(password: str) -> N
 @example("12/34")
 @example("x@other:1/0")
 def test_one_that_is_not_is_read_as_it_is_meant_or_refused_without_repeating_it(password: str) -> None:
+    password += "QQ"
     url = f"redis://:{password}@queue.example:6380/2"
     try:
         address = parse_redis_url(url)
     except SetupError as error:
         assert "%23 %2F %3F %40 %25" in str(error)
-        assert len(password) < 3 or password not in str(error)
+        assert "QQ" not in str(error)
     else:
         assert (address.hosts, address.options["password"]) == ([("queue.example", 6380)], password)
-    assert len(password) < 3 or password not in without_secrets(url)
+    assert "QQ" not in without_secrets(url)
 
 
 @pytest.mark.parametrize(

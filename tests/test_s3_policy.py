@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from storage import files
+from storage import background
 from storage.errors import SetupError, StoreError
 from storage.files import Store
 from tests.servers import SECRET, moto_server, opened, s3_environment
@@ -80,7 +80,7 @@ async def use_all(store: Store, folder: Path) -> None:
     await began.wait()
     upload.cancel()
     await asyncio.gather(upload, return_exceptions=True)
-    await asyncio.gather(*files._BACKGROUND)
+    await asyncio.gather(*background.TASKS)
     assert await store.delete_prefix("a/") == ["a/b", "a/c"]
 
 

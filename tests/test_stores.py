@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import files
+from storage import background
 from storage.errors import Damaged, Missing, SetupError, StoreError
 from storage.files import NAME, FolderStore, Store
 from storage.s3 import S3Store
@@ -507,7 +507,7 @@ async def test_an_upload_that_is_cancelled_leaves_nothing(store: Store, tmp_path
 
 async def until_quiet(store: Store) -> None:
     async with asyncio.timeout(20):
-        while files._BACKGROUND:  # noqa: ASYNC110
+        while background.TASKS:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -15,7 +15,7 @@ from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
 log = logging.getLogger(__name__)
 
 OUTAGES = SERVICE_ERRORS
-PAUSE_S, LONG_PAUSE_S = 10.0, 60.0  # between two tries at most; where trying alone will not help
+PAUSE_S = 10.0  # between two tries at most
 AWAY = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
 REFUSED = (
     "The storage or the queue refuses what I need of it. Nothing is lost, and it goes on once whoever runs me has "
@@ -39,15 +39,11 @@ def patient(about: str) -> AsyncRetrying:
     def passes(error: BaseException) -> bool:
         return isinstance(error, SERVICE_ERRORS) and not isinstance(error, Missing | Damaged | Newer)
 
-    def pause_s(state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        longest_s = LONG_PAUSE_S if error and failure_of(error) is Failure.PERMANENT else PAUSE_S
-        return wait_random_exponential(0.5, longest_s)(state)
-
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if error:
             level = logging.WARNING if failure_of(error) is Failure.OUTAGE else logging.ERROR
             log.log(level, "%s: %s Again in %.1f s", about, reason_of(error), state.upcoming_sleep)
 
-    return AsyncRetrying(retry=retry_if_exception(passes), wait=pause_s, before_sleep=warn)
+    waiting = wait_random_exponential(0.5, PAUSE_S)
+    return AsyncRetrying(retry=retry_if_exception(passes), wait=waiting, before_sleep=warn)

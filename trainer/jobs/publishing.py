@@ -5,9 +5,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from storage.background import in_background
 from storage.company import listed
 from storage.errors import Missing, UserError
-from storage.files import Store, in_background
+from storage.files import Store
 from storage.jobs import Candidate, ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix
 from storage.settling import is_open, settle
 from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
