@@ -13,6 +13,9 @@ from bot.core import Bot
 from bot.dispatch import Dispatch
 from bot.heard import is_first
 from bot.messages import Fetch, Reply, Request
+from bot.photos.in_flight import InFlight
+from bot.photos.limits import PhotoLimits
+from bot.photos.pool import DecodePool
 from bot.upkeep import keep_tidy
 from storage import queue
 from storage.damage import end_damaged
@@ -49,6 +52,8 @@ class Darkroom(Bot):
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
         self.settings, self.store, self.redis, self.retract = settings, store, redis, {}
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
+        self.in_flight = InFlight(settings)
+        self.decoders = DecodePool(PhotoLimits.of(settings))
         works = (keep_queued(store, redis, settings.lease_s), keep_tidy(store, redis, settings.forget_after_days))
         self._upkeep = [asyncio.create_task(work) for work in works]
 
@@ -58,11 +63,12 @@ class Darkroom(Bot):
         return cls(settings, await open_store(settings, short), await queue.connect(redis_url, settings))
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end the processes that decode photos."""
         for task in self._upkeep:
             task.cancel()
         try:
             await asyncio.wait(self._upkeep)
+            await self.decoders.close()
         finally:
             await self.redis.aclose()
 
@@ -80,10 +86,12 @@ class Darkroom(Bot):
             command = COMMANDS.get(request.command)
             if command is None:
                 raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
-            if fetch:
-                request = request.model_copy(update={"uploads": await fetch()})
-            async for reply in command.answer(self, request, command.check(request.arguments)):
-                yield reply
+            with self.in_flight.of(request.person) as share:
+                share.take(len(request.uploads), sum(len(upload.data) for upload in request.uploads))
+                if fetch:
+                    request = request.model_copy(update={"uploads": await fetch(share)})
+                async for reply in command.answer(self, request, command.check(request.arguments)):
+                    yield reply
         except Exception as error:
             if isinstance(error, SERVICE_ERRORS) and await self._is_accepted(request.id):
                 log.warning("job %s is accepted, and goes on when the queue does: %s", request.id, reason_of(error))

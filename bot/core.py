@@ -10,6 +10,7 @@ from bot import policy
 from bot.answers.limits import Limits
 from bot.dispatch import Dispatch
 from bot.messages import Reply, Request
+from bot.photos.pool import DecodePool
 from storage.damage import end_damaged
 from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
@@ -33,6 +34,7 @@ class Bot(ABC):
     subjects: Subjects
     limits: Limits
     retract: dict[str, Callable[[], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
+    decoders: DecodePool
 
     @abstractmethod
     def watch(self, job_id: str) -> Answers:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from bot.photos.in_flight import Share
 from bot.policy import Actor, Moderates
 from storage.ids import new_id
 from storage.jobs import Audience, Picture, Progress, Record
@@ -21,7 +22,7 @@ class Upload(Record):
     caption: str = ""  # what the person says is in it: the chat's alt text, or a text file beside it
 
 
-Fetch = Callable[[], Awaitable[tuple[Upload, ...]]]  # gets files that are not here yet, each or why not
+Fetch = Callable[[Share], Awaitable[tuple[Upload, ...]]]  # gets files that are not here yet, each or why not
 
 
 class Request(Record):
@@ -66,6 +67,11 @@ class Request(Record):
         shared: Audience = "channel" if self.secluded else "space"
         where = {"said_in": self.secluded or self.channel, "shared": shared, "shared_with": self.secluded}
         return {"id": self.id, "space": self.space, "owner": self.user, **where}
+
+    @property
+    def person(self) -> str:
+        """Who asks, the same in all spaces of one chat platform."""
+        return f"{self.space.partition(':')[0]}:{self.user}"
 
 
 class Place(Record):

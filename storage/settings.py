@@ -171,6 +171,12 @@ class Settings(BaseSettings):
     photo_max_bytes: int = Field(
         32 * 2**20, ge=1024, validation_alias="DARKROOM_PHOTO_MAX_BYTES", description="Size of one photo at most."
     )
+    photos_max_bytes: int = Field(
+        256 * 2**20,
+        ge=1024,
+        validation_alias="DARKROOM_PHOTOS_MAX_BYTES",
+        description="Size of all photos of one person that are fetched or looked at at once.",
+    )
     photo_max_pixels: int = Field(
         64_000_000, ge=4096, validation_alias="DARKROOM_PHOTO_MAX_PIXELS", description="Pixels of one photo at most."
     )

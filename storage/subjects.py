@@ -21,7 +21,6 @@ from storage.records import parsed, parsed_in_part
 log = logging.getLogger(__name__)
 
 NAMES = "names/"
-NEUTRAL = (128, 128, 128)  # behind what is transparent: neither white nor black subjects vanish on it
 UNACCEPTED = "unaccepted"
 SubjectState = Literal["learning", "ready", "failed"]
 

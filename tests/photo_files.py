@@ -13,8 +13,12 @@ import pytest
 from PIL import Image
 
 from bot.messages import Upload
-from bot.photos.preparing import vet
-from bot.photos.vetting import Prepared, Vetting
+from bot.photos.errors import PhotoError
+from bot.photos.limits import PhotoLimits
+from bot.photos.preparing import prepare
+from bot.photos.reading import Reading
+from bot.photos.vetting import Prepared, Vetting, check
+from bot.photos.vetting import judged as judged_readings
 from storage.settings import Settings
 
 pillow_heif.register_heif_opener()
@@ -44,7 +48,16 @@ def judged(*files: bytes, names: tuple[str, ...] = (), **settings: Any) -> Vetti
     """Vet files called 1, 2, … or `names` under the usual settings with some changed."""
     chosen = Settings(_env_file=None, DARKROOM_BASE_MODEL="toyworld").model_copy(update=settings)
     calls = names or tuple(str(n) for n in range(1, len(files) + 1))
-    return vet([Upload(name=n, data=d) for n, d in zip(calls, files, strict=True)], chosen)
+    uploads = [Upload(name=n, data=d) for n, d in zip(calls, files, strict=True)]
+    return judged_readings(uploads, [_reading(upload, chosen) for upload in uploads])
+
+
+def _reading(upload: Upload, settings: Settings) -> Reading | PhotoError:
+    try:
+        check(upload, settings.photo_max_bytes)
+        return prepare(upload.data, PhotoLimits.of(settings))
+    except PhotoError as error:
+        return error
 
 
 def reason(file: bytes, **settings: Any) -> str:

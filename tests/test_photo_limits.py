@@ -1,12 +1,16 @@
 """What photos may cost before they are learned: none is fetched for who asks too fast, and few at once for all."""
 
 import asyncio
-import threading
 
+import psutil
 import pytest
 
-from bot.answers.training import VETTED_AT_ONCE, vetted
+from bot.answers.training import vetted
+from bot.messages import Request
 from bot.photos.fetching import AT_ONCE
+from bot.photos.in_flight import InFlight, Share
+from bot.photos.pool import AT_ONCE as DECODED_AT_ONCE
+from bot.photos.pool import SLOW_AT_ONCE
 from bot.slack import client as slack_client
 from bot.slack.files import Attachments
 from tests.conftest import photos_of_a_character
@@ -50,7 +54,9 @@ async def test_of_all_requests_on_slack_few_photos_are_fetched_at_once(scene: Sc
     async with slack_client.session() as http:
         attachments = Attachments(slack_client.web_client(scene.settings, http), http, scene.settings)
         asked = [[file.as_json(scene.server.base) for file in stuck(scene, AT_ONCE)] for _ in range(2)]
-        fetching = [asyncio.create_task(attachments.fetch(files)) for files in asked]
+        in_flight = InFlight(scene.settings)
+        shares = [Share(in_flight, person) for person in ("slack:ada", "slack:bob")]
+        fetching = [asyncio.create_task(attachments.fetch(*each)) for each in zip(asked, shares, strict=True)]
         await until(lambda: scene.server.files.stuck == AT_ONCE)
         await asyncio.sleep(0.2)
         assert scene.server.files.stuck == AT_ONCE
@@ -60,9 +66,10 @@ async def test_of_all_requests_on_slack_few_photos_are_fetched_at_once(scene: Sc
 
 
 async def test_of_all_requests_few_photos_are_decoded_at_once(scene: Scene) -> None:
-    photos, most = photos_of_a_character(), 0
-    asked = asyncio.gather(*(vetted(scene.app, photos) for _ in range(3 * VETTED_AT_ONCE)))
+    photos, most, us = photos_of_a_character(), 0, psutil.Process()
+    people = [Request(space="slack:T1", user=f"U{k}", command="dreambooth train") for k in range(3 * DECODED_AT_ONCE)]
+    asked = asyncio.gather(*(vetted(scene.app, person, photos) for person in people))
     while not asked.done():
-        most = max(most, sum(thread.name.startswith("vetting") for thread in threading.enumerate()))
-        await asyncio.sleep(0.001)
-    assert most == VETTED_AT_ONCE and all(len(vetting.accepted) == 4 for vetting in await asked)
+        most = max(most, len(us.children()))
+        await asyncio.sleep(0.01)
+    assert most <= DECODED_AT_ONCE + SLOW_AT_ONCE and all(len(vetting.accepted) == 4 for vetting in await asked)

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from bot.photos.preparing import fingerprint, near_duplicates
+from bot.photos.duplicates import near_duplicates
+from bot.photos.preparing import fingerprint
 from tests.photo_files import (
     REAL_PHOTOS,
     judged,
@@ -27,7 +28,7 @@ from tests.photo_files import (
 from trainer.toyworld.scenes import character
 from trainer.toyworld.words import PLACES
 
-KINDS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF")
+KINDS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF", "AVIF", "TIFF", "BMP")
 WHOLE = {kind: saved(scene(), kind) for kind in KINDS}
 WHOLE["progressive"] = saved(scene(), "JPEG", progressive=True)
 NOT_PICTURES = {
@@ -38,7 +39,6 @@ NOT_PICTURES = {
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="99" height="99"><rect width="9" height="9"/></svg>',
     "video": b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41",
     "zeros": bytes(4096),
-    "avif": saved(scene(), "AVIF"),
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n",
 }
 HEADS = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF1234WEBP", b"\x00\x00\x00\x18ftypheic"]
@@ -247,7 +247,7 @@ def test_the_summary_names_each_that_was_refused() -> None:
     assert judged(*files, names=names[:3]).summary == "2 of 3 photos used; IMG_3.jpg is a near-duplicate of IMG_1.jpg."
     assert judged(*files, b"Dear diary", names=names).summary == (
         "2 of 4 photos used; IMG_3.jpg is a near-duplicate of IMG_1.jpg; "
-        "notes.jpg is not a picture (JPEG, PNG, WebP or HEIC)."
+        "notes.jpg is not a picture but text: send JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF."
     )
 
 

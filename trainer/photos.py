@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from storage.subjects import NEUTRAL
+from storage.colours import NEUTRAL
 
 VAE_PX = 512**2  # pixels that the VAE works on at once: more would take memory and save no time
 SMALLEST_CROP = 0.8  # of the square; smaller ones would cut the subject

@@ -1,8 +1,7 @@
 """The commands that learn a subject: vet the photos, keep them, hand the training to a worker."""
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from bot.answers import access, drafts
 from bot.answers.replies import plural
@@ -11,17 +10,14 @@ from bot.asking.arguments import DraftArguments, RetrainArguments, TrainArgument
 from bot.core import Answers, Bot
 from bot.messages import Reply, Request, Upload
 from bot.photos import captions
-from bot.photos.vetting import Prepared, Vetting
+from bot.photos.vetting import Prepared, Vetting, vet
 from bot.policy import is_direct
 from storage.errors import Damaged, Missing, UserError
 from storage.jobs import TrainJob, job_key
 from storage.recipe import Changes
-from storage.settings import Settings
 from storage.subjects import Subject, unaccepted_key
 
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
-VETTED_AT_ONCE = 2  # requests of all people: a photo may take a quarter of a gigabyte while it is decoded
-_VETTING = ThreadPoolExecutor(VETTED_AT_ONCE, "vetting")  # of its own, so the store's threads stay free
 
 
 async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
@@ -31,7 +27,7 @@ async def train(bot: Bot, request: Request, given: TrainArguments) -> Answers:
     recipes.asked_for(bot.settings, given.recipe, given.changes)  # what is wrong with it is said before photos are read
     await free_name(bot, request, given.name)
     yield Reply(text=_looking(bot, request, len(uploads)), state="working")
-    vetting = await vetted(bot, uploads)
+    vetting = await vetted(bot, request, uploads)
     if vetting.refused and request.asks:
         yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
         return
@@ -57,7 +53,7 @@ async def train_draft(bot: Bot, request: Request, given: DraftArguments) -> Answ
     draft = await drafts.find(bot, request, given.draft)
     await free_name(bot, request, draft.arguments.name)
     yield Reply(text="On it.", state="working")
-    vetting = await vetted(bot, await drafts.uploads(bot, draft))
+    vetting = await vetted(bot, request, await drafts.uploads(bot, draft))
     async for reply in _start_drafted(bot, request, draft, vetting):
         yield reply
 
@@ -69,7 +65,7 @@ async def add_to_draft(bot: Bot, request: Request, given: DraftArguments) -> Ans
     check_number(len(uploads), bot.settings.photos_max)
     check_number(len(uploads) + len(draft.photos), bot.settings.photos_max)
     yield Reply(text=_looking(bot, request, len(uploads)), state="working")
-    vetting = await vetted(bot, (*await drafts.uploads(bot, draft), *uploads))
+    vetting = await vetted(bot, request, (*await drafts.uploads(bot, draft), *uploads))
     if vetting.refused:
         yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
         await drafts.drop(bot, draft)  # now that its question has given way to the new one
@@ -135,19 +131,13 @@ def check_number(given: int, most: int) -> None:
         raise UserError(f"That is {given} photos; {most} is the most. Three to six good ones are plenty.")
 
 
-async def vetted(bot: Bot, uploads: tuple[Upload, ...]) -> Vetting:
+async def vetted(bot: Bot, request: Request, uploads: tuple[Upload, ...]) -> Vetting:
     """Judge the photos; raises UserError if none can be used."""
-    vetting = await asyncio.get_running_loop().run_in_executor(_VETTING, _vet, uploads, bot.settings)
+    read = partial(bot.decoders.read, request.person)
+    vetting = await vet(uploads, read, bot.settings.photo_max_bytes)
     if not vetting.accepted:
         raise UserError(f"{vetting.summary} Nothing was trained.")
     return vetting
-
-
-def _vet(uploads: tuple[Upload, ...], settings: Settings) -> Vetting:
-    """Judge photos, with the libraries for pictures, which a bot can start without: they take longer than the rest."""
-    from bot.photos.preparing import vet
-
-    return vet(uploads, settings)
 
 
 async def _start(

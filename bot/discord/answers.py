@@ -30,7 +30,9 @@ from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
 from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post
 from bot.messages import Reply, Request, Upload
-from bot.photos.fetching import AT_ONCE, Hosts, fetched
+from bot.photos.fair_slots import FairSlots
+from bot.photos.fetching import AT_ONCE, EACH_AT_ONCE, Hosts, fetched
+from bot.photos.in_flight import Share
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ class Answers:
 
     def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: Hosts) -> None:
         self.app, self.follower, self.poster, self.hosts = app, follower, poster, hosts
-        self._fetching = asyncio.Semaphore(AT_ONCE)
+        self._fetching = FairSlots(AT_ONCE, each=EACH_AT_ONCE)
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -107,7 +109,7 @@ class Answers:
             await interaction.delete_original_response()
         elif fresh:  # by its id the message is edited when the interaction's token is dead
             post = post.model_copy(update={"message": message or await original(interaction)})
-        await self.follower.answer_with(lambda: self._fetched(asked.attached), request, post)
+        await self.follower.answer_with(lambda share: self._fetched(asked.attached, share), request, post)
 
     async def _in_private(self, interaction: discord.Interaction, request: Request, asked: Asked) -> None:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
@@ -150,16 +152,18 @@ class Answers:
         except (MessageGone, ChannelClosed, ChatTrouble) as error:
             log.info("%s could not be told: %s", post.user, error)
 
-    async def _fetched(self, attached: Sequence[Attached]) -> tuple[Upload, ...]:
-        """Fetch files from Discord's own hosts; raises UserError if they are too many."""
+    async def _fetched(self, attached: Sequence[Attached], share: Share) -> tuple[Upload, ...]:
+        """Fetch files from Discord's own hosts; raises UserError if they are too many, or too large together."""
         if not attached:
             return ()
         check_number(len(attached), self.app.settings.photos_max)
-        self._session = self._session or aiohttp.ClientSession()
-        return tuple(await asyncio.gather(*(self._file(self._session, file) for file in attached)))
-
-    async def _file(self, session: aiohttp.ClientSession, file: Attached) -> Upload:
         most_bytes = self.app.settings.photo_max_bytes
-        async with self._fetching:
+        share.take(len(attached), sum(min(file.size_bytes, most_bytes) for file in attached))
+        self._session = self._session or aiohttp.ClientSession()
+        return tuple(await asyncio.gather(*(self._file(self._session, file, share.person) for file in attached)))
+
+    async def _file(self, session: aiohttp.ClientSession, file: Attached, person: str) -> Upload:
+        most_bytes = self.app.settings.photo_max_bytes
+        async with self._fetching.turn(person):
             upload = await fetched(session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes)
         return upload.model_copy(update={"caption": file.caption})

@@ -30,6 +30,7 @@ class Attached(Record):
     name: str
     url: str
     caption: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def attached(data: Json, ids: list[str]) -> tuple[Attached, ...]:
 def described(attachment: Json) -> Attached:
     """One attachment, as Discord describes it."""
     caption = attachment.get("description") or ""
-    return Attached(name=attachment["filename"], url=attachment["url"], caption=caption)
+    size_bytes = int(attachment.get("size") or 0)
+    return Attached(name=attachment["filename"], url=attachment["url"], caption=caption, size_bytes=size_bytes)
 
 
 def typing(data: Json) -> tuple[Field, str] | None:

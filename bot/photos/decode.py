@@ -1,17 +1,23 @@
 """Turn the bytes of a photo into an upright sRGB picture, and refuse in plain words what cannot be.
 
-Everything that can be told from the header is told before a pixel is decoded.
+Everything that can be told from the header is told before a pixel is decoded. This runs in the process that
+`bot/photos/decoder.py` starts for it, never in the bot's own.
 """
 
 import io
-import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pillow_heif
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from storage.errors import UserError
-from storage.subjects import NEUTRAL
+from bot.photos import boxes, colour, gif, jpeg, png
+from bot.photos.errors import PhotoError
+from bot.photos.kinds import FORMATS, format_of, unreadable
+from bot.photos.raw import camera_of
+from storage.colours import NEUTRAL
 
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
@@ -19,10 +25,9 @@ pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_image
 # number, warns on standard error and knows no settings.
 Image.MAX_IMAGE_PIXELS = None
 
-# All others stay closed. AVIF too: its header may claim a few pixels where the decoder then finds a hundred million.
-FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF")
-MOVING_FORMATS = {"PNG", "WEBP", "GIF"}  # several pictures in a JPEG or HEIC are a burst or a depth map
-SIGNATURE = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF.{4}WEBP|.{4}ftyp(he|mif1|msf1)", re.DOTALL)
+MOVING_FORMATS = {"AVIF"}  # those of PNG, WebP and GIF are known by then; several pictures in a HEIC are a burst
+DAMAGED = "is damaged or incomplete"
+PROFILE_MOST_BYTES = 2**22
 TURNS = {  # EXIF orientation → what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,51 +39,106 @@ TURNS = {  # EXIF orientation → what makes it upright
 }
 
 
-class PhotoError(UserError):
-    """The photo cannot be used; the message is the rest of a sentence that begins with its name."""
+class Photo(NamedTuple):
+    """A photo whose header was read, not decoded yet."""
+
+    image: Image.Image
+    cicp: bytes = b""  # primaries, transfer, matrix and range, where the file tells its colours so
+    filled: Image.Image | None = None  # of a JPEG without an end: the same with more data behind it
 
 
-def open_photo(data: bytes, max_pixels: int, min_px: int) -> Image.Image:
-    """Read the header of a photo and return it undecoded; raises PhotoError."""
-    try:
-        photo = Image.open(io.BytesIO(data), formats=FORMATS)
-        moving = photo.format in MOVING_FORMATS and getattr(photo, "is_animated", False)
-    except Exception as error:  # decoders raise whatever they like on bytes that somebody else made
-        if SIGNATURE.match(data):
-            raise PhotoError("is damaged or incomplete") from error
-        raise PhotoError("is not a picture (JPEG, PNG, WebP or HEIC)") from error
-    width, height = photo.size
+def open_photo(data: bytes, max_pixels: int, min_px: int) -> Photo:
+    """Read the header of a photo; raises PhotoError."""
+    photo = _opened(data)
+    width, height = photo.image.size
     if width * height > max_pixels:
         raise PhotoError(f"has too many pixels: {width}×{height}, where {max_pixels / 1e6:g} million is the limit")
-    if moving:
+    if photo.image.format in MOVING_FORMATS and getattr(photo.image, "is_animated", False):
         raise PhotoError("is animated, and only still pictures can be used")
     if min(width, height) < min_px:
         raise PhotoError(f"is too small: {width}×{height} pixels, where the short side needs {min_px}")
     return photo
 
 
-def decode(photo: Image.Image, side_px: int) -> Image.Image:
+def _opened(data: bytes) -> Photo:
+    """Hand a file to Pillow, less what its picture does not need."""
+    kind = format_of(data)
+    if kind not in FORMATS:
+        raise PhotoError(unreadable(data))
+    try:
+        if kind == "JPEG":
+            found = jpeg.clean(data)
+            return Photo(_image(found.data, kind), filled=None if found.ended else _image(found.filled, kind))
+        if kind == "PNG":
+            cleaned, cicp = png.clean(data)
+            return Photo(_image(cleaned, kind), cicp)
+        if kind == "GIF":
+            return Photo(_image(gif.clean(data), kind))
+        if kind == "WEBP":
+            boxes.check_webp(data)
+        image = _image(data, kind)
+        if camera := camera_of(image):
+            raise PhotoError(f"is a raw photo ({camera}): export it as JPEG first")
+        return Photo(image, boxes.nclx(data) if kind in ("HEIF", "AVIF") else b"")
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:  # decoders raise whatever they like on bytes that somebody else made
+        raise PhotoError(DAMAGED) from error
+
+
+def _image(data: bytes, kind: str) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=[kind])
+
+
+def decode(photo: Photo, side_px: int) -> Image.Image:
     """Decode an opened photo: upright, sRGB, RGB or RGBA, its short side `side_px` or less, never enlarged.
 
     Raises PhotoError if the file ends early or is damaged.
     """
-    side = min(side_px, *photo.size)
+    image = photo.image
+    side = min(side_px, *image.size)
     try:
-        if photo.format in ("JPEG", "MPO"):  # 50 megapixels are decoded as 12 or fewer
-            photo.draft(None, (2 * side, 2 * side))
-        photo.load()
-        small = _scaled(_eight_bit(photo), side)
-        return _turned(_srgb(small, photo.info.get("icc_profile")), _orientation(photo))
+        small = _small(image, side)
+        if photo.filled and np.any(np.asarray(small) != np.asarray(_small(photo.filled, side))):
+            raise PhotoError(DAMAGED)
+        return _turned(_srgb(small, image, photo.cicp), _orientation(image))
+    except (PhotoError, MemoryError):
+        raise
     except Exception as error:  # as above
-        raise PhotoError("is damaged or incomplete") from error
+        raise PhotoError(DAMAGED) from error
+
+
+def _small(image: Image.Image, side: int) -> Image.Image:
+    """Decode, and shrink to a short side of `side` pixels."""
+    if image.format == "JPEG":  # 50 megapixels are decoded as 12 or fewer
+        image.draft(None, (2 * side, 2 * side))
+    image.load()
+    return _scaled(_eight_bit(image), side)
 
 
 def _eight_bit(photo: Image.Image) -> Image.Image:
     """Return the photo in one of the modes L, RGB, RGBA and CMYK, which can be scaled and colour-managed."""
-    if photo.mode.startswith("I"):  # 16-bit grey: Pillow would clip it, not scale it
-        return Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
+    clear = photo.info.get("transparency")
+    if photo.mode[0] in "IF":  # grey of more than eight bits: Pillow would clip it, not scale it
+        return _deep_grey(np.asarray(photo), clear)
+    if photo.mode == "RGB" and isinstance(clear, tuple) and max(clear) > 255:  # of 16 bits, read as eight
+        photo.info["transparency"] = tuple(value >> 8 for value in clear)
     mode = "RGBA" if photo.has_transparency_data else photo.mode if photo.mode in ("L", "CMYK") else "RGB"
     return photo if photo.mode == mode else photo.convert(mode)
+
+
+def _deep_grey(values: NDArray[Any], clear: object) -> Image.Image:
+    """Grey of 16 bits, of 32, or from 0 to 1, as eight; what has the value `clear` becomes transparent."""
+    if values.dtype.kind == "f":
+        most = max(float(np.nanmax(values)), 1.0)
+        grey = Image.fromarray((np.nan_to_num(values) / most * 255).clip(0, 255).astype(np.uint8))
+    else:
+        bits = 24 if values.itemsize == 4 and int(values.max()) > 0xFFFF else 8
+        grey = Image.fromarray((values.astype(np.int64) >> bits).clip(0, 255).astype(np.uint8))
+    if not isinstance(clear, int):
+        return grey
+    grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey.convert("RGBA")
 
 
 def _scaled(photo: Image.Image, side: int) -> Image.Image:
@@ -88,16 +148,49 @@ def _scaled(photo: Image.Image, side: int) -> Image.Image:
     return photo.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def _srgb(photo: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert to sRGB, with transparency if there was; a profile that is broken or does not fit is ignored."""
-    mode = "RGBA" if photo.mode == "RGBA" else "RGB"
-    if profile:
+def _srgb(small: Image.Image, image: Image.Image, cicp: bytes) -> Image.Image:
+    """Convert to sRGB, with transparency if there was.
+
+    What tells the colours, in this order: cICP of a PNG; a profile, unless it is broken or does not fit; nclx of HEIC
+    and AVIF; gAMA and cHRM of a PNG; the mark of Adobe RGB that cameras set.
+    """
+    mode = "RGBA" if small.mode == "RGBA" else "RGB"
+    profile = image.info.get("icc_profile") or b""
+    if (image.format != "PNG" and profile) or (image.format == "PNG" and not cicp):
+        cicp = profile_cicp(profile)
+    if space := colour.coded(cicp):
+        return colour.to_srgb(small.convert(mode), space)
+    if profile and not cicp and len(profile) <= PROFILE_MOST_BYTES:
         try:
             source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-            return ImageCms.profileToProfile(photo, source, target, outputMode=mode) or photo
+            return ImageCms.profileToProfile(small, source, target, outputMode=mode) or small
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass
-    return photo.convert(mode)
+    elif not cicp and (space := _told_space(image)):
+        return colour.to_srgb(small.convert(mode), space)
+    return small.convert(mode)
+
+
+def profile_cicp(profile: bytes) -> bytes:
+    """The code points in a profile's `cicp` tag if they are of an HDR space, which its curves cannot tell; else empty.
+
+    Source: ICC.1:2022, sections 7.3 and 10.3.
+    """
+    for at in range(132, min(len(profile), 132 + 12 * 100), 12):
+        if profile[at : at + 4] == b"cicp":
+            start = int.from_bytes(profile[at + 4 : at + 8], "big") + 8
+            codes = profile[start : start + 4]
+            return codes if len(codes) == 4 and codes[1] in colour.HDR else b""
+    return b""
+
+
+def _told_space(image: Image.Image) -> colour.Space | None:
+    """The space that numbers of a PNG or EXIF tell; None for sRGB, which it is without them."""
+    if image.format == "PNG" and "srgb" not in image.info and image.mode not in ("L", "LA", "I;16"):
+        return colour.measured(image.info.get("gamma"), image.info.get("chromaticity"))
+    if image.format == "JPEG" and _exif(image, ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03":
+        return colour.Space(colour.ADOBE_RGB, colour.CURVES[4])
+    return None
 
 
 def flat(photo: Image.Image) -> Image.Image:
@@ -110,10 +203,18 @@ def flat(photo: Image.Image) -> Image.Image:
 
 def _orientation(photo: Image.Image) -> object:
     """Read the EXIF orientation; 1, upright, if the EXIF block is broken."""
+    return _exif(photo).get(ExifTags.Base.Orientation, 1)
+
+
+def _exif(photo: Image.Image, part: int | None = None) -> Mapping[int, object]:
+    """The EXIF block, or a part of it; empty if it is broken, which must not cost the photo."""
     try:
-        return photo.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a broken EXIF block must not cost the photo
-        return 1
+        exif = photo.getexif()
+        if part is None:
+            return exif
+        return exif.get_ifd(ExifTags.IFD.Exif) and exif.get_ifd(part)
+    except Exception:
+        return {}
 
 
 def _turned(photo: Image.Image, orientation: object) -> Image.Image:

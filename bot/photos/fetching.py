@@ -12,6 +12,7 @@ from bot.messages import Upload
 
 CHUNK_BYTES = 2**16
 AT_ONCE = 4  # files, of all people: each may be as large as a photo may be
+EACH_AT_ONCE = 3  # of one person
 TRIES = 3
 
 

@@ -1,12 +1,19 @@
-"""What became of the photos that a person sent: which are used, which refused and why."""
+"""What became of the photos that a person sent: which are used, which refused and why.
+
+No photo sinks the others: each is accepted, or refused with its reason.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import Field
 
 from bot.answers.replies import plural
 from bot.messages import Upload
+from bot.photos.captions import plain
+from bot.photos.duplicates import near_duplicates
+from bot.photos.errors import PhotoError
+from bot.photos.reading import Reading
 from storage.files import Store
 from storage.jobs import Record
 from storage.subjects import Photo
@@ -25,6 +32,7 @@ class Prepared(Record):
     caption: str = ""
     whole: bytes = Field(b"", repr=False)  # before it was cut square, if it was not square by then
     extension: str = EXTENSION
+    note: str = ""  # what the person should know of it though it is used
 
     async def keep(self, store: Store, prefix: str) -> Photo:
         """Store it below `prefix`, called by its content; return its record."""
@@ -63,12 +71,67 @@ class Vetting(Record):
         used, came = len(self.accepted), len(self.accepted) + len(self.refused)
         photos = plural(came, "photo")
         reasons = {r.reason for r in self.refused}
+        notes = "".join(f" {p.name} {p.note}." for p in self.accepted if p.note)
         if not self.refused:
-            return f"{photos} used."
+            return f"{photos} used.{notes}"
         if not used and came > 1 and len(reasons) == 1:
             return f"None of {photos} could be used: each {reasons.pop()}."
         head = f"{used} of {photos} used" if used else "No photo could be used"
-        return "; ".join([head, *(f"{r.name} {r.reason}" for r in self.refused)]) + "."
+        return "; ".join([head, *(f"{r.name} {r.reason}" for r in self.refused)]) + f".{notes}"
+
+
+Read = Callable[[bytes], Awaitable[Reading]]  # decodes and prepares a file, or raises PhotoError
+
+
+async def vet(uploads: Sequence[Upload], read: Read, most_bytes: int) -> Vetting:
+    """Accept or refuse each photo, as `read` finds it. Raises nothing for bad photos."""
+    found: list[Reading | PhotoError] = []
+    for upload in uploads:
+        try:
+            check(upload, most_bytes)
+            found.append(await read(upload.data))
+        except PhotoError as error:
+            found.append(error)
+    return judged(uploads, found)
+
+
+def check(upload: Upload, most_bytes: int) -> None:
+    """Raise PhotoError for a file that need not be looked into."""
+    if upload.trouble:
+        raise PhotoError(upload.trouble)
+    if not upload.data:
+        raise PhotoError("is not a picture: the file is empty")
+    if len(upload.data) > most_bytes:
+        size, limit = len(upload.data) / 2**20, most_bytes / 2**20
+        raise PhotoError(f"is too large: {size:.3g} MB, where {limit:.3g} MB is the limit")
+
+
+def judged(uploads: Sequence[Upload], found: Sequence[Reading | PhotoError]) -> Vetting:
+    """Accept what can be used and is unlike all that was accepted before it."""
+    accepted: list[Prepared] = []
+    refused: list[Refused] = []
+    seen: list[tuple[str, Reading]] = []
+    for name, upload, reading in zip(labels(uploads), uploads, found, strict=True):
+        if isinstance(reading, PhotoError):
+            refused.append(Refused(name=name, reason=str(reading)))
+        elif twin := next((n for n, r in seen if near_duplicates(reading.fingerprint, r.fingerprint)), None):
+            refused.append(Refused(name=name, reason=f"is a near-duplicate of {twin}"))
+        else:
+            seen.append((name, reading))
+            accepted.append(_prepared(name, upload, reading))
+    return Vetting(accepted=tuple(accepted), refused=tuple(refused))
+
+
+def _prepared(name: str, upload: Upload, reading: Reading) -> Prepared:
+    return Prepared(
+        name=name,
+        data=reading.square,
+        sha256=hashlib.sha256(reading.square).hexdigest(),
+        side_px=reading.side_px,
+        caption=plain(upload.caption),
+        whole=reading.whole,
+        note=reading.note,
+    )
 
 
 def labels(uploads: Sequence[Upload]) -> list[str]:

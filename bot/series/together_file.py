@@ -81,7 +81,7 @@ async def learn(bot: Bot, request: Request, newcomers: list[Newcomer]) -> Answer
     changes = recipes.asked_for(bot.settings, given.recipe, given.changes)
     for each in newcomers:
         await free_name(bot, request, each.given.name)
-    vettings = {each.given.name: await vetted(bot, each.uploads) for each in newcomers}
+    vettings = {each.given.name: await vetted(bot, request, each.uploads) for each in newcomers}
     subjects = [_subject(bot, request, each.given) for each in newcomers]
     note = " ".join(f"{name}: {vetting.summary}" for name, vetting in vettings.items() if vetting.refused)
     job = job_of(request, subjects, given, changes, note=note)

@@ -57,7 +57,7 @@ class Answers:
             check_number(len(files), self.app.settings.photos_max)
         command.check(arguments)
         post = await self._begin(asked, command, request)
-        await self.follower.answer_with(lambda: self.attachments.fetch(files), request, post)
+        await self.follower.answer_with(lambda share: self.attachments.fetch(files, share), request, post)
         return True
 
     async def train_on(self, asked: Asked, sent: Sent, values: dict[str, str], files: Sequence[File]) -> bool:

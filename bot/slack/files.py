@@ -10,10 +10,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.following.posts import ChannelClosed, ChatTrouble
 from bot.messages import Upload
-from bot.photos.fetching import AT_ONCE, Hosts, fetched
+from bot.photos.fair_slots import FairSlots
+from bot.photos.fetching import AT_ONCE, EACH_AT_ONCE, Hosts, fetched
+from bot.photos.in_flight import Share
 from bot.slack.client import TIMEOUT_S, code, meaning
 from bot.slack.text import clipped
-from storage.errors import Missing
+from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.jobs import Picture
 from storage.posted import Posted, home_of, note
@@ -47,19 +49,28 @@ class Attachments:
     def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
         self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
         self.hosts = Hosts(HOSTS, settings.slack_api_url)
-        self._fetching = asyncio.Semaphore(AT_ONCE)
+        self._fetching = FairSlots(AT_ONCE, each=EACH_AT_ONCE)
 
-    async def fetch(self, files: Sequence[File]) -> tuple[Upload, ...]:
-        """Download files, in their order."""
-        return tuple(await asyncio.gather(*map(self._in_turn, files)))
+    async def fetch(self, files: Sequence[File], share: Share) -> tuple[Upload, ...]:
+        """Download files, in their order; raises UserError if they are too large together."""
+        share.take(len(files), sum(self._size_bytes(file) for file in files))
+        return tuple(await asyncio.gather(*(self._in_turn(file, share) for file in files)))
 
-    async def _in_turn(self, file: File) -> Upload:
-        async with self._fetching:
-            return await self._one(file)
+    async def _in_turn(self, file: File, share: Share) -> Upload:
+        async with self._fetching.turn(share.person):
+            return await self._one(file, share)
 
-    async def _one(self, file: File) -> Upload:
+    def _size_bytes(self, file: File) -> int:
+        """How large Slack says that a file is, of one that is too large as much as is fetched; 0 if it does not say."""
+        return min(int(file.get("size") or 0), self.most_bytes)
+
+    async def _one(self, file: File, share: Share) -> Upload:
         try:
             known = file if _link(file) else await self._info(file["id"])
+            if known is not file:
+                share.take(0, self._size_bytes(known) - self._size_bytes(file))
+        except UserError as error:
+            return Upload(name=str(file.get("name", "")), trouble=f"was not fetched: {error}".removesuffix("."))
         except (ChatTrouble, ChannelClosed) as error:
             return Upload(name=str(file.get("name", "")), trouble=f"is not shown to me by Slack ({error})")
         upload = await fetched(

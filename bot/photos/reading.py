@@ -1,0 +1,49 @@
+"""What the process that decodes photos says of one, as the bot believes it: that process saw a stranger's file."""
+
+import struct
+from typing import NamedTuple
+
+from bot.photos.errors import PhotoError
+from bot.photos.frames import Json
+
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+REASON_MOST = 300  # characters
+
+
+class Reading(NamedTuple):
+    """A photo ready for training, as PNG files, and what it looks like."""
+
+    square: bytes
+    side_px: int
+    whole: bytes  # before it was cut square; empty if it was not square only by a little
+    fingerprint: tuple[int, ...]  # a hash of each view, as bits
+    note: str = ""  # what the person should know of it though it can be used; follows its name in a sentence
+
+    @classmethod
+    def of(cls, header: Json, body: bytes) -> "Reading":
+        """Take an answer apart; raises PhotoError if it says that the photo cannot be used, ValueError for nonsense."""
+        if "refused" in header:
+            raise PhotoError("".join(c for c in str(header["refused"]) if c.isprintable())[:REASON_MOST])
+        try:
+            length, side_px = int(header["square"]), int(header["side_px"])
+            fingerprint = tuple(int(view, 16) for view in header["fingerprint"])
+            note = "".join(c for c in str(header["note"]) if c.isprintable())[:REASON_MOST]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"an answer without {error}") from error
+        square, whole = body[:length], body[length:]
+        if _size(square) != (side_px, side_px) or (whole and min(_size(whole)) != side_px):
+            raise ValueError("an answer with pictures of another size than it says")
+        return cls(square, side_px, whole, fingerprint, note)
+
+    def packed(self) -> tuple[Json, bytes]:
+        """The answer that `of` takes apart."""
+        fingerprint = [f"{view:x}" for view in self.fingerprint]
+        header = {"square": len(self.square), "side_px": self.side_px, "fingerprint": fingerprint, "note": self.note}
+        return header, self.square + self.whole
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    if not png.startswith(PNG_START) or len(png) < 24:
+        raise ValueError("an answer without a PNG")
+    width, height = struct.unpack_from(">II", png, 16)
+    return width, height
