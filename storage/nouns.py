@@ -1,0 +1,156 @@
+"""English words for kinds of things: singular, without articles, and with *a* or *an* by their sound.
+
+Tables of our own, not a library's: a class set is found by the folded noun, which no update may change.
+"""
+
+import re
+import unicodedata
+
+from storage.text import fold, one_line
+
+DETERMINERS = set("a an the my our your his her hers its their mine this that these those some one".split())
+POSSESSIVE = re.compile(r"\w+(['’]s|s['’])$")
+
+# ---- plurals
+
+ALWAYS_PLURAL = set(
+    "glasses sunglasses eyeglasses scissors pants trousers jeans shorts goggles headphones earphones tongs pliers "
+    "binoculars tweezers pajamas pyjamas leggings tights clothes stairs series species news chess tennis mathematics "
+    "physics gymnastics dominoes overalls dungarees nunchucks bagpipes".split()
+)
+SINGULAR_IN_S = set(
+    "bus gas lens iris canvas atlas alias bias pancreas christmas texas kansas pegasus cosmos chaos rhinoceros "
+    "asbestos cactus octopus walrus platypus hippopotamus virus circus campus focus bonus crocus hibiscus eucalyptus "
+    "status pus plus thus us yes this his has was mars moses jesus swiss dais trellis chassis debris paris adonis "
+    "metropolis necropolis pelvis penis tennis basis oasis crisis analysis thesis axis clematis".split()
+)
+IRREGULAR = {
+    "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "lice": "louse",
+    "geese": "goose", "teeth": "tooth", "feet": "foot", "oxen": "ox", "dice": "die", "pennies": "penny",
+    "wolves": "wolf", "knives": "knife", "leaves": "leaf", "loaves": "loaf", "shelves": "shelf", "halves": "half",
+    "thieves": "thief", "calves": "calf", "elves": "elf", "hooves": "hoof", "scarves": "scarf", "wives": "wife",
+    "lives": "life", "dwarves": "dwarf", "wharves": "wharf", "selves": "self", "cacti": "cactus", "fungi": "fungus",
+    "octopi": "octopus",
+    "emus": "emu", "menus": "menu", "gnus": "gnu",
+    "alumni": "alumnus", "nuclei": "nucleus", "fishes": "fish", "buses": "bus", "gases": "gas",
+    "lenses": "lens", "irises": "iris", "canvases": "canvas", "atlases": "atlas", "viruses": "virus",
+    "walruses": "walrus", "octopuses": "octopus", "cactuses": "cactus", "platypuses": "platypus",
+    "hippopotamuses": "hippopotamus", "circuses": "circus", "rhinoceroses": "rhinoceros", "bonuses": "bonus",
+    "crises": "crisis", "oases": "oasis", "axes": "axe", "quizzes": "quiz", "vertices": "vertex",
+}  # fmt: skip
+IN_IE = set(
+    "movies cookies brownies zombies selfies hoodies rookies smoothies birdies collies aussies yorkies hippies pixies "
+    "genies pies ties lies dies magpies doggies veggies budgies goalies junkies prairies sorties calories cuties "
+    "foodies eeries menageries coteries onesies tootsies bootsies walkies talkies townies groupies westies".split()
+) - {"doggies", "eeries", "bootsies"}  # fmt: skip
+IN_OE = set("shoes toes canoes hoes tiptoes horseshoes snowshoes oboes foes does roes floes".split())
+
+
+def singular(word: str) -> str:
+    """The singular of a noun that may be a plural.
+
+    >>> [singular(word) for word in ("dogs", "puppies", "boxes", "glasses", "bus", "wolves")]
+    ['dog', 'puppy', 'box', 'glasses', 'bus', 'wolf']
+    """
+    low = word.casefold()
+    if low in ALWAYS_PLURAL or low in SINGULAR_IN_S:
+        return word
+    if low in IRREGULAR:
+        return _cased(word, IRREGULAR[low])
+    if len(low) < 4 or not low.isascii() or not low.endswith("s") or low.endswith(("ss", "us", "'s")):
+        return word
+    if low.endswith("ies") and low not in IN_IE:
+        return word[:-3] + ("Y" if word.isupper() else "y")
+    if low.endswith(("sses", "xes", "ches", "shes", "zzes")) or (low.endswith("oes") and low not in IN_OE):
+        return word[:-2]
+    return word[:-1]
+
+
+def _cased(word: str, as_in: str) -> str:
+    return as_in.upper() if word.isupper() else as_in.capitalize() if word[:1].isupper() else as_in
+
+
+def bare(phrase: str) -> str:
+    """A kind of thing without article and owner, its last word in the singular; case stays.
+
+    >>> bare("a dog"), bare("my dogs"), bare("Anna's Coffee Mugs"), bare("THE")
+    ('dog', 'dog', 'Coffee Mug', 'THE')
+    """
+    words = one_line(phrase).split()
+    while len(words) > 1 and (words[0].casefold() in DETERMINERS or POSSESSIVE.match(words[0])):
+        words = words[1:]
+    return " ".join([*words[:-1], *map(singular, words[-1:])])
+
+
+def folded(noun: str) -> str:
+    """A kind of thing as the class set is found and drawn by: the same for "Dog", "dogs", "a dog" and "my dog"."""
+    return fold(bare(noun))
+
+
+# ---- articles
+
+VOWEL_LETTERS = set("aefhilmnorsx8")  # whose names begin with a vowel's sound
+VOWELS = set("aeiou")
+SPELLED = set("mri suv ufo atm fbi rpg npc lcd usb diy ipa iou".split())  # though in small letters
+SHORT_WORDS = set(  # not spelled, though in capitals
+    "cat dog cow pig hen owl ant bee car cup mug toy bag hat fox ape elk emu bus van pen pot map man boy egg oak ox "
+    "gif jar zip sim lab pug cap can box bed tub rat bat cub pup eel yak urn axe".split()
+)
+SILENT_H = re.compile(r"hour|honest|honou?r|heir")
+CONSONANT_SOUND = re.compile(  # written with a vowel, said with y or w
+    r"uni(?=[bcflopqstvx]|$|-)|u(?=bi|ke|kr|ku|ra|ri[nc]|s[aeu]|te|ti|to|v|ga|$|-)|eu|ewe|one(?!i)|once\b|ouija"
+)
+VOWEL_SOUND = re.compile(r"unin|unim|unid|y(?=tt|psi)")
+
+
+def article(phrase: str) -> str:
+    """*a* or *an*, by the sound of the first word.
+
+    >>> [article(word) for word in ("dog", "hour glass", "unicorn", "MRI", "8-ball", "one-eyed cat")]
+    ['a', 'an', 'a', 'an', 'an', 'a']
+    """
+    found = re.search(r"[^\W_]+(?:['’][^\W_]+)?", phrase)
+    if not found:
+        return "a"
+    word = found[0]
+    if word[0].isdigit():
+        digits = re.match(r"\d+", phrase[found.start() :].replace(",", ""))
+        return "an" if digits and (digits[0][0] == "8" or _says_eleven(digits[0])) else "a"
+    plain = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+    return "an" if _begins_with_vowel(plain) else "a"
+
+
+def _says_eleven(digits: str) -> bool:
+    """Whether a number is said with eleven or eighteen first: 11, 18, 11,000, not 110."""
+    return digits[:2] in ("11", "18") and len(digits) % 3 == 2
+
+
+def _begins_with_vowel(word: str) -> bool:
+    low = word.casefold()
+    if _is_spelled(word):
+        return low[0] in VOWEL_LETTERS
+    if SILENT_H.match(low):
+        return True
+    return low[0] in VOWELS and (bool(VOWEL_SOUND.match(low)) or not CONSONANT_SOUND.match(low))
+
+
+def _is_spelled(word: str) -> bool:
+    """Whether a word is said letter by letter: MRI, X-ray, TV, USB; not NASA or LEGO, nor words without capitals."""
+    if not word.isascii():
+        return False
+    letters = re.match(r"[A-Za-z]+", word)
+    if not letters:
+        return False
+    head, low = letters[0], letters[0].casefold()
+    if (len(head) == 1 and low != "a") or low in SPELLED or not set(low) & set("aeiouy"):
+        return True
+    return head.isupper() and len(head) <= 3 and low not in SHORT_WORDS
+
+
+def with_article(phrase: str) -> str:
+    """A phrase with *a* or *an* before it.
+
+    >>> with_article("umbrella")
+    'an umbrella'
+    """
+    return f"{article(phrase)} {phrase}"

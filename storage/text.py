@@ -1,0 +1,74 @@
+"""Text as people send it: normalised, without what is invisible or turns a line round, and folded for comparisons.
+
+Categories are Unicode's (UAX #44): L letters, M marks, N numbers; Cc controls, Cf format, Cs surrogates, Co private.
+"""
+
+import re
+import unicodedata
+
+JOINERS = "\u200c\u200d"  # which words of many scripts, and emoji of several parts, are written with
+EMOJI_STYLE = "\ufe0f"
+REMOVED = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
+ESCAPES = re.compile(
+    r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, which may write to the clipboard
+    r"|\x1b[PX^_][^\x1b\x9c]*(?:\x1b\\|\x9c)?"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ＇`´", "'"))
+
+
+def clean(text: str) -> str:
+    r"""Text in NFC without control characters, escape sequences, bidi controls and whatever else cannot be seen.
+
+    Line breaks and tabs become spaces; joiners stay between what they join.
+
+    >>> clean("re\u202ex\x1b]52;c;aGk=\x07 dog\n"), clean("Mu\u0308ller")
+    ('rex dog ', 'Müller')
+    """
+    text = unicodedata.normalize("NFC", _without_escapes(text))
+    spaced = "".join(" " if c in "\t\n\r\v\f\x85\u2028\u2029" else c for c in text)
+    return "".join(c for k, c in enumerate(spaced) if _stays(spaced, k))
+
+
+def one_line(text: str) -> str:
+    """The same on one line, with single spaces between words and none around them."""
+    return " ".join(clean(text).split())
+
+
+def visible(text: str) -> str:
+    """Text as a terminal or a log may show it: line breaks and tabs as they are, all else as `clean` leaves it."""
+    return "\n".join("\t".join(clean(part) for part in line.split("\t")) for line in text.split("\n"))
+
+
+def fold(text: str) -> str:
+    r"""Text for comparisons: what differs in case, in normalisation, in the kind of apostrophe or by joiners is one.
+
+    >>> fold("Zoe\u0308’s") == fold("ZOË'S")
+    True
+    """
+    folded = unicodedata.normalize("NFC", text).casefold().translate(APOSTROPHES)
+    return unicodedata.normalize("NFC", "".join(c for c in folded if c not in JOINERS)).strip()
+
+
+def is_word_character(character: str) -> bool:
+    """Whether words of some language are written with it: a letter, a mark on one, or a digit."""
+    return unicodedata.category(character)[0] in "LMN" or character in JOINERS
+
+
+def _without_escapes(text: str) -> str:
+    """Leave out escape sequences of terminals whole (ECMA-48): without ESC alone their rest would be read as text."""
+    return ESCAPES.sub("", text) if "\x1b" in text or "\x9b" in text or "\x9d" in text else text
+
+
+def _stays(text: str, at: int) -> bool:
+    character = text[at]
+    if character in JOINERS:
+        return 0 < at < len(text) - 1 and _joins(text[at - 1]) and _joins(text[at + 1])
+    if "\U000e0020" <= character <= "\U000e007f":  # tags, which flags of regions are written with
+        return False
+    return unicodedata.category(character) not in REMOVED
+
+
+def _joins(character: str) -> bool:
+    return not character.isascii() and (unicodedata.category(character)[0] in "LMS" or character == EMOJI_STYLE)
