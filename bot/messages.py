@@ -1,14 +1,15 @@
 """What any chat can say and be told: neutral, frozen, without a chat library."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bot.photos.in_flight import Share
 from bot.policy import Actor, Moderates
 from storage.ids import new_id
 from storage.jobs import Audience, Picture, Progress, Record
+from storage.text import one_line
 
 SHOWN = 10  # pictures in a message at most; Discord takes no more
 
@@ -16,7 +17,7 @@ SHOWN = 10  # pictures in a message at most; Discord takes no more
 class Upload(Record):
     """A file that a person attached, exactly as it came; or why it did not, in `trouble`."""
 
-    name: str
+    name: Annotated[str, AfterValidator(one_line)]
     data: bytes = Field(b"", repr=False)
     trouble: str = ""  # follows the name in a sentence: "is gone, its link has expired"
     caption: str = ""  # what the person says is in it: the chat's alt text, or a text file beside it

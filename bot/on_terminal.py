@@ -22,7 +22,11 @@ from bot.web.chat import SPACE, USER  # one person on one machine, on the page a
 from storage.errors import Damaged, Missing, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Picture, TrainJob
+<<<<<<< HEAD
 from storage.service_errors import reason_of
+=======
+from storage.logs import log_to
+>>>>>>> 74cc2b9 (Names and classes in all scripts, one class set for a dog and Dogs, nothing invisible gets in or out)
 from storage.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -139,7 +143,7 @@ async def _in_session(work: Work, report: Report) -> None:
 def _log_to(path: Path) -> None:
     """Keep what only operators need off the screen: tracebacks of surprises, above all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(filename=path, level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    log_to(path, logging.WARNING, "%(asctime)s %(name)s %(message)s")
 
 
 async def train(session: Session, photos: list[Path], given: dict[str, str | None]) -> Result:

@@ -16,6 +16,7 @@ from bot.processes.children import Child, until_stopped
 from bot.processes.stack import Stack
 from bot.terminal.screen import Screen
 from storage.errors import SetupError
+from storage.logs import log_to
 from storage.queue import QUEUES
 from storage.settings import Settings, load_settings
 
@@ -26,7 +27,7 @@ Chat = Callable[[Settings, str, Callable[[str], None]], Coroutine[Any, Any, None
 def run(service: Service) -> int:
     """Run a service until Ctrl-C or SIGTERM, which end it well; return the exit status."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    log_to(None, logging.WARNING, "%(asctime)s %(name)s %(message)s")
     try:
         asyncio.run(until_stopped(service(load_settings())))
     except SetupError as error:

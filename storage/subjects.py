@@ -17,6 +17,7 @@ from storage.ids import is_id, new_id
 from storage.jobs import Audience, Candidate, Method, Picture, Record, Stored
 from storage.posted import set_aside
 from storage.records import parsed, parsed_in_part
+from storage.text import fold
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def name_prefix(space: str) -> str:
 
 def name_key(space: str, name: str) -> str:
     """Name of the object that reserves a name in a space, and holds the id of its subject."""
-    digest = hashlib.sha256(f"{space}\n{name.casefold()}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{space}\n{fold(name)}".encode()).hexdigest()
     return f"{name_prefix(space)}{digest[:40]}"
 
 

@@ -56,6 +56,19 @@ def is_word_character(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN" or character in JOINERS
 
 
+def find_word(text: str, word: str) -> tuple[int, int] | None:
+    """Where a word, or several, first stands in a text by itself, whatever its case: start and end.
+
+    >>> find_word("Hotdogs, a Dog", "dog")
+    (11, 14)
+    """
+    for found in re.finditer(re.escape(word), text, re.IGNORECASE):
+        around = text[found.start() - 1 : found.start()] + text[found.end() : found.end() + 1]
+        if not any(is_word_character(character) or character == "_" for character in around):
+            return found.span()
+    return None
+
+
 def _without_escapes(text: str) -> str:
     """Leave out escape sequences of terminals whole (ECMA-48): without ESC alone their rest would be read as text."""
     return ESCAPES.sub("", text) if "\x1b" in text or "\x9b" in text or "\x9d" in text else text

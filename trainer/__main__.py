@@ -14,6 +14,7 @@ from typing import get_args
 from storage import queue
 from storage.errors import DarkroomError
 from storage.jobs import Method
+from storage.logs import log_to
 from storage.opening import open_store
 from storage.settings import Settings, load_settings
 from trainer.starting import importing
@@ -31,7 +32,7 @@ def main() -> None:
     parser.add_argument("--recipe", action="store_true", help="print the recipes of the base model as JSON and exit")
     parser.add_argument("--measure", action="store_true", help="measure pictures: lines of JSON in, and out")
     given = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s", stream=sys.stderr)
+    log_to(None, logging.INFO, "%(asctime)s worker %(levelname)s %(message)s")
     logging.getLogger("arq").setLevel(logging.WARNING)
     try:
         settings = load_settings()

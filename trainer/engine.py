@@ -15,6 +15,7 @@ import torch
 
 from storage.errors import SetupError, UserError
 from storage.jobs import Method
+from storage.logs import log_to
 from storage.settings import Settings, load_settings
 from trainer.capacity import memory
 from trainer.capacity.fitting import method_of_engine
@@ -135,7 +136,7 @@ def main() -> None:
     Under torchrun, with a GPU for each process, the first of them does, and the others train along with it.
     """
     together = Together()
-    logging.basicConfig(level=logging.INFO, format="engine %(levelname)s %(message)s", stream=sys.stderr)
+    log_to(None, logging.INFO, "engine %(levelname)s %(message)s")
     torch.set_num_threads(max(1, torch.get_num_threads() // together.size))
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints must not end up between our lines

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 
+from storage.nouns import folded, with_article
 from storage.recipe import Recipe
+from storage.text import find_word
 
 FIRST_SEED = 1_000_000  # far from the seeds that people use, so a class image never turns up as somebody's picture
 CLASS_BATCH = 8  # class images in one forward pass, where memory is not short
@@ -18,13 +19,16 @@ def instance_prompt(identifier: str, noun: str) -> str:
 
 
 def class_prompt(noun: str) -> str:
-    """The prompt that the prior is preserved for."""
-    return f"a photo of {_with_article(noun)}"
+    """The prompt that the prior is preserved for: one for "Dog", "dogs" and "a dog", which so share a class set."""
+    return f"a photo of {with_article(folded(noun))}"
 
 
 def prompt_pairs(identifier: str, noun: str, wordings: int) -> list[tuple[str, str]]:
     """Pairs of instance and class prompt: the paper's, then the same as people say it within a longer prompt."""
-    pairs = [(instance_prompt(identifier, noun), class_prompt(noun)), (f"a {identifier} {noun}", _with_article(noun))]
+    pairs = [
+        (instance_prompt(identifier, noun), class_prompt(noun)),
+        (f"a {identifier} {noun}", with_article(folded(noun))),
+    ]
     return pairs[:wordings]
 
 
@@ -39,18 +43,14 @@ def captioned(prompt: str, noun: str, caption: str) -> str:
     >>> captioned("a zuf dog", "dog", "on a red sofa")
     'a zuf dog on a red sofa'
     """
-    named = re.search(rf"\b{re.escape(noun)}\b", caption, re.IGNORECASE)
-    rest = caption[named.end() :] if named else f" {caption}"
+    named = find_word(caption, noun)
+    rest = caption[named[1] :] if named else f" {caption}"
     return prompt + rest.rstrip(" .")
 
 
 def photo_prompts(prompt: str, noun: str, captions: Sequence[str]) -> list[str]:
     """The prompts of photos in the wording of `prompt`: that for all of them, or one for each if there are captions."""
     return [captioned(prompt, noun, caption) for caption in captions] if captions else [prompt]
-
-
-def _with_article(noun: str) -> str:
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def class_set_key(base_sha256: str, noun: str, recipe: Recipe, together: int = CLASS_BATCH) -> str:

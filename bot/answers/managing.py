@@ -27,6 +27,7 @@ from bot.web.chat_log import ChatLog
 from storage import choosing, forgetting
 from storage.errors import Damaged, UserError
 from storage.jobs import NEWER_WORKER, Job, NewerJob, TrainJob, job_key
+from storage.nouns import with_article
 from storage.settling import settle
 from storage.subjects import Subject
 
@@ -101,7 +102,10 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
     newest = subject.samples[-(SHOWN - 1) :]  # a message has room for so many, and the report card's picture
     pictures = tuple(p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in newest)
-    lines = [f"{subject.name}, a {subject.noun}: write [{subject.name}] in a prompt.", report_card.advice_on(subject)]
+    lines = [
+        f"{subject.name}, {with_article(subject.noun)}: write [{subject.name}] in a prompt.",
+        report_card.advice_on(subject),
+    ]
     buttons = tuple(button for button in about_subject(subject) if button.label != "Show")
     if choice := open_choice(subject):
         lines.append(choice.text)

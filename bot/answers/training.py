@@ -15,6 +15,7 @@ from bot.policy import is_direct
 from storage.errors import Damaged, Missing, UserError
 from storage.jobs import TrainJob, job_key
 from storage.recipe import Changes
+from storage.settings import Settings
 from storage.subjects import Subject, unaccepted_key
 
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more

@@ -6,6 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, WithJsonSchema
 
 from storage.company import SUBJECTS_MOST
+from storage.nouns import DETERMINERS, bare
+from storage.text import fold, is_word_character, one_line
 
 PROMPT_MAX = 1000
 NAME_MAX = 32
@@ -14,29 +16,31 @@ TRIGGER_MAX = 60
 
 
 def _checked_name(name: str) -> str:
-    name = unicodedata.normalize("NFC", name.strip())
-    if not name:
-        raise ValueError("a name needs at least one letter")
+    name = one_line(name)
+    if not any(unicodedata.category(c)[0] in "LN" for c in name):
+        raise ValueError("a name needs at least one letter or digit")
     if len(name) > NAME_MAX:
         raise ValueError(f"a name has at most {NAME_MAX} characters, this one has {len(name)}")
-    if not all(c.isalnum() or c in "-_" for c in name):
-        raise ValueError("a name is made of letters, digits, - and _ only")
-    if name.casefold() == "v":
+    if not all(is_word_character(c) or c in "-_'’" for c in name):
+        raise ValueError("a name is made of letters, digits, - _ and ’ only")
+    if fold(name) == "v":
         raise ValueError("[V] always means your newest subject, so no subject can be called V")
     return name
 
 
 def _checked_noun(noun: str) -> str:
-    noun = " ".join(noun.split())
+    noun = bare(noun)
     if not noun:
         raise ValueError("say what kind of thing it is in a word or two, like dog or coffee mug")
-    if len(noun) > NOUN_MAX or not all(c.isalpha() or c in " -'" for c in noun):
+    if len(noun) > NOUN_MAX or not all(is_word_character(c) or c in " -'’" for c in noun):
         raise ValueError(f"a kind of thing is a word or two of letters, at most {NOUN_MAX} characters, like coffee mug")
+    if not any(unicodedata.category(c)[0] == "L" for c in noun) or fold(noun) in DETERMINERS:
+        raise ValueError("say what kind of thing it is in a word or two, like dog or coffee mug")
     return noun
 
 
 def _checked_prompt(prompt: str) -> str:
-    prompt = " ".join(prompt.split())
+    prompt = one_line(prompt)
     if not prompt:
         raise ValueError("say what the picture should show, like: a [rex] dog in Paris")
     if len(prompt) > PROMPT_MAX:
@@ -50,7 +54,7 @@ def _text(longest: int) -> WithJsonSchema:
 
 
 def _checked_trigger(trigger: str) -> str:
-    trigger = " ".join(trigger.split())
+    trigger = one_line(trigger)
     if not trigger:
         raise ValueError("say which words mean it in the file; whoever made it tells them")
     if len(trigger) > TRIGGER_MAX or set(trigger) & set("[]"):
@@ -60,7 +64,7 @@ def _checked_trigger(trigger: str) -> str:
 
 def _checked_names(names: str) -> str:
     each = names.replace(",", " ").split()
-    if not 2 <= len({name.casefold() for name in each}) == len(each) <= SUBJECTS_MOST:
+    if not 2 <= len({fold(name) for name in each}) == len(each) <= SUBJECTS_MOST:
         raise ValueError(f"name two subjects or more, {SUBJECTS_MOST} at most and each once, like: rex mia")
     return " ".join(each)
 

@@ -3,13 +3,14 @@
 Parsing, checking, help, completion, forms, terminal options and `docs/commands.md` all come from these classes.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 from bot.asking.argument_types import NAME_MAX, PROMPT_MAX, Name, Names, Noun, Prompt, Trigger
 from storage.exchange import FilePrecision, Format
 from storage.jobs import SEED_MAX, Method, SchedulerName
+from storage.text import clean
 
 CHOOSE = "Keep it as it is at several steps, and let people here choose."
 RECIPE = "A preset of whoever runs me."
@@ -32,6 +33,14 @@ class Arguments(BaseModel):
     """Base of all arguments: whatever is not declared is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_what_is_invisible(cls, given: Any) -> Any:
+        """The door: text is normalised, and no control character or turn of a line comes further in."""
+        if not isinstance(given, dict):
+            return given
+        return {name: clean(value) if isinstance(value, str) else value for name, value in given.items()}
 
 
 def required(arguments: type[Arguments]) -> list[str]:

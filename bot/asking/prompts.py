@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from storage.company import check_company
 from storage.errors import UserError
 from storage.subjects import Subject
+from storage.text import find_word, fold
 
 BRACKET = re.compile(r"\[([^\[\]]{1,64})\]")
 V = re.compile(r"\[\s*v\s*\]", re.IGNORECASE)
 
 
-Named = Mapping[str, Subject]  # by what stands in the brackets, in small letters
+Named = Mapping[str, Subject]  # by what stands in the brackets, folded
 
 
 def find_subjects(prompt: str, subjects: list[Subject], user: str, given: str | None) -> Named:
@@ -21,7 +22,7 @@ def find_subjects(prompt: str, subjects: list[Subject], user: str, given: str | 
     Raises UserError for an unknown name, with the closest ones; for one that is not ready; and for those that cannot be
     in one picture.
     """
-    names = list(dict.fromkeys(m.strip().casefold() for m in BRACKET.findall(prompt)))
+    names = list(dict.fromkeys(fold(m) for m in BRACKET.findall(prompt)))
     if given and not names:
         raise UserError(f"To draw {given}, write [V] or [{given}] in the prompt, like: a [{given}] in Paris.")
     named = {n: _newest_or(given, subjects, user) if n == "v" else by_name(n, subjects) for n in names}
@@ -46,7 +47,7 @@ def different(named: Named) -> list[Subject]:
 def by_name(name: str, subjects: list[Subject]) -> Subject:
     """Return the subject called `name`; raises UserError with the closest names."""
     for subject in subjects:
-        if subject.name.casefold() == name.casefold():
+        if fold(subject.name) == fold(name):
             return subject
     known = [s.name for s in subjects]
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
@@ -75,11 +76,11 @@ def model_prompt(prompt: str, named: Named) -> str:
     """
 
     def stand_in(match: re.Match[str]) -> str:
-        subject = named.get(match[1].strip().casefold())
+        subject = named.get(fold(match[1]))
         if subject is None:
             return match[0]
-        follows = prompt[match.end() :].lstrip().casefold()
-        said = re.match(rf"{re.escape(subject.noun.casefold())}\b", follows)
+        said = find_word(fold(prompt[match.end() :]), fold(subject.noun))
+        said = said if said and said[0] == 0 else None
         return subject.identifier if said else f"{subject.identifier} {subject.noun}"
 
     return BRACKET.sub(stand_in, prompt)
@@ -87,6 +88,6 @@ def model_prompt(prompt: str, named: Named) -> str:
 
 def by_names(prompt: str, subjects: Sequence[Subject]) -> str:
     """Write a prompt of before with a name for [V]: that of the first of its subjects that has none in it yet."""
-    written = {match.strip().casefold() for match in BRACKET.findall(prompt)}
-    meant = next((s for s in subjects if s.name.casefold() not in written), subjects[0])
+    written = {fold(match) for match in BRACKET.findall(prompt)}
+    meant = next((s for s in subjects if fold(s.name) not in written), subjects[0])
     return V.sub(f"[{meant.name}]", prompt)

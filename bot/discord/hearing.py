@@ -22,6 +22,7 @@ from bot.discord.render import controls, plain
 from bot.discord.request import closed_to, request_of
 from bot.messages import Button, Request
 from bot.photos import captions
+from storage.text import fold
 
 log = logging.getLogger(__name__)
 
@@ -200,8 +201,8 @@ class Hearing:
                     found = await self._known(interaction, field.suggest)
         except Exception as error:
             log.warning("nothing to suggest: %s", error)
-        fitting = [f for f in found if typed.casefold() in f[1].casefold()]
-        fitting.sort(key=lambda f: not f[1].casefold().startswith(typed.casefold()))
+        fitting = [f for f in found if fold(typed) in fold(f[1])]
+        fitting.sort(key=lambda f: not fold(f[1]).startswith(fold(typed)))
         choices = [discord.app_commands.Choice(name=name[:100], value=value) for value, name in fitting[:SUGGESTIONS]]
         await interaction.response.autocomplete(choices)
 

@@ -11,6 +11,7 @@ from bot.messages import Reply
 from bot.policy import is_direct
 from storage.files import Store
 from storage.jobs import Picture, TrainJob
+from storage.nouns import with_article
 
 PHOTOS = 6  # on the sheet at most
 
@@ -34,9 +35,9 @@ async def announcement(app: Darkroom, job: TrainJob, reply: Reply) -> Reply:
     sheet = await asyncio.to_thread(contact_sheet, rows)
     key = f"jobs/{job.id}/sheet.png"
     await app.store.put(key, _png(sheet))
-    what = f"{subject.name}: what was learned from the photos of a {subject.noun}"
+    what = f"{subject.name}: what was learned from the photos of {with_article(subject.noun)}"
     if photos:
-        what = f"{subject.name}: the photos of a {subject.noun} and what was learned from them"
+        what = f"{subject.name}: the photos of {with_article(subject.noun)} and what was learned from them"
     picture = Picture(key=key, width_px=sheet.width, height_px=sheet.height, caption=what)
     return reply.model_copy(update={"grid": picture})
 

@@ -16,6 +16,7 @@ let newest; // message id → the newest state of it that the page has heard
 /** Start the composer with what the server says of the commands, and with a look at the messages. */
 export function openComposer(welcome, latest) {
   known = welcome;
+  byId("files").accept = welcome.photo_types.join(",");
   newest = latest;
   const completion = new Completion(line, byId("options"), { onchange: changed });
   line.addEventListener("input", changed);

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from bot.messages import Upload
+from storage.text import one_line
 
 SUFFIX = ".txt"
 LONGEST = 200  # characters: a text encoder reads some seventy words, and those of the prompt are among them
@@ -12,8 +13,7 @@ READ_BYTES = 4 * LONGEST  # as many as those can take
 
 def plain(text: str) -> str:
     """Text on one line, with nothing invisible, and not too long."""
-    line = " ".join(text.split())
-    return "".join(c for c in line if c.isprintable())[:LONGEST].rstrip()
+    return one_line(text)[:LONGEST].rstrip()
 
 
 def paired(uploads: Sequence[Upload]) -> tuple[Upload, ...]:

@@ -17,10 +17,10 @@ class Kind(NamedTuple):
 
 
 TAKEN = (
-    Kind("JPEG", ("JPEG",), ("jpg", "jpeg", "jpe", "jfif"), ("image/jpeg",)),
+    Kind("JPEG", ("JPEG",), ("jpg", "jpeg"), ("image/jpeg",)),
     Kind("PNG", ("PNG",), ("png",), ("image/png",)),
     Kind("WebP", ("WEBP",), ("webp",), ("image/webp",)),
-    Kind("HEIC", ("HEIF",), ("heic", "heif", "hif"), ("image/heic", "image/heif")),
+    Kind("HEIC", ("HEIF",), ("heic", "heif"), ("image/heic", "image/heif")),
     Kind("AVIF", ("AVIF",), ("avif",), ("image/avif",)),
     Kind("TIFF", ("TIFF",), ("tif", "tiff"), ("image/tiff",)),
     Kind("BMP", ("BMP",), ("bmp",), ("image/bmp",)),

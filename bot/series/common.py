@@ -18,6 +18,7 @@ from bot.web.chat import USER
 from storage.errors import UserError
 from storage.recipe import Changes
 from storage.subjects import Subject
+from storage.text import fold
 
 File = TypeVar("File", bound=BaseModel)
 
@@ -65,7 +66,7 @@ def check(arguments: type[TrainArguments] | type[ImagineArguments], values: dict
 
 def check_prompt(prompt: str) -> None:
     """Raise UserError unless a prompt has the subject in it, as [V], and nobody else."""
-    if {each.strip().casefold() for each in BRACKET.findall(prompt)} != {"v"}:
+    if {fold(each) for each in BRACKET.findall(prompt)} != {"v"}:
         raise UserError(f"Each prompt has [V] where the subject is to be, and no other; “{prompt}” has not.")
     check(ImagineArguments, {"prompt": prompt})
 

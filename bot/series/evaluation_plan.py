@@ -25,6 +25,7 @@ from bot.asking.prompts import model_prompt
 from bot.series import common
 from storage.errors import UserError
 from storage.jobs import SEED_MAX
+from storage.nouns import folded, with_article
 from storage.recipe import Changes
 from storage.subjects import Subject
 
@@ -101,7 +102,7 @@ def as_meters_read(prompt: str, subject: Subject) -> str:
 
 def plain_prompt(noun: str) -> str:
     """The prompt for any of the class, as prior preservation has it."""
-    return f"a photo of {'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    return f"a photo of {with_article(folded(noun))}"
 
 
 def _lines(asked: str, beside: Path) -> list[str]:

@@ -26,6 +26,7 @@ from bot.slack.asked import Asked, by_command, by_event, by_message
 from bot.slack.blocks import PRESS, blocks
 from bot.slack.text import clipped
 from storage.errors import UserError
+from storage.text import fold
 
 Payload = dict[str, Any]
 Work = Callable[[], Awaitable[bool]]  # tells whether the follower goes on with it
@@ -118,11 +119,11 @@ class Events:
         """What a list in a form offers while somebody types."""
         sent = forms.read({"state": {"values": {}}, **body["view"]})
         field = next(f for f in form(COMMANDS[sent.command]).fields if f.name == body["block_id"])
-        begun = body.get("value", "").casefold()
+        begun = fold(body.get("value", ""))
         known: list[tuple[str, str]] = []
         with suppress(UserError):  # who may not ask is offered nothing
             known = await self._offered(sent.asked, field.suggest)
-        offered = [o for o in known if begun in " ".join(o).casefold()]
+        offered = [o for o in known if begun in fold(" ".join(o))]
         texts = [{"text": {"type": "plain_text", "text": clipped(text, 75)}, "value": v} for v, text in offered]
         await ack(options=texts[:SUGGESTIONS])
 

@@ -18,6 +18,7 @@ from slack_sdk.models.blocks.block_elements import FileInputElement
 from slack_sdk.models.views import View
 
 from bot.asking.forms import Field, Form
+from bot.photos.kinds import EXTENSIONS
 from bot.slack.asked import Asked
 from bot.slack.text import clipped
 from storage.jobs import Record
@@ -25,7 +26,6 @@ from storage.jobs import Record
 CALLBACK = "form"
 PHOTOS = "photos"  # block of the file field
 VALUE = "value"  # action id of every field
-FILETYPES = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tiff", "heic", "heif", "avif"]
 FILES_MAX, TITLE_MAX, TEXT_MAX, LONG = 10, 24, 3000, 100
 
 
@@ -46,7 +46,7 @@ def view(form: Form, asked: Asked, files: Sequence[str] = (), hint: str = "", au
     along = Sent(command=form.name, asked=asked, values={}, fixed=form.fixed, files=tuple(files), author=author)
     blocks = [_block(field) for field in form.fields]
     if form.takes_photos and not files:
-        element = FileInputElement(action_id=VALUE, filetypes=FILETYPES, max_files=FILES_MAX)
+        element = FileInputElement(action_id=VALUE, filetypes=[*EXTENSIONS], max_files=FILES_MAX)
         blocks.append(InputBlock(block_id=PHOTOS, label="Photos", element=element, hint=hint or None, optional=False))
     word = form.name.split()[-1].capitalize()
     return View(

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from bot.answers.replies import PHASES, duration
 from bot.following.sparkline import losses_told
 from bot.messages import Reply
+from storage.text import visible
 
 USAGE = 2  # exit status of bad usage and bad input
 INTERRUPTED = 130  # exit status after Ctrl-C
@@ -35,7 +36,7 @@ def in_terminal(text: str) -> str:
     """
     for pattern, words in WORDS:
         text = pattern.sub(words, text)
-    return text
+    return visible(text)
 
 
 class Result(BaseModel):
@@ -68,14 +69,14 @@ def print_result(result: Result, as_json: bool, since_s: float) -> None:
     """Print how a command ended that began at `since_s` (monotonic): JSON always, text where there is any to say."""
     if as_json:
         seconds = round(time.monotonic() - since_s, 3)
-        known = {"job": result.job, "state": result.state, "message": result.message, "seconds": seconds}
-        typer.echo(json.dumps(known | result.more, ensure_ascii=False))
+        known = {"job": result.job, "state": result.state, "message": visible(result.message), "seconds": seconds}
+        typer.echo(visible(json.dumps(known | result.more, ensure_ascii=False)))
         return
     console = Console(stderr=result.state != "done", highlight=False, soft_wrap=True)
-    console.print(result.message, markup=False)
+    console.print(visible(result.message), markup=False)
     width = max(map(len, result.table), default=0)
     for name, value in result.table.items():
-        lines = value.splitlines()
+        lines = visible(value).splitlines()
         for label, line in zip([name] + [""] * len(lines), lines, strict=False):  # nothing where there is no value
             console.print(f"{label:<{width}}  {line}", markup=False)
 

@@ -8,6 +8,7 @@ from bot.asking.grammar import OPTION, split_command
 from bot.commands import COMMANDS, Command
 from storage.errors import UserError
 from storage.jobs import Record
+from storage.text import fold
 
 OPEN_BRACKET = re.compile(r"\[([^\[\]]*)$")
 OPEN_OPTION = re.compile(r"(?:^|\s)(--?[a-z]*)$")
@@ -78,8 +79,8 @@ def _in_turn(line: str, known: dict[str, Field]) -> Field | None:
 
 
 def _matching(line: str, start: int, options: Iterable[tuple[str, str]]) -> list[Completion]:
-    typed = line[start:].casefold()
-    fitting = [(text, meaning) for text, meaning in options if text.casefold().startswith(typed)]
-    if any(text.casefold().strip() == typed for text, _ in fitting):
+    typed = fold(line[start:])
+    fitting = [(text, meaning) for text, meaning in options if fold(text).startswith(typed)]
+    if any(fold(text) == typed for text, _ in fitting):
         return []  # typed to its end: Enter is to send, not to make it something longer
     return [Completion(start=start, text=text, meaning=meaning) for text, meaning in fitting]

@@ -12,6 +12,8 @@ from bot.asking.grammar import parse, split_command, typed
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
 from bot.messages import Request, Upload
+from bot.photos import captions
+from bot.photos.kinds import EXTENSIONS, MEDIA_TYPES
 from bot.web.chat import PERSON, SPACE, USER, Chat
 from bot.web.chat_log import Message
 from bot.web.completion import complete
@@ -19,6 +21,7 @@ from bot.web.gallery import Gallery, Made, Shown
 from bot.web.guard import Handler
 from storage.errors import Missing, StoreError, UserError
 from storage.jobs import Record
+from storage.text import one_line
 
 SAID_MAX = 2000  # characters of a line that the chat repeats
 MESSAGES_AT_ONCE = 60  # further back on demand
@@ -30,11 +33,15 @@ GALLERY = web.AppKey("gallery", Gallery)
 UPLOAD_MAX_BYTES = web.AppKey("upload_max_bytes", int)
 
 
+ACCEPTED = (*MEDIA_TYPES, *(f".{extension}" for extension in EXTENSIONS), captions.SUFFIX)
+
+
 class Welcome(Record):
     """What the page needs to know first: every command as a form, and the most that can be sent at once."""
 
     commands: tuple[Form, ...]
     upload_max_bytes: int
+    photo_types: tuple[str, ...] = ACCEPTED  # media types and endings, as a file field takes them
 
 
 class Everything(Record):
@@ -117,7 +124,7 @@ async def say(request: web.Request) -> web.Response:
     try:
         asked, said = _line(line, uploads) if "line" in values else _press(chat, values, uploads)
     except UserError as error:
-        return _json(await chat.refuse(line[:SAID_MAX], str(error), uploads), 201)
+        return _json(await chat.refuse(one_line(line)[:SAID_MAX], str(error), uploads), 201)
     return _json(await chat.ask(asked, said[:SAID_MAX]), 201)
 
 
@@ -132,14 +139,14 @@ async def _read(request: web.Request) -> tuple[dict[str, str], tuple[Upload, ...
 
 def _file_name(name: str) -> str:
     """What a file is called in messages: no folders, nothing invisible, not too long."""
-    return "".join(c for c in PurePath(name).name if c.isprintable())[-100:] or "photo"
+    return one_line(PurePath(name).name)[-100:] or "photo"
 
 
 def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
     """Understand a typed line; gives the request and how the chat repeats it, or raises UserError."""
     name, rest = split_command(line, COMMANDS)
     values = parse(rest, COMMANDS[name].arguments)
-    return _request(name, values, uploads, sure=False), line.strip()
+    return _request(name, values, uploads, sure=False), one_line(line)
 
 
 def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> tuple[Request, str]:
@@ -147,7 +154,7 @@ def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> t
     name = values.pop("command", "")
     if name not in COMMANDS:
         raise UserError(f"There is no command /{name[:30]}. Try /help.")
-    said = typed(name, values, COMMANDS[name].arguments)
+    said = one_line(typed(name, values, COMMANDS[name].arguments))
     made = chat.messages.get(values.get("job", ""))
     if made or COMMANDS[name].hidden:  # nobody types an id, so it is called by what it is about
         word = name.split()[-1].capitalize()

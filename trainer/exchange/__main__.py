@@ -10,13 +10,14 @@ from safetensors import SafetensorError
 
 from storage.errors import SetupError, UserError
 from storage.exchange import REQUESTS, Doing, Ended, ExportRequest, ImportRequest
+from storage.logs import log_to
 from trainer.exchange.foreign_files import open_foreign
 from trainer.starting import importing
 
 
 def main() -> None:
     """Read a request, do it, and say how it ended."""
-    logging.basicConfig(level=logging.WARNING, format="exchange %(levelname)s %(message)s", stream=sys.stderr)
+    log_to(None, logging.WARNING, "exchange %(levelname)s %(message)s")
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not end up between our lines
     request = REQUESTS.validate_json(sys.stdin.read())

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from storage.errors import SetupError
+from storage.nouns import with_article
 from storage.settings import Settings
 from trainer.judging.reading import why_unread
 from trainer.photos import to_tensor
@@ -70,7 +71,7 @@ class ClipEye:
     @torch.no_grad()
     def places(self, pictures: list[Image.Image], noun: str, places: Sequence[str]) -> list[str]:
         """The place whose words fit best."""
-        words = self.read([f"a photo of a {noun} {place}" for place in places])
+        words = self.read([f"a photo of {with_article(noun)} {place}" for place in places])
         return [places[int(k)] for k in (self.embed(pictures) @ words.T).argmax(1)]
 
     @torch.no_grad()
