@@ -1,6 +1,7 @@
 """What every command needs around it, and how it finds a job."""
 
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -22,6 +23,8 @@ from storage.subjects import Subject, Subjects
 log = logging.getLogger(__name__)
 
 Answers = AsyncIterator[Reply]
+
+PREFIX = re.compile(r"[0-9a-f]{1,20}")  # of the id of a job
 
 
 class Bot(ABC):
@@ -79,10 +82,10 @@ async def find_job(bot: Bot, request: Request, prefix: str, *, to_remove: bool =
 
     Raises UserError if there is none: it says the same of jobs that are not there and of those of others.
     """
-    for job in await _beginning_so(bot, request, prefix):
+    for job in await _beginning_so(bot, request, prefix) if PREFIX.fullmatch(prefix) else ():
         if (to_remove and policy.may_cancel(job, request.actor)) or await may_see_job(bot, request, job):
             return job
-    raise UserError(f"There is no job {prefix} here.")
+    raise UserError(f"There is no job {prefix[:20]} here.")
 
 
 async def _beginning_so(bot: Bot, request: Request, prefix: str) -> list[StoredJob]:

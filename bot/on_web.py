@@ -13,12 +13,12 @@ from bot.web import handlers
 from bot.web.chat import Chat
 from bot.web.gallery import Gallery
 from bot.web.guard import add_headers, guard
+from bot.web.uploads import WORDS_MAX_BYTES, UploadLimits
 from storage.errors import SetupError
 from storage.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
 HOST = "127.0.0.1"
-WORDS_MAX_BYTES = 2**20  # of what is typed with the photos
 
 
 async def serve(settings: Settings, redis_url: str, listening: Callable[[str], None]) -> None:
@@ -61,10 +61,10 @@ async def _bind(runner: web.AppRunner, port: int) -> None:
 def application(chat: Chat) -> web.Application:
     """Put the routes together."""
     settings = chat.app.settings
-    most = settings.photos_max * settings.photo_max_bytes + WORDS_MAX_BYTES
-    app = web.Application(middlewares=[guard, handlers.store_troubles], client_max_size=most)
+    limits = UploadLimits.of(settings)
+    app = web.Application(middlewares=[guard, handlers.store_troubles], client_max_size=WORDS_MAX_BYTES)
     app.on_response_prepare.append(add_headers)
-    app[handlers.CHAT], app[handlers.GALLERY], app[handlers.UPLOAD_MAX_BYTES] = chat, Gallery(chat.app), most
+    app[handlers.CHAT], app[handlers.GALLERY], app[handlers.UPLOAD_LIMITS] = chat, Gallery(chat.app), limits
     app.add_routes(
         [
             web.get("/", _index),

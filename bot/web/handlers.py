@@ -1,8 +1,6 @@
 """What the local web chat answers to its page: the stream of messages, what is said, completions, gallery, pictures."""
 
-import asyncio
 from collections.abc import Sequence
-from pathlib import PurePath
 
 from aiohttp import web
 
@@ -19,18 +17,20 @@ from bot.web.chat_log import Message
 from bot.web.completion import complete
 from bot.web.gallery import Gallery, Made, Shown
 from bot.web.guard import Handler
+from bot.web.uploads import NotAForm, TooMuch, UploadLimits, read_form
 from storage.errors import Missing, StoreError, UserError
 from storage.jobs import Record
-from storage.text import one_line
+from storage.text import clean, one_line
 
 SAID_MAX = 2000  # characters of a line that the chat repeats
 MESSAGES_AT_ONCE = 60  # further back on demand
 JOBS_AT_ONCE = 24  # in the gallery, with all their pictures
+PATH_MAX_BYTES = 255  # the longest name of a file; no path of ours is longer
 BEAT_S = 15.0  # a stream without news says so, or what lies between takes it for dead
 
 CHAT = web.AppKey("chat", Chat)
 GALLERY = web.AppKey("gallery", Gallery)
-UPLOAD_MAX_BYTES = web.AppKey("upload_max_bytes", int)
+UPLOAD_LIMITS = web.AppKey("upload_limits", UploadLimits)
 
 
 ACCEPTED = (*MEDIA_TYPES, *(f".{extension}" for extension in EXTENSIONS), captions.SUFFIX)
@@ -61,7 +61,9 @@ class Wall(Record):
 
 @web.middleware
 async def store_troubles(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn a store that fails into a sentence."""
+    """Turn a store that fails into a sentence; a path that no file system takes is that of nothing."""
+    if len(request.path.encode(errors="replace")) > PATH_MAX_BYTES:
+        return web.Response(status=404, text="There is nothing of that name.")
     try:
         return await handler(request)
     except StoreError:
@@ -76,7 +78,7 @@ def _json(record: Record, status: int = 200) -> web.Response:
 async def welcome(request: web.Request) -> web.Response:
     """Tell the page what there is to command."""
     forms = tuple(form(command) for command in COMMANDS.values() if not command.hidden)
-    return _json(Welcome(commands=forms, upload_max_bytes=request.app[UPLOAD_MAX_BYTES]))
+    return _json(Welcome(commands=forms, upload_max_bytes=request.app[UPLOAD_LIMITS].body_bytes))
 
 
 async def events(request: web.Request) -> web.StreamResponse:
@@ -112,34 +114,20 @@ async def messages(request: web.Request) -> web.Response:
 
 async def say(request: web.Request) -> web.Response:
     """Take what a person typed (`line`) or pressed (`command` and its arguments), with photos; 201 and the message."""
-    chat, most = request.app[CHAT], request.app[UPLOAD_MAX_BYTES]
+    chat = request.app[CHAT]
     try:
-        if (request.content_length or 0) > most:
-            raise web.HTTPRequestEntityTooLarge(most, request.content_length or 0)
-        values, uploads = await _read(request)
-    except web.HTTPRequestEntityTooLarge:
-        sentence = f"That is too much at once: {most // 2**20} MB is the most."
-        return web.json_response({"error": sentence}, status=413)
+        sent = await read_form(request, request.app[UPLOAD_LIMITS])
+    except TooMuch as error:
+        return web.json_response({"error": str(error)}, status=413)
+    except NotAForm as error:
+        return web.json_response({"error": str(error)}, status=400)
+    values, uploads = sent.values, tuple(sent.uploads)
     line = values.get("line", "")
     try:
         asked, said = _line(line, uploads) if "line" in values else _press(chat, values, uploads)
     except UserError as error:
         return _json(await chat.refuse(one_line(line)[:SAID_MAX], str(error), uploads), 201)
     return _json(await chat.ask(asked, said[:SAID_MAX]), 201)
-
-
-async def _read(request: web.Request) -> tuple[dict[str, str], tuple[Upload, ...]]:
-    """Take a form apart: what is text, and the photos."""
-    fields = await request.post()
-    values = {name: value for name, value in fields.items() if isinstance(value, str)}
-    files = [value for value in fields.getall("photos", []) if isinstance(value, web.FileField)]
-    uploads = [Upload(name=_file_name(f.filename), data=await asyncio.to_thread(f.file.read)) for f in files]
-    return values, tuple(uploads)
-
-
-def _file_name(name: str) -> str:
-    """What a file is called in messages: no folders, nothing invisible, not too long."""
-    return one_line(PurePath(name).name)[-100:] or "photo"
 
 
 def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
@@ -181,7 +169,7 @@ async def completions(request: web.Request) -> web.Response:
 
 async def filled(request: web.Request) -> web.Response:
     """Give the form that a button opens, with what the button knows filled in."""
-    given = dict(request.query)
+    given = {name: clean(value) for name, value in request.query.items()}
     name = given.pop("command", "")
     if name not in COMMANDS:
         return web.json_response({"error": f"There is no command /{name[:30]}."}, status=404)
