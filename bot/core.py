@@ -82,7 +82,7 @@ async def find_job(bot: Bot, request: Request, prefix: str, *, to_remove: bool =
 
     Raises UserError if there is none: it says the same of jobs that are not there and of those of others.
     """
-    for job in await _beginning_so(bot, request, prefix) if PREFIX.fullmatch(prefix) else ():
+    for job in await _beginning_so(bot, request, prefix):
         if (to_remove and policy.may_cancel(job, request.actor)) or await may_see_job(bot, request, job):
             return job
     raise UserError(f"There is no job {prefix[:20]} here.")
@@ -97,6 +97,8 @@ async def _beginning_so(bot: Bot, request: Request, prefix: str) -> list[StoredJ
             return []
         except Damaged:
             raise UserError(await end_damaged(bot.store, prefix)) from None
+    if not PREFIX.fullmatch(prefix):
+        return []
     spaces = (request.space, *request.own_spaces)
     return [job for space in spaces for job in await bot.dispatch.jobs(space, beginning=prefix)]
 
