@@ -185,6 +185,13 @@ class DiscordBot(discord.AutoShardedClient):
             shards = "" if self.shard_count == 1 else f", on {self.shard_count} shards"
             self._say_ready(f"Darkroom is on Discord as {self.user.name}{shards}.")
 
+    async def on_ready(self) -> None:
+        """See which servers we are in (again)."""
+        try:
+            await self._while_open(self.departures.still_here())
+        except StoreError as error:
+            log.warning("which servers we are in again is seen later: %s", error)
+
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Somebody uses us."""
         await self._while_open(self.hearing.hear(interaction))

@@ -11,6 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from bot.answers import access
 from bot.answers.training import check_number
 from bot.app import Darkroom
 from bot.messages import Reply, Request, Upload
@@ -18,7 +19,7 @@ from bot.photos import captions
 from bot.processes.children import until_stopped
 from bot.processes.stack import Stack
 from bot.terminal.screen import INTERRUPTED, USAGE, Result, Screen, failure, print_result
-from bot.web.chat import SPACE, USER  # one person on one machine, on the page as at the terminal
+from bot.web.chat import PERSON, SPACE, USER  # one person on one machine, on the page as at the terminal
 from storage.errors import Damaged, Missing, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Picture, TrainJob
@@ -199,7 +200,7 @@ async def subjects(session: Session) -> Result:
     """List the subjects; as JSON their records."""
     reply = await session.ask("dreambooth list", {})
     fields = {"id", "name", "state", "method", "identifier", "created_s"}
-    known = await session.darkroom.subjects.in_space(SPACE)
+    known = await access.seen(session.darkroom, PERSON)
     rows = [{**s.model_dump(include=fields), "class": s.noun, "photos": len(s.photos)} for s in known]
     return _result(reply, subjects=rows)
 
@@ -209,8 +210,8 @@ async def jobs(session: Session) -> Result:
     reply = await session.ask("jobs", {})
     rows = []
     for job in await session.darkroom.dispatch.jobs(SPACE):
-        state = await _state(session, job.id)
-        about = {"job": job.id, "kind": job.kind, "said": job.said, "subject": next(iter(job.subjects), None)}
+        state, said = await _state(session, job.id), await access.said(session.darkroom, PERSON, job)
+        about = {"job": job.id, "kind": job.kind, "said": said, "subject": next(iter(job.subjects), None)}
         rows.append({**about, "state": state, "accepted_s": job.accepted_s})
     return _result(reply, jobs=rows)
 

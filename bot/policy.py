@@ -4,7 +4,7 @@ Subjects and jobs carry an audience: their owner alone, a channel, a group, or t
 seen by those who may see both. Moderators remove things; they see, draw and share no more than anybody else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from storage.jobs import Audience, Job, Record
@@ -29,6 +29,11 @@ def may_see(subject: Subject, actor: Actor) -> bool:
     if _owns(subject, actor):
         return True
     return subject.space == actor.space and _reaches(subject.shared, subject.shared_with, actor)
+
+
+def seen_by(actor: Actor, subjects: Iterable[Subject]) -> list[Subject]:
+    """Those of the subjects that the actor may see, in their order."""
+    return [subject for subject in subjects if may_see(subject, actor)]
 
 
 def may_draw(subject: Subject, actor: Actor) -> bool:

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from bot import heard
 from bot.answers import consents, drafts
 from bot.asking import button_ids
-from bot.following import posts
+from bot.following import open_posts
 from bot.following.departures import forget_left_spaces
 from storage import forgetting, store_probe
 from storage.files import Store
@@ -40,7 +40,7 @@ async def keep_tidy(store: Store, redis: ArqRedis, forget_after_days: int = 30) 
                     consents.sweep,
                     button_ids.sweep,
                     heard.sweep,
-                    posts.sweep,
+                    open_posts.sweep,
                     store_probe.sweep,
                 ):
                     await sweep(store)

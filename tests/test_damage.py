@@ -13,7 +13,8 @@ from arq.connections import ArqRedis
 from PIL import Image
 
 from bot.app import Darkroom
-from bot.following.posts import Post, Posts
+from bot.following.open_posts import Posts
+from bot.following.posts import Post
 from bot.messages import Reply, Request
 from bot.repair import ALL_CHECKS
 from bot.web.chat_log import ChatLog, Message
@@ -178,7 +179,7 @@ async def test_a_damaged_name_leads_to_its_subject_again(app: Darkroom, store: S
 
 
 async def test_what_was_said_in_chats_touches_only_itself(app: Darkroom, damaged: Any) -> None:
-    log, posts = ChatLog(app.store, "local"), Posts(app.store, "discord")
+    log, posts = ChatLog(app.store, "local"), Posts(app.store, "discord", app.redis, 60.0)
     one, two = (Message(id=new_id(), said="hi", reply=Reply(text="Hello.")) for _ in range(2))
     three, four = (Post(platform="discord", job=new_id(), space="s", channel="c", user="u") for _ in range(2))
     for message, post in ((one, three), (two, four)):

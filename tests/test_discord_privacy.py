@@ -7,6 +7,7 @@ import pytest
 
 from bot.following.departures import forget_left_spaces
 from bot.on_discord import DiscordBot
+from storage import departures
 from storage.jobs import ImagineJob, TrainJob
 from storage.subjects import Subject
 from tests.discord_bot import SPACE, Place, imagined, options, photos, trained
@@ -222,6 +223,14 @@ async def test_a_server_that_the_bot_left_is_forgotten_after_the_grace(discord: 
     assert await hand.app.subjects.in_space(SPACE), "the grace is not over"
     await forget_left_spaces(store, 0.0)
     assert not await hand.app.subjects.in_space(SPACE) and not await store.names("departures/")
+
+
+async def test_a_server_that_the_bot_is_in_again_keeps_all(place: Place) -> None:
+    await departures.note(place.app.store, SPACE)
+    async with place.bot():
+        async with asyncio.timeout(20):
+            while await place.app.store.names("departures/"):  # noqa: ASYNC110 (a store tells nobody)
+                await asyncio.sleep(0.05)
 
 
 async def test_who_left_the_server_is_forgotten_after_the_grace(place: Place) -> None:

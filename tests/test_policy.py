@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,48 +109,64 @@ async def bare(slack_queue: str, tmp_path: Path) -> AsyncIterator[Chat]:
     await app.close()
 
 
-NO_SUBJECT, NO_JOB = "no subject called rex", "There is no job"
-OWNERS, MODERATORS = "Only the person who made this can", "Only the person who made this, or a moderator, can"
-# What each command answers of a private subject and its pictures, by who asks: None where it is done.
-PRIVATE: dict[str, dict[str, str | None]] = {
-    "imagine": {"owner": None, "stranger": NO_SUBJECT, "moderator": NO_SUBJECT},
-    "dreambooth show": {"owner": None, "stranger": NO_SUBJECT, "moderator": NO_SUBJECT},
-    "dreambooth share": {"owner": None, "stranger": NO_SUBJECT, "moderator": NO_SUBJECT},
-    "dreambooth retrain": {"stranger": NO_SUBJECT, "moderator": NO_SUBJECT},
-    "dreambooth forget": {"owner": None, "stranger": NO_SUBJECT, "moderator": None},
-    "dreambooth cancel": {"owner": None, "stranger": NO_JOB, "moderator": None},
-    "delete": {"owner": None, "stranger": NO_JOB, "moderator": None},
-    "again": {"stranger": NO_JOB, "moderator": NO_JOB},
-    "variations": {"stranger": NO_JOB, "moderator": NO_JOB},
-    "full": {"stranger": NO_JOB, "moderator": NO_JOB},
-    "details": {"stranger": NO_JOB, "moderator": NO_JOB},
-    "choose": {"stranger": NO_JOB, "moderator": NO_JOB},
+NO_SUBJECT, NO_JOB, DONE = "There is no subject called rex", "There is no job", ""
+OWNER_ONLY, OR_MODERATOR = "Only the person who made this can", "Only the person who made this, or a moderator, can"
+PEOPLE: dict[str, dict[str, Any]] = {
+    "owner": {"channel": CLUB},
+    "group member": {"channel": "C-other", "groups": (GROUP,)},
+    "same channel": {"channel": WALKS},
+    "stranger": {"channel": "C-other"},
+    "moderator": {"channel": "C-other", "moderator": True},
+    "channel moderator": {"channel": WALKS, "channel_moderator": True},
+    "outsider": {"channel": WALKS, "groups": (GROUP,), "moderator": True},
 }
-PEOPLE = {"owner": {}, "stranger": {}, "moderator": {"moderator": True}}
+ABOUT_SUBJECTS = ("imagine", "dreambooth show", "dreambooth share", "dreambooth retrain", "dreambooth forget")
+REMOVING = ("dreambooth cancel", "delete")
+SHOWING = ("again", "variations", "full", "details", "choose")
+REMOVES_JOBS = {"owner", "moderator", "channel moderator"}
+
+
+def answer_to(who: str, command: str, shared: Audience) -> str:
+    """How the answer to a person begins who asks about a subject, or pictures of it; empty: it is done."""
+    sees, nothing = who in SEES[shared], NO_SUBJECT if command in ABOUT_SUBJECTS else NO_JOB
+    if command in REMOVING:
+        return DONE if who in REMOVES_JOBS else OR_MODERATOR if sees else nothing
+    if command == "dreambooth forget":
+        return DONE if who in FORGETS[shared] else OR_MODERATOR if sees else nothing
+    if command in ("dreambooth share", "dreambooth retrain"):
+        return DONE if who == "owner" else OWNER_ONLY if sees else nothing
+    return DONE if sees else nothing
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("command", PRIVATE)
-async def test_commands_about_what_is_private(bare: Chat, command: str) -> None:
-    for who, sentence in PRIVATE[command].items():
-        rex = subject("private", bare.space)
+@pytest.mark.parametrize("shared", SEES)
+@pytest.mark.parametrize("command", [*ABOUT_SUBJECTS, *REMOVING, *SHOWING])
+async def test_each_command_to_each_person(bare: Chat, command: str, shared: Audience) -> None:
+    for who, about in PEOPLE.items():
+        rex = subject(shared, bare.space)
         await bare.app.subjects.add(rex)
         job = drawing(rex, space=bare.space, shared="space", said_in=WALKS)
         await bare.app.dispatch.accept(job)
-        arguments = {
-            "imagine": {"prompt": "a [rex] dog", "count": 1},
-            "dreambooth share": {"name": "rex", "audience": "space"},
-            "variations": {"job": job.id, "seed": 1},
-            "full": {"job": job.id, "number": 1},
-            "choose": {"job": job.id, "step": 1},
-        }.get(command, {"name": "rex"} if command.startswith("dreambooth") else {"job": job.id})
-        arguments = {"job": job.id} if command == "dreambooth cancel" else arguments
-        reply = await first(bare.by("ada" if who == "owner" else who, **PEOPLE[who]), command, arguments)
-        assert (reply.fault == "input") == (sentence is not None), (who, reply.text)
-        assert sentence is None or sentence in reply.text
-        assert who != "moderator" or "secret" not in reply.text
+        asks = Chat(bare.app, "discord:2" if who == "outsider" else SPACE, "ada" if who == "owner" else who, **about)
+        reply = await first(asks, command, arguments_of(command, job.id))
+        expected = answer_to(who, command, shared)
+        refused = reply.text if any(map(reply.text.startswith, (NO_SUBJECT, NO_JOB, "Only the person"))) else DONE
+        assert refused.startswith(expected) and bool(refused) == bool(expected), (who, reply.text)
+        assert who in SEES[shared] or "secret" not in reply.text
         await bare.app.subjects.forget(rex)
         await bare.app.store.delete_prefix("jobs/")
+
+
+def arguments_of(command: str, job: str) -> dict[str, object]:
+    """What to give with a command."""
+    more: dict[str, dict[str, object]] = {
+        "imagine": {"prompt": "a [rex] dog", "count": 1},
+        "dreambooth share": {"name": "rex", "audience": "space"},
+        "variations": {"job": job, "seed": 1},
+        "full": {"job": job, "number": 1},
+        "choose": {"job": job, "step": 1},
+    }
+    return more.get(command, {"name": "rex"} if command in ABOUT_SUBJECTS else {"job": job})
 
 
 async def first(chat: Chat, command: str, arguments: dict[str, object]) -> Reply:

@@ -118,6 +118,18 @@ async def test_a_share_with_a_group_that_is_gone(scene: Scene) -> None:
         await scene.slack.message("everybody in a user group that is gone; moderators can only forget it", user=ADA)
 
 
+async def test_a_share_with_a_channel_that_is_gone(scene: Scene) -> None:
+    club = scene.slack.workspace.add_channel("club")
+    async with scene.bot():
+        await scene.trained()
+        await scene.slack.slash("/dreambooth", "share rex channel", channel=club)
+        await scene.slack.message(f"everybody in <#{club.id}>", user=ADA, channel=club)
+    del scene.slack.workspace.channels[club.id]
+    async with scene.bot():
+        await scene.slack.slash("/dreambooth", "show rex")
+        await scene.slack.message("everybody in a channel that is gone or hidden from me", user=ADA)
+
+
 OUTSIDERS = [{"team_id": "T0OTHER"}, {"is_stranger": True}, {"is_restricted": True}, {"is_ultra_restricted": True}]
 
 

@@ -18,7 +18,7 @@ async def seen(bot: Bot, request: Request) -> list[Subject]:
     """The subjects that the person may see there where they ask, newest first; those of the space itself come first."""
     actor, found = request.actor, []
     for space in (request.space, *request.own_spaces):
-        found += [subject for subject in await bot.subjects.in_space(space) if policy.may_see(subject, actor)]
+        found += policy.seen_by(actor, await bot.subjects.in_space(space))
     return found
 
 

@@ -22,7 +22,7 @@ from bot.asking import prompts
 from bot.asking.arguments import ChooseArguments, JobArguments, Nothing, ShareArguments, SubjectArguments
 from bot.core import Answers, Bot, find_job
 from bot.messages import SHOWN, Reply, Request
-from bot.policy import is_local
+from bot.policy import is_direct, is_local
 from bot.web.chat_log import ChatLog
 from storage import choosing, forgetting
 from storage.errors import Damaged, UserError
@@ -96,7 +96,9 @@ async def show(bot: Bot, request: Request, given: SubjectArguments) -> Answers:
     """Show one subject: its sample pictures, how it was learned and how well, what there is to do about it."""
     subject = prompts.by_name(given.name, await access.seen(bot, request))
     facts = {"class": subject.noun, "state": subject.state, "photos": _photos(subject)}
-    facts["shared with"] = f"{audience(subject)}; moderators can only forget it"
+    facts["shared with"] = audience(subject)
+    if not is_direct(subject.space):
+        facts["shared with"] += "; moderators can only forget it"
     facts |= await _details(bot, subject)
     if subject.recipe:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())

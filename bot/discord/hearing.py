@@ -114,6 +114,8 @@ class Hearing:
         check_number(len(photos), self.app.settings.photos_max)
         links = "\n".join(f"{photo.name} {photo.url}\t{captions.plain(photo.caption)}" for photo in photos)
         known = {PHOTOS: links, AUTHOR: message["author"]["id"]}
+        if not interaction.guild_id and message["author"]["id"] == str(interaction.application_id):
+            del known[AUTHOR]  # pictures that the bot drew for this person
         await self._open(interaction, Asked(COMMANDS["dreambooth train"], known), photos=False)
 
     async def _press(self, interaction: discord.Interaction, data: Json) -> None:

@@ -23,10 +23,14 @@ class DiscordMembers(Members):
     def __init__(self, client: discord.Client) -> None:
         self.client = client
 
+    def spaces(self) -> list[str]:
+        """The servers that the bot is in."""
+        return [f"discord:{guild.id}" for guild in self.client.guilds]
+
     async def has_left(self, space: str, person: str) -> bool | None:
         """Whether a person, or the bot, has left a server."""
-        server = space.removeprefix("discord:")
-        if not server.isdecimal() or not self.client.is_ready():
+        platform, _, server = space.partition(":")
+        if platform != "discord" or not server.isdecimal() or not self.client.is_ready():
             return None
         guild = self.client.get_guild(int(server))
         if not guild or not person:

@@ -29,6 +29,10 @@ class Members(ABC):
     where: str  # what a space is called there
 
     @abstractmethod
+    def spaces(self) -> list[str]:
+        """The spaces that the bot is in."""
+
+    @abstractmethod
     async def has_left(self, space: str, person: str) -> bool | None:
         """Whether a person has left a space, or the bot for no person; None where that cannot be told."""
 
@@ -56,10 +60,14 @@ class Departures:
 
     async def look(self) -> None:
         """See who has left and who is back; forget those whose grace is over."""
-        for space, subjects in (await self._by_space()).items():
-            if not await self._gone(space, "", subjects):
-                for person in sorted({subject.owner for subject in subjects}):
-                    await self._gone(space, person, [s for s in subjects if s.owner == person])
+        subjects_of = await self._by_space()
+        for space in sorted({*subjects_of, *self.members.spaces()}):
+            subjects = subjects_of[space]
+            if await self._gone(space, "", subjects):
+                continue
+            owners = {subject.owner for subject in subjects} | await self._owners_of_jobs(space)
+            for person in sorted(owners):
+                await self._gone(space, person, [s for s in subjects if s.owner == person])
 
     async def space_left(self, space: str) -> None:
         """Note that the bot is not in a space any more, or in those within it."""
@@ -72,6 +80,20 @@ class Departures:
         """Note that the bot is in a space (again), and in those within it."""
         for departure in await departures.every(self.app.store):
             if not departure.person and (departure.space == space or departure.space.startswith(f"{space}:")):
+                await departures.withdraw(self.app.store, departure.space)
+
+    async def _owners_of_jobs(self, space: str) -> set[str]:
+        index, found = self.app.dispatch.index, set()
+        async for ids in index.of_space(space):
+            for job in await asyncio.gather(*map(index.job, ids)):
+                if job and job.space == space:
+                    found.add(job.owner)
+        return found
+
+    async def still_here(self) -> None:
+        """Withdraw what was noted of spaces that the bot is in: it may have been invited again while it was down."""
+        for departure in await departures.every(self.app.store):
+            if not departure.person and await self.members.has_left(departure.space, "") is False:
                 await departures.withdraw(self.app.store, departure.space)
 
     async def _by_space(self) -> dict[str, list[Subject]]:
@@ -99,7 +121,7 @@ class Departures:
         """Note a departure, and tell the owners of what will go."""
         if not await departures.note(self.app.store, space, person):
             return
-        for owner in sorted({subject.owner for subject in subjects}):
+        for owner in sorted({subject.owner for subject in subjects}):  # who has pictures alone is not written to
             names = ", ".join(subject.name for subject in subjects if subject.owner == owner)
             what = (ONE_GONE if person else ALL_GONE).format(where=self.members.where, names=names)
             then = THEN.format(days=self.app.settings.forget_after_days, who="you are" if person else "I am")

@@ -15,8 +15,9 @@ from bot.app import Darkroom, complaint
 from bot.following.announcing import announcement, brief
 from bot.following.insisting import Insisting
 from bot.following.newest import Newest
+from bot.following.open_posts import Posts
 from bot.following.patience import OUTAGES, patient, sentence_of
-from bot.following.posts import Post, Poster, Posts
+from bot.following.posts import Post, Poster
 from bot.following.retracting import Retracting
 from bot.messages import Fetch, Reply, Request
 from storage.errors import Damaged, Missing, StoreError

@@ -16,13 +16,13 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from bot.following.open_posts import Posts
 from bot.following.posts import (
     ChannelClosed,
     ChatTrouble,
     MessageGone,
     Post,
     Poster,
-    Posts,
     TooFast,
     store_as_trouble,
 )

@@ -127,7 +127,7 @@ class Events:
         texts = [{"text": {"type": "plain_text", "text": clipped(text, 75)}, "value": v} for v, text in offered]
         await ack(options=texts[:SUGGESTIONS])
 
-    async def chosen(self, ack: AsyncAck, body: Payload) -> None:
+    async def chosen(self, ack: AsyncAck, body: Payload, context: Payload) -> None:
         """The shortcut "Train on these photos" in a message's menu."""
         await ack()
         asked = by_message(body)
@@ -136,7 +136,9 @@ class Events:
         async def work() -> bool:
             if not files:
                 raise UserError(NO_PHOTOS)
-            author = body["message"].get("user", "")
+            author: str | None = body["message"].get("user", "")
+            if author == context.get("bot_user_id") and asked.channel.startswith("D"):
+                author = None  # pictures that the bot drew for this person
             return await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files, author)
 
         await self._start(asked, body["trigger_id"], work)

@@ -24,9 +24,13 @@ class SlackMembers(Members):
     def __init__(self, client: AsyncWebClient, team: str) -> None:
         self.client, self.team = client, team
 
+    def spaces(self) -> list[str]:
+        """The workspace that the bot serves."""
+        return [f"slack:{self.team}"]
+
     async def has_left(self, space: str, person: str) -> bool | None:
         """Whether a person's account is deactivated; as long as we ask, the bot itself is there."""
-        if space.split(":")[1] != self.team:
+        if space.split(":")[:2] != ["slack", self.team]:
             return None
         if not person:
             return False

@@ -49,6 +49,7 @@ class People:
 
     def __init__(self, client: AsyncWebClient, me: Mapping[str, str] | None = None, outsiders: bool = False) -> None:
         self.client, self.me, self.outsiders = client, me or {}, outsiders
+        self._channels = alru_cache(maxsize=PEOPLE_MAX, ttl=KEPT_S)(self._look_for_channel)
         self._kinds = alru_cache(maxsize=PEOPLE_MAX, ttl=KEPT_S)(self._look_for_kind)
         # Answers are kept, and failures tried again with the next request.
         self._standing = alru_cache(maxsize=PEOPLE_MAX, ttl=KEPT_S)(self._look_for_standing)
@@ -94,8 +95,10 @@ class People:
         """What a channel or user group is called in a message, without calling anybody; empty if that is not known."""
         if not place:
             return ""
-        if place.kind != "group":
-            return f"<{'#' if place.kind == 'channel' else '@'}{place.id}>"
+        if place.kind == "person":
+            return f"<@{place.id}>"
+        if place.kind == "channel":
+            return await _in_time(self._channels(place.id), f"<#{place.id}>")
         groups = await self.groups()
         handles = (f"@{escape(str(group['handle']))}" for group in groups if group["id"] == place.id)
         return next(handles, "a user group that is gone") if groups else ""
@@ -115,6 +118,17 @@ class People:
         if not about:
             return ""
         return PRIVATE if about.get("is_private") else PUBLIC
+
+    async def _look_for_channel(self, channel: str) -> str:
+        """A mention of a channel, or that it is gone: Slack says the same of one that is hidden from the bot."""
+        try:
+            await self.client.conversations_info(channel=channel)
+        except SlackApiError as error:
+            if code(error) == "channel_not_found":
+                return "a channel that is gone or hidden from me"
+            if error.response.status_code != 200:
+                raise
+        return f"<#{channel}>"
 
     async def _look_for_standing(self, user: str, team: str) -> Standing:
         about: dict[str, Any] = await _told(self.client.users_info(user=user), "user", {})

@@ -11,10 +11,11 @@ from typing import TypeVar
 from bot.asking import prompts
 from bot.asking.arguments import Arguments, ExportArguments, ImportArguments
 from bot.asking.problems import check
+from bot.policy import seen_by
 from bot.processes.trainer_process import ask
 from bot.terminal.options import Given
 from bot.terminal.screen import Result, in_terminal
-from bot.web.chat import SPACE, USER
+from bot.web.chat import PERSON, SPACE, USER
 from storage.errors import Damaged, UserError
 from storage.exchange import ExportRequest, ImportRequest
 from storage.files import Store
@@ -32,7 +33,7 @@ async def export(given: Given, out: Path) -> Result:
     arguments = checked(ExportArguments, given)
     settings = load_settings()
     store = await open_store(settings, short=True)
-    subject = prompts.by_name(arguments.name, await Subjects(store).in_space(SPACE))
+    subject = prompts.by_name(arguments.name, seen_by(PERSON.actor, await Subjects(store).in_space(SPACE)))
     if subject.state != "ready" or not subject.weights_key:
         raise UserError(f"{subject.name} is not ready yet.")
     target = (out / f"{subject.name}-{arguments.format}").resolve()

@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 from bot.asking import prompts, recipes
 from bot.asking.forms import Field, fields
+from bot.policy import seen_by
 from bot.processes.trainer_process import answer_of
 from bot.terminal.screen import Result
-from bot.web.chat import SPACE
+from bot.web.chat import PERSON, SPACE
 from storage.errors import SetupError, UserError
 from storage.opening import open_store
 from storage.recipe import Recipe
@@ -35,7 +36,8 @@ async def result(name: str | None, asked: Asked) -> Result:
 
 async def _of_subject(name: str) -> Result:
     """The recipe that is stored with a subject."""
-    subject = prompts.by_name(name, await Subjects(await open_store(load_settings(), short=True)).in_space(SPACE))
+    there = await Subjects(await open_store(load_settings(), short=True)).in_space(SPACE)
+    subject = prompts.by_name(name, seen_by(PERSON.actor, there))
     if not subject.recipe:
         raise UserError(f"{subject.name} has no recipe: it {'is not ready' if subject.photos else 'was imported'}.")
     known = [field for field in fields(Recipe) if field.name in subject.recipe]

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from bot.asking import prompts
 from bot.asking.arguments import SubjectArguments
+from bot.policy import seen_by
 from bot.terminal.exchange import checked
 from bot.terminal.options import Given
 from bot.terminal.screen import Result
-from bot.web.chat import SPACE
+from bot.web.chat import PERSON, SPACE
 from storage.errors import UserError
 from storage.opening import open_store
 from storage.settings import load_settings
@@ -21,7 +22,7 @@ async def fetch(given: Given, out: Path) -> Result:
     """Fetch them into a folder of the subject's name below `out`, where a folder for each training is one run."""
     arguments = checked(SubjectArguments, given)
     store = await open_store(load_settings(), short=True)
-    subject = prompts.by_name(arguments.name, await Subjects(store).in_space(SPACE))
+    subject = prompts.by_name(arguments.name, seen_by(PERSON.actor, await Subjects(store).in_space(SPACE)))
     prefix = logs_prefix(subject.id)
     keys = await store.names(prefix)
     if not keys:
