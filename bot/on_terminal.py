@@ -23,11 +23,8 @@ from bot.web.chat import PERSON, SPACE, USER  # one person on one machine, on th
 from storage.errors import Damaged, Missing, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Picture, TrainJob
-<<<<<<< HEAD
-from storage.service_errors import reason_of
-=======
 from storage.logs import log_to
->>>>>>> 74cc2b9 (Names and classes in all scripts, one class set for a dog and Dogs, nothing invisible gets in or out)
+from storage.service_errors import reason_of
 from storage.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
