@@ -11,13 +11,13 @@ from redis.exceptions import RedisError
 
 from bot.waiting import Looks, View
 from storage import queue
-from storage.errors import Damaged
+from storage.errors import Damaged, Full
 from storage.files import PAGE, Store
 from storage.job_index import READERS, JobIndex, hashed
 from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, job_key, outcome_key
 from storage.line import Line
 from storage.records import read_outcome, stored_job
-from storage.settling import publish, settle
+from storage.settling import cancel_without_room, publish, settle
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +100,13 @@ class Dispatch:
         running = await self._is_running(job)
         message = "Cancelled." if running else "Cancelled before it started."
         outcome = Outcome(job=job.id, state="cancelled", message=message)
-        if not await publish(self.store, job, outcome):
-            return False
         try:
+            if not await publish(self.store, job, outcome):
+                return False
             await settle(self.store, job)
+        except Full as error:
+            log.warning("job %s is deleted to cancel it: %s", job.id, error)
+            await cancel_without_room(self.store, job)
         except Damaged as error:
             log.error("job %s is cancelled, and not all that follows could be done: %s", job.id, error)
         await self.unqueue(job)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from storage.errors import Damaged, Missing
+from storage.errors import Damaged, Full, Missing
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex
@@ -92,7 +92,11 @@ async def finish(store: Store, begun: Forgetting) -> Receipt:
             removed |= set(await delete_job(store, job))
             await index.remove(job, subject.space, [subject.id])  # its record may be damaged, and not say this
     removed |= set(begun.names)
-    receipt = await _receipt(store, begun.subject.id, removed)
+    try:
+        receipt = await _receipt(store, begun.subject.id, removed)
+    except Full:
+        log.warning("there is no receipt of subject %s: the store is full", begun.subject.id)
+        receipt = Receipt(subject=begun.subject.id, removed=tuple(sorted(removed)), removed_s=time.time())
     await store.delete(f"{UNDER_WAY}{receipt.subject}.json")
     return receipt
 
@@ -144,7 +148,10 @@ async def _with_jobs(store: Store, begun: Forgetting, jobs: Sequence[str]) -> Fo
     new = [job for job in jobs if job not in begun.jobs]
     found = [name for job in new for name in await store.names(f"jobs/{job}/")]
     begun = begun.model_copy(update={"jobs": (*begun.jobs, *new), "names": (*begun.names, *found)})
-    await store.put(f"{UNDER_WAY}{begun.subject.id}.json", begun.model_dump_json().encode())
+    try:
+        await store.put(f"{UNDER_WAY}{begun.subject.id}.json", begun.model_dump_json().encode())
+    except Full:  # forgetting makes room: until then nothing is noted, and a crash now leaves the rest to the sweep
+        log.warning("subject %s is forgotten without a note: the store is full", begun.subject.id)
     return begun
 
 
@@ -162,10 +169,11 @@ async def _release(store: Store, job_id: str) -> None:
     except (Missing, Damaged):
         return
     if isinstance(job, TrainJob) and job.others:
-        await publish(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
+        with suppress(Full):  # it is deleted next
+            await publish(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
         try:
             if outcome := await read_outcome(store, job.id):
                 await note(store, job, outcome)
-        except Damaged as error:  # nobody is kept for that
+        except (Damaged, Full) as error:  # nobody is kept for that
             log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
         await store.delete_prefix(f"{logs_prefix(job.subject)}{job.id}/")  # they have sample pictures of all

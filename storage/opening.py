@@ -1,14 +1,18 @@
 """Open the store that the settings name, proven to do all that is needed of it."""
 
 import hashlib
+import logging
 import time
 from pathlib import Path
 
-from storage.errors import SetupError
+from storage.errors import Full, SetupError, StoreError
 from storage.files import FolderStore, Store
+from storage.ids import new_id
 from storage.probing import failed, sentences
 from storage.settings import Settings
 from storage.store_probe import probe_store
+
+log = logging.getLogger(__name__)
 
 PROVEN_S = 3600  # for so long a short command trusts what a process on this machine found out
 
@@ -23,6 +27,9 @@ async def open_store(settings: Settings, short: bool = False) -> Store:
     if short and note and _is_fresh(note):
         return store
     if failures := failed(await probe_store(store)):
+        if await _is_full(store):
+            log.warning("The store %s is full: what is there can be read and deleted.", settings.store_url)
+            return store
         raise SetupError(f"The store {settings.store_url} cannot be used. {sentences(failures)}")
     if note:
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -49,3 +56,16 @@ def _is_fresh(note: Path) -> bool:
         return 0 <= time.time() - note.stat().st_mtime < PROVEN_S
     except OSError:
         return False
+
+
+async def _is_full(store: Store) -> bool:
+    """Whether all that stands in the way is that there is no room, which forgetting and deleting make."""
+    key = f"probes/{new_id()}"
+    try:
+        await store.put(key, b"1")
+        await store.delete(key)
+    except Full:
+        return True
+    except StoreError:
+        return False
+    return False

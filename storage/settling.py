@@ -7,8 +7,9 @@ one that was accepted later counts, whichever ends first.
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
-from storage.errors import Damaged, Missing
+from storage.errors import Damaged, Full, Missing
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex, open_key
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 
 async def publish(store: Store, job: Job, outcome: Outcome) -> bool:
     """Write the outcome of a job, unless it has one; tell whether it was written. `settle` is to follow."""
-    await store.put(open_key(job.space, job.id), b"")  # it is there, unless the job is older than the index
+    with suppress(Full):  # it is there, unless the job is older than the index
+        await store.put(open_key(job.space, job.id), b"")
     return await store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
 
 
@@ -80,6 +82,18 @@ async def delete_job(store: Store, job: str, record: Job | None = None) -> list[
     if record:
         await index.remove(job, record.space, record.subjects)
     return [*removed, job_key(job)] if existed else removed
+
+
+async def cancel_without_room(store: Store, job: Job) -> None:
+    """Cancel a job in a store that is too full to keep an outcome: delete it, and a subject that it was to make."""
+    await delete_job(store, job.id, job)
+    if isinstance(job, TrainJob):
+        await store.delete_prefix(checkpoint_prefix(job.subject, job.id))
+    for each in job.subjects if isinstance(job, TrainJob) else ():
+        with suppress(Missing, Damaged):
+            subject = await Subjects(store).get(each)
+            if subject.state == "learning":
+                await Subjects(store).forget(subject)
 
 
 async def note(store: Store, job: TrainJob, outcome: Outcome) -> None:

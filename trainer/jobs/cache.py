@@ -14,7 +14,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from storage.errors import StoreError
-from storage.files import Store
+from storage.files import Store, checked_name
+from storage.ids import is_id
 from storage.subjects import subject_key
 from storage.transfers import PART, Told, file_hash, nobody
 from trainer.jobs.scratch import lock
@@ -36,9 +37,11 @@ class Cache:
     async def path(self, key: str, sha256: str = "", told: Told = nobody, hold: ExitStack | None = None) -> Path:
         """Path of an object, fetched if the store has it; where it belongs if not. Raises Damaged by its hash.
 
-        It stays there until `hold` is closed, however short disk space is.
+        Raises StoreError for what is no object name: it would be a path elsewhere.
+
+        The file stays there until `hold` is closed, however short disk space is.
         """
-        path = self.folder / key
+        path = self.folder / checked_name(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as meanwhile:
             (hold or meanwhile).callback(os.close, await _shared(path.parent))
@@ -64,7 +67,7 @@ class Cache:
     async def drop_forgotten(self) -> None:
         """Delete all files of subjects that have no record any more."""
         for folder in (self.folder / "subjects").glob("*"):
-            if not await self.store.exists(subject_key(folder.name)):
+            if not is_id(folder.name) or not await self.store.exists(subject_key(folder.name)):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 log.info("dropped what was cached of the forgotten subject %s", folder.name)
 

@@ -25,7 +25,7 @@ GAVE_UP = f"That happened {STRIKES} times, so I gave up."
 STORE_FAILED = "The storage failed while we worked on this. Please try again later."
 STORE_SAYS: dict[type[StoreError], str] = {
     Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
-    Full: "The storage is full, so what was made could not be kept. Whoever runs me has to make room.",
+    Full: "The disk of the storage is full, so what was made could not be kept. Whoever runs me has to make room.",
 }
 UNKNOWN = "the log has the attempts"
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from storage.company import check_company
 from storage.errors import Missing, UserError
-from storage.files import Store
+from storage.files import Store, checked_name
 from storage.jobs import ImagineJob, Method, TrainJob, job_key, read_job
 from storage.recipe import Recipe
 from storage.subjects import Subject, Subjects
@@ -90,14 +90,14 @@ class Tasks:
         """Fetch the photos as they were before they were cut square; those that were square are there."""
         for photo in subject.photos:
             if photo.whole:
-                await self.store.get_file(photo.whole, folder / f"photo-{photo.whole_sha256}", photo.whole_sha256)
-        return tuple(str(folder / f"photo-{photo.whole_sha256 or photo.sha256}") for photo in subject.photos)
+                await self.store.get_file(photo.whole, _photo_path(folder, photo.whole_sha256), photo.whole_sha256)
+        return tuple(str(_photo_path(folder, photo.whole_sha256 or photo.sha256)) for photo in subject.photos)
 
     async def _pupil(self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe, hold: ExitStack) -> Pupil:
         """What the engine is to know of a subject that it learns; its photos come into `folder`."""
-        for photo in subject.photos:
-            await self.store.get_file(photo.key, folder / f"photo-{photo.sha256}", photo.sha256)
-        photos = [folder / f"photo-{photo.sha256}" for photo in subject.photos]
+        photos = [_photo_path(folder, photo.sha256) for photo in subject.photos]
+        for photo, path in zip(subject.photos, photos, strict=True):
+            await self.store.get_file(photo.key, path, photo.sha256)
         return Pupil(
             subject=subject.id,
             noun=subject.noun,
@@ -168,3 +168,8 @@ def _drawn_so(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
     }
     asked = job.model_dump(include={*own})
     return asked | {name: own[name] for name in job.unasked if own[name] is not None}
+
+
+def _photo_path(folder: Path, sha256: str) -> Path:
+    """Path of a photo by its hash; raises StoreError for what is none."""
+    return folder / checked_name(f"photo-{sha256}")
