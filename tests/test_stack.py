@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,16 @@ import psutil
 import pytest
 from redis import Redis
 
+from bot.dispatch import Dispatch
 from bot.processes.children import Child
 from bot.processes.stack import Stack
 from bot.processes.valkey import Valkey
 from bot.terminal.screen import in_terminal
+from storage import queue
 from storage.errors import SetupError
+from storage.files import FolderStore
+from storage.jobs import ImagineJob
+from storage.reconciling import put_back
 from storage.settings import Settings
 from tests.terminal import environment
 
@@ -152,16 +158,60 @@ async def test_an_orphan_is_ended_before_a_new_queue_starts(tmp_path: Path) -> N
     await valkey.close()
 
 
-async def test_a_queue_that_cannot_be_is_said_in_a_sentence(tmp_path: Path) -> None:
+async def test_a_queue_that_cannot_be_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SetupError, match="The queue cannot live in"):
         await Valkey.open(tmp_path / "file" / "queue")
     broken = tmp_path / "broken"
-    (broken / "appendonlydir").mkdir(parents=True)
-    (broken / "appendonlydir" / "appendonly.aof.manifest").write_text("nonsense")
-    with pytest.raises(SetupError, match=r"The embedded Valkey did not start: .*delete that folder"):
+    (broken / "appendonlydir.damaged").mkdir(parents=True)
+    (broken / "appendonlydir").write_text("no folder")  # and cannot be set aside either: the server may not write
+    monkeypatch.setenv("PATH", str(fake_server(tmp_path)))
+    with pytest.raises(SetupError, match=r"The embedded Valkey did not start: no memory\. .*delete that folder"):
         await Valkey.open(broken)
-    assert not (broken / "address").exists()
+    assert not (broken / "address").exists() and (broken / "appendonlydir").read_text() == "no folder"
+
+
+def fake_server(folder: Path) -> Path:
+    """A folder with a server that ends at once, whatever it is given."""
+    server = folder / "bin" / "valkey-server"
+    server.parent.mkdir()
+    server.write_text("#!/bin/sh\necho no memory\nexit 1\n")
+    server.chmod(0o755)
+    return server.parent
+
+
+@pytest.mark.parametrize("junk", ["manifest", "log", "folder"])
+async def test_a_queue_that_cannot_be_read_is_set_aside_and_filled_from_the_store(tmp_path: Path, junk: str) -> None:
+    folder, store, said = tmp_path / "queue", FolderStore(tmp_path / "store"), list[str]()
+    job = ImagineJob(space="s", owner="o", prompt="a dog", model_prompt="a dog", seed=1)
+    first = await Valkey.open(folder)
+    redis = await queue.connect(first.url)
+    await Dispatch(store, redis).accept(job)
+    await redis.aclose()
+    await first.close()
+    damage_queue(folder / "appendonlydir", junk)
+    again = await Valkey.open(folder, said.append)
+    redis = await queue.connect(again.url)
+    assert await redis.zcard(queue.QUEUES["imagine"]) == 0
+    assert await put_back(store, redis) == [job.id]
+    assert len(said) == 1 and str(folder / "appendonlydir.damaged") in said[0] and "starts empty" in said[0]
+    assert (folder / "appendonlydir.damaged").exists()
+    await redis.aclose()
+    await again.close()
+    third = await Valkey.open(folder, said.append)
+    assert len(said) == 1
+    await third.close()
+
+
+def damage_queue(data: Path, junk: str) -> None:
+    if junk == "manifest":
+        (data / "appendonly.aof.manifest").write_text("nonsense")
+    elif junk == "log":
+        for file in data.glob("*.aof"):
+            file.write_bytes(os.urandom(200) + file.read_bytes())
+    else:
+        shutil.rmtree(data)
+        data.write_text("no folder")
 
 
 async def test_a_worker_that_cannot_start_is_said_with_its_last_words(

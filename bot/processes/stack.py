@@ -43,7 +43,7 @@ class Stack:
     async def __aenter__(self) -> "Stack":
         """Make sure there is a queue; raises SetupError."""
         if not self.redis_url:
-            self._valkey = await Valkey.open(self.settings.home / "queue")
+            self._valkey = await Valkey.open(self.settings.home / "queue", self.say)
             self.redis_url = self._valkey.url
         try:
             connect = queue.connect_patiently if self.stays else queue.connect

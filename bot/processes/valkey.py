@@ -6,6 +6,8 @@ keep the peace: `owner.lock` is held by the owner, `users.lock` is shared by tho
 
 import asyncio
 import fcntl
+import logging
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,29 +17,35 @@ from bot.processes.children import Child
 from bot.processes.valkey_server import address, answers, end_orphan, new_url, remove_socket, start_server
 from storage.errors import SetupError
 
+log = logging.getLogger(__name__)
+
 Say = Callable[[str], None]
 
+DATA, ASIDE = "appendonlydir", "appendonlydir.damaged"  # where a server keeps what it knows
 START_S = 20  # an append-only file of a long queue takes a while to read
 
 
 class Valkey:
     """A running Valkey: our own, or one that another process of ours on the same folder runs."""
 
-    def __init__(self, folder: Path, url: str, lock: IO[str]) -> None:
-        self.url = url
+    def __init__(self, folder: Path, url: str, lock: IO[str], say: Say = log.warning) -> None:
+        self.url, self.say = url, say
         self._folder, self._locks = folder, [lock]
         self._child: Child | None = None
 
     @classmethod
-    async def open(cls, folder: Path) -> "Valkey":
-        """Join the one that runs on `folder`, else start one; raises SetupError if that fails."""
+    async def open(cls, folder: Path, say: Say = log.warning) -> "Valkey":
+        """Join the one that runs on `folder`, else start one; raises SetupError if that fails.
+
+        `say` hears of files that could not be read and were set aside.
+        """
         deadline_s = time.monotonic() + START_S
         try:
             folder.mkdir(parents=True, exist_ok=True)
             while time.monotonic() < deadline_s:
                 if owner := _lock(folder / "owner.lock", fcntl.LOCK_EX):
                     await end_orphan(folder)
-                    return await cls(folder, new_url(folder), owner)._run()
+                    return await cls(folder, new_url(folder), owner, say)._run()
                 user = _lock(folder / "users.lock", fcntl.LOCK_SH)
                 if user and (url := address(folder)) and answers(url):
                     return cls(folder, url, user)
@@ -50,23 +58,51 @@ class Valkey:
 
     async def _run(self) -> "Valkey":
         try:
-            self._child = start_server(self._folder, self.url)
-            await self._until_ready(self._child)
+            if not await self._started():
+                await self._start_empty()
             (self._folder / "address").write_text(self.url)
         except BaseException:
             await self.close()
             raise
         return self
 
-    async def _until_ready(self, child: Child) -> None:
+    async def _started(self) -> bool:
+        """Start a server and wait until it answers; tell whether it does, or has ended. Raises SetupError in time."""
+        self._child = start_server(self._folder, self.url)
         deadline_s = time.monotonic() + START_S
         while not answers(self.url):
-            if not child.alive or time.monotonic() > deadline_s:
-                raise SetupError(
-                    f"The embedded Valkey did not start: {child.last_words() or 'it says nothing'}. "
-                    f"If the files in {self._folder} are damaged, delete that folder: accepted jobs are in the store."
-                )
+            if not self._child.alive:
+                return False
+            if time.monotonic() > deadline_s:
+                raise SetupError(self._failed(self._child))
             await asyncio.sleep(0.02)
+        return True
+
+    async def _start_empty(self) -> None:
+        """Set the data aside with which no server started, and start without; raises SetupError if that fails, too.
+
+        Nothing is lost: the reconciler queues accepted jobs again, which are in the store.
+        """
+        assert self._child
+        why, data, aside = self._failed(self._child), self._folder / DATA, self._folder / ASIDE
+        if not data.exists():
+            raise SetupError(why)
+        shutil.rmtree(aside, ignore_errors=True)
+        data.rename(aside)
+        if not await self._started():
+            shutil.rmtree(data, ignore_errors=True)
+            aside.rename(data)
+            raise SetupError(why)
+        self.say(
+            f"The queue could not be read and starts empty; what it was is in {aside}. "
+            "Nothing is lost: accepted jobs are in the store, and are queued again within a minute."
+        )
+
+    def _failed(self, child: Child) -> str:
+        return (
+            f"The embedded Valkey did not start: {child.last_words() or 'it says nothing'}. "
+            f"If the files in {self._folder} are damaged, delete that folder: accepted jobs are in the store."
+        )
 
     @property
     def owned(self) -> bool:
