@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 
 from arq.connections import ArqRedis
 
@@ -17,7 +18,7 @@ from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
 from bot.photos.pool import DecodePool
 from bot.upkeep import keep_tidy
-from storage import queue
+from storage import newest_id, queue
 from storage.damage import end_damaged
 from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
 from storage.failures import Failure
@@ -55,13 +56,20 @@ class Darkroom(Bot):
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
         self.in_flight = InFlight(settings)
         self.decoders = DecodePool(PhotoLimits.of(settings))
-        works = (keep_queued(store, redis, settings.lease_s), keep_tidy(store, redis, settings.forget_after_days))
+        works = (
+            newest_id.keep(redis),
+            keep_queued(store, redis, settings.lease_s),
+            keep_tidy(store, redis, settings.forget_after_days),
+        )
         self._upkeep = [asyncio.create_task(work) for work in works]
 
     @classmethod
     async def open(cls, settings: Settings, redis_url: str, short: bool = False) -> "Darkroom":
         """Connect to queue and store, for a `short` command or to stay; raises SetupError if either does not work."""
-        return cls(settings, await open_store(settings, short), await queue.connect(redis_url, settings))
+        store, redis = await open_store(settings, short), await queue.connect(redis_url, settings)
+        with suppress(*SERVICE_ERRORS):
+            await newest_id.see(redis)
+        return cls(settings, store, redis)
 
     async def close(self) -> None:
         """Close the connections, and end the processes that decode photos."""
@@ -104,7 +112,7 @@ class Darkroom(Bot):
         """Count a request; one that makes room is answered also while the queue cannot count, on a full disk say."""
         try:
             await self.limits.pace(request)
-        except (RedisError, OSError):
+        except SERVICE_ERRORS:
             if request.command not in MAKE_ROOM:
                 raise
 

@@ -14,10 +14,11 @@ from storage import queue
 from storage.errors import Damaged, Full
 from storage.files import PAGE, Store
 from storage.job_index import READERS, JobIndex, hashed
-from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, job_key, outcome_key
+from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, TrainJob, job_key, outcome_key
 from storage.line import Line
 from storage.records import read_outcome, stored_job
 from storage.settling import cancel_without_room, publish, settle
+from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Dispatch:
 
     async def accept(self, job: Job) -> None:
         """Write the job down, then queue it: once written it is not lost. Its entries in the indexes come first."""
+        if isinstance(job, TrainJob):
+            job = await Subjects(self.store).ordered(job)
         await self.index.add(job)
         await self.store.put_new(job_key(job.id), job.model_dump_json().encode())
         await self.enqueue(job)

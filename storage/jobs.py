@@ -22,7 +22,7 @@ from storage.fields import (
     Part,
     Text,
 )
-from storage.ids import is_id, new_id
+from storage.ids import is_id, new_id, ordered_s
 from storage.versions import is_newer_value, version_of
 
 Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
@@ -83,7 +83,7 @@ class Job(Stored):
     said_in: str = ""  # the channel
     shared: Annotated[Audience, NewerValues] | None = None  # who sees it beside its owner; None: it was not noted yet
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
-    accepted_s: float = Field(default_factory=time.time)
+    accepted_s: float = Field(default_factory=ordered_s)
 
     @property
     def subjects(self) -> tuple[str, ...]:

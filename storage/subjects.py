@@ -3,18 +3,17 @@
 import asyncio
 import hashlib
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from storage.errors import Damaged, Missing, UserError
+from storage.errors import Damaged, Missing, Newer, UserError
 from storage.fields import MANY, NewerValues, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty
 from storage.files import Store
-from storage.ids import is_id, new_id
-from storage.jobs import Audience, Candidate, Method, Picture, Record, Stored
+from storage.ids import is_id, new_id, ordered_s
+from storage.jobs import Audience, Candidate, Method, Picture, Record, Stored, TrainJob
 from storage.posted import set_aside
 from storage.records import parsed, parsed_in_part
 from storage.text import fold
@@ -22,6 +21,7 @@ from storage.text import fold
 log = logging.getLogger(__name__)
 
 NAMES = "names/"
+ORDER_S = 0.001  # between two trainings of a subject at least
 UNACCEPTED = "unaccepted"
 SubjectState = Literal["learning", "ready", "failed"]
 
@@ -68,7 +68,8 @@ class Subject(Stored):
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
     job: str | None = None  # the training that made or is making it
     learned_s: float = 0.0  # when the training was accepted that it was learned in
-    created_s: float = Field(default_factory=time.time)
+    created_s: float = Field(default_factory=ordered_s)
+    asked_s: float = 0.0  # when the newest training of it was accepted
 
 
 def subject_key(subject: str) -> str:
@@ -187,6 +188,26 @@ class Subjects:
                 return found
             if await self.store.replace(subject_key(subject), changed.model_dump_json().encode(), tag):
                 return changed
+
+    async def ordered(self, job: TrainJob) -> TrainJob:
+        """The training as accepted after all others of its subjects, whatever the clock says; their records note when.
+
+        Which of two trainings counts is decided by that: see `storage.settling.note`.
+        """
+        accepted_s = job.accepted_s
+
+        def asked(found: Subject) -> Subject:
+            nonlocal accepted_s
+            if found.asked_s < accepted_s:
+                accepted_s = max(accepted_s, found.learned_s + ORDER_S)
+            else:
+                accepted_s = found.asked_s + ORDER_S
+            return found.model_copy(update={"asked_s": accepted_s})
+
+        for subject in job.subjects:
+            with suppress(Missing, Damaged, Newer):  # whoever takes the job says so
+                await self.change(subject, asked)
+        return job.model_copy(update={"accepted_s": accepted_s})
 
     async def find(self, space: str, name: str) -> Subject | None:
         """The subject of that name in the space, if there is one; raises Damaged if its record is."""

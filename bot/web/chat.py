@@ -17,7 +17,7 @@ from bot.messages import Reply, Request, Upload
 from bot.photos.vetting import labels
 from bot.web.chat_log import Attached, ChatLog, Message
 from storage.errors import Missing, StoreError
-from storage.ids import new_id
+from storage.ids import CLOCK, new_id
 from storage.subjects import Subject
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ class Chat:
     async def open(self) -> None:
         """Remember everything, and follow again what was not finished."""
         self.messages = {message.id: message for message in await self.log.read()}
+        for message_id in self.messages:
+            CLOCK.see(message_id)
         await self.sweep()
         for message in self.messages.values():
             if not message.answered:

@@ -152,7 +152,7 @@ class Attempt:
             await self._store_samples(reporter)
             told = reporter.moving("saving")
             done = await self.publisher.train(self.job, task, result, hello, reporter.samples, told)
-            waited_s = reporter.first_step_s and round(reporter.first_step_s - self.job.accepted_s, 1)
+            waited_s = reporter.first_step_s and max(0.0, round(reporter.first_step_s - self.job.accepted_s, 1))
             return done.model_copy(update={"first_step_s": waited_s, "detail": result.detail})
         assert isinstance(self.job, ImagineJob) and isinstance(task, ImagineTask)
         drawn = await self.publisher.imagine(self.job, task, result)

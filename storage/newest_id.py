@@ -1,0 +1,32 @@
+"""The newest id that bots have made, in Redis: a bot that starts after the clock went back goes on from there."""
+
+import asyncio
+import logging
+
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+
+from storage.ids import CLOCK, is_id, new_id
+
+log = logging.getLogger(__name__)
+
+KEY = "darkroom:newest-id"
+EVERY_S = 60.0
+
+
+async def see(redis: ArqRedis) -> None:
+    """Have ids be later than those that are known to be made. Raises RedisError."""
+    newest = (await redis.get(KEY) or b"").decode(errors="replace")
+    if is_id(newest):
+        CLOCK.see(newest)
+
+
+async def keep(redis: ArqRedis) -> None:
+    """Note a new id now and every minute, until cancelled: later ones sort after it."""
+    while True:
+        try:
+            await see(redis)  # others may be ahead
+            await redis.set(KEY, new_id())
+        except (RedisError, OSError) as error:
+            log.warning("the newest id is not noted: %s", error)
+        await asyncio.sleep(EVERY_S)
