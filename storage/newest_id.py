@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from storage.ids import CLOCK, is_id, new_id
+from storage.service_errors import SERVICE_ERRORS, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,6 @@ async def keep(redis: ArqRedis) -> None:
         try:
             await see(redis)  # others may be ahead
             await redis.set(KEY, new_id())
-        except (RedisError, OSError) as error:
-            log.warning("the newest id is not noted: %s", error)
+        except SERVICE_ERRORS as error:
+            log.warning("the newest id is not noted: %s", reason_of(error))
         await asyncio.sleep(EVERY_S)
