@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-FULL = {errno.ENOSPC, errno.EDQUOT}  # there is no room for a file, or no quota left
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP}  # what file systems answer that cannot sync a folder: some of the network
 
 
