@@ -44,7 +44,7 @@ STORE_SAYS: dict[type[StoreError], str] = {
     Newer: "A newer version of me wrote what this needs, and this one does not understand it.",
     Full: "The disk of the storage is full, so nothing new can be kept. Deleting and forgetting make room.",
 }
-MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete"}
+MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "forget-me"}
 ACCEPTED = "This is accepted, though the queue does not answer at the moment. Nothing is lost, it goes on by itself."
 
 

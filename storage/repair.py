@@ -14,6 +14,7 @@ from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.forgetting import UNDER_WAY, Forgetting, Receipt, finish, stand_in
 from storage.ids import is_id
+from storage.job_index import JobIndex, about_prefix, space_key
 from storage.jobs import Outcome, Stored, job_key, outcome_key
 from storage.records import parsed, read_outcome, stored_job
 from storage.settling import delete_job, settle
@@ -95,6 +96,22 @@ async def _check_subject(subjects: Subjects, subject: Subject, dry_run: bool) ->
             yield Finding(name, what, advice="retrain it; if a photo is damaged, forget it and train it anew")
 
 
+async def check_indexes(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
+    """Jobs that are missing in the indexes, once these are complete."""
+    index = JobIndex(store)
+    if not await index.complete():
+        return
+    there = {*await store.names("jobs-of/"), *await store.names("jobs-about/")}
+    for job in await _ids(store, "jobs/"):
+        if not (known := await index.job(job)):
+            continue
+        keys = [space_key(known.space, job), *(f"{about_prefix(subject)}{job}" for subject in known.subjects)]
+        if missing := [key for key in keys if key not in there]:
+            yield Finding(missing[0], f"Job {job} is missing in an index.", "indexed again")
+            if not dry_run:
+                await index.add(known, is_open=not await store.exists(outcome_key(job)))
+
+
 async def check_names(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
     """Names that hold no id; run after `check_subjects`, which writes those anew whose subject is there."""
     for key in await store.names(NAMES, filled=True):
@@ -153,4 +170,4 @@ async def _is_whole(store: Store, key: str, sha256: str) -> bool:
     return True
 
 
-CHECKS: tuple[Check, ...] = (check_jobs, check_subjects, check_names, check_forgetting)
+CHECKS: tuple[Check, ...] = (check_jobs, check_indexes, check_subjects, check_names, check_forgetting)

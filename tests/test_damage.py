@@ -23,6 +23,7 @@ from storage.damage import JOB_DAMAGED, OUTCOME_DAMAGED
 from storage.files import Store
 from storage.forgetting import UNDER_WAY, Forgetting, finish_all, receipt_key
 from storage.ids import new_id
+from storage.index_build import build_indexes
 from storage.jobs import ImagineJob, Outcome, Picture, TrainJob, job_key, outcome_key
 from storage.reconciling import put_back
 from storage.records import read_outcome
@@ -228,3 +229,15 @@ async def test_a_dry_run_changes_nothing(app: Darkroom, damaged: Any) -> None:
     assert len(found) >= 3 and await everything(app.store) == before
     await repaired(app)
     assert await repaired(app) == [] and json.loads((await app.store.get(subject_key(rex.id))).data)
+
+
+async def test_jobs_are_indexed_again(app: Darkroom) -> None:
+    rex = await trained(app, "rex")
+    job = await drawn(app, rex.id)
+    while not await app.dispatch.index.complete():
+        await build_indexes(app.store, 10)
+    for prefix in ("jobs-of/", "jobs-about/"):
+        await app.store.delete_prefix(prefix)
+    assert [f.mend for f in await repaired(app)] == ["indexed again"]
+    assert await app.dispatch.index.about(rex.id) == [job.id]
+    assert [j.id for j in await app.dispatch.jobs("local")] == [job.id] and await repaired(app) == []
