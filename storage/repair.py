@@ -4,6 +4,7 @@ A check is an async generator of findings; `CHECKS` are those of the store, and 
 """
 
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from storage.jobs import Outcome, Stored, job_key, outcome_key
 from storage.records import parsed, read_outcome, stored_job
 from storage.settling import delete_job, settle
 from storage.subjects import NAMES, Subject, Subjects, name_key, subject_key
+
+
+YOUNG_S = 3600.0  # its training may be about to be accepted, or settled
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ async def check_subjects(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
             continue
         async for finding in _check_subject(subjects, subject, dry_run):
             yield finding
+        if await _waits_in_vain(store, subject):
+            what = f"{subject.name} waits for a training that has ended or is gone."
+            yield Finding(subject_key(each), what, "failed: it can be forgotten, or trained anew")
+            if not dry_run:
+                await subjects.change(each, lambda found: found.model_copy(update={"state": "failed"}))
 
 
 async def _check_subject(subjects: Subjects, subject: Subject, dry_run: bool) -> AsyncIterator[Finding]:
@@ -94,6 +103,12 @@ async def _check_subject(subjects: Subjects, subject: Subject, dry_run: bool) ->
         if not await _is_whole(subjects.store, name, sha256):
             what = f"A file of {subject.name} is damaged or missing."
             yield Finding(name, what, advice="retrain it; if a photo is damaged, forget it and train it anew")
+
+
+async def _waits_in_vain(store: Store, subject: Subject) -> bool:
+    if subject.state != "learning" or not subject.job or time.time() - subject.created_s < YOUNG_S:
+        return False
+    return await store.exists(outcome_key(subject.job)) or not await store.exists(job_key(subject.job))
 
 
 async def check_indexes(store: Store, dry_run: bool) -> AsyncIterator[Finding]:

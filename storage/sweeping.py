@@ -146,9 +146,13 @@ class Sweeper:
         """Forget a new subject whose training was never accepted: the bot died, or the store failed, in between."""
         mark = unaccepted_key(subject)
         try:
-            job = (await self.store.get(mark)).data.decode()
+            marked = (await self.store.get(mark)).data.decode()
+            found = await Subjects(self.store).get(subject)
+            job = found.job or marked  # the mark may be damaged
+            if not is_id(job):
+                raise Damaged(f"The mark {mark!r} is damaged: it holds no id.")
             if not await self.store.exists(job_key(job)):
-                await Subjects(self.store).forget(await Subjects(self.store).get(subject))
+                await Subjects(self.store).forget(found)
         except (Damaged, ValueError) as error:
             log.error("the subject of %s cannot be swept: %s", mark, error)
         else:

@@ -241,3 +241,10 @@ async def test_jobs_are_indexed_again(app: Darkroom) -> None:
     assert [f.mend for f in await repaired(app)] == ["indexed again"]
     assert await app.dispatch.index.about(rex.id) == [job.id]
     assert [j.id for j in await app.dispatch.jobs("local")] == [job.id] and await repaired(app) == []
+
+
+async def test_a_subject_does_not_wait_for_a_training_that_is_gone(app: Darkroom) -> None:
+    rex = Subject(space="local", owner="you", name="rex", noun="dog", base_model="m", job=new_id(), created_s=1)
+    await app.subjects.add(rex)
+    (found,) = await repaired(app)
+    assert found.mend.startswith("failed") and (await app.subjects.get(rex.id)).state == "failed"

@@ -115,6 +115,16 @@ async def test_a_subject_whose_training_was_never_accepted_is_forgotten(store: F
     assert len(await records(store)) == (4 if written else 0)
 
 
+async def test_a_damaged_mark_takes_nothing_from_an_accepted_training(store: FolderStore) -> None:
+    job = await accepted(store)
+    rex = Subject(id=f"{1:020x}", space="s", owner="o", name="rex", noun="dog", base_model="m", job=job)
+    await Subjects(store).add(rex)
+    for mark in (new_id().encode(), b"../../x", b"\xff", b""):
+        await store.put(unaccepted_key(rex.id), mark)
+        await Sweeper(store).sweep()
+        assert await Subjects(store).get(rex.id) == rex
+
+
 async def test_names_of_subjects_that_are_gone_are_freed_once_they_are_old(store: FolderStore) -> None:
     subjects = Subjects(store)
     here, gone, young = (
