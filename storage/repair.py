@@ -21,7 +21,6 @@ from storage.records import parsed, read_outcome, stored_job
 from storage.settling import delete_job, settle
 from storage.subjects import NAMES, Subject, Subjects, name_key, subject_key
 
-
 YOUNG_S = 3600.0  # its training may be about to be accepted, or settled
 
 
