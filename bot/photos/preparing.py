@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bot.photos.bars import shows_nothing, without_bars
 from bot.photos.crop import subject_square, whole_box
 from bot.photos.decode import decode, flat, open_photo
 from bot.photos.limits import PhotoLimits
@@ -26,7 +27,7 @@ OPAQUE = 255
 
 def prepare(data: bytes, limits: PhotoLimits) -> Reading:
     """Decode a photo, cut out its subject and encode it; raises PhotoError if it cannot be used."""
-    picture = decode(open_photo(data, limits.max_pixels, limits.min_px), limits.side_px)
+    picture, note = _trimmed(decode(open_photo(data, limits.max_pixels, limits.min_px), limits.side_px), limits.min_px)
     square = subject_square(flat(picture))
     whole = whole_box(picture.size, square)
     return Reading(
@@ -34,7 +35,20 @@ def prepare(data: bytes, limits: PhotoLimits) -> Reading:
         side_px=square[2] - square[0],
         whole=_encoded(picture.crop(whole)) if whole else b"",
         fingerprint=fingerprint(flat(picture)),
+        note=note,
     )
+
+
+def _trimmed(picture: Image.Image, min_px: int) -> tuple[Image.Image, str]:
+    """A picture without bars at its edges, and what the person should know of it."""
+    if nothing := shows_nothing(flat(picture)):
+        return picture, nothing
+    box = without_bars(picture)
+    if box is None:
+        return picture, ""
+    if min(box[2] - box[0], box[3] - box[1]) < min_px:
+        return picture, "has plain bars at its edges, which were left: too little would remain without them"
+    return picture.crop(box), "had plain bars at its edges, which were cut off"
 
 
 def fingerprint(picture: Image.Image) -> tuple[int, ...]:
