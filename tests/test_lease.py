@@ -178,7 +178,9 @@ async def test_a_worker_goes_on_after_a_restart_of_redis(data: tuple[ExitStack, 
     await redis.aclose()
 
 
-async def test_a_worker_that_cannot_renew_stops_before_others_may_begin(redis: ArqRedis) -> None:
+async def test_a_worker_that_cannot_renew_stops_before_others_may_begin_and_says_why(
+    redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
     await enqueue(redis)
     async with Worked(redis) as one:
         await one.began.wait()
@@ -186,6 +188,8 @@ async def test_a_worker_that_cannot_renew_stops_before_others_may_begin(redis: A
         await redis.execute_command("CLIENT", "PAUSE", 3000, "WRITE")
         await one.ended.wait()
         assert time.monotonic() - began_s < LEASE_S
+        assert f"the lease of job {JOB} could not be renewed: Redis: it does not answer" in caplog.messages
+        assert f"the lease of job {JOB} is lost, it " in caplog.text
         one.go_on.set()
         await drained(redis)
         assert one.starts == 2

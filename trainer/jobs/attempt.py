@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from storage import queue
 from storage.errors import SetupError, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
+from storage.service_errors import reason_of
 from storage.settling import is_open
 from trainer.engine_client import DIED, EngineClient
 from trainer.jobs.logs import Logs
@@ -94,7 +95,7 @@ class Attempt:
             try:
                 await reporter.write()
             except (RedisError, OSError) as error:
-                log.warning("redis does not answer: %s", error)
+                log.warning("progress cannot be published: %s", reason_of(error))
             await asyncio.sleep(BEAT_S)
 
     async def _watch(self, work: "asyncio.Task[Outcome]") -> None:

@@ -7,8 +7,8 @@ import time
 from arq.connections import ArqRedis
 
 from storage import queue
-from storage.errors import StoreError
 from storage.files import Store
+from storage.service_errors import SERVICE_ERRORS, reason_of
 from trainer.jobs.lease import BEATS, FENCE
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,6 @@ class Reach:
             try:
                 await self.store.exists(NOTHING)
                 self._heard_s = time.monotonic()
-            except (StoreError, OSError) as error:
-                log.warning("the store does not answer: %s", error)
+            except SERVICE_ERRORS as error:
+                log.warning("no jobs are taken: %s", reason_of(error))
             await asyncio.sleep(self.lease_s / BEATS)
