@@ -82,7 +82,7 @@ PHRASES: dict[str, Meaning] = {  # of answers whose code is only ERR
     "unknown command": Meaning(PERMANENT, "it is too old, or the command is disabled: DETAIL"),
     "unknown redis command": Meaning(PERMANENT, "it is too old, or a command that a script calls is disabled"),
     "unknown subcommand": Meaning(PERMANENT, "it is too old, or the command is disabled: DETAIL"),
-    "syntax error": Meaning(PERMANENT, "it is too old: it does not know an option of a command"),
+    "syntax error": Meaning(PERMANENT, "it may be too old: it does not know an option of a command"),
     "db index is out of range": Meaning(PERMANENT, "it has no database of the number in REDIS_URL"),
     "select is not allowed in cluster mode": Meaning(PERMANENT, CLUSTER),
     "invalid db index": Meaning(PERMANENT, "it has no database of the number in REDIS_URL"),

@@ -33,6 +33,7 @@ CONFLICTS = {"ConditionalRequestConflict", "OperationAborted", "409"}  # somebod
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"}
 FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage"}
 CLOCK = "its clock and ours differ too much"
+NOT_SIGNED_SO = "it does not take how requests are signed; AWS_DEFAULT_REGION or AWS_ACCESS_KEY_ID may not be right"
 REGION = "the bucket is in another region than AWS_DEFAULT_REGION says, or another endpoint serves it"
 
 
@@ -45,7 +46,7 @@ class Meaning(NamedTuple):
 
 CODES: dict[str, Meaning] = {
     "NoSuchBucket": Meaning(PERMANENT, "there is no bucket BUCKET"),
-    "AccessDenied": Meaning(PERMANENT, "these credentials may not use the bucket BUCKET as needed: it wants RIGHT"),
+    "AccessDenied": Meaning(PERMANENT, "these credentials may not use the bucket BUCKET for WHAT, which needs RIGHT"),
     "AllAccessDisabled": Meaning(PERMANENT, "the bucket BUCKET is closed"),
     "AccountProblem": Meaning(PERMANENT, "there is a problem with the account"),
     "InvalidAccessKeyId": Meaning(PERMANENT, "it does not know this AWS_ACCESS_KEY_ID"),
@@ -55,8 +56,10 @@ CODES: dict[str, Meaning] = {
         "proxy that sets another Host, has changed the request",
     ),
     **dict.fromkeys(EXPIRED, Meaning(PERMANENT, "the credentials have expired, and there were no newer ones")),
+    "InvalidToken": Meaning(PERMANENT, "it does not accept the session token (AWS_SESSION_TOKEN)"),
+    "RequestExpired": Meaning(PERMANENT, "it takes the request for expired; clocks or credentials may be the reason"),
     "RequestTimeTooSkewed": Meaning(PERMANENT, CLOCK),
-    "AuthorizationHeaderMalformed": Meaning(PERMANENT, REGION),
+    "AuthorizationHeaderMalformed": Meaning(PERMANENT, NOT_SIGNED_SO),
     "PermanentRedirect": Meaning(PERMANENT, REGION),
     "IllegalLocationConstraintException": Meaning(PERMANENT, REGION),
     "TemporaryRedirect": Meaning(OUTAGE, "the bucket is being moved"),
@@ -84,7 +87,7 @@ FAULTS: dict[type[Exception], Meaning] = {  # the first that fits
     PartialCredentialsError: Meaning(PERMANENT, "half of the credentials are missing"),
     NoCredentialsError: Meaning(PERMANENT, "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     CredentialRetrievalError: Meaning(OUTAGE, "the credentials cannot be fetched"),
-    SSLError: Meaning(PERMANENT, "no secure connection can be made; is its certificate trusted here?"),
+    SSLError: Meaning(UNKNOWN, "no secure connection can be made; is its certificate trusted here?"),
     ProxyConnectionError: Meaning(OUTAGE, "the proxy cannot be reached"),
     ConnectionError: Meaning(OUTAGE, "it cannot be reached"),
     HTTPClientError: Meaning(OUTAGE, "the connection broke"),
@@ -149,7 +152,7 @@ def store_error(error: BaseException, server: str, bucket: str, key: str) -> Sto
     right = RIGHTS.get(asked(error), "s3:PutObject") if isinstance(error, ClientError) else ""
     reason = reason.replace("BUCKET", bucket).replace("RIGHT", right)
     told = region_of(error)
-    reason += f"; it names the region {told}" if told and reason == REGION else ""
+    reason += f"; it names the region {told}" if told and reason in (REGION, NOT_SIGNED_SO) else ""
     kind = Full if answer_code(error) in FULL else StoreError
     return kind(f"The S3 server {without_password(server)} cannot be used: {reason}.", failure)
 

@@ -131,7 +131,7 @@ async def test_what_a_head_cannot_tell_is_asked_again(serve: Serve) -> None:
     store = make_store(serve(strict))
     for status, code, reason in (
         (400, "ExpiredToken", "credentials have expired"),
-        (403, "AccessDenied", "it wants s3:GetObject"),
+        (403, "AccessDenied", "needs s3:GetObject"),
         (403, "RequestTimeTooSkewed", "clock and ours differ"),
         (403, "SignatureDoesNotMatch", "did not match"),
         (404, "NoSuchBucket", "there is no bucket"),
@@ -159,7 +159,7 @@ async def test_a_proxy_that_changes_the_request_is_not_called_a_wrong_key(serve:
         (507, "XMinioStorageFull", Failure.OUTAGE, "its disk is full"),
         (403, "QuotaExceeded", Failure.OUTAGE, "space is used up"),
         (404, "NoSuchBucket", Failure.PERMANENT, "there is no bucket"),
-        (403, "AccessDenied", Failure.PERMANENT, "it wants s3:PutObject"),
+        (403, "AccessDenied", Failure.PERMANENT, "needs s3:PutObject"),
         (403, "InvalidAccessKeyId", Failure.PERMANENT, "does not know this AWS_ACCESS_KEY_ID"),
         (400, "AuthorizationHeaderMalformed", Failure.PERMANENT, "names the region eu-west-9"),
         (400, "SomethingNew", Failure.UNKNOWN, "it answered SomethingNew to PutObject"),
