@@ -94,7 +94,7 @@ FAULTS: dict[type[Exception], Meaning] = {  # the first that fits
     IncompleteReadError: Meaning(OUTAGE, "the connection broke"),
 }
 RIGHTS = {
-    "GetObject": "s3:GetObject",
+    "GetObject": "s3:GetObject, and s3:ListBucket to tell missing from forbidden",
     "HeadObject": "s3:GetObject, and s3:ListBucket to tell missing from forbidden",
     "ListObjectsV2": "s3:ListBucket",
     "DeleteObject": "s3:DeleteObject",
