@@ -13,18 +13,28 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from redis.exceptions import RedisError
-from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    before_sleep_log,
+    retry_if_exception_type,
+    wait_random_exponential,
+)
 
 from bot.app import Darkroom
 from bot.discord.answers import Answers
 from bot.discord.commands import digest, help_reply, registered
+from bot.discord.errors import meaning, retry_after_s
 from bot.discord.hearing import Hearing
 from bot.discord.members import DiscordMembers
 from bot.discord.poster import DiscordPoster
+from bot.discord.rate_limit import Gate
 from bot.discord.render import render
 from bot.following.departures import Departures
 from bot.following.follower import Follower
+from bot.following.insisting import Stop
 from bot.following.leader import Leadership
+from bot.following.posts import BotRefused, ChatTrouble, Refused, UnknownTrouble
 from bot.following.together import until_first
 from bot.photos.fetching import Hosts
 from storage.errors import SetupError, StoreError
@@ -38,8 +48,10 @@ BAD_TOKEN = "Discord does not accept DISCORD_TOKEN. docs/discord.md says where t
 # Trouble that passes; what discord.py can wait for while it is connected, it does.
 PASSING = (
     *(aiohttp.ClientError, OSError, RedisError, StoreError),
-    *(discord.HTTPException, discord.RateLimited, discord.GatewayNotFound),
+    *(discord.HTTPException, discord.RateLimited, discord.GatewayNotFound, ChatTrouble),
 )
+UNKNOWN_S = 600.0  # so long are answers that are in no table waited for
+ASK_AGAIN_S = 5.0
 Ready = Callable[[str], None]
 
 
@@ -52,14 +64,25 @@ async def serve(settings: Settings, redis_url: str, ready: Ready) -> None:
     app = await Darkroom.open(settings, redis_url)
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(PASSING),
-        wait=wait_random_exponential(1, 60),
+        wait=_patience,
+        stop=Stop(None, UNKNOWN_S),
+        reraise=True,
         before_sleep=before_sleep_log(log, logging.WARNING),
     )
     try:
         while True:
             await retrying(_lead_once, app, ready)
+    except UnknownTrouble as error:
+        raise SetupError(f"Discord answers something that is not known here: {error}") from error
     finally:
         await app.close()
+
+
+def _patience(state: RetryCallState) -> float:
+    """As long as Discord, or what stands before it, asks for; else exponentially longer."""
+    error = state.outcome.exception() if state.outcome else None
+    told_s = retry_after_s(error) if error else None
+    return wait_random_exponential(1, 60)(state) if told_s is None else told_s
 
 
 def use_api(url: str) -> None:
@@ -75,12 +98,13 @@ async def _lead_once(app: Darkroom, ready: Ready) -> None:
     assert token
     bot = DiscordBot(app, ready)
     try:
-        await bot.login(token.get_secret_value())
+        async with meaning():
+            await bot.login(token.get_secret_value())
         assert bot.application_id
         lead = Leadership(app.redis, f"discord:{bot.application_id}")
         await lead.wait()
         try:
-            await until_first(bot.connected(), lead.lost())
+            await until_first(bot.connected(), lead.lost(), bot.until_refused())
         finally:
             await bot.stop()
             await lead.resign()
@@ -95,6 +119,7 @@ class DiscordBot(discord.AutoShardedClient):
 
     def __init__(self, app: Darkroom, ready: Ready) -> None:
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
+        gate = Gate()
         super().__init__(
             intents=discord.Intents(guilds=True),  # to greet, and to know roles; nobody's messages
             allowed_mentions=discord.AllowedMentions.none(),
@@ -102,8 +127,9 @@ class DiscordBot(discord.AutoShardedClient):
             chunk_guilds_at_startup=False,
             max_messages=None,
             max_ratelimit_timeout=30.0,  # longer waits are the follower's
-            http_trace=self._introduced(),
+            http_trace=gate.trace(lambda: self.http.user_agent),
         )
+        self.gate = gate
         self.app, self._say_ready = app, ready
         self.poster = DiscordPoster(self, app.store)
         self.follower = Follower(app, self.poster)
@@ -113,15 +139,20 @@ class DiscordBot(discord.AutoShardedClient):
         self._shards_there: set[int] = set()
         self._heard: set[asyncio.Task[None]] = set()  # what is being done for events
 
-    def _introduced(self) -> aiohttp.TraceConfig:
-        """Have every request say what we are, as Discord asks for: discord.py's with an interaction's token do not."""
-
-        async def introduce(_: Any, __: Any, request: aiohttp.TraceRequestStartParams) -> None:
-            request.headers.setdefault("User-Agent", self.http.user_agent)
-
-        trace = aiohttp.TraceConfig()
-        trace.on_request_start.append(introduce)
-        return trace
+    async def until_refused(self) -> None:
+        """Wait until Discord does not accept our token any more; raises SetupError then, with the start's sentence."""
+        while True:
+            await self.gate.token_refused.wait()
+            self.gate.token_refused.clear()
+            try:
+                async with meaning():
+                    await self.http.request(Route("GET", "/users/@me"))
+            except BotRefused:
+                raise SetupError(BAD_TOKEN) from None
+            except (Refused, ChatTrouble) as error:
+                log.warning("whether Discord accepts the token is not known yet: %s", error)
+                await asyncio.sleep(ASK_AGAIN_S)
+                self.gate.token_refused.set()
 
     async def connected(self) -> None:
         """Serve: tell Discord our commands, go on with what was open, hear. Raises SetupError in a sentence."""
@@ -222,4 +253,8 @@ class DiscordBot(discord.AutoShardedClient):
         open_ones = (c for c in channels if c and c.permissions_for(guild.me).send_messages)
         if channel := next(open_ones, None):
             said = await render(self.app.store, help_reply())
-            await channel.send(f"Hello! I learn your dog, mug or mascot. {said.content}", embeds=said.embeds)
+            try:
+                async with meaning():
+                    await channel.send(f"Hello! I learn your dog, mug or mascot. {said.content}", embeds=said.embeds)
+            except (Refused, ChatTrouble) as error:
+                log.info("no hello in server %s: %s", guild.id, error)

@@ -20,31 +20,31 @@ from bot.following.departures import Departures
 from bot.following.follower import Follower
 from bot.following.insisting import patience
 from bot.following.leader import Leadership
-from bot.following.posts import ChannelClosed, ChatTrouble
+from bot.following.posts import ChatTrouble
 from bot.following.together import until_first
 from bot.slack.answers import Answers
-from bot.slack.client import session, web_client
+from bot.slack.client import Client, session, web_client
 from bot.slack.events import Events
 from bot.slack.files import Attachments
 from bot.slack.members import SlackMembers
 from bot.slack.people import People
 from bot.slack.poster import SlackPoster
 from bot.slack.setup import PATH
-from bot.slack.tokens import signing_secret, socket_url, who_am_i
+from bot.slack.tokens import signing_secret, socket_url, until_refused, who_am_i
 from storage.errors import SetupError, StoreError
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
 
 PING_S = 5.0  # between two looks whether the socket lives
-PASSING = (ChatTrouble, ChannelClosed, aiohttp.ClientError, OSError, RedisError, StoreError)
+PASSING = (ChatTrouble, aiohttp.ClientError, OSError, RedisError, StoreError)
 
 
 async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]) -> None:
     """Serve a Slack workspace until cancelled; call `ready` with a sentence whenever this process does.
 
     Of several processes with one token one serves, and the others stand by. Trouble that passes is waited for; raises
-    SetupError in a sentence where Slack refuses a token, or is not there when this begins.
+    SetupError in a sentence where Slack refuses a token, then or later, or is not there when this begins.
     """
     async with AsyncExitStack() as open_:
         app = await Darkroom.open(settings, redis_url)
@@ -60,7 +60,7 @@ async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]
         async def serve_here() -> None:
             async with _serving(app, client, http, me) as where:
                 ready(f"Darkroom is on Slack, in {me['team']}: {where}")
-                await asyncio.Event().wait()
+                await until_refused(settings, client)
 
         while True:
             await retrying(_lead_once, lead, serve_here)
@@ -78,7 +78,7 @@ async def _lead_once(lead: Leadership, work: Callable[[], Awaitable[None]]) -> N
 
 @asynccontextmanager
 async def _serving(
-    app: Darkroom, client: AsyncWebClient, http: aiohttp.ClientSession, me: dict[str, str]
+    app: Darkroom, client: Client, http: aiohttp.ClientSession, me: dict[str, str]
 ) -> AsyncIterator[str]:
     """Hear and answer inside the block; gives how Slack reaches us, who are `me`."""
     people = People(client, me, app.settings.slack_outsiders)

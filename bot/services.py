@@ -116,9 +116,26 @@ async def _everything(
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(stack.during(asyncio.Event().wait()))
                 for serve in serving:
-                    tasks.create_task(serve(settings, stack.redis_url, _announce))
+                    tasks.create_task(_beside_others(serve, settings, stack.redis_url))
         except* SetupError as errors:
             raise errors.exceptions[0] from None
+
+
+async def _beside_others(serve: Chat, settings: Settings, redis_url: str) -> None:
+    """Serve a chat; one that is refused after it has served ends alone. Raises SetupError where it cannot begin."""
+    served = False
+
+    def announce(text: str) -> None:
+        nonlocal served
+        served = True
+        _announce(text)
+
+    try:
+        await serve(settings, redis_url, announce)
+    except SetupError as error:
+        if not served:
+            raise
+        _say(f"{error} Everything else goes on.")
 
 
 def run_worker(queues: str) -> int:

@@ -36,3 +36,10 @@ async def test_one_process_serves_both_and_neither_sees_the_others_subjects(
             assert not await app.subjects.in_space(WORKSPACE)
             (rex,) = await app.subjects.in_space(SERVER)
             await app.subjects.forget(rex)
+            workspace.server.revoked = True  # somebody takes the app out of the workspace
+            await workspace.slash("/imagine", "a dog in Paris")
+            await discord.until(lambda: any("Everything else goes on." in line for line in up.said))
+            assert any("Slack refuses SLACK_BOT_TOKEN (token_revoked)." in line for line in up.said)
+            assert not await app.redis.exists(f"darkroom:leader:{WORKSPACE}")
+            listed = await discord.slash("dreambooth list")
+            await discord.until(lambda: "No subjects yet" in listed.message.text)

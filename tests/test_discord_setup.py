@@ -1,6 +1,7 @@
 """The set-up: what is registered and when, the invite link, what the doctor says, first words, shards, the docs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -16,8 +17,8 @@ from bot.discord.request import NAMES, NEEDED
 from bot.discord.setup import invite_link
 from bot.on_discord import use_api
 from tests.bot_process import settings_of
-from tests.discord_bot import SPACE, Place
-from tests.discord_server import Discord, Trouble, too_fast
+from tests.discord_bot import SPACE, Place, drawing
+from tests.discord_server import Discord, Trouble, cloudflare, too_fast
 from tests.discord_server.contract import SPEC, contract
 from tests.discord_server.world import ADMINISTRATOR, ALL_PERMISSIONS
 
@@ -56,6 +57,34 @@ async def test_a_bot_waits_for_a_discord_that_does_not_let_it_in_yet(place: Plac
     place.discord.troubles += [too_fast(f"GET {path}$", None, via=False) for path in ("/users/@me", "/gateway/bot")]
     async with place.bot():
         assert not any(trouble.times for trouble in place.discord.troubles)
+
+
+@pytest.mark.parametrize("path", ["/users/@me", "/gateway/bot", "/gateway/"])
+async def test_cloudflare_is_asked_again_when_it_said(place: Place, path: str) -> None:
+    discord = place.discord
+    if path == "/gateway/":
+        discord.gateway.turned_away.append(cloudflare("", 2))
+    else:
+        discord.troubles.append(cloudflare(f"GET {path}$", 2, times=2))
+    began_s = time.monotonic()
+    async with place.bot():
+        took_s = time.monotonic() - began_s
+    refused_s = [seen.at_s for seen in discord.seen if seen.status == 429]
+    early = [seen for at_s in refused_s for seen in discord.seen if at_s < seen.at_s < at_s + 1.9]
+    assert took_s > 2 and not early
+    assert not discord.gateway.turned_away and not any(trouble.times for trouble in discord.troubles)
+
+
+async def test_no_request_is_made_while_cloudflare_asks_for_patience(place: Place) -> None:
+    discord = place.discord
+    async with place.bot():
+        job, asked = await drawing(discord, place.hand)
+        discord.troubles.append(cloudflare("PATCH /", 2))
+        await place.hand.draw(job)
+        await discord.until(lambda: not discord.troubles[0].times)
+        told_s = discord.seen[-1].at_s
+        await discord.until(lambda: "Again" in asked.message.labels)
+        assert [seen for seen in discord.seen if told_s < seen.at_s < told_s + 1.9] == []
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,22 @@
 """What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
 
+import asyncio
 import re
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from bot.discord import poster as discord_poster
+from bot.discord import errors as discord_errors
 from bot.discord.render import plain
+from bot.following import insisting
+from storage.errors import SetupError
 from storage.jobs import ImagineJob
 from tests.discord_bot import (
     EDITS,
     SPACE,
     UPLOADS,
+    Place,
     an_old_message,
     announcements,
     drawing,
@@ -30,9 +35,19 @@ from tests.photo_files import saved, scene
 pytestmark = pytest.mark.timeout(60)
 
 
+LOOK_TOO_FAST = too_fast(r"GET /channels/.*/messages$", 0.3)
+LOOK_AWAY = Trouble(r"GET /channels/.*/messages$", 200, {}, {"Content-Type": "text/html"})
+LOOK_FORBIDDEN = Trouble(r"GET /channels/.*/messages$", 403, {"code": 50013, "message": "Missing Permissions"})
+
+
+def said_with(discord: Discord, method: str) -> list[str]:
+    """The requests with the bot's own token that made or changed a message."""
+    return [seen.name for seen in discord.seen if seen.name.startswith(f"{method} /channels/")]
+
+
 def edits_by_bot(discord: Discord) -> int:
     """How often a message was edited with the bot's own token."""
-    return sum(seen.name.startswith("PATCH /channels/") for seen in discord.seen)
+    return len(said_with(discord, "PATCH"))
 
 
 async def test_a_job_outlives_the_token_of_its_command(discord: Discord, hand: Hand) -> None:
@@ -58,7 +73,7 @@ async def test_when_the_token_is_dead_words_in_private_are_direct_messages(disco
 async def test_rate_limits(
     discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, kind: str, retry_after_s: float | None, via: bool
 ) -> None:
-    monkeypatch.setattr(discord_poster, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(discord_errors, "PATIENCE_S", 0.3)
     job, asked = await drawing(discord, hand)
     route = EDITS if kind == "edits" else UPLOADS
     discord.troubles.append(too_fast(route, retry_after_s, via, only_files=kind == "uploads"))
@@ -87,6 +102,79 @@ async def test_discord_answers_with_errors_and_pages_for_a_while(discord: Discor
     ]
     await hand.draw(job)
     await discord.until(lambda: "Again" in asked.message.labels)
+
+
+@pytest.mark.parametrize("trouble", [LOOK_TOO_FAST, LOOK_AWAY, LOOK_FORBIDDEN], ids=["429", "page", "403"])
+async def test_an_announcement_is_looked_for_until_it_is_known(place: Place, trouble: Trouble) -> None:
+    discord, hand = place.discord, place.hand
+    async with place.bot():
+        job, _ = await training(discord, hand)
+        discord.mute = "POST /channels/.*/messages"  # it is said, but the bot never hears so
+        await hand.train(job)
+        await discord.until(lambda: announcements(discord))
+    discord.mute = ""
+    discord.troubles.append(trouble)
+    trouble.times = 1
+    async with place.bot():
+        await discord.until(lambda: not open_posts(hand.app))
+    assert not trouble.times and not discord.private()
+    # Who may not look announces, and that is one message as long as Discord remembers its nonce.
+    assert len(announcements(discord)) == 1
+    assert len(said_with(discord, "POST")) == (2 if trouble is LOOK_FORBIDDEN else 1)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (403, {"code": 40333, "message": "internal network error"}, {}),
+        (429, {"code": 30046, "message": "Maximum number of edits"}, {"Retry-After": "1"}),
+        (403, "<html>Access denied</html>", {"Content-Type": "text/html"}),
+    ],
+    ids=["cloudflare", "old edits", "page"],
+)
+async def test_what_passes_is_waited_for(
+    discord: Discord, hand: Hand, trouble: tuple[int, Any, dict[str, str]]
+) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.troubles.append(Trouble(EDITS, *trouble, times=2))
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    assert not discord.private()
+
+
+async def test_an_answer_that_is_not_known_is_tried_for_a_while(
+    discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(insisting, "UNKNOWN_S", 0.5)
+    job, _ = await drawing(discord, hand)
+    discord.troubles.append(Trouble(EDITS, 403, {"code": 999999, "message": "Something new"}, times=999))
+    await hand.draw(job)
+    (told,) = await discord.until(discord.private)
+    assert "a dog in Paris" in told.text and told.attachments
+    await discord.until(lambda: not open_posts(hand.app))
+    assert "Something new" in caplog.text and "ERROR" in caplog.text
+
+
+async def test_a_thread_that_is_locked_meanwhile(discord: Discord, hand: Hand) -> None:
+    job, _ = await training(discord, hand)
+    discord.general.refuses = 160005
+    await hand.train(job)
+    (said,) = await discord.until(lambda: [m for m in discord.private() if "rex is ready" in m.text])
+    assert "The thread where you asked is locked." in said.text
+    await discord.until(lambda: not open_posts(hand.app))
+
+
+async def test_a_token_that_is_reset_ends_the_bot_with_the_sentence_of_the_start(place: Place) -> None:
+    discord, hand = place.discord, place.hand
+    with pytest.raises(SetupError, match="Discord does not accept DISCORD_TOKEN"):
+        async with place.bot() as bot:
+            job, _ = await drawing(discord, hand)
+            discord.expire_tokens()
+            discord.token = "another"
+            await hand.draw(job)
+            await asyncio.wait_for(asyncio.wait([bot]), 20)
+            assert not await hand.app.redis.exists("darkroom:leader:discord:100")
+    assert len(open_posts(hand.app)) == 1, "what was accepted goes on when the token is good again"
 
 
 async def test_the_connection_is_lost_and_resumed(discord: Discord, hand: Hand) -> None:

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 import aiohttp
 import discord
 
+from bot.discord.errors import is_done
+
 log = logging.getLogger(__name__)
 
 HEARD_S = 2.0  # the third is for the way to Discord
 UNTIL = "acknowledge_until_s"  # in Interaction.extras, by the event loop's clock
-DONE_BEFORE = 40060  # after a first try that was heard, but whose answer was lost
 
 
 def heard(interaction: discord.Interaction) -> None:
@@ -43,7 +44,7 @@ async def acknowledged(interaction: discord.Interaction, ephemeral: bool = False
         with however_told(interaction):
             told = await interaction.response.defer(ephemeral=ephemeral, thinking=thinking)
     except discord.HTTPException as error:
-        if error.code != DONE_BEFORE:
+        if not is_done(error):
             raise
     message = told.resource if told and isinstance(told.resource, discord.InteractionMessage) else None
     return str((told and told.message_id) or (message.id if message else ""))

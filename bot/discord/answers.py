@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import discord
 from redis.exceptions import RedisError
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import AsyncRetrying, retry_if_exception_type
 
 from bot.answers import consents
 from bot.answers.consents import Consent
@@ -28,7 +28,8 @@ from bot.discord.poster import DiscordPoster
 from bot.discord.render import render
 from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Post
+from bot.following.insisting import Stop, patience
+from bot.following.posts import ChatTrouble, Post, Refused
 from bot.messages import Reply, Request, Upload
 from bot.photos.fair_slots import FairSlots
 from bot.photos.fetching import AT_ONCE, EACH_AT_ONCE, Hosts, fetched
@@ -142,15 +143,12 @@ class Answers:
     async def _tell(self, post: Post, reply: Reply) -> None:
         """Say an answer for the asker's eyes only, for a while again and again."""
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ChatTrouble),
-            wait=wait_random_exponential(0.5, 10),
-            stop=stop_after_delay(TELL_S),
-            reraise=True,
+            retry=retry_if_exception_type(ChatTrouble), wait=patience, stop=Stop(TELL_S), reraise=True
         )
         try:
             await retrying(self.poster.edit, post, reply)
-        except (MessageGone, ChannelClosed, ChatTrouble) as error:
-            log.info("%s could not be told: %s", post.user, error)
+        except (Refused, ChatTrouble) as error:
+            log.warning("%s could not be told: %s", post.user, error)
 
     async def _fetched(self, attached: Sequence[Attached], share: Share) -> tuple[Upload, ...]:
         """Fetch files from Discord's own hosts; raises UserError if they are too many, or too large together."""

@@ -16,17 +16,20 @@ from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
 from bot.discord.acknowledging import heard, however_told, in_time
 from bot.discord.answers import Answers, Asked
-from bot.discord.commands import SLASH, TRAIN_MENU, Attached, Json, described, said, typing
+from bot.discord.attachments import others_in, photos_in
+from bot.discord.commands import SLASH, TRAIN_MENU, Attached, Json, said, typing
 from bot.discord.forms import filled_in, modal, unasked
 from bot.discord.render import controls, plain
 from bot.discord.request import closed_to, request_of
 from bot.messages import Button, Request
 from bot.photos import captions
+from bot.photos.declared import no_photos
 from storage.text import fold
 
 log = logging.getLogger(__name__)
 
 SUGGESTIONS = 25
+UNSAID = (discord.HTTPException, discord.RateLimited)  # what nobody can be told of, for this was to tell them
 SURE, PHOTOS, AUTHOR = "sure", "photos", "author"  # arguments of ours: a question answered, files found, whose
 ALONG = (PHOTOS, AUTHOR)  # what goes along with a form, unseen
 NO = "no"
@@ -57,7 +60,7 @@ class Hearing:
                 await self._complete(interaction, data)
             elif (kind := self._kinds.get(interaction.type)) and await self.answers.first(interaction):
                 await kind(interaction, data)
-        except discord.HTTPException as error:
+        except UNSAID as error:
             log.warning("could not answer an interaction of %s: %s", interaction.user.id, error)
         except Exception as error:
             await self._refuse(interaction, complaint(error, str(data.get("name", "a button"))).text)
@@ -70,7 +73,7 @@ class Hearing:
             else:
                 with however_told(interaction):
                     await interaction.response.send_message(plain(sentence), ephemeral=True)
-        except discord.HTTPException as error:
+        except UNSAID as error:
             log.warning("%s could not be told: %s", interaction.user.id, error)
 
     async def _command(self, interaction: discord.Interaction, data: Json) -> None:
@@ -107,10 +110,12 @@ class Hearing:
         """Train on the photos of a message: its links go along while a form asks for name and class."""
         if data["name"] != TRAIN_MENU:
             return await self._refuse(interaction, OLD)
+        if sentence := closed_to(interaction):
+            return await self._refuse(interaction, sentence)
         message = data["resolved"]["messages"][data["target_id"]]
-        photos = [described(attachment) for attachment in message.get("attachments", [])]
+        photos = photos_in(message)
         if not photos:
-            return await self._refuse(interaction, "There are no photos in that message.")
+            return await self._refuse(interaction, no_photos(others_in(message)))
         check_number(len(photos), self.app.settings.photos_max)
         links = "\n".join(f"{photo.name} {photo.url}\t{captions.plain(photo.caption)}" for photo in photos)
         known = {PHOTOS: links, AUTHOR: message["author"]["id"]}
@@ -134,6 +139,8 @@ class Hearing:
         )
         if button.confirm:
             await self._confirm(interaction, button)
+        elif button.form and asked.command.answers != "asker" and (sentence := closed_to(interaction)):
+            await self._refuse(interaction, sentence)
         elif button.form:
             await self._open(interaction, asked, photos=asked.command.takes_photos)
         elif button.command == "consent allow":

@@ -6,12 +6,12 @@ from contextlib import suppress
 import aiohttp
 import discord
 
+from bot.discord.errors import PersonGone, verdict
 from bot.discord.render import plain
 from bot.following.departures import Members
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_MEMBER = 10007
 FAILURES = (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError)
 
 
@@ -38,7 +38,7 @@ class DiscordMembers(Members):
         try:
             await guild.fetch_member(int(person))
         except discord.NotFound as error:
-            return True if error.code == UNKNOWN_MEMBER else None
+            return True if verdict(error).raises is PersonGone else None
         except FAILURES as error:
             log.info("whether %s is in server %s is not known: %s", person, server, error)
             return None

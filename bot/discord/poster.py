@@ -7,13 +7,12 @@ works even where the bot may not write. Then, and for everything else, the bot w
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar, cast
 
-import aiohttp
 import discord
 
+from bot.discord.errors import TokenDead, meaning
 from bot.discord.pictures import SMALL, USUAL, Size, files
 from bot.discord.places import place_name
 from bot.discord.render import render
@@ -21,11 +20,12 @@ from bot.discord.request import private_space
 from bot.following.posts import (
     RETRACTED,
     ChannelClosed,
-    ChatTrouble,
     MessageGone,
+    NotTaken,
     Post,
     Poster,
-    TooFast,
+    Refused,
+    UnknownTrouble,
     store_as_trouble,
     without_pictures,
 )
@@ -39,23 +39,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 TOKEN_LIVES_S = 14 * 60.0  # a minute less than it does, for clocks differ
 ORIGINAL = cast(int, "@original")  # discord.py would have a number, and passes on what it is given
-UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, INVALID_TOKEN = 10003, 10008, 10015, 50027
-ARCHIVED = 50083
-PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
 DEAD_KEPT = 1000
-LOOKED_AT = 100  # messages after a post, when looking for its announcement
-
-
-class TokenDead(Exception):
-    """The interaction's token is over."""
-
-
-class Archived(MessageGone, ChannelClosed):
-    """The message is in an archived thread, which a new one opens again, unless it is locked as well."""
-
-
-class NotTaken(ChatTrouble):
-    """Discord does not take a message like this, however often it is sent."""
+LOOKED_AT = 500  # messages after a post, when looking for its announcement
 
 
 class DiscordPoster(Poster):
@@ -78,33 +63,44 @@ class DiscordPoster(Poster):
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new in the post's channel, as an answer to its message."""
 
-        async def say(reply: Reply, size: Size) -> str:
+        async def say(reply: Reply, size: Size, answers: bool = bool(post.message)) -> str:
             parts = await self._parts(post, reply, reply.shown, size, post.user if mention else "")
             rung = [discord.Object(int(post.user))] if mention else False
             parts["allowed_mentions"] = discord.AllowedMentions(
                 everyone=False, roles=False, replied_user=False, users=rung
             )
-            if post.message:
+            if answers:
                 parts["reference"] = discord.MessageReference(
                     message_id=int(post.message), channel_id=int(post.channel), fail_if_not_exists=False
                 )
-            async with _translated():
-                return str((await self._channel(post).send(nonce=nonce, **_as_sent(parts))).id)
+            try:
+                async with meaning():
+                    return str((await self._channel(post).send(nonce=nonce, **_as_sent(parts))).id)
+            except MessageGone:  # it may not be answered
+                if not answers:
+                    raise
+                return await say(reply, size, answers=False)
 
         message = await _as_taken(reply, say)
         await self.note_posted(reply, post.channel, message)
         return message
 
     async def find(self, post: Post, nonce: str) -> str | None:
-        """The announcement that answers the post's message; Discord does not tell nonces afterwards."""
+        """The announcement that answers the post's message; None also where we may not look.
+
+        Discord does not tell nonces afterwards. Raises ChatTrouble where it does not say: then nobody knows.
+        """
         if not post.message or not self.client.user:
             return None
         after = discord.Object(int(post.message))
-        async with _translated():
-            async for message in self._channel(post).history(limit=LOOKED_AT, after=after):
-                answers = message.reference and message.reference.message_id == after.id
-                if answers and message.author.id == self.client.user.id and not message.interaction_metadata:
-                    return str(message.id)
+        try:
+            async with meaning():
+                async for message in self._channel(post).history(limit=LOOKED_AT, after=after):
+                    answers = message.reference and message.reference.message_id == after.id
+                    if answers and message.author.id == self.client.user.id and not message.interaction_metadata:
+                        return str(message.id)
+        except Refused as error:
+            log.debug("no messages to look through: %s", error)
         return None
 
     async def edit(self, post: Post, reply: Reply) -> Post:
@@ -114,7 +110,7 @@ class DiscordPoster(Poster):
 
         async def say(reply: Reply, size: Size) -> str:
             parts = await self._parts(post, reply, None if there else reply.shown, size)
-            async with _translated():
+            async with meaning():
                 if not (token := self._editing_token(post)):
                     await self._message(post).edit(**parts)
                     return post.message
@@ -139,7 +135,7 @@ class DiscordPoster(Poster):
 
         async def say(reply: Reply, size: Size) -> None:
             parts = _as_sent(await self._parts(post, reply, reply.shown, size))
-            async with _translated():
+            async with meaning():
                 if token:
                     await self._webhook(token).send(ephemeral=True, wait=True, **parts)
                 else:
@@ -149,7 +145,7 @@ class DiscordPoster(Poster):
 
         try:
             await _as_taken(reply, say)
-        except (TokenDead, ChannelClosed):
+        except (Refused, UnknownTrouble):
             if not post.extra.get("token"):
                 raise
             await self.whisper(self._without_token(post), reply)
@@ -157,14 +153,14 @@ class DiscordPoster(Poster):
     async def retract(self, posted: Posted) -> None:
         """Leave a message without pictures, buttons and words about what is deleted."""
         channel = self.client.get_partial_messageable(int(posted.channel))
-        async with _translated():
+        async with meaning():
             message = channel.get_partial_message(int(posted.message))
             await message.edit(content=RETRACTED, embeds=[], attachments=[], view=None)
 
     async def remove(self, post: Post) -> None:
         """Take the message away."""
         try:
-            async with _translated():
+            async with meaning():
                 if token := self._editing_token(post):
                     await self._webhook(token).delete_message(ORIGINAL)
                 elif post.message:
@@ -216,48 +212,17 @@ async def _as_taken(reply: Reply, say: Callable[[Reply, Size], Awaitable[T]]) ->
     """Say a reply as it is; where Discord never takes that, with smaller pictures, with none, in bare words."""
     bare = without_pictures(reply, "Discord")
     ways = ((reply, USUAL), (reply, SMALL), (bare, USUAL)) if reply.shown else ((reply, USUAL),)
+    refused: NotTaken | None = None
     for way in (*ways, (Reply(text=bare.text), USUAL)):
         try:
             return await say(*way)
         except NotTaken as error:
             log.warning("Discord does not take a message of job %s: %s", reply.job, error)
-    raise ChannelClosed("Discord takes the message in no form")
+            refused = error
+    raise ChannelClosed(f"Discord takes the message in no form: {refused}")
 
 
 def _as_sent(parts: dict[str, Any]) -> dict[str, Any]:
     """Discord.py calls new files by another name, and takes no None."""
     renamed = {("files" if name == "attachments" else name): part for name, part in parts.items()}
     return {name: part for name, part in renamed.items() if part is not None}
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    """Turn what discord.py raises into what the follower knows."""
-    try:
-        yield
-    except discord.RateLimited as error:
-        raise TooFast(error.retry_after) from error
-    except discord.HTTPException as error:
-        raise _meaning(error) from error
-    except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
-        raise ChatTrouble(str(error) or type(error).__name__) from error
-    except RuntimeError as error:  # of aiohttp, whose session is closed already when we are told to stop
-        raise ChatTrouble(str(error)) from error
-    except KeyError as error:  # of discord.py, where a 429 does not say for how long
-        raise TooFast(PATIENCE_S) from error
-    except (TypeError, ValueError) as error:  # of discord.py, where a page comes instead of an answer
-        raise ChatTrouble(f"the answer is not understood: {error!r}") from error
-
-
-def _meaning(error: discord.HTTPException) -> Exception:
-    if error.code in (UNKNOWN_WEBHOOK, INVALID_TOKEN):
-        return TokenDead()
-    if error.code == ARCHIVED:
-        return Archived(str(error))
-    if error.code == UNKNOWN_MESSAGE:
-        return MessageGone(str(error))
-    if error.status == 403 or error.code == UNKNOWN_CHANNEL:
-        return ChannelClosed(str(error))
-    if error.status == 429:
-        return TooFast(float(error.response.headers.get("Retry-After", PATIENCE_S)))
-    return NotTaken(str(error)) if error.status in (400, 413) else ChatTrouble(str(error))

@@ -113,11 +113,13 @@ def lacking(has: discord.Permissions, in_thread: bool | None = None) -> list[str
 
 
 def closed_to(interaction: discord.Interaction) -> str:
-    """Say what must be allowed before the bot can work where this comes from; empty if it can."""
-    has = interaction.app_permissions
-    if not interaction.guild_id or not has.value:
+    """Say why the bot cannot work where this comes from, and what must be allowed; empty if it can."""
+    if not interaction.guild_id:
         return ""
-    missing = lacking(has, isinstance(interaction.channel, discord.Thread))
-    return (
-        f"I may not work in this channel. Someone who manages it can allow me: {', '.join(missing)}." if missing else ""
-    )
+    has, thread = interaction.app_permissions, interaction.channel
+    in_thread = isinstance(thread, discord.Thread)
+    if missing := lacking(has, in_thread):
+        return f"I may not work in this channel. Someone who manages it can allow me: {', '.join(missing)}."
+    if isinstance(thread, discord.Thread) and thread.locked and not has.manage_threads and not has.administrator:
+        return "This thread is locked, so I cannot write in it. Ask me in another one or in a channel."
+    return ""

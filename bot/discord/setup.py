@@ -9,8 +9,10 @@ import discord
 
 from bot.checks import Check
 from bot.discord.commands import Json, registered
+from bot.discord.errors import verdict
 from bot.discord.request import NEEDED, lacking
 from bot.on_discord import BAD_TOKEN, use_api
+from storage.failures import Failure
 from storage.settings import Settings
 
 AUTHORIZE = "https://discord.com/oauth2/authorize"
@@ -47,7 +49,10 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
     except discord.LoginFailure:
         says = f"{BAD_TOKEN} In {PORTAL}: your application, Bot, Reset Token."
         yield Check(name="Discord token", state="fail", says=says)
-    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+    except discord.HTTPException as error:
+        passes = " Try again later." if verdict(error).failure is Failure.OUTAGE else ""
+        yield Check(name="Discord", state="fail", says=f"it answers {error}.{passes}")
+    except (aiohttp.ClientError, OSError) as error:
         yield Check(name="Discord", state="fail", says=f"it cannot be reached: {error}")
 
 

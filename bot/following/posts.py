@@ -26,24 +26,55 @@ log = logging.getLogger(__name__)
 NOTED = 10_000  # messages of which a process remembers that they are noted
 
 
-class MessageGone(Exception):
-    """Somebody deleted the message."""
+class Refused(Exception):
+    """The chat refuses something for good; `says` tells who asked why, and is empty where nothing can be said truly."""
+
+    def __init__(self, about: object = "", says: str = "") -> None:
+        super().__init__(str(about))
+        self.says = says
 
 
-class ChannelClosed(Exception):
-    """The channel is gone, or the bot may not write there any more."""
+class MessageGone(Refused):
+    """The message, or the one that is answered, is deleted or can not be changed any more: it is said anew."""
+
+
+class ChannelClosed(Refused):
+    """The channel is gone, or the bot may not write there."""
+
+
+class NotTaken(Refused):
+    """The chat does not take a message like this, however often it is sent; it may take a plainer one."""
 
 
 class ChatTrouble(Exception):
-    """The chat does not answer, or answers nonsense; it is worth another try."""
+    """An outage: the chat does not answer, or has trouble of its own; it is worth another try."""
 
 
 class TooFast(ChatTrouble):
-    """The chat asks for patience."""
+    """A rate limit; `told` if the chat said for how long."""
 
-    def __init__(self, retry_after_s: float) -> None:
+    def __init__(self, retry_after_s: float, told: bool = True) -> None:
         super().__init__(f"asked to wait {retry_after_s:.1f} s")
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.told = retry_after_s, told
+
+
+class UnknownTrouble(ChatTrouble):
+    """An answer that is in no table: tried again for a bounded time."""
+
+    def __init__(self, about: object = "", says: str = "") -> None:
+        super().__init__(str(about))
+        self.says = says
+
+
+class BotRefused(ChatTrouble):
+    """The chat refuses the bot itself, perhaps for one method only: its front end finds out, and ends if it is all.
+
+    Until then what is owed is tried again for a bounded time, so that it is not forgotten with the front end's end.
+    """
+
+    def __init__(self, about: object = "", says: str = "") -> None:
+        super().__init__(str(about))
+        self.says = says
 
 
 @contextmanager

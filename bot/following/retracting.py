@@ -6,10 +6,12 @@ from collections import Counter
 from contextlib import suppress
 
 from pydantic import ValidationError
+from tenacity import AsyncRetrying, retry_if_exception_type
 
 from bot.answers.replies import plural
+from bot.following.insisting import Stop, patience
 from bot.following.patience import OUTAGES
-from bot.following.posts import ChannelClosed, ChatTrouble, MessageGone, Poster, TooFast
+from bot.following.posts import ChatTrouble, MessageGone, Poster, Refused, TooFast, UnknownTrouble
 from storage.errors import Missing
 from storage.files import Store
 from storage.posted import RETRACTING, Posted
@@ -55,7 +57,7 @@ class Retracting:
             for name in await self.store.names(self.prefix):
                 try:
                     await self._one(name)
-                except (ChannelClosed, ValidationError) as error:
+                except (Refused, UnknownTrouble, ValidationError) as error:
                     log.warning("a message stays as it is: %s", error)
                     failed[str(error)[:100]] += 1
                 except ChatTrouble as error:
@@ -65,5 +67,9 @@ class Retracting:
                 await self.store.delete(name)
 
     async def _one(self, name: str) -> None:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(UnknownTrouble), wait=patience, stop=Stop(None), reraise=True
+        )
         with suppress(Missing, MessageGone):
-            await self.poster.retract(Posted.model_validate_json((await self.store.get(name)).data))
+            posted = Posted.model_validate_json((await self.store.get(name)).data)
+            await retrying(self.poster.retract, posted)

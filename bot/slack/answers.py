@@ -1,10 +1,12 @@
 """What becomes of a request on Slack: a message that all see, a word in private, or a form."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
-from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.models.views import View
 
 from bot.answers import consents
 from bot.answers.training import check_number, photos_hint
@@ -12,10 +14,12 @@ from bot.app import Darkroom, complaint
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS, Command
 from bot.following.follower import Follower
-from bot.following.posts import ChannelClosed, ChatTrouble, Post
+from bot.following.posts import BotRefused, ChatTrouble, Post, Refused, TooFast, UnknownTrouble
 from bot.messages import Reply, Request
 from bot.slack.asked import Asked
-from bot.slack.client import meaning
+from bot.slack.blocks import blocks
+from bot.slack.client import Client
+from bot.slack.errors import TriggerOver, TriggerUsed, meaning
 from bot.slack.files import Attachments, File
 from bot.slack.forms import Sent, view
 from bot.slack.people import People
@@ -26,16 +30,33 @@ from storage.errors import UserError
 log = logging.getLogger(__name__)
 
 ON_IT = Reply(text="On it.", state="working")
-NOT_INVITED = "I may not write in this channel. Invite me with /invite, or ask me in a direct message."
-AWAY = "Slack did not answer me. Please try again soon."
+AWAY = "Slack did not answer me, so nothing was begun. Please try again soon."
+NOT_TAKEN = "Slack does not take my answer here ({}), so nothing was begun. Try another channel or a direct message."
+UNKNOWN = "Slack answers something that I do not know ({}), so nothing was begun. Please tell who runs me."
+TRIGGER_S = 2.7  # a trigger is good for three seconds, of which some go by on the way
+AGAIN_S = 0.2
+NOT_OPENED = "Slack does not open the form ({}). Please tell who runs me."
 TOO_LATE = "Slack did not let me open the form in time. Please try again."
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What lets one form be opened, for three seconds after a person asked for it."""
+
+    id: str
+    until_s: float = field(default_factory=lambda: asyncio.get_running_loop().time() + TRIGGER_S)
+
+    @property
+    def left_s(self) -> float:
+        """How long it is still good for."""
+        return self.until_s - asyncio.get_running_loop().time()
 
 
 class Answers:
     """Answers requests where they were asked."""
 
     def __init__(
-        self, app: Darkroom, client: AsyncWebClient, follower: Follower, people: People, attachments: Attachments
+        self, app: Darkroom, client: Client, follower: Follower, people: People, attachments: Attachments
     ) -> None:
         self.app, self.client, self.follower = app, client, follower
         self.people, self.attachments = people, attachments
@@ -84,7 +105,7 @@ class Answers:
 
     async def open_form(
         self,
-        trigger: str,
+        trigger: Trigger,
         asked: Asked,
         command: str,
         arguments: dict[str, str],
@@ -97,59 +118,86 @@ class Answers:
         """
         request = await self.people.request(asked, command, {})
         form = await filled_form(self.app, request, command, arguments)
-        try:
-            with meaning():
-                await self.client.views_open(
-                    trigger_id=trigger, view=view(form, asked, files, photos_hint(self.app.settings), author)
-                )
-        except ChatTrouble as error:
-            log.info("no form for %s: %s", command, error)
-            raise UserError(TOO_LATE) from error
+        await self._open(trigger, view(form, asked, files, photos_hint(self.app.settings), author))
         return False
+
+    async def _open(self, trigger: Trigger, form: View) -> None:
+        """Open a form, and try again as long as its trigger is good; raises UserError when that is over."""
+        lost = False  # whether an answer was, after which the form may be open
+        while True:
+            try:
+                with meaning():
+                    async with asyncio.timeout_at(trigger.until_s):
+                        await self.client.views_open(trigger_id=trigger.id, view=form)
+                return
+            except (Refused, BotRefused) as error:
+                if lost and isinstance(error, TriggerUsed):
+                    return
+                says = TOO_LATE if isinstance(error, TriggerOver) else NOT_OPENED.format(error)
+                raise UserError(says) from error
+            except ChatTrouble as error:
+                log.info("no form yet: %s", error)
+                lost = lost or not isinstance(error, TooFast)
+                pause_s = error.retry_after_s if isinstance(error, TooFast) and error.told else AGAIN_S
+                if trigger.left_s < pause_s:
+                    raise UserError(TOO_LATE) from error
+                await asyncio.sleep(pause_s)
 
     async def tell(self, asked: Asked, reply: Reply) -> None:
         """Tell the person, and nobody else."""
         await self.follower.chat.whisper(asked.post(), reply)
 
     async def welcome(self, asked: Asked) -> bool:
-        """Say in a channel what can be asked here."""
+        """Say in a channel what can be asked here, if Slack takes it."""
         post = asked.post()
-        await self.poster.send(post, help_reply(), nonce=begun(post.job), mention=False)
+        try:
+            await self.poster.send(post, help_reply(), nonce=begun(post.job), mention=False)
+        except (Refused, ChatTrouble) as error:
+            log.info("no welcome in channel %s: %s", post.channel, error)
+        return False
+
+    async def show_home(self, asked: Asked) -> bool:
+        """Say the same on the bot's own page, which somebody looks at."""
+        page = await blocks(self.app.store, help_reply(), {})
+        try:
+            with meaning():
+                await self.client.views_publish(user_id=asked.user, view=View(type="home", blocks=page))
+        except (Refused, ChatTrouble) as error:
+            log.info("no home page for %s: %s", asked.user, error)
         return False
 
     async def carefully(self, asked: Asked, work: Awaitable[bool]) -> bool:
         """Do some work and return what it does; whatever goes wrong becomes a sentence for who asked."""
         try:
             return await work
-        except ChannelClosed:
-            await self.tell(asked, _sorry(NOT_INVITED))
-        except ChatTrouble as error:
-            log.warning("could not answer: %s", error)
-            await self.tell(asked, Reply(text=AWAY, state="failed", fault="ours"))
+        except (Refused, ChatTrouble) as error:
+            log.log(logging.ERROR if isinstance(error, UnknownTrouble) else logging.WARNING, "no answer: %s", error)
+            await self.tell(asked, _sorry(error))
         except Exception as error:
             await self.tell(asked, complaint(error, "an event on Slack"))
         return False
 
     async def _begin(self, asked: Asked, command: Command, request: Request) -> Post:
-        """Say "On it." for all to see, but not in place of a question; raises ChannelClosed where we may not write.
+        """Say "On it." for all to see, but not in place of a question, before anything is spent.
 
-        The post is written down first, so that a message whose process dies is found again. Where Slack is only
-        slow, the follower says it as soon as it can.
+        Raises Refused or ChatTrouble where nobody would see it. The post is written down first, so that a message whose
+        process dies is found again.
         """
         post = asked.post(request=None if command.takes_photos else request)
         if command.answers == "in place" and asked.message:
             return post.model_copy(update={"message": asked.message, "fresh": False})
         await self.follower.posts.write(post)
         try:
-            message = await self.poster.send(post, ON_IT, nonce=begun(post.job), mention=False)
-            return post.model_copy(update={"message": message})
-        except ChannelClosed:
+            message = await self.follower.chat.begin(post, ON_IT, begun(post.job))
+        except (Refused, ChatTrouble):
             await self.follower.chat.close(post)
             raise
-        except ChatTrouble as error:
-            log.info("a message comes later: %s", error)
-            return post
+        return post.model_copy(update={"message": message})
 
 
-def _sorry(sentence: str) -> Reply:
-    return Reply(text=sentence, state="failed", fault="input")
+def _sorry(error: Refused | ChatTrouble) -> Reply:
+    """Say why a request is not answered where it was made."""
+    if isinstance(error, Refused | BotRefused):
+        return Reply(text=error.says or NOT_TAKEN.format(error), state="failed", fault="input")
+    text = UNKNOWN.format(error) if isinstance(error, UnknownTrouble) else AWAY
+    return Reply(text=text, state="failed", fault="ours")

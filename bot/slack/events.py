@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_sdk.models.views import View
 
 from bot.answers import access
 from bot.app import Darkroom
@@ -20,10 +19,12 @@ from bot.asking.forms import form
 from bot.asking.problems import problems
 from bot.commands import COMMANDS
 from bot.following.departures import Departures
+from bot.photos.declared import no_photos
 from bot.slack import forms, typed
-from bot.slack.answers import Answers
+from bot.slack.answers import Answers, Trigger
 from bot.slack.asked import Asked, by_command, by_event, by_message
-from bot.slack.blocks import PRESS, blocks
+from bot.slack.blocks import PRESS
+from bot.slack.files import other_than_photo
 from bot.slack.text import clipped
 from storage.errors import UserError
 from storage.text import fold
@@ -33,7 +34,6 @@ Work = Callable[[], Awaitable[bool]]  # tells whether the follower goes on with 
 
 ANYTHING = re.compile("")
 SHORTCUT = "train_on_photos"
-NO_PHOTOS = "There are no photos in that message. Choose one with photos, or type /dreambooth train."
 OLD_BUTTON = "That button is of something that is not here any more."
 SUGGESTIONS = 100
 FINISH_S = 3.0  # to go on with what was begun when the bot is stopped
@@ -58,6 +58,7 @@ class Events:
         bolt.event("member_joined_channel")(self.joined)
         bolt.event("app_home_opened")(self.opened_home)
         bolt.event("app_uninstalled")(self.uninstalled)
+        bolt.event("tokens_revoked")(self.tokens_revoked)
         # What none of these is for is acknowledged all the same, or Slack would deliver it again and tell of an error.
         for kind in (bolt.action, bolt.view, bolt.view_closed, bolt.options, bolt.shortcut, bolt.event):
             kind(ANYTHING)(_pass_over)
@@ -72,13 +73,13 @@ class Events:
     async def typed(self, ack: AsyncAck, body: Payload) -> None:
         """A command like `/imagine a [rex] dog --count 4`."""
         await ack()
-        asked = by_command(body)
+        asked, trigger = by_command(body), Trigger(body["trigger_id"])
 
         async def work() -> bool:
             command, rest = typed.by_command(body["command"], body.get("text", ""))
             arguments = typed.arguments(command, rest)
             if typed.needs_form(command, rest):
-                return await self.answers.open_form(body["trigger_id"], asked, command.name, arguments)
+                return await self.answers.open_form(trigger, asked, command.name, arguments)
             return await self.answers.answer(asked, command, arguments)
 
         await self._start(asked, body["trigger_id"], work)
@@ -86,7 +87,7 @@ class Events:
     async def pressed(self, ack: AsyncAck, body: Payload) -> None:
         """A button, or something chosen from a menu."""
         await ack()
-        asked, action = by_message(body), body["actions"][0]
+        asked, action, trigger = by_message(body), body["actions"][0], Trigger(body["trigger_id"])
         value = action.get("value") or action.get("selected_option", {}).get("value", "")
 
         async def work() -> bool:
@@ -96,7 +97,7 @@ class Events:
             if button.command == "consent allow":
                 return await self.answers.allow(asked, button.arguments["consent"])
             if button.form:
-                return await self.answers.open_form(body["trigger_id"], asked, button.command, button.arguments)
+                return await self.answers.open_form(trigger, asked, button.command, button.arguments)
             return await self.answers.answer(asked, COMMANDS[button.command], button.arguments)
 
         await self._start(asked, body["trigger_id"], work)
@@ -131,15 +132,16 @@ class Events:
         """The shortcut "Train on these photos" in a message's menu."""
         await ack()
         asked = by_message(body)
-        files = [f["id"] for f in body["message"].get("files", []) if f.get("mimetype", "image/").startswith("image/")]
+        told, trigger = body["message"].get("files") or [], Trigger(body["trigger_id"])
+        files = [file["id"] for file in told if not other_than_photo(file)]
 
         async def work() -> bool:
             if not files:
-                raise UserError(NO_PHOTOS)
+                raise UserError(no_photos([other_than_photo(file) for file in told]))
             author: str | None = body["message"].get("user", "")
             if author == context.get("bot_user_id") and asked.channel.startswith("D"):
                 author = None  # pictures that the bot drew for this person
-            return await self.answers.open_form(body["trigger_id"], asked, "dreambooth train", {}, files, author)
+            return await self.answers.open_form(trigger, asked, "dreambooth train", {}, files, author)
 
         await self._start(asked, body["trigger_id"], work)
 
@@ -158,9 +160,15 @@ class Events:
         await self._start(asked, body["event_id"], work)
 
     async def messaged(self, body: Payload, context: Payload) -> None:
-        """The same in a direct message, where nobody needs to be mentioned."""
+        """The same in a direct message, where nobody needs to be mentioned, and where photos may be added later."""
         event = body["event"]
-        if event.get("channel_type") == "im" and event.get("subtype") in (None, "file_share"):
+        if event.get("channel_type") != "im":
+            return
+        if event.get("subtype") == "message_changed":
+            if not (event := _with_new_files(event)):
+                return
+            body = {**body, "event": event}
+        if event.get("subtype") in (None, "file_share", "thread_broadcast"):
             await self.mentioned(body, context)
 
     async def joined(self, body: Payload, context: Payload) -> None:
@@ -170,19 +178,18 @@ class Events:
             await self._start(asked, body["event_id"], lambda: self.answers.welcome(asked))
 
     async def uninstalled(self, body: Payload) -> None:
-        """The app is removed from the workspace: what is of it goes after a grace."""
+        """The app is removed from the workspace: what is of it goes after a grace, and so do we at once."""
         await self.departures.space_left(f"slack:{body['team_id']}")
+        await self.tokens_revoked()
+
+    async def tokens_revoked(self) -> None:
+        """Somebody revoked a token of the workspace: find out whether that ends us."""
+        self.answers.client.suspected.set()
 
     async def opened_home(self, body: Payload) -> None:
         """Somebody looks at the bot's own page."""
         asked = by_event(body)
-
-        async def work() -> bool:
-            page = await blocks(self.app.store, typed.help_reply(), {})
-            await self.answers.client.views_publish(user_id=asked.user, view=View(type="home", blocks=page))
-            return False
-
-        await self._start(asked, body["event_id"], work)
+        await self._start(asked, body["event_id"], lambda: self.answers.show_home(asked))
 
     async def _offered(self, asked: Asked, kind: str) -> list[tuple[str, str]]:
         """Values for a field, each with what people read."""
@@ -208,6 +215,15 @@ class Events:
         task = asyncio.create_task(to_its_end())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _with_new_files(event: Payload) -> Payload:
+    """The message of an edit that added files, as an event of its own; empty for other edits."""
+    message, before = event["message"], event.get("previous_message") or {}
+    known = {file["id"] for file in before.get("files") or []}
+    if not [file for file in message.get("files") or [] if file["id"] not in known]:
+        return {}
+    return {**message, "channel": event["channel"], "channel_type": event["channel_type"]}
 
 
 async def _pass_over(ack: AsyncAck) -> None:

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay
 
-from bot.following.posts import ChannelClosed, ChatTrouble
+from bot.following.insisting import patience
+from bot.following.posts import ChatTrouble, NotTaken, Refused
 from bot.messages import Upload
+from bot.photos.declared import may_be_photo, named
 from bot.photos.fair_slots import FairSlots
 from bot.photos.fetching import AT_ONCE, EACH_AT_ONCE, Hosts, fetched
 from bot.photos.in_flight import Share
-from bot.slack.client import TIMEOUT_S, code, meaning
+from bot.slack.client import TIMEOUT_S
+from bot.slack.errors import FileGone, meaning
 from bot.slack.text import clipped
 from storage.errors import Missing, UserError
 from storage.files import Store
@@ -25,21 +29,18 @@ HOSTS = {"files.slack.com", "files.slack-gov.com"}
 ALT_MAX = 1000
 UPLOADS_KEPT = 1000  # ids of uploaded pictures that are remembered, for messages that have to be tried again
 
-REFUSALS = {  # of uploads, which stay what they are
-    "file_uploads_disabled",
-    "file_upload_size_restricted",
-    "file_type_not_allowed",
-    "blocked_file_type",
-    "storage_limit_reached",
-    "missing_scope",
+WITHHELD = {  # by `mode` and `file_access` of https://docs.slack.dev/reference/objects/file-object
+    "tombstone": "was deleted",
+    "hidden_by_limit": "is hidden by Slack, whose plan for this workspace shows only newer files",
+    "external": "is kept outside Slack, so I cannot fetch it: please attach the photo itself",
+    "access_denied": "is not shown to me by Slack",
+    "file_not_found": "is gone",
 }
-DELETED = {"file_not_found", "file_deleted"}
-TOO_LARGE = "status: 413"  # in what slack_sdk says of the server that takes the bytes
 
 File = Mapping[str, Any]  # as Slack describes it
 
 
-class UploadRefused(Exception):
+class UploadRefused(NotTaken):
     """Slack does not take pictures, or not these, however often they are sent."""
 
 
@@ -66,13 +67,15 @@ class Attachments:
 
     async def _one(self, file: File, share: Share) -> Upload:
         try:
-            known = file if _link(file) else await self._info(file["id"])
+            known = await self._info(file["id"]) if _untold(file) else file
             if known is not file:
                 share.take(0, self._size_bytes(known) - self._size_bytes(file))
         except UserError as error:
             return Upload(name=str(file.get("name", "")), trouble=f"was not fetched: {error}".removesuffix("."))
-        except (ChatTrouble, ChannelClosed) as error:
+        except (ChatTrouble, Refused) as error:
             return Upload(name=str(file.get("name", "")), trouble=f"is not shown to me by Slack ({error})")
+        if why := withheld(known):
+            return Upload(name=str(known.get("name") or ""), trouble=why)
         upload = await fetched(
             self.http,
             str(known.get("name", "")),
@@ -85,9 +88,42 @@ class Attachments:
         return upload.model_copy(update={"caption": str(known.get("alt_txt") or "")})
 
     async def _info(self, file_id: str) -> File:
-        """Look up a file of which an event told only the id."""
-        with meaning():
-            return dict((await self.client.files_info(file=file_id))["file"])
+        """Look up a file of which an event told only the id; raises Refused, and ChatTrouble after some tries."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ChatTrouble), wait=patience, stop=stop_before_delay(TIMEOUT_S), reraise=True
+        )
+
+        async def once() -> File:
+            with meaning():
+                return dict((await self.client.files_info(file=file_id))["file"])
+
+        return await retrying(once)
+
+
+def _untold(file: File) -> bool:
+    """Whether Slack told little more than the id: of files in channels shared with other companies, and by a form."""
+    return file.get("file_access") == "check_file_info" or not (_link(file) or withheld(file))
+
+
+def withheld(file: File) -> str:
+    """Why Slack does not have or give a file, as the rest of a sentence that begins with its name; empty if it does."""
+    if file.get("file_access") in WITHHELD:
+        return WITHHELD[file["file_access"]]
+    if file.get("mode") in WITHHELD:
+        return WITHHELD[file["mode"]]
+    return WITHHELD["external"] if file.get("is_external") else ""
+
+
+def other_than_photo(file: File) -> str:
+    """What a file is called in a sentence that surely is no photo, or is not to be had; empty if it may be one."""
+    name, kind = str(file.get("name") or ""), str(file.get("mimetype") or "")
+    if why := withheld(file):
+        return f"a file that {why}"
+    if file.get("subtype") == "slack_audio":
+        return "a voice message"
+    if file.get("subtype") == "slack_video":
+        return "a video"
+    return "" if may_be_photo(name, kind) else named(name, kind)
 
 
 def _link(file: File) -> str:
@@ -119,7 +155,7 @@ class Pictures:
             self._uploaded.pop(picture.key, None)
 
     async def put_into(self, pictures: Sequence[Picture], channel: str, thread: str) -> None:
-        """Upload pictures into a thread, where they are seen by themselves."""
+        """Upload pictures into a thread, where they are seen by themselves; raises UploadRefused."""
         if pictures:
             await self._upload(pictures, channel=channel, thread_ts=thread)
 
@@ -140,23 +176,17 @@ class Pictures:
         try:
             with meaning():
                 done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
-        except ChatTrouble as error:
-            cause = error.__cause__
-            if TOO_LARGE in str(cause) or (isinstance(cause, SlackApiError) and code(cause) in REFUSALS):
-                raise UploadRefused(str(error)) from error
-            raise
+        except Refused as error:
+            raise UploadRefused(error, error.says) from error
         ids = [file["id"] for file in done["files"]]
         for (picture, _), file in zip(there, ids, strict=True):
             await note(self.store, home_of(picture.key), Posted(platform="slack", file=file))
         return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
 
     async def delete(self, file: str) -> None:
-        """Delete an upload; one that is gone is no error. Raises SlackApiError."""
-        try:
+        """Delete an upload; one that is gone is no error. Raises Refused and ChatTrouble."""
+        with suppress(FileGone), meaning():
             await self.client.files_delete(file=file)
-        except SlackApiError as error:
-            if code(error) not in DELETED:
-                raise
 
     async def _read(self, picture: Picture) -> bytes | None:
         """The bytes of a picture; None if it was deleted meanwhile."""

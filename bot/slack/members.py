@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.following.departures import Members
-from bot.slack.client import code
+from bot.slack.errors import PersonGone, verdict
 from bot.slack.text import escape
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class SlackMembers(Members):
         try:
             return bool((await self.client.users_info(user=person))["user"].get("deleted"))
         except SlackApiError as error:
-            return True if code(error) == "user_not_found" else None
+            return True if verdict(error).raises is PersonGone else None
         except FAILURES as error:
             log.info("whether %s is in the workspace is not known: %s", person, error)
             return None

@@ -17,9 +17,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.messages import Place, Request, Upload
 from bot.slack.asked import DIRECT, GROUP_DIRECT, PRIVATE, PUBLIC, Asked
-from bot.slack.client import code
+from bot.slack.errors import code, verdict
 from bot.slack.text import escape
 from storage.errors import UserError
+from storage.failures import Failure
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ async def _told(call: Awaitable[Any], part: str, otherwise: T) -> T:
     try:
         return (await call)[part] or otherwise
     except SlackApiError as error:
-        if error.response.status_code != 200:
+        if verdict(error).failure is not Failure.PERMANENT:
             raise
         log.info("Slack does not tell: %s", code(error))
         return otherwise

@@ -7,8 +7,9 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.checks import Check, State
-from bot.following.posts import ChannelClosed, ChatTrouble
-from bot.slack.client import meaning, session, web_client
+from bot.following.posts import ChatTrouble, Refused
+from bot.slack.client import session, web_client
+from bot.slack.errors import meaning
 from bot.slack.events import SHORTCUT
 from bot.slack.text import clipped
 from bot.slack.tokens import APP_PAGE, advice, signing_secret, socket_url
@@ -18,7 +19,10 @@ from storage.settings import Settings
 
 PATH = "/slack/events"
 HTTP_EXAMPLE = f"https://darkroom.example{PATH}"
-EVENTS = ["app_mention", "app_home_opened", "app_uninstalled", "member_joined_channel", "message.im"]
+EVENTS = [
+    *("app_mention", "app_home_opened", "member_joined_channel", "message.im"),
+    *("app_uninstalled", "tokens_revoked"),
+]
 SCOPES = {
     "commands": "slash commands and the shortcut",
     "chat:write": "answers",
@@ -103,7 +107,7 @@ async def checks(settings: Settings) -> AsyncIterator[Check]:
         try:
             with meaning():
                 answer = await client.auth_test()
-        except (ChatTrouble, ChannelClosed) as error:
+        except (ChatTrouble, Refused) as error:
             yield Check(name="Slack token", state="fail", says=advice("SLACK_BOT_TOKEN", error))
             return
         says = f"{answer['user']} in {answer['team']} ({answer['team_id']})"

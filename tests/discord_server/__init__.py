@@ -13,6 +13,6 @@
 
 from tests.discord_server.files import File
 from tests.discord_server.people import Discord, discord_server
-from tests.discord_server.troubles import Trouble, too_fast
+from tests.discord_server.troubles import Trouble, cloudflare, too_fast
 
-__all__ = ["Discord", "File", "Trouble", "discord_server", "too_fast"]
+__all__ = ["Discord", "File", "Trouble", "cloudflare", "discord_server", "too_fast"]

@@ -35,8 +35,8 @@ class Cdn:
         url = f"{self.url}/attachments/{channel}/{attachment}/{file.name}?ex=7fffffff&is=1&hm=0"
         described: Json = {
             "id": attachment, "filename": file.name, "size": len(file.data), "url": url, "proxy_url": url,
-            "content_type": file.kind,
         }  # fmt: skip
+        described |= {"content_type": file.kind} if file.kind else {}
         return described | ({"description": file.description} if file.description else {})
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -48,4 +48,4 @@ class Cdn:
             await asyncio.Event().wait()
         if file.location:
             return web.Response(status=302, headers={"Location": file.location})
-        return web.Response(body=file.data, content_type=file.kind)
+        return web.Response(body=file.data, content_type=file.kind or "application/octet-stream")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aiohttp import WSMsgType, web
 
 from tests.discord_server.rest import APP, BOT_USER
+from tests.discord_server.troubles import Trouble
 from tests.discord_server.world import ALL_PERMISSIONS, BOT, GUILD, MANAGE_MESSAGES, Json, Person, snowflake
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Gateway:
         self.url = ""
         self.sessions: dict[str, Session] = {}
         self.resumed = self.beats = 0
+        self.turned_away: list[Trouble] = []  # answers to the next connections, in place of one
 
     @property
     def connected(self) -> list[Session]:
@@ -69,8 +71,10 @@ class Gateway:
             assert session.socket
             await session.socket.close(code=1001)
 
-    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request) -> web.StreamResponse:
         """Speak with one connection until it ends."""
+        if self.turned_away:
+            return self.turned_away.pop(0).response()
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         if request.query.get("v") != "10" or request.query.get("encoding") != "json":

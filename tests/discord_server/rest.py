@@ -186,7 +186,7 @@ class Rest:
             raise Refusal(404, 10003, "Unknown Channel")
         if channel.refuses:
             says = {50001: "Missing Access", 50013: "Missing Permissions", 50007: "Cannot send messages to this user"}
-            raise Refusal(403, channel.refuses, says[channel.refuses])
+            raise Refusal(403, channel.refuses, says.get(channel.refuses, "It is refused"))
         return channel
 
     def message(self, call: Call) -> Message:

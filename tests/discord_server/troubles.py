@@ -28,7 +28,7 @@ class Trouble:
 
     route: str  # regular expression on "METHOD /path/{as described}"
     status: int
-    body: Json
+    body: Json | str
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int = 1
     only_files: bool = False  # requests that upload something
@@ -53,6 +53,12 @@ def too_fast(route: str, retry_after_s: float | None, via: bool = True, times: i
         body["retry_after"] = retry_after_s
         headers["Retry-After"] = str(max(1, round(retry_after_s)))
     return Trouble(route, 429, body, headers, times, **more)
+
+
+def cloudflare(route: str, retry_after_s: int, times: int = 1) -> Trouble:
+    """429 with a page, as Cloudflare answers before Discord hears of it."""
+    headers = {"Content-Type": "text/html", "Retry-After": str(retry_after_s), "Server": "cloudflare"}
+    return Trouble(route, 429, "<html>error code: 1015</html>", headers, times)
 
 
 def answered(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -59,6 +59,7 @@ class Channel:
     name: str
     guild: str | None = GUILD
     recipient: Person | None = None
+    locked: bool = False  # of a thread
     parent: str = ""  # the channel of which this is a thread
     refuses: int = 0  # error code for the bot: 50001 not seen, 50013 not allowed; 10003 deleted
     denies: int = 0  # permissions that everybody lacks here
@@ -75,7 +76,8 @@ class Channel:
                 "flags": 0,
             }
         if self.parent:
-            since = {"archived": False, "auto_archive_duration": 1440, "archive_timestamp": _now(), "locked": False}
+            since = {"archived": False, "auto_archive_duration": 1440, "archive_timestamp": _now()}
+            since["locked"] = self.locked
             return {
                 "id": self.id, "type": 11, "name": self.name, "parent_id": self.parent, "guild_id": self.guild,
                 "owner_id": BOT, "message_count": 1, "member_count": 1, "rate_limit_per_user": 0, "flags": 0,
@@ -105,6 +107,8 @@ class Message:
     reference: Json | None = None
     origin: Json | None = None  # interaction_metadata
     pings: list[str] = field(default_factory=list)  # ids of whom it rang
+    forwards: list["Message"] = field(default_factory=list)
+    stickers: list[str] = field(default_factory=list)  # their names
     for_person: str = ""  # of an ephemeral message: the only one who sees it
     edits: int = 0
     deleted: bool = False
@@ -150,6 +154,13 @@ class Message:
             "mention_everyone": False, "mentions": [], "mention_roles": [], "attachments": self.attachments,
             "embeds": self.embeds, "pinned": False, "type": 0, "flags": self.flags, "components": self.components,
         }  # fmt: skip
+        if self.stickers:
+            described["sticker_items"] = [{"id": "1", "name": name, "format_type": 1} for name in self.stickers]
+        if self.forwards:
+            told = ("type", "content", "mentions", "mention_roles", "attachments", "embeds", "timestamp", "flags")
+            told += ("edited_timestamp", "components", "sticker_items")
+            forwarded = [{k: v for k, v in m.json().items() if k in told} for m in self.forwards]
+            described["message_snapshots"] = [{"message": message} for message in forwarded]
         if self.origin:
             described["interaction_metadata"] = self.origin
         if self.reference:

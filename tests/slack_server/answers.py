@@ -217,7 +217,10 @@ class Answers:
 
 def _page(found: list[Message], limit: int, more: Json) -> Json:
     with_metadata = more.get("include_all_metadata") in ("1", "true")
-    return {"messages": [m.as_json(with_metadata) for m in found[:limit]], "has_more": len(found) > limit}
+    at = int(more.get("cursor") or 0)
+    page = [m.as_json(with_metadata) for m in found[at : at + limit]]
+    next_one = str(at + limit) if len(found) > at + limit else ""
+    return {"messages": page, "has_more": bool(next_one), "response_metadata": {"next_cursor": next_one}}
 
 
 def _kept(said: Json) -> Json:

@@ -80,7 +80,7 @@ class Payloads:
     def _held(self, element: Json, given: str | None, files: list[File]) -> Json:
         kind = element["type"]
         if kind == "file_input":
-            return {"type": kind, "files": [f.as_json(self.server.base) for f in files]}
+            return {"type": kind, "files": [f.as_event(self.server.base) for f in files]}
         if kind in ("static_select", "external_select"):
             offered = {o["value"]: o for o in element.get("options", [])}
             chosen = offered.get(given) if kind == "static_select" else given and {"value": given}
@@ -104,6 +104,13 @@ class Payloads:
         event |= {"thread_ts": message.thread_ts} if message.thread_ts else {}
         if message.files:
             event["files"] = self._files(message)
+        return self.event(event)
+
+    def edited(self, message: Message, before: Message) -> Json:
+        """A message in a direct conversation that its author changed."""
+        now, then = ({**m.as_json(), "files": self._files(m), "type": "message"} for m in (message, before))
+        event = {"type": "message", "subtype": "message_changed", "hidden": True, "channel": message.channel}
+        event |= {"channel_type": "im", "ts": self.workspace.new_ts(), "message": now, "previous_message": then}
         return self.event(event)
 
     def event(self, event: Json) -> Json:
@@ -135,7 +142,7 @@ class Payloads:
         return str(self.workspace.users[user]["team_id"])
 
     def _files(self, message: Message) -> list[Json]:
-        return [self.workspace.files[f].as_json(self.server.base) for f in message.files]
+        return [self.workspace.files[f].as_event(self.server.base) for f in message.files]
 
     def _interaction(self, user: str) -> Json:
         return {

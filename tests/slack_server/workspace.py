@@ -53,6 +53,7 @@ class Channel:
     group: bool = False  # a group message
     archived: bool = False
     bot_inside: bool = True
+    refuses: str = ""  # the error that writing here gives
     messages: dict[str, Message] = field(default_factory=dict)
 
     def as_json(self) -> Json:
@@ -70,6 +71,8 @@ class Channel:
 
     def check_open(self, uninvited: bool) -> None:
         """Raise Refused if the bot may not write here; `uninvited`: it may write to public channels."""
+        if self.refuses:
+            raise Refused(self.refuses)
         if self.archived:
             raise Refused("is_archived")
         if not self.bot_inside and (self.private or not uninvited):
@@ -90,14 +93,23 @@ class File:
     alt_text: str = ""
     serves: str = "bytes"  # or: html, elsewhere (a redirect to another host), gone, stuck (for ever)
     thread: str = ""
+    told: Json = field(default_factory=dict)  # what events tell otherwise
+    untold: bool = False  # events tell the id alone, as in channels shared with another company
+
+    def as_event(self, base: str) -> Json:
+        """The file as events and forms tell it."""
+        if self.untold:
+            return {"id": self.id, "file_access": "check_file_info", "created": 0, "timestamp": 0, "user": ""}
+        return self.as_json(base)
 
     def as_json(self, base: str) -> Json:
-        """The file as events and `files.info` tell it."""
+        """The file as `files.info` tells it."""
         url = f"{base}/files-pri/{TEAM}-{self.id}/{self.name}"
         kind = self.name.rpartition(".")[2]
         told: Json = {"id": self.id, "name": self.name, "title": self.name, "size": self.length, "user": self.user}
         told |= {"alt_txt": self.alt_text} if self.alt_text else {}
-        return told | {"filetype": kind, "mimetype": f"image/{kind}", "url_private": url, "url_private_download": url}
+        told |= {"filetype": kind, "mimetype": f"image/{kind}", "url_private": url, "url_private_download": url}
+        return {name: value for name, value in (told | self.told).items() if value is not None}
 
 
 @dataclass
