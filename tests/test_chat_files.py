@@ -70,17 +70,18 @@ async def test_files_of_a_channel_shared_with_another_company_are_looked_up(scen
 
 async def test_photos_that_are_added_to_a_direct_message_later_are_read(scene: Scene) -> None:
     slack, place = scene.slack, scene.slack.workspace.conversation_with(ADA)
+    space = f"{SPACE}:{place.id}"
     async with scene.bot():
         before = slack.workspace.post(place, ADA, "train rex dog")
         files = slack.photos(photos_of_a_character(3))
         after = replace(before, files=[file.id for file in files])
         await slack.deliver("events_api", slack.payloads.edited(after, before))
-        job = await scene.job()
+        job = await scene.hand.job(space)
         assert isinstance(job, TrainJob)
         await slack.deliver("events_api", slack.payloads.edited(after, after))  # an unfurled link, say
         await slack.slash("/darkroom", "help")
         await slack.message("Send a few photos", user=ADA)
-        assert len(await scene.hand.jobs(SPACE)) == 1
+        assert len(await scene.hand.jobs(space)) == 1
 
 
 async def test_the_menu_takes_forwarded_photos_and_files_of_no_known_kind(discord: Discord, hand: Hand) -> None:
