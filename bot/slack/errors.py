@@ -69,7 +69,7 @@ CONTENT = """
     slack_connect_file_upload_sharing_blocked slack_connect_blocked_file_type slack_connect_clip_sharing_blocked
     slack_connect_file_link_sharing_blocked file_uploads_except_images_disabled malware_detected
     view_too_large file_not_shared not_visible
-    invalid_ts_latest invalid_ts_oldest upgrade_required upgrade_require
+    invalid_ts_latest invalid_ts_oldest upgrade_required upgrade_require cant_delete_file
 """
 BOT = """
     invalid_auth not_authed account_inactive token_revoked token_expired not_allowed_token_type
