@@ -23,6 +23,7 @@ from storage.fields import (
     Text,
 )
 from storage.ids import is_id, new_id, ordered_s
+from storage.sizes import SIDE_MAX_PX, SIDE_MIN_PX, SIDE_STEP_PX, Aspect, Size
 from storage.versions import is_newer_value, version_of
 
 Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
@@ -36,6 +37,7 @@ Unasked = Literal["steps", "guidance", "scheduler", "size_px"]
 SEED_MAX = 2**32 - 1
 STEPS_MAX = 4000  # of a training
 OTHERS_MAX = 16  # subjects of a job besides the first: more than any command takes
+Side: Any = Field(None, ge=SIDE_MIN_PX, le=SIDE_MAX_PX, multiple_of=SIDE_STEP_PX)  # of a picture, in pixels
 
 
 class Record(BaseModel):
@@ -123,9 +125,19 @@ class ImagineJob(Job):
     guidance: float = Field(5.0, ge=1, le=30)
     negative: Text = ""
     scheduler: SchedulerName = "dpm++2m"
-    size_px: int | None = Field(None, ge=32, le=2048, multiple_of=8)  # None: the base model's own size
+    size_px: int | None = Side  # of a square; None: the base model's own size
+    width_px: int | None = Side  # with a height: of pictures that need not be square
+    height_px: int | None = Side
+    aspect: Aspect = "1:1"  # of pictures with as many pixels as the base model's own, where no size is given
     vary_seed: int | None = Field(None, ge=0, le=SEED_MAX)  # *variations*: its noise is near that of this seed
     unasked: tuple[Unasked, ...] = Field((), max_length=4)  # what nobody asked for: the base model's own counts there
+
+    @property
+    def size(self) -> Size | None:
+        """Width and height; None if they follow from the base model's own size."""
+        if self.width_px and self.height_px:
+            return Size(self.width_px, self.height_px)
+        return Size(self.size_px, self.size_px) if self.size_px else None
 
     @property
     def subjects(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from storage.jobs import STEPS_MAX, Method
+from storage.sizes import Aspect
 
 Changes = dict[str, str | int | float | bool]  # of a recipe, by the names of its fields
 
@@ -51,6 +52,7 @@ class Recipe(BaseModel):
     class_images: int = Field(100, ge=1, le=1000, description="pictures of the class that the base model draws itself")
     class_steps: int = Field(25, ge=1, le=100, description="denoising steps of a class image")
     class_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a class image")
+    aspect: Aspect = Field("1:1", description="shape of class images and of sample pictures, like 3:2")
     crops: int = Field(1, ge=1, le=32, description="crops of each photo; the first is the whole square")
     sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
     sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")

@@ -82,7 +82,7 @@ def test_sdxl_is_told_how_large_the_picture_is(bases: dict[str, BaseModel], fold
     pipeline = pipeline_of("sdxl", folders["sdxl"])
     noise = torch.randn((1, 4, 12, 12), generator=Generator().manual_seed(3))
     drawn = theirs(pipeline, "", latents=noise, height=96, width=96)
-    assert torch.allclose(ours(bases["sdxl"], size_px=96), drawn, atol=1e-4)
+    assert torch.allclose(ours(bases["sdxl"], size=(96, 96)), drawn, atol=1e-4)
 
 
 def test_zeros_stand_for_an_empty_negative_prompt_where_the_model_says_so(bases: dict[str, BaseModel]) -> None:

@@ -107,7 +107,7 @@ def test_options_say_what_discord_can_check() -> None:
     options = {option["name"]: option for option in imagine["options"]}
     assert options["prompt"]["required"] and options["prompt"]["max_length"] == 1000
     assert (options["count"]["min_value"], options["count"]["max_value"]) == (1, 16)
-    assert {choice["value"] for choice in options["size"]["choices"]} >= {64, 512, 1024}
+    assert {choice["value"] for choice in options["size"]["choices"]} >= {"512", "768x512", "1024x576"}
     assert options["scheduler"]["choices"] and options["subject"]["autocomplete"]
 
 

@@ -31,7 +31,7 @@ async def engine(micro_model: Path) -> AsyncIterator[EngineClient]:
 
 def picture(folder: Path, job: str = "one", steps: int = 2, **changes: Any) -> ImagineTask:
     usual: dict[str, Any] = {"prompt": "a dog", "weights": None, "seeds": (1,), "guidance": 1.0, "negative": ""}
-    how = {**usual, "scheduler": "ddim", "size_px": None, "vary_seed": None, "facts": {}, **changes}
+    how = {**usual, "scheduler": "ddim", "vary_seed": None, "facts": {}, **changes}
     return ImagineTask(job=job, folder=str(folder), steps=steps, **how)
 
 

@@ -99,7 +99,7 @@ async def test_more_pictures_than_can_be_drawn_are_refused(bots: Bots) -> None:
     app = await bots()
     refused = await first(app, "imagine", prompt="a dog", count=16, size=2048)
     assert refused.text == (
-        "16 pictures of 2,048 px are too much for one request. Ask for 4 at most, or for a smaller size."
+        "16 pictures of 2048×2048 pixels are too much for one request. Ask for 4 at most, or for a smaller size."
     )
     assert (await first(app, "imagine", prompt="a dog", count=4, size=2048)).job
 

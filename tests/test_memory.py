@@ -91,7 +91,7 @@ def training(folder: Path, job: str, **changes: Any) -> TrainTask:
 
 
 async def test_pictures_are_drawn_one_at_a_time_where_memory_is_short(engine: EngineClient, tmp_path: Path) -> None:
-    some = {"size_px": 224, "seeds": (1, 2, 3, 4), "steps": 1}
+    some = {"size": (224, 224), "seeds": (1, 2, 3, 4), "steps": 1}
     gently = await result(engine, picture(tmp_path, "gently", **some, gentle=True))
     expected = pixels(gently.files)
 
@@ -101,7 +101,7 @@ async def test_pictures_are_drawn_one_at_a_time_where_memory_is_short(engine: En
     assert np.abs(pixels(short.files) - expected).max() <= 1
 
     limit(engine, process_of(engine).memory_info().vms)
-    refused = await result(engine, picture(tmp_path, "refused", **{**some, "size_px": 1024}))
+    refused = await result(engine, picture(tmp_path, "refused", **{**some, "size": (1024, 1024)}))
     assert refused.state == "failed" and "even one picture at a time. Please try a smaller size." in refused.message
 
     limit(engine)

@@ -93,7 +93,7 @@ async def test_pictures_of_a_forgotten_subject_do_not_appear(tmp_path: Path) -> 
     one, grid = tmp_path / "1.png", tmp_path / "grid.png"
     for path in (one, grid):
         Image.new("RGB", (8, 8)).save(path)
-    how = {"steps": 1, "guidance": 1, "negative": "", "scheduler": "ddim", "size_px": None, "vary_seed": None}
+    how = {"steps": 1, "guidance": 1, "negative": "", "scheduler": "ddim", "vary_seed": None}
     task = ImagineTask(job=job.id, folder="", prompt="a", weights=None, seeds=(1,), facts={}, **how)
     result = Result(job=job.id, state="done", files=(str(one), str(grid)))
     just_in_time = await attempt(store, tmp_path, "attempt-1-a").imagine(job, task, result)

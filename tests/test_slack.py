@@ -72,7 +72,7 @@ async def test_a_command_alone_opens_a_form_whose_mistakes_are_told_beside_the_f
         await scene.slack.slash("/imagine")
         form = await scene.slack.view()
         answer = await scene.slack.submit(form, prompt="a dog", size="33", seed="7", scheduler="euler")
-        assert answer["errors"] == {"size": "Size must be a multiple of 8, not 33."}
+        assert answer["errors"] == {"size": "Sides of a picture are multiples of 8 pixels: 32×32 would do."}
         assert await scene.slack.submit(form, prompt="a dog", size="64", seed="7", scheduler="euler") == {}
         job = await scene.job()
         assert (job.prompt, job.size_px, job.seed, job.scheduler) == ("a dog", 64, 7, "euler")

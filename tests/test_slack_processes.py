@@ -155,7 +155,7 @@ async def test_signed_requests_over_http(scene: Scene) -> None:
         drawn = await slack.message(lambda m: bool(images(m)))
         await slack.press(drawn, "Edit prompt")
         answer = await slack.submit(await slack.view(), size="33")
-        assert answer["errors"] == {"size": "Size must be a multiple of 8, not 33."}
+        assert answer["errors"] == {"size": "Sides of a picture are multiples of 8 pixels: 32×32 would do."}
         await slack.mention("help", user=BOB)
         await slack.message("Send a few photos", user=BOB)
         assert len(await scene.hand.jobs(SPACE)) == 1

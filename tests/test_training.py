@@ -302,7 +302,7 @@ def test_a_guidance_of_one_ignores_the_negative_prompt(base: BaseModel) -> None:
 
 
 def test_size_and_count(base: BaseModel) -> None:
-    images = draw(base, seeds=tuple(range(6)), size_px=48)
+    images = draw(base, seeds=tuple(range(6)), size=(48, 48))
     assert [i.size for i in images] == [(48, 48)] * 6
     assert generate.grid(images).size == (3 * 48, 2 * 48)
 

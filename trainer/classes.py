@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storage.recipe import Recipe
+from storage.sizes import size_of_aspect
 from storage.transfers import appearing
 from trainer.class_file import SHA256
 from trainer.generate import sample_latents
@@ -40,6 +41,7 @@ def draw_class_set(
             steps=recipe.class_steps,
             guidance=recipe.class_guidance,
             scheduler=SCHEDULER,
+            size=size_of_aspect(base.image_px, recipe.aspect, base.size_step_px),
             on_step=lambda done=first: on_step(done, recipe.class_images),  # type: ignore[misc]
         )
         parts.append(latents.half().cpu())

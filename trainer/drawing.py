@@ -7,6 +7,7 @@ import torch
 from PIL.PngImagePlugin import PngInfo
 
 from storage.errors import UserError
+from storage.sizes import size_of_aspect
 from trainer import generate
 from trainer.capacity import memory
 from trainer.denoiser import Denoiser
@@ -42,7 +43,7 @@ class Drawing:
             guidance=task.guidance,
             negative=task.negative,
             scheduler=task.scheduler,
-            size_px=task.size_px,
+            size=task.size or size_of_aspect(task.side_px or self.base.image_px, task.aspect),
             vary_seed=task.vary_seed,
         )
         drawn, files = [], []

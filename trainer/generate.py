@@ -59,22 +59,22 @@ def sample_latents(
     guidance: float,
     negative: str = "",
     scheduler: str = "dpm++2m",
-    size_px: int | None = None,
+    size: tuple[int, int] | None = None,
     vary_seed: int | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return scaled latents of one picture per seed, n × 4 × h × w; `on_step` is called after each denoising step.
 
-    The prompt is one for all pictures, or one for each.
+    The prompt is one for all pictures, or one for each; `size` is width and height in pixels, None the model's own.
     Each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
     """
-    side = (size_px or base.image_px) // base.vae_factor
+    width, height = (side // base.vae_factor for side in size or (base.image_px, base.image_px))
     generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
-    noise = torch.cat([torch.randn((1, 4, side, side), generator=g) for g in generators])
+    noise = torch.cat([torch.randn((1, 4, height, width), generator=g) for g in generators])
     if vary_seed is not None:
-        near = torch.randn((1, 4, side, side), generator=Generator("cpu").manual_seed(vary_seed))
+        near = torch.randn((1, 4, height, width), generator=Generator("cpu").manual_seed(vary_seed))
         noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
     text = base.guides(denoiser, negative, *([prompt] if isinstance(prompt, str) else prompt))
     steps_of = scheduler_for(base, scheduler, steps)
@@ -92,7 +92,8 @@ def sample_latents(
 @torch.no_grad()
 def decode(base: BaseModel, latents: Tensor) -> list[Image.Image]:
     """Scaled latents to pictures."""
-    parts = torch.split(latents / base.vae.config.scaling_factor, at_once(latents.shape[-1] * base.vae_factor))
+    side_px = math.isqrt(latents[0, 0].numel()) * base.vae_factor
+    parts = torch.split(latents / base.vae.config.scaling_factor, at_once(side_px))
     return [image for part in parts for image in to_images(base.vae.decode(part).sample)]
 
 

@@ -59,7 +59,8 @@ def class_set_key(base_sha256: str, noun: str, recipe: Recipe, together: int = C
     That is the number of pictures drawn `together`, too: it decides how sums are rounded.
     """
     how = [base_sha256, class_prompt(noun), SCHEDULER, recipe.class_steps, recipe.class_guidance, FIRST_SEED]
-    digest = hashlib.sha256(json.dumps([*how, recipe.class_images, together]).encode()).hexdigest()
+    shape = [] if recipe.aspect == "1:1" else [recipe.aspect]  # sets from before there were shapes keep their names
+    digest = hashlib.sha256(json.dumps([*how, recipe.class_images, together, *shape]).encode()).hexdigest()
     return f"classes/{digest[:40]}/latents.safetensors"
 
 

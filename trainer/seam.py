@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from storage.jobs import Method, Phase, Record, SchedulerName
+from storage.sizes import Aspect
 
 
 class Pupil(Record):
@@ -62,7 +63,9 @@ class ImagineTask(Record):
     guidance: float
     negative: str
     scheduler: SchedulerName
-    size_px: int | None
+    size: tuple[int, int] | None = None  # width and height in pixels; None: as an aspect of a square's size
+    aspect: Aspect = "1:1"
+    side_px: int | None = None  # of that square; None: the base model's own
     vary_seed: int | None
     facts: dict[str, str]  # written into each PNG beside the settings
     note: str = ""  # what people are told beside the pictures

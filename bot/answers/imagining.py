@@ -31,6 +31,7 @@ async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answer
         seed=_chance() if given.seed is None else given.seed,
         negative=given.negative,
         **_settings(given),
+        **given.shape(),
     )
     await bot.accept(job)
     async for reply in bot.watch(job.id):
@@ -39,7 +40,7 @@ async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answer
 
 def _settings(given: ImagineArguments) -> dict[str, Any]:
     """What the person asked for, and which settings nobody asked for: there the base model may have its own."""
-    told = {"steps": given.steps, "guidance": given.guidance, "scheduler": given.scheduler, "size_px": given.size}
+    told = {"steps": given.steps, "guidance": given.guidance, "scheduler": given.scheduler}
     asked = {name: value for name, value in told.items() if value is not None}
     return {**asked, "unasked": tuple(name for name in told if name not in asked)}
 
@@ -63,7 +64,8 @@ async def variations(bot: Bot, request: Request, given: VariationsArguments) -> 
 
 
 async def _redraw(bot: Bot, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]) -> Answers:
-    fixed = {"prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "size_px", "unasked"}
+    fixed = {"prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "unasked"}
+    fixed |= {"size_px", "width_px", "height_px", "aspect"}
     kept = old.model_dump(include={*fixed, "count", "steps", "guidance"})
     subjects = await bot.subjects_of(old)
     what = "A" if old.others else "The"

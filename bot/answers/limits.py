@@ -46,9 +46,10 @@ class Limits:
         raise UserError(f"{plural(ours, what)} wait or run here already, which is the most. Please try again soon.")
 
     def _check_size(self, job: ImagineJob) -> None:
-        most = self.settings.pictures_max_pixels // (job.size_px or 1) ** 2
+        wide, high = job.size or (1, 1)
+        most = self.settings.pictures_max_pixels // (wide * high)
         if job.count > most:
             raise UserError(
-                f"{plural(job.count, 'picture')} of {job.size_px:,} px are too much for one request. "
+                f"{plural(job.count, 'picture')} of {job.size} pixels are too much for one request. "
                 f"Ask for {most} at most, or for a smaller size."
             )

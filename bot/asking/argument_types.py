@@ -3,16 +3,18 @@
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from storage.company import SUBJECTS_MOST
 from storage.nouns import DETERMINERS, bare
+from storage.sizes import read_size
 from storage.text import fold, is_word_character, one_line
 
 PROMPT_MAX = 1000
 NAME_MAX = 32
 NOUN_MAX = 40
 TRIGGER_MAX = 60
+SIZE_MAX = 15
 
 
 def _checked_name(name: str) -> str:
@@ -48,6 +50,11 @@ def _checked_prompt(prompt: str) -> str:
     return prompt
 
 
+def _checked_size(size: str) -> str:
+    wide, high = read_size(size)
+    return str(wide) if wide == high else f"{wide}x{high}"
+
+
 def _text(longest: int) -> WithJsonSchema:
     """Tell forms the longest text; the check itself stays with the validator, which says it better."""
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest})
@@ -73,4 +80,5 @@ Name = Annotated[str, AfterValidator(_checked_name), _text(NAME_MAX)]
 Noun = Annotated[str, AfterValidator(_checked_noun), _text(NOUN_MAX)]
 Names = Annotated[str, AfterValidator(_checked_names), _text(SUBJECTS_MOST * (NAME_MAX + 1))]
 Trigger = Annotated[str, AfterValidator(_checked_trigger), _text(TRIGGER_MAX)]
+PictureSize = Annotated[str, BeforeValidator(str), AfterValidator(_checked_size), _text(SIZE_MAX)]
 Prompt = Annotated[str, AfterValidator(_checked_prompt), _text(PROMPT_MAX)]

@@ -5,11 +5,22 @@ Parsing, checking, help, completion, forms, terminal options and `docs/commands.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from bot.asking.argument_types import NAME_MAX, PROMPT_MAX, Name, Names, Noun, Prompt, Trigger
+from bot.asking.argument_types import NAME_MAX, PROMPT_MAX, Name, Names, Noun, PictureSize, Prompt, Trigger
+from storage.errors import UserError
 from storage.exchange import FilePrecision, Format
 from storage.jobs import SEED_MAX, Method, SchedulerName
+from storage.sizes import SIDE_MAX_PX, SIDE_MIN_PX, Aspect, read_size, size_of_aspect
 from storage.text import clean
 
 CHOOSE = "Keep it as it is at several steps, and let people here choose."
@@ -27,6 +38,11 @@ MANY: dict[str, JsonValue] = {"many": True}  # may be given several times, each 
 OF_SUBJECTS: dict[str, JsonValue] = {"suggest": "subjects"}
 OF_GROUPS: dict[str, JsonValue] = {"suggest": "groups", **BRIEF}
 OF_JOBS: dict[str, JsonValue] = {"suggest": "jobs"}
+
+
+SIZES: dict[str, JsonValue] = {  # what a chat that has lists offers in place of free text
+    "offers": ["512", "768", "1024", "512x768", "768x512", "576x1024", "1024x576", "832x1216", "1216x832", "64", "96"]
+}
 
 
 class Arguments(BaseModel):
@@ -123,7 +139,39 @@ class ImagineArguments(Arguments):
     scheduler: SchedulerName | None = Field(
         None, description="How noise is removed; by default as suits the base model, mostly dpm++2m."
     )
-    size: int | None = Field(None, ge=32, le=2048, multiple_of=8, description="Side in pixels; else the model's own.")
+    aspect: Aspect | None = Field(
+        None, description="Width to height, of as many pixels as else; 1:1 is square.", json_schema_extra=BRIEF
+    )
+    size: PictureSize | None = Field(
+        None,
+        description="Pixels, like 512 or 768x512, in multiples of 8; else the model's own.",
+        json_schema_extra=SIZES,
+    )
+
+    @field_validator("size")
+    @classmethod
+    def _one_shape(cls, size: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("aspect") and "x" in (size or ""):
+            raise ValueError(f"give an aspect or a width and height, not both: {size} has a shape of its own")
+        return size
+
+    def shape(self) -> dict[str, Any]:
+        """The size as a job has it: exact where it is known here, else an aspect that the worker makes a size of.
+
+        Raises UserError where an aspect of that size has sides that are too short or too long.
+        """
+        if not self.size:
+            return {"aspect": self.aspect or "1:1"}
+        size = read_size(self.size)
+        if self.aspect:
+            size = size_of_aspect(size.width_px, self.aspect)
+            if not SIDE_MIN_PX <= min(size) <= max(size) <= SIDE_MAX_PX:
+                raise UserError(
+                    f"{self.aspect} of size {self.size} would be {size} pixels; "
+                    f"sides have {SIDE_MIN_PX} to {SIDE_MAX_PX:,}."
+                )
+        square = size.width_px == size.height_px
+        return {"size_px": size.width_px} if square else {"width_px": size.width_px, "height_px": size.height_px}
 
 
 class SubjectArguments(Arguments):

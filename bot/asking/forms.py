@@ -25,8 +25,8 @@ class Field(Record):
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
-    multiple_of: float | None = None
     longest: int | None = None
+    offers: tuple[str, ...] = ()  # what else than free text a list may offer
     brief: bool = False  # worth showing where space is short
     bare: bool = False  # may be typed without its name
     many: bool = False  # may be given several times
@@ -82,10 +82,10 @@ def _field(name: str, about: dict[str, Any], required: bool) -> Field:
         choices=limits.get("enum", ()),
         minimum=limits.get("minimum", limits.get("exclusiveMinimum")),
         maximum=limits.get("maximum", limits.get("exclusiveMaximum")),
-        multiple_of=limits.get("multipleOf"),
         longest=limits.get("maxLength"),
         brief=about.get("brief", False),
         bare=about.get("bare", False),
         many=about.get("many", False),
+        offers=about.get("offers", ()),
         suggest=about.get("suggest", ""),
     )

@@ -35,7 +35,8 @@ async def _like(bot: Bot, request: Request, job_id: str) -> dict[str, str]:
     job = await find_pictures(bot, request, job_id)
     given: dict[str, Any] = job.model_dump(include={"prompt", "negative", "count", "steps", "guidance", "scheduler"})
     given = {name: value for name, value in given.items() if name not in job.unasked}
-    given |= {"size": job.size_px, "seed": job.seed}
+    given |= {"size": job.size and f"{job.size.width_px}x{job.size.height_px}", "seed": job.seed}
+    given |= {} if job.size or job.aspect == "1:1" else {"aspect": job.aspect}
     if "[v]" in job.prompt.casefold() and job.subject:
         subjects = [subject for subject in await bot.subjects_of(job) if policy.may_draw(subject, request.actor)]
         if not subjects:

@@ -13,7 +13,6 @@ SENTENCES = {  # by pydantic's name of the problem
     "less_than_equal": "{Name} must be at most {le}, not {given}.",
     "greater_than": "{Name} must be more than {gt}, not {given}.",
     "bool_parsing": "{Name} must be true or false, not {given}.",
-    "multiple_of": "{Name} must be a multiple of {multiple_of}, not {given}.",
     "int_parsing": "{Name} must be a whole number, not {given}.",
     "int_parsing_size": "{Name} must be a whole number, not {given}.",
     "int_from_float": "{Name} must be a whole number, not {given}.",

@@ -18,7 +18,6 @@ SUBCOMMAND, STRING, INTEGER, ROLE, NUMBER, ATTACHMENT = 1, 3, 4, 8, 10, 11  # ki
 KINDS = {"text": STRING, "choice": STRING, "whole": INTEGER, "number": NUMBER}
 IN_SERVERS, IN_PRIVATE = 0, 1  # contexts
 PHOTOS = 10  # files in one message or form at most
-SIZES_PX = (64, 96, 128, 192, 256, 384, 512, 576, 640, 704, 768, 896, 1024, 1280, 1536, 2048)
 TRAIN_MENU = "Train on these photos"
 GROUPS = {"dreambooth": "Learn and manage subjects.", "darkroom": "Help, and what is going on."}
 OWN_NAME = {"imagine"}  # without a group before it
@@ -89,10 +88,8 @@ def _option(field: Field, required: bool) -> Json:
     option: Json = {"type": kind, "name": field.name, "description": field.meaning[:100], "required": required}
     if field.choices:
         option["choices"] = [{"name": choice, "value": choice} for choice in field.choices]
-    elif field.multiple_of:  # Discord knows no multiples, so there is a list
-        least, most = field.minimum or 0, field.maximum or SIZES_PX[-1]
-        fitting = [size for size in SIZES_PX if least <= size <= most and size % field.multiple_of == 0]
-        option["choices"] = [{"name": f"{size} × {size}", "value": size} for size in fitting]
+    elif field.offers:
+        option["choices"] = [{"name": offer.replace("x", " × "), "value": offer} for offer in field.offers]
     elif kind in (INTEGER, NUMBER):
         limits = {"min_value": _limit(field.minimum, kind), "max_value": _limit(field.maximum, kind)}
         option |= {name: limit for name, limit in limits.items() if limit is not None}

@@ -78,7 +78,7 @@ function make(field, attributes) {
     return field.longest > LONG ? el("textarea", { ...limited, rows: field.required ? 3 : 2 }, field.default)
       : el("input", { ...limited, type: "text", value: field.default });
   }
-  const step = field.multiple_of ?? (field.kind === "whole" ? 1 : "any");
+  const step = field.kind === "whole" ? 1 : "any";
   return el("input", { ...attributes, type: "number", inputmode: field.kind === "whole" ? "numeric" : "decimal",
     min: field.minimum, max: field.maximum, step, value: field.default });
 }

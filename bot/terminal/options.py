@@ -75,8 +75,6 @@ def limits(field: Field) -> str:
     parts = [", ".join(field.choices)] if field.choices else []
     if field.minimum is not None and field.maximum is not None:
         parts.append(f"{field.minimum:g} to {field.maximum:,.0f}")
-    if field.multiple_of:
-        parts.append(f"a multiple of {field.multiple_of:g}")
     if field.kind == "text" and field.longest:
         parts.append(f"at most {field.longest:,} characters")
     if field.default:

@@ -11,6 +11,7 @@ from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.jobs import Candidate, ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix
 from storage.settling import is_open, settle
+from storage.sizes import Size
 from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
 from storage.transfers import Told, file_hash
 from trainer.class_file import is_whole
@@ -167,7 +168,7 @@ class Publisher:
             grid=grid,
             subject=job.subject,
             subject_version=task.facts.get("subject version"),
-            settings={"seed": job.seed, "size": pictures[0].width_px, **settings},
+            settings={"seed": job.seed, "size": str(Size(pictures[0].width_px, pictures[0].height_px)), **settings},
         )
 
     async def _still_there(self, job: TrainJob | ImagineJob) -> list[Subject]:

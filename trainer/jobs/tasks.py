@@ -164,10 +164,10 @@ def _drawn_so(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
         "steps": drawing.steps,
         "guidance": drawing.guidance,
         "scheduler": drawing.scheduler,
-        "size_px": drawing.size,
     }
     asked = job.model_dump(include={*own})
-    return asked | {name: own[name] for name in job.unasked if own[name] is not None}
+    size = {"size": job.size, "side_px": drawing.size, "aspect": job.aspect}
+    return size | asked | {name: own[name] for name in job.unasked if own.get(name) is not None}
 
 
 def _photo_path(folder: Path, sha256: str) -> Path:

@@ -11,6 +11,7 @@ from torch import Tensor
 from storage.errors import SetupError, UserError
 from storage.recipe import Recipe
 from storage.settings import load_settings
+from storage.sizes import size_of_aspect
 from trainer import classes, generate
 from trainer.capacity import memory
 from trainer.capacity.machine import must_shard
@@ -229,7 +230,13 @@ class Teaching:
         prompt = instance_prompt(subject.identifier, subject.noun)
         with step.training.drawing() as denoiser:
             (image,) = generate.draw(
-                self.base, denoiser, prompt, [SAMPLE_SEED], lambda *_: self.host.check(lesson.task.job), **lesson.how
+                self.base,
+                denoiser,
+                prompt,
+                [SAMPLE_SEED],
+                lambda *_: self.host.check(lesson.task.job),
+                size=size_of_aspect(self.base.image_px, lesson.recipe.aspect, self.base.size_step_px),
+                **lesson.how,
             )
         path = Path(lesson.task.folder) / f"{sample_name(number, step.step, len(lesson.pupils))}.png"
         image.save(path)

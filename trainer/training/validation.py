@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional
 
 from storage.recipe import Recipe
 from trainer.models import BaseModel
@@ -22,6 +23,15 @@ SEED = 11
 def learned_from(class_latents: Tensor) -> Tensor:
     """The class images but for those that are held back; a small set can spare none."""
     return class_latents[: len(class_latents) - min(HELD_BACK, len(class_latents) // 8)]
+
+
+def _as_shape(latents: Tensor, wanted: Tensor) -> Tensor:
+    """The middle of latents, as high and wide as others; where they are lower or narrower, mirrored at their edges."""
+    (h, w), (height, width) = latents.shape[2:], wanted.shape[2:]
+    top, left = max(0, (h - height) // 2), max(0, (w - width) // 2)
+    middle = latents[..., top : top + height, left : left + width]
+    down, across = height - middle.shape[2], width - middle.shape[3]
+    return functional.pad(middle, (across // 2, across - across // 2, down // 2, down - down // 2), mode="reflect")
 
 
 class Validation:
@@ -42,6 +52,7 @@ class Validation:
         parts = [moments(base.vae, to_tensor(held_back.images))[0] * base.vae.config.scaling_factor]
         if class_latents is not None:
             parts.append(class_latents[[-1 - k % len(class_latents) for k in range(HELD_BACK)]].to(base.device))
+            parts[1] = _as_shape(parts[1], parts[0])
         clean = torch.stack(parts, dim=1)  # batches × 1 or 2 × 4 × h × w
         noise = torch.randn(clean.shape, generator=generator).to(base.device)
         times = base.scheduler.config.num_train_timesteps
