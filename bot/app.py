@@ -17,6 +17,7 @@ from bot.messages import Fetch, Reply, Request
 from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
 from bot.photos.pool import DecodePool
+from bot.suggestions import Suggestions
 from bot.upkeep import keep_tidy
 from storage import newest_id, queue
 from storage.damage import end_damaged
@@ -56,6 +57,7 @@ class Darkroom(Bot):
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
         self.in_flight = InFlight(settings)
         self.decoders = DecodePool(PhotoLimits.of(settings))
+        self.suggestions = Suggestions(self.subjects, self.dispatch)
         works = (
             newest_id.keep(redis),
             keep_queued(store, redis, settings.lease_s),
@@ -75,6 +77,7 @@ class Darkroom(Bot):
         """Close the connections, and end the processes that decode photos."""
         for task in self._upkeep:
             task.cancel()
+        await self.dispatch.events.close()
         try:
             await asyncio.wait(self._upkeep)
             await self.decoders.close()
@@ -107,6 +110,8 @@ class Darkroom(Bot):
                 yield Reply(text=ACCEPTED, state="working", job=request.id)
             else:
                 yield complaint(error, request.command)
+        finally:
+            self.suggestions.drop(request.space)
 
     async def _pace(self, request: Request) -> None:
         """Count a request; one that makes room is answered also while the queue cannot count, on a full disk say."""

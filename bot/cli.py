@@ -163,6 +163,19 @@ def repair(
     return repairs.run(dry_run, as_json)
 
 
+@app.command(rich_help_panel=UPKEEP)
+def prune(
+    older: Annotated[float, typer.Option(metavar="DAYS", help="How many days old a job has to be.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Delete jobs that ended long ago, and their pictures; subjects and what they need stay."""
+    from bot import on_terminal
+    from bot.terminal import pruning
+
+    return on_terminal.run_alone(lambda: pruning.result(older, dry_run), as_json)
+
+
 @app.command(rich_help_panel=LISTS)
 def recipe(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="A subject: how it was learned.")] = None,

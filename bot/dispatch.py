@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.exceptions import RedisError
 
+from bot.job_events import JobEvents
 from bot.waiting import Looks, View
 from storage import queue
 from storage.errors import Damaged, Full
@@ -22,16 +24,17 @@ from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.25
-LOOK_IN_STORE_EVERY = 20  # polls; progress in Redis tells sooner, the store tells for certain
-QUIET = 12  # polls without news, after which a job that began may have lost its worker and wait again
+POLL_S = 2.0  # without an event, after which Redis is asked where a job is
+QUIET = 2  # polls without news, after which a job that began may have lost its worker and wait again
+STORE_S = 15.0  # between two looks into the store, which tells for certain
 
 
 class Dispatch:
     """Jobs of all spaces: accept, follow, cancel, list."""
 
     def __init__(self, store: Store, redis: ArqRedis) -> None:
-        self.store, self.redis, self._looks, self.index = store, redis, Looks(redis), JobIndex(store)
+        self.store, self.redis, self._looks = store, redis, Looks(redis)
+        self.events, self.index = JobEvents(redis), JobIndex(store)
 
     async def accept(self, job: Job) -> None:
         """Write the job down, then queue it: once written it is not lost. Its entries in the indexes come first."""
@@ -55,37 +58,37 @@ class Dispatch:
 
     async def follow(self, job: Job) -> AsyncIterator[Progress | Outcome]:
         """Yield the job's progress whenever it changes, then its outcome, which ends it; raises Missing if deleted."""
-        last: Progress | None = None
-        heard, quiet = last, 0
-        for poll in range(2**62):
-            progress = await queue.read_progress(self.redis, job.id)
-            if poll % LOOK_IN_STORE_EVERY == 0 or _is_ending(progress):
-                if outcome := await self.outcome(job.id):
-                    yield outcome
-                    return
-                await self.job(job.id)
-            heard, quiet = progress, quiet + 1 if progress == heard else 0
-            if progress is None or quiet > QUIET:
-                progress = await self._waiting(job, progress)
-            if progress != last:
-                last = progress
-                yield progress
-            await asyncio.sleep(POLL_S)
+        told, heard, last, changed, gone, quiet, looked_s = None, None, None, False, 0, 0, -STORE_S
+        with self.events.of(job.id) as inbox:
+            while True:
+                progress = told or await queue.read_progress(self.redis, job.id)
+                due = time.monotonic() - looked_s >= (POLL_S if gone > 1 else STORE_S)
+                if changed or due or _is_ending(progress):
+                    if outcome := await self.outcome(job.id):
+                        yield outcome
+                        return
+                    if looked_s > 0:  # who follows has just read the job
+                        await self.job(job.id)
+                    looked_s = time.monotonic()
+                quiet, heard = quiet + 1 if progress == heard else 0, progress
+                believed = progress if progress and quiet < QUIET else None
+                now, has_left = (believed, False) if believed else await self._waiting(job, progress)
+                gone = gone + 1 if has_left else 0  # once may be a look at the queue from before it was there
+                if now != last:
+                    last = now
+                    yield now
+                told, changed = await inbox.take(POLL_S)
 
-    async def _waiting(self, job: Job, told: Progress | None) -> Progress:
-        """Where a job is that waits; what was `told` of it if it does not."""
+    async def _waiting(self, job: Job, told: Progress | None) -> tuple[Progress, bool]:
+        """Where a job is that waits, or what was `told` of it if it does not; and whether it has left the queue."""
         view = await self.line(job.kind)
-        obstacle = NEWER_WORKER if _needs_newer(job, told) else view.obstacle
+        gone = job.id not in view.waiting and job.id not in view.running
         if told and job.id not in view.waiting:
-            return told
-        return Progress(
-            job=job.id,
-            phase="queued",
-            place=view.ahead(job.id),
-            obstacle=obstacle,
-            left_s=view.done_in_s(job.id),
-            at_s=0,
-        )
+            return told, gone
+        obstacle = NEWER_WORKER if _needs_newer(job, told) else view.obstacle
+        place, left_s = view.ahead(job.id), view.done_in_s(job.id)
+        where = Progress(job=job.id, phase="queued", place=place, obstacle=obstacle, left_s=left_s, at_s=0)
+        return where, gone
 
     async def line(self, kind: str) -> View:
         """All that wait and run of a kind of job, as it was a moment ago."""
@@ -122,7 +125,12 @@ class Dispatch:
                 await self.redis.zrem(queue.queue_name(job.kind), job.id)
                 await self.redis.delete(job_key_prefix + job.id)
                 await Line(self.redis, job.kind).leave(job.id)
-            await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
+            await queue.announce_change(self.redis, job.id)
+
+    async def note_forgotten(self, subject: str) -> None:
+        """Have workers drop their copies of a subject; they find out later by themselves."""
+        with suppress(RedisError, OSError):
+            await queue.note_forgotten(self.redis, subject)
 
     async def _is_running(self, job: Job) -> bool:
         """Whether a worker has it, as far as can be known."""
@@ -164,4 +172,5 @@ def _needs_newer(job: Job, told: Progress | None) -> bool:
 
 
 def _is_ending(progress: Progress | None) -> bool:
+    """Whether a worker says that it is done; one of an older version says so in no other way."""
     return progress is not None and progress.phase == "saving" and progress.step >= progress.of

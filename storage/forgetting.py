@@ -15,8 +15,8 @@ from storage.errors import Damaged, Full, Missing
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex
-from storage.jobs import Outcome, Stored, TrainJob
-from storage.records import parsed, parsed_in_part, read_outcome, stored_job
+from storage.jobs import Job, Outcome, Stored, TrainJob
+from storage.records import parsed, parsed_in_part, read_outcome
 from storage.settling import delete_job, note, publish
 from storage.subjects import Subject, Subjects, logs_prefix, subject_key
 
@@ -84,13 +84,16 @@ def stand_in(subject: str) -> Forgetting:
 async def finish(store: Store, begun: Forgetting) -> Receipt:
     """Remove what is left; the jobs that are open first, for a worker may be at one."""
     subject, index = begun.subject, JobIndex(store)
-    removed = set(await Subjects(store).forget(subject))
+    removed, done = set(await Subjects(store).forget(subject)), set[str]()
     for only_open in (True, False):
         begun = await _with_jobs(store, begun, await _jobs_about(index, subject, only_open))
-        for job in begun.jobs:
-            await _release(store, job)
-            removed |= set(await delete_job(store, job))
-            await index.remove(job, subject.space, [subject.id])  # its record may be damaged, and not say this
+        for job_id in (job for job in begun.jobs if job not in done):
+            if job := await index.job(job_id):
+                await _release(store, job)
+            removed |= set(await delete_job(store, job_id, job))
+            if not job:  # its record may be damaged
+                await index.remove(job_id, subject.space, [subject.id])
+            done.add(job_id)
     removed |= set(begun.names)
     try:
         receipt = await _receipt(store, begun.subject.id, removed)
@@ -162,12 +165,8 @@ async def _jobs_about(index: JobIndex, subject: Subject, only_open: bool) -> lis
     return [job for job in jobs if job in open_]
 
 
-async def _release(store: Store, job_id: str) -> None:
+async def _release(store: Store, job: Job) -> None:
     """Let those go who were to be learned together with who is forgotten: so they are not learned, and can be anew."""
-    try:
-        job = await stored_job(store, job_id)
-    except (Missing, Damaged):
-        return
     if isinstance(job, TrainJob) and job.others:
         with suppress(Full):  # it is deleted next
             await publish(store, job, Outcome(job=job.id, state="failed", message=RELEASED))

@@ -6,11 +6,12 @@
 import asyncio
 import logging
 import time
+from collections.abc import AsyncIterator
 
 from storage.errors import Missing, StoreError
-from storage.files import PAGE, Store
-from storage.job_index import COMPLETE, READERS, STATE, JobIndex
-from storage.jobs import Record
+from storage.files import Store
+from storage.job_index import COMPLETE, PREFIXES, READERS, STATE, JobIndex, entries_of, is_old, job_of
+from storage.jobs import Record, StoredJob, outcome_key
 from storage.records import parsed
 
 log = logging.getLogger(__name__)
@@ -41,25 +42,36 @@ async def build_indexes(store: Store, within_s: float) -> bool:
     return True
 
 
-async def rebuild_indexes(store: Store) -> int:
-    """Write all entries of all jobs again, for a repair; return how many jobs there are. All are found meanwhile.
+async def index_faults(store: Store) -> AsyncIterator[tuple[str, StoredJob | None, bool]]:
+    """Entries that are missing, with their job and whether it is open, and entries too many, without one.
 
-    Entries of jobs that are gone are dropped by whoever reads them.
+    None while old jobs are not indexed: that is no fault.
     """
-    index, jobs = JobIndex(store), 0
-    async for names in store.pages("jobs/", page=PAGE):
-        jobs += await _add(index, names)
-    await store.put(STATE, COMPLETE)
-    return jobs
+    index = JobIndex(store)
+    if not await index.complete():
+        return
+    there = {name for prefix in PREFIXES for name in await store.names(prefix)}
+    names = set(await store.names("jobs/"))
+    for job_id in sorted({name.split("/")[1] for name in names if name.endswith("/job.json")}):
+        if not (job := await index.job(job_id)):  # damaged, which is another check's
+            there = {name for name in there if job_of(name) != job_id}
+            continue
+        is_open = outcome_key(job_id) not in names
+        entries = entries_of(job)
+        if missing := [key for key in (entries if is_open else entries[:-1]) if key not in there]:
+            yield missing[0], job, is_open
+        there -= {*entries}
+    for key in sorted(there):
+        if is_old(job_of(key)):
+            yield key, None, False
 
 
-async def _add(index: JobIndex, names: list[str]) -> int:
+async def _add(index: JobIndex, names: list[str]) -> None:
     """Index the jobs of a page of names; one whose end is on the next page counts as open, which is looked into."""
     there = set(names)
     jobs = [name.split("/")[1] for name in names if name.endswith("/job.json")]
     for start in range(0, len(jobs), READERS):
         await asyncio.gather(*(_add_one(index, job, there) for job in jobs[start : start + READERS]))
-    return len(jobs)
 
 
 async def _add_one(index: JobIndex, job: str, there: set[str]) -> None:

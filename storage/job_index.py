@@ -23,6 +23,7 @@ from storage.jobs import Job, StoredJob, job_key, outcome_key
 from storage.records import stored_job
 
 OPEN = "open/"
+PREFIXES = ("jobs-about/", "jobs-of/", OPEN)
 STATE = "indexes/jobs.json"  # how far old jobs are in the indexes; see `storage/index_build.py`
 COMPLETE = b'{"version": 1, "complete": true}'
 STALE_S = 3600.0  # an entry of that age without a job is one too many: nobody is about to write the job
@@ -49,6 +50,22 @@ def space_key(space: str, job: str) -> str:
 def about_prefix(subject: str) -> str:
     """Prefix of the entries of jobs about a subject."""
     return f"jobs-about/{subject}/"
+
+
+def entries_of(job: Job) -> list[str]:
+    """Names of the entries of a job; the one that says it is open comes last."""
+    return _entries(job.id, hashed(job.space), job.subjects)
+
+
+def job_of(entry: str) -> str:
+    """The id of the job that an entry is of."""
+    kind, _, rest = entry.split("/", 2)
+    return rest.replace("/", "").translate(_FLIPPED) if kind == "jobs-of" else rest
+
+
+def is_old(job: str) -> bool:
+    """Whether an entry of a job that is not there is one too many: nobody is about to write the job."""
+    return not is_id(job) or time.time() - made_s(job) > STALE_S
 
 
 def _space_key(hashed_space: str, job: str) -> str:
@@ -79,7 +96,7 @@ class JobIndex:
 
     async def add(self, job: Job, is_open: bool = True) -> None:
         """Write the entries of a job, before the job itself."""
-        keys = _entries(job.id, hashed(job.space), job.subjects)
+        keys = entries_of(job)
         await asyncio.gather(*(self.store.put(key, b"") for key in (keys if is_open else keys[:-1])))
 
     async def close(self, job: Job) -> None:
@@ -125,7 +142,7 @@ class JobIndex:
         if await self.complete():
             after = space_key(space, before) if before else ""
             async for names in self.store.pages(space_key(space, beginning), after=after, page=page):
-                yield ["".join(name.split("/")[2:]).translate(_FLIPPED) for name in names]
+                yield [job_of(name) for name in names]
             return
         jobs = _accepted(await self.store.names(f"jobs/{beginning}"))
         jobs = [job for job in reversed(jobs) if not before or job < before]
@@ -151,7 +168,7 @@ class JobIndex:
 
     async def drop_stale(self, job: str, hashed_space: str, subjects: Iterable[str] = ()) -> None:
         """Delete the entries of a job that is not there, if they are old; if it comes meanwhile, write them again."""
-        if not hashed_space or not is_id(job) or time.time() - made_s(job) < STALE_S:
+        if not hashed_space or not is_old(job):
             return
         if await self.store.exists(job_key(job)):  # it is damaged
             return

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any, Literal
 
 from arq.connections import ArqRedis
+from pydantic import BaseModel
 from tenacity import RetryCallState, retry, retry_if_exception, wait_random_exponential
 
 from storage.errors import Damaged, SetupError
@@ -31,6 +32,9 @@ RUN_JOB = "run_job"  # the one function that workers offer
 EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
 PROGRESS_TTL_S = 24 * 3600
 UNKNOWN_S = 120.0  # a failure of unknown kind is waited out for so long
+EVENTS = "darkroom:events"  # the channel on which a `JobEvent` is published
+CHANGES_TTL_S = 3600
+FORGOTTEN_KEY, FORGOTTEN_TTL_S = "darkroom:forgotten", 3 * 3600
 Strike = Literal["crash", "failure", "loss"]  # of the engine, of the store, of the whole worker
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
 REMEMBERED_S = 60  # how long it is in the set of workers, by Redis's clock
@@ -41,6 +45,13 @@ redis.call('set', KEYS[1], ARGV[2], 'EX', ARGV[3])
 redis.call('zadd', KEYS[2], now, ARGV[1])
 redis.call('zremrangebyscore', KEYS[2], '-inf', now - ARGV[4])
 """  # the set names the keys to look at, so that nobody has to search all keys for them
+
+
+class JobEvent(BaseModel):
+    """What is published of a job: its progress, or, without one, that the store has something new of it."""
+
+    job: str
+    progress: Progress | None = None
 
 
 class NoRedis(SetupError):
@@ -163,9 +174,51 @@ async def workers(redis: ArqRedis, kind: str) -> list[str]:
     return [lack.decode() for lack in lacks if lack is not None]
 
 
-async def write_progress(redis: ArqRedis, progress: Progress) -> None:
-    """Publish where a job is."""
-    await redis.set(progress_key(progress.job), progress.model_dump_json(), ex=PROGRESS_TTL_S)
+async def write_progress(redis: ArqRedis, progress: Progress) -> int:
+    """Publish where a job is; return how often `announce_change` was called for it."""
+    event = JobEvent(job=progress.job, progress=progress).model_dump_json()
+    async with redis.pipeline(transaction=False) as all_of:
+        all_of.set(progress_key(progress.job), progress.model_dump_json(), ex=PROGRESS_TTL_S)
+        all_of.get(_changes_key(progress.job))
+        all_of.publish(events_channel(redis), event)
+        written, changes, _ = await all_of.execute(raise_on_error=False)  # not every user may publish
+    for answer in (written, changes):
+        if isinstance(answer, Exception):
+            raise answer
+    return int(changes or 0)
+
+
+def events_channel(redis: ArqRedis) -> str:
+    """The channel on which each `JobEvent` of this deployment is published."""
+    return redis.channel(EVENTS) if isinstance(redis, PrefixedRedis) else EVENTS
+
+
+async def announce_change(redis: ArqRedis, job: str) -> None:
+    """Have everybody look into the store who works on a job or follows it: it has ended, or is deleted."""
+    async with redis.pipeline(transaction=False) as all_of:
+        all_of.incr(_changes_key(job))
+        all_of.expire(_changes_key(job), CHANGES_TTL_S)
+        all_of.publish(events_channel(redis), JobEvent(job=job).model_dump_json())
+        counted, *_ = await all_of.execute(raise_on_error=False)
+    if isinstance(counted, Exception):
+        raise counted
+
+
+async def note_forgotten(redis: ArqRedis, subject: str) -> None:
+    """Have workers drop what they have of a subject that is forgotten."""
+    async with redis.pipeline(transaction=False) as all_of:
+        all_of.zadd(FORGOTTEN_KEY, {subject: time.time()})
+        all_of.zremrangebyscore(FORGOTTEN_KEY, 0, time.time() - FORGOTTEN_TTL_S)
+        await all_of.execute()
+
+
+async def forgotten(redis: ArqRedis) -> set[str]:
+    """Ids of the subjects that were forgotten in the last hours."""
+    return {subject.decode() for subject in await redis.zrange(FORGOTTEN_KEY, 0, -1)}
+
+
+def _changes_key(job: str) -> str:
+    return f"darkroom:changes:{job}"
 
 
 async def read_progress(redis: ArqRedis, job: str) -> Progress | None:

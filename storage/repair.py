@@ -15,7 +15,8 @@ from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.forgetting import UNDER_WAY, Forgetting, Receipt, finish, stand_in
 from storage.ids import is_id
-from storage.job_index import JobIndex, about_prefix, space_key
+from storage.index_build import index_faults
+from storage.job_index import JobIndex
 from storage.jobs import Outcome, Stored, job_key, outcome_key
 from storage.records import parsed, read_outcome, stored_job
 from storage.settling import delete_job, settle
@@ -110,22 +111,6 @@ async def _waits_in_vain(store: Store, subject: Subject) -> bool:
     return await store.exists(outcome_key(subject.job)) or not await store.exists(job_key(subject.job))
 
 
-async def check_indexes(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
-    """Jobs that are missing in the indexes, once these are complete."""
-    index = JobIndex(store)
-    if not await index.complete():
-        return
-    there = {*await store.names("jobs-of/"), *await store.names("jobs-about/")}
-    for job in await _ids(store, "jobs/"):
-        if not (known := await index.job(job)):
-            continue
-        keys = [space_key(known.space, job), *(f"{about_prefix(subject)}{job}" for subject in known.subjects)]
-        if missing := [key for key in keys if key not in there]:
-            yield Finding(missing[0], f"Job {job} is missing in an index.", "indexed again")
-            if not dry_run:
-                await index.add(known, is_open=not await store.exists(outcome_key(job)))
-
-
 async def check_names(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
     """Names that hold no id; run after `check_subjects`, which writes those anew whose subject is there."""
     for key in await store.names(NAMES, filled=True):
@@ -149,6 +134,17 @@ async def check_forgetting(store: Store, dry_run: bool) -> AsyncIterator[Finding
         yield Finding(key, error, "deleted")
         if not dry_run:
             await store.delete(key)
+
+
+async def check_indexes(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
+    """Entries of the indexes of jobs: those that are missing, and those of jobs that are gone."""
+    async for key, job, is_open in index_faults(store):
+        if job:
+            yield Finding(key, f"Job {job.id} is missing in an index.", "indexed again")
+        else:
+            yield Finding(key, "The job of this entry is gone.", "deleted")
+        if not dry_run:
+            await (JobIndex(store).add(job, is_open) if job else store.delete(key))
 
 
 async def damaged_records(

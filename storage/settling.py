@@ -33,11 +33,14 @@ async def is_open(store: Store, job: Job) -> bool:
     return not await store.exists(outcome_key(job.id)) and await store.exists(job_key(job.id))
 
 
-async def settle(store: Store, job: Job) -> None:
-    """Do what follows from the outcome of a job that has one; of a job that was deleted remove what came late."""
+async def settle(store: Store, job: Job, outcome: Outcome | None = None) -> None:
+    """Do what follows from the outcome of a job that has one; of a job that was deleted remove what came late.
+
+    Whoever has just published the `outcome` need not have it read.
+    """
     if isinstance(job, TrainJob):
         await _settle_training(store, job)
-    outcome = await read_outcome(store, job.id)
+    outcome = outcome or await read_outcome(store, job.id)
     names = await store.names(f"jobs/{job.id}/")
     if outcome is None or job_key(job.id) not in names or await _shows_forgotten(store, job, outcome):
         await delete_job(store, job.id, job)

@@ -90,7 +90,7 @@ class Hand:
         line = Line(self.app.redis, (await self.app.dispatch.job(outcome.job)).kind)
         await self.app.redis.zrem(line.queue, outcome.job)
         await line.leave(outcome.job)
-        await queue.write_progress(self.app.redis, Progress(job=outcome.job, phase="saving"))
+        await queue.announce_change(self.app.redis, outcome.job)
 
 
 @contextmanager

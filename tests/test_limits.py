@@ -146,11 +146,15 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
         done.set()
 
     room = Room(app.settings.model_copy(update={"disk_least_bytes": 2**62}))
+
+    async def has_room() -> bool:
+        return not room.lacks()
+
     options = {"job_serializer": queue.to_json, "job_deserializer": queue.from_json, "poll_delay": 0.05}
     functions = [func(work, name=queue.RUN_JOB)]
     worker = FairWorker(
         kind="imagine",
-        may_take=lambda: not room.lacks(),
+        may_take=has_room,
         lease_s=2,
         redis_pool=app.redis,
         functions=functions,

@@ -20,7 +20,7 @@ from storage.damage import end_damaged
 from storage.errors import Damaged, Missing, Newer, StoreError, UserError
 from storage.files import Store
 from storage.ids import is_id, new_id
-from storage.jobs import NEWER_WORKER, ImagineJob, Outcome, Progress, TrainJob
+from storage.jobs import NEWER_WORKER, ImagineJob, Outcome, Progress, TrainJob, outcome_key
 from storage.line import Line
 from storage.reconciling import keep_queued
 from storage.redis_errors import ERRORS, meaning_of
@@ -91,18 +91,19 @@ class JobRunner:
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
         try:
-            if await is_open(self.store, job):
+            outcome = None
+            if not await self.store.exists(outcome_key(job.id)):
                 with contextlib.suppress(Ended):
                     attempt = f"attempt-{ctx['job_try']}-{new_id()[-8:]}"
-                    await self._publish(job, await self.strikes.out(job) or await self._outcome(job, attempt))
-            await settle(self.store, job)
+                    outcome = await self._publish(job, await self.strikes.out(job) or await self._outcome(job, attempt))
+            await settle(self.store, job, outcome)
         except asyncio.CancelledError:  # it is left to others, and nobody waits for us any more
             task = asyncio.create_task(self._look_back(job))
             self._looking_back.add(task)
             task.add_done_callback(self._looking_back.discard)
             raise
         with contextlib.suppress(*ERRORS):  # the store has told; this is only sooner
-            await queue.write_progress(self.redis, Progress(job=job.id, phase="saving"))
+            await queue.announce_change(self.redis, job.id)
 
     async def _look_back(self, job: TrainJob | ImagineJob) -> None:
         """Tidy up after a job that is over: others may have ended it before our last upload."""
@@ -143,8 +144,11 @@ class JobRunner:
             await self.strikes.end(job)
         return outcome.model_copy(update={"seconds": round(time.monotonic() - began_s, 3)})
 
-    async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> None:
-        """Write the outcome, unless the job has one. If it cannot be written, the attempt was in vain, and counts."""
+    async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> Outcome | None:
+        """Write the outcome, unless the job has one; return it if it is the one that counts.
+
+        If it cannot be written, the attempt was in vain, and counts.
+        """
         try:
             is_ours = await publish(self.store, job, outcome)
         except StoreError as error:
@@ -155,19 +159,21 @@ class JobRunner:
             with contextlib.suppress(*ERRORS):
                 if outcome.state == "done":
                     await Line(self.redis, job.kind).measured(outcome.seconds)
+        return outcome if is_ours else None
 
 
 async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
     """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
     engine = EngineClient(settings.base_model, settings.gpus_per_training)
     runner = JobRunner(settings, store, redis, engine)
-    room, reach = Room(settings), Reach(store, redis, settings.lease_s)
+    room = Room(settings)
+    reach = Reach(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers))
     workers = [_worker(settings, redis, kind, runner, room, reach) for kind in queues]
     serving: list[asyncio.Task[None]] = []
     try:
         hello = await engine.start()
         log.info("ready on %s: %s %s, %d px", hello.device, settings.base_model, hello.revision, hello.image_px)
-        looking = reach.keep_looking(), announce(redis, queues, room, reach.good), runner.cache.keep_clean()
+        looking = reach.keep_looking(), announce(redis, queues, room, reach.good), runner.cache.keep_clean(redis)
         upkeep = *looking, keep_queued(store, redis, settings.lease_s)
         serving += map(asyncio.create_task, (*upkeep, *(worker.async_run() for worker in workers)))
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
@@ -189,11 +195,14 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def _worker(settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, room: Room, reach: Reach) -> FairWorker:
+    async def may_take() -> bool:
+        return not room.lacks() and await reach.ready()
+
     return FairWorker(
         kind=kind,
         lease_s=settings.lease_s,
         left=runner.left,
-        may_take=lambda: reach.good() and not room.lacks(),
+        may_take=may_take,
         must_leave=partial(reach.is_needed_elsewhere, kind),
         functions=[func(runner.run, name=queue.RUN_JOB, timeout=LONGEST_JOB_S)],
         redis_pool=redis,

@@ -6,6 +6,7 @@ from bot import policy
 from bot.asking import prompts
 from bot.core import Bot, may_see_job
 from bot.messages import Request
+from bot.suggestions import Suggestions
 from storage.errors import UserError
 from storage.jobs import Audience, Job, TrainJob
 from storage.subjects import Subject
@@ -14,11 +15,14 @@ NOT_OWNER = "Only the person who made this can {deed} it."
 NOT_MODERATOR = "Only the person who made this, or a moderator, can {deed} it."
 
 
-async def seen(bot: Bot, request: Request) -> list[Subject]:
-    """The subjects that the person may see there where they ask, newest first; those of the space itself come first."""
+async def seen(bot: Bot, request: Request, listed: Suggestions | None = None) -> list[Subject]:
+    """The subjects that the person may see there where they ask, newest first; those of the space itself come first.
+
+    While they type, the subjects are those that were `listed` a moment ago.
+    """
     actor, found = request.actor, []
     for space in (request.space, *request.own_spaces):
-        found += policy.seen_by(actor, await bot.subjects.in_space(space))
+        found += policy.seen_by(actor, await (listed or bot.subjects).in_space(space))
     return found
 
 
@@ -77,8 +81,8 @@ async def said(bot: Bot, request: Request, job: Job) -> str:
     return "somebody's training" if isinstance(job, TrainJob) else "somebody's drawing"
 
 
-async def stoppable(bot: Bot, request: Request) -> list[tuple[str, str]]:
-    """The open jobs that the person may stop: id, and what was asked for."""
-    open_ = await bot.dispatch.jobs(request.space, only_open=True)
+async def stoppable(bot: Bot, request: Request, listed: Suggestions) -> list[tuple[str, str]]:
+    """The open jobs that the person may stop, as they were listed a moment ago: id, and what was asked for."""
+    open_ = await listed.open_jobs(request.space)
     may = [job for job in open_ if policy.may_cancel(job, request.actor)]
     return [(job.id, await said(bot, request, job)) for job in may]

@@ -62,6 +62,7 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
     begun = await forgetting.begin(bot.store, subject)
     open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
     left = await together.left_behind(bot, request, subject, open_)
+    await bot.dispatch.note_forgotten(subject.id)
     receipt = await forgetting.finish(bot.store, begun)
     for job in open_:
         await bot.dispatch.unqueue(job)

@@ -219,8 +219,9 @@ class Hearing:
         """Subjects that this person may see here, or open jobs that they may stop: what is meant, and how it reads."""
         request = request_of(interaction, "", {})
         if what == "subjects":
-            return [(subject.name, subject.name) for subject in await access.seen(self.app, request)]
-        jobs = await access.stoppable(self.app, request) if what == "jobs" else []
+            known = await access.seen(self.app, request, self.app.suggestions)
+            return [(subject.name, subject.name) for subject in known]
+        jobs = await access.stoppable(self.app, request, self.app.suggestions) if what == "jobs" else []
         return [(job, f"{job[-6:]} {said}") for job, said in jobs]
 
 

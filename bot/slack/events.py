@@ -195,10 +195,11 @@ class Events:
         """Values for a field, each with what people read."""
         request = await self.answers.people.request(asked, "", {})
         if kind == "subjects":
-            return [(s.name, f"{s.name} ({s.noun})") for s in await access.seen(self.app, request)]
+            known = await access.seen(self.app, request, self.app.suggestions)
+            return [(s.name, f"{s.name} ({s.noun})") for s in known]
         if kind == "groups":
             return [(group["id"], f"@{group['handle']}") for group in await self.answers.people.groups()]
-        return await access.stoppable(self.app, request)
+        return await access.stoppable(self.app, request, self.app.suggestions)
 
     async def _start(self, asked: Asked, event: str, work: Work) -> None:
         """Note that something was asked, and do it in the background, unless this event was heard before."""

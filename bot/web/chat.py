@@ -15,13 +15,15 @@ from bot.app import Darkroom
 from bot.following.patience import OUTAGES, patient, sentence_of
 from bot.messages import Reply, Request, Upload
 from bot.photos.vetting import labels
-from bot.web.chat_log import Attached, ChatLog, Message
+from bot.web.chat_log import READERS, Attached, ChatLog, Message
+from bot.web.listener import Listener
 from storage.errors import Missing, StoreError
 from storage.ids import CLOCK, new_id
 from storage.subjects import Subject
 
 log = logging.getLogger(__name__)
 
+READ_AT_ONCE = 200  # messages of the log: a page has 60
 SPACE, USER = "local", "you"
 FORGET_ME = "forget-me"
 PERSON = Request(space=SPACE, user=USER, command="")  # whose page it is
@@ -33,52 +35,47 @@ DELETING = {
 }  # commands after which messages may be of nothing
 
 
-class Listener:
-    """What one open page has not heard yet: the newest state of each message that changed, None if it is removed."""
-
-    def __init__(self) -> None:
-        self._changed: dict[str, Message | None] = {}
-        self._something = asyncio.Event()
-
-    def tell(self, message_id: str, message: Message | None) -> None:
-        """Note a change; a slow page hears only the newest of each message."""
-        self._changed[message_id] = message
-        self._something.set()
-
-    def wake(self) -> None:
-        """End the wait without news."""
-        self._something.set()
-
-    async def news(self, wait_s: float) -> dict[str, Message | None]:
-        """Wait for changes and take them; empty after `wait_s` without any."""
-        try:
-            await asyncio.wait_for(self._something.wait(), wait_s)
-        except TimeoutError:
-            return {}
-        self._something.clear()
-        changed, self._changed = self._changed, {}
-        return changed
-
-
 class Chat:
     """The conversation of the local space."""
 
     def __init__(self, app: Darkroom) -> None:
         self.app, self.log = app, ChatLog(app.store, SPACE)
-        self.messages: dict[str, Message] = {}  # oldest first
+        self.messages: dict[str, Message] = {}  # oldest first; older ones are read on demand
+        self._unread: list[str] = []  # names of those in the log, oldest first
+        self._reading = asyncio.Lock()
         self.closing = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._listeners: set[Listener] = set()
 
     async def open(self) -> None:
-        """Remember everything, and follow again what was not finished."""
-        self.messages = {message.id: message for message in await self.log.read()}
-        for message_id in self.messages:
-            CLOCK.see(message_id)
-        await self.sweep()
-        for message in self.messages.values():
-            if not message.answered:
-                self._start(message.id, self._resume(message))
+        """Remember what was said lately, and follow again what was not finished."""
+        self._unread = await self.log.names()
+        await self._read_more()
+
+    async def page(self, before: str, most: int) -> tuple[tuple[Message, ...], bool]:
+        """The newest messages, or those that are older than one, oldest first; and whether there are older ones."""
+        while True:
+            known = [message for message in self.messages.values() if not before or message.id < before]
+            if len(known) > most or not self._unread:
+                return tuple(known[-most:]), len(known) > most
+            await self._read_more()
+
+    async def _read_all(self) -> None:
+        while self._unread:
+            await self._read_more()
+
+    async def _read_more(self) -> None:
+        """Read a page of older messages, and follow again those that were not finished."""
+        async with self._reading:
+            read = await self.log.read(self._unread[-READ_AT_ONCE:])
+            del self._unread[-READ_AT_ONCE:]
+            for message in read:
+                CLOCK.see(message.id)
+            self.messages = {message.id: message for message in read} | self.messages
+            await self._sweep(read)
+            for message in read:
+                if message.id in self.messages and not message.answered:
+                    self._start(message.id, self._resume(message))
 
     async def close(self) -> None:
         """Stop following; the next `open` goes on from there."""
@@ -146,9 +143,12 @@ class Chat:
 
     async def sweep(self) -> None:
         """Take out what was deleted: messages of jobs that are gone, and pictures whose job or subject is gone."""
-        messages = list(self.messages.values())
-        names = [*await self.app.store.names("jobs/"), *await self.app.store.names("subjects/")]
-        there = {_home(name) for name in names}
+        await self._sweep(list(self.messages.values()))
+
+    async def _sweep(self, messages: Sequence[Message]) -> None:
+        jobs = {f"jobs/{message.reply.job}" for message in messages if message.reply.job}
+        pictures = {_home(picture.key) for message in messages for picture in message.reply.pictures}
+        there = await self._there(jobs | pictures)
         for message in messages:
             reply = message.reply
             if reply.job and f"jobs/{reply.job}" not in there:
@@ -161,9 +161,23 @@ class Chat:
         """Take out the messages that name a forgotten subject; message `but` is shown as it is, and kept without it."""
         if self.messages[but].reply.question:
             return
+        await self._read_all()
         for message in [m for m in self.messages.values() if m.id != but and m.names(name) and not m.reply.job]:
             await self._remove(message)
         await self.log.write(self.messages[but].without(name))
+
+    async def _there(self, homes: set[str]) -> set[str]:
+        """Those jobs and subjects that are there: the newest jobs as the index has them, others one by one."""
+        known: set[str] = set()
+        async for page in self.app.dispatch.index.of_space(SPACE):
+            known |= {f"jobs/{job}" for job in page}
+            break
+        asked = sorted(homes - known)
+        for start in range(0, len(asked), READERS):
+            some = asked[start : start + READERS]
+            exist = await asyncio.gather(*(self.app.store.exists(_record(home)) for home in some))
+            known |= {home for home, exists in zip(some, exist, strict=True) if exists}
+        return known
 
     def _start(self, message_id: str, work: Coroutine[Any, Any, None]) -> None:
         def forget(done: asyncio.Task[None]) -> None:
@@ -193,6 +207,7 @@ class Chat:
         if request.command in DELETING:
             await self.sweep()
         if request.command == FORGET_ME and not self.messages[request.id].reply.question:
+            await self._read_all()
             for message in [m for m in self.messages.values() if m.id != request.id]:
                 await self._remove(message)
         if request.command == "dreambooth forget" and self.messages[request.id].reply.state == "done":
@@ -274,6 +289,10 @@ class Chat:
         await self.log.remove([message])
         for listener in self._listeners:
             listener.tell(message.id, None)
+
+
+def _record(home: str) -> str:
+    return f"{home}/{'job' if home.startswith('jobs/') else 'subject'}.json"
 
 
 def _home(key: str) -> str:

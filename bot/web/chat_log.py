@@ -67,9 +67,13 @@ class ChatLog:
     def __init__(self, store: Store, space: str) -> None:
         self.store, self.prefix = store, f"chats/{space}/"
 
-    async def read(self) -> list[Message]:
-        """All messages, oldest first; one that cannot be read is left out and logged."""
-        names = await self.store.names(self.prefix)
+    async def names(self) -> list[str]:
+        """Names of all messages, oldest first."""
+        return await self.store.names(self.prefix)
+
+    async def read(self, names: Sequence[str] | None = None) -> list[Message]:
+        """All messages, oldest first, or those of these names; one that cannot be read is left out and logged."""
+        names = await self.names() if names is None else names
         found: list[Message | None] = []
         for start in range(0, len(names), READERS):
             found += await asyncio.gather(*map(self._read, names[start : start + READERS]))

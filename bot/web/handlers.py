@@ -88,7 +88,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     try:
         with chat.listening() as listener:
-            await response.write(b"retry: 1000\n" + _event("everything", _newest(chat, "").model_dump_json()))
+            await response.write(b"retry: 1000\n" + _event("everything", (await _newest(chat, "")).model_dump_json()))
             while not chat.closing:
                 news = (await listener.news(BEAT_S)).items()
                 lines = [_event("message", m.model_dump_json()) if m else _event("removed", name) for name, m in news]
@@ -102,14 +102,14 @@ def _event(name: str, data: str) -> bytes:
     return f"event: {name}\ndata: {data}\n\n".encode()
 
 
-def _newest(chat: Chat, before: str) -> Everything:
-    known = [m for m in chat.messages.values() if not before or m.id < before]
-    return Everything(messages=tuple(known[-MESSAGES_AT_ONCE:]), more=len(known) > MESSAGES_AT_ONCE)
+async def _newest(chat: Chat, before: str) -> Everything:
+    messages, more = await chat.page(before, MESSAGES_AT_ONCE)
+    return Everything(messages=messages, more=more)
 
 
 async def messages(request: web.Request) -> web.Response:
     """Give the newest messages that are older than one."""
-    return _json(_newest(request.app[CHAT], request.query.get("before", "")))
+    return _json(await _newest(request.app[CHAT], request.query.get("before", "")))
 
 
 async def say(request: web.Request) -> web.Response:
@@ -161,7 +161,7 @@ async def completions(request: web.Request) -> web.Response:
     async def suggest(what: str) -> Sequence[str]:
         if what == "jobs":
             return chat.open_jobs()
-        return [subject.name for subject in await access.seen(chat.app, PERSON)]
+        return [subject.name for subject in await access.seen(chat.app, PERSON, chat.app.suggestions)]
 
     found = await complete(request.query.get("line", "")[:SAID_MAX], suggest)
     return web.json_response([completion.model_dump() for completion in found])

@@ -16,11 +16,12 @@ from bot.web.chat_log import ChatLog
 from storage import queue
 from storage.files import Store
 from storage.forgetting import Receipt
+from storage.job_index import JobIndex, about_prefix, space_key
 from storage.jobs import Outcome, TrainJob, job_key, outcome_key, read_job
 from storage.recipe import Recipe
-from storage.settling import unsettled_key
 from storage.subjects import NAMES, Subject, name_key, subject_key, unaccepted_key
 from tests.chaos.scene import Scene
+from tests.stores import INDEXES
 from trainer.classes import read_class_set
 from trainer.dreambooth import learn
 from trainer.models import load_base
@@ -37,7 +38,8 @@ async def quiet(scene: Scene) -> list[str]:
     while True:
         names = set(await scene.store.names("jobs/"))
         jobs = {name.split("/")[1] for name in names if name.endswith("/job.json")}
-        left = sorted(job for job in jobs if outcome_key(job) not in names or unsettled_key(job) in names)
+        open_ = await JobIndex(scene.store).open_jobs()
+        left = sorted(job for job in jobs if outcome_key(job) not in names or job in open_)
         queued = sum([await scene.redis.zcard(name) for name in queue.QUEUES.values()])
         if (not left and not queued and scene.chat.at_rest) or time.monotonic() > until_s:
             return left
@@ -72,6 +74,7 @@ class Checker:
         await self._check_subjects()
         await self._check_chat()
         await self._check_accepted(accepted, names)
+        await self._check_indexes(names)
         self.problems += [f"{name} belongs to nothing" for name in self._orphans(names)]
         self.problems = list(dict.fromkeys(self.problems))  # some were there before the sweep, and still are
 
@@ -144,6 +147,18 @@ class Checker:
         gone = [job for job in missing if job_key(job) not in removed]
         self.problems += [f"job {job} was accepted and is gone without a word" for job in gone]
 
+    async def _check_indexes(self, names: Collection[str]) -> None:
+        """Every job is in the index of its space, and none that is over counts as open."""
+        open_ = await JobIndex(self.store).open_jobs()
+        self.problems += [f"job {job} is over, and still counts as open" for job in open_ if job in self.outcomes]
+        for job in self.outcomes:
+            if data := await self._read(job_key(job)):
+                record = read_job(data)
+                if not {space_key(record.space, job), *(f"{about_prefix(s)}{job}" for s in record.subjects)} <= {
+                    *names
+                }:
+                    self.problems.append(f"job {job} is missing in an index")
+
     async def compare(self) -> None:
         """Learn every subject again, in peace, and compare the weights bit for bit."""
         torch.set_num_threads(1)
@@ -196,7 +211,7 @@ def _may_be_left(name: str, names: Collection[str]) -> str:
 
 
 def _shared(name: str) -> bool:
-    return name.startswith(("classes/", "chats/", "receipts/", "indexes/", "upkeep/", *LITTER))
+    return name.startswith(("classes/", "chats/", "receipts/", *INDEXES, *LITTER))
 
 
 def _whole_picture(data: bytes | None) -> bool:

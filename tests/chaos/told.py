@@ -1,8 +1,8 @@
 """Hears every last word that the local chat says of a job: a log that keeps one word for each could not tell of two."""
 
 from bot.messages import Reply
-from bot.web.chat import Listener
 from bot.web.chat_log import Message
+from bot.web.listener import Listener
 
 
 class Witness(Listener):

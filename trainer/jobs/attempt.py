@@ -24,6 +24,7 @@ from trainer.seam import Hello, ImagineTask, Report, Result, Task, TrainTask
 log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
+LOOK_S = 5.0  # between two looks into the store without a reason: it may be that Redis was emptied
 
 
 class HandedBack(Exception):
@@ -52,6 +53,7 @@ class Attempt:
         self.checkpoints = Checkpoints(tasks.store, job, self.logs) if isinstance(job, TrainJob) else None
         self.samples: list[Path] = []  # those that are not stored yet
         self.ended = False
+        self.look = asyncio.Event()  # there is a reason to look into the store
 
     async def run(self, engine: EngineClient, redis: ArqRedis) -> Outcome:
         """Bring the job to its outcome; raises HandedBack, Ended and EngineDied, and UserError or StoreError."""
@@ -90,23 +92,29 @@ class Attempt:
         return False
 
     async def _beat(self, reporter: Reporter) -> None:
-        """Report twice a second."""
+        """Report twice a second, and hear in the answer whether there is a reason to look into the store."""
+        changes = 0
         while True:
             try:
-                await reporter.write()
+                if (now := await reporter.write()) != changes:
+                    changes = now
+                    self.look.set()
             except (RedisError, OSError) as error:
                 log.warning("progress cannot be published: %s", reason_of(error))
             await asyncio.sleep(BEAT_S)
 
     async def _watch(self, work: "asyncio.Task[Outcome]") -> None:
-        """Look into the store twice a second, and stop the work if the job has ended there."""
+        """Look into the store where there is a reason, and now and then; stop the work if the job has ended there."""
         while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self.look.wait()
+            self.look.clear()
             with contextlib.suppress(StoreError, OSError):
                 if not await is_open(self.tasks.store, self.job):
                     self.ended = True
                     work.cancel()
                     return
-            await asyncio.sleep(BEAT_S)
 
     async def _result(self, engine: EngineClient, task: Task, reporter: Reporter) -> Result:
         async with contextlib.aclosing(engine.run(task)) as said:

@@ -7,12 +7,18 @@ kernel lets go of when its process ends: several workers may share a cache.
 import asyncio
 import fcntl
 import logging
+import math
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Container, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError
+
+from storage import queue
 from storage.errors import StoreError
 from storage.files import Store, checked_name
 from storage.ids import is_id
@@ -22,7 +28,8 @@ from trainer.jobs.scratch import lock
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 15
+LOOK_S = 15  # between two looks whether anybody was forgotten: into Redis, and at disk space
+LOOK_IN_STORE_S = 900  # between two looks whether subjects are still there: it may be that Redis was emptied
 SPARE = 1.25  # times the disk space that a job needs: that much the cache leaves free, so that there is room for jobs
 AGAIN_S = 0.05  # between two looks whether a folder that is being emptied can be used
 
@@ -53,20 +60,26 @@ class Cache:
                 os.utime(path)
         return path
 
-    async def keep_clean(self) -> None:
+    async def keep_clean(self, redis: ArqRedis) -> None:
         """Drop what is forgotten, and what there is no room for, now and every few seconds, until cancelled."""
         await asyncio.to_thread(self.drop_parts)
+        looked_s = -math.inf
         while True:
             try:
-                await self.drop_forgotten()
+                if time.monotonic() - looked_s > LOOK_IN_STORE_S:
+                    await self.drop_forgotten()
+                    looked_s = time.monotonic()
                 await asyncio.to_thread(self.make_room)
-            except (StoreError, OSError) as error:
+                await self.drop_forgotten(await queue.forgotten(redis))
+            except (StoreError, OSError, RedisError) as error:
                 log.warning("cannot look for forgotten subjects: %s", error)
             await asyncio.sleep(LOOK_S)
 
-    async def drop_forgotten(self) -> None:
-        """Delete all files of subjects that have no record any more."""
+    async def drop_forgotten(self, among: Container[str] | None = None) -> None:
+        """Delete all files of subjects that have no record any more; of all, or `among` some."""
         for folder in (self.folder / "subjects").glob("*"):
+            if among is not None and folder.name not in among:
+                continue
             if not is_id(folder.name) or not await self.store.exists(subject_key(folder.name)):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 log.info("dropped what was cached of the forgotten subject %s", folder.name)

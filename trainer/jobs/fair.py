@@ -21,8 +21,7 @@ class FairWorker(LeasedWorker):
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the first of these jobs by whose turn it is."""
         mine = [job for job in job_ids if job.decode() not in self.left]
-        if mine and self.may_take():
-            _, waiting = await self.line.order(mine)
+        if mine and (waiting := (await self.line.order(mine))[1]):
             await super().start_jobs([job.encode() for job in waiting])
 
     def besides(self, job_id: str) -> Besides:

@@ -99,6 +99,10 @@ class Lease:
         return time.monotonic() - self._renewed_s > FENCE * self.length_s
 
 
+async def _always() -> bool:
+    return True
+
+
 async def _never() -> bool:
     return False
 
@@ -110,7 +114,7 @@ class LeasedWorker(Worker):
         self,
         *,
         lease_s: float,
-        may_take: Callable[[], bool] = lambda: True,
+        may_take: Callable[[], Awaitable[bool]] = _always,
         must_leave: Callable[[], Awaitable[bool]] = _never,
         **options: Any,
     ) -> None:
@@ -130,6 +134,11 @@ class LeasedWorker(Worker):
         async for _ in poll(self.poll_delay_s):
             await self._poll_iteration()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job runs."""
+        return bool(self._leases)
+
     async def drain(self, within_s: float) -> None:
         """Take no more jobs, and return when those that run are done, at the latest after `within_s`."""
         self.allow_pick_jobs = False
@@ -147,7 +156,7 @@ class LeasedWorker(Worker):
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
         """Start the first of these jobs that nobody holds."""
-        if not self.may_take():
+        if not await self.may_take():
             return
         try:
             await super().start_jobs(job_ids)

@@ -52,9 +52,9 @@ class Reporter:
             samples=self.samples,
         )
 
-    async def write(self) -> None:
-        """Publish it."""
-        await queue.write_progress(self.redis, self.now())
+    async def write(self) -> int:
+        """Publish it; return how often others have announced that the job has changed."""
+        return await queue.write_progress(self.redis, self.now())
 
     def _left_s(self) -> float | None:
         _, began_s, first = self._phase_began
