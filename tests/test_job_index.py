@@ -14,7 +14,7 @@ from storage.files import FolderStore
 from storage.forgetting import forget
 from storage.ids import new_id
 from storage.index_build import build_indexes
-from storage.job_index import JobIndex, about_prefix, hashed, open_key, space_key
+from storage.job_index import JobIndex, about_prefix, hashed, space_key
 from storage.jobs import ImagineJob, Outcome, TrainJob, job_key, outcome_key, read_job
 from storage.reconciling import put_back
 from storage.repair import check_indexes
@@ -143,7 +143,7 @@ async def test_a_damaged_job_keeps_its_entries(store: CutOff, redis: ArqRedis) -
     await put_back(store, redis)
     assert await Dispatch(store, redis).jobs("home") == []
     await JobIndex(store).drop_stale(drawing().id, hashed("home"))
-    assert await store.exists(open_key("home", drawing().id)) and await store.exists(space_key("home", drawing().id))
+    assert await store.exists(space_key("home", drawing().id))
 
 
 async def older_version(store: FolderStore) -> tuple[Subject, list[str]]:
