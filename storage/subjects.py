@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Annotated, Literal
 
@@ -231,6 +231,11 @@ class Subjects:
                         await self.store.replace(key, subject.id.encode(), tag)
                         return
         await self.store.vacate(key, tag)
+
+    async def find_all(self, space: str, names: Sequence[str]) -> list[Subject]:
+        """The subjects of these names that there are in the space; one whose record is damaged is left out."""
+        found = await asyncio.gather(*(self._named_or_damaged(name_key(space, name)) for name in names))
+        return [subject for subject in found if subject]
 
     async def in_space(self, space: str) -> list[Subject]:
         """All subjects of a space, newest first; one whose record is damaged is left out, and the log says which."""

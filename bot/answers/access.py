@@ -31,6 +31,18 @@ async def means_all(bot: Bot, request: Request, name: str) -> bool:
     return name.casefold() == "me" and not any(s.name.casefold() == "me" for s in await seen(bot, request))
 
 
+async def named(bot: Bot, request: Request, names: Sequence[str]) -> list[Subject]:
+    """The subjects of these names, where the person may see all of them; else all that they may see, to suggest some.
+
+    *v* is no name: it stands for the newest.
+    """
+    if not names:
+        return []
+    found = [] if "v" in names else await bot.subjects.find_all(request.space, names)
+    visible = policy.seen_by(request.actor, found)
+    return visible if len(visible) == len(names) else await seen(bot, request)
+
+
 async def forgettable(bot: Bot, request: Request, name: str) -> Subject:
     """The subject of that name that the person sees or may forget unseen; raises UserError if they may not forget it.
 

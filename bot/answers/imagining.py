@@ -17,7 +17,7 @@ from storage.settling import delete_job
 
 async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answers:
     """Draw pictures from a prompt."""
-    known = await access.seen(bot, request) if "[" in given.prompt or given.subject else []
+    known = await access.named(bot, request, prompts.names_in(given.prompt, given.subject))
     named = prompts.find_subjects(given.prompt, known, request.user, given.subject)
     subjects = [subject.id for subject in prompts.different(named)]
     job = ImagineJob(

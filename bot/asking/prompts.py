@@ -39,6 +39,18 @@ def find_subjects(prompt: str, subjects: list[Subject], user: str, given: str | 
     return named
 
 
+def names_in(prompt: str, given: str | None) -> list[str]:
+    """The names that a prompt has in brackets, in its order; *v* for [V] where nothing is `given` that it stands for.
+
+    >>> names_in("a [rex] and a [V] in [Rex]'s house", None), names_in("a [V]", "tom"), names_in("a dog", "tom")
+    (['rex', 'v'], ['tom'], ['tom'])
+    """
+    names = [match.strip().casefold() for match in BRACKET.findall(prompt)]
+    meant = given.casefold() if given else ""
+    names = [meant if name == "v" and meant else name for name in names]
+    return list(dict.fromkeys(names or filter(None, [meant])))
+
+
 def different(named: Named) -> list[Subject]:
     """The subjects that a prompt names, each once: [V] may be one that is named besides."""
     return list({subject.id: subject for subject in named.values()}.values())
