@@ -60,7 +60,7 @@ class Sweeper:
         for kind in KINDS:
             names = await self.store.names(kind, after=f"{kind}{since}")
             await self._sweep(kind, names, deep=False)
-            swept += await self._gone(kind, names) if names else []
+            swept += await self._gone(kind, names, after=f"{kind}{since}") if names else []
         return _said(swept)
 
     async def _go_on(self, state: SweepState, within_s: float) -> list[str]:
@@ -98,9 +98,8 @@ class Sweeper:
             state.clean[part] = _digest(name for name in names if name not in gone)
         return sorted(gone)
 
-    async def _gone(self, prefix: str, names: list[str]) -> list[str]:
-        after = min(names).rpartition("/")[0] if names else ""
-        there = set(await self.store.names(prefix, after=after if after.startswith(prefix) else ""))
+    async def _gone(self, prefix: str, names: list[str], after: str = "") -> list[str]:
+        there = set(await self.store.names(prefix, after=after))
         return [name for name in names if name not in there and not name.endswith(f"/{UNACCEPTED}")]
 
     async def _sweep(self, kind: str, names: list[str], deep: bool) -> bool:
