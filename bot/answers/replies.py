@@ -24,9 +24,14 @@ FORGET_ALL = "Forget everything of yours? All your subjects, photos, prompts and
 FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
 
 
+def phase_in_words(phase: str) -> str:
+    """Say what a job is at; a newer version may know more phases, whose names are words."""
+    return PHASES.get(phase, phase.capitalize())
+
+
 def working(job: Job, progress: Progress) -> Reply:
     """Say where a job is."""
-    text = PHASES.get(progress.phase, progress.phase.capitalize())  # a newer version may know more phases
+    text = phase_in_words(progress.phase)
     if NEWER_WORKER in progress.obstacle:
         text = NEWER_WORKER.capitalize()
     elif progress.obstacle:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from bot.answers.replies import PHASES, duration
+from bot.answers.replies import duration, phase_in_words
 from bot.following.sparkline import losses_told
 from bot.messages import Reply
 from storage.text import visible
@@ -130,7 +130,7 @@ class Screen:
         else:
             left = f"{duration(progress.left_s)} left" if progress.left_s is not None else ""
             told = ", ".join(filter(None, [left, losses_told(progress, width=10)]))
-            self._draw(PHASES[progress.phase], progress.step, progress.of, told)
+            self._draw(phase_in_words(progress.phase), progress.step, progress.of, told)
 
     def _draw(self, text: str, step: int, of: int, left: str) -> None:
         if text != self._text and not self.console.is_terminal:
