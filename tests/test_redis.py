@@ -80,7 +80,6 @@ async def test_a_user_without_info_can_do_all_that_is_needed() -> None:
         ("-evalsha", "Lua scripts: its access control list forbids it: the 'evalsha' command"),
         ("-zmscore", "sorted sets: its access control list forbids it: the 'zmscore' command"),
         ("-watch", "transactions: its access control list forbids it: the 'watch' command"),
-        ("resetchannels", "pub/sub: its access control list forbids it: a channel"),
         ("resetkeys", "keys, hashes, lists and sorted sets, transactions, Lua scripts: its access control list"),
     ],
 )
@@ -92,6 +91,14 @@ async def test_a_right_that_is_missing_is_named(taken: str, says: str) -> None:
         assert refused.failure is Failure.PERMANENT and "pw" not in str(refused)
         with pytest.raises(SetupError, match="access control list"):  # it would not change by waiting
             await asyncio.wait_for(queue.connect_patiently(f"redis://bot:pw@127.0.0.1:{port_of(admin)}"), 10)
+
+
+async def test_a_user_without_channels_is_warned_and_works() -> None:
+    with valkey_tcp() as admin:
+        admin.execute_command("ACL", "SETUSER", "bot", *DOCUMENTED, "resetchannels")
+        async with connected(f"redis://bot:pw@127.0.0.1:{port_of(admin)}/0") as redis:
+            (warning,) = [finding for finding in await probe_redis(redis) if finding.state != "ok"]
+            assert warning.name == "pub/sub" and warning.state == "warn" and "a channel" in warning.says
 
 
 async def test_servers_that_answer_ping_and_take_no_writes_are_refused_with_the_reason() -> None:
