@@ -28,6 +28,7 @@ from bot.asking.arguments import (
     bare,
     required,
 )
+from bot.asking.notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.asking.problems import check
 from bot.core import Answers, Bot
 from bot.messages import Reply, Request
@@ -37,7 +38,8 @@ from storage.errors import UserError
 async def show_help(bot: Bot, request: Request, given: Nothing) -> Answers:
     """Say what can be asked."""
     yield Reply(
-        text="Send a few photos of something with /dreambooth train NAME CLASS, then draw it with /imagine.",
+        text="Send a few photos of something with /dreambooth train NAME CLASS, then draw it with /imagine. "
+        f"{PHOTO_KINDS} {PLAIN_WORDS}",
         facts={f"/{c.usage}": c.summary for c in COMMANDS.values() if not c.hidden},
     )
 

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from bot.asking.arguments import ImagineArguments, TrainArguments
 from bot.asking.prompts import find_subjects, model_prompt
+from bot.discord.commands import help_reply as discord_help
 from bot.messages import Upload
+from bot.slack.typed import help_reply as slack_help
 from bot.terminal.screen import Result, print_result
 from storage.logs import log_to
 from storage.nouns import bare, folded, singular, with_article
@@ -184,3 +186,9 @@ def test_clean_text_stays_clean(text: str) -> None:
 
 def test_emoji_of_several_parts_and_persian_stay_whole() -> None:
     assert clean("👩‍🚀 می‌خواهم 🏳️‍🌈") == "👩‍🚀 می‌خواهم 🏳️‍🌈"
+
+
+def test_the_help_says_what_prompts_do_not_understand_and_which_photos_are_taken() -> None:
+    for reply in (discord_help(), slack_help()):
+        assert "(word:1.3), BREAK and wildcards are not understood yet" in reply.text
+        assert "JPEG, PNG, WebP, HEIC, AVIF, TIFF, BMP or GIF" in reply.text

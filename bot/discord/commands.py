@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.asking.forms import Field, form
+from bot.asking.notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.commands import COMMANDS, Command
 from bot.messages import Reply
 from storage.jobs import Record
@@ -145,6 +146,6 @@ def help_reply() -> Reply:
     facts[f"{TRAIN_MENU} (menu of a message, under Apps)"] = "Learn a subject from the photos of that message."
     return Reply(
         text="Send a few photos of something with /dreambooth train, then draw it with /imagine: "
-        "a [rex] dog in Paris. [rex] stands for a subject called rex.",
+        f"a [rex] dog in Paris. [rex] stands for a subject called rex. {PHOTO_KINDS} {PLAIN_WORDS}",
         facts=facts,
     )

@@ -4,6 +4,7 @@ import re
 
 from bot.asking.arguments import required
 from bot.asking.grammar import parse, split_command
+from bot.asking.notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.commands import COMMANDS, Command
 from bot.messages import Reply
 from bot.slack.text import clipped, plain
@@ -27,7 +28,7 @@ def help_reply() -> Reply:
     facts["Train on these photos (menu of a message)"] = "The same with the photos of any message."
     return Reply(
         text="Send a few photos of something with /dreambooth train, then draw it with /imagine a [rex] dog in Paris: "
-        "[rex] stands for a subject called rex.",
+        f"[rex] stands for a subject called rex. {PHOTO_KINDS} {PLAIN_WORDS}",
         facts=facts,
     )
 
