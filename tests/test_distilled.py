@@ -16,6 +16,7 @@ from tests.single_files import write_single
 from trainer.base_models.darkroom_file import Drawing, by_name, distilled, drawing_of
 from trainer.base_models.sources import find
 from trainer.capacity.check import report
+from trainer.jobs.tasks import drawn_as
 from trainer.models import load_base
 from trainer.recipe import recipe_for
 
@@ -120,3 +121,16 @@ def test_what_nobody_asks_for_is_written_into_the_job() -> None:
     body = json.loads(old.model_dump_json())
     del body["unasked"]  # as older versions wrote it
     assert read_job(json.dumps(body).encode()) == old
+
+
+def test_a_picture_is_drawn_as_the_base_model_says_but_for_what_a_person_asks(model: Path) -> None:
+    tell(model, "darkroom.json", drawing={"steps": 4, "guidance": 1, "scheduler": "euler", "size": 512})
+    common = {"space": "s", "owner": "o", "prompt": "a dog", "model_prompt": "a dog", "seed": 1}
+    nobody = ImagineJob(**common, unasked=("steps", "guidance", "scheduler", "size_px"))
+    assert drawn_as(nobody, model) == {"steps": 4, "guidance": 1, "scheduler": "euler", "size_px": 512}
+    somebody = ImagineJob(**common, guidance=3, unasked=("steps", "scheduler", "size_px"))
+    assert drawn_as(somebody, model) == {"steps": 4, "guidance": 3, "scheduler": "euler", "size_px": 512}
+    old = ImagineJob(**common)
+    assert drawn_as(old, model) == {"steps": 30, "guidance": 5, "scheduler": "dpm++2m", "size_px": None}
+    tell(model, "darkroom.json", drawing={"steps": 7})
+    assert drawn_as(nobody, model) == {"steps": 7, "guidance": 5, "scheduler": "dpm++2m", "size_px": None}

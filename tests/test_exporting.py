@@ -155,6 +155,7 @@ def test_files_for_stable_diffusion_2_are_told_apart_by_web_uis(how: str, tmp_pa
     assert (told["ss_v2"], told["ss_base_model_version"], told["ss_v_parameterization"]) == ("True", "sd_v2_v", "True")
     assert told["modelspec.architecture"] == f"stable-diffusion-v2-768-v{'/lora' if how == 'lora' else ''}"
     if how == "lora":  # and what we write we read
+        assert (told["ss_network_dim"], told["ss_network_alpha"]) == ("4", "2")
         assert bring(base, tmp_path / "files" / "rex.safetensors", tmp_path / "out").method == "lora"
 
 

@@ -89,7 +89,7 @@ def _asides(source: Source, settings: Settings) -> tuple[str, ...]:
         )
         said.append(
             f"It is distilled ({found.kind}: {found.sign}), so unless somebody asks for other settings it draws with "
-            f"{told}; {RECIPE_FILE} may say otherwise. What such a model learns it may draw less well than its teacher."
+            f"{told}; {RECIPE_FILE} may say otherwise."
         )
     elif draws_from_the_end(source.folder) and not drawing.steps:
         said.append(

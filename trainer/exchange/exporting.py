@@ -1,7 +1,7 @@
 """Write a subject as files that other programs read: a diffusers folder, a single file, or a LoRA file."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def _lora_file(request: ExportRequest, base: BaseModel) -> str:
         kept, says = drawn.adapters, f"{says}."
     elif request.rank:
         raise UserError(f"{request.name} was learned by LoRA and has its rank: leave --rank out.")
-    description = _description(request, base, "/lora")
+    description = {**_description(request, base, "/lora"), **_ranks(kept)}
     _save(request, kept, torch.float32 if request.precision == "full" else None, {**description, **ADAPTERS})
     return says
 
@@ -157,6 +157,14 @@ def _save(
     """Write the one file; without `precision` its weights stay as they are."""
     kept = {name: weight.detach().to("cpu", precision).contiguous() for name, weight in weights.items()}
     save_file(kept, Path(request.folder) / f"{request.name}.safetensors", description)
+
+
+def _ranks(adapters: Mapping[str, Tensor]) -> dict[str, str]:
+    """Rank and alpha as kohya's scripts tell them."""
+    ranks = {str(len(weight)) for name, weight in adapters.items() if name.endswith(lora.DOWN)}
+    alphas = {f"{float(weight):g}" for name, weight in adapters.items() if name.endswith(lora.ALPHA)} or ranks
+    told = {"ss_network_dim": ranks, "ss_network_alpha": alphas}
+    return {name: values.pop() if len(values) == 1 else "Dynamic" for name, values in told.items()}
 
 
 def _marks(base: BaseModel) -> dict[str, Tensor]:

@@ -141,7 +141,7 @@ class Tasks:
             adapters=tuple(paths[1:]),
             seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
             negative=job.negative,
-            **_drawn_so(job, Path(hello.folder)),
+            **drawn_as(job, Path(hello.folder)),
             vary_seed=job.vary_seed,
             facts=facts,
             note=note,
@@ -157,7 +157,7 @@ class Tasks:
         return str(path)
 
 
-def _drawn_so(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
+def drawn_as(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
     """The settings of a picture: what nobody asked for is as the base model's files say, if they say it."""
     drawing = drawing_of(base_folder)
     own = {
