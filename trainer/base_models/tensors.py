@@ -43,12 +43,16 @@ class Tensors:
     def unreadable_format(self) -> str:
         """The format that they are quantised in, if it cannot be read; empty otherwise."""
         marks = [name for name in self.kinds if name.endswith(".comfy_quant")]
-        told = {
-            json.loads(bytes(self._raw(mark).tolist()) or b"{}").get("format", "an unnamed format") for mark in marks
-        }
-        if others := told - {*quantisation.READ_FORMATS}:
-            return str(min(others))
+        if others := {self._format_told(mark) for mark in marks} - {*quantisation.READ_FORMATS}:
+            return min(others)
         return quantisation.unreadable_format(self.kinds, self.metadata)
+
+    def _format_told(self, mark: str) -> str:
+        """The format that ComfyUI's mark of a layer names: JSON, in bytes."""
+        try:
+            return str(json.loads(bytes(self._raw(mark).flatten().tolist()))["format"])
+        except (ValueError, KeyError, TypeError):
+            return "a format that it does not name"
 
     def __getitem__(self, name: str) -> "Tensor":
         """Read one; raises KeyError. What is kept in fp8 comes as float32."""
