@@ -150,6 +150,15 @@ def test_a_mark_of_zero_snr_on_a_model_of_noise_is_refused(written: Path, tmp_pa
             find(str(path), tmp_path, half=False, weights=weights)
 
 
+def test_a_mark_in_a_folder_counts_too(model: Path) -> None:
+    weights = load_file(model / f"{UNET}.safetensors")
+    save_file(weights | {"v_pred": torch.empty(0)}, model / f"{UNET}.safetensors")
+    with pytest.raises(SetupError, match='a unet that is marked as one of prediction_type "v_prediction"'):
+        load_base(str(model))
+    tell(model, SCHEDULE, prediction_type="v_prediction")
+    assert load_base(str(model))
+
+
 @pytest.mark.parametrize("metadata", [{"modelspec.predict_key": "v"}, {"ss_v_parameterization": "True"}])
 def test_every_word_for_velocity_is_heeded(metadata: dict[str, str], written: Path, tmp_path: Path) -> None:
     path = changed(written, tmp_path, lambda weights: weights, **metadata)

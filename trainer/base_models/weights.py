@@ -4,6 +4,7 @@ The libraries' own `from_pretrained` draws lots for what is missing, drops what 
 weights without their scales; here each of these is a sentence.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from storage.errors import SetupError
-from trainer.base_models.layout import config_of, some_of
+from trainer.base_models.layout import SCHEDULE, config_of, some_of
 from trainer.base_models.ldm_names import Place
+from trainer.base_models.prediction import PREDICTION, RESCALE, schedule_told
 from trainer.base_models.quantisation import format_of_config
 from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.sources import Source
@@ -34,7 +36,10 @@ def check_weights(source: Source, skeleton: Skeleton) -> None:
     for part, network in skeleton.parts.items():
         if called := format_of_config(config_of(source.folder, f"{part}/config.json")):
             raise SetupError(f"{source.called} has a {part} that {QUANTISED.format(called)}.")
-        _located(source, part, opened(_files(source, part), source.called), network.state_dict())
+        tensors = opened(_files(source, part), source.called)
+        _located(source, part, tensors, network.state_dict())
+        if part == "unet":
+            _check_marks(source, tensors)
     check_widths(source.called, skeleton)
 
 
@@ -67,6 +72,18 @@ def opened(files: Iterable[tuple[str, Path]], called: str) -> Tensors:
     if found := tensors.unreadable_format:
         raise SetupError(f"{called} {QUANTISED.format(found)}.")
     return tensors
+
+
+def _check_marks(source: Source, tensors: Tensors) -> None:
+    """Raise SetupError if the weights are marked as made for another noise schedule than the settings say."""
+    settings = {PREDICTION: "epsilon", RESCALE: False, **config_of(source.folder, SCHEDULE)}
+    try:
+        told = schedule_told(tensors.shapes, tensors.metadata)
+    except ValueError as error:
+        raise SetupError(f"{source.called} cannot be used: {error}.") from error
+    if other := [name for name, value in told.items() if settings[name] != value]:
+        marks = ", ".join(f"{name} {json.dumps(told[name])}" for name in other)
+        raise SetupError(f"{source.called} has a unet that is marked as one of {marks}; {SCHEDULE} says otherwise.")
 
 
 def _located(source: Source, part: str, tensors: Tensors, likes: Mapping[str, Tensor]) -> dict[str, Place]:

@@ -22,9 +22,7 @@ from trainer.training.lora import ALPHA, DOWN, UP, file_names
 MATRIX = r"[._]lora(?:_linear_layer)?[._](?P<part>down|up|mid|A|B)(?:\.[^.]+)?\.weight"
 PART = re.compile(rf"(?P<layer>.+)(?:{MATRIX}|\.alpha)")
 ROLES = {"A": "down", "B": "up", None: "alpha"}
-EMBEDDING = re.compile(
-    r"(?:bundle_emb|embeddings?)\.(?P<name>.+?)\.(?:string_to_param\..*|emb_params|clip_[lg](?:_out)?)"
-)
+EMBEDDING = re.compile(r"bundle_emb\.(?P<name>.+?)(?:\.(?:string_to_param|emb_params|clip_[lg]|t5).*)?")
 
 
 class Found(NamedTuple):

@@ -27,8 +27,10 @@ PREFIXES = {
         "text_encoder",
         "clip_l",  # OneTrainer
         "clip_l_transformer",
+        "clip_h",  # that of Stable Diffusion 2
         "clip_h_transformer",
-        "text_encoders_clip_l_transformer",  # ComfyUI
+        "text_encoders_clip_l",  # ComfyUI
+        "text_encoders_clip_l_transformer",
         "text_encoders_clip_h_transformer",
         "cond_stage_model_transformer",
         "lycoris_text_encoder",
@@ -39,6 +41,7 @@ PREFIXES = {
         "text_encoder_2",
         "clip_g",
         "clip_g_transformer",
+        "text_encoders_clip_g",
         "text_encoders_clip_g_transformer",
         "lycoris_text_encoder_2",
     ),
