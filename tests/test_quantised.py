@@ -90,6 +90,15 @@ def test_an_import_is_read_with_its_scales(written: Path, base: BaseModel, tmp_p
     assert max(others, default=torch.zeros(())) < 0.1  # as fp8 rounds, and no thousandfold
 
 
+def test_rounding_to_fp8_is_not_learning(written: Path, base: BaseModel, tmp_path: Path) -> None:
+    def learned(weights: Weights) -> Weights:
+        return SCALED["plain fp8"]({n: w + 0.5 if n == f"{LAYER}.weight" else w for n, w in weights.items()})
+
+    bring(base, changed(written, tmp_path, learned), tmp_path / "out")
+    name = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    assert load_file(tmp_path / "out").keys() == {name}
+
+
 def packed(weights: Weights, *extra: str) -> Weights:
     """A layer in bytes, with what its format keeps beside it."""
     half = weights[f"{LAYER}.weight"].numel() // 2

@@ -55,10 +55,8 @@ class Tensors:
             return "a format that it does not name"
 
     def __getitem__(self, name: str) -> "Tensor":
-        """Read one; raises KeyError. What is kept in fp8 comes as float32."""
+        """Read one; raises KeyError. What has a scale comes as float32, all else in the precision that it has."""
         value = self._raw(name)
-        if self.kinds[name] in quantisation.FP8:
-            value = value.float()
         if name in self._scales:
             scale = self._raw(self._scales[name]).float()
             value = value.float() * (scale if scale.numel() == 1 else scale.reshape(-1, *[1] * (value.ndim - 1)))

@@ -151,7 +151,7 @@ def _read(tensors: Tensors, place: Place, like: Tensor) -> Tensor:
 
 def _difference(name: str, value: Tensor, before: Tensor) -> dict[str, Tensor]:
     """What was learned of one weight, by its name: nothing, if it only was rounded."""
-    if torch.equal(value, before.to(value.dtype)):
+    if torch.equal(value.float(), before.to(value.dtype).float()):
         return {}
     return {name: (value.float() - before.float()).to(torch.bfloat16).contiguous()}
 
