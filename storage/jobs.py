@@ -32,7 +32,7 @@ Audience = Literal["private", "channel", "space", "group"]
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Phase = Literal["queued", "loading", "class images", "learning", "sampling", "drawing", "saving"]
 
-Unasked = Literal["steps", "guidance", "scheduler", "size_px"]
+Unasked = Literal["steps", "guidance", "scheduler"]
 
 SEED_MAX = 2**32 - 1
 STEPS_MAX = 4000  # of a training
@@ -130,7 +130,7 @@ class ImagineJob(Job):
     height_px: int | None = Side
     aspect: Aspect = "1:1"  # of pictures with as many pixels as the base model's own, where no size is given
     vary_seed: int | None = Field(None, ge=0, le=SEED_MAX)  # *variations*: its noise is near that of this seed
-    unasked: tuple[Unasked, ...] = Field((), max_length=4)  # what nobody asked for: the base model's own counts there
+    unasked: tuple[Unasked, ...] = Field((), max_length=3)  # what nobody asked for: the base model's own counts there
 
     @property
     def size(self) -> Size | None:

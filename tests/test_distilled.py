@@ -126,11 +126,12 @@ def test_what_nobody_asks_for_is_written_into_the_job() -> None:
 def test_a_picture_is_drawn_as_the_base_model_says_but_for_what_a_person_asks(model: Path) -> None:
     tell(model, "darkroom.json", drawing={"steps": 4, "guidance": 1, "scheduler": "euler", "size": 512})
     common = {"space": "s", "owner": "o", "prompt": "a dog", "model_prompt": "a dog", "seed": 1}
-    nobody = ImagineJob(**common, unasked=("steps", "guidance", "scheduler", "size_px"))
-    assert drawn_as(nobody, model) == {"steps": 4, "guidance": 1, "scheduler": "euler", "size_px": 512}
-    somebody = ImagineJob(**common, guidance=3, unasked=("steps", "scheduler", "size_px"))
-    assert drawn_as(somebody, model) == {"steps": 4, "guidance": 3, "scheduler": "euler", "size_px": 512}
+    nobody = ImagineJob(**common, unasked=("steps", "guidance", "scheduler"))
+    told = {"steps": 4, "guidance": 1, "scheduler": "euler", "side_px": 512}
+    assert drawn_as(nobody, model).items() >= told.items()
+    somebody = ImagineJob(**common, guidance=3, unasked=("steps", "scheduler"))
+    assert drawn_as(somebody, model).items() >= (told | {"guidance": 3}).items()
     old = ImagineJob(**common)
-    assert drawn_as(old, model) == {"steps": 30, "guidance": 5, "scheduler": "dpm++2m", "size_px": None}
+    assert drawn_as(old, model).items() >= {"steps": 30, "guidance": 5, "scheduler": "dpm++2m"}.items()
     tell(model, "darkroom.json", drawing={"steps": 7})
-    assert drawn_as(nobody, model) == {"steps": 7, "guidance": 5, "scheduler": "dpm++2m", "size_px": None}
+    assert drawn_as(nobody, model).items() >= {"steps": 7, "guidance": 5, "scheduler": "dpm++2m"}.items()
