@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from pydantic import ValidationError
@@ -35,7 +36,7 @@ class Consent(Stored):
     id: str
     author: str  # of the message; empty where it is no person's
     request: Request  # of who wants to train
-    photos: tuple[dict[str, str], ...]  # the photos of the message, as the chat's front end finds them again
+    photos: tuple[dict[str, str | int], ...]  # the photos of the message, as the chat's front end finds them again
 
 
 def needed(request: Request, author: str) -> bool:
@@ -43,10 +44,10 @@ def needed(request: Request, author: str) -> bool:
     return author != request.user and not request.actor.moderates
 
 
-async def ask(bot: Bot, request: Request, author: str, photos: list[dict[str, str]]) -> Reply:
+async def ask(bot: Bot, request: Request, author: str, photos: Sequence[Mapping[str, str | int]]) -> Reply:
     """Keep what was asked for; return the question to its author. Raises UserError for arguments that are wrong."""
     given = _arguments(request)
-    consent = Consent(id=new_id(), author=author, request=request, photos=tuple(photos))
+    consent = Consent(id=new_id(), author=author, request=request, photos=tuple(map(dict, photos)))
     await bot.store.put(_key(consent.id), consent.model_dump_json().encode())
     buttons = (
         Button(label="Allow", command="consent allow", arguments={"consent": consent.id}, style="primary"),
