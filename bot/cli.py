@@ -1,5 +1,6 @@
 """The `darkroom` command. Every command imports what it needs when it runs, so that help comes at once."""
 
+import io
 import sys
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from bot.asking.arguments import ImagineArguments, TrainArguments
 from bot.terminal import cli_eval, cli_existing, cli_files
 from bot.terminal.options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
+from storage import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +23,14 @@ app = typer.Typer(
 app.add_typer(cli_existing.app)
 app.add_typer(cli_files.app)
 app.add_typer(cli_eval.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"darkroom {__version__}")
+        raise typer.Exit
+
+
 ON_ONE_MACHINE, UPKEEP = "On this machine", "Upkeep"
 
 
@@ -215,9 +225,21 @@ def settings(as_json: AsJson = False) -> int:
     return on_terminal.run_alone(settings_table.result, as_json)
 
 
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print it.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command; what they do, their callbacks have done."""
+
+
 def main() -> None:
     """Run the command line; exit 0 when done, 1 when failed or cancelled, 2 on bad usage or input, 130 on Ctrl-C."""
     began_s = time.monotonic()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 lacks some of our characters
     try:
         sys.exit(app(prog_name="darkroom", standalone_mode=False))
     except typer.TyperException as error:

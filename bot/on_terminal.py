@@ -181,7 +181,7 @@ async def draw(session: Session, command: str, given: dict[str, str | None], out
     more["prompt"] = job.prompt
     images = [await save(session.darkroom.store, p, out, f"{job.id}-{p.seed}") for p in reply.pictures]
     more |= {"images": [str(i) for i in images], "seeds": [p.seed for p in reply.pictures], "subject": job.subject}
-    if reply.grid:
+    if reply.grid and len(images) > 1:
         more["grid"] = str(await save(session.darkroom.store, reply.grid, out, f"{job.id}-grid"))
     files = {f"picture {n}": str(path) for n, path in enumerate(images, 1)}
     return _result(reply.model_copy(update={"facts": files | reply.facts}), **more)

@@ -2,10 +2,12 @@
 
 import asyncio
 import errno
+import hashlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import aiohttp
 from aiohttp import web
 
 from bot.app import Darkroom
@@ -19,6 +21,7 @@ from storage.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
 HOST = "127.0.0.1"
+NEXT_PORTS = 20  # that a demo tries where its own is taken
 
 
 async def serve(settings: Settings, redis_url: str, listening: Callable[[str], None]) -> None:
@@ -32,15 +35,15 @@ async def serve(settings: Settings, redis_url: str, listening: Callable[[str], N
 
 
 @asynccontextmanager
-async def opened(settings: Settings, redis_url: str) -> AsyncIterator[str]:
-    """Serve the chat inside the block, at the URL that this gives."""
+async def opened(settings: Settings, redis_url: str, ports: int = 1) -> AsyncIterator[str]:
+    """Serve the chat inside the block, at the URL that this gives: on its port, or the next that is free of so many."""
     app = await Darkroom.open(settings, redis_url)
     chat = Chat(app)
     runner = web.AppRunner(application(chat), access_log=None, shutdown_timeout=1)
     try:
         await runner.setup()
         await chat.open()
-        await _bind(runner, settings.port)
+        await _bind(runner, settings.port, ports)
         yield f"http://{HOST}:{runner.addresses[0][1]}"
     finally:
         await chat.close()
@@ -48,12 +51,15 @@ async def opened(settings: Settings, redis_url: str) -> AsyncIterator[str]:
         await app.close()
 
 
-async def _bind(runner: web.AppRunner, port: int) -> None:
+async def _bind(runner: web.AppRunner, port: int, tries: int = 1) -> None:
+    """Listen on a port, or on one of the next; raises SetupError in a sentence."""
     try:
         await web.TCPSite(runner, HOST, port).start()
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
+        if tries > 1 and error.errno == errno.EADDRINUSE:
+            return await _bind(runner, port + 1, tries - 1)
         why = "is in use by another program" if error.errno == errno.EADDRINUSE else "may not be used by this account"
         raise SetupError(f"Port {port} {why}. Set DARKROOM_PORT to a free port, or to 0 for any.") from error
 
@@ -62,13 +68,16 @@ def application(chat: Chat) -> web.Application:
     """Put the routes together."""
     settings = chat.app.settings
     limits = UploadLimits.of(settings)
-    app = web.Application(middlewares=[guard, handlers.store_troubles], client_max_size=WORDS_MAX_BYTES)
+    app = web.Application(
+        middlewares=[guard(settings.host_names), handlers.store_troubles], client_max_size=WORDS_MAX_BYTES
+    )
     app.on_response_prepare.append(add_headers)
     app[handlers.CHAT], app[handlers.GALLERY], app[handlers.UPLOAD_LIMITS] = chat, Gallery(chat.app), limits
     app.add_routes(
         [
             web.get("/", _index),
             web.static("/page", PAGE),
+            web.get("/healthz", _health),
             web.get("/welcome", handlers.welcome),
             web.get("/events", handlers.events),
             web.get("/messages", handlers.messages),
@@ -80,6 +89,26 @@ def application(chat: Chat) -> web.Application:
         ]
     )
     return app
+
+
+async def running(settings: Settings) -> str | None:
+    """The URL of the chat of this DARKROOM_HOME that runs already, if one does on its port or the next."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+        for port in range(settings.port, settings.port + NEXT_PORTS) if settings.port else ():
+            with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+                async with session.get(f"http://{HOST}:{port}/healthz") as response:
+                    if (await response.json())["home"] == _home_digest(settings):
+                        return f"http://{HOST}:{port}"
+    return None
+
+
+def _home_digest(settings: Settings) -> str:
+    """A hash of the folder, which tells two deployments apart and tells nobody the path."""
+    return hashlib.sha256(str(settings.home.absolute()).encode()).hexdigest()[:20]
+
+
+async def _health(request: web.Request) -> web.Response:
+    return web.json_response({"ok": True, "home": _home_digest(request.app[handlers.CHAT].app.settings)})
 
 
 async def _index(request: web.Request) -> web.FileResponse:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from bot.on_web import opened
+from bot.on_web import NEXT_PORTS, opened, running
 from bot.processes.children import Child, until_stopped
 from bot.processes.stack import Stack
 from bot.terminal.screen import Screen
@@ -86,7 +86,10 @@ async def up_without_worker(settings: Settings) -> None:
 
 
 async def demo(settings: Settings) -> None:
-    """Run everything, and say what to do with it."""
+    """Run everything, and say what to do with it; where it runs already, say where."""
+    if url := await running(settings):
+        _announce(f"Darkroom runs here already: {url}")
+        return
     samples = files("bot") / "samples"
     await _everything(
         settings,
@@ -96,6 +99,7 @@ async def demo(settings: Settings) -> None:
             f"No photos at hand? Take the ones in {samples}.\n"
             f"What is learned stays in {settings.store_url}. Ctrl-C stops everything."
         ),
+        ports=NEXT_PORTS,
     )
 
 
@@ -104,9 +108,13 @@ def _up(url: str) -> str:
 
 
 async def _everything(
-    settings: Settings, welcome: Callable[[str], str], serving: Iterable[Chat] = (), worker: bool = True
+    settings: Settings,
+    welcome: Callable[[str], str],
+    serving: Iterable[Chat] = (),
+    worker: bool = True,
+    ports: int = 1,
 ) -> None:
-    async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url) as url:
+    async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url, ports) as url:
         if worker:
             with Screen() as screen:
                 screen.status("Getting the worker ready")

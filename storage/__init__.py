@@ -2,3 +2,5 @@
 
 The one import rule of the project: `bot → storage ← trainer`, and nothing else.
 """
+
+__version__ = "0.1.0"

@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
     )
+    hosts: str = Field(
+        "",
+        validation_alias="DARKROOM_HOSTS",
+        description="Further names under which the web chat may be reached, behind a proxy or a tunnel, with commas: "
+        "darkroom.example.org,10.1.2.3:9000. It has no passwords, so the proxy must have some.",
+    )
     lease_s: float = Field(
         10.0,
         ge=1,
@@ -254,6 +260,11 @@ class Settings(BaseSettings):
         return self.recipes or self.home / "recipes"
 
     @property
+    def host_names(self) -> frozenset[str]:
+        """Further hosts of the web chat, each with a port or for all ports."""
+        return frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())
+
+    @property
     def toyworld(self) -> bool:
         """Whether the base model is the one that ships."""
         return self.base_model == "toyworld"
@@ -286,6 +297,10 @@ def load_settings() -> Settings:
     """Read the environment; raises SetupError with a sentence for each setting that is wrong."""
     try:
         return Settings()
+    except RuntimeError as error:  # of platformdirs
+        raise SetupError(
+            "This account has no home folder: set DARKROOM_HOME to the folder that is to be used."
+        ) from error
     except ValidationError as error:
         problems = [f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors()]
         raise SetupError("; ".join(problems) + ".") from None

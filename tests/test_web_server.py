@@ -12,7 +12,7 @@ from yarl import URL
 
 from bot.answers.drafts import Draft
 from bot.asking.arguments import TrainArguments
-from bot.on_web import opened, serve
+from bot.on_web import opened, running, serve
 from storage.errors import SetupError
 from storage.files import FolderStore
 from storage.ids import new_id
@@ -43,8 +43,6 @@ def store(tmp_path: Path) -> FolderStore:
     "headers",
     [
         {"Host": "darkroom.evil.example"},
-        {"Host": "127.0.0.1:1"},
-        {"Host": "127.0.0.1"},
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
@@ -62,8 +60,45 @@ async def test_its_own_names_are_welcome(url: str) -> None:
     port = url.rpartition(":")[2]
     async with ClientSession() as client:
         for name in ("127.0.0.1", "localhost", "[::1]"):
-            async with client.get(url, headers={"Host": f"{name}:{port}"}) as response:
-                assert response.status == 200
+            for host in (name, f"{name}:{port}", f"{name}:9000"):  # of a port forward
+                async with client.get(url, headers={"Host": host, "Origin": f"http://{host}"}) as response:
+                    assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("darkroom.example.org", "https://darkroom.example.org", 201),
+        ("Darkroom.Example.org:8443", "https://darkroom.example.org:8443", 201),
+        ("10.1.2.3:9000", "http://10.1.2.3:9000", 201),
+        ("127.0.0.1:8700", "https://darkroom.example.org", 201),  # a proxy that puts its own name for us into Host
+        ("10.1.2.3:9001", "http://10.1.2.3:9001", 403),
+        ("darkroom.example.org", "https://evil.example", 403),
+        ("darkroom.example.org", "https://darkroom.example.org.evil.example", 403),
+        ("evil.example", "https://darkroom.example.org", 403),
+        ("darkroom.example.org", "null", 403),
+    ],
+)
+async def test_names_that_a_setting_allows_are_welcome(
+    tmp_path: Path, redis_url: str, host: str, origin: str, status: int
+) -> None:
+    settings = settings_of(tmp_path, redis_url, DARKROOM_HOSTS="darkroom.example.org, 10.1.2.3:9000")
+    async with opened(settings, redis_url) as url, ClientSession() as client:
+        headers = {"Host": host, "Origin": origin}
+        async with client.post(f"{url}/messages", data={"line": "/help"}, headers=headers) as response:
+            assert response.status == status
+
+
+async def test_a_demo_finds_the_one_that_runs_and_else_takes_the_next_free_port(
+    url: str, tmp_path: Path, redis_url: str
+) -> None:
+    port = int(url.rpartition(":")[2])
+    mine = settings_of(tmp_path / "mine", redis_url, DARKROOM_PORT=port)
+    assert await running(mine) is None, "what runs there has another home"
+    async with opened(mine, redis_url, ports=20) as taken:
+        assert taken.startswith("http://127.0.0.1:") and taken != url
+        assert await running(mine) == taken
+    assert await running(mine) is None
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class TrainArguments(Arguments):
     """Of `/dreambooth train`; the photos come as files."""
 
     name: Name = Field(description="What to call the subject; prompts then say [name].")
-    noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
+    noun: Noun = Field(alias="class", description="The kind of thing it is, like dog, mug or robot.")
     audience: With | None = Field(
         None,
         alias="with",
@@ -245,7 +245,7 @@ class ImportArguments(Arguments):
     """Of `darkroom import`, which takes a file besides."""
 
     name: Name = Field(description="What to call the subject; prompts then say [name].")
-    noun: Noun = Field(alias="class", description="What kind of thing it is: dog, mug, robot …")
+    noun: Noun = Field(alias="class", description="The kind of thing it is, like dog, mug or robot.")
     trigger: Trigger = Field(description="The word or words that mean it in the file.")
 
 

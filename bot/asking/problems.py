@@ -5,9 +5,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from bot.asking.arguments import Arguments
+from storage.nouns import article
 
 SENTENCES = {  # by pydantic's name of the problem
-    "missing": "Please give a {name}: {meaning}",
+    "missing": "Please give {a} {name}: {meaning}",
     "extra_forbidden": "There is no option {name} here.",
     "greater_than_equal": "{Name} must be at least {ge}, not {given}.",
     "less_than_equal": "{Name} must be at most {le}, not {given}.",
@@ -46,7 +47,16 @@ def _sentence(arguments: type[BaseModel], problem: Any) -> str:
     name, given = str(problem["loc"][0]), _short(problem["input"])
     sentence = SENTENCES.get(problem["type"], "{Name}: {msg}.")
     known = "" if problem["type"] == "extra_forbidden" else meaning(arguments, name)
-    words = {"name": name, "Name": _capital(name), "given": given, "meaning": known, "msg": problem["msg"].lower()}
+    if problem["type"] == "missing":  # it follows a colon
+        known = known[:1].lower() + known[1:]
+    words = {
+        "a": article(name),
+        "name": name,
+        "Name": _capital(name),
+        "given": given,
+        "meaning": known,
+        "msg": problem["msg"].lower(),
+    }
     return sentence.format(**words, **context)
 
 

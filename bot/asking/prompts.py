@@ -10,6 +10,8 @@ from storage.subjects import Subject
 from storage.text import find_word, fold
 
 BRACKET = re.compile(r"\[([^\[\]]{1,64})\]")
+CLOSE = 0.6  # how alike two names are of which one may be meant: difflib's ratio, and its usual bound
+LISTED = 5  # names of subjects in a sentence
 V = re.compile(r"\[\s*v\s*\]", re.IGNORECASE)
 
 
@@ -62,8 +64,12 @@ def by_name(name: str, subjects: list[Subject]) -> Subject:
         if fold(subject.name) == fold(name):
             return subject
     known = [s.name for s in subjects]
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or known[:3]
-    hint = f"Did you mean {' or '.join(close)}?" if close else "There are none yet: /dreambooth train makes one."
+    if not known:
+        hint = "There are none yet: /dreambooth train makes one."
+    elif close := difflib.get_close_matches(name, known, n=3, cutoff=CLOSE):
+        hint = f"Did you mean {' or '.join(close)}?"
+    else:
+        hint = f"Here are {', '.join(known[:LISTED])}{' and others' if len(known) > LISTED else ''}."
     raise UserError(f"There is no subject called {name}. {hint}")
 
 

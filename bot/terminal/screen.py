@@ -2,9 +2,10 @@
 
 import json
 import re
+import sys
 import time
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import typer
 from pydantic import BaseModel, ConfigDict
@@ -19,12 +20,16 @@ from storage.text import visible
 USAGE = 2  # exit status of bad usage and bad input
 INTERRUPTED = 130  # exit status after Ctrl-C
 
+ALONE = r"(?<![\w.~/-])"  # and not as a part of a path
 WORDS = (  # how the chats' commands are called at a terminal
-    (re.compile(r"/dreambooth train NAME CLASS\b"), "darkroom train PHOTO… --name NAME --class CLASS"),
-    (re.compile(r"/dreambooth list\b"), "darkroom subjects"),
-    (re.compile(r"/imagine (.*\S)$"), r'darkroom imagine "\1"'),
-    (re.compile(r"/(?:dreambooth )?(train|imagine|show|share|retrain|together|forget|cancel|jobs)\b"), r"darkroom \1"),
-    (re.compile(r"/help\b"), "darkroom --help"),
+    (re.compile(rf"{ALONE}/dreambooth train NAME CLASS\b"), "darkroom train PHOTO… --name NAME --class CLASS"),
+    (re.compile(rf"{ALONE}/dreambooth list\b"), "darkroom subjects"),
+    (re.compile(rf"{ALONE}/imagine (.*\S)$"), r'darkroom imagine "\1"'),
+    (
+        re.compile(rf"{ALONE}/(?:dreambooth )?(train|imagine|show|share|retrain|together|forget|cancel|jobs)\b"),
+        r"darkroom \1",
+    ),
+    (re.compile(rf"{ALONE}/help\b"), "darkroom --help"),
 )
 
 
@@ -65,12 +70,16 @@ def failure(message: str, code: int = 1) -> Result:
     return Result(state="failed", message=in_terminal(message), code=code)
 
 
+def _is_utf8(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"
+
+
 def print_result(result: Result, as_json: bool, since_s: float) -> None:
     """Print how a command ended that began at `since_s` (monotonic): JSON always, text where there is any to say."""
     if as_json:
         seconds = round(time.monotonic() - since_s, 3)
         known = {"job": result.job, "state": result.state, "message": visible(result.message), "seconds": seconds}
-        typer.echo(visible(json.dumps(known | result.more, ensure_ascii=False)))
+        typer.echo(visible(json.dumps(known | result.more, ensure_ascii=not _is_utf8(sys.stdout))))
         return
     console = Console(stderr=result.state != "done", highlight=False, soft_wrap=True)
     console.print(visible(result.message), markup=False)

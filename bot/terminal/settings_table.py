@@ -39,6 +39,8 @@ def _default(field: FieldInfo) -> str:
 
 
 def _masked(value: Any) -> str:
+    if value is None:
+        return ""
     if isinstance(value, SecretStr):
         return str(value)  # stars, or nothing
     shown = without_secrets(str(value)) if "://" in str(value) else str(value)

@@ -1,10 +1,14 @@
-"""Who may talk to the local web chat: pages that it served itself, under a name of this machine, and nobody else."""
+"""Who may talk to the local web chat: pages that it served itself, under a name of this machine, and nobody else.
 
-from collections.abc import Awaitable, Callable
+Names of this machine count with any port, since a port forward has one of its own. A page elsewhere cannot use that: a
+browser names in Origin the page that calls, and in Host the name that was called, and these must be the same.
+"""
+
+import re
+from collections.abc import Collection
 
 from aiohttp import web
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from aiohttp.typedefs import Handler, Middleware
 
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 HEADERS = {
@@ -19,15 +23,20 @@ HEADERS = {
 }
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+def guard(hosts: Collection[str] = ()) -> Middleware:
     """Refuse, with 403 and a sentence, whatever another web site may have sent through the person's browser.
 
-    A Host of another name means that somebody's DNS points here; a foreign Origin, that another page calls.
+    A Host of another name means that somebody's DNS points here; a foreign Origin, that another page calls. `hosts` are
+    further names, each with a port or for all ports, under which a proxy or another machine may reach the chat.
     """
-    if sentence := _refusal(request):
-        return web.Response(status=403, text=sentence)
-    return await handler(request)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if sentence := _refusal(request, hosts):
+            return web.Response(status=403, text=sentence)
+        return await handler(request)
+
+    return middleware
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -36,17 +45,30 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers.setdefault(name, value)
 
 
-def _refusal(request: web.Request) -> str:
+def _refusal(request: web.Request, hosts: Collection[str]) -> str:
     port = request.transport.get_extra_info("sockname")[1] if request.transport else 0
-    hosts = {f"{name}:{port}" for name in NAMES}
-    host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
-    if host not in hosts:
-        return f"This chat is for this machine only: open it as http://127.0.0.1:{port}."
-    if origin is not None and origin != f"http://{host}":
+    host, origin = request.headers.get("Host", "").lower(), request.headers.get("Origin")
+    if not _is_among(host, (*NAMES, *hosts)):
+        return (
+            f"This chat is for this machine only: open it as http://127.0.0.1:{port}. "
+            "Other names have to be in DARKROOM_HOSTS."
+        )
+    if origin is not None and not _is_own(origin.lower(), host, hosts):
         return "This chat answers only its own page, not other sites."
     if origin is None and request.method not in ("GET", "HEAD") and not _same_origin(request):
         return "This request does not say that it comes from the chat's own page."
     return ""
+
+
+def _is_among(host: str, names: Collection[str]) -> bool:
+    """Whether a host, with or without a port, is one of these names."""
+    return host in names or re.sub(r":[0-9]+$", "", host) in names
+
+
+def _is_own(origin: str, host: str, hosts: Collection[str]) -> bool:
+    """Whether an origin is the page's own; a proxy may have put another name into Host than the browser called."""
+    scheme, _, called = origin.partition("://")
+    return scheme in ("http", "https") and (called == host or _is_among(called, hosts))
 
 
 def _same_origin(request: web.Request) -> bool:

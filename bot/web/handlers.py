@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from bot.answers import access
 from bot.asking.forms import Form, form
@@ -16,7 +17,6 @@ from bot.web.chat import PERSON, SPACE, USER, Chat
 from bot.web.chat_log import Message
 from bot.web.completion import complete
 from bot.web.gallery import Gallery, Made, Shown
-from bot.web.guard import Handler
 from bot.web.uploads import NotAForm, TooMuch, UploadLimits, read_form
 from storage.errors import Missing, StoreError, UserError
 from storage.jobs import Record
