@@ -121,6 +121,21 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_CHECKPOINT_S",
         description="Seconds between two checkpoints of a training; fewer are written where that would slow it down.",
     )
+    engine_silence_s: float = Field(
+        120.0,
+        ge=1,
+        le=86400,
+        validation_alias="DARKROOM_ENGINE_SILENCE_S",
+        description="Watchdog: seconds without a sign of life from the engine while it trains or draws, after which it "
+        "is killed and its job tried again. Where its steps take long it is twenty of them.",
+    )
+    engine_loading_s: float = Field(
+        1800.0,
+        ge=1,
+        le=86400,
+        validation_alias="DARKROOM_ENGINE_LOADING_S",
+        description="The same while it loads, compiles or saves.",
+    )
     discord_token: SecretStr | None = Field(
         None, validation_alias="DISCORD_TOKEN", description="Token of the Discord bot; unset: no Discord."
     )

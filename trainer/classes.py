@@ -15,7 +15,8 @@ from storage.recipe import Recipe
 from storage.sizes import size_of_aspect
 from storage.transfers import appearing
 from trainer.class_file import SHA256
-from trainer.generate import sample_latents
+from trainer.finite import NotFinite, is_finite
+from trainer.generate import NOTHING, sample_latents
 from trainer.models import BaseModel
 from trainer.naming import CLASS_BATCH, FIRST_SEED, SCHEDULER, class_prompt
 
@@ -28,7 +29,10 @@ def draw_class_set(
     on_step: Callable[[int, int], None],
     together: int = CLASS_BATCH,
 ) -> None:
-    """Draw the class set into `path`; `on_step` hears images done, of how many, after each denoising step."""
+    """Draw the class set into `path`; `on_step` hears images done, of how many, after each denoising step.
+
+    Raises NotFinite where the model draws none.
+    """
     seeds = range(FIRST_SEED, FIRST_SEED + recipe.class_images)
     parts: list[Tensor] = []
     for first in range(0, len(seeds), together):
@@ -46,9 +50,16 @@ def draw_class_set(
         )
         parts.append(latents.half().cpu())
     drawn = torch.cat(parts).contiguous()
+    if not is_finite(drawn):
+        raise NotFinite(NOTHING)
     sha256 = hashlib.sha256(drawn.numpy().tobytes()).hexdigest()
     with appearing(path) as part:  # an engine that is killed must not leave half a set to all later trainings
         save_file({"latents": drawn}, part, {SHA256: sha256})
+
+
+def is_usable(path: Path) -> bool:
+    """Whether there is a class set, and all of it is finite."""
+    return path.exists() and bool(is_finite(load_file(path)["latents"]))
 
 
 def read_class_set(path: Path) -> Tensor:

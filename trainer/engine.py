@@ -7,11 +7,12 @@ import logging
 import os
 import sys
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
 from typing import BinaryIO, get_args
 
 import torch
+from pydantic import ValidationError
 
 from storage.errors import SetupError, UserError
 from storage.jobs import Method
@@ -25,12 +26,15 @@ from trainer.judging.eyes import Eye, open_eye
 from trainer.lessons.teaching import Teaching
 from trainer.lessons.together import Together
 from trainer.lessons.tracking import Trackers
+from trainer.message_writer import MessageWriter, News
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
-from trainer.seam import Cancel, Hello, ImagineTask, Pause, Refusal, Report, Result, Task, TrainTask, read_task
+from trainer.seam import OURS, Alive, Hello, Refusal, Report, Result, Task, TrainTask, failure_of, read_task
+from trainer.task_inbox import TaskInbox
 
 log = logging.getLogger(__name__)
 
+ALIVE_S = 1.0  # without a report, after which the engine says that it lives
 LOOK_S = 5.0  # between two looks for forgotten weights while there is nothing to do
 SHORT = "memory was short, so it was done with less"
 TOO_LITTLE = {
@@ -46,33 +50,32 @@ class Engine:
     def __init__(
         self,
         base: BaseModel,
-        say: Callable[[Hello | Report | Result], None],
+        say: Callable[[News], None],
         together: Together | None = None,
         eye: Eye | None = None,
         trackers: Trackers | None = None,
         method: Method = "full",
     ) -> None:
         """`method` is what is learned by where nobody has asked for one."""
-        self.base, self.say, self.method = base, say, method
-        self.waiting: deque[Task] = deque()
-        self.cancelled: set[str] = set()
-        self.pausing = False
-        self.arrived = threading.Semaphore(0)
+        self.base, self.method, self.inbox = base, method, TaskInbox()
+        self._say, self._said_s = say, 0.0
         self.drawing, self.teaching = Drawing(self), Teaching(self, together or Together(), eye, trackers)
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
         for line in lines:
-            task = read_task(line)
-            if isinstance(task, Cancel):
-                self.cancelled.add(task.job)
-            elif isinstance(task, Pause):
-                self.pausing = True
-            else:
-                self.cancelled.discard(task.job)  # that was about an earlier attempt
-                self.waiting.append(task)
-                self.arrived.release()
+            try:
+                self.inbox.put(read_task(line))
+            except ValidationError as error:
+                log.error("the worker said what is no task: %s", error.errors()[0]["msg"])
+                if failed := failure_of(line):
+                    self.say(failed)
         os._exit(0)  # the worker is gone: nobody is left to hear a result
+
+    def say(self, news: News) -> None:
+        """Tell the worker."""
+        self._said_s = time.monotonic()
+        self._say(news)
 
     def serve(self) -> None:
         """Run what comes, for ever."""
@@ -80,14 +83,13 @@ class Engine:
         of = {"folder": str(base.folder), "revision": base.source.revision, "device": str(base.device)}
         self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, method=self.method, **of))
         while True:
-            self.arrived.acquire(timeout=LOOK_S)
+            task = self.inbox.next(LOOK_S)
             self.drawing.drop_forgotten()
-            if self.waiting:  # a picture may have been served in the middle of a training
-                self.run(self.waiting.popleft())
+            if task:
+                self.run(task)
 
     def run(self, task: Task) -> None:
         """Run one task to its result, whatever happens; where memory runs out, once more with less."""
-        self.say(Report(job=task.job, phase="loading"))
         result = self._result(task)
         if result is None and not task.gentle:
             task = task.model_copy(update={"gentle": True})
@@ -98,6 +100,7 @@ class Engine:
 
     def _result(self, task: Task) -> Result | None:
         """Run one task; None if there was too little memory."""
+        self.say(Report(job=task.job, phase="loading"))
         try:
             self.check(task.job)
             return self.teaching.teach(task) if isinstance(task, TrainTask) else self.drawing.draw(task)
@@ -110,57 +113,61 @@ class Engine:
         except Exception as error:
             if not memory.ran_out(error):
                 log.exception("job %s failed", task.job)
-                message = "Something went wrong on our side while working on this."
-                return Result(job=task.job, state="failed", message=message, detail=f"{type(error).__name__}: {error}")
+                return Result(job=task.job, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
             log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", error)
         self.drawing.let_go()
         memory.free()  # out here, where the error no longer holds what it happened to
         return None
 
+    @property
+    def pausing(self) -> bool:
+        """Whether the worker is about to end."""
+        return self.inbox.pausing
+
     def check(self, job: str) -> None:
-        """Raise Cancelled if the job is to stop."""
-        if job in self.cancelled:
+        """Raise Cancelled if the job is to stop; say now and then that it goes on."""
+        if self.inbox.is_cancelled(job):
             raise Cancelled
+        if time.monotonic() - self._said_s > ALIVE_S:
+            self.say(Alive(job=job))
 
     def serve_pictures(self) -> None:
         """Run the pictures that wait, and leave trainings waiting."""
-        for task in [t for t in self.waiting if isinstance(t, ImagineTask)]:
-            self.waiting.remove(task)
+        for task in self.inbox.pictures():
             self.run(task)
         self.drawing.drop_forgotten()
 
 
-def main() -> None:
+def main(writer: MessageWriter) -> None:
     """Load the base model named on the command line and serve the worker at the other end of the pipes.
 
     Under torchrun, with a GPU for each process, the first of them does, and the others train along with it.
     """
-    together = Together()
     log_to(None, logging.INFO, "engine %(levelname)s %(message)s")
-    torch.set_num_threads(max(1, torch.get_num_threads() // together.size))
-    out = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever a library prints must not end up between our lines
-    lock = threading.Lock()
-
-    def say(news: Hello | Refusal | Report | Result) -> None:
-        if together.leads:
-            with lock:
-                out.write(news.model_dump_json().encode() + b"\n")
-
     try:
-        settings = load_settings()
-        base = _load(settings, together)
-        eye = open_eye(settings, base.device) if together.leads else None
-        method = method_of_engine(base, settings) if together.leads else "full"
-        engine = Engine(base, say, together, eye, Trackers(settings if together.leads else None), method)
+        with writer.heartbeat():
+            engine = _start(writer)
     except SetupError as error:
-        say(Refusal(message=str(error)))
+        writer.say(Refusal(message=str(error)))
         sys.exit(1)
-    if together.leads:
+    if engine.teaching.together.leads:
         threading.Thread(target=engine.listen, args=(sys.stdin.buffer,), daemon=True).start()
         engine.serve()
     while True:
         engine.teaching.follow()
+
+
+def _start(writer: MessageWriter) -> Engine:
+    """Load all that an engine needs; raises SetupError."""
+    together = Together()
+    torch.set_num_threads(max(1, torch.get_num_threads() // together.size))
+    settings = load_settings()
+    base = _load(settings, together)
+    if together.leads:
+        log.info("base model %s", base.sha256)  # which reads all its files: here, where the worker hears a heartbeat
+    eye = open_eye(settings, base.device) if together.leads else None
+    method = method_of_engine(base, settings) if together.leads else "full"
+    return Engine(base, writer.say, together, eye, Trackers(settings if together.leads else None), method)
 
 
 def _load(settings: Settings, together: Together) -> BaseModel:

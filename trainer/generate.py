@@ -17,10 +17,15 @@ from torch import Generator, Tensor
 
 from storage.errors import UserError
 from trainer.denoiser import Denoiser
+from trainer.finite import NotFinite, is_finite
 from trainer.models import BaseModel
 from trainer.photos import at_once, to_images
 
 BATCH = 4  # pictures in one forward pass; each takes two rows of it
+NOTHING = (
+    "The model drew no picture, since its numbers ran out of range. Another scheduler, a lower guidance or other steps "
+    "may help; if nothing does, whoever runs me should check the base model with `darkroom doctor`."
+)
 VARIATION = 0.4  # share of fresh noise in a variation; at 1 nothing is left of the picture it varies
 OnStep = Callable[[int, int], None]
 
@@ -91,10 +96,13 @@ def sample_latents(
 
 @torch.no_grad()
 def decode(base: BaseModel, latents: Tensor) -> list[Image.Image]:
-    """Scaled latents to pictures."""
+    """Scaled latents to pictures; raises NotFinite where they, or the pixels, are not finite: those would be black."""
     side_px = math.isqrt(latents[0, 0].numel()) * base.vae_factor
     parts = torch.split(latents / base.vae.config.scaling_factor, at_once(side_px))
-    return [image for part in parts for image in to_images(base.vae.decode(part).sample)]
+    pixels = [base.vae.decode(part).sample for part in parts]
+    if not all(is_finite(some) for some in pixels):
+        raise NotFinite(NOTHING)
+    return [image for some in pixels for image in to_images(some)]
 
 
 def draw(

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from trainer.message_writer import News
 from trainer.models import BaseModel
-from trainer.seam import Hello, Report, Result
 
 
 class Cancelled(Exception):
@@ -18,9 +18,12 @@ class Host(Protocol):
     """The engine, as drawing and teaching see it."""
 
     base: BaseModel
-    pausing: bool
 
-    def say(self, news: Hello | Report | Result) -> None:
+    @property
+    def pausing(self) -> bool:
+        """Whether the worker is about to end."""
+
+    def say(self, news: News) -> None:
         """Tell the worker."""
 
     def check(self, job: str) -> None:

@@ -2,20 +2,51 @@
 
     worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
                        {"do": "pause"}
-    engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Result, once for each task
+    engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Alive, where there is nothing to
+                       report · Result, once for each task
 
-Files travel by path in a folder that the worker makes for each job.
+Files travel by path in a folder that the worker makes for each job. Numbers are finite: JSON has no NaN, and what is
+none is left out. A field that one side does not know is ignored, as after an update beneath a running worker.
 """
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from storage.jobs import Method, Phase, Record, SchedulerName
+from storage.jobs import Method, Phase, SchedulerName
 from storage.sizes import Aspect
 
+OURS = "Something went wrong on our side while working on this."
 
-class Pupil(Record):
+
+def _is_finite(value: Any) -> bool:
+    """Whether a number, or each of several, is finite; null, which NaN often is written as, is not."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _only_finite(values: Any) -> Any:
+    """The numbers among several, or those by name, that are finite."""
+    if isinstance(values, dict):
+        return {name: value for name, value in values.items() if _is_finite(value)}
+    return [value for value in values if _is_finite(value)] if isinstance(values, list | tuple) else values
+
+
+Losses = Annotated[tuple[float, ...], BeforeValidator(_only_finite)]
+Measures = Annotated[dict[str, float], BeforeValidator(_only_finite)]
+Validated = Annotated[tuple[float, float] | None, BeforeValidator(lambda pair: pair if _is_finite(pair) else None)]
+ValidatedSteps = Annotated[tuple[tuple[int, float, float], ...], BeforeValidator(_only_finite)]
+
+
+class Message(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Pupil(Message):
     """One subject of a training."""
 
     subject: str
@@ -49,7 +80,7 @@ class TrainTask(Pupil):
         return (self, *self.others)
 
 
-class ImagineTask(Record):
+class ImagineTask(Message):
     """Draw pictures."""
 
     do: Literal["imagine"] = "imagine"
@@ -72,20 +103,20 @@ class ImagineTask(Record):
     gentle: bool = False  # with as little memory as can be
 
 
-class Cancel(Record):
+class Cancel(Message):
     """Stop a task at its next step."""
 
     do: Literal["cancel"] = "cancel"
     job: str
 
 
-class Pause(Record):
+class Pause(Message):
     """Write down where trainings are, and stop them; pictures are still drawn."""
 
     do: Literal["pause"] = "pause"
 
 
-class Hello(Record):
+class Hello(Message):
     """The engine is ready; what it has loaded."""
 
     say: Literal["hello"] = "hello"
@@ -97,14 +128,21 @@ class Hello(Record):
     method: Method = "full"  # what it learns by where nobody has asked for a method
 
 
-class Refusal(Record):
+class Refusal(Message):
     """The engine cannot start, for a reason that the operator can do something about."""
 
     say: Literal["refusal"] = "refusal"
     message: str
 
 
-class Report(Record):
+class Alive(Message):
+    """The engine lives, and has nothing to report: while it starts, or between two steps of a task."""
+
+    say: Literal["alive"] = "alive"
+    job: str = ""
+
+
+class Report(Message):
     """Where a task is."""
 
     say: Literal["report"] = "report"
@@ -112,30 +150,30 @@ class Report(Record):
     phase: Phase
     step: int = 0
     of: int = 0
-    losses: tuple[float, ...] = ()  # of the steps since the last report; of all before, when a training goes on
+    losses: Losses = ()  # of the steps since the last report; of all before, when a training goes on
     sample: str | None = None  # path of a new sample picture
     checkpoint: str | None = None  # path of a new checkpoint, of `step`
-    validated: tuple[float, float] | None = None  # loss on what is held back at `step`: instance, prior
+    validated: Validated = None  # loss on what is held back at `step`: instance, prior
 
 
-class Choice(Record):
+class Choice(Message):
     """One candidate that people may choose."""
 
     step: int
     weights: str  # path
-    measures: dict[str, float]
+    measures: Measures
 
 
-class Taught(Record):
+class Taught(Message):
     """What a result says of one more subject; the fields are those of the result."""
 
     identifier: str
     class_set: str
-    metrics: dict[str, float] = {}
+    metrics: Measures = {}
     before_after: str = ""  # path of the picture of the report card
 
 
-class Result(Record):
+class Result(Message):
     """How a task ended. `message` is for the person who asked, `detail` for the operator."""
 
     say: Literal["result"] = "result"
@@ -145,14 +183,14 @@ class Result(Record):
     detail: str = ""
     files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
     identifier: str = ""
-    losses: tuple[float, ...] = ()
+    losses: Losses = ()
     class_set: str = ""  # train: the one that was learned from
-    metrics: dict[str, float] = {}  # train: of the report card
+    metrics: Measures = {}  # train: of the report card
     before_after: str = ""  # train: path of the report card's picture, if there is one
     kept_step: int = 0  # train: the step at which it is kept
     choices: tuple[Choice, ...] = ()  # train: candidates to choose from, the one that is kept among them
     choices_sheet: str = ""  # train: path of their picture, a row each
-    validated: tuple[tuple[int, float, float], ...] = ()  # train: losses on what is held back: step, instance, prior
+    validated: ValidatedSteps = ()  # train: losses on what is held back: step, instance, prior
     others: tuple[Taught, ...] = ()  # train: those that were learned together with it
 
     @property
@@ -165,16 +203,32 @@ Task = TrainTask | ImagineTask
 _TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel | Pause] = TypeAdapter(
     Annotated[TrainTask | ImagineTask | Cancel | Pause, Field(discriminator="do")]
 )
-_NEWS: TypeAdapter[Hello | Refusal | Report | Result] = TypeAdapter(
-    Annotated[Hello | Refusal | Report | Result, Field(discriminator="say")]
+_NEWS: TypeAdapter[Hello | Refusal | Alive | Report | Result] = TypeAdapter(
+    Annotated[Hello | Refusal | Alive | Report | Result, Field(discriminator="say")]
 )
 
 
 def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel | Pause:
-    """Parse what the worker wrote."""
+    """Parse what the worker wrote; raises pydantic's ValidationError."""
     return _TASKS.validate_json(line)
 
 
-def read_news(line: bytes) -> Hello | Refusal | Report | Result:
-    """Parse what the engine wrote."""
+def read_news(line: bytes) -> Hello | Refusal | Alive | Report | Result:
+    """Parse what the engine wrote; raises pydantic's ValidationError."""
     return _NEWS.validate_json(line)
+
+
+class _Gist(Message):
+    say: str = ""
+    job: str = ""
+
+
+def failure_of(line: bytes, result: bool = False) -> Result | None:
+    """The failure of the task that a line is about which cannot be read; None if it is about none, or no `result`."""
+    try:
+        gist = _Gist.model_validate_json(line)
+    except ValidationError:
+        return None
+    if not gist.job or (result and gist.say != "result"):
+        return None
+    return Result(job=gist.job, state="failed", message=OURS, detail="worker and engine do not understand each other")

@@ -37,6 +37,8 @@ from trainer.jobs.runnable import runnable_job
 from trainer.jobs.scratch import own_folder
 from trainer.jobs.strikes import Strikes
 from trainer.jobs.tasks import Tasks
+from trainer.seam import OURS
+from trainer.watchdog import Patience
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,6 @@ GRACE_S = 12  # to finish pictures and to write trainings down before a worker e
 TIDY_S = 2.0  # to tidy up after what was left to others
 LONGEST_JOB_S = 24 * 3600
 AGAIN_S = 2.0  # from an attempt that ended badly to the next one
-OURS = "Something went wrong on our side while working on this."
 
 
 class JobRunner:
@@ -164,7 +165,8 @@ class JobRunner:
 
 async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
     """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
-    engine = EngineClient(settings.base_model, settings.gpus_per_training)
+    patience = Patience(settings.engine_silence_s, settings.engine_loading_s)
+    engine = EngineClient(settings.base_model, settings.gpus_per_training, patience)
     runner = JobRunner(settings, store, redis, engine)
     room = Room(settings)
     reach = Reach(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers))

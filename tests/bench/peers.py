@@ -25,7 +25,7 @@ from rich.table import Table
 from bot.asking.recipes import checked, parsed
 from storage.recipe import Changes
 from tests.bench.peer_models import SIZES, write_model
-from trainer.engine_client import KEEP_MEMORY
+from trainer.engine_handle import KEEP_MEMORY
 
 SCRIPTS = {"full": "train_dreambooth.py", "lora": "train_dreambooth_lora.py"}
 RATES = {"full": "2e-6", "lora": "1e-4"}

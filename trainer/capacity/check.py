@@ -20,6 +20,7 @@ from trainer.base_models.weights import check_weights
 from trainer.capacity.fitting import Way, in_gb, method_here, ways
 from trainer.capacity.machine import Machine, this_machine
 from trainer.capacity.needs import Needs
+from trainer.finite import check_file
 from trainer.lessons.trackers import check as check_trackers
 from trainer.models import dtype_for, models_folder
 from trainer.recipe import recipe_for
@@ -45,12 +46,23 @@ def report(settings: Settings) -> Report:
         skeleton = Skeleton.of(source.folder, dtype)
         if source.files and not source.missing_bytes:
             check_weights(source, skeleton)
+        _check_finite(source, settings)
         fits = _fits(source, skeleton, here, settings)
     except SetupError as error:
         return Report(state="fail", lines=(str(error), sees))
     asides = _asides(source, settings)
     state = "warn" if asides and fits.state == "ok" else fits.state
     return Report(state=state, lines=(_where(source), *fits.lines, *asides, sees))
+
+
+def _check_finite(source: Source, settings: Settings) -> None:
+    """Raise SetupError if weights are no numbers, unless they are still to be downloaded. Reads all of them."""
+    path = Path(settings.base_model).expanduser()
+    if path.is_file():
+        return check_file(path, source.called, single_file.PREFIXES)
+    for name in source.files if not source.missing_bytes else ():
+        if name.endswith(".safetensors"):
+            check_file(source.folder / name, source.called)
 
 
 def found_here(settings: Settings) -> tuple[Source, Method, str]:

@@ -13,7 +13,8 @@ from storage.errors import SetupError, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
 from storage.service_errors import reason_of
 from storage.settling import is_open
-from trainer.engine_client import DIED, EngineClient
+from trainer.engine_client import EngineClient
+from trainer.engine_handle import DIED
 from trainer.jobs.logs import Logs
 from trainer.jobs.progress import Reporter
 from trainer.jobs.publishing import Publisher
@@ -140,7 +141,12 @@ class Attempt:
     async def _store_samples(self, reporter: Reporter) -> None:
         """Store the sample pictures that are not stored yet."""
         while self.samples and isinstance(self.job, TrainJob):
-            sample = await self.publisher.sample(self.job, self.samples[0])
+            try:
+                sample = await self.publisher.sample(self.job, self.samples[0])
+            except OSError as error:  # there is no such picture, or it is none: the training can do without
+                log.warning("a sample picture is left out: %s", error)
+                self.samples.pop(0)
+                continue
             before = (s for s in reporter.samples if s.caption != sample.caption)  # of an earlier attempt
             reporter.samples = (*before, sample)
             self.samples.pop(0)

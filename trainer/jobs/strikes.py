@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from storage import queue
 from storage.errors import Damaged, Full, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
-from trainer.engine_client import DIED
+from trainer.engine_handle import DIED
 from trainer.jobs.attempt import EngineDied
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """Measure what was drawn of a subject, as in section 4 of DreamBooth's paper (Ruiz et al. 2022, arXiv 2208.12242)."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -76,7 +77,7 @@ def _of_prior(looked: Looked) -> dict[str, float | None]:
 
 
 def _told(figures: dict[str, float | None]) -> dict[str, float]:
-    return {name: round(value, DIGITS) for name, value in figures.items() if value is not None}
+    return {name: round(value, DIGITS) for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 
 def _look(meter: Meter, request: MeasureRequest) -> Looked:

@@ -15,6 +15,7 @@ from torch.nn.functional import normalize
 from storage.errors import SetupError
 from storage.nouns import with_article
 from storage.settings import Settings
+from trainer.finite import check_weights
 from trainer.judging.reading import why_unread
 from trainer.photos import to_tensor
 from trainer.toyworld.judge import judge_pictures, load_judge
@@ -56,10 +57,11 @@ class ClipEye:
     """A CLIP model from a folder or from the hub."""
 
     def __init__(self, name: str, device: torch.device) -> None:
-        """Raises OSError or ValueError if it cannot be read."""
+        """Raises OSError or ValueError if it cannot be read, SetupError if its weights are not all numbers."""
         from transformers import CLIPModel, CLIPProcessor  # takes a second, and most have no use for it
 
         self._model: Any = CLIPModel.from_pretrained(name, use_safetensors=True).to(device).eval()
+        check_weights(self._model.named_parameters(), f"The CLIP model {name}")
         self._processor: Any = CLIPProcessor.from_pretrained(name)
 
     @torch.no_grad()

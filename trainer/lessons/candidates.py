@@ -13,8 +13,10 @@ from torch import Tensor
 from storage.recipe import Recipe
 from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned, Training
+from trainer.finite import not_finite
 from trainer.generate import OnStep
 from trainer.judging.report_card import GLANCE, Examiner
+from trainer.lessons.divergence import Diverged
 from trainer.lessons.pupils import Panel
 from trainer.models import BaseModel
 from trainer.training.weights import halves, put
@@ -56,6 +58,7 @@ class Candidates:
         self.base, self.recipe, self.examiner = base, recipe, examiner
         self.wanted = steps_of(recipe) if recipe.choose or (examiner and recipe.candidates > 1) else ()
         self.seen: list[Candidate] = []
+        self.ended_by: Diverged | None = None  # what cut the training short, the best so far being kept
 
     @property
     def glanced(self) -> list[list[Image.Image]]:
@@ -68,28 +71,48 @@ class Candidates:
         return max(self.seen, key=lambda one: one.measures.get("score", one.step), default=None)
 
     def after(self, training: Training, on_step: OnStep = lambda done, of: None) -> bool:
-        """Keep a candidate if it is time for one; tell whether it is enough: none has been better for a while."""
+        """Keep a candidate if it is time for one; tell whether it is enough: none has been better for a while.
+
+        Raises Diverged if there is nothing to keep any more.
+        """
         if training.taken not in self.wanted:
             return False
         with training.drawing() as denoiser:
+            weights = halves(denoiser, self.base.denoiser)
+            if not_finite(weights.items()):
+                raise Diverged(f"What is learned stopped being numbers at step {training.taken}")
             measures = self.examiner.glance(denoiser, on_step) if self.examiner else {}
-            self.seen.append(Candidate(training.taken, measures, halves(denoiser, self.base.denoiser)))
+            self.seen.append(Candidate(training.taken, measures, weights))
         if self.recipe.choose:
             return False
         best = self.best
         self.seen = [one if one is best else replace(one, weights=None) for one in self.seen]
         return is_enough([one.measures["score"] for one in self.seen], self.recipe.patience)
 
+    def end_by(self, divergence: Diverged) -> bool:
+        """Have the best so far be what was learned; raises the divergence where there is none."""
+        if self.best is None:
+            raise divergence
+        self.ended_by = divergence
+        return True
+
     def weights(self, learned: Learned) -> dict[str, Tensor]:
-        """What becomes the subject, as it is saved: the best candidate, or simply what was learned."""
+        """What becomes the subject, as it is saved: the best candidate, or simply what was learned.
+
+        Raises Diverged if that is not finite.
+        """
         best = self.best
-        kept = best.weights if best else None
-        return halves(learned.denoiser, self.base.denoiser) if kept is None else kept
+        if best and best.weights is not None:
+            return best.weights
+        weights = halves(learned.denoiser, self.base.denoiser)
+        if not_finite(weights.items()):
+            raise Diverged("What was learned is not all numbers")
+        return weights
 
     def denoiser(self, learned: Learned) -> Denoiser:
         """The same to be drawn with."""
         best = self.best
-        return learned.denoiser if best is None or best is self.seen[-1] else self.denoiser_of(best)
+        return learned.denoiser if best is None or best.step == len(learned.losses) else self.denoiser_of(best)
 
     def denoiser_of(self, candidate: Candidate) -> Denoiser:
         """A candidate to be drawn with."""

@@ -11,6 +11,7 @@ from trainer.dreambooth import Learned
 from trainer.host import Cancelled, Host, Paused
 from trainer.lessons import choosing
 from trainer.lessons.captions_told import cut_captions
+from trainer.lessons.candidates import Candidates
 from trainer.lessons.lesson import Lesson
 from trainer.lessons.pupils import Pupil
 from trainer.seam import Report, Result, Taught
@@ -28,10 +29,11 @@ def finished(host: Host, lesson: Lesson, learned: Learned, attend: Callable[[], 
     choice = _choices(lesson, attend) if lesson.recipe.choose else {}
     denoiser = candidates.denoiser(learned)
     first, *others = [_examined(host, lesson, pupil, denoiser, attend) for pupil in lesson.pupils]
+    subjects = [pupil.subject for pupil in lesson.pupils]
     return Result(
         job=task.job,
         state="done",
-        message=cut_captions(host.base, lesson.recipe, [pupil.subject for pupil in lesson.pupils]),
+        message="\n".join(filter(None, (_cut_short(candidates), cut_captions(host.base, lesson.recipe, subjects)))),
         files=(str(weights),),
         losses=tuple(learned.losses),
         kept_step=best.step if best else len(learned.losses),
@@ -40,6 +42,11 @@ def finished(host: Host, lesson: Lesson, learned: Learned, attend: Callable[[], 
         **choice,
         **dict(first),
     )
+
+
+def _cut_short(candidates: Candidates) -> str:
+    """What is said where a training has diverged and an earlier state is kept."""
+    return candidates.ended_by.kept(candidates.best.step) if candidates.ended_by and candidates.best else ""
 
 
 def _choices(lesson: Lesson, attend: Callable[[], None]) -> dict[str, Any]:

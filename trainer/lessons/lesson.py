@@ -9,6 +9,7 @@ from torch import Tensor
 from storage.recipe import Recipe
 from trainer.dreambooth import Step
 from trainer.lessons.candidates import Candidates
+from trainer.lessons.divergence import LossCheck
 from trainer.lessons.losses_told import LossesTold
 from trainer.lessons.pupils import Pupil
 from trainer.seam import Report, TrainTask
@@ -30,6 +31,7 @@ class Lesson:
     checkpointer: Checkpointer
     candidates: Candidates
     losses: LossesTold
+    check: LossCheck
 
     @property
     def subject(self) -> Subject:

@@ -15,11 +15,13 @@ from storage.sizes import size_of_aspect
 from trainer import classes, generate
 from trainer.capacity import memory
 from trainer.capacity.machine import must_shard
-from trainer.dreambooth import Learned, Step, learn
+from trainer.dreambooth import Learned, Step, Training, learn
+from trainer.finite import NotFinite
 from trainer.host import Cancelled, Host, Paused
 from trainer.judging.eyes import Eye
 from trainer.judging.report_card import Examiner
 from trainer.lessons.candidates import Candidates
+from trainer.lessons.divergence import Diverged, LossCheck
 from trainer.lessons.finishing import finished
 from trainer.lessons.lesson import Lesson
 from trainer.lessons.losses_told import LossesTold, late_on
@@ -56,7 +58,7 @@ class Teaching:
     def _teach(self, lesson: Lesson) -> Result:
         task = lesson.task
         for pupil in lesson.pupils:
-            if lesson.recipe.prior_weight and not pupil.class_set.exists():
+            if lesson.recipe.prior_weight and not classes.is_usable(pupil.class_set):
                 at_once, told = 1 if task.gentle else CLASS_BATCH, self._report_class_images(task.job)
                 classes.draw_class_set(self.base, pupil.subject.noun, lesson.recipe, pupil.class_set, told, at_once)
         begun = self._begun(lesson)
@@ -118,6 +120,7 @@ class Teaching:
             Checkpointer(Path(task.folder), task.checkpoint_s, of, told),
             Candidates(self.base, recipe, panel_of(pupils)),
             LossesTold(late_on(self.base.device)),
+            LossCheck(),
         )
         return lesson
 
@@ -173,22 +176,37 @@ class Teaching:
         """Look up after a step, and tell the others whether there is to be another."""
         try:
             enough = self._look_up(lesson, step)
+        except (Diverged, NotFinite) as error:
+            enough = self._cut_short(lesson, step, error)
         except (Cancelled, Paused):
             self.together.tell(STOP)
             raise
         self.together.tell(ENOUGH if enough else GO_ON)
         return enough
 
+    def _cut_short(self, lesson: Lesson, step: Step, error: UserError) -> bool:
+        """End a training that has diverged with its best candidate; raises Diverged if there is none yet."""
+        lost = Diverged(f"What is learned drew no picture any more at step {step.step}")
+        divergence = error if isinstance(error, Diverged) else lost
+        log.warning("job %s: %s", lesson.task.job, divergence)
+        try:
+            return lesson.candidates.end_by(divergence)
+        except Diverged:
+            self.together.tell(STOP)
+            raise
+
     def _look_up(self, lesson: Lesson, step: Step) -> bool:
         """Report, draw and measure what it is time for; tell whether the subject has learned enough."""
         self._attend(lesson)
         recipe, training, checkpointer = lesson.recipe, step.training, lesson.checkpointer
-        self._tell(lesson, lesson.losses.after(training))
+        self._tell(lesson, training, lesson.losses.after(training))
         if lesson.is_waited_for(step.step):
-            self._tell(lesson, lesson.losses.rest())
+            self._tell(lesson, training, lesson.losses.rest())
+            lesson.check.gradients(training)
         self.watch.after(step)
         if lesson.is_validated(step.step):
             validated = training.validate()
+            lesson.check.loss(step.step, sum(validated), training)
             self.watch.validated(step.step, *validated)
             self.host.say(lesson.report(step.step, validated=validated))
         if step.step in lesson.sampled:
@@ -203,7 +221,7 @@ class Teaching:
             return True  # without a checkpoint: a training that goes on from one would take another step
 
         def copied() -> dict[str, Tensor]:
-            self._tell(lesson, lesson.losses.rest())
+            self._tell(lesson, training, lesson.losses.rest())
             self.watch.catch_up()  # an attempt that goes on from here logs what comes after
             return lesson.copied(step)
 
@@ -214,10 +232,11 @@ class Teaching:
         checkpointer.after(step.step, copied)
         return False
 
-    def _tell(self, lesson: Lesson, losses: Iterable[tuple[int, float]]) -> None:
-        """Tell the worker of steps that are done."""
+    def _tell(self, lesson: Lesson, training: Training, losses: Iterable[tuple[int, float]]) -> None:
+        """Tell the worker of steps that are done; raises Diverged if their losses are no numbers any more."""
         for step, loss in losses:
             self.host.say(lesson.report(step, losses=(loss,)))
+            lesson.check.loss(step, loss, training)
 
     def _attend(self, lesson: Lesson) -> None:
         """Raise Cancelled if that is wished, and draw the pictures that were asked for meanwhile."""

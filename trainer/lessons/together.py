@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from storage.errors import SetupError
 from storage.recipe import Recipe
-from trainer.engine_client import die_with_parent
+from trainer.engine_handle import die_with_parent
 
 FOR_EVER = timedelta(days=3650)
 GO_ON, ENOUGH, STOP = b"go on", b"enough", b"stop"

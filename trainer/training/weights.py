@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainer.denoiser import Denoiser
+from trainer.finite import NotFinite, not_finite
 from trainer.training import lora
 
 DIFFERENCES = {"format": "darkroom differences 1"}
@@ -45,7 +46,7 @@ def _differences(learned: Denoiser, base: Denoiser) -> Iterator[tuple[str, Tenso
 def load_learned(path: Path, into: Denoiser, base: Denoiser, *others: Path) -> None:
     """Put the base weights with what was learned into `into`, that in `others` added up with it.
 
-    Raises ValueError if they do not fit together.
+    Raises ValueError if they do not fit together, NotFinite if they are not all numbers.
     """
     learned = _read(path, base)
     for other in others:
@@ -60,8 +61,11 @@ def put(kept: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
 
 
 def _read(path: Path, base: Denoiser) -> dict[str, Tensor]:
+    kept = load_file(path)
+    if not_finite(kept.items()):
+        raise NotFinite("What was learned is damaged: not all of its weights are numbers. Retrain the subject.")
     try:
-        return _added(load_file(path), base)
+        return _added(kept, base)
     except ValueError as error:
         raise ValueError(f"{path.name} was not learned on this base model: {error}") from error
 

@@ -1,0 +1,169 @@
+"""Whatever an engine says, or does not say any more: its tasks end, and the next one runs."""
+
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.errors import SetupError
+from storage.jobs import Progress
+from tests.test_engine import picture
+from trainer.engine_client import EngineClient
+from trainer.engine_handle import LINE_LIMIT_BYTES, STUCK, next_message
+from trainer.jobs.progress import Reporter
+from trainer.seam import Report, Result, TrainTask, read_news
+from trainer.watchdog import Patience
+
+SOON = Patience(step_s=0.3, loading_s=5.0)
+Say = Callable[..., EngineClient]
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[Say]:
+    """Make an engine that says this of each job."""
+    made: list[EngineClient] = []
+
+    def make(patience: Patience = SOON, start: Any = (), **said: Any) -> EngineClient:
+        script = tmp_path / "script.json"
+        script.write_text(json.dumps({"": list(start), **said}))
+        made.append(EngineClient("none", patience=patience, module=("tests.scripted_engine", str(script))))
+        return made[-1]
+
+    yield make
+    for client in made:
+        await client.stop()
+
+
+def report(job: str = "one", phase: Any = "learning", **more: Any) -> str:
+    return json.dumps({"say": "report", "job": job, "phase": phase, "step": 1, "of": 9, **more})
+
+
+def training(folder: Path, job: str = "one", **recipe: Any) -> TrainTask:
+    paths: dict[str, Any] = {"photos": (), "class_set": "c", "folder": str(folder), "taken": ()}
+    return TrainTask(job=job, subject="s", noun="dog", recipe=recipe, seed=0, checkpoint_s=60, **paths)
+
+
+async def result(client: EngineClient, task: Any) -> Result:
+    async with asyncio.timeout(60), aclosing(client.run(task)) as said:
+        *_, last = [news async for news in said]
+    assert isinstance(last, Result)
+    return last
+
+
+ODD_LINES = {
+    "null for a number": report(losses=[None]),
+    "NaN": report(losses=[math.nan], validated=[math.inf, 1.0]),
+    "a number as text": report(losses=["NaN"]),
+    "junk": "Traceback (most recent call last):",
+    "nothing": "",
+    "JSON, but no message": "[1, 2]",
+    "null": "null",
+    "half a line": '{"say":"report","job":"one","pha',
+    "an unknown phase": report(phase="dreaming"),
+    "an unknown field": report(mood="good"),
+    "an unknown job": report("another"),
+    "a second hello": '{"say":"hello","base_sha256":"0","folder":".","image_px":64,"device":"cpu"}',
+    "control characters": "\x1b]52;c;\x07\x00\x7f",
+}
+
+
+async def test_a_line_that_is_no_message_costs_nothing(engine: Say, tmp_path: Path) -> None:
+    said = {what: [report(what), line.replace("one", what), report(what, step=2)] for what, line in ODD_LINES.items()}
+    client = engine(start=[*ODD_LINES.values()], **said)
+    for what in ODD_LINES:
+        assert (await result(client, picture(tmp_path, job=what))).state == "done", what
+
+
+async def test_a_line_that_is_too_long_is_skipped(engine: Say, tmp_path: Path) -> None:
+    client = engine(one=["x" * (LINE_LIMIT_BYTES + 2**20), report()])
+    assert (await result(client, picture(tmp_path))).state == "done"
+
+
+async def test_a_result_that_cannot_be_read_is_a_failure(engine: Say, tmp_path: Path) -> None:
+    client = engine(one=[json.dumps({"say": "result", "job": "one", "state": "splendid"})])
+    assert (await result(client, picture(tmp_path))).state == "failed"
+    assert (await result(client, picture(tmp_path, job="two"))).state == "done"
+
+
+@pytest.mark.parametrize("end", ["EXIT", "HALF", "CLOSE"])
+async def test_an_engine_that_ends_somehow_ends_its_tasks(engine: Say, tmp_path: Path, end: str) -> None:
+    client = engine(one=[report(), end])
+    assert (await result(client, picture(tmp_path))).state == "died"
+    assert (await result(client, picture(tmp_path, job="two"))).state == "done"
+
+
+PHASES = ("loading", "class images", "learning", "sampling", "drawing", "saving")
+
+
+@pytest.mark.parametrize("phase", PHASES)
+async def test_an_engine_that_is_frozen_is_ended_and_the_next_task_runs(
+    engine: Say, tmp_path: Path, phase: str
+) -> None:
+    client = engine(Patience(step_s=0.5, loading_s=1.0), one=[report(phase=phase), "STOP"])
+    frozen = await result(client, picture(tmp_path))
+    assert (frozen.state, frozen.message) == ("died", STUCK)
+    assert (await result(client, picture(tmp_path, job="two"))).state == "done"
+
+
+async def test_an_engine_that_is_frozen_while_it_starts_is_ended(engine: Say) -> None:
+    with pytest.raises(SetupError, match="did not answer any more while it started"):
+        await engine(Patience(loading_s=1.0), start=["STOP"]).start()
+
+
+async def test_an_engine_that_talks_nonsense_is_as_good_as_silent(engine: Say, tmp_path: Path) -> None:
+    client = engine(one=[report(), *[0.1, "blah"] * 100])
+    assert (await result(client, picture(tmp_path))).message == STUCK
+
+
+async def test_what_is_slow_but_steady_is_left_alone(engine: Say, tmp_path: Path) -> None:
+    steps = [each for step in range(1, 5) for each in (0.2, report(step=step))]
+    client = engine(Patience(step_s=0.1, loading_s=5.0), one=[report(), *steps, 1.5, report(step=5)])
+    assert (await result(client, picture(tmp_path))).state == "done"
+
+
+async def test_compiling_may_take_as_long_as_loading(engine: Say, tmp_path: Path) -> None:
+    said = [report(), report(step=2), report(step=3), 1.5, report(step=4)]
+    client = engine(Patience(step_s=0.1, loading_s=30.0), one=said, two=said)
+    assert (await result(client, training(tmp_path, compiled="blocks"))).state == "done"
+    assert (await result(client, training(tmp_path, "two", compiled="off"))).state == "died"
+
+
+async def test_a_picture_beside_a_training_that_is_stuck_is_handed_back(engine: Say, tmp_path: Path) -> None:
+    client = engine(Patience(step_s=1.0, loading_s=5.0), one=[report(), "STOP"])
+    stuck = asyncio.create_task(result(client, training(tmp_path)))
+    await asyncio.sleep(0.2)
+    beside = await result(client, picture(tmp_path, job="two"))
+    assert (beside.state, (await stuck).state) == ("paused", "died")
+
+
+@given(st.lists(st.binary(max_size=60) | st.sampled_from([line.encode() for line in ODD_LINES.values()])))
+def test_reading_comes_to_an_end_whatever_is_said(lines: list[bytes]) -> None:
+    async def read() -> list[Any]:
+        stream = asyncio.StreamReader()
+        stream.feed_data(b"\n".join(lines))
+        stream.feed_eof()
+        found = []
+        while (message := await next_message(stream)) is not None:
+            found.append(message)
+        return found
+
+    assert len(asyncio.run(read())) <= sum(line.count(b"\n") + 1 for line in lines)
+
+
+def test_numbers_that_are_none_reach_no_record() -> None:
+    odd = Report(job="one", phase="learning", step=3, of=9, losses=(1.0, math.nan, math.inf), validated=(math.nan, 1.0))
+    assert read_news(odd.model_dump_json().encode()) == odd
+    assert (odd.losses, odd.validated) == ((1.0,), None)
+    reporter = Reporter(redis=None, job="one")  # type: ignore[arg-type]  # nothing is written
+    reporter.heard(odd)
+    assert Progress.model_validate_json(reporter.now().model_dump_json()).losses == (1.0,)
+    ended = Result(job="one", state="done", metrics={"a": math.nan, "b": 1.0}, validated=((1, math.nan, 1), (2, 1, 1)))
+    assert (ended.metrics, ended.validated) == ({"b": 1.0}, ((2, 1.0, 1.0),))
+    assert read_news(ended.model_dump_json().encode()) == ended

@@ -1,0 +1,92 @@
+"""A watchdog for the engine: how long it may be silent, by what it does and how quick it has been at it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+from storage.jobs import Phase
+from trainer.seam import Alive, Report, Result, Task, TrainTask
+
+MULTIPLE = 20  # of the usual silence between two messages
+GAPS = 32  # silences that are remembered of a phase
+STEPPING: tuple[Phase, ...] = ("class images", "learning", "sampling", "drawing")  # which report step by step
+STARTING_S = 300.0  # an engine that starts has a thread of its own for signs of life
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds of silence after which an engine is taken for stuck."""
+
+    step_s: float = 120.0  # in phases that go step by step; more where its steps take long
+    loading_s: float = 1800.0  # while it loads, compiles or saves
+
+    @property
+    def starting_s(self) -> float:
+        """The same while the process starts."""
+        return min(STARTING_S, self.loading_s)
+
+
+@dataclass
+class _Pace:
+    """How a task goes: its phase, and the silences in it."""
+
+    compiles: bool
+    phase: Phase | None = None  # None: the engine has said nothing of it yet
+    gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=GAPS))
+
+    def heard(self, news: Report | Alive, silent_s: float) -> None:
+        """Note what was said of the task after a silence."""
+        if isinstance(news, Report) and news.phase != self.phase:
+            self.phase = news.phase
+            self.gaps_s.clear()
+        self.gaps_s.append(silent_s)
+
+    def limit_s(self, patience: Patience) -> float:
+        """The silence that is allowed in this phase."""
+        if self.phase not in STEPPING or (self.compiles and self.phase == "learning"):
+            return patience.loading_s
+        return max(patience.step_s, MULTIPLE * median(self.gaps_s))
+
+
+class Watchdog:
+    """Watches one engine. An engine without a task may be silent."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self.silent_s = 0.0
+        self._paces: dict[str, _Pace] = {}  # by job
+
+    def begin(self, task: Task) -> None:
+        """Expect word of a task."""
+        if not self._paces:
+            self.silent_s = 0.0
+        compiles = isinstance(task, TrainTask) and task.recipe.get("compiled", "off") != "off"
+        self._paces[task.job] = _Pace(compiles)
+
+    def end(self, job: str) -> None:
+        """Expect no more of a task."""
+        self._paces.pop(job, None)
+
+    def heard(self, news: Report | Result | Alive) -> None:
+        """Note that the engine has said something."""
+        if isinstance(news, Result):
+            self.end(news.job)
+        elif pace := self._paces.get(news.job):
+            pace.heard(news, self.silent_s)
+        self.silent_s = 0.0
+
+    def tick(self, elapsed_s: float) -> bool:
+        """Count so much more silence; tell whether it is too much."""
+        self.silent_s += elapsed_s
+        return bool(self._paces) and self.silent_s > self.limit_s
+
+    @property
+    def limit_s(self) -> float:
+        """The longest silence that any of the tasks under way allows."""
+        under_way = [pace.limit_s(self.patience) for pace in self._paces.values() if pace.phase]
+        return max(under_way, default=self.patience.loading_s)
+
+    @property
+    def doing(self) -> str:
+        """What the engine was about, for the log."""
+        return ", ".join(pace.phase or "waiting" for pace in self._paces.values())
