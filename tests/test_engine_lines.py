@@ -114,7 +114,7 @@ async def test_an_engine_that_is_frozen_is_ended_and_the_next_task_runs(
 
 async def test_an_engine_that_is_frozen_while_it_starts_is_ended(engine: Say) -> None:
     with pytest.raises(SetupError, match="did not answer any more while it started"):
-        await engine(Patience(loading_s=1.0), start=["STOP"]).start()
+        await engine(Patience(starting_s=1.0), start=["STOP"]).start()
 
 
 async def test_an_engine_that_talks_nonsense_is_as_good_as_silent(engine: Say, tmp_path: Path) -> None:

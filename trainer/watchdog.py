@@ -10,7 +10,6 @@ from trainer.seam import Alive, Report, Result, Task, TrainTask
 MULTIPLE = 20  # of the usual silence between two messages
 GAPS = 32  # silences that are remembered of a phase
 STEPPING: tuple[Phase, ...] = ("class images", "learning", "sampling", "drawing")  # which report step by step
-STARTING_S = 300.0  # an engine that starts has a thread of its own for signs of life
 
 
 @dataclass(frozen=True)
@@ -19,11 +18,7 @@ class Patience:
 
     step_s: float = 120.0  # in phases that go step by step; more where its steps take long
     loading_s: float = 1800.0  # while it loads, compiles or saves
-
-    @property
-    def starting_s(self) -> float:
-        """The same while the process starts."""
-        return min(STARTING_S, self.loading_s)
+    starting_s: float = 300.0  # while the process starts, which has a thread of its own for signs of life then
 
 
 @dataclass

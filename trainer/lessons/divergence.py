@@ -34,13 +34,13 @@ class LossCheck:
             self._first = None
             return
         self._first = first = self._first or step
-        scaled = training.accelerator.scaler is not None
+        scaled = training.accelerator.scaler is not None  # on a GPU
         if scaled and step - first + 1 < OVERFLOWS and step < training.recipe.steps:
             return
         what = f"The loss stopped being a number at step {first}"
         if first == 1:
             advice = "nothing was learned yet: whoever runs me should check the base model with `darkroom doctor`"
-        elif scaled:
+        elif training.accelerator.mixed_precision == "fp16":
             advice = f"set precision=no, since half precision (fp16) holds small numbers alone, or {LOWER}"
         else:
             advice = LOWER
