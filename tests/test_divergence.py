@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storage.errors import SetupError, UserError
+from storage.recipe import Recipe
 from storage.settings import Settings
 from tests.micro import RECIPE
 from tests.test_engine import picture
@@ -20,6 +22,7 @@ from trainer.classes import is_usable
 from trainer.engine import Engine
 from trainer.finite import NotFinite
 from trainer.judging.eyes import ToyworldEye
+from trainer.lessons.divergence import LEAST_SCALE, OVERFLOWS, Diverged, LossCheck
 from trainer.models import BaseModel, load_base
 from trainer.seam import Report, Result, TrainTask
 from trainer.training.weights import save_learned
@@ -99,9 +102,7 @@ def test_where_nothing_was_learned_yet_the_base_model_is_to_be_looked_at(
     spoil: Callable[..., Engine], tmp_path: Path, photos: list[Path]
 ) -> None:
     ended = result(spoil(1), task(tmp_path, photos))
-    assert ended.state == "failed" and ended.message.startswith(
-        "The loss stopped being a number at step 1; nothing was"
-    )
+    assert ended.state == "failed" and "at step 1; nothing was learned yet" in ended.message
 
 
 def test_a_last_gradient_that_is_none_is_noticed_before_anything_is_published(
@@ -117,14 +118,27 @@ def test_a_last_gradient_that_is_none_is_noticed_before_anything_is_published(
 
     engine.base.denoiser.unet.conv_out.register_full_backward_hook(spoiled)
     ended = result(engine, task(tmp_path, photos, steps=3))
-    assert ended.state == "failed" and "not all numbers" in ended.message
+    assert ended.state == "failed" and ended.message.endswith("at step 3; lower the learning rate.")
+    assert not ended.files
 
 
-def test_half_precision_may_overflow_now_and_then_but_not_for_good(
-    spoil: Callable[..., Engine], tmp_path: Path, photos: list[Path]
-) -> None:
-    ended = result(spoil(3, eye=False), task(tmp_path, photos, precision="fp16", steps=30))
-    assert ended.state == "failed" and "at step 3; set precision=no" in ended.message
+def test_half_precision_may_overflow_now_and_then_but_not_for_good() -> None:
+    """A scaler, which there is on a GPU alone, skips the steps whose gradients overflow."""
+    scaler = torch.amp.GradScaler("cpu")
+    training: Any = SimpleNamespace(
+        accelerator=SimpleNamespace(scaler=scaler, mixed_precision="fp16"), recipe=Recipe(steps=100), taken=40
+    )
+    check = LossCheck()
+    for step, loss in enumerate((1.0, torch.inf, torch.nan, 1.0, *[torch.nan] * (OVERFLOWS - 1)), 1):
+        check.loss(step, loss, training)
+    with pytest.raises(Diverged, match="at step 5; set precision=no"):
+        check.loss(12, torch.nan, training)
+    with pytest.raises(Diverged, match="at step 100"):  # nobody would notice any more
+        LossCheck().loss(100, torch.nan, training)
+    check.gradients(training)
+    scaler.load_state_dict({**scaler.state_dict(), "scale": LEAST_SCALE / 2})
+    with pytest.raises(Diverged, match="gradients overflowed"):
+        check.gradients(training)
 
 
 # ── models, imports, pictures ─────────────────────────────────────────────────────────────────────────────────────
