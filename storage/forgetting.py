@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from storage.errors import Damaged, Full, Missing
+from storage.errors import Damaged, Full, Missing, StoreError
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex
@@ -65,14 +65,23 @@ async def finish_all(store: Store) -> None:
     """Finish what crashes left under way, each on its own: one whose record is damaged does not hold up the others."""
     for name in await store.names(UNDER_WAY):
         try:
-            await finish(store, parsed(Forgetting, (await store.get(name)).data, name))
+            await _finish_one(store, name)
         except Missing:  # somebody else finished it just now
             continue
-        except Damaged as error:
-            subject = name.removeprefix(UNDER_WAY).removesuffix(".json")
-            log.error("a subject is forgotten by its id alone: %s", error)
-            if is_id(subject):
-                await finish(store, stand_in(subject))
+        except StoreError as error:
+            log.warning("a subject is forgotten later: %s", error)
+
+
+async def _finish_one(store: Store, name: str) -> None:
+    try:
+        begun = parsed(Forgetting, (await store.get(name)).data, name)
+    except Damaged as error:
+        subject = name.removeprefix(UNDER_WAY).removesuffix(".json")
+        log.error("a subject is forgotten by its id alone: %s", error)
+        if not is_id(subject):
+            return
+        begun = stand_in(subject)
+    await finish(store, begun)
 
 
 def stand_in(subject: str) -> Forgetting:

@@ -56,6 +56,13 @@ class Recipe(BaseModel):
     crops: int = Field(1, ge=1, le=32, description="crops of each photo; the first is the whole square")
     sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
     sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")
+    looking_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="share of a training's time at most that candidates, samples and the report card take: short "
+        "trainings are looked at less often; 1: no limit",
+    )
     report_card: bool = Field(True, description="measure what was learned at the end, where there is a judge")
     validate_every: int = Field(50, ge=0, le=1000, description="steps between two losses on what is held back; 0: none")
     candidates: int = Field(

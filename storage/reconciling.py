@@ -63,8 +63,8 @@ async def _look_further(store: Store, redis: ArqRedis, sweeper: Sweeper) -> None
 async def put_back(store: Store, redis: ArqRedis, index: JobIndex | None = None) -> list[str]:
     """Queue all accepted jobs that have no outcome and are not queued, oldest first; return their ids.
 
-    What has an outcome that nobody came to settle is settled. A job that is damaged, or whose subject is, does not hold
-    up the others. What is queued is not read: a worker sees to it.
+    What has an outcome that nobody came to settle is settled. A job that is damaged, or whose subject is, or that the
+    store fails over, does not hold up the others. What is queued is not read: a worker sees to it.
     """
     index, lost = index or JobIndex(store), list[str]()
     open_, queued = await index.open_jobs(), await queued_jobs(redis)
@@ -72,16 +72,28 @@ async def put_back(store: Store, redis: ArqRedis, index: JobIndex | None = None)
         if job_id in queued:
             continue
         try:
-            lost += await _requeued(store, redis, job_id)
-        except Missing:
-            await index.drop_stale(job_id, hashed_space)
-        except Damaged as error:
-            log.error("job %s cannot be put back or settled: %s", job_id, error)
-            await end_damaged(store, job_id)
-            await index.close_damaged(job_id, hashed_space)
-        except Newer as error:
-            log.warning("job %s is left to a newer version: %s", job_id, error)
+            lost += await _put_back_one(store, redis, index, job_id, hashed_space)
+        except StoreError as error:
+            log.warning("job %s is put back or settled later: %s", job_id, error)
+        except (RedisError, OSError):  # nothing can be queued
+            raise
+        except Exception:
+            log.exception("job %s cannot be put back or settled", job_id)
     return lost
+
+
+async def _put_back_one(store: Store, redis: ArqRedis, index: JobIndex, job_id: str, hashed_space: str) -> list[str]:
+    try:
+        return await _requeued(store, redis, job_id)
+    except Missing:
+        await index.drop_stale(job_id, hashed_space)
+    except Damaged as error:
+        log.error("job %s cannot be put back or settled: %s", job_id, error)
+        await end_damaged(store, job_id)
+        await index.close_damaged(job_id, hashed_space)
+    except Newer as error:
+        log.warning("job %s is left to a newer version: %s", job_id, error)
+    return []
 
 
 async def _requeued(store: Store, redis: ArqRedis, job_id: str) -> list[str]:

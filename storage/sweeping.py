@@ -11,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 
-from storage.errors import Damaged, Missing
+from storage.errors import Damaged, Missing, StoreError
 from storage.files import Store
 from storage.ids import id_at, is_id, made_s
 from storage.job_index import JobIndex
@@ -127,6 +127,9 @@ class Sweeper:
             return False
         except Damaged as error:
             log.error("what is left of %s%s cannot be swept: %s", kind, owner, error)
+        except StoreError as error:
+            log.warning("what is left of %s%s is swept later: %s", kind, owner, error)
+            return False
         return old
 
     async def _look_at_job(self, job: str, own: list[str], old: bool, deep: bool) -> bool:

@@ -21,6 +21,7 @@ RECIPE = {
     "class_images": 4,
     "class_steps": 2,
     "sample_steps": 2,
+    "looking_share": 1,  # trainings of tests are short
 }
 TOKENS = 32
 

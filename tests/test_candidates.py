@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bot.app import Darkroom
-from storage.recipe import Recipe
 from storage.settling import settle
 from storage.subjects import Subject as Stored
 from tests.conftest import Chat, photos_of_a_character
 from trainer.dreambooth import Step, Training, learn
 from trainer.judging.eyes import ToyworldEye
 from trainer.judging.report_card import Examiner
-from trainer.lessons.candidates import Candidates, is_enough, steps_of
+from trainer.lessons.candidates import Candidates, is_enough
+from trainer.lessons.looking import candidate_steps
 from trainer.lessons.pupils import Panel
 from trainer.models import BaseModel
 from trainer.recipe import recipe_for
@@ -42,7 +42,7 @@ def class_latents(count: int = 40) -> Tensor:
 
 @given(st.integers(1, 4000), st.integers(1, 12))
 def test_candidates_come_in_the_later_part_and_the_end_is_one(steps: int, count: int) -> None:
-    wanted = steps_of(Recipe(steps=steps, candidates=count))
+    wanted = candidate_steps(steps, count)
     assert list(wanted) == sorted(set(wanted)) and wanted[-1] == steps and len(wanted) <= count
     assert all(1 <= step <= steps for step in wanted) and (steps < 40 or len(wanted) == count)
     assert count == 1 or wanted[0] >= 0.2 * steps - 1
@@ -98,7 +98,7 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
         return candidates, candidates.weights(found)
 
     (whole, weights), (resumed, same) = learned(), learned(state)
-    assert [one.step for one in whole.seen] == list(steps_of(how)) and len(whole.seen) == 4
+    assert [one.step for one in whole.seen] == list(candidate_steps(STEPS, 4)) and len(whole.seen) == 4
     assert [(one.step, one.measures) for one in resumed.seen] == [(one.step, one.measures) for one in whole.seen]
     assert weights.keys() == same.keys() and all(torch.equal(weights[name], same[name]) for name in weights)
     best = whole.best

@@ -156,6 +156,19 @@ async def test_what_is_damaged_does_not_hold_up_the_others(
     assert job.id in caplog.text and (torn == "job" or key in caplog.text)
 
 
+async def test_a_job_over_which_the_store_fails_does_not_hold_up_the_others(
+    store: FolderStore, redis: ArqRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing, fine = await accepted(store), await accepted(store)
+    path = tmp_path / job_key(failing)
+    path.unlink()
+    path.symlink_to(path)  # not even root can read that
+    assert await put_back(store, redis) == [fine] == await queued(redis)
+    assert f"job {failing} is put back or settled later" in caplog.text
+    await Sweeper(store, older_s=-1).sweep()
+    assert f"jobs/{failing} is swept later" in caplog.text
+
+
 async def test_whoever_looks_outlives_what_is_damaged(
     store: FolderStore, redis: ArqRedis, caplog: pytest.LogCaptureFixture
 ) -> None:

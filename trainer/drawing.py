@@ -12,6 +12,7 @@ from trainer import generate
 from trainer.capacity import memory
 from trainer.denoiser import Denoiser
 from trainer.host import Host
+from trainer.picture_batches import PictureBatches
 from trainer.seam import ImagineTask, Report, Result
 from trainer.training.weights import load_learned
 
@@ -22,7 +23,7 @@ class Drawing:
     """Draws, and keeps the weights of the subject, or the company of subjects, that was drawn last."""
 
     def __init__(self, host: Host) -> None:
-        self.host, self.base = host, host.base
+        self.host, self.base, self.batches = host, host.base, PictureBatches(host.base)
         self._subject: tuple[tuple[str, ...], Denoiser] | None = None  # by the paths of all weights in it
 
     def draw(self, task: ImagineTask) -> Result:
@@ -38,7 +39,7 @@ class Drawing:
             task.prompt,
             list(task.seeds),
             on_step,
-            together=1 if task.gentle else generate.BATCH,
+            together=1 if task.gentle else self.batches,
             steps=task.steps,
             guidance=task.guidance,
             negative=task.negative,

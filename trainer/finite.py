@@ -30,7 +30,7 @@ def not_finite(weights: Iterable[tuple[str, Tensor]]) -> list[str]:
     return [name for (name, _), each in zip(named, fine, strict=True) if not each]
 
 
-def check_weights(weights: Iterable[tuple[str, Tensor]], called: str) -> None:
+def check_finite(weights: Iterable[tuple[str, Tensor]], called: str) -> None:
     """Raise SetupError naming the weights of a model, `called` so, that are not finite."""
     _refuse(not_finite(weights), called)
 

@@ -1,8 +1,9 @@
 """From prompt to pictures: classifier-free guidance with any of five schedulers, one flat loop."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from diffusers import (
@@ -21,7 +22,7 @@ from trainer.finite import NotFinite, is_finite
 from trainer.models import BaseModel
 from trainer.photos import at_once, to_images
 
-BATCH = 4  # pictures in one forward pass; each takes two rows of it
+BATCH = 4  # pictures in one forward pass, where nobody has measured what is quickest; each takes two rows of it
 NOTHING = (
     "The model drew no picture, since its numbers ran out of range. Another scheduler, a lower guidance or other steps "
     "may help; if nothing does, whoever runs me should check the base model with `darkroom doctor`."
@@ -105,27 +106,62 @@ def decode(base: BaseModel, latents: Tensor) -> list[Image.Image]:
     return [image for some in pixels for image in to_images(some)]
 
 
+class Batches(Protocol):
+    """Decides how many pictures are drawn together."""
+
+    def next(self, left: int, side_px: int) -> int:
+        """How many of those that are left to draw next."""
+
+    def measured(self, count: int, side_px: int, seconds: float) -> None:
+        """Hear how long so many took."""
+
+
+class _Always:
+    """Batches of one size."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def next(self, left: int, side_px: int) -> int:
+        return min(left, self.size)
+
+    def measured(self, count: int, side_px: int, seconds: float) -> None:
+        pass
+
+
 def draw(
     base: BaseModel,
     denoiser: Denoiser,
     prompt: str | Sequence[str],
     seeds: list[int],
     on_step: OnStep = lambda step, of: None,
-    together: int = BATCH,
+    together: int | Batches = BATCH,
     **how: Any,
 ) -> Iterator[Image.Image]:
-    """Draw one picture per seed, so many `together`, by a prompt for all or one for each; `how` as `sample_latents`."""
-    groups = [slice(i, i + together) for i in range(0, len(seeds), together)]
-    of, done = len(groups) * how["steps"], 0
+    """Draw one picture per seed, so many `together`, by a prompt for all or one for each; `how` as `sample_latents`.
 
-    def count() -> None:
-        nonlocal done
-        done += 1
-        on_step(min(done, of), of)
+    `on_step` hears steps done, of as many as batches of the usual size would take.
+    """
+    batches = _Always(together) if isinstance(together, int) else together
+    usual = together if isinstance(together, int) else BATCH
+    side_px = math.isqrt(math.prod(how.get("size") or (base.image_px, base.image_px)))
+    of, whole = -(-len(seeds) // usual) * how["steps"], len(seeds) * how["steps"]
+    first, done = 0, 0
+    while first < len(seeds):
+        group = slice(first, first + batches.next(len(seeds) - first, side_px))
+        count = len(seeds[group])
 
-    for group in groups:
+        def counted(count: int = count) -> None:
+            nonlocal done
+            done += count
+            on_step(min(max(1, of * done // whole), of), of)
+
+        began_s = time.monotonic()
         of_group = prompt if isinstance(prompt, str) else prompt[group]
-        yield from decode(base, sample_latents(base, denoiser, of_group, seeds[group], on_step=count, **how))
+        images = decode(base, sample_latents(base, denoiser, of_group, seeds[group], on_step=counted, **how))
+        batches.measured(count, side_px, time.monotonic() - began_s)
+        yield from images
+        first = group.stop
 
 
 def grid(images: list[Image.Image], columns: int = 0) -> Image.Image:

@@ -21,7 +21,7 @@ from trainer.base_models.skeleton import Skeleton
 from trainer.base_models.sources import Source, find
 from trainer.base_models.weights import check_weights, read_part
 from trainer.denoiser import Denoiser, Reading
-from trainer.finite import check_weights
+from trainer.finite import check_finite
 from trainer.training.identifier import candidates, meaningless
 
 READ = 400  # rare words of which it is found out what they mean
@@ -123,7 +123,7 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
     source = find(base_model, models_folder(home or load_settings().home), half=dtype is not torch.float32)
     try:
         base = _load(source, device, dtype)
-        check_weights([*base.denoiser.named_parameters(), *base.vae.named_parameters(prefix="vae")], source.called)
+        check_finite([*base.denoiser.named_parameters(), *base.vae.named_parameters(prefix="vae")], source.called)
         return base
     except (OSError, ValueError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         raise SetupError(f"{source.called} in {source.folder} cannot be read: {error}") from error

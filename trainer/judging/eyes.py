@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 from storage.errors import SetupError
 from storage.nouns import with_article
 from storage.settings import Settings
-from trainer.finite import check_weights
+from trainer.finite import check_finite
 from trainer.judging.reading import why_unread
 from trainer.photos import to_tensor
 from trainer.toyworld.judge import judge_pictures, load_judge
@@ -61,7 +61,7 @@ class ClipEye:
         from transformers import CLIPModel, CLIPProcessor  # takes a second, and most have no use for it
 
         self._model: Any = CLIPModel.from_pretrained(name, use_safetensors=True).to(device).eval()
-        check_weights(self._model.named_parameters(), f"The CLIP model {name}")
+        check_finite(self._model.named_parameters(), f"The CLIP model {name}")
         self._processor: Any = CLIPProcessor.from_pretrained(name)
 
     @torch.no_grad()

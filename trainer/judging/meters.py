@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from storage.errors import SetupError
 from storage.evaluation import MetricModels
-from trainer.finite import check_weights
+from trainer.finite import check_finite
 from trainer.judging.eyes import ClipEye, ToyworldEye, small
 from trainer.judging.reading import why_unread
 from trainer.toyworld.judge import judge_pictures, words_of
@@ -40,7 +40,7 @@ class DinoMeter:
         from transformers import AutoImageProcessor, AutoModel
 
         self._model: Any = AutoModel.from_pretrained(name, use_safetensors=True).eval()
-        check_weights(self._model.named_parameters(), f"The DINO model {name}")
+        check_finite(self._model.named_parameters(), f"The DINO model {name}")
         self._processor: Any = AutoImageProcessor.from_pretrained(name)
         if (kind := self._model.config.model_type) not in DINO_KINDS:
             raise ValueError(f"it is a {kind}")

@@ -22,6 +22,8 @@ from trainer.training.material import Subject
 PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
 IN_EACH, PORTRAITS, OF_CLASS = 2, 4, 8  # pictures of a card
 GLANCED = 6  # pictures of the class at a glance, and one in each place
+GLANCE_PICTURES = len(PLACES) + GLANCED
+CARD_PICTURES = len(PLACES) * IN_EACH + PORTRAITS + 2 * OF_CLASS  # with those of the class before
 GLANCED_STEPS = 0.6  # denoising steps at a glance, as a share of a card's: enough to see who it is, and where
 GLANCE = ("score", "likeness", "drift")  # what a glance measures
 SEED = 40

@@ -17,11 +17,11 @@ from trainer.finite import not_finite
 from trainer.generate import OnStep
 from trainer.judging.report_card import GLANCE, Examiner
 from trainer.lessons.divergence import Diverged
+from trainer.lessons.looking import planned
 from trainer.lessons.pupils import Panel
 from trainer.models import BaseModel
 from trainer.training.weights import halves, put
 
-FIRST_SHARE = 0.2  # of the steps, at which the first candidate is kept: few subjects are learned before
 LEARNED, PERFECT = 0.5, 0.9  # scores below which there is always hope, and above which there is little to gain
 
 
@@ -32,13 +32,6 @@ class Candidate:
     step: int
     measures: dict[str, float]
     weights: dict[str, Tensor] | None
-
-
-def steps_of(recipe: Recipe) -> tuple[int, ...]:
-    """The steps after which there is a candidate; the last is always one."""
-    gaps = max(1, recipe.candidates - 1)
-    shares = [1 - (1 - FIRST_SHARE) * k / gaps for k in reversed(range(recipe.candidates))]
-    return tuple(sorted({max(1, round(share * recipe.steps)) for share in shares}))
 
 
 def is_enough(scores: list[float], patience: int) -> bool:
@@ -56,7 +49,9 @@ class Candidates:
 
     def __init__(self, base: BaseModel, recipe: Recipe, examiner: Examiner | Panel | None) -> None:
         self.base, self.recipe, self.examiner = base, recipe, examiner
-        self.wanted = steps_of(recipe) if recipe.choose or (examiner and recipe.candidates > 1) else ()
+        subjects = len(examiner.examiners) if isinstance(examiner, Panel) else 1
+        self.looks = planned(recipe, examiner is not None, subjects, base.device.type)
+        self.wanted = self.looks.candidates
         self.seen: list[Candidate] = []
         self.ended_by: Diverged | None = None  # what cut the training short, the best so far being kept
 

@@ -10,8 +10,8 @@ from trainer.denoiser import Denoiser
 from trainer.dreambooth import Learned
 from trainer.host import Cancelled, Host, Paused
 from trainer.lessons import choosing
-from trainer.lessons.captions_told import cut_captions
 from trainer.lessons.candidates import Candidates
+from trainer.lessons.captions_told import cut_captions
 from trainer.lessons.lesson import Lesson
 from trainer.lessons.pupils import Pupil
 from trainer.seam import Report, Result, Taught
@@ -58,7 +58,7 @@ def _choices(lesson: Lesson, attend: Callable[[], None]) -> dict[str, Any]:
 def _examined(host: Host, lesson: Lesson, pupil: Pupil, denoiser: Denoiser, attend: Callable[[], None]) -> Taught:
     """What is said of a subject, with its report card unless nobody looks, or there is no time."""
     taught = Taught(identifier=pupil.subject.identifier, class_set=str(pupil.class_set))
-    if not (pupil.examiner and lesson.recipe.report_card) or host.pausing:
+    if not (pupil.examiner and lesson.candidates.looks.card) or host.pausing:
         return taught
 
     def on_step(done: int, of: int) -> None:

@@ -1,7 +1,6 @@
 """A lesson: one training as the engine gives it, with all that follows from what was asked for."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -16,9 +15,6 @@ from trainer.seam import Report, TrainTask
 from trainer.training.checkpoint import Checkpointer
 from trainer.training.material import Subject
 from trainer.training.state import copied
-
-SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
-FIRST_SAMPLE_AT = 0.1  # the same where every candidate has one besides
 
 
 @dataclass(frozen=True)
@@ -43,12 +39,10 @@ class Lesson:
         """How its pictures are drawn."""
         return {"steps": self.recipe.sample_steps, "guidance": self.recipe.sample_guidance}
 
-    @cached_property
-    def sampled(self) -> set[int]:
+    @property
+    def sampled(self) -> frozenset[int]:
         """The steps after which a sample is drawn."""
-        wanted = self.candidates.wanted
-        shares = (FIRST_SAMPLE_AT,) if wanted else SAMPLE_AT
-        return {max(1, round(share * self.recipe.steps)) for share in shares} | set(wanted)
+        return self.candidates.looks.samples
 
     def is_validated(self, step: int) -> bool:
         """Whether the loss on what is held back is measured after a step."""

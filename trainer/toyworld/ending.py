@@ -18,7 +18,8 @@ from trainer import classes
 from trainer.dreambooth import Step, learn
 from trainer.judging.eyes import ToyworldEye
 from trainer.judging.report_card import Examiner
-from trainer.lessons.candidates import Candidate, Candidates, is_enough, steps_of
+from trainer.lessons.candidates import Candidate, Candidates, is_enough
+from trainer.lessons.looking import candidate_steps
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.toyworld.evaluate import means
@@ -96,8 +97,9 @@ def main() -> None:
     base, judge = load_base("toyworld"), load_judge()
     changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in given.set)}
     recipe = recipe_for(base.folder, **changes)
-    if given.fixed not in steps_of(recipe):
-        parser.error(f"{given.fixed} is none of the steps with candidates: {', '.join(map(str, steps_of(recipe)))}")
+    steps = candidate_steps(recipe.steps, recipe.candidates)
+    if given.fixed not in steps:
+        parser.error(f"{given.fixed} is none of the steps with candidates: {', '.join(map(str, steps))}")
     rows: list[dict[str, Figures]] = []
     sittings = [Sitting(base, judge, noun, character) for noun, character in CHARACTERS if noun in given.of]
     for seed, sitting in itertools.product(range(given.seeds), sittings):
