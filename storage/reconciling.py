@@ -10,7 +10,7 @@ import logging
 from arq.connections import ArqRedis
 
 from storage.damage import end_damaged
-from storage.errors import Damaged, Missing, Newer
+from storage.errors import Damaged, Missing, Newer, StoreError
 from storage.files import Store
 from storage.forgetting import finish_all
 from storage.index_build import build_indexes
@@ -75,7 +75,7 @@ async def put_back(store: Store, redis: ArqRedis, index: JobIndex | None = None)
             lost += await _put_back_one(store, redis, index, job_id, hashed_space)
         except StoreError as error:
             log.warning("job %s is put back or settled later: %s", job_id, error)
-        except (RedisError, OSError):  # nothing can be queued
+        except SERVICE_ERRORS:  # Redis: nothing can be queued
             raise
         except Exception:
             log.exception("job %s cannot be put back or settled", job_id)

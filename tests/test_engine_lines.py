@@ -19,9 +19,9 @@ from trainer.engine_client import EngineClient
 from trainer.engine_handle import LINE_LIMIT_BYTES, STUCK, next_message
 from trainer.jobs.progress import Reporter
 from trainer.seam import Report, Result, TrainTask, read_news
-from trainer.watchdog import Patience, Watchdog
+from trainer.watchdog import SilenceLimits, Watchdog
 
-SOON = Patience(step_s=0.3, loading_s=5.0)
+SOON = SilenceLimits(step_s=0.3, loading_s=5.0)
 Say = Callable[..., EngineClient]
 
 
@@ -30,10 +30,10 @@ async def engine(tmp_path: Path) -> AsyncIterator[Say]:
     """Make an engine that says this of each job."""
     made: list[EngineClient] = []
 
-    def make(patience: Patience = SOON, start: Any = (), **said: Any) -> EngineClient:
+    def make(limits: SilenceLimits = SOON, start: Any = (), **said: Any) -> EngineClient:
         script = tmp_path / "script.json"
         script.write_text(json.dumps({"": list(start), **said}))
-        made.append(EngineClient("none", patience=patience, module=("tests.scripted_engine", str(script))))
+        made.append(EngineClient("none", limits=limits, module=("tests.scripted_engine", str(script))))
         return made[-1]
 
     yield make
@@ -106,7 +106,7 @@ PHASES = ("loading", "class images", "learning", "sampling", "drawing", "saving"
 async def test_an_engine_that_is_frozen_is_ended_and_the_next_task_runs(
     engine: Say, tmp_path: Path, phase: str
 ) -> None:
-    client = engine(Patience(step_s=0.5, loading_s=1.0), one=[report(phase=phase), "STOP"])
+    client = engine(SilenceLimits(step_s=0.5, loading_s=1.0), one=[report(phase=phase), "STOP"])
     frozen = await result(client, picture(tmp_path))
     assert (frozen.state, frozen.message) == ("died", STUCK)
     assert (await result(client, picture(tmp_path, job="two"))).state == "done"
@@ -114,7 +114,7 @@ async def test_an_engine_that_is_frozen_is_ended_and_the_next_task_runs(
 
 async def test_an_engine_that_is_frozen_while_it_starts_is_ended(engine: Say) -> None:
     with pytest.raises(SetupError, match="did not answer any more while it started"):
-        await engine(Patience(starting_s=1.0), start=["STOP"]).start()
+        await engine(SilenceLimits(starting_s=1.0), start=["STOP"]).start()
 
 
 async def test_an_engine_that_talks_nonsense_is_as_good_as_silent(engine: Say, tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ async def test_an_engine_that_talks_nonsense_is_as_good_as_silent(engine: Say, t
 
 async def test_what_is_slow_but_steady_is_left_alone(engine: Say, tmp_path: Path) -> None:
     steps = [each for step in range(1, 5) for each in (0.2, report(step=step))]
-    client = engine(Patience(step_s=1.5, loading_s=30.0), one=[report(), *steps, 2.5, report(step=5)])
+    client = engine(SilenceLimits(step_s=1.5, loading_s=30.0), one=[report(), *steps, 2.5, report(step=5)])
     assert (await result(client, picture(tmp_path))).state == "done"
 
 
 @pytest.mark.parametrize(("compiled", "stuck"), [("blocks", False), ("off", True)])
 def test_compiling_may_take_as_long_as_loading(tmp_path: Path, compiled: str, stuck: bool) -> None:
-    watchdog = Watchdog(Patience(step_s=2.0, loading_s=30.0))
+    watchdog = Watchdog(SilenceLimits(step_s=2.0, loading_s=30.0))
     watchdog.begin(training(tmp_path, compiled=compiled))
     for step in range(3):
         assert not watchdog.tick(0.05)
@@ -141,7 +141,7 @@ def test_compiling_may_take_as_long_as_loading(tmp_path: Path, compiled: str, st
 
 
 async def test_a_picture_beside_a_training_that_is_stuck_is_handed_back(engine: Say, tmp_path: Path) -> None:
-    client = engine(Patience(step_s=1.0, loading_s=5.0), one=[report(), "STOP"])
+    client = engine(SilenceLimits(step_s=1.0, loading_s=5.0), one=[report(), "STOP"])
     stuck = asyncio.create_task(result(client, training(tmp_path)))
     await asyncio.sleep(0.2)
     beside = await result(client, picture(tmp_path, job="two"))

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from trainer.engine_handle import STUCK, EngineHandle, News
 from trainer.seam import Cancel, Hello, Pause, Result, Task
-from trainer.watchdog import Patience
+from trainer.watchdog import SilenceLimits
 
 log = logging.getLogger(__name__)
 
@@ -21,11 +21,11 @@ class EngineClient:
         self,
         base_model: str,
         gpus: int = 1,
-        patience: Patience | None = None,
+        limits: SilenceLimits | None = None,
         module: tuple[str, ...] = ("trainer.engine_process",),
     ) -> None:
         """`gpus` is how many a training takes, each with a process of its own; `module` is what each of them runs."""
-        self.base_model, self.patience = base_model, patience or Patience()
+        self.base_model, self.limits = base_model, limits or SilenceLimits()
         launch = () if gpus == 1 else ("torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m")
         self._command = (sys.executable, "-m", *launch, *module, base_model)
         self._engine: EngineHandle | None = None
@@ -44,7 +44,7 @@ class EngineClient:
             if self._engine:  # it is about to tell everybody of its end
                 await self._engine.ended()
             self._engine = None
-            self._engine = await EngineHandle.start(self._command, self.patience)
+            self._engine = await EngineHandle.start(self._command, self.limits)
             return self._engine
 
     async def run(self, task: Task) -> AsyncGenerator[News, None]:

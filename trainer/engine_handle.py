@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from storage.errors import SetupError
 from trainer.seam import Alive, Hello, Refusal, Report, Result, Task, failure_of, read_news
-from trainer.watchdog import Patience, Watchdog
+from trainer.watchdog import SilenceLimits, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ async def next_message(stream: asyncio.StreamReader) -> Hello | Refusal | Report
 class EngineHandle:
     """An engine that has started. Make it by `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, patience: Patience) -> None:
-        self.process, self.watchdog = process, Watchdog(patience)
+    def __init__(self, process: asyncio.subprocess.Process, limits: SilenceLimits) -> None:
+        self.process, self.watchdog = process, Watchdog(limits)
         self.hello: Hello | None = None
         self._news: dict[str, asyncio.Queue[News]] = {}
         self._under_way: list[str] = []  # jobs that it has spoken of, the last one last
@@ -65,7 +65,7 @@ class EngineHandle:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def start(cls, command: Sequence[str], patience: Patience) -> "EngineHandle":
+    async def start(cls, command: Sequence[str], limits: SilenceLimits) -> "EngineHandle":
         """Start an engine and wait until it is ready; raises SetupError with its last words if it cannot start."""
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -75,9 +75,9 @@ class EngineHandle:
             env={**KEEP_MEMORY, **os.environ},
             limit=LINE_LIMIT_BYTES,
         )
-        handle = cls(process, patience)
+        handle = cls(process, limits)
         try:
-            handle.hello = await handle._hear_hello(patience.starting_s)
+            handle.hello = await handle._hear_hello(limits.starting_s)
         except BaseException:  # whoever waited may have left: nobody would hear what this engine says
             await handle.kill("")
             raise

@@ -13,7 +13,7 @@ STEPPING: tuple[Phase, ...] = ("class images", "learning", "sampling", "drawing"
 
 
 @dataclass(frozen=True)
-class Patience:
+class SilenceLimits:
     """Seconds of silence after which an engine is taken for stuck."""
 
     step_s: float = 120.0  # in phases that go step by step; more where its steps take long
@@ -36,18 +36,18 @@ class _Pace:
             self.gaps_s.clear()
         self.gaps_s.append(silent_s)
 
-    def limit_s(self, patience: Patience) -> float:
+    def limit_s(self, limits: SilenceLimits) -> float:
         """The silence that is allowed in this phase."""
         if self.phase not in STEPPING or (self.compiles and self.phase == "learning"):
-            return patience.loading_s
-        return max(patience.step_s, MULTIPLE * median(self.gaps_s))
+            return limits.loading_s
+        return max(limits.step_s, MULTIPLE * median(self.gaps_s))
 
 
 class Watchdog:
     """Watches one engine. An engine without a task may be silent."""
 
-    def __init__(self, patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, limits: SilenceLimits) -> None:
+        self.limits = limits
         self.silent_s = 0.0
         self._paces: dict[str, _Pace] = {}  # by job
 
@@ -78,8 +78,8 @@ class Watchdog:
     @property
     def limit_s(self) -> float:
         """The longest silence that any of the tasks under way allows."""
-        under_way = [pace.limit_s(self.patience) for pace in self._paces.values() if pace.phase]
-        return max(under_way, default=self.patience.loading_s)
+        under_way = [pace.limit_s(self.limits) for pace in self._paces.values() if pace.phase]
+        return max(under_way, default=self.limits.loading_s)
 
     @property
     def doing(self) -> str:

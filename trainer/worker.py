@@ -38,7 +38,7 @@ from trainer.jobs.scratch import own_folder
 from trainer.jobs.strikes import Strikes
 from trainer.jobs.tasks import Tasks
 from trainer.seam import OURS
-from trainer.watchdog import Patience
+from trainer.watchdog import SilenceLimits
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +165,8 @@ class JobRunner:
 
 async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
     """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
-    patience = Patience(settings.engine_silence_s, settings.engine_loading_s)
-    engine = EngineClient(settings.base_model, settings.gpus_per_training, patience)
+    limits = SilenceLimits(settings.engine_silence_s, settings.engine_loading_s)
+    engine = EngineClient(settings.base_model, settings.gpus_per_training, limits)
     runner = JobRunner(settings, store, redis, engine)
     room = Room(settings)
     reach = Reach(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers))
