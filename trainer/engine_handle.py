@@ -125,7 +125,9 @@ class EngineHandle:
 
     async def ended(self) -> None:
         """Wait until the process has ended, and all that was under way has its result."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        reader, watcher = self._tasks
+        await asyncio.gather(reader, return_exceptions=True)  # the watcher sees to it that it ends
+        watcher.cancel()
 
     async def _hear_hello(self, silence_s: float) -> Hello:
         assert self.process.stdout
