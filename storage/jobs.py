@@ -46,7 +46,7 @@ class Record(BaseModel):
     What people send is checked before, by `bot.asking.arguments`, which forbids unknown fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class Stored(Record):

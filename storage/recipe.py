@@ -21,7 +21,7 @@ class Recipe(BaseModel):
     What suits a base model lies beside it; a preset and what a person asks for come on top.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Method = Field("full", description="what learns: the networks themselves, or LoRA beside them")
     rank: int = Field(16, ge=1, le=256, description="rank of LoRA's matrices")

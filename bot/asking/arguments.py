@@ -48,7 +48,7 @@ SIZES: dict[str, JsonValue] = {  # what a chat that has lists offers in place of
 class Arguments(BaseModel):
     """Base of all arguments: whatever is not declared is refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
