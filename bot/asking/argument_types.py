@@ -24,7 +24,7 @@ def _checked_name(name: str) -> str:
     if len(name) > NAME_MAX:
         raise ValueError(f"a name has at most {NAME_MAX} characters, this one has {len(name)}")
     if not all(is_word_character(c) or c in "-_'’" for c in name):
-        raise ValueError("a name is made of letters, digits, - _ and ’ only")
+        raise ValueError("a name is made of letters, digits, - and _ only")
     if fold(name) == "v":
         raise ValueError("[V] always means your newest subject, so no subject can be called V")
     return name
@@ -32,12 +32,11 @@ def _checked_name(name: str) -> str:
 
 def _checked_noun(noun: str) -> str:
     noun = bare(noun)
-    if not noun:
+    if not noun or fold(noun) in DETERMINERS:
         raise ValueError("say what kind of thing it is in a word or two, like dog or coffee mug")
-    if len(noun) > NOUN_MAX or not all(is_word_character(c) or c in " -'’" for c in noun):
+    letters = any(unicodedata.category(c)[0] == "L" for c in noun)
+    if not letters or len(noun) > NOUN_MAX or not all(is_word_character(c) or c in " -'’" for c in noun):
         raise ValueError(f"a kind of thing is a word or two of letters, at most {NOUN_MAX} characters, like coffee mug")
-    if not any(unicodedata.category(c)[0] == "L" for c in noun) or fold(noun) in DETERMINERS:
-        raise ValueError("say what kind of thing it is in a word or two, like dog or coffee mug")
     return noun
 
 
