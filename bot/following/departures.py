@@ -75,6 +75,8 @@ class Departures:
             if found == space or found.startswith(f"{space}:"):
                 await self._note(found, "", subjects)
         await departures.note(self.app.store, space)
+        if not self.app.settings.forget_after_days:
+            await forget_left_spaces(self.app.store, 0.0)
 
     async def space_joined(self, space: str) -> None:
         """Note that the bot is in a space (again), and in those within it."""
