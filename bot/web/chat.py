@@ -25,14 +25,9 @@ log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 200  # messages of the log: a page has 60
 SPACE, USER = "local", "you"
-FORGET_ME = "forget-me"
 PERSON = Request(space=SPACE, user=USER, command="")  # whose page it is
-DELETING = {
-    "delete",
-    "dreambooth forget",
-    "dreambooth cancel",
-    FORGET_ME,
-}  # commands after which messages may be of nothing
+FORGETTING = {"dreambooth forget", "forget-me"}
+DELETING = {"delete", "dreambooth cancel", *FORGETTING}  # commands after which messages may be of nothing
 
 
 class Chat:
@@ -158,13 +153,17 @@ class Chat:
                 await self._keep(message.with_reply(reply.model_copy(update={"pictures": left})))
 
     async def _forget(self, name: str, but: str) -> None:
-        """Take out the messages that name a forgotten subject; message `but` is shown as it is, and kept without it."""
+        """Take out the messages that went from the log as something was forgotten.
+
+        Message `but`, which says so, is shown as it is, and kept without the `name`.
+        """
         if self.messages[but].reply.question:
             return
-        await self._read_all()
-        for message in [m for m in self.messages.values() if m.id != but and m.names(name) and not m.reply.job]:
-            await self._remove(message)
-        await self.log.write(self.messages[but].without(name))
+        kept = await self.log.ids()
+        for message in [m for m in self.messages.values() if m.id != but and m.id not in kept]:
+            if f"keep {message.id}" not in self._tasks:
+                await self._remove(message)
+        await self.log.write(self.messages[but].without(name) if name else self.messages[but])
 
     async def _there(self, homes: set[str]) -> set[str]:
         """Those jobs and subjects that are there: the newest jobs as the index has them, others one by one."""
@@ -204,14 +203,10 @@ class Chat:
                 if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
                     self._start(request.id, self._follow(request.id))
                     return
+        if request.command in FORGETTING and self.messages[request.id].reply.state == "done":
+            await self._forget(request.arguments.get("name", ""), but=request.id)
         if request.command in DELETING:
             await self.sweep()
-        if request.command == FORGET_ME and not self.messages[request.id].reply.question:
-            await self._read_all()
-            for message in [m for m in self.messages.values() if m.id != request.id]:
-                await self._remove(message)
-        if request.command == "dreambooth forget" and self.messages[request.id].reply.state == "done":
-            await self._forget(request.arguments.get("name", ""), but=request.id)
 
     async def _resume(self, message: Message) -> None:
         try:

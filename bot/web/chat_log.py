@@ -67,6 +67,10 @@ class ChatLog:
     def __init__(self, store: Store, space: str) -> None:
         self.store, self.prefix = store, f"chats/{space}/"
 
+    async def ids(self) -> set[str]:
+        """Ids of all messages that are kept."""
+        return {name.removeprefix(self.prefix).removesuffix(".json") for name in await self.names()}
+
     async def names(self) -> list[str]:
         """Names of all messages, oldest first."""
         return await self.store.names(self.prefix)
