@@ -5,10 +5,14 @@ notes become `retracting/<platform>/<hash>`, until the platform's bot has remove
 """
 
 import hashlib
+import logging
 
-from storage.errors import Missing
+from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.jobs import Stored
+from storage.records import parsed_in_part
+
+log = logging.getLogger(__name__)
 
 RETRACTING = "retracting/"
 RECORDS = {"jobs": "job.json", "subjects": "subject.json"}
@@ -44,8 +48,11 @@ async def set_aside(store: Store, home: str) -> None:
     for name in await store.names(f"{home}/posted-"):
         try:
             data = (await store.get(name)).data
+            platform = parsed_in_part(Posted, data, name).platform
         except Missing:
             continue
-        platform = Posted.model_validate_json(data).platform
-        await store.put(f"{RETRACTING}{platform}/{name.rpartition('-')[2]}", data)
+        except Damaged as error:  # where it was nobody can tell any more
+            log.warning("a message of a bot stays: %s", error)
+        else:
+            await store.put(f"{RETRACTING}{platform}/{name.rpartition('-')[2]}", data)
         await store.delete(name)

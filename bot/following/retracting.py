@@ -48,7 +48,7 @@ class Retracting:
             f"{plural(count, 'message')} of mine could not be changed ({why})." for why, count in failed.items()
         ]
         if left := len(await self.store.names(self.prefix)):
-            sentences.append(f"{plural(left, 'message')} or uploads of mine will follow.")
+            sentences.append(f"{left} of my messages and uploads will be taken back later.")
         return " ".join(sentences)
 
     async def _all(self, failed: Counter[str]) -> None:
