@@ -55,10 +55,6 @@ class Chat:
                 return tuple(known[-most:]), len(known) > most
             await self._read_more()
 
-    async def _read_all(self) -> None:
-        while self._unread:
-            await self._read_more()
-
     async def _read_more(self) -> None:
         """Read a page of older messages, and follow again those that were not finished."""
         async with self._reading:
