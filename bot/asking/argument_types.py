@@ -19,12 +19,14 @@ SIZE_MAX = 15
 
 def _checked_name(name: str) -> str:
     name = one_line(name)
-    if not any(unicodedata.category(c)[0] in "LN" for c in name):
-        raise ValueError("a name needs at least one letter or digit")
+    if not name:
+        raise ValueError("a name needs at least one letter")
     if len(name) > NAME_MAX:
         raise ValueError(f"a name has at most {NAME_MAX} characters, this one has {len(name)}")
     if not all(is_word_character(c) or c in "-_'’" for c in name):
         raise ValueError("a name is made of letters, digits, - and _ only")
+    if not any(unicodedata.category(c)[0] in "LN" for c in name):
+        raise ValueError("a name needs at least one letter or digit")
     if fold(name) == "v":
         raise ValueError("[V] always means your newest subject, so no subject can be called V")
     return name
