@@ -1,6 +1,7 @@
 """Discord and Slack while the store fails: what is owed is said as soon as it can be, and said once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -8,7 +9,7 @@ from bot.following import insisting
 from storage import queue
 from storage.jobs import ImagineJob, Progress, TrainJob
 from tests.conftest import photos_of_a_character
-from tests.discord_bot import SPACE, open_posts, options, photos
+from tests.discord_bot import SPACE, Place, open_posts, options, photos
 from tests.discord_server import Discord
 from tests.hand import Hand, unreadable
 from tests.slack import Scene
@@ -30,9 +31,18 @@ async def logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.fixture
+async def discord_with_photos(place: Place) -> AsyncIterator[Discord]:
+    """A Discord whose bot shows people's photos in the channel."""
+    place.environment["DARKROOM_PHOTOS_IN_PUBLIC"] = "true"
+    async with place.bot():
+        yield place.discord
+
+
 async def test_a_training_ends_while_its_photos_cannot_be_read(
-    discord: Discord, hand: Hand, caplog: pytest.LogCaptureFixture
+    discord_with_photos: Discord, hand: Hand, caplog: pytest.LogCaptureFixture
 ) -> None:
+    discord = discord_with_photos
     asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
     job = await hand.job(SPACE)
     assert isinstance(job, TrainJob)
@@ -45,7 +55,10 @@ async def test_a_training_ends_while_its_photos_cannot_be_read(
     assert said.attachments and discord.visible(discord.general) == [asked.message, said]
 
 
-async def test_a_training_whose_photos_are_damaged_is_announced_without_a_sheet(discord: Discord, hand: Hand) -> None:
+async def test_a_training_whose_photos_are_damaged_is_announced_without_a_sheet(
+    discord_with_photos: Discord, hand: Hand
+) -> None:
+    discord = discord_with_photos
     asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
     job = await hand.job(SPACE)
     assert isinstance(job, TrainJob)
