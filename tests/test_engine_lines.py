@@ -122,10 +122,15 @@ async def test_an_engine_that_talks_nonsense_is_as_good_as_silent(engine: Say, t
     assert (await result(client, picture(tmp_path))).message == STUCK
 
 
-async def test_what_is_slow_but_steady_is_left_alone(engine: Say, tmp_path: Path) -> None:
-    steps = [each for step in range(1, 5) for each in (0.2, report(step=step))]
-    client = engine(SilenceLimits(step_s=1.5, loading_s=30.0), one=[report(), *steps, 2.5, report(step=5)])
-    assert (await result(client, picture(tmp_path))).state == "done"
+def test_what_is_slow_but_steady_is_left_alone(tmp_path: Path) -> None:
+    watchdog = Watchdog(SilenceLimits(step_s=120.0, loading_s=1800.0))
+    watchdog.begin(picture(tmp_path))
+    assert not watchdog.tick(1500.0)  # nothing is known of its steps yet
+    for step in range(5):
+        assert not watchdog.tick(10.0)
+        watchdog.heard(Report(job="one", phase="drawing", step=step, of=9))
+    assert not watchdog.tick(190.0)
+    assert watchdog.tick(20.0)  # twenty of its usual steps
 
 
 @pytest.mark.parametrize(("compiled", "stuck"), [("blocks", False), ("off", True)])
