@@ -23,7 +23,10 @@ async def suggest(what: str) -> Sequence[str]:
     ("line", "texts"),
     [
         ("/im", ["/imagine "]),
-        ("im", ["/imagine "]),
+        ("im", []),
+        ("a [", ["[rex]", "[Rexine]", "[mug]", "[V]"]),
+        (" a [RE", ["[rex]", "[Rexine]"]),
+        ("a dog --scheduler eu", ["euler", "euler-a"]),
         ("/dream", ["/dreambooth train ", "/dreambooth list", "/dreambooth show ", "/dreambooth share "]),
         ("/help", []),
         ("/again", []),

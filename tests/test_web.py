@@ -169,7 +169,8 @@ BAD = [
     ("/dreambooth train taken dog", 1, "already a subject called taken"),
     ("/dreambooth train rex", 1, "Please give a class"),
     ("/dreambooth", 0, "no command /dreambooth"),
-    ("Hello?", 0, "no command /Hello?"),
+    ("/Hello?", 0, "no command /Hello?"),
+    ("jobs", 0, "Did you mean the command /jobs?"),
     (f"/imagine {'x' * 10_000}", 0, "at most 1000 characters, this one has 10,000"),
     ("/imagine [V]", 0, "Say more than [taken]"),
     ("/imagine a [takn] dog", 0, "Did you mean taken?"),
@@ -275,6 +276,22 @@ async def test_photos_are_dropped_pasted_picked_and_removed(page: Page) -> None:
     await expect(tray).to_have_count(4)
     await page.keyboard.press("Enter")  # the focus stays in the tray
     await expect(tray).to_have_count(3)
+
+
+async def test_a_plain_sentence_is_drawn(page: Page, store: FolderStore) -> None:
+    await add_subject(store)
+    line = page.locator("#line")
+    await line.press_sequentially("a [re")
+    await line.press("Tab")
+    await line.press_sequentially(" dog in Paris --count 2")
+    await expect(page.locator("#hint")).to_have_text("Enter draws this. A / begins a command.")
+    await line.press("Enter")
+    message = page.locator("#messages > li").last
+    await expect(message.locator(".text")).to_contain_text("Waiting")
+    await expect(message.locator(".said .line")).to_have_text("a [rex] dog in Paris --count 2")
+    (name,) = [name for name in await store.names("jobs/") if name.endswith("job.json")]
+    job = json.loads((await store.get(name)).data)
+    assert (job["prompt"], job["count"]) == ("a [rex] dog in Paris", 2)
 
 
 async def test_a_queued_job_is_followed_and_cancelled(page: Page) -> None:
@@ -415,10 +432,10 @@ async def test_the_keyboard_reaches_everything(page: Page) -> None:
         focused = page.locator(":focus")
         reached.append(await focused.get_attribute("aria-label") or (await focused.inner_text()).split("\n")[0])
         outline = await focused.evaluate("node => getComputedStyle(node).outlineStyle")
-        assert outline == "solid" or reached[-1] == "Command"  # the box around the line shows that one
-    assert reached[:3] == ["Skip to the command line", "Chat", "Gallery"]
+        assert outline == "solid" or reached[-1] == "Prompt or command"  # the box around the line shows that one
+    assert reached[:3] == ["Skip to where you type", "Chat", "Gallery"]
     assert reached[3].startswith("Drop three to six photos")
-    assert reached[4:] == ["Add photos", "Command", "Send", "Imagine", "Train"]
+    assert reached[4:] == ["Add photos", "Prompt or command", "Send", "Imagine", "Train"]
 
 
 async def test_what_is_forgotten_leaves_the_page(settings: Settings, store: FolderStore, browser: Browser) -> None:

@@ -95,9 +95,10 @@ function keys(event, completion) {
 function changed() {
   line.style.height = "auto";
   line.style.height = `${line.scrollHeight}px`;
-  const typed = line.value.trim().replace(/^\//, "").toLowerCase();
-  const command = known.commands.find((one) => typed === one.name || typed.startsWith(`${one.name} `));
-  hint(command ? `${command.usage} — ${command.summary}` : "");
+  const typed = line.value.trim().toLowerCase();
+  const command = known.commands.find((one) => typed === `/${one.name}` || typed.startsWith(`/${one.name} `));
+  if (command) hint(`${command.usage} — ${command.summary}`);
+  else hint(typed && !typed.startsWith("/") ? "Enter draws this. A / begins a command." : "");
 }
 
 function hint(text, wrong = false) {

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from bot.asking.forms import Field, fields
 from bot.asking.grammar import OPTION, split_command
 from bot.commands import COMMANDS, Command
+from bot.web.lines import DRAW
 from storage.errors import UserError
 from storage.jobs import Record
 from storage.text import fold
@@ -25,7 +26,14 @@ class Completion(Record):
 
 
 async def complete(line: str, suggest: Suggest) -> list[Completion]:
-    """Say how `line`, which ends at the cursor, could go on; best first, nothing if nothing is known."""
+    """Say how `line`, which ends at the cursor, could go on; best first, nothing if nothing is known.
+
+    A line without a slash is a prompt, with its options.
+    """
+    if line.strip() and not line.lstrip().startswith("/"):
+        before = f"/{DRAW} "
+        found = await complete(before + line, suggest)
+        return [one.model_copy(update={"start": one.start - len(before)}) for one in found]
     command = _command(line)
     if command is None:
         return _commands(line)

@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler
 
 from bot.answers import access
 from bot.asking.forms import Form, form
-from bot.asking.grammar import parse, split_command, typed
+from bot.asking.grammar import parse, typed
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
 from bot.messages import Request, Upload
@@ -17,6 +17,7 @@ from bot.web.chat import PERSON, SPACE, USER, Chat
 from bot.web.chat_log import Message
 from bot.web.completion import complete
 from bot.web.gallery import Gallery, Made, Shown
+from bot.web.lines import understood
 from bot.web.uploads import NotAForm, TooMuch, UploadLimits, read_form
 from storage.errors import Missing, StoreError, UserError
 from storage.jobs import Record
@@ -132,7 +133,7 @@ async def say(request: web.Request) -> web.Response:
 
 def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
     """Understand a typed line; gives the request and how the chat repeats it, or raises UserError."""
-    name, rest = split_command(line, COMMANDS)
+    name, rest = understood(line, len(uploads))
     values = parse(rest, COMMANDS[name].arguments)
     return _request(name, values, uploads, sure=False), one_line(line)
 
