@@ -17,8 +17,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Learn a subject from a few photos, then draw it anywhere. With nothing running, commands start what they "
-    "need and stop it again; beside `darkroom up` or `darkroom demo` they use that.",
+    help="Learn a subject from a few photos, then draw it anywhere. Commands start the processes they need and stop "
+    "them again; if `darkroom up` or `darkroom demo` is running, they use that.",
 )
 app.add_typer(cli_existing.app)
 app.add_typer(cli_files.app)
@@ -36,7 +36,9 @@ ON_ONE_MACHINE, UPKEEP = "On this machine", "Upkeep"
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
 def demo(
-    once: Annotated[bool, typer.Option("--once", help="Play the journey here with sample photos, then end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Train and draw with sample photos in the terminal, then exit.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the pictures of --once.")] = Path("darkroom-demo"),
     as_json: AsJson = False,
 ) -> int:
@@ -53,9 +55,9 @@ def demo(
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
 def up(
-    no_worker: Annotated[bool, typer.Option("--no-worker", help="Start no worker: they run elsewhere.")] = False,
+    no_worker: Annotated[bool, typer.Option("--no-worker", help="Start no worker; workers run elsewhere.")] = False,
 ) -> int:
-    """Run all that is configured: queue and worker where none runs, the web chat, Discord and Slack."""
+    """Run everything that is configured: web chat, Discord, Slack, and a queue and a worker if none runs."""
     from bot import services
 
     return services.run(services.up_without_worker if no_worker else services.up)
@@ -79,8 +81,8 @@ def discord() -> int:
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
 def slack(
-    manifest: Annotated[bool, typer.Option("--manifest", help="Print the manifest of the app, and end.")] = False,
-    url: Annotated[str | None, typer.Option(help="With --manifest: where requests come to over HTTP.")] = None,
+    manifest: Annotated[bool, typer.Option("--manifest", help="Print the app manifest, and exit.")] = False,
+    url: Annotated[str | None, typer.Option(help="With --manifest: public URL for requests over HTTP.")] = None,
 ) -> int:
     """Run the Slack bot alone."""
     if manifest:
@@ -95,9 +97,9 @@ def slack(
 
 @app.command(rich_help_panel=ON_ONE_MACHINE)
 def worker(
-    queues: Annotated[str, typer.Option(help="Kinds of jobs to take, with commas.")] = "train,imagine",
+    queues: Annotated[str, typer.Option(help="Queues to serve, separated by commas.")] = "train,imagine",
 ) -> int:
-    """Run a worker, which needs the trainer installed."""
+    """Run a worker; needs the trainer package."""
     from bot import services
 
     return services.run_worker(queues)
@@ -111,11 +113,12 @@ def train(
         list[Path] | None, typer.Argument(metavar="PHOTO…", help="Photos of it, or folders of them.")
     ] = None,
     together: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Learn several together: names, classes, photos as it says.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Train several subjects together; docs/recipes.md describes the file."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Learn a subject from photos."""
+    """Train a subject from photos (DreamBooth)."""
     from bot import on_terminal
 
     if together:
@@ -156,7 +159,7 @@ def jobs(as_json: AsJson = False) -> int:
 
 @app.command(rich_help_panel=UPKEEP)
 def doctor(as_json: AsJson = False) -> int:
-    """Check the set-up, and say what to do where something is wrong."""
+    """Check the setup, and say how to fix what is wrong."""
     from bot import doctor as checks
 
     return checks.run(as_json)
@@ -164,10 +167,10 @@ def doctor(as_json: AsJson = False) -> int:
 
 @app.command(rich_help_panel=UPKEEP)
 def repair(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what is damaged, and change nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List damaged objects, and change nothing.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """List what is damaged in the store, and mend what can be."""
+    """Find damaged objects in the store, repair what can be repaired, and rebuild indexes."""
     from bot import repair as repairs
 
     return repairs.run(dry_run, as_json)
@@ -175,11 +178,11 @@ def repair(
 
 @app.command(rich_help_panel=UPKEEP)
 def prune(
-    older: Annotated[float, typer.Option(metavar="DAYS", help="How many days old a job has to be.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    older: Annotated[float, typer.Option(metavar="DAYS", help="Minimum age of a job, in days.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Delete jobs that ended long ago, and their pictures; subjects and what they need stay."""
+    """Delete old finished jobs and their pictures; subjects and their trainings are kept."""
     from bot import on_terminal
     from bot.terminal import pruning
 
@@ -188,13 +191,17 @@ def prune(
 
 @app.command(rich_help_panel=LISTS)
 def recipe(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A subject: how it was learned.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A subject, to print the recipe it was trained with.")
+    ] = None,
     method: Annotated[str | None, typer.Option(help="full or lora.")] = None,
-    preset: Annotated[str | None, typer.Option("--recipe", help="A preset.")] = None,
-    changes: Annotated[list[str] | None, typer.Option("--set", help="Changes, like batch=2 rank=32.")] = None,
+    preset: Annotated[str | None, typer.Option("--recipe", help="Recipe preset.")] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="Overrides of recipe fields, like batch=2 rank=32.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Print how the base model would learn a subject, or how one was: every number, what it means, where it is from."""
+    """Print the recipe of a new training, or of a subject: each hyperparameter, its meaning, its source."""
     from bot import on_terminal
     from bot.terminal import recipe_table
 
@@ -204,12 +211,15 @@ def recipe(
 
 @app.command(rich_help_panel=PICTURES)
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Subjects, a grid, prompts: docs/recipes.md.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="TOML file with subjects, grid and prompts; docs/recipes.md describes it."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the table and the contact sheet.")] = Path("darkroom-sweep"),
-    keep: Annotated[bool, typer.Option("--keep", help="Keep what was learned, in a space of its own.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the trained subjects, in a space of their own.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Learn subjects with a grid of recipes, and compare them."""
+    """Run a hyperparameter sweep: train subjects with a grid of recipes, and compare them."""
     from bot import on_terminal
     from bot.series import sweep as sweeps
 

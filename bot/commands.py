@@ -1,4 +1,4 @@
-"""The commands, written once for every chat: what each is called, what it takes, what answers it."""
+"""The command registry, shared by every chat: name, arguments and handler of each command."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ from storage.errors import UserError
 
 
 async def show_help(bot: Bot, request: Request, given: Nothing) -> Answers:
-    """Say what can be asked."""
+    """Show the help."""
     yield Reply(
         text="Send a few photos of something with /dreambooth train NAME CLASS, then draw it with /imagine. "
         f"{PHOTO_KINDS} {PLAIN_WORDS}",
@@ -46,7 +46,7 @@ async def show_help(bot: Bot, request: Request, given: Nothing) -> Answers:
 
 @dataclass(frozen=True)
 class Command:
-    """One command: how it is called, what it takes, what answers it."""
+    """One command: its name, arguments and handler."""
 
     name: str
     summary: str
@@ -81,26 +81,28 @@ COMMANDS: dict[str, Command] = {
         ),
         Command("dreambooth list", "List the subjects.", Nothing, subjects),
         Command("dreambooth show", "Show one subject.", SubjectArguments, show),
-        Command("dreambooth share", "Say who may draw a subject.", ShareArguments, share),
-        Command("dreambooth retrain", "Learn a subject anew.", RetrainArguments, retrain, "everyone"),
+        Command("dreambooth share", "Share a subject: set who may draw it.", ShareArguments, share),
+        Command("dreambooth retrain", "Train a subject again.", RetrainArguments, retrain, "everyone"),
         Command(
             "dreambooth together",
-            "Learn subjects anew, together, so that one picture can have them all.",
+            "Train subjects together, so that one picture can show them all.",
             TogetherArguments,
             together,
             "everyone",
         ),
-        Command("dreambooth forget", "Forget a subject and delete all of it.", SubjectArguments, forget),
-        Command("forget-me", "Forget everything of yours.", Nothing, forget_me),
-        Command("dreambooth cancel", "Stop a job that waits or runs.", JobArguments, cancel),
-        Command("jobs", "List the jobs.", Nothing, jobs),
-        Command("help", "Say what can be asked.", Nothing, show_help),
-        Command("again", "Draw the same once more.", JobArguments, again, "everyone", hidden=True),
         Command(
-            "variations", "Draw pictures like one of before.", VariationsArguments, variations, "everyone", hidden=True
+            "dreambooth forget", "Delete a subject with its photos, weights and pictures.", SubjectArguments, forget
+        ),
+        Command("forget-me", "Delete all of your data.", Nothing, forget_me),
+        Command("dreambooth cancel", "Cancel a queued or running job.", JobArguments, cancel),
+        Command("jobs", "List the jobs.", Nothing, jobs),
+        Command("help", "Show the help: all commands.", Nothing, show_help),
+        Command("again", "Draw the same prompt again.", JobArguments, again, "everyone", hidden=True),
+        Command(
+            "variations", "Draw variations of a picture.", VariationsArguments, variations, "everyone", hidden=True
         ),
         Command("full", "Show one picture in full size.", PictureArguments, full, "everyone", hidden=True),
-        Command("details", "Tell what made some pictures.", JobArguments, about, hidden=True),
+        Command("details", "Show the prompt, seeds and settings of pictures.", JobArguments, about, hidden=True),
         Command("choose", "Keep one of the candidates.", ChooseArguments, choose, "in place", hidden=True),
         Command("delete", "Delete pictures.", JobArguments, delete, "in place", hidden=True),
         Command("draft train", "Train on the accepted photos.", DraftArguments, train_draft, "in place", hidden=True),

@@ -1,8 +1,7 @@
 """The reference pages, made from what the program declares: `python -m bot.reference docs` writes them.
 
 `docs/commands.md` comes from the commands' arguments and the terminal's options, `docs/settings.md` from the settings,
-`docs/recipes.md` from the recipe,
-and the two `docs/slack-manifest*.json` from what Slack has to be told of the commands.
+`docs/recipes.md` from the recipe, and the two `docs/slack-manifest*.json` from the commands.
 """
 
 import sys
@@ -24,110 +23,112 @@ MADE = "<!-- Made by `make docs` from the program: change it there. -->\n\n"
 
 CHATS = """# Commands
 
-The same commands everywhere. In the web chat they are typed as below or filled in as forms; at a terminal they are
-subcommands of `darkroom`. Options come last, as `--count 2`. In a prompt, `[name]` stands for a subject by its name,
-and `[V]` for the one given as `--subject`, else for your newest.
+All chats have the same commands. In the web chat they are typed as below or filled in as forms; in the terminal they
+are subcommands of `darkroom`. Options come last, as `--count 2`. In a prompt, `[name]` stands for the subject of that
+name, and `[V]` for the subject of `--subject`, or for your newest one.
 
 ## In a chat
 
 """
-TERMINAL = """## At a terminal
+TERMINAL = """## In a terminal
 
-With nothing running, commands start what they need (queue, worker) and stop it again; beside `darkroom up` or
-`make demo` they use that. Progress goes to standard error. Exit status: 0 done, 1 failed or cancelled, 2 bad usage or
-bad input, 130 after Ctrl-C, which asks the job to stop.
+Commands start the processes they need (queue, worker) and stop them again; if `darkroom up` or `make demo` is
+running, they use that. Progress goes to standard error. Exit status: 0 done, 1 failed or cancelled, 2 bad usage or
+bad input, 130 after Ctrl-C, which cancels the job.
 
-All but `up`, `web` and `worker` take `--json`, which prints one object, last, on standard output:
-`{"job": id, "state": "done"|"failed"|"cancelled", "message": sentence, "seconds": x}`, where `job` is null if there is
-none, as after bad input, and `seconds` is how long the command took. Once there is a job, `train` adds `subject` (its
-id), `name`, `steps`, `loss_first` and `loss_last`; `imagine`, `again` and `variations` add `images` (absolute paths of
-PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of those names,
-`doctor` adds `checks`, `demo --once` adds `sheet`, `eval` adds what is in `eval.json`, `export` and `logs` add `name`,
-`path` and `files`, `import` adds `subject`, and the others add `facts`. Where candidates are to be chosen from,
-`train`, `retrain` and `show` add `choices`: the sheet's `picture`, and the `steps`.
+All commands but `up`, `web` and `worker` take `--json`, which prints one JSON object as the last thing on standard
+output: `{"job": id, "state": "done"|"failed"|"cancelled", "message": sentence, "seconds": x}`. `job` is null if there
+is none, for instance after bad input; `seconds` is how long the command took. Once there is a job, `train` adds
+`subject` (its id), `name`, `steps`, `loss_first` and `loss_last`; `imagine`, `again` and `variations` add `images`
+(absolute paths of PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of
+those names, `doctor` adds `checks`, `demo --once` adds `sheet`, `eval` adds the content of `eval.json`, `export` and
+`logs` add `name`, `path` and `files`, `import` adds `subject`, and the others add `facts`. If there are candidates to
+choose from, `train`, `retrain` and `show` add `choices`: the `picture` of all of them, and their `steps`.
 
 """
 RECIPES = """# Recipes
 
-Every number of a training. What is not asked for is what suits the base model (`darkroom.json` in its folder, which
-Toyworld brings along), and else what is usual for models like it. `darkroom recipe` prints what would hold, and where
-each number comes from.
+A recipe holds all hyperparameters of a training. Defaults come from the base model (`darkroom.json` in its folder;
+Toyworld has one) and otherwise from the usual values for its model family. `darkroom recipe` prints the values that
+would be used, and the source of each.
 
-On top comes what is asked for, by anyone who trains:
+Anyone who trains can override them:
 
 ```
 /dreambooth train rex dog --recipe gentle --set "rank=8 steps=600"
 ```
 
-`--recipe` names a preset, a TOML file that whoever runs the bot keeps in the folder of `DARKROOM_RECIPES`;
-`gentle.toml` might be
+`--recipe` names a preset: a TOML file in the folder `DARKROOM_RECIPES`, kept by whoever runs the bot. `gentle.toml`
+might be
 
 ```toml
-description = "For subjects of few photos."
+description = "For subjects with few photos."
 learning_rate = 1e-6
 steps = 1200
 ```
 
-and `--set` changes single numbers besides, as often as you like; it wins over the preset, and `--steps` and `--method`
-win over both. A name may be dotted, and as other trainers have it: `optimizer.lr=2e-6` is `learning_rate`, and
+`--set` overrides single fields and can be repeated. It takes precedence over the preset; `--steps` and `--method` take
+precedence over both. Dotted names, as in other trainers, work too: `optimizer.lr=2e-6` is `learning_rate`, and
 `text_encoder.lr` is `text_learning_rate`.
-`/dreambooth retrain` does as the last time but for what it is told. The recipe is kept with the subject, and
-`/dreambooth show` tells it; at the terminal, `darkroom recipe rex` does with what each number means.
+`/dreambooth retrain` uses the recipe of the last training, with the overrides you give. The recipe is stored with the
+subject: `/dreambooth show` prints it, and in the terminal `darkroom recipe rex` explains each value.
 
-## Full or LoRA
+## Full fine-tuning or LoRA
 
-Where nobody asks for a `method`, the base model's `darkroom.json` decides. If it does not, SDXL is learned by LoRA, for
-its full training takes a GPU of 80 GB; Stable Diffusion 1.x and 2.x in full, the paper's way, if the worker that begins
-has the memory for it, divided among GPUs or one example at a time if need be, and else by LoRA. `/dreambooth show` and
-*Details* say which it was. A training that goes on elsewhere keeps its method, and so does `/dreambooth retrain`.
+If nobody sets `method`, the base model's `darkroom.json` decides. If it does not either, SDXL is trained with LoRA,
+because full fine-tuning takes a GPU with 80 GB. Stable Diffusion 1.x and 2.x are fully fine-tuned, as in the paper,
+if the worker that starts the training has enough memory, with sharding or a micro-batch of one if necessary;
+otherwise with LoRA. `/dreambooth show` and *Details* show the method. A training that resumes on another worker keeps
+its method, and so does `/dreambooth retrain`.
 
-Learning rates are right for one method alone. Those in `darkroom.json` under `recipe` are for the method that it names,
-full if it names none; those under `lora` for LoRA. What is not said there is, as others have published it
-(`storage/usual.py` says who):
+Learning rates depend on the method. In `darkroom.json`, those under `recipe` apply to the method named there (full,
+if none is named), and those under `lora` to LoRA. The other defaults are published ones (`storage/usual.py` names the
+sources):
 
 {USUAL}
-## What is in a photo besides
+## Captions, masks, aspect ratio buckets
 
-What a photo shows besides the subject can be said, so that the subject does not take it over: "on a red sofa". With
-`captions=true` the photo is learned as "a photo of [V] dog on a red sofa". Of a caption that names the class, "my brown
-dog on a red sofa", only what stands after it is taken, the same here; so say nothing of the subject itself. A caption
-has 200 characters at most. It is
+A *caption* describes what else a photo shows, so that it does not become part of the subject: "on a red sofa". With
+`captions=true`, the training prompt of that photo is "a photo of [V] dog on a red sofa". If a caption names the
+class, as in "my brown dog on a red sofa", only the words after the class are used; so do not describe the subject
+itself. A caption has at most 200 characters. It is
 
-- a text file that is called like the photo, `rex-1.txt` for `rex-1.jpg`: at the terminal and in sweeps it lies beside
-  the photo, everywhere else it is sent along with the photos;
-- or on Discord and Slack the photo's own description, its alt text.
+- a text file with the name of the photo, `rex-1.txt` for `rex-1.jpg`: next to the photo in the terminal and in sweeps,
+  attached with the photos everywhere else;
+- or, on Discord and Slack, the alt text (description) of the photo.
 
-Captions are kept with the photos, so `/dreambooth retrain rex --set captions=true` has them, too.
+Captions are stored with the photos, so `/dreambooth retrain rex --set captions=true` can use them later.
 
-A photo may be transparent where it does not show the subject, as a PNG or WebP: phones and drawing programs cut things
-out so. It is learned in front of a neutral grey. With `mask_weight=0.1` what is transparent counts a tenth of what the
-subject counts, with `mask_weight=0` nothing; photos without transparency are learned as always.
+*Masked loss*: a PNG or WebP photo may be transparent outside the subject, as cut-outs from phones and image editors
+are. The background is replaced by neutral grey. With `mask_weight=0.1`, transparent pixels have a tenth of the weight
+of the subject in the loss; with `mask_weight=0` they have none. Photos without transparency are not affected.
 
-A photo that is not square is cut to a square around the subject. With `aspect_buckets=true` all of it is learned, in a
-size of about its aspect and no more pixels than usual; of what is longer than two to one, the part about the subject.
+*Aspect ratio bucketing*: by default, photos are cropped to a square around the subject. With `aspect_buckets=true`, the
+whole photo is used, at a resolution with about its aspect ratio and no more pixels than usual. Photos beyond 2:1 are
+cropped around the subject.
 
-## How many photos
+## Number of photos
 
-Four to eight photos that differ are what recipes are made for. Of fewer, more crops are learned, so that what stands
-beside the subject in one of them is not taken for a part of it: four times as many of a single photo. With more, a
-training may take more steps. Photos that look almost alike, as those of a burst do, count as one. What was asked for by
-name, `--steps` or `crops=1`, holds however many there are.
+Recipes are made for four to eight varied photos. With fewer photos, more crops of each are used (data augmentation), so
+that the background of one photo is not taken for a part of the subject: four times as many for a single photo. With
+more photos, a training may take more steps. Near-duplicates, such as bursts, count as one photo. Explicit values,
+`--steps` or `crops=1`, apply with any number of photos.
 
-## When a training ends
+## Candidates and early stopping
 
-Where somebody can look, Toyworld's judge or the CLIP model of `DARKROOM_JUDGE`, what was learned is measured at
-`candidates` points of the training, and the best of them becomes the subject. A training ends before its `steps` when
-it is near perfect, or when it looks like the photos and `patience` candidates in a row were no better; `patience=0`
-takes all steps. With `--choose yes` all candidates are kept, and people choose by a sheet of pictures and by what was
-measured of each; until then `/dreambooth show` offers the choice, too. Without a judge all steps are taken, and the end
-counts.
+If there is a judge (Toyworld's own, or the CLIP model of `DARKROOM_JUDGE`), the subject is evaluated at `candidates`
+points of the training, and the best candidate becomes the subject. Early stopping: training ends before its `steps`
+when the result is near perfect, or when it looks like the photos and `patience` candidates in a row did not improve;
+`patience=0` turns early stopping off. With `--choose yes` all candidates are kept, and people choose one from a sheet
+of pictures and metrics; until then `/dreambooth show` offers the choice, too. Without a judge, all steps run and the
+last one is kept.
 
 ## Sweeps
 
-`darkroom sweep FILE` learns subjects with a grid of recipes through the queue, so that a pool of workers shares the
-work, and leaves a table, the same as JSON, and a contact sheet. A sweep that was broken off goes on: what was learned
-of the same photos and class, in the same way, is not learned again. In the end all that it learned is forgotten, unless
-there is `--keep`; if a training came to nothing, all stays for another try. The file:
+`darkroom sweep FILE` runs a hyperparameter sweep: it trains subjects with a grid of recipes, spread over all workers,
+and writes a table, the same as JSON, and a contact sheet. An interrupted sweep resumes: trainings that are done (same
+photos, class and recipe) are not repeated. At the end all trained subjects are deleted, unless you pass `--keep`; if
+a training failed, they are kept for another try. The file:
 
 ```toml
 prompts = ["a [V] dog in Paris", "a [V] dog on the moon"]
@@ -141,15 +142,15 @@ method = ["full", "lora"]
 steps = [200, 400]
 ```
 
-Beside the numbers of recipes the grid may have `recipe`, names of presets (`""` is none), and `seed`, that of the
-training: `seed = [0, 1, 2]` says how much is chance. What else the grid says wins over the preset. `seed` at the top is
-that of the drawings. Each prompt has `[V]` where the subject is to be.
+Besides recipe fields, the grid may have `recipe`, names of presets (`""` is none), and `seed`, the seed of the
+training: `seed = [0, 1, 2]` shows the variance between runs. Other fields of the grid take precedence over the
+preset. `seed` at the top level is the seed of the pictures. Each prompt contains `[V]` for the subject.
 
 ## Several subjects
 
-A prompt may name several subjects, `/imagine [rex] and [mia] in the park`, if they were learned together, or each with
-the method lora, which is added up to draw. `/dreambooth together rex mia` learns subjects that are there anew, in one
-training; `darkroom train --together FILE` learns new ones so:
+A prompt can name several subjects, `/imagine [rex] and [mia] in the park`, if they were trained together, or if each
+was trained with LoRA; several LoRAs are added up. `/dreambooth together rex mia` trains existing subjects again,
+together; `darkroom train --together FILE` trains new ones:
 
 ```toml
 [subjects.rex]
@@ -161,31 +162,34 @@ class = "dog"
 photos = ["photos/mia"]
 ```
 
-They take turns at each step, and each has as many steps as it would have alone: two of them take twice as long. The
-class of each has its own class images. What is learned is one, so that forgetting rex leaves what mia draws from as it
-is; whoever forgets reads that, and how to have mia learned anew without rex.
+Steps alternate between the subjects, and each gets as many steps as it would alone: two subjects take twice as long.
+Each has the class images of its own class. The result is one set of weights, so what rex taught remains in the
+weights that mia is drawn with, even after rex is deleted; the confirmation says so, and how to retrain mia without
+rex.
 
 ## On a GPU
 
-`compiled=blocks` has the UNet's blocks compiled: the first steps of a worker's first training of a kind take minutes,
-and all later ones find it done. `compiled=graphs` also has a whole pass replayed by the GPU itself, as a CUDA graph,
-for the first two sizes of pictures in a training; it takes the memory of the gradients once more. With several GPUs
-to a training, or with `gradient_checkpointing`, it is the same as `blocks`. Neither changes what is learned but for
-rounding, and neither has been measured on a GPU yet: try on yours. (`true` and `false`, as older recipes have it, are
+`gradient_checkpointing=true` saves memory: it recomputes activations in the backward pass instead of keeping them.
+
+`compiled=blocks` compiles the UNet's blocks with torch.compile: the first steps of a worker's first training of a
+kind take minutes, later trainings reuse the result. `compiled=graphs` also replays each forward and backward pass as
+a CUDA graph, for the first two picture sizes of a training; it takes the memory of the gradients once more. With
+several GPUs per training, or with `gradient_checkpointing`, it is the same as `blocks`. Both change the result by
+rounding only, and neither has been measured on a GPU yet: try on yours. (Older recipes have `true` and `false`, for
 `blocks` and `off`.)
 
-`optimizer=adamw8bit` keeps the optimizer's state in eight bits, a quarter of the memory. It needs bitsandbytes beside
-the worker: `pip install bitsandbytes==0.50.2`.
+`optimizer=adamw8bit` keeps the optimizer state in 8 bits, a quarter of the memory. It needs bitsandbytes on the worker:
+`pip install bitsandbytes==0.50.2`.
 
-## All numbers
+## All fields
 
-| | what it is | what it may be | usually |
+| field | meaning | values | default |
 |---|---|---|---|
 """
 SETTINGS = """# Settings
 
-Environment variables, or lines of a file `.env` in the folder where a process starts. `darkroom settings` prints them
-with their values, `darkroom doctor` checks what they lead to.
+Settings are environment variables, or lines of a file `.env` in the working directory. `darkroom settings` prints them
+with their values; `darkroom doctor` checks that they work.
 
 """
 
@@ -195,7 +199,7 @@ def commands_page() -> str:
     parts = [MADE, CHATS]
     for command in COMMANDS.values():
         if not command.hidden:
-            photos = " Photos come with it as files." if command.takes_photos else ""
+            photos = " Attach the photos as files." if command.takes_photos else ""
             parts.append(f"### `/{command.usage}`\n\n{command.summary}{photos}\n\n")
             parts += [f"- `{f.name}`: {_sentence(f.meaning, limits(f))}\n" for f in fields(command.arguments)]
             parts.append("\n" if fields(command.arguments) else "")
@@ -240,8 +244,8 @@ def recipes_page() -> str:
 
 
 def _usual_rows() -> str:
-    """The table of what is usual for each family of base models."""
-    lines = ["| | UNet | text encoders | steps | passes each |\n", "|---|---|---|---|---|\n"]
+    """Render the default hyperparameters of each model family as table rows."""
+    lines = ["| | UNet | text encoders | steps | accumulation |\n", "|---|---|---|---|---|\n"]
     for family, methods in USUAL.items():
         for method, usual in methods.items():
             rates = f"{usual.learning_rate:g} | {usual.text_learning_rate:g}"

@@ -23,66 +23,97 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    method: Method = Field("full", description="what learns: the networks themselves, or LoRA beside them")
-    rank: int = Field(16, ge=1, le=256, description="rank of LoRA's matrices")
-    alpha: int = Field(0, ge=0, le=512, description="LoRA counts for alpha ÷ rank; 0: alpha is the rank")
-    steps: int = Field(800, ge=1, le=STEPS_MAX, description="optimizer steps")
-    batch: int = Field(1, ge=1, le=16, description="instance examples a step; as many class examples join them")
-    accumulation: int = Field(1, ge=1, le=64, description="forward passes whose gradients make one step")
-    learning_rate: float = Field(2e-6, gt=0, le=1e-2, description="of the UNet, after warm-up")
-    text_learning_rate: float = Field(2e-6, ge=0, le=1e-2, description="of the text encoder; 0 freezes it")
-    word_learning_rate: float = Field(0, ge=0, le=1e-1, description="of its token embeddings; 0: as the text encoder's")
-    optimizer: Literal["adamw", "adamw8bit"] = Field("adamw", description="the latter with bitsandbytes, on a GPU")
-    schedule: Literal["constant", "cosine", "linear"] = Field("constant", description="learning rate after warm-up")
-    warmup_steps: int = Field(20, ge=0, le=1000, description="steps in which the learning rate rises from 0")
-    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's decay")
-    gradient_clip: float = Field(1.0, gt=0, le=100, description="largest norm of a step's gradient")
-    prior_weight: float = Field(1.0, ge=0, le=10, description="weight of the prior-preservation loss; 0: none")
-    wordings: int = Field(1, ge=1, le=2, description="1: the paper's prompts; 2: also without their `a photo of`")
-    snr_gamma: float = Field(0, ge=0, le=20, description="Min-SNR weighting of the loss, usually 5; 0: none")
-    noise_offset: float = Field(0, ge=0, le=0.5, description="noise that a whole channel shares, usually 0.1; 0: none")
-    text_steps: int = Field(0, ge=0, le=4000, description="steps after which text encoders learn no more; 0: all")
-    ema_decay: float = Field(0, ge=0, lt=1, description="what is kept is a moving average of the weights; 0: the last")
-    captions: bool = Field(False, description="a photo's prompt says what its caption says is in it besides")
-    mask_weight: float = Field(
-        1, ge=0, le=1, description="weight of what is transparent in photos; 1: that of the subject, 0: not learned"
+    method: Method = Field("full", description="what is trained: all weights (full fine-tuning), or LoRA adapters")
+    rank: int = Field(16, ge=1, le=256, description="rank of the LoRA matrices")
+    alpha: int = Field(
+        0, ge=0, le=512, description="LoRA alpha: updates are scaled by alpha ÷ rank; 0: alpha is the rank"
     )
-    aspect_buckets: bool = Field(False, description="photos are learned whole, each in a size of about its aspect")
-    flips: bool = Field(False, description="learn from mirrored photos, too; not of what has writing on it")
-    class_images: int = Field(100, ge=1, le=1000, description="pictures of the class that the base model draws itself")
-    class_steps: int = Field(25, ge=1, le=100, description="denoising steps of a class image")
-    class_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a class image")
-    aspect: Aspect = Field("1:1", description="shape of class images and of sample pictures, like 3:2")
-    crops: int = Field(1, ge=1, le=32, description="crops of each photo; the first is the whole square")
-    sample_steps: int = Field(25, ge=1, le=100, description="denoising steps of a sample picture while training")
-    sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale of a sample picture")
+    steps: int = Field(800, ge=1, le=STEPS_MAX, description="optimizer steps")
+    batch: int = Field(
+        1, ge=1, le=16, description="batch size: instance examples per step; as many class examples are added"
+    )
+    accumulation: int = Field(1, ge=1, le=64, description="gradient accumulation: forward passes per optimizer step")
+    learning_rate: float = Field(2e-6, gt=0, le=1e-2, description="learning rate of the UNet, after warm-up")
+    text_learning_rate: float = Field(
+        2e-6, ge=0, le=1e-2, description="learning rate of the text encoders; 0 freezes them"
+    )
+    word_learning_rate: float = Field(
+        0, ge=0, le=1e-1, description="learning rate of the token embeddings; 0: that of the text encoders"
+    )
+    optimizer: Literal["adamw", "adamw8bit"] = Field(
+        "adamw", description="AdamW, or 8-bit AdamW (bitsandbytes, GPU only)"
+    )
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="learning rate schedule after warm-up"
+    )
+    warmup_steps: int = Field(20, ge=0, le=1000, description="warm-up: steps in which the learning rate rises from 0")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="weight decay of AdamW")
+    gradient_clip: float = Field(1.0, gt=0, le=100, description="gradient clipping: maximum norm of the gradient")
+    prior_weight: float = Field(
+        1.0, ge=0, le=10, description="weight of the prior preservation loss; 0: no prior preservation"
+    )
+    wordings: int = Field(1, ge=1, le=2, description="1: prompts as in the paper; 2: also without `a photo of`")
+    snr_gamma: float = Field(0, ge=0, le=20, description="gamma of Min-SNR loss weighting, usually 5; 0: off")
+    noise_offset: float = Field(
+        0, ge=0, le=0.5, description="noise offset: noise shared by a whole channel, usually 0.1; 0: off"
+    )
+    text_steps: int = Field(0, ge=0, le=4000, description="steps after which the text encoders are frozen; 0: never")
+    ema_decay: float = Field(
+        0, ge=0, lt=1, description="decay of the EMA (moving average) of the weights, which is what is kept; 0: no EMA"
+    )
+    captions: bool = Field(False, description="append each photo's caption to its training prompt")
+    mask_weight: float = Field(
+        1, ge=0, le=1, description="masked loss: weight of transparent pixels; 1: same as the subject, 0: ignored"
+    )
+    aspect_buckets: bool = Field(
+        False, description="aspect ratio bucketing: train on whole photos instead of square crops"
+    )
+    flips: bool = Field(
+        False, description="augmentation: also train on mirrored photos; not for subjects with writing on them"
+    )
+    class_images: int = Field(
+        100, ge=1, le=1000, description="class images for prior preservation, generated by the base model"
+    )
+    class_steps: int = Field(25, ge=1, le=100, description="denoising steps for class images")
+    class_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale (CFG) for class images")
+    aspect: Aspect = Field("1:1", description="aspect ratio of class images and sample pictures, like 3:2")
+    crops: int = Field(1, ge=1, le=32, description="augmentation: crops of each photo; the first is the whole square")
+    sample_steps: int = Field(25, ge=1, le=100, description="denoising steps for sample pictures during training")
+    sample_guidance: float = Field(5.0, ge=1, le=20, description="guidance scale (CFG) for sample pictures")
     looking_share: float = Field(
         0.25,
         ge=0,
         le=1,
-        description="share of a training's time at most that candidates, samples and the report card take: short "
-        "trainings are looked at less often; 1: no limit",
+        description="maximum share of the training time spent on candidates, samples and the report card; "
+        "short trainings are evaluated less often; 1: no limit",
     )
-    report_card: bool = Field(True, description="measure what was learned at the end, where there is a judge")
-    validate_every: int = Field(50, ge=0, le=1000, description="steps between two losses on what is held back; 0: none")
+    report_card: bool = Field(True, description="evaluate the subject at the end; needs a judge (DARKROOM_JUDGE)")
+    validate_every: int = Field(
+        50, ge=0, le=1000, description="steps between two validation losses, on held-out crops and class images; 0: off"
+    )
     candidates: int = Field(
         6,
         ge=1,
         le=12,
-        description="points of the training of which the best is kept, where there is a judge; 1: the end",
+        description="intermediate results that the judge evaluates; the best is kept; 1: keep the last",
     )
     patience: int = Field(
-        2, ge=0, le=12, description="candidates in a row that are no better, after which it ends early; 0: never"
+        2,
+        ge=0,
+        le=12,
+        description="early stopping: candidates in a row without improvement before training ends; 0: off",
     )
     choose: bool = Field(
-        False, description="keep all candidates, for people to choose the one that becomes the subject"
+        False, description="keep all candidates and let people choose the one that becomes the subject"
     )
-    gradient_checkpointing: bool = Field(False, description="less memory for a fifth more time")
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, about 20 % slower"
+    )
     compiled: Annotated[Literal["off", "blocks", "graphs"], BeforeValidator(_was_yes_or_no)] = Field(
         "off",
-        description="blocks: the UNet's are compiled, minutes once in a worker's life, then faster steps on a GPU; "
-        "graphs: the GPU also starts a step's kernels by itself, and takes more memory",
+        description="torch.compile; blocks: compile the UNet's blocks, which takes minutes once per worker; "
+        "graphs: also replay each pass as a CUDA graph, which takes more memory",
     )
     precision: Literal["auto", "no", "bf16", "fp16"] = Field(
-        "auto", description="mixed precision of the forward pass; auto: that which the base model is kept in"
+        "auto", description="mixed precision of the forward pass; auto: the precision of the base model"
     )

@@ -33,15 +33,15 @@ class Settings(BaseSettings):
         "",
         pattern=r"^[A-Za-z0-9._:{}-]*$",
         validation_alias="DARKROOM_REDIS_PREFIX",
-        description="What the names of all keys in Redis begin with, like `acme:`, so that several deployments can "
-        "share a database. All processes of a deployment need the same.",
+        description="Prefix of all Redis keys, like `acme:`, so that several deployments can share a database. "
+        "The same for all processes of a deployment.",
     )
     redis_connections: int = Field(
         8,
         ge=2,
         le=1000,
         validation_alias="DARKROOM_REDIS_CONNECTIONS",
-        description="Connections of one process to Redis at most; who needs one more waits for it.",
+        description="Connection pool: maximum connections of a process to Redis; further commands wait for a free one.",
     )
     store: str = Field(
         "",
@@ -58,45 +58,45 @@ class Settings(BaseSettings):
     precision: Precision = Field(
         "auto",
         validation_alias="DARKROOM_PRECISION",
-        description="What the base model is kept in: float32, bfloat16, float16 or auto, half precision on a GPU.",
+        description="Precision of the base model: float32, bfloat16, float16 or auto (half precision on a GPU).",
     )
     judge: str = Field(
         "",
         validation_alias="DARKROOM_JUDGE",
-        description="CLIP model that looks at what was learned, for report cards: a folder or a name on the Hugging "
-        "Face hub. Unset: none, but for toyworld, which has a judge of its own.",
+        description="CLIP model that evaluates subjects, for report cards, candidates and early stopping: a folder or "
+        "a name on the Hugging Face hub. Unset: none; toyworld has a judge of its own.",
     )
     dino: str = Field(
         "",
         validation_alias="DARKROOM_DINO",
-        description="DINO model that `darkroom eval` measures with, beside the CLIP model of DARKROOM_JUDGE: a folder "
-        "or a name on the Hugging Face hub. docs/evaluation.md says which the paper has.",
+        description="DINO model for the metrics of `darkroom eval`, in addition to the CLIP model of DARKROOM_JUDGE: a "
+        "folder or a name on the Hugging Face hub. docs/evaluation.md names the paper's model.",
     )
     recipes: Path | None = Field(
         None,
         validation_alias="DARKROOM_RECIPES",
-        description="Folder of presets for trainings, a TOML file each. Unset: DARKROOM_HOME/recipes. "
-        "docs/recipes.md says what is in them.",
+        description="Folder of recipe presets, one TOML file each. Unset: DARKROOM_HOME/recipes. "
+        "docs/recipes.md describes the format.",
     )
     trackers: str = Field(
         "",
         validation_alias="DARKROOM_TRACKERS",
-        description="Who is told of trainings, by Accelerate's names with commas: tensorboard, wandb, mlflow … "
-        "docs/tracking.md says of what, and where it goes. Unset: nobody.",
+        description="Experiment trackers, by their names in Accelerate, separated by commas: tensorboard, wandb, "
+        "mlflow … docs/tracking.md says what they log and where. Unset: none.",
     )
     gpus_per_training: int = Field(
         1,
         ge=1,
         le=16,
         validation_alias="DARKROOM_GPUS_PER_TRAINING",
-        description="GPUs of this worker that a training is shared out to. With several workers on a host, "
-        "CUDA_VISIBLE_DEVICES gives each its own.",
+        description="GPUs of this worker that train one subject together (data parallel). With several workers on a "
+        "host, set CUDA_VISIBLE_DEVICES for each.",
     )
     sharding: Sharding = Field(
         "auto",
         validation_alias="DARKROOM_SHARDING",
-        description="What each of these GPUs keeps of a full training: none: all of it; full: a share (FSDP); auto: a "
-        "share where all of it would not fit.",
+        description="Sharding of full trainings over these GPUs; none: each holds all weights, gradients and optimizer "
+        "state (DDP); full: each holds a shard (FSDP); auto: shard only if it does not fit otherwise.",
     )
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
@@ -104,43 +104,43 @@ class Settings(BaseSettings):
     hosts: str = Field(
         "",
         validation_alias="DARKROOM_HOSTS",
-        description="Further names under which the web chat may be reached, behind a proxy or a tunnel, with commas: "
-        "darkroom.example.org,10.1.2.3:9000. It has no passwords, so the proxy must have some.",
+        description="Allowed hosts: further host names of the web chat, behind a reverse proxy or a tunnel, separated "
+        "by commas: darkroom.example.org,10.1.2.3:9000. The web chat has no login; the proxy must add one.",
     )
     lease_s: float = Field(
         10.0,
         ge=1,
         le=600,
         validation_alias="DARKROOM_LEASE_S",
-        description="Seconds after which the job of a worker that died is given to another.",
+        description="Lease: seconds after which the job of a dead worker is handed to another one.",
     )
     checkpoint_s: float = Field(
         60.0,
         ge=0,
         le=86400,
         validation_alias="DARKROOM_CHECKPOINT_S",
-        description="Seconds between two checkpoints of a training; fewer are written where that would slow it down.",
+        description="Seconds between two checkpoints, from which a training resumes; longer if writing them is slow.",
     )
     engine_silence_s: float = Field(
         120.0,
         ge=1,
         le=86400,
         validation_alias="DARKROOM_ENGINE_SILENCE_S",
-        description="Watchdog: seconds without a sign of life from the engine while it trains or draws, after which it "
-        "is killed and its job tried again. Where its steps take long it is twenty of them.",
+        description="Watchdog timeout: seconds without a heartbeat from the engine while it trains or generates, after "
+        "which it is killed and its job retried. Twenty steps, if that is longer.",
     )
     engine_loading_s: float = Field(
         1800.0,
         ge=1,
         le=86400,
         validation_alias="DARKROOM_ENGINE_LOADING_S",
-        description="The same while it loads, compiles or saves.",
+        description="Watchdog timeout in seconds while the engine loads, compiles or saves.",
     )
     discord_token: SecretStr | None = Field(
         None, validation_alias="DISCORD_TOKEN", description="Token of the Discord bot; unset: no Discord."
     )
     discord_api_url: str = Field(
-        "", validation_alias="DISCORD_API_URL", description="Discord's API behind a proxy. Unset: Discord's own."
+        "", validation_alias="DISCORD_API_URL", description="URL of Discord's API, for a proxy. Unset: Discord's own."
     )
     slack_bot_token: SecretStr | None = Field(
         None, validation_alias="SLACK_BOT_TOKEN", description="Token of the Slack bot, xoxb-…; unset: no Slack."
@@ -148,58 +148,69 @@ class Settings(BaseSettings):
     slack_app_token: SecretStr | None = Field(
         None,
         validation_alias="SLACK_APP_TOKEN",
-        description="Token for Slack's Socket Mode, xapp-…. Unset: Slack calls us over HTTP.",
+        description="App-level token for Slack's Socket Mode, xapp-…. Unset: Slack sends events over HTTP.",
     )
     slack_signing_secret: SecretStr | None = Field(
-        None, validation_alias="SLACK_SIGNING_SECRET", description="Proves that an HTTP request comes from Slack."
+        None,
+        validation_alias="SLACK_SIGNING_SECRET",
+        description="Signing secret, which verifies that HTTP requests come from Slack.",
     )
     slack_api_url: str = Field(
         "",
         validation_alias="SLACK_API_URL",
-        description="Slack's Web API elsewhere, as GovSlack or behind a proxy. Unset: Slack's own.",
+        description="URL of Slack's Web API, for GovSlack or a proxy. Unset: https://slack.com/api/.",
     )
     photos_in_public: bool = Field(
         False,
         validation_alias="DARKROOM_PHOTOS_IN_PUBLIC",
-        description="Whether the photos of a training are shown in the channel, on a contact sheet when it is done.",
+        description="Show the photos of a training in the channel, on a contact sheet when it is done.",
     )
     forget_after_days: int = Field(
         30,
         ge=0,
         le=3650,
         validation_alias="DARKROOM_FORGET_AFTER_DAYS",
-        description="Days after which the things of a person who has left a server or workspace are deleted, and those "
-        "of a server or workspace that the bot has left.",
+        description="Retention: days after which the data of people who left a server or workspace is deleted, and the "
+        "data of servers and workspaces that removed the bot.",
     )
     slack_outsiders: bool = Field(
         False,
         validation_alias="DARKROOM_SLACK_OUTSIDERS",
-        description="Whether guests and people of other organisations (Slack Connect) may use the bot.",
+        description="Allow guests and people of other organisations (Slack Connect) to use the bot.",
     )
     slack_host: str = Field(
-        "127.0.0.1", validation_alias="DARKROOM_SLACK_HOST", description="Address that Slack's HTTP requests come to."
+        "127.0.0.1",
+        validation_alias="DARKROOM_SLACK_HOST",
+        description="Address to listen on for Slack's HTTP requests.",
     )
     slack_port: int = Field(
         3000,
         ge=0,
         le=65535,
         validation_alias="DARKROOM_SLACK_PORT",
-        description="Port that Slack's HTTP requests come to, at /slack/events; 0: any.",
+        description="Port to listen on for Slack's HTTP requests, path /slack/events; 0: any.",
     )
     photos_max: int = Field(
-        20, ge=1, le=100, validation_alias="DARKROOM_PHOTOS_MAX", description="Photos in one training at most."
+        20,
+        ge=1,
+        le=100,
+        validation_alias="DARKROOM_PHOTOS_MAX",
+        description="Maximum number of photos in one training.",
     )
     photo_max_bytes: int = Field(
-        32 * 2**20, ge=1024, validation_alias="DARKROOM_PHOTO_MAX_BYTES", description="Size of one photo at most."
+        32 * 2**20, ge=1024, validation_alias="DARKROOM_PHOTO_MAX_BYTES", description="Maximum file size of one photo."
     )
     photos_max_bytes: int = Field(
         256 * 2**20,
         ge=1024,
         validation_alias="DARKROOM_PHOTOS_MAX_BYTES",
-        description="Size of all photos of one person that are fetched or looked at at once.",
+        description="Maximum total size of one person's photos that are downloaded or checked at the same time.",
     )
     photo_max_pixels: int = Field(
-        64_000_000, ge=4096, validation_alias="DARKROOM_PHOTO_MAX_PIXELS", description="Pixels of one photo at most."
+        64_000_000,
+        ge=4096,
+        validation_alias="DARKROOM_PHOTO_MAX_PIXELS",
+        description="Maximum number of pixels of one photo.",
     )
 
     photo_short_side_px: int = Field(
@@ -207,56 +218,56 @@ class Settings(BaseSettings):
         ge=0,
         le=4096,
         validation_alias="DARKROOM_PHOTO_MIN_PX",
-        description="Short side of a photo at least; 0: as the base model needs, 64 for toyworld and 256 for others.",
+        description="Minimum short side of a photo; 0: what the base model needs, 64 for toyworld and 256 for others.",
     )
 
     requests_per_minute: int = Field(
         30,
         ge=1,
         validation_alias="DARKROOM_REQUESTS_PER_MINUTE",
-        description="Commands and pressed buttons of one person in a minute at most.",
+        description="Rate limit: commands and button presses of one person per minute.",
     )
     pictures_per_person: int = Field(
         10,
         ge=1,
         validation_alias="DARKROOM_PICTURES_PER_PERSON",
-        description="Requests for pictures of one person that may wait or run at once.",
+        description="Quota: picture jobs of one person that are queued or running.",
     )
     pictures_per_space: int = Field(
         100,
         ge=1,
         validation_alias="DARKROOM_PICTURES_PER_SPACE",
-        description="Requests for pictures of one Discord server or Slack workspace that may wait or run at once.",
+        description="Quota: picture jobs of one Discord server or Slack workspace that are queued or running.",
     )
     trainings_per_person: int = Field(
         3,
         ge=1,
         validation_alias="DARKROOM_TRAININGS_PER_PERSON",
-        description="Trainings of one person that may wait or run at once.",
+        description="Quota: trainings of one person that are queued or running.",
     )
     trainings_per_space: int = Field(
         20,
         ge=1,
         validation_alias="DARKROOM_TRAININGS_PER_SPACE",
-        description="Trainings of one Discord server or Slack workspace that may wait or run at once.",
+        description="Quota: trainings of one Discord server or Slack workspace that are queued or running.",
     )
     pictures_max_pixels: int = Field(
         16 * 1024**2,
         ge=2048**2,
         validation_alias="DARKROOM_PICTURES_MAX_PIXELS",
-        description="Pixels that all pictures of one request may have together.",
+        description="Maximum total number of pixels of all pictures of one request.",
     )
     disk_least_bytes: int = Field(
         2**30,
         ge=0,
         validation_alias="DARKROOM_DISK_LEAST_BYTES",
-        description="Free disk space under DARKROOM_HOME without which a worker takes no job.",
+        description="Minimum free disk space under DARKROOM_HOME; below it a worker takes no jobs.",
     )
     memory_least_bytes: int = Field(
         256 * 2**20,
         ge=0,
         validation_alias="DARKROOM_MEMORY_LEAST_BYTES",
-        description="Free memory of the machine without which a worker takes no job.",
+        description="Minimum free memory of the machine; below it a worker takes no jobs.",
     )
 
     @property

@@ -23,9 +23,9 @@ from storage.jobs import SEED_MAX, Method, SchedulerName
 from storage.sizes import SIDE_MAX_PX, SIDE_MIN_PX, Aspect, read_size, size_of_aspect
 from storage.text import clean
 
-CHOOSE = "Keep it as it is at several steps, and let people here choose."
-RECIPE = "A preset of whoever runs me."
-SET = "What else is to be otherwise in the recipe, like batch=2 rank=32; docs/recipes.md lists it all."
+CHOOSE = "Keep candidates from several steps, and let people here choose one."
+RECIPE = "Recipe preset, defined by whoever runs the bot."
+SET = "Overrides of recipe fields, like batch=2 rank=32; docs/recipes.md lists all fields."
 
 With = Annotated[Literal["private", "channel", "space"], BeforeValidator(str.lower)]
 Group = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,32}$")]
@@ -46,14 +46,14 @@ SIZES: dict[str, JsonValue] = {  # what a chat that has lists offers in place of
 
 
 class Arguments(BaseModel):
-    """Base of all arguments: whatever is not declared is refused."""
+    """Base of all arguments: undeclared ones are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _without_what_is_invisible(cls, given: Any) -> Any:
-        """The door: text is normalised, and no control character or turn of a line comes further in."""
+        """Normalise all text, and remove control characters and line breaks."""
         if not isinstance(given, dict):
             return given
         return {name: clean(value) if isinstance(value, str) else value for name, value in given.items()}
@@ -80,29 +80,29 @@ def _marked(arguments: type[Arguments], mark: str) -> list[str]:
 
 
 class Nothing(Arguments):
-    """Of commands that take no arguments."""
+    """Arguments of commands that take none."""
 
 
 class TrainArguments(Arguments):
-    """Of `/dreambooth train`; the photos come as files."""
+    """Arguments of `/dreambooth train`; the photos come as files."""
 
     name: Name = Field(description="What to call the subject; prompts then say [name].")
     noun: Noun = Field(alias="class", description="The kind of thing it is, like dog, mug or robot.")
     audience: With | None = Field(
         None,
         alias="with",
-        description="Who may draw it: private, channel or space; by default all who can read this channel.",
+        description="Who may draw it: private, channel or space; default: all who can read this channel.",
         json_schema_extra=BRIEF,
     )
     group: Group | None = Field(
-        None, description="A role or user group that may draw it, in place of with.", json_schema_extra=OF_GROUPS
+        None, description="A role or user group that may draw it, instead of with.", json_schema_extra=OF_GROUPS
     )
     method: Method | None = Field(
         None,
-        description="full learns the whole model, the paper's way; lora a small file beside it; by default what "
-        "suits the base model and the machine.",
+        description="full trains all weights, as in the paper; lora trains small adapters; the default depends "
+        "on the base model and the machine.",
     )
-    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the recipe says.")
+    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; default: from the recipe.")
     choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
     changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET, json_schema_extra=MANY)
@@ -110,41 +110,46 @@ class TrainArguments(Arguments):
 
 
 class ImagineArguments(Arguments):
-    """Of `/imagine`."""
+    """Arguments of `/imagine`."""
 
-    prompt: Prompt = Field(description="What to draw; [name] or [V] stands for your subject.")
+    prompt: Prompt = Field(description="Prompt: what to draw; [name] or [V] stands for your subject.")
     subject: str | None = Field(
         None,
         max_length=NAME_MAX,
-        description="The subject that [V] means; else your newest.",
+        description="The subject that [V] stands for; default: your newest.",
         json_schema_extra=OF_SUBJECTS,
     )
     count: int = Field(4, ge=1, le=16, description="How many pictures.", json_schema_extra=BRIEF)
     seed: int | None = Field(
-        None, ge=0, le=SEED_MAX, description="Seed of the first picture; by default chance.", json_schema_extra=BRIEF
+        None, ge=0, le=SEED_MAX, description="Seed of the first picture; default: random.", json_schema_extra=BRIEF
     )
     steps: int | None = Field(
-        None, ge=1, le=150, description="Denoising steps; by default as suits the base model, mostly 30."
+        None, ge=1, le=150, description="Denoising steps; the default depends on the base model, usually 30."
     )
     guidance: float | None = Field(
         None,
         ge=1,
         le=30,
-        description="Guidance scale: how closely to follow the prompt; by default as suits the base model, mostly 5.",
+        description="Guidance scale (CFG): how closely to follow the prompt; default by base model, usually 5.",
         json_schema_extra=BRIEF,
     )
     negative: str = Field(
-        "", max_length=PROMPT_MAX, description="What the picture should not show.", json_schema_extra=BRIEF
+        "",
+        max_length=PROMPT_MAX,
+        description="Negative prompt: what the picture should not show.",
+        json_schema_extra=BRIEF,
     )
     scheduler: SchedulerName | None = Field(
-        None, description="How noise is removed; by default as suits the base model, mostly dpm++2m."
+        None, description="Sampler (noise scheduler); the default depends on the base model, usually dpm++2m."
     )
     aspect: Aspect | None = Field(
-        None, description="Width to height, of as many pixels as else; 1:1 is square.", json_schema_extra=BRIEF
+        None,
+        description="Aspect ratio, width to height, at about the same number of pixels; 1:1 is square.",
+        json_schema_extra=BRIEF,
     )
     size: PictureSize | None = Field(
         None,
-        description="Pixels, like 512 or 768x512, in multiples of 8; else the model's own.",
+        description="Size in pixels, like 512 or 768x512, multiples of 8; default: the base model's size.",
         json_schema_extra=SIZES,
     )
 
@@ -175,13 +180,13 @@ class ImagineArguments(Arguments):
 
 
 class SubjectArguments(Arguments):
-    """Of commands about one subject."""
+    """Arguments of commands about one subject."""
 
     name: str = Field(max_length=NAME_MAX, description="The subject's name.", json_schema_extra=OF_SUBJECTS)
 
 
 class JobArguments(Arguments):
-    """Of commands about one job."""
+    """Arguments of commands about one job."""
 
     job: str = Field(
         pattern=r"^[0-9a-f]{6,20}$", description="The job's id, or its first digits.", json_schema_extra=OF_JOBS
@@ -189,25 +194,25 @@ class JobArguments(Arguments):
 
 
 class ShareArguments(SubjectArguments):
-    """Of `/dreambooth share`."""
+    """Arguments of `/dreambooth share`."""
 
     audience: With | None = Field(
         None,
         alias="with",
-        description="private: only you; channel: all in this channel; space: everybody here.",
+        description="private: only you; channel: all in this channel; space: everybody in this server or workspace.",
         json_schema_extra=BRIEF | BARE,
     )
     group: Group | None = Field(
         None,
-        description="A role or user group, in place of private, channel or space.",
+        description="A role or user group, instead of private, channel or space.",
         json_schema_extra=OF_GROUPS | BARE,
     )
 
 
 class RetrainArguments(SubjectArguments):
-    """Of `/dreambooth retrain`."""
+    """Arguments of `/dreambooth retrain`."""
 
-    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; by default as the last time.")
+    steps: int | None = Field(None, ge=1, le=4000, description="Training steps; default: as in the last training.")
     choose: Literal["yes", "no"] = Field("no", description=CHOOSE)
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
     changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET, json_schema_extra=MANY)
@@ -215,65 +220,63 @@ class RetrainArguments(SubjectArguments):
 
 
 class TogetherArguments(Arguments):
-    """Of `/dreambooth together`."""
+    """Arguments of `/dreambooth together`."""
 
-    names: Names = Field(description="Subjects that are there, like: rex mia.")
+    names: Names = Field(description="Existing subjects, like: rex mia.")
     method: Method | None = Field(
-        None, description="full or lora; by default lora where all of them were learned so, else as for one."
+        None, description="full or lora; default: lora if all of them were trained with it, else as for one subject."
     )
-    steps: int | None = Field(
-        None, ge=1, le=4000, description="Training steps for each; by default as the recipe says."
-    )
+    steps: int | None = Field(None, ge=1, le=4000, description="Training steps for each; default: from the recipe.")
     recipe: str | None = Field(None, max_length=NAME_MAX, description=RECIPE)
     changes: str = Field("", alias="set", max_length=PROMPT_MAX, description=SET, json_schema_extra=MANY)
     seed: int = Field(0, ge=0, le=SEED_MAX, description="Seed of everything random in the training.")
 
 
 class ExportArguments(SubjectArguments):
-    """Of `darkroom export`."""
+    """Arguments of `darkroom export`."""
 
     format: Format = Field(
-        "diffusers", description="A folder for diffusers, a single file as web UIs take it, or a LoRA file."
+        "diffusers", description="A diffusers folder, a single checkpoint file for web UIs, or a LoRA file."
     )
-    precision: FilePrecision = Field("half", description="Of the weights in it.")
+    precision: FilePrecision = Field("half", description="Precision of the exported weights.")
     rank: int | None = Field(
-        None, ge=1, le=256, description="Of a LoRA file that is drawn from a full training; 32 by default."
+        None, ge=1, le=256, description="Rank of a LoRA file that is extracted from a full training; default: 32."
     )
 
 
 class ImportArguments(Arguments):
-    """Of `darkroom import`, which takes a file besides."""
+    """Arguments of `darkroom import`, in addition to its file."""
 
     name: Name = Field(description="What to call the subject; prompts then say [name].")
     noun: Noun = Field(alias="class", description="The kind of thing it is, like dog, mug or robot.")
-    trigger: Trigger = Field(description="The word or words that mean it in the file.")
+    trigger: Trigger = Field(description="Trigger word or words of the file.")
 
 
 class DraftArguments(Arguments):
-    """Of the answers to "how shall I go on with these photos?"."""
+    """Arguments of the buttons on a draft: a training whose photos are still being asked about."""
 
-    draft: str = Field(pattern=r"^[0-9a-f]{20}$", description="Which photos.")
+    draft: str = Field(pattern=r"^[0-9a-f]{20}$", description="The draft's id.")
 
 
 class ConsentArguments(Arguments):
-    """Of the answers to "may these photos be used?"."""
+    """Arguments of the buttons that ask for consent."""
 
-    consent: str = Field(pattern=r"^[0-9a-f]{20}$", description="Which question.")
+    consent: str = Field(pattern=r"^[0-9a-f]{20}$", description="The consent's id.")
 
 
 class PictureArguments(JobArguments):
-    """Of *full size*: one picture of a job."""
+    """Arguments of *full size*: one picture of a job."""
 
-    number: int = Field(ge=1, le=16, description="Which picture, from 1.")
+    number: int = Field(ge=1, le=16, description="Number of the picture, from 1.")
 
 
 class ChooseArguments(JobArguments):
-    """Of *choose*: one of the candidates of a training."""
+    """Arguments of *choose*: one of the candidates of a training."""
 
-    step: int = Field(ge=1, le=4000, description="After which step it was best.")
+    step: int = Field(ge=1, le=4000, description="Training step of the candidate to keep.")
 
 
 class VariationsArguments(JobArguments):
-    """Of *variations*: the same prompt with seeds near one picture's."""
+    """Arguments of *variations*: the same prompt with seeds near that of one picture."""
 
     seed: int = Field(ge=0, le=SEED_MAX, description="Seed of the picture to vary.")

@@ -36,7 +36,7 @@ def _offer(name: str, command: str, arguments: type[Arguments], about: str, pane
 @app.command(rich_help_panel=PICTURES)
 @options_of(JobArguments, positional="job")
 def again(given: Given, out: Out = OUT, as_json: AsJson = False) -> int:
-    """Draw the same prompt once more, with other seeds."""
+    """Draw the same prompt again, with other seeds."""
     from bot import on_terminal
 
     return on_terminal.run(lambda session: on_terminal.draw(session, "again", given, out), as_json)
@@ -45,28 +45,30 @@ def again(given: Given, out: Out = OUT, as_json: AsJson = False) -> int:
 @app.command(rich_help_panel=PICTURES)
 @options_of(VariationsArguments, positional="job")
 def variations(given: Given, out: Out = OUT, as_json: AsJson = False) -> int:
-    """Draw pictures that are near one of before."""
+    """Draw variations of a picture: the same prompt, seeds near its own."""
     from bot import on_terminal
 
     return on_terminal.run(lambda session: on_terminal.draw(session, "variations", given, out), as_json)
 
 
-_offer("cancel", "dreambooth cancel", JobArguments, "Stop a job that waits or runs.", PICTURES)
-_offer("show", "dreambooth show", SubjectArguments, "Show one subject: how it was learned.", LISTS)
-_offer("details", "details", JobArguments, "Tell what made some pictures.", LISTS)
-_offer("share", "dreambooth share", ShareArguments, "Say who may draw a subject.", PICTURES)
+_offer("cancel", "dreambooth cancel", JobArguments, "Cancel a queued or running job.", PICTURES)
+_offer(
+    "show", "dreambooth show", SubjectArguments, "Show one subject: owner, recipe, report card, training log.", LISTS
+)
+_offer("details", "details", JobArguments, "Show the prompt, seeds and settings of pictures.", LISTS)
+_offer("share", "dreambooth share", ShareArguments, "Share a subject: set who may draw it.", PICTURES)
 _offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
-_offer("retrain", "dreambooth retrain", RetrainArguments, "Learn a subject anew.", PICTURES)
+_offer("retrain", "dreambooth retrain", RetrainArguments, "Train a subject again.", PICTURES)
 
 
 @app.command(rich_help_panel=PICTURES)
 @options_of(TogetherArguments, positional="names")
 def together(
     given: Given,
-    more: Annotated[list[str] | None, typer.Argument(metavar="…", help="And who else.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="…", help="Further subjects.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Learn subjects anew, together, so that one picture can have them all."""
+    """Train subjects together, so that one picture can show them all."""
     from bot import on_terminal
 
     given["names"] = " ".join([given["names"] or "", *(more or [])])
@@ -77,10 +79,10 @@ def together(
 @options_of(Nothing)
 def forget_me(
     given: Given,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first; nor are scripts asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; scripts are never asked.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Forget everything: all subjects, photos, prompts and pictures of this machine."""
+    """Delete all data: every subject, photo, prompt and picture of this machine."""
     from bot import on_terminal
     from bot.answers.replies import FORGET_ALL
 
@@ -94,10 +96,10 @@ def forget_me(
 @options_of(SubjectArguments, positional="name")
 def forget(
     given: Given,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first; nor are scripts asked.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; scripts are never asked.")] = False,
     as_json: AsJson = False,
 ) -> int:
-    """Forget a subject: delete its photos, what was learned from them, and its pictures."""
+    """Delete a subject with its photos, weights and pictures."""
     from bot import on_terminal
     from bot.answers.replies import FORGET, FORGET_ALL
 

@@ -20,7 +20,7 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("darkroom-exports"),
     as_json: AsJson = False,
 ) -> int:
-    """Write a subject as files that other programs read."""
+    """Export a subject for other programs: diffusers, AUTOMATIC1111, ComfyUI."""
     from bot import on_terminal
     from bot.terminal import exchange
 
@@ -34,7 +34,7 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A LoRA or a checkpoint, or a diffusers folder.")],
     as_json: AsJson = False,
 ) -> int:
-    """Make a subject of a LoRA or a checkpoint that others have trained."""
+    """Import a LoRA or a checkpoint that was trained elsewhere, as a subject."""
     from bot import on_terminal
     from bot.terminal import exchange
 
@@ -48,7 +48,7 @@ def logs(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("darkroom-logs"),
     as_json: AsJson = False,
 ) -> int:
-    """Fetch what TensorBoard shows of a subject's trainings; docs/tracking.md."""
+    """Download the TensorBoard logs of a subject's trainings; docs/tracking.md."""
     from bot import on_terminal
     from bot.terminal import tracked
 
