@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import SetupError
@@ -153,6 +153,7 @@ async def test_a_picture_beside_a_training_that_is_stuck_is_handed_back(engine: 
     assert (beside.state, (await stuck).state) == ("paused", "died")
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([line.encode() for line in ODD_LINES.values()])))
 def test_reading_comes_to_an_end_whatever_is_said(lines: list[bytes]) -> None:
     async def read() -> list[Any]:

@@ -1,7 +1,7 @@
 """How often a training is looked at: as the recipe says where there is time for it, and less in short ones."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.recipe import Recipe
@@ -28,6 +28,7 @@ RECIPES = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(RECIPES)
 def test_looking_takes_no_more_than_its_share(recipe: Recipe) -> None:
     looks, training = planned(recipe, examined=True), 6 * recipe.batch * recipe.steps
