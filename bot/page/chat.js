@@ -5,6 +5,7 @@ import { get } from "./api.js";
 import { openComposer, settle } from "./composer.js";
 import { showGallery } from "./gallery.js";
 import { MessageView } from "./message.js";
+import { attempt } from "./attempt.js";
 
 const list = byId("messages");
 const views = new Map(); // message id → MessageView
@@ -16,7 +17,7 @@ async function start() {
   openComposer(welcome, (id) => views.get(id)?.message);
   follow();
   addEventListener("hashchange", turn);
-  byId("earlier").addEventListener("click", earlier);
+  byId("earlier").addEventListener("click", ({ target }) => attempt(target, earlier));
   closeMenus();
   turn();
 }

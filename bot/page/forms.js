@@ -4,6 +4,7 @@ import { byId, capital, el } from "./dom.js";
 import { get } from "./api.js";
 import { Completion } from "./completion.js";
 import { tray } from "./photos.js";
+import { attempt } from "./attempt.js";
 
 const MANY = 3; // options that are so many wait folded
 const LONG = 200; // texts that may be longer than this get several lines
@@ -11,12 +12,11 @@ const LONG = 200; // texts that may be longer than this get several lines
 /** Open the form of a command; `submit(values, photos)` sends it. */
 export function openForm(command, title, submit) {
   const sheet = byId("sheet");
-  const wrong = el("p", { class: "wrong", role: "alert" });
   const needed = command.fields.filter((field) => field.required);
   const more = command.fields.filter((field) => !field.required);
   const form = el("form", { autocomplete: "off", onsubmit: (event) => {
     event.preventDefault();
-    finish(form, command, submit, wrong);
+    attempt(form.querySelector("menu .primary"), () => finish(form, command, submit));
   } },
   el("h2", { id: "sheet-title" }, title),
   el("p", { class: "lead" }, command.summary),
@@ -24,7 +24,6 @@ export function openForm(command, title, submit) {
   needed.map((field) => row(field, command)),
   more.length ? el("details", { open: more.length < MANY }, el("summary", {}, "Options"),
     el("div", { class: "more" }, more.map((field) => row(field, command)))) : null,
-  wrong,
   el("menu", {},
     el("button", { type: "button", class: "quiet", onclick: () => sheet.close() }, "Cancel"),
     el("button", { class: "primary" }, title)));
@@ -34,19 +33,14 @@ export function openForm(command, title, submit) {
   form.querySelector("input:not([hidden]), textarea, select")?.focus();
 }
 
-async function finish(form, command, submit, wrong) {
+async function finish(form, command, submit) {
   const values = { command: command.name };
   for (const field of command.fields) {
     const { value } = form.elements[field.name];
     if (field.required || (value !== "" && value !== field.usual)) values[field.name] = value;
   }
   const photos = command.takes_photos ? tray.files : [];
-  try {
-    await submit(values, photos);
-  } catch (error) {
-    wrong.textContent = error.message;
-    return;
-  }
+  await submit(values, photos);
   if (command.takes_photos) tray.clear();
   byId("sheet").close();
   location.hash = "#chat";

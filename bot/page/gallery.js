@@ -1,7 +1,8 @@
 // The gallery: every subject with its newest sample, and all pictures, newest first.
 
-import { announce, byId, el } from "./dom.js";
+import { byId, el } from "./dom.js";
 import { get } from "./api.js";
+import { attempt, pressable } from "./attempt.js";
 import { press } from "./press.js";
 import { enlarge, image } from "./pictures.js";
 
@@ -35,18 +36,13 @@ function subject(one) {
       onclick: () => enlarge([one.sample], 0, {}) }, image(one.sample)) : el("div", { class: "tile none" }),
     el("h3", {}, one.name),
     el("p", { class: `state ${one.state}` }, `${one.noun}, ${STATES[one.state]}`),
-    el("menu", {}, one.buttons.map((button) => el("button", { type: "button",
-      class: button.style === "plain" ? "" : button.style, "aria-label": `${button.label} ${one.name}`,
-      onclick: () => act(button) }, button.label))));
+    el("menu", {}, one.buttons.map((button) => pressable(button.label, () => act(button),
+      { class: button.style === "plain" ? "" : button.style, "aria-label": `${button.label} ${one.name}` }))));
 }
 
 /** Do it, and go where its answer appears. */
 async function act(button) {
-  try {
-    if (await press(button)) location.hash = "#chat";
-  } catch (error) {
-    announce(error.message);
-  }
+  if (await press(button)) location.hash = "#chat";
 }
 
 /** Add the pictures of some jobs, and let the button fetch those before them. */
@@ -57,11 +53,6 @@ function hang(grid, button, { made, more }) {
         onclick: () => enlarge(one.reply.pictures, index, one.reply) }, image(picture))));
   }
   button.hidden = !more;
-  button.onclick = async () => {
-    try {
-      hang(grid, button, await get(`/gallery?${new URLSearchParams({ before: made.at(-1).job })}`));
-    } catch (error) {
-      announce(error.message);
-    }
-  };
+  button.onclick = () => attempt(button, async () =>
+    hang(grid, button, await get(`/gallery?${new URLSearchParams({ before: made.at(-1).job })}`)));
 }

@@ -1,6 +1,7 @@
 // One message: what was said, and the answer, which is changed in place as it goes on.
 
 import { announce, el } from "./dom.js";
+import { pressable } from "./attempt.js";
 import { press } from "./press.js";
 import { lossCurve } from "./curve.js";
 import { download, image, tiles } from "./pictures.js";
@@ -109,7 +110,8 @@ function facts(values) {
 }
 
 function buttons({ reply, progress }) {
-  const given = reply.buttons.map((button) => pressable(button));
+  const given = reply.buttons.map((button) =>
+    pressable(button.label, () => press(button), { class: button.style === "plain" ? "" : button.style }));
   const ended = reply.state === "done" && !openly(reply) && Object.keys(reply.facts).length > 0;
   const panel = ended ? details(reply, progress) : null;
   const more = [
@@ -120,21 +122,6 @@ function buttons({ reply, progress }) {
   const safe = given.filter((node) => !node.classList.contains("danger"));
   const dangerous = given.filter((node) => node.classList.contains("danger"));
   return [...safe, ...more, ...dangerous, panel].filter(Boolean);
-}
-
-function pressable(button) {
-  const node = el("button", { type: "button", class: button.style === "plain" ? "" : button.style,
-    onclick: async () => {
-      node.disabled = true;
-      try {
-        await press(button);
-      } catch (error) {
-        announce(error.message);
-      } finally {
-        node.disabled = false;
-      }
-    } }, button.label);
-  return node;
 }
 
 function downloads(reply) {

@@ -1,6 +1,7 @@
 // Pictures: tiles in a grid, and the dialog that shows one large.
 
-import { announce, byId, el, source } from "./dom.js";
+import { byId, el, source } from "./dom.js";
+import { pressable } from "./attempt.js";
 import { press } from "./press.js";
 
 const SMALL_PX = 256; // up to here a picture is enlarged pixel by pixel, so that it stays crisp
@@ -86,19 +87,15 @@ function actions(picture, made) {
   return (made.buttons || []).map((button) => {
     const given = { ...button.arguments };
     if ("seed" in given && picture.seed != null) given.seed = String(picture.seed);
-    return el("button", { type: "button", onclick: () => act({ ...button, arguments: given }) }, button.label);
+    return pressable(button.label, () => act({ ...button, arguments: given }));
   });
 }
 
 /** Do what a button says, and go where its answer appears, unless it takes something away. */
 async function act(button) {
-  try {
-    if (!(await press(button))) return;
-    byId("viewer").close();
-    if (button.style !== "danger") location.hash = "#chat";
-  } catch (error) {
-    announce(error.message);
-  }
+  if (!(await press(button))) return;
+  byId("viewer").close();
+  if (button.style !== "danger") location.hash = "#chat";
 }
 
 /** Give a small picture a whole multiple of its size, so that its pixels stay square and even. */

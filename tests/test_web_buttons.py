@@ -1,0 +1,124 @@
+"""Buttons of the local web chat whose work fails: that is seen beside them, heard, and they can be pressed again."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, expect
+
+from bot.on_web import opened
+from storage.files import FolderStore
+from storage.settings import Settings
+from tests.servers import valkey
+from tests.web import add_pictures, add_subject, chat, chromium, say, settings_of, shot, visit
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+AWAY = "Darkroom does not answer. Is it still running?"
+REFUSALS = [
+    (403, "text/plain", "This chat answers only its own page, not other sites."),
+    (413, "application/json", '{"error": "That is too much at once: 60 MB is the most."}'),
+    (500, "text/plain", "500 Internal Server Error\n\nServer got itself in trouble"),
+    (502, "text/html", "<h1>Bad gateway</h1>"),
+]
+SENTENCES = [
+    "This chat answers only its own page, not other sites.",
+    "That is too much at once: 60 MB is the most.",
+    "This did not work (error 500). Please try again.",
+    "This did not work (error 502). Please try again.",
+]
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with valkey() as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> Settings:
+    return settings_of(tmp_path, redis_url)
+
+
+@pytest.fixture
+def store(settings: Settings) -> FolderStore:
+    return FolderStore(Path(settings.store_url))
+
+
+async def refuse(page: Page, number: int) -> None:
+    """Have whatever the page sends answered with a refusal, as the guard, the server or a proxy would."""
+    status, content_type, body = REFUSALS[number]
+
+    async def answer(route: Route) -> None:
+        if route.request.method == "POST":
+            await route.fulfill(status=status, content_type=content_type, body=body)
+        else:
+            await route.continue_()
+
+    await page.route("**/messages", answer)
+
+
+@pytest.mark.parametrize("number", range(len(REFUSALS)))
+async def test_a_refusal_is_said_beside_the_button(
+    settings: Settings, store: FolderStore, browser: Browser, number: int
+) -> None:
+    await add_subject(store)
+    async with chat(settings, browser) as page:
+        message = await say(page, "/dreambooth list")
+        await refuse(page, number)
+        show = message.get_by_role("button", name="rex", exact=True)
+        for _ in range(2):
+            await show.click()
+            await expect(message.get_by_role("alert")).to_have_text(SENTENCES[number])
+            await expect(message.get_by_role("alert")).to_be_in_viewport()
+        await shot(page, f"refused-{REFUSALS[number][0]}")
+        await page.unroute("**/messages")
+        await show.click()
+        await expect(page.locator("#messages > li")).to_have_count(2)
+        await expect(message.get_by_role("alert")).to_have_count(0)
+
+
+async def test_a_server_that_is_away_is_said_at_every_kind_of_button(
+    settings: Settings, store: FolderStore, browser: Browser
+) -> None:
+    await add_subject(store)
+    await add_pictures(store, "a [rex] dog")
+    async with opened(settings, settings.redis_url) as url:
+        fixed = settings.model_copy(update={"port": int(url.rpartition(":")[2])})
+    async with visit(browser, "about:blank") as page:
+        async with opened(fixed, settings.redis_url) as url:
+            await page.goto(url)
+            message = await say(page, "/dreambooth list")
+            await page.get_by_role("link", name="Gallery").click()
+            await expect(page.locator(".wall .tile")).to_have_count(2)
+        subject, viewer, sheet = page.locator(".subject"), page.locator("#viewer"), page.locator("#sheet")
+        await subject.get_by_role("button", name="Imagine").click()
+        await expect(subject.get_by_role("alert")).to_have_text(AWAY)
+        await page.locator(".wall .tile").first.click()
+        await viewer.get_by_role("button", name="Again").click()
+        await expect(viewer.get_by_role("alert")).to_have_text(AWAY)
+        await shot(page, "away-viewer")
+        await viewer.get_by_role("button", name="Close").click()
+        await page.get_by_role("link", name="Chat").click()
+        await message.get_by_role("button", name="rex", exact=True).focus()
+        await page.keyboard.press("Enter")
+        await expect(message.get_by_role("alert")).to_have_text(AWAY)
+        await expect(message.get_by_role("button", name="rex", exact=True)).to_be_focused()
+        await page.locator("#chips").get_by_role("button", name="Imagine").click()
+        await sheet.get_by_label("Prompt").fill("a dog")
+        await sheet.locator("menu .primary").click()
+        await expect(sheet.get_by_role("alert")).to_have_text(AWAY)
+        await expect(sheet.get_by_role("alert")).to_be_in_viewport()
+        await shot(page, "away-form")
+        async with opened(fixed, settings.redis_url):
+            await sheet.locator("menu .primary").click()
+            await expect(page.locator("#messages > li")).to_have_count(2)
+            await message.get_by_role("button", name="rex", exact=True).click()
+            await expect(page.locator("#messages > li")).to_have_count(3)
