@@ -55,6 +55,7 @@ class Command:
     answers: Literal["everyone", "asker", "in place"] = "asker"  # who sees it; in place of the message it is asked on
     takes_photos: bool = False
     hidden: bool = False  # sent by buttons, not typed
+    needs_subjects: int = 0  # how many there must be for it to make sense; pages offer it only then
 
     @property
     def usage(self) -> str:
@@ -80,18 +81,25 @@ COMMANDS: dict[str, Command] = {
             "dreambooth train", "Learn a subject from the photos you attach.", TrainArguments, train, "everyone", True
         ),
         Command("dreambooth list", "List the subjects.", Nothing, subjects),
-        Command("dreambooth show", "Show one subject.", SubjectArguments, show),
-        Command("dreambooth share", "Share a subject: set who may draw it.", ShareArguments, share),
-        Command("dreambooth retrain", "Train a subject again.", RetrainArguments, retrain, "everyone"),
+        Command("dreambooth show", "Show one subject.", SubjectArguments, show, needs_subjects=1),
+        Command("dreambooth share", "Share a subject: set who may draw it.", ShareArguments, share, needs_subjects=1),
+        Command(
+            "dreambooth retrain", "Train a subject again.", RetrainArguments, retrain, "everyone", needs_subjects=1
+        ),
         Command(
             "dreambooth together",
             "Train subjects together, so that one picture can show them all.",
             TogetherArguments,
             together,
             "everyone",
+            needs_subjects=2,
         ),
         Command(
-            "dreambooth forget", "Delete a subject with its photos, weights and pictures.", SubjectArguments, forget
+            "dreambooth forget",
+            "Delete a subject with its photos, weights and pictures.",
+            SubjectArguments,
+            forget,
+            needs_subjects=1,
         ),
         Command("forget-me", "Delete all of your data.", Nothing, forget_me),
         Command("dreambooth cancel", "Cancel a queued or running job.", JobArguments, cancel),

@@ -11,7 +11,7 @@ from bot.on_web import opened
 from storage.files import FolderStore
 from storage.settings import Settings
 from tests.servers import valkey
-from tests.web import add_pictures, add_subject, chat, chromium, say, settings_of, shot, visit
+from tests.web import add_pictures, add_subject, chat, chromium, no_sideways, say, settings_of, shot, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -122,3 +122,43 @@ async def test_a_server_that_is_away_is_said_at_every_kind_of_button(
             await expect(page.locator("#messages > li")).to_have_count(2)
             await message.get_by_role("button", name="rex", exact=True).click()
             await expect(page.locator("#messages > li")).to_have_count(3)
+
+
+@pytest.mark.parametrize("width_px", [320, 390, 1100])
+async def test_chips_keep_their_words_and_more_opens_at_its_button(
+    settings: Settings, store: FolderStore, browser: Browser, width_px: int
+) -> None:
+    for name in ("rex", "mia"):
+        await add_subject(store, name=name)
+    async with chat(settings, browser) as page:
+        await page.set_viewport_size({"width": width_px, "height": 800})
+        chips = page.locator("#chips > button, #chips summary")
+        assert await chips.all_text_contents() == ["Imagine", "Train", "Retrain", "Together", "More"]
+        for chip in await chips.all():
+            await expect(chip).to_be_in_viewport(ratio=1)
+            assert await chip.evaluate("node => node.getClientRects().length === 1 && node.clientHeight < 40")
+        more, menu = page.locator("#chips summary"), page.locator("#chips .menu ul")
+        await more.click()
+        await expect(menu).to_be_in_viewport(ratio=1)
+        button, box = await more.bounding_box(), await menu.bounding_box()
+        assert button and box
+        assert 0 <= button["y"] - (box["y"] + box["height"]) < 16  # right above it
+        assert box["x"] <= button["x"] < box["x"] + box["width"]
+        await no_sideways(page)
+        await shot(page, f"chips-{width_px}")
+
+
+async def test_chips_for_subjects_come_with_the_subjects(
+    settings: Settings, store: FolderStore, browser: Browser
+) -> None:
+    async with chat(settings, browser) as page:
+        chips, menu = page.locator("#chips > button"), page.locator("#chips .menu li button")
+        await expect(chips).to_have_text(["Imagine", "Train"])
+        assert await menu.all_text_contents() == ["List", "Forget-me", "Cancel", "Jobs", "Help"]
+        await add_subject(store)
+        await say(page, "/help")
+        await expect(chips).to_have_text(["Imagine", "Train", "Retrain"])
+        await expect(menu.get_by_text("Show")).to_have_count(1)
+        await add_subject(store, name="mia")
+        await say(page, "/help")
+        await expect(chips).to_have_text(["Imagine", "Train", "Retrain", "Together"])

@@ -40,6 +40,7 @@ class Form(Record):
     summary: str
     usage: str
     takes_photos: bool
+    needs_subjects: int = 0  # how many there must be for it to make sense
     fields: tuple[Field, ...]
     fixed: dict[str, str] = {}  # arguments that go along unseen
 
@@ -56,6 +57,7 @@ def form(command: "Command") -> Form:
         summary=command.summary,
         usage=f"/{command.usage}",
         takes_photos=command.takes_photos,
+        needs_subjects=command.needs_subjects,
         fields=fields(command.arguments),
     )
 

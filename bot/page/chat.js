@@ -2,7 +2,7 @@
 
 import { byId } from "./dom.js";
 import { get } from "./api.js";
-import { openComposer, settle } from "./composer.js";
+import { openComposer, refreshChips, settle } from "./composer.js";
 import { showGallery } from "./gallery.js";
 import { MessageView } from "./message.js";
 import { attempt } from "./attempt.js";
@@ -63,10 +63,12 @@ function everything({ messages, more }) {
 
 function change(message) {
   const fresh = !views.has(message.id);
+  const before = views.get(message.id)?.message.reply;
   const near = innerHeight + scrollY > document.documentElement.scrollHeight - 160;
   place(message);
   settle(message);
   if (message.reply.state !== "working" && !byId("view-gallery").hidden) showGallery();
+  if (before?.state !== message.reply.state || before.job !== message.reply.job) refreshChips();
   empty();
   if (fresh || near) toEnd();
 }
@@ -114,6 +116,7 @@ function closeMenus() {
   const close = (but) => document.querySelectorAll("details.menu[open]").forEach((menu) => {
     if (menu !== but) menu.open = false;
   });
+  document.addEventListener("toggle", ({ target }) => { if (target.matches?.("details.menu[open]")) keepInView(target); }, true);
   document.addEventListener("click", ({ target }) => close(target.closest("summary")?.parentElement));
   document.addEventListener("keydown", (event) => {
     const menu = event.key === "Escape" && document.activeElement?.closest("details.menu[open]");
@@ -121,6 +124,14 @@ function closeMenus() {
     menu.open = false;
     menu.querySelector("summary").focus();
   });
+}
+
+/** Open a menu at its button, moved to the left as far as it would reach out of the window. */
+function keepInView(menu) {
+  const list = menu.querySelector("ul");
+  list.style.left = "0";
+  const beyond_px = list.getBoundingClientRect().right - (document.documentElement.clientWidth - 8);
+  if (beyond_px > 0) list.style.left = `${-beyond_px}px`;
 }
 
 /** Show the view that the address names. */

@@ -1,7 +1,7 @@
 // Where people type: the line with its completion, the photos that go with it, and the buttons that open forms.
 
 import { byId, capital, el } from "./dom.js";
-import { send } from "./api.js";
+import { get, send } from "./api.js";
 import { Completion } from "./completion.js";
 import { openForm } from "./forms.js";
 import { tray } from "./photos.js";
@@ -23,6 +23,23 @@ export function openComposer(welcome, latest) {
   line.addEventListener("keydown", (event) => keys(event, completion));
   byId("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
   tray.changed = photosCame;
+  showChips();
+}
+
+/** Ask again how many subjects there are: some commands make sense only with one. */
+export async function refreshChips() {
+  try {
+    known = await get("/welcome");
+  } catch {
+    return; // the chips stay as they are
+  }
+  showChips();
+}
+
+function showChips() {
+  const shown = byId("chips").dataset.subjects;
+  if (shown === String(known.subjects)) return;
+  byId("chips").dataset.subjects = known.subjects;
   byId("chips").replaceChildren(...chips());
 }
 
@@ -114,8 +131,9 @@ function chips() {
     else sendWithPhotos({ command: command.name }, []).catch((error) => hint(error.message, true));
   };
   const button = (command) => el("button", { type: "button", title: command.summary, onclick: act(command) }, label(command));
-  const many = known.commands.filter((command) => command.fields.length > 3);
-  const few = known.commands.filter((command) => command.fields.length <= 3);
+  const useful = known.commands.filter((command) => command.needs_subjects <= known.subjects);
+  const many = useful.filter((command) => command.fields.length > 3);
+  const few = useful.filter((command) => command.fields.length <= 3);
   return [...many.map(button), el("details", { class: "menu up", name: "menu" }, el("summary", {}, "More"),
     el("ul", {}, few.map((command) => el("li", {}, button(command)))))];
 }

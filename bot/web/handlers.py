@@ -38,9 +38,10 @@ ACCEPTED = (*MEDIA_TYPES, *(f".{extension}" for extension in EXTENSIONS), captio
 
 
 class Welcome(Record):
-    """What the page needs to know first: every command as a form, and the most that can be sent at once."""
+    """What the page needs to know first: every command as a form, how many subjects there are, how much may be sent."""
 
     commands: tuple[Form, ...]
+    subjects: int  # how many there are
     upload_max_bytes: int
     photo_types: tuple[str, ...] = ACCEPTED  # media types and endings, as a file field takes them
 
@@ -78,8 +79,10 @@ def _json(record: Record, status: int = 200) -> web.Response:
 
 async def welcome(request: web.Request) -> web.Response:
     """Tell the page what there is to command."""
+    chat = request.app[CHAT]
     forms = tuple(form(command) for command in COMMANDS.values() if not command.hidden)
-    return _json(Welcome(commands=forms, upload_max_bytes=request.app[UPLOAD_LIMITS].body_bytes))
+    there = len(await access.seen(chat.app, PERSON, chat.app.suggestions))
+    return _json(Welcome(commands=forms, subjects=there, upload_max_bytes=request.app[UPLOAD_LIMITS].body_bytes))
 
 
 async def events(request: web.Request) -> web.StreamResponse:
