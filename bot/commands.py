@@ -14,6 +14,7 @@ from bot.asking.arguments import (
     Arguments,
     ChooseArguments,
     ConsentArguments,
+    DeleteArguments,
     DraftArguments,
     ImagineArguments,
     JobArguments,
@@ -112,7 +113,7 @@ COMMANDS: dict[str, Command] = {
         Command("full", "Show one picture in full size.", PictureArguments, full, "everyone", hidden=True),
         Command("details", "Show the prompt, seeds and settings of pictures.", JobArguments, about, hidden=True),
         Command("choose", "Keep one of the candidates.", ChooseArguments, choose, "in place", hidden=True),
-        Command("delete", "Delete pictures.", JobArguments, delete, "in place", hidden=True),
+        Command("delete", "Delete pictures.", DeleteArguments, delete, "in place", hidden=True),
         Command("draft train", "Train on the accepted photos.", DraftArguments, train_draft, "in place", hidden=True),
         Command(
             "draft add",

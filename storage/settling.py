@@ -9,13 +9,13 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
-from storage.errors import Damaged, Full, Missing
+from storage.errors import Damaged, Full, Missing, UserError
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex, open_key
-from storage.jobs import ImagineJob, Job, Outcome, TrainJob, job_key, outcome_key, until
+from storage.jobs import ImagineJob, Job, Outcome, Picture, TrainJob, job_key, outcome_key, until
 from storage.posted import set_aside
-from storage.records import read_outcome, stored_job
+from storage.records import parsed, read_outcome, stored_job
 from storage.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
 
 log = logging.getLogger(__name__)
@@ -85,6 +85,44 @@ async def delete_job(store: Store, job: str, record: Job | None = None) -> list[
     if record:
         await index.remove(job, record.space, record.subjects)
     return [*removed, job_key(job)] if existed else removed
+
+
+async def delete_picture(store: Store, job: Job, seed: int) -> Outcome:
+    """Delete the picture of a seed from a finished drawing, with the grid that shows it; return the outcome without it.
+
+    The outcome changes first and decides: what it no longer names is removed by `settle`, now or after a crash. If no
+    picture would be left, nothing is changed: the job is to be deleted. Raises UserError if there is no such picture,
+    Missing if the job was deleted meanwhile, Damaged and Newer.
+    """
+    key = outcome_key(job.id)
+    while True:
+        data, tag = await store.get(key)
+        outcome = parsed(Outcome, data, key)
+        gone = [picture for picture in outcome.pictures if picture.seed == seed]
+        if not gone:
+            raise UserError(f"There is no picture with seed {seed} there, or not any more.")
+        left = tuple(picture for picture in outcome.pictures if picture.seed != seed)
+        outcome = outcome.model_copy(update={"pictures": left, "grid": None})
+        if not left or await _republished(store, job, outcome, tag, gone):
+            return outcome
+
+
+async def _republished(store: Store, job: Job, outcome: Outcome, tag: str, gone: list[Picture]) -> bool:
+    """Replace an outcome by one without the pictures that are `gone`; on a full disk these make room for it first."""
+    with suppress(Full):
+        await store.put(open_key(job.space, job.id), b"")
+    try:
+        if not await store.replace(outcome_key(job.id), outcome.model_dump_json().encode(), tag):
+            return False
+    except Full:
+        if not any([await store.exists(picture.key) for picture in gone]):
+            raise
+        for picture in gone:
+            await store.delete(picture.key)
+        return False
+    await set_aside(store, f"jobs/{job.id}")
+    await settle(store, job, outcome)
+    return True
 
 
 async def cancel_without_room(store: Store, job: Job) -> None:

@@ -352,10 +352,16 @@ async def test_the_gallery_shows_enlarges_and_deletes(settings: Settings, store:
         async with page.expect_download() as saving:
             await viewer.get_by_role("link", name="Download").click()
         assert (await saving.value).suggested_filename == "a-rex-dog-on-the-moon-3.png"
-        await viewer.get_by_role("button", name="Delete").click()
+        await viewer.get_by_role("button", name="Delete this picture").click()
         question = page.locator("#question")
-        await expect(question).to_contain_text("Delete these pictures for good?")
-        await question.get_by_role("button", name="Delete").click()
+        await expect(question).to_contain_text("Delete this picture for good?")
+        await question.get_by_role("button", name="Delete this picture").click()
+        await expect(page.locator(".wall .tile")).to_have_count(3)
+        await page.locator(".wall .tile").nth(1).click()
+        await expect(viewer).to_contain_text("seed 2 · 2 of 3")
+        await viewer.get_by_role("button", name="Delete all 3 pictures").click()
+        await expect(question).to_contain_text("Delete all 3 pictures for good?")
+        await question.get_by_role("button", name="Delete all 3 pictures").click()
         await expect(page.locator(".wall .tile")).to_have_count(0)
     assert await store.names("jobs/") == []
 

@@ -4,15 +4,15 @@ from random import SystemRandom
 from typing import Any
 
 from bot.answers import access
-from bot.answers.replies import details, plural
+from bot.answers.replies import details, finished, plural
 from bot.asking import prompts
-from bot.asking.arguments import ImagineArguments, JobArguments, PictureArguments, VariationsArguments
+from bot.asking.arguments import DeleteArguments, ImagineArguments, JobArguments, PictureArguments, VariationsArguments
 from bot.core import Answers, Bot, find_job, find_pictures
 from bot.messages import Reply, Request
 from storage.company import check_company
-from storage.errors import Damaged, UserError
+from storage.errors import Damaged, Missing, UserError
 from storage.jobs import ImagineJob
-from storage.settling import delete_job
+from storage.settling import delete_job, delete_picture
 
 
 async def imagine(bot: Bot, request: Request, given: ImagineArguments) -> Answers:
@@ -98,10 +98,13 @@ async def about(bot: Bot, request: Request, given: JobArguments) -> Answers:
     yield Reply(text=job.said, facts=details(job, outcome, await bot.subjects_of(job)))
 
 
-async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
-    """Delete pictures and every trace of the job that made them."""
+async def delete(bot: Bot, request: Request, given: DeleteArguments) -> Answers:
+    """Delete one picture, or all of a job and every trace of it."""
     job = await find_pictures(bot, request, given.job, to_remove=True)
     access.must_cancel(job, request, "delete")
+    if given.seed is not None:
+        yield await _delete_one(bot, job, given.seed)
+        return
     await bot.dispatch.cancel(job)
     try:
         outcome = await bot.dispatch.outcome(job.id)
@@ -110,3 +113,21 @@ async def delete(bot: Bot, request: Request, given: JobArguments) -> Answers:
     await delete_job(bot.store, job.id, job)
     text = f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}. {await bot.taken_back(job.space)}"
     yield Reply(text=text.strip())
+
+
+async def _delete_one(bot: Bot, job: ImagineJob, seed: int) -> Reply:
+    """Delete the picture of a seed; the reply shows those that are left. With the last one the job goes."""
+    if not await bot.dispatch.outcome(job.id):
+        raise UserError("That is not finished yet.")
+    try:
+        outcome = await delete_picture(bot.store, job, seed)
+    except Missing:
+        raise UserError("These pictures are deleted already.") from None
+    if not outcome.pictures:
+        await delete_job(bot.store, job.id, job)
+    deleted = f"Deleted the picture with seed {seed}: {plural(len(outcome.pictures), 'picture')} left."
+    deleted = f"{deleted} {await bot.taken_back(job.space)}".strip()
+    if not outcome.pictures:
+        return Reply(text=deleted)
+    reply = finished(job, outcome, await bot.subjects_of(job))
+    return reply.model_copy(update={"text": f"{deleted}\n{reply.text}"})

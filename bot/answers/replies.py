@@ -59,7 +59,9 @@ def finished(job: Job, outcome: Outcome, subjects: Sequence[Subject]) -> Reply:
     """Say how a job ended; `subjects` are those of its subjects that are not forgotten."""
     buttons: tuple[Button, ...] = ()
     if outcome.state == "done" and not isinstance(job, NewerJob):
-        buttons = _under_pictures(job) if isinstance(job, ImagineJob) else about_subjects(subjects)
+        buttons = (
+            _under_pictures(job, len(outcome.pictures)) if isinstance(job, ImagineJob) else about_subjects(subjects)
+        )
     text, pictures = outcome.message, outcome.pictures
     for subject in subjects:
         if learned := outcome.learned_of(subject.id):
@@ -139,7 +141,7 @@ def show_button(subject: Subject, label: str = "Show") -> Button:
     return Button(label=label, command="dreambooth show", arguments={"name": subject.name}, home=home_of(subject))
 
 
-def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
+def _under_pictures(job: ImagineJob, count: int) -> tuple[Button, ...]:
     return (
         Button(label="Again", command="again", arguments={"job": job.id}, style="primary"),
         Button(label="Variations", command="variations", arguments={"job": job.id, "seed": str(job.seed)}),
@@ -149,7 +151,7 @@ def _under_pictures(job: ImagineJob) -> tuple[Button, ...]:
             command="delete",
             arguments={"job": job.id},
             style="danger",
-            confirm="Delete these pictures for good?",
+            confirm=f"Delete all {count} pictures for good?" if count > 1 else "Delete this picture for good?",
         ),
     )
 

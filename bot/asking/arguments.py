@@ -264,6 +264,12 @@ class ConsentArguments(Arguments):
     consent: str = Field(pattern=r"^[0-9a-f]{20}$", description="The consent's id.")
 
 
+class DeleteArguments(JobArguments):
+    """Arguments of *delete*: all pictures of a job, or the one of a seed."""
+
+    seed: int | None = Field(None, ge=0, le=SEED_MAX, description="Seed of the one picture to delete; default: all.")
+
+
 class PictureArguments(JobArguments):
     """Arguments of *full size*: one picture of a job."""
 

@@ -107,7 +107,7 @@ function empty() {
 
 /** Scroll to the newest message, once the page has laid it out. */
 function toEnd() {
-  if (byId("view-chat").hidden) return;
+  if (byId("view-chat").hidden || !views.size) return; // a first visit begins with the headline
   requestAnimationFrame(() => scrollTo({ top: document.documentElement.scrollHeight }));
 }
 

@@ -4,7 +4,7 @@ import { announce, el } from "./dom.js";
 import { pressable } from "./attempt.js";
 import { press } from "./press.js";
 import { lossCurve } from "./curve.js";
-import { download, image, tiles } from "./pictures.js";
+import { deletion, download, image, tiles } from "./pictures.js";
 
 const STEPS = ["Photos checked", "Class images", "Learning", "Ready"];
 const STEP_OF = { queued: 0, loading: 0, "class images": 1, learning: 2, sampling: 2, saving: 2 };
@@ -110,7 +110,7 @@ function facts(values) {
 }
 
 function buttons({ reply, progress }) {
-  const given = reply.buttons.map((button) =>
+  const given = reply.buttons.map((each) => deletion(each, reply.pictures.length)).map((button) =>
     pressable(button.label, () => press(button), { class: button.style === "plain" ? "" : button.style }));
   const ended = reply.state === "done" && !openly(reply) && Object.keys(reply.facts).length > 0;
   const panel = ended ? details(reply, progress) : null;

@@ -84,12 +84,26 @@ function frame(pictures, index, made, show) {
 
 /** The buttons of the message that made a picture; those that take a seed take this picture's. */
 function actions(picture, made) {
-  return (made.buttons || []).map((button) => {
+  return (made.buttons || []).flatMap((button) => deletions(button, picture, made.pictures)).map((button) => {
     const given = { ...button.arguments };
     if ("seed" in given && picture.seed != null) given.seed = String(picture.seed);
     return pressable(button.label, () => act({ ...button, arguments: given }));
   });
 }
+
+/** *Delete* says what it deletes; of several pictures, one alone can be deleted as well. */
+function deletions(button, picture, pictures) {
+  if (button.command !== "delete") return [button];
+  const all = deletion(button, pictures.length);
+  if (pictures.length < 2 || picture.seed == null) return [all];
+  const alone = { ...button, label: "Delete this picture", confirm: "Delete this picture for good?",
+    arguments: { ...button.arguments, seed: String(picture.seed) } };
+  return [alone, all];
+}
+
+/** A *Delete* button of so many pictures. */
+export const deletion = (button, count) =>
+  button.command === "delete" && count > 1 ? { ...button, label: `Delete all ${count} pictures` } : button;
 
 /** Do what a button says, and go where its answer appears, unless it takes something away. */
 async function act(button) {

@@ -193,6 +193,8 @@ class Chat:
     async def _show_answers(self, request: Request, question: Message | None) -> None:
         async with aclosing(self.app.answer(request)) as replies:
             async for reply in replies:
+                if request.command == "delete":
+                    reply = await self._without_deleted(reply)
                 await self._update(request.id, reply)
                 if question and (reply.job or reply.state == "done"):
                     await self._remove(question)
@@ -203,6 +205,13 @@ class Chat:
             await self._forget(request.arguments.get("name", ""), but=request.id)
         if request.command in DELETING:
             await self.sweep()
+
+    async def _without_deleted(self, reply: Reply) -> Reply:
+        """Where one picture was deleted, show what is left in the message that had it; give the sentence alone."""
+        said, _, text = reply.text.partition("\n")
+        if reply.job and (made := self.messages.get(reply.job)):
+            await self._keep(made.with_reply(reply.model_copy(update={"text": text})))
+        return Reply(text=said, state=reply.state, fault=reply.fault)
 
     async def _resume(self, message: Message) -> None:
         try:

@@ -149,7 +149,7 @@ def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> t
     said = one_line(typed(name, values, COMMANDS[name].arguments))
     made = chat.messages.get(values.get("job", ""))
     if made or COMMANDS[name].hidden:  # nobody types an id, so it is called by what it is about
-        word = name.split()[-1].capitalize()
+        word = "Delete one picture" if name == "delete" and "seed" in values else name.split()[-1].capitalize()
         said = f"{word}: {made.said}" if made else word
     return _request(name, values, uploads, sure=True), said
 
