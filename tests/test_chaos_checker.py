@@ -1,18 +1,30 @@
 """The checker of the chaos runs finds what it is there to find."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from bot.messages import Reply
 from bot.web.chat_log import Message
+from storage.errors import Damaged
 from storage.files import FolderStore
 from storage.forgetting import forget
 from storage.ids import new_id
-from storage.jobs import ImagineJob, Outcome, Picture, job_key, outcome_key
+from storage.job_index import JobIndex
+from storage.jobs import ImagineJob, Outcome, Picture, job_key, outcome_key, read_stored_job
+from storage.records import parsed_in_part
 from storage.subjects import Subject, Subjects, unaccepted_key
 from storage.sweeping import Sweeper
+from tests.chaos import noisy_pipe
 from tests.chaos.checker import Checker
+from tests.chaos.leftovers import folders_left, logs_tell
+from tests.chaos.next_version import next_version
+from tests.chaos.quiet import STILL_S, Movement
+from tests.chaos.store_faults import damaged
 from tests.chaos.told import Witness, told_twice
 
 
@@ -30,6 +42,7 @@ async def subject_in(store: FolderStore) -> Subject:
 async def job_in(store: FolderStore, subject: str | None = None) -> str:
     job = ImagineJob(space="home", owner="ada", prompt="a dog", model_prompt="a dog", seed=1, subject=subject)
     await store.put(job_key(job.id), job.model_dump_json().encode())
+    await JobIndex(store).add(job, is_open=False)
     return job.id
 
 
@@ -77,3 +90,57 @@ def test_a_last_word_is_heard_once() -> None:
     assert told_twice(witnesses) == [f"job {job} is told twice"]
     tell(Reply(text="No.", state="failed", job=job), witnesses[1])
     assert f"job {job} is told as done and failed" in told_twice(witnesses)
+
+
+def test_what_an_engine_says_through_a_noisy_pipe_is_whole_until_there_is_noise(tmp_path: Path) -> None:
+    noise, says = tmp_path / "noise", '{"say":"alive","job":"one"}'
+    command = [sys.executable, "-S", noisy_pipe.__file__, sys.executable, "-c", f"print({says!r}, end='\\n' * 50)"]
+    how = {"env": {**os.environ, noisy_pipe.NOISE: str(noise)}, "capture_output": True}
+    assert subprocess.run(command, **how).stdout == f"{says}{50 * chr(10)}".encode()
+    noise.touch()
+    assert len(subprocess.run(command, **how).stdout.splitlines()) > 60
+
+
+def test_an_engine_behind_a_pipe_ends_as_it_would_without(tmp_path: Path) -> None:
+    environment = {**os.environ, noisy_pipe.NOISE: str(tmp_path / "noise")}
+    for last, code in (("os._exit(3)", 3), ("os.kill(os.getpid(), 9)", -9)):
+        command = [sys.executable, "-S", noisy_pipe.__file__, sys.executable, "-c", f"import os; {last}"]
+        assert subprocess.run(command, env=environment).returncode == code
+
+
+def test_records_of_the_next_version_carry_its_schema_and_a_field_more(tmp_path: Path) -> None:
+    ask = "from storage.subjects import Subject as S; print(S(**dict.fromkeys(%r, 'x')).model_dump_json())"
+    fields = ("space", "owner", "name", "noun", "base_model")
+    command = [sys.executable, "-c", ask % (fields,)]
+    written = subprocess.run(command, cwd=next_version(tmp_path / "next"), capture_output=True, check=True).stdout
+    record = parsed_in_part(Subject, written, "-")
+    assert record.is_newer and record.model_extra == {"written_by": "the next version"}
+
+
+def test_a_job_that_begins_again_and_again_is_lost_in_the_end() -> None:
+    times_s = [0.0]
+    movement = Movement(clock=lambda: times_s[-1])
+    for each in (0.0, STILL_S / 2, STILL_S + 1):
+        times_s.append(each)
+        movement.saw("again", "learning", 1)
+    assert movement.is_still("again")
+    movement.saw("again", "learning", 2)
+    assert not movement.is_still("again") and not movement.is_still("waits behind it")
+
+
+def test_logs_and_folders_are_looked_at(tmp_path: Path) -> None:
+    log, work = tmp_path / "log", tmp_path / "home" / "work" / "own" / "attempt-1"
+    work.mkdir(parents=True)
+    trace = 'Traceback (most recent call last):\n  File "a", line 1, in b\n    c()\n'
+    full = "OSError: [Errno 28] No space left on device"
+    log.write_text(f"fine\n{trace}ValueError: no\n{trace}{full}\nthe key is hunter2\n")
+    told = ["log tells a secret", "1 traceback(s) in log: ValueError: no"]
+    assert logs_tell([log, tmp_path / "none"], ["hunter2"]) == told
+    assert folders_left([tmp_path / "home"]) == [f"{work} is left"]
+
+
+async def test_damage_can_be_told_from_what_a_record_may_say(store: FolderStore) -> None:
+    key = job_key(await job_in(store))
+    for seed in range(20):
+        with pytest.raises(Damaged):
+            read_stored_job(damaged((await store.get(key)).data, Random(seed)))

@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from bot.messages import Reply
 from storage import queue
-from tests.chaos.scene import Scene, Worker
+from tests.chaos.scene import Scene
+from tests.chaos.worker import Worker
 from tests.conftest import Chat, photos_of_a_character
 
 pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]

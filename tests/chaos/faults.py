@@ -1,9 +1,11 @@
-"""What is done to a deployment. Each fault lasts up to some seconds, and is over when it returns."""
+"""What is done to processes and connections of a deployment.
+
+Each fault lasts up to some seconds, and is over when it returns.
+"""
 
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
@@ -13,9 +15,9 @@ from redis.exceptions import RedisError
 
 from storage.errors import DarkroomError
 from tests.chaos.scene import ENDS_WITHIN_S, Scene
+from tests.chaos.worker import Worker
 
 LONGEST_S = 7.0  # of a fault that lasts: more than two leases
-Fault = Callable[[Scene, Random], Awaitable[None]]
 
 
 async def kill_worker(scene: Scene, chance: Random) -> None:
@@ -25,7 +27,11 @@ async def kill_worker(scene: Scene, chance: Random) -> None:
 
 async def end_worker(scene: Scene, chance: Random) -> None:
     """The machine is wanted back: SIGTERM."""
-    worker = chance.choice(scene.workers)
+    await end_worker_process(scene, chance.choice(scene.workers))
+
+
+async def end_worker_process(scene: Scene, worker: Worker) -> None:
+    """Ask a worker to end, and note if it does not in time; the keeper starts it again."""
     process = worker.process
     worker.send(signal.SIGTERM)
     if process:
@@ -106,19 +112,3 @@ async def restart_bot(scene: Scene, chance: Random) -> None:
                 return await scene.open_chat()
             except DarkroomError:
                 await asyncio.sleep(0.5)
-
-
-FAULTS: tuple[Fault, ...] = (
-    kill_worker,
-    end_worker,
-    freeze_worker,
-    kill_engine,
-    cut_off_from_redis,
-    cut_off_from_store,
-    store_trouble,
-    restart_redis,
-    replace_redis,
-    empty_redis,
-    end_leases,
-    restart_bot,
-)

@@ -20,7 +20,6 @@ class People:
     def __init__(self, scene: Scene, chance: Random, steps: tuple[int, int], every_s: float) -> None:
         """`steps` has a training at least and at most; there is a request `every_s` on the average."""
         self.scene, self.chance, self.steps, self.every_s = scene, chance, steps, every_s
-        self.trained = 0
         self.accepted: dict[str, float] = {}  # when each job was first seen in the chat, on the monotonic clock
 
     async def go_on(self) -> None:
@@ -41,11 +40,12 @@ class People:
 
     async def train(self, chat: Chat) -> None:
         """Send photos of something new."""
-        self.trained += 1
+        name = f"pet{len(self.scene.names) + 1}"
+        self.scene.names.append(name)
         photos = photos_of_a_character(count=3, seed=self.chance.randrange(1000))
         options = {"steps": self.chance.randint(*self.steps), "seed": self.chance.randrange(9)}
         noun = self.chance.choice(NOUNS)
-        await ask(chat, "dreambooth train", photos, name=f"pet{self.trained}", **{"class": noun}, **options)
+        await ask(chat, "dreambooth train", photos, name=name, **{"class": noun}, **options)
 
     async def imagine(self, chat: Chat) -> None:
         """Have pictures drawn, of something that was learned if there is anything."""

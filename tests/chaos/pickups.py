@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from storage.errors import DarkroomError
 from storage.jobs import job_key, read_job
-from tests.chaos.scene import Scene, Worker
+from tests.chaos.scene import Scene
+from tests.chaos.worker import Worker
 
 LOOK_S = 0.05
 
