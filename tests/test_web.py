@@ -256,7 +256,8 @@ async def test_photos_are_dropped_pasted_picked_and_removed(page: Page) -> None:
     await page.dispatch_event("main", "drop", {"dataTransfer": transfer})
     await expect(page.get_by_text("Drop the photos")).to_be_hidden()
     await expect(tray.get_by_alt_text("dropped.png")).to_be_visible()
-    await expect(page.locator("#line")).to_have_value("/dreambooth train ")
+    await expect(page.locator("#naming").get_by_label("Name")).to_be_focused()
+    await expect(page.locator("#line")).to_have_value("")
 
     await page.evaluate(
         """(clipboardData) => document.querySelector("#line")
@@ -292,6 +293,45 @@ async def test_a_plain_sentence_is_drawn(page: Page, store: FolderStore) -> None
     (name,) = [name for name in await store.names("jobs/") if name.endswith("job.json")]
     job = json.loads((await store.get(name)).data)
     assert (job["prompt"], job["count"]) == ("a [rex] dog in Paris", 2)
+
+
+async def test_photos_are_named_under_their_thumbnails(page: Page, store: FolderStore) -> None:
+    await add_subject(store, name="taken")
+    naming, tray = page.locator("#naming"), page.locator(".box .tray li")
+    await expect(naming).to_be_hidden()
+    await page.set_input_files("#files", files(3))
+    await expect(naming.get_by_label("Name")).to_be_focused()
+    await page.keyboard.type("taken")
+    await page.keyboard.press("Enter")
+    assert await naming.get_by_label("Kind").evaluate("field => field.validity.valueMissing && field.matches(':focus')")
+    await page.keyboard.type("dog")
+    await shot(page, "naming")
+    await naming.get_by_role("button", name="Train").click()
+    message = page.locator("#messages > li")
+    await expect(message.locator(".text")).to_contain_text("already a subject called taken")
+    await expect(tray).to_have_count(3)  # all of it came back, to be mended
+    await expect(naming.get_by_label("Kind")).to_have_value("dog")
+    await expect(page.locator("#line")).to_have_value("")
+    await naming.get_by_label("Name").fill("rex")
+    await page.keyboard.press("Enter")
+    await expect(message.last.locator(".said .line")).to_have_text("/dreambooth train rex dog")
+    await expect(message.last.locator(".text")).to_contain_text("3 photos used. Waiting")
+    await expect(naming).to_be_hidden()
+
+
+async def test_a_training_has_options_besides_its_names(page: Page) -> None:
+    naming, sheet = page.locator("#naming"), page.locator("#sheet")
+    await page.set_input_files("#files", files(3))
+    await naming.get_by_label("Name").fill("rex")
+    await naming.get_by_role("button", name="Options").click()
+    await expect(sheet.locator(".tray li")).to_have_count(3)
+    await expect(sheet.get_by_label("Name")).to_have_value("rex")
+    await sheet.get_by_label("Class", exact=True).fill("dog")
+    await sheet.get_by_text("Options").click()
+    await sheet.get_by_label("Steps").fill("7")
+    await sheet.get_by_role("button", name="Train").click()
+    await expect(page.locator(".said .line")).to_have_text("/dreambooth train rex dog --steps 7")
+    await expect(naming).to_be_hidden()
 
 
 async def test_a_queued_job_is_followed_and_cancelled(page: Page) -> None:

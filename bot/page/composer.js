@@ -4,13 +4,15 @@ import { byId, capital, el } from "./dom.js";
 import { get, send } from "./api.js";
 import { Completion } from "./completion.js";
 import { openForm } from "./forms.js";
+import { Naming } from "./naming.js";
 import { tray } from "./photos.js";
 
 const line = byId("line");
 const before = []; // lines that were sent, for the arrow keys
-const sent = new Map(); // message id → the photos sent with it, until it is accepted: a refusal gives them back
+const sent = new Map(); // message id → what was sent, until it is accepted: a refusal gives it back
 let recalled = 0;
 let known;
+let naming;
 let newest; // message id → the newest state of it that the page has heard
 
 /** Start the composer with what the server says of the commands, and with a look at the messages. */
@@ -22,7 +24,7 @@ export function openComposer(welcome, latest) {
   line.addEventListener("input", changed);
   line.addEventListener("keydown", (event) => keys(event, completion));
   byId("composer").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
-  tray.changed = photosCame;
+  naming = new Naming(known.commands.find((one) => one.takes_photos), sendWithPhotos);
   showChips();
 }
 
@@ -57,23 +59,25 @@ export async function sendWithPhotos(values, photos) {
     throw new Error(`These photos are too large together: ${Math.floor(known.upload_max_bytes / 2 ** 20)} MB is the most.`);
   }
   const message = await send(values, photos);
-  sent.set(message.id, photos);
+  sent.set(message.id, { photos, values });
   settle(newest(message.id) ?? message); // the stream may have been faster than the answer to sending
 }
 
 /** Hear how a message went: what was refused comes back to be mended. */
 export function settle({ id, said, reply }) {
-  const photos = sent.get(id);
-  if (!photos || (reply.state === "working" && !reply.job)) return;
+  if (!sent.has(id) || (reply.state === "working" && !reply.job)) return;
+  const { photos, values } = sent.get(id);
   sent.delete(id);
   if (reply.state !== "failed" || reply.job) return;
-  if (!line.value.trim()) edit(said);
+  if (values.command === naming.command.name) naming.fill(values);
+  else if (!line.value.trim()) edit(said);
   if (!tray.photos.length) tray.add(photos);
 }
 
 async function submit() {
   const text = line.value.trim();
-  if (!text && !tray.files.length) return;
+  if (!text && tray.files.length) return byId("naming").querySelector(".primary").click();
+  if (!text) return;
   const photos = tray.files;
   line.value = "";
   tray.clear();
@@ -87,12 +91,6 @@ async function submit() {
     edit(text);
     hint(error.message, true);
   }
-}
-
-/** Photos with an empty line mean a training: begin to type it. */
-function photosCame() {
-  const command = known.commands.find((one) => one.takes_photos);
-  if (!line.value.trim() && !byId("sheet").open) edit(`/${command.name} `);
 }
 
 function keys(event, completion) {

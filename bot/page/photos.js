@@ -6,7 +6,7 @@ import { announce, byId, el } from "./dom.js";
 class Tray {
   constructor() {
     this.photos = []; // { file, url }
-    this.changed = () => {};
+    this.changed = (added) => added; // whoever wants to hear of it puts a function here
     document.addEventListener("click", (event) => event.target.closest("[data-pick]") && byId("files").click());
     byId("files").addEventListener("change", ({ target }) => { this.add(target.files); target.value = ""; });
     document.addEventListener("paste", (event) => this.add(event.clipboardData.files));
@@ -22,8 +22,7 @@ class Tray {
     if (!added.length) return;
     this.photos.push(...added);
     announce(`${this.photos.length} ${this.photos.length === 1 ? "photo" : "photos"} to send.`);
-    this.show();
-    this.changed();
+    this.show(true);
   }
 
   remove(photo) {
@@ -41,12 +40,13 @@ class Tray {
     this.show();
   }
 
-  show() {
+  show(added = false) {
     for (const list of document.querySelectorAll("[data-tray]")) {
       const at = [...list.children].findIndex((item) => item.contains(document.activeElement));
       list.replaceChildren(...this.photos.map((photo) => this.thumbnail(photo)));
       if (at >= 0) (list.children[Math.min(at, list.children.length - 1)]?.querySelector("button") || byId("line")).focus();
     }
+    this.changed(added);
   }
 
   thumbnail(photo) {

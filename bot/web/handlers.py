@@ -81,7 +81,7 @@ async def welcome(request: web.Request) -> web.Response:
     """Tell the page what there is to command."""
     chat = request.app[CHAT]
     forms = tuple(form(command) for command in COMMANDS.values() if not command.hidden)
-    there = len(await access.seen(chat.app, PERSON, chat.app.suggestions))
+    there = len(await access.seen(chat.app, PERSON))
     return _json(Welcome(commands=forms, subjects=there, upload_max_bytes=request.app[UPLOAD_LIMITS].body_bytes))
 
 
