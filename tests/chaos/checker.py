@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 from PIL import Image
 
+from bot.answers.drafts import asked_about
 from bot.web.chat_log import ChatLog
 from storage.errors import Damaged
 from storage.files import Store
@@ -29,6 +30,7 @@ from trainer.training.material import Subject as Photographed
 from trainer.training.weights import save_learned
 
 MISUNDERSTOOD = "do not understand each other"  # worker and engine, where one of them talks nonsense
+DRAFTS = "drafts/"
 LITTER = ("probes/",)  # what a process that was killed while it looked at the store leaves: a few bytes
 
 
@@ -43,6 +45,7 @@ class Checker:
         self.problems: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
         self.subjects: dict[str, Subject] = {}
+        self.drafts: set[str] = set()  # trainings about which a question is open
         self.stale_entries: list[str] = []  # jobs that are gone, of which an index still tells
         self.compared = 0  # trainings whose weights were learned again in peace
 
@@ -65,13 +68,14 @@ class Checker:
         await self._check_chat()
         await self._check_accepted(accepted, names)
         await self._check_indexes(names)
-        self.problems += [f"{name} belongs to nothing" for name in self._orphans(names)]
+        self.problems += [f"{name} belongs to nothing" for name in self._orphans(names) if not name.startswith(DRAFTS)]
         self.problems = list(dict.fromkeys(self.problems))  # some were there before the sweep, and still are
 
     async def _read_records(self) -> list[str]:
         """Read all outcomes and subjects; return the names of all that is stored."""
         names = [name for name in await self.store.names("") if not name.startswith(NAMES) or await self._read(name)]
         self.subjects, self.outcomes = {}, {}
+        self.drafts = {asked_about(message.reply) for message in await ChatLog(self.store, "local").read()}
         for name in names:
             if name.startswith("subjects/") and name.endswith("/subject.json"):
                 self.subjects |= {subject.id: subject for subject in await self._record(Subject, name)}
@@ -91,7 +95,7 @@ class Checker:
         known = set(self._known_names())
         open_ = {job for job in map(_job_of, names) if job and job not in self.outcomes and job_key(job) in names}
         unclear = [name for name in names if name not in known and not _shared(name)]
-        return [name for name in unclear if not open_ & {*name.split("/")}]  # those are told of as lost
+        return [name for name in unclear if not (open_ | self.drafts) & {*name.split("/")}]  # those are told of as lost
 
     def _known_names(self) -> list[str]:
         known = []
@@ -218,6 +222,8 @@ def _may_be_left(name: str, names: Collection[str]) -> str:
         return "came late, of a subject that is forgotten"
     if name == unaccepted_key(owner):
         return "a subject whose training was never accepted"
+    if kind == "drafts":
+        return "a draft whose question nobody has seen, which goes after a day"
     return "a name of nobody" if name.startswith(NAMES) else ""
 
 

@@ -1,6 +1,7 @@
 """Faults of engines: they freeze, talk nonsense, and compute what is no number."""
 
 import asyncio
+import logging
 import shutil
 import signal
 import sys
@@ -18,6 +19,7 @@ from tests.conftest import photos_of_a_character
 
 LONGEST_S = 7.0
 REFUSED_WITHIN_S = 240.0  # a model, by a worker that has to start first
+log = logging.getLogger("chaos")
 
 
 async def freeze_engine(scene: Scene, chance: Random) -> None:
@@ -27,10 +29,10 @@ async def freeze_engine(scene: Scene, chance: Random) -> None:
         return
     with suppress(psutil.Error):
         engine.suspend()
-        for _ in range(2 * LOADING_S):
+        for frozen_s in range(1, 2 * LOADING_S):
             await asyncio.sleep(1)
             if not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE:
-                return
+                return log.info("the frozen engine of %s was ended after %d s", worker.name, frozen_s)
         assert not worker.working_on, f"{worker.name} waits for an engine that is frozen"
         engine.resume()
 
@@ -60,6 +62,8 @@ async def diverge(scene: Scene, chance: Random) -> None:
 
 async def broken_model(scene: Scene, chance: Random) -> None:
     """One more worker is started, whose base model has a weight that is no number: it takes no job, and says why."""
+    if scene.under_way.count("broken_model") > 1:  # each loads PyTorch, and others need the processor, too
+        return
     folder = scene.folder / f"broken-{chance.randrange(10**6)}"
     _spoil(shutil.copytree(scene.model, folder / "model"))
     environment = scene.workers[0].environment | {

@@ -5,7 +5,7 @@ import time
 from random import Random
 from typing import Any
 
-from bot.messages import Request
+from bot.messages import Request, Upload
 from bot.web.chat import SPACE, USER, Chat
 from storage.errors import StoreError
 from tests.chaos.scene import Scene
@@ -26,7 +26,8 @@ class People:
         """Ask until cancelled."""
         while True:
             await asyncio.sleep(self.chance.expovariate(1 / self.every_s))
-            deeds, weights = (self.train, self.imagine, self.cancel, self.forget), (3, 5, 1, 1)
+            deeds = (self.train, self.imagine, self.cancel, self.forget, self.answer)
+            weights = (3, 5, 1, 1, 1)
             (deed,) = self.chance.choices(deeds, weights)
             if not self.scene.chat.closing:
                 await deed(self.scene.chat)
@@ -39,10 +40,12 @@ class People:
                 self.accepted.setdefault(message.reply.job, time.monotonic())
 
     async def train(self, chat: Chat) -> None:
-        """Send photos of something new."""
+        """Send photos of something new, now and then with one that is none: a question follows."""
         name = f"pet{len(self.scene.names) + 1}"
         self.scene.names.append(name)
         photos = photos_of_a_character(count=3, seed=self.chance.randrange(1000))
+        if self.chance.random() < 0.2:
+            photos += (Upload(name="notes.png", data=b"no picture"),)
         options = {"steps": self.chance.randint(*self.steps), "seed": self.chance.randrange(9)}
         noun = self.chance.choice(NOUNS)
         await ask(chat, "dreambooth train", photos, name=name, **{"class": noun}, **options)
@@ -66,6 +69,13 @@ class People:
             return
         if subjects:
             await ask(chat, "dreambooth forget", name=self.chance.choice(subjects).name)
+
+    async def answer(self, chat: Chat) -> None:
+        """Press a button of the newest question, but for the one that opens a form."""
+        asked = [message.reply for message in chat.messages.values() if message.reply.question]
+        if asked and (buttons := [button for button in asked[-1].buttons if not button.form]):
+            button = self.chance.choice(buttons)
+            await ask(chat, button.command, **button.arguments)
 
     async def _ready(self) -> list[str]:
         try:
