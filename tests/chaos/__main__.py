@@ -28,8 +28,8 @@ def main() -> None:
         folder = Path(tempfile.mkdtemp(prefix="chaos-"))
         faults = given.faults // len(stores) + (number < given.faults % len(stores))
         kinds = possible(store, given.only)
-        work = run(faults, given.seconds, given.seed, folder, given.workers, kinds, every_s=given.every, store=store)
-        reports.append(asyncio.run(work))
+        how = (faults, given.seconds, given.seed, folder, given.workers, kinds, given.steps, given.every, store)
+        reports.append(asyncio.run(run(*how)))
         print(json.dumps(reports[-1], indent=1))  # noqa: T201
         if given.keep:
             log.info("everything is in %s", folder)
@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "--every", type=float, default=2.5, help="seconds between two faults, and requests, on the average"
     )
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--steps", type=int, nargs=2, default=(50, 300), help="of a training at least and at most")
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and queue")
     return parser
 
