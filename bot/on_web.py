@@ -86,6 +86,7 @@ def application(chat: Chat) -> web.Application:
             web.get("/form", handlers.filled),
             web.get("/gallery", handlers.wall),
             web.get("/pictures/{key:.+}", handlers.picture),
+            web.get("/thumbnails/{key:.+}", handlers.thumbnail),
         ]
     )
     return app

@@ -117,7 +117,7 @@ async def test_a_form_sends_its_command(page: Page, store: FolderStore) -> None:
     await sheet.get_by_text("Options").click()
     await sheet.get_by_label("Count").fill("2")
     await sheet.get_by_label("Scheduler").select_option("euler")
-    await sheet.get_by_role("button", name="Imagine").click()
+    await sheet.get_by_role("button", name="Draw").click()
     await expect(page.locator(".said .line")).to_have_text("/imagine a dog in the snow --count 2 --scheduler euler")
     await expect(page.locator(".answer .text")).to_contain_text("Waiting")
     (name,) = [name for name in await store.names("jobs/") if name.endswith("job.json")]
@@ -442,7 +442,7 @@ async def test_a_button_opens_its_form_filled_in(settings: Settings, store: Fold
         await expect(prompt).to_have_value("a [rex] dog in Paris")
         await prompt.fill("a [rex] dog on the moon")
         await shot(page, "form-from-button")
-        await sheet.get_by_role("button", name="Imagine").click()
+        await sheet.get_by_role("button", name="Draw").click()
         await expect(page.locator("#messages > li .said .line")).to_have_text("/imagine a [rex] dog on the moon")
         await page.get_by_role("link", name="Gallery").click()
         await page.get_by_role("button", name="Share rex").click()

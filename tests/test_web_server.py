@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, FormData
+from PIL import Image
 from yarl import URL
 
 from bot.answers.drafts import Draft
@@ -171,8 +172,9 @@ async def test_nothing_else_in_the_store_is_served(url: str, store: FolderStore)
     ]
     async with ClientSession() as client:
         for key in keys:
-            async with client.get(URL(f"{url}/pictures/{key}", encoded=True)) as response:
-                assert response.status == 404, key
+            for kind in ("pictures", "thumbnails"):
+                async with client.get(URL(f"{url}/{kind}/{key}", encoded=True)) as response:
+                    assert response.status == 404, key
 
 
 async def test_a_deleted_picture_is_gone(url: str, store: FolderStore) -> None:
@@ -184,6 +186,37 @@ async def test_a_deleted_picture_is_gone(url: str, store: FolderStore) -> None:
         await store.delete_prefix(f"jobs/{job.id}/")
         async with client.get(address) as response:
             assert response.status == 404
+
+
+async def test_thumbnails_are_small_made_once_and_deleted_with_their_pictures(url: str, store: FolderStore) -> None:
+    job, small = await add_pictures(store, "a dog", side_px=600), await add_pictures(store, "a cat")
+    async with ClientSession(headers={"Origin": url}) as client:
+        for made, side_px, form in ((job, 384, "WEBP"), (small, 64, "PNG"), (job, 384, "WEBP")):
+            async with client.get(f"{url}/thumbnails/jobs/{made.id}/attempt-1/5.png") as response:
+                with Image.open(io.BytesIO(await response.read())) as picture:
+                    assert (picture.size, picture.format) == ((side_px, side_px), form)
+                assert "immutable" in response.headers["Cache-Control"]
+        assert len(await store.names(f"jobs/{job.id}/thumbnails/")) == 1
+        assert not await store.names(f"jobs/{small.id}/thumbnails/")
+        await store.put(f"jobs/{small.id}/attempt-1/6.png", b"no picture")
+        async with client.get(f"{url}/thumbnails/jobs/{small.id}/attempt-1/6.png") as response:
+            assert await response.read() == b"no picture"  # what cannot be made smaller is as it is
+        await deleted(client, url, job=job.id, seed="5")
+        assert not await store.names(f"jobs/{job.id}/thumbnails/")
+        async with client.get(f"{url}/thumbnails/jobs/{job.id}/attempt-1/5.png") as response:
+            assert response.status == 404
+
+
+async def deleted(client: ClientSession, url: str, **what: str) -> None:
+    """Delete, and wait until that is said."""
+    async with client.post(f"{url}/messages", data={"command": "delete", **what}) as response:
+        assert response.status == 201
+    async with asyncio.timeout(20):
+        while True:
+            async with client.get(f"{url}/messages") as response:
+                if "Deleted the picture" in await response.text():
+                    return
+            await asyncio.sleep(0.05)
 
 
 async def test_an_upload_has_a_limit(tmp_path: Path, redis_url: str) -> None:

@@ -117,7 +117,9 @@ async def add_subject(store: Store, name: str = "rex", space: str = "local", own
     return subject
 
 
-async def add_pictures(store: Store, prompt: str, space: str = "local", seeds: Sequence[int] = (5, 6)) -> ImagineJob:
+async def add_pictures(
+    store: Store, prompt: str, space: str = "local", seeds: Sequence[int] = (5, 6), side_px: int = 64
+) -> ImagineJob:
     """Store a finished job with a picture for each seed."""
     job = ImagineJob(
         id=new_id(),
@@ -132,15 +134,15 @@ async def add_pictures(store: Store, prompt: str, space: str = "local", seeds: S
     pictures = []
     for seed in (*seeds, None):
         key = f"jobs/{job.id}/attempt-1/{'grid' if seed is None else seed}.png"
-        await store.put(key, _drawn(seed or 0))
-        pictures.append(Picture(key=key, width_px=64, height_px=64, seed=seed, caption=prompt))
+        await store.put(key, _drawn(seed or 0, side_px))
+        pictures.append(Picture(key=key, width_px=side_px, height_px=side_px, seed=seed, caption=prompt))
     outcome = Outcome(job=job.id, state="done", message=prompt, pictures=tuple(pictures[:-1]), grid=pictures[-1])
     await store.put(outcome_key(job.id), outcome.model_dump_json().encode())
     return job
 
 
-def _drawn(seed: int) -> bytes:
+def _drawn(seed: int, side_px: int = 64) -> bytes:
     buffer = io.BytesIO()
-    picture: Image.Image = scene(64, 64, seed)
+    picture: Image.Image = scene(side_px, side_px, seed)
     picture.save(buffer, "PNG")
     return buffer.getvalue()

@@ -9,6 +9,7 @@ from bot.commands import COMMANDS
 from bot.core import Bot, find_pictures
 from bot.messages import Request
 from storage.errors import UserError
+from storage.sizes import Size
 
 
 async def filled_form(bot: Bot, request: Request, command: str, arguments: dict[str, str]) -> Form:
@@ -35,7 +36,7 @@ async def _like(bot: Bot, request: Request, job_id: str) -> dict[str, str]:
     job = await find_pictures(bot, request, job_id)
     given: dict[str, Any] = job.model_dump(include={"prompt", "negative", "count", "steps", "guidance", "scheduler"})
     given = {name: value for name, value in given.items() if name not in job.unasked}
-    given |= {"size": job.size and f"{job.size.width_px}x{job.size.height_px}", "seed": job.seed}
+    given |= {"size": job.size and _size_in_words(job.size), "seed": job.seed}
     given |= {} if job.size or job.aspect == "1:1" else {"aspect": job.aspect}
     if "[v]" in job.prompt.casefold() and job.subject:
         subjects = [subject for subject in await bot.subjects_of(job) if policy.may_draw(subject, request.actor)]
@@ -43,3 +44,8 @@ async def _like(bot: Bot, request: Request, job_id: str) -> dict[str, str]:
             raise UserError("The subject of these pictures is not here any more.")
         given["prompt"] = prompts.by_names(job.prompt, subjects)
     return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _size_in_words(size: Size) -> str:
+    """A size as people type it: one number for a square, beside which an aspect may be chosen."""
+    return str(size.width_px) if size.width_px == size.height_px else f"{size.width_px}x{size.height_px}"

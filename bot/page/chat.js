@@ -6,6 +6,7 @@ import { openComposer, refreshChips, settle } from "./composer.js";
 import { showGallery } from "./gallery.js";
 import { MessageView } from "./message.js";
 import { attempt } from "./attempt.js";
+import { dropTitle, tellTitle } from "./title.js";
 
 const list = byId("messages");
 const views = new Map(); // message id → MessageView
@@ -14,12 +15,20 @@ let trainings = new Set(); // names of the commands that learn from photos
 async function start() {
   const welcome = await patiently(() => get("/welcome"));
   trainings = new Set(welcome.commands.filter((command) => command.takes_photos).map((command) => command.name));
-  openComposer(welcome, (id) => views.get(id)?.message);
+  openComposer(welcome, (id) => views.get(id)?.message, lines);
   follow();
   addEventListener("hashchange", turn);
   byId("earlier").addEventListener("click", ({ target }) => attempt(target, earlier));
   closeMenus();
   turn();
+}
+
+/** What people typed or sent by forms, oldest first, each line once in a row; buttons of messages say no line. */
+function lines(commands) {
+  const names = new Set(["", ...commands.map((command) => command.name)]);
+  const messages = [...views.values()].map((view) => view.message).sort((one, other) => one.id < other.id ? -1 : 1);
+  const said = messages.filter((message) => names.has(message.command) && message.said).map((message) => message.said);
+  return said.filter((line, index) => line !== said[index - 1]);
 }
 
 /** Try until it works: the server may be starting again. */
@@ -54,7 +63,7 @@ function everything({ messages, more }) {
   const oldest = messages[0]?.id ?? "";
   for (const id of views.keys()) if (id >= oldest && !there.has(id)) remove(id);
   const first = views.size === 0;
-  messages.forEach((message) => place(message));
+  messages.forEach((message) => { place(message); tellTitle(message); });
   if (first) byId("earlier").hidden = !more;
   list.setAttribute("aria-busy", "false");
   empty();
@@ -67,6 +76,7 @@ function change(message) {
   const near = innerHeight + scrollY > document.documentElement.scrollHeight - 160;
   place(message);
   settle(message);
+  tellTitle(message);
   if (message.reply.state !== "working" && !byId("view-gallery").hidden) showGallery();
   if (before?.state !== message.reply.state || before.job !== message.reply.job) refreshChips();
   empty();
@@ -88,6 +98,7 @@ function place(message) {
 
 function remove(id) {
   views.get(id)?.node.remove();
+  dropTitle(id);
   views.delete(id);
   empty();
   if (!byId("view-gallery").hidden) showGallery();

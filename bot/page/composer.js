@@ -5,21 +5,23 @@ import { get, send } from "./api.js";
 import { Completion } from "./completion.js";
 import { openForm } from "./forms.js";
 import { Naming } from "./naming.js";
-import { tray } from "./photos.js";
+import { preview, tray } from "./photos.js";
 
 const line = byId("line");
-const before = []; // lines that were sent, for the arrow keys
 const sent = new Map(); // message id → what was sent, until it is accepted: a refusal gives it back
-let recalled = 0;
+let history; // gives the lines that were sent, oldest first: they are the page's messages
+let back = 0; // how many lines the arrow keys have gone back
+let recalled = ""; // the line that they brought
 let known;
 let naming;
 let newest; // message id → the newest state of it that the page has heard
 
 /** Start the composer with what the server says of the commands, and with a look at the messages. */
-export function openComposer(welcome, latest) {
+export function openComposer(welcome, latest, lines) {
   known = welcome;
   byId("files").accept = welcome.photo_types.join(",");
   newest = latest;
+  history = () => lines(known.commands);
   const completion = new Completion(line, byId("options"), { onchange: changed });
   line.addEventListener("input", changed);
   line.addEventListener("keydown", (event) => keys(event, completion));
@@ -58,6 +60,7 @@ export async function sendWithPhotos(values, photos) {
   if (bytes > known.upload_max_bytes - 2 ** 16) {
     throw new Error(`These photos are too large together: ${Math.floor(known.upload_max_bytes / 2 ** 20)} MB is the most.`);
   }
+  preview(photos);
   const message = await send(values, photos);
   sent.set(message.id, { photos, values });
   settle(newest(message.id) ?? message); // the stream may have been faster than the answer to sending
@@ -84,8 +87,7 @@ async function submit() {
   changed();
   try {
     await sendWithPhotos({ line: text }, photos);
-    before.push(text);
-    recalled = before.length;
+    back = 0;
   } catch (error) {
     tray.add(photos);
     edit(text);
@@ -101,10 +103,21 @@ function keys(event, completion) {
     event.preventDefault();
     completion.close();
     submit();
-  } else if (event.key === "ArrowUp" && recalled > 0 && (!line.value || line.value === before[recalled])) {
-    event.preventDefault();
-    edit(before[--recalled]);
+  } else if (event.key === "ArrowUp" && (!line.value || (back && line.value === recalled))) {
+    recall(event, back + 1);
+  } else if (event.key === "ArrowDown" && back && line.value === recalled) {
+    recall(event, back - 1);
   }
+}
+
+/** Bring back a line that was sent: so many lines ago, none for an empty one. */
+function recall(event, ago) {
+  const lines = history();
+  if (ago > lines.length) return;
+  event.preventDefault();
+  back = ago;
+  recalled = ago ? lines.at(-ago) : "";
+  edit(recalled);
 }
 
 function changed() {

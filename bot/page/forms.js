@@ -6,6 +6,7 @@ import { Completion } from "./completion.js";
 import { tray } from "./photos.js";
 import { attempt } from "./attempt.js";
 
+const DEEDS = { imagine: "Draw" }; // what the button at the end says, where the command's own name does not
 const MANY = 3; // options that are so many wait folded
 const LONG = 200; // texts that may be longer than this get several lines
 
@@ -26,7 +27,7 @@ export function openForm(command, title, submit) {
     el("div", { class: "more" }, more.map((field) => row(field, command)))) : null,
   el("menu", {},
     el("button", { type: "button", class: "quiet", onclick: () => sheet.close() }, "Cancel"),
-    el("button", { class: "primary" }, title)));
+    el("button", { class: "primary" }, DEEDS[command.name] ?? title)));
   sheet.replaceChildren(form);
   tray.show();
   sheet.showModal();
@@ -82,8 +83,12 @@ function limits(field) {
   return few ? ` From ${field.minimum} to ${field.maximum}.` : "";
 }
 
-/** Names to choose from: of the argument itself, or of subjects after a bracket in a prompt. */
+/** Values to choose from: of the argument itself, or names of subjects after a bracket in a prompt. */
 function suggestions(field, control, command) {
+  if (field.offers.length) {
+    control.setAttribute("list", `list-${field.name}`);
+    return el("datalist", { id: `list-${field.name}` }, field.offers.map((value) => el("option", { value })));
+  }
   if (field.suggest) {
     const list = el("datalist", { id: `list-${field.name}` });
     control.setAttribute("list", list.id);

@@ -4,10 +4,14 @@ import { announce, el } from "./dom.js";
 import { pressable } from "./attempt.js";
 import { press } from "./press.js";
 import { lossCurve } from "./curve.js";
+import { previews } from "./photos.js";
 import { deletion, download, image, tiles } from "./pictures.js";
 
 const STEPS = ["Photos checked", "Class images", "Learning", "Ready"];
 const STEP_OF = { queued: 0, loading: 0, "class images": 1, learning: 2, sampling: 2, saving: 2 };
+
+const FOLDED = new Set(["dreambooth show"]); // commands whose answer is pictures and buttons first
+const OPEN_FACTS = 4; // of a folded list
 
 /** A message on the page. `update` shows its newest state, touching only the parts that changed. */
 export class MessageView {
@@ -36,7 +40,7 @@ export class MessageView {
     this.part("pictures", reply.pictures.length && [reply.pictures, working], () => [pictures(reply, working)]);
     this.part("curve", working && progress?.losses.length > 1 && [progress.losses, progress.validated],
       () => [lossCurve(progress.losses, progress.validated)]);
-    this.part("facts", openly(reply) && reply.facts, () => [facts(reply.facts)]);
+    this.part("facts", openly(reply) && reply.facts, () => FOLDED.has(message.command) ? folded(reply.facts) : [facts(reply.facts)]);
     this.part("buttons", [reply.buttons, reply.state, reply.job, reply.facts], () => buttons(message));
     this.tell(reply, progress);
     if (held && !this.answer.contains(document.activeElement)) this.answer.focus();
@@ -68,14 +72,19 @@ const openly = (reply) => !reply.job && Object.values(reply.facts).every((value)
 
 function said(message) {
   const when = new Date(message.at_s * 1000);
-  const photos = message.photos.map((photo) => el("li", { title: photo.name },
-    photo.key
-      ? image({ key: photo.key, width_px: 64, height_px: 64, caption: photo.name }, { class: "" })
-      : el("span", { class: "name" }, photo.name)));
+  const photos = message.photos.map((photo) => el("li", { title: photo.name }, thumbnail(photo)));
   return [
     el("p", { class: "line", title: when.toLocaleString() }, unbroken(message.said || "(nothing)")),
     photos.length ? el("ul", { class: "photos", "aria-label": "Photos sent" }, photos) : "",
   ];
+}
+
+/** A photo as the server keeps it, until then as this page has sent it; else its name. */
+function thumbnail({ name, key }) {
+  if (key) return image({ key, width_px: 64, height_px: 64, caption: name }, { class: "", loading: "eager" });
+  const asName = () => el("span", { class: "name" }, name);
+  const url = previews.get(name);
+  return url ? el("img", { src: url, alt: name, onerror: ({ target }) => target.replaceWith(asName()) }) : asName();
 }
 
 /** What was said, its options kept from breaking after a dash. */
@@ -107,6 +116,15 @@ function pictures(reply, working) {
 function facts(values) {
   return el("dl", { class: "table" }, Object.entries(values).flatMap(([name, value]) =>
     [el("dt", {}, name), el("dd", {}, value)]));
+}
+
+/** The first facts, and the others behind a line to press. */
+function folded(values) {
+  const all = Object.entries(values);
+  const [first, others] = [all.slice(0, OPEN_FACTS), all.slice(OPEN_FACTS)].map(Object.fromEntries);
+  if (all.length <= OPEN_FACTS + 1) return [facts(values)];
+  return [facts(first), el("details", { class: "fold" },
+    el("summary", {}, `${all.length - OPEN_FACTS} more details`), facts(others))];
 }
 
 function buttons({ reply, progress }) {

@@ -2,6 +2,18 @@
 
 import { announce, byId, el } from "./dom.js";
 
+/** Addresses of the photos that this page has sent, by the names that messages call them. */
+export const previews = new Map();
+
+/** Show photos that are being sent until the server has them. It tells those of the same name apart by numbers. */
+export function preview(files) {
+  const names = files.map((file) => file.name);
+  files.forEach((file, index) => {
+    const alone = names.indexOf(file.name) === names.lastIndexOf(file.name);
+    previews.set(alone ? file.name : `${file.name} (photo ${index + 1})`, URL.createObjectURL(file));
+  });
+}
+
 /** Photos to send. Every element with `data-tray` shows them, every one with `data-pick` adds some. */
 class Tray {
   constructor() {

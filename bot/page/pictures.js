@@ -8,6 +8,12 @@ const SMALL_PX = 256; // up to here a picture is enlarged pixel by pixel, so tha
 
 const WIDE = 1.25; // width ÷ height from which a picture is shown whole, in a row of its own: sheets of several
 
+const THUMB_PX = 384; // no smaller picture has a thumbnail of its own
+
+/** What shows a picture as its thumbnail, for `image`. */
+export const thumb = (picture) =>
+  Math.max(picture.width_px, picture.height_px) > THUMB_PX ? { src: `/thumbnails/${picture.key}` } : {};
+
 /** An <img> of a stored picture. One that was deleted meanwhile leaves no broken frame. */
 export function image(picture, attributes = {}) {
   const small = picture.width_px <= SMALL_PX ? "small" : "";

@@ -11,6 +11,7 @@ from bot.app import Darkroom
 from bot.core import may_see_job
 from bot.messages import Button, Reply
 from bot.web.chat import PERSON, SPACE, USER
+from bot.web.thumbnails import MEDIA_TYPE, thumbnail
 from storage.errors import Damaged, Missing
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Job, Picture, Record
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 PICTURE = re.compile(
     r"(?P<home>jobs|subjects|drafts)/(?P<id>[0-9a-f]{20})/([a-z0-9_-]+/)*[a-z0-9_-]+\.(?P<type>png|jpg|webp)"
 )
+THUMBNAILS_AT_ONCE = 4
 TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 
 
@@ -49,6 +51,7 @@ class Gallery:
 
     def __init__(self, app: Darkroom) -> None:
         self.app = app
+        self._making = asyncio.Semaphore(THUMBNAILS_AT_ONCE)
         self._ours: set[str] = set()  # homes of pictures that were seen to belong to this space
 
     async def subjects(self) -> list[Shown]:
@@ -91,10 +94,24 @@ class Gallery:
 
     async def picture(self, key: str) -> tuple[bytes, str]:
         """A picture's bytes and media type; raises Missing for whatever is no picture of this space."""
+        match = await self._checked(key)
+        return (await self.app.store.get(key)).data, TYPES[match["type"]]
+
+    async def thumbnail(self, key: str) -> tuple[bytes, str]:
+        """The same of a picture's thumbnail; of a small picture and of a photo, itself."""
+        match = await self._checked(key)
+        if match["type"] == "png" and "/photos/" not in key:
+            async with self._making:
+                if small := await thumbnail(self.app.store, f"{match['home']}/{match['id']}", key):
+                    return small, MEDIA_TYPE
+        return await self.picture(key)
+
+    async def _checked(self, key: str) -> re.Match[str]:
+        """The parts of a picture's name; raises Missing for whatever is no picture of this space."""
         match = PICTURE.fullmatch(key)
         if not match or not is_id(match["id"]) or not await self._is_ours(match["home"], match["id"], key):
             raise Missing(f"{key!r} is no picture of this chat.")
-        return (await self.app.store.get(key)).data, TYPES[match["type"]]
+        return match
 
     async def _is_ours(self, home: str, owner: str, key: str) -> bool:
         """Whether the person may see the job or subject that a picture belongs to, and a photo is their own."""

@@ -1,6 +1,6 @@
 """What the local web chat answers to its page: the stream of messages, what is said, completions, gallery, pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -194,8 +194,17 @@ async def wall(request: web.Request) -> web.Response:
 
 async def picture(request: web.Request) -> web.Response:
     """Give a picture by its name in the store; 404 for everything else that is there."""
+    return await _image(request, request.app[GALLERY].picture)
+
+
+async def thumbnail(request: web.Request) -> web.Response:
+    """Give the thumbnail of a picture by the picture's name; 404 as for the picture."""
+    return await _image(request, request.app[GALLERY].thumbnail)
+
+
+async def _image(request: web.Request, read: Callable[[str], Awaitable[tuple[bytes, str]]]) -> web.Response:
     try:
-        data, media_type = await request.app[GALLERY].picture(request.match_info["key"])
+        data, media_type = await read(request.match_info["key"])
     except Missing:
         return web.Response(status=404, text="There is no such picture, or not any more.")
     # Names in the store are never used twice, so what a name stands for never changes.
