@@ -264,12 +264,16 @@ async def test_a_file_that_slack_does_not_show_is_refused_like_any_other_photo(s
         assert "*a photo*\\nis not shown to me by Slack (file_not_found)" in words(question)
 
 
-async def test_a_surprise_carries_a_reference_that_the_log_has(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_surprise_carries_a_reference_that_the_log_has(
+    scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def a_bug(job: object) -> None:
+        raise ZeroDivisionError
+
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), pdf(scene)])
         question = await scene.slack.message("How shall I go on with rex?")
-        (draft,) = [name for name in await scene.app.store.names("drafts/") if name.endswith("/draft.json")]
-        await scene.app.store.put(draft, b"{}")
+        monkeypatch.setattr(scene.app.limits, "admit", a_bug)
         await scene.slack.press(question, "Train")
         said = await scene.slack.message("Something went wrong on our side (reference", user=ADA)
         assert re.search(r"reference (\w+)", said.text)[1] in caplog.text

@@ -184,7 +184,7 @@ async def test_one_look_serves_all_who_wait(redis: ArqRedis) -> None:
     for one in (first, second):
         await line.enqueue(one)
     await line.measured(30)
-    await redis.set(queue.worker_key("one", "imagine"), "")
+    await queue.register_worker(redis, "one", ["imagine"], "")
     await redis.set(in_progress_key_prefix + first.id, b"1")
     await queue.write_progress(redis, Progress(job=first.id, phase="drawing", left_s=12))
     views = await asyncio.gather(*(looks.view("imagine") for _ in range(50)))
