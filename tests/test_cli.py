@@ -18,7 +18,7 @@ from bot.asking.forms import fields
 from bot.cli import app
 from storage.files import FolderStore
 from storage.jobs import outcome_key
-from storage.queue import QUEUES, worker_key
+from storage.queue import QUEUES, worker_key, workers_key
 from storage.subjects import Subject, Subjects
 from tests.servers import valkey
 from tests.terminal import HERE, Said, darkrooms, environment, start
@@ -173,6 +173,7 @@ def a_waiting_command(redis_url: str, tmp_path: Path) -> "subprocess.Popen[str]"
     with Redis(unix_socket_path=redis_url.removeprefix("unix://")) as redis:
         for kind in QUEUES:
             redis.set(worker_key("nobody", kind), b"")
+            redis.zadd(workers_key(kind), {"nobody": 0})
     process = start("imagine", "a dog", "--json", env=environment(tmp_path, REDIS_URL=redis_url), cwd=tmp_path)
     assert process.stderr
     assert process.stderr.readline().strip() == "Waiting for a worker"
