@@ -46,7 +46,7 @@ STORE_SAYS: dict[type[StoreError], str] = {
     Full: "The disk of the storage is full, so nothing new can be kept. Deleting and forgetting make room.",
 }
 MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "forget-me"}
-ACCEPTED = "This is accepted, though the queue does not answer at the moment. Nothing is lost, it goes on by itself."
+ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothing is lost; it continues by itself."
 
 
 class Darkroom(Bot):
@@ -106,7 +106,9 @@ class Darkroom(Bot):
                     yield reply
         except Exception as error:
             if isinstance(error, SERVICE_ERRORS) and await self._is_accepted(request.id):
-                log.warning("job %s is accepted, and goes on when the queue does: %s", request.id, reason_of(error))
+                log.warning(
+                    "job %s is accepted, and continues when the queue is back: %s", request.id, reason_of(error)
+                )
                 yield Reply(text=ACCEPTED, state="working", job=request.id)
             else:
                 yield complaint(error, request.command)

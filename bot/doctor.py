@@ -101,14 +101,14 @@ def _probed(name: str, where: str, findings: list[Finding], advice: str) -> Chec
 
 
 def judge(settings: Settings) -> list[Check]:
-    """Whether there is somebody who looks at what is learned; nothing of Toyworld, which has a judge of its own."""
+    """Check whether a judge is configured, which evaluates subjects; Toyworld has its own."""
     if settings.toyworld:
         return []
     if settings.judge:
-        return [Check(name="judge", state="ok", says=f"{settings.judge} looks at what is learned")]
+        return [Check(name="judge", state="ok", says=f"{settings.judge} evaluates subjects")]
     says = (
-        "nobody looks at what is learned: subjects have no report card, the last step is kept and not the best one, "
-        "and no training ends early. Set DARKROOM_JUDGE to a CLIP model, like openai/clip-vit-base-patch32"
+        "there is no judge: subjects have no report card, the last step is kept instead of the best one, and there is "
+        "no early stopping. Set DARKROOM_JUDGE to a CLIP model, like openai/clip-vit-base-patch32"
     )
     return [Check(name="judge", state="warn", says=says)]
 

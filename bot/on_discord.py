@@ -195,7 +195,7 @@ class DiscordBot(discord.AutoShardedClient):
             await self.http.bulk_upsert_global_commands(self.application_id, registered())
             await self.app.redis.set(known, digest())
         except (discord.HTTPException, discord.RateLimited) as error:
-            log.error("the commands could not be registered, so those of before are offered: %s", error)
+            log.error("the commands could not be registered, so the previous ones stay: %s", error)
 
     async def _all_there(self) -> bool:
         """Whether Discord still offers what we told it; somebody may have changed that behind our back."""

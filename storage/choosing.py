@@ -16,7 +16,7 @@ async def choose(subjects: Subjects, subject: Subject, job: str, step: int) -> S
 
     def chosen(found: Subject) -> Subject:
         if found.job != job or not found.candidates:
-            raise UserError(f"{found.name} was chosen already, or learned anew since.")
+            raise UserError(f"{found.name} was chosen already, or trained again since.")
         for candidate in found.candidates:
             if candidate.step == step:
                 return _as(found, candidate)

@@ -28,7 +28,7 @@ def check_company(subjects: Sequence[Subject]) -> None:
         if len(same) > 1:
             raise UserError(
                 f"{listed(same)} go by the same word in the model, so a prompt can name only one of them. "
-                f"Learn one of them anew: /dreambooth retrain {same[-1]}."
+                f"Train one of them again: /dreambooth retrain {same[-1]}."
             )
 
 

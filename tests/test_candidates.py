@@ -132,7 +132,10 @@ async def test_people_choose_and_the_rest_is_deleted(app: Darkroom, chat: Chat) 
     assert before and len(await weights_of(app, before)) == 3
 
     chosen = (await chat("choose", **choices[0].arguments))[-1]
-    assert chosen.text.startswith("rex is now as it was after 2 steps.") and chosen.facts["kept as after"] == "2 steps"
+    assert (
+        chosen.text.startswith("rex is now as it was after 2 steps.")
+        and chosen.facts["kept candidate"] == "after 2 steps"
+    )
     assert [picture.caption for picture in chosen.pictures] == ["sample at step 1", "sample at step 2"]
     assert not [button for button in chosen.buttons if button.command == "choose"]
     subject = await app.subjects.find(chat.space, "rex")

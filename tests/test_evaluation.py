@@ -156,7 +156,7 @@ async def test_one_learned_already_is_measured_beside_one_that_cannot_be_learned
     file.write_text(PLAN.split("[recipe]")[0] + '[subjects.max]\n[subjects.tom]\nclass = "cat"\nphotos = ["bad"]\n')
     out = file.parent / "out"
     result = await evaluation.play(session, file, out, False, clip=models["clip"], dino=None)
-    assert (result.state, result.code) == ("failed", 1) and "The same command goes on" in result.message
+    assert (result.state, result.code) == ("failed", 1) and "Run the same command again" in result.message
     told, tom = json.loads((out / "eval.json").read_text())["subjects"]
     assert told["name"] == "max" and told["prior_by"] == "clip" and "dino" not in told["mean"]
     assert not tom["mean"] and "Nothing was trained." in tom["message"] and "| tom | " in (out / "eval.md").read_text()

@@ -122,7 +122,7 @@ async def chooses(front: Front, said: Shown, app: Darkroom) -> None:
     rex = await app.subjects.find(front.space, "rex")
     assert rex and await app.store.names(weights_prefix(rex.id)) == [before.candidates[0].weights_key]
     await front.choose(shown, 60)
-    await front.sees("rex was chosen already, or learned anew since.")
+    await front.sees("rex was chosen already, or trained again since.")
 
 
 async def announced(front: Front, words: str) -> list[Shown]:

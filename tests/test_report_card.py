@@ -161,7 +161,7 @@ async def test_from_the_worker_to_the_chat_and_gone_when_forgotten(looked_at: St
         ({}, ""),
         ({"photos_alike": 0.99}, ""),  # as a judge that does not mind places sees good photos
         ({"likeness": 0.2}, "It does not look much like the photos yet"),
-        ({"obedience": 0.25}, "It does not always go where it is told"),
+        ({"obedience": 0.25}, "It does not always follow the prompt"),
         ({"hijacked": 0.5}, "Any dog begins to look like it"),
         ({"diversity": 0.2}, "Any dog begins to look like it"),
     ],

@@ -111,7 +111,7 @@ async def test_what_was_learned_stays_if_something_failed(session: Session, app:
     file.write_text(PLAN.split("[grid]")[0] + tom + "[grid]\nsteps = [1]\nclass_images = [2]\n")
     for _ in range(2):
         result = await sweep.play(session, file, file.parent / "out", keep=False)
-        assert (result.state, result.code) == ("failed", 1) and "The same command goes on" in result.message
+        assert (result.state, result.code) == ("failed", 1) and "Run the same command again" in result.message
         assert await trainings(app) == 1
     file.write_text(file.read_text().replace(tom, ""))
     assert (await sweep.play(session, file, file.parent / "out", keep=False)).state == "done"

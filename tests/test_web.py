@@ -418,7 +418,7 @@ CURVE = """async () => {
 async def test_the_loss_is_a_curve_and_says_what_is_held_back(page: Page) -> None:
     label, caption, plain, raw, smooth = await page.evaluate(CURVE)
     assert label == "Loss from 0.500 to 0.300" and plain == "loss 0.400"
-    assert caption == "loss 0.300, held back 0.250"
+    assert caption == "loss 0.300, validation 0.250"
     assert raw == ["3.0,3.0", "120.0,41.0", "237.0,22.0"] and smooth == 3  # of 240 by 44, the lowest at the bottom
 
 

@@ -46,7 +46,7 @@ async def next_message(stream: asyncio.StreamReader) -> Hello | Refusal | Report
                 return None
             return read_news(line)
         except ValidationError:
-            log.warning("the engine said what is no message: %r", line[:SHOWN_BYTES])
+            log.warning("ignored an invalid line from the engine: %r", line[:SHOWN_BYTES])
             if failed := failure_of(line, result=True):
                 return failed
         except ValueError:  # asyncio's, which has thrown away what it had read of the line

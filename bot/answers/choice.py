@@ -7,7 +7,7 @@ from bot.messages import Button
 from storage.jobs import Candidate, Picture
 from storage.subjects import Subject
 
-ASKED = "Which one is it to be? Each row shows it after so many steps; the others will be deleted."
+ASKED = "Which one is it to be? Each row shows the subject after that many steps; the others will be deleted."
 LEGEND = "Likeness: 0 is any other {noun}, 1 the photos. Drift: how far any {noun} has come to look like it."
 
 

@@ -204,12 +204,12 @@ def details(job: Job, outcome: Outcome, subjects: Sequence[Subject]) -> dict[str
         facts |= {"steps": str(outcome.steps), "loss": f"{outcome.loss_first:.3f} → {outcome.loss_last:.3f}"}
     if outcome.validated:
         (_, instance, prior), (_, instance_last, prior_last) = outcome.validated[0], outcome.validated[-1]
-        facts["loss on what was held back"] = f"{instance:.3f} → {instance_last:.3f}"
-        facts["the same of the class"] = f"{prior:.3f} → {prior_last:.3f}"
+        facts["validation loss"] = f"{instance:.3f} → {instance_last:.3f}"
+        facts["validation loss of the class"] = f"{prior:.3f} → {prior_last:.3f}"
     for subject in subjects:
         if outcome.learned_of(subject.id) and subject.job == job.id:
             if subject.kept_step:
-                facts["kept as after"] = f"{subject.kept_step} steps"
+                facts["kept candidate"] = f"after {subject.kept_step} steps"
             card = report_card.in_words(subject.metrics, subject.noun)
             facts |= {f"{subject.name}: {name}" if len(subjects) > 1 else name: said for name, said in card.items()}
     return facts

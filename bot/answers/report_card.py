@@ -21,9 +21,9 @@ def in_words(metrics: Mapping[str, float], noun: str) -> dict[str, str]:
         }
     return {
         "likeness": f"{metrics['likeness']:.2f} in places, {metrics['portrait']:.2f} in portraits {scale}",
-        "goes where it is told": _percent(metrics["obedience"]),
+        "follows the prompt": _percent(metrics["obedience"]),
         f"any {noun} looks like it": _percent(metrics["hijacked"]),
-        f"variety of any {noun}": f"{_percent(metrics['diversity'])} of before",
+        f"variety of any {noun}": f"{_percent(metrics['diversity'])} of the base model's",
     }
 
 
@@ -65,7 +65,7 @@ def _on_measures(metrics: Mapping[str, float], noun: str) -> Iterator[str]:
     if metrics.get("likeness", 1) < LEAST_LIKENESS:
         yield "It does not look much like the photos yet: more steps or clearer photos may help."
     if metrics.get("obedience", 1) < LEAST_OBEDIENCE:
-        yield "It does not always go where it is told: photos with other backgrounds or fewer steps help."
+        yield "It does not always follow the prompt: photos with other backgrounds or fewer steps help."
     hijacked = metrics.get("hijacked", 0) > MOST_HIJACKED or metrics.get("drift", 0) > MOST_DRIFT
     if hijacked or metrics.get("diversity", 1) < LEAST_DIVERSITY:
         yield f"Any {noun} begins to look like it: fewer steps help."

@@ -24,10 +24,10 @@ def sparkline(losses: Sequence[float], width: int = 20) -> str:
 
 
 def losses_told(progress: Progress, width: int = 20) -> str:
-    """The losses of a training as far as it is: of what is learned from as a line, of what is held back the newest.
+    """The losses of a training so far: training loss as a sparkline, and the newest validation loss.
 
     >>> losses_told(Progress(job="x", phase="learning", losses=(0.5, 0.1), validated=(0.12, 0.2)))
-    'loss █▁ 0.100, held back 0.120'
+    'loss █▁ 0.100, validation 0.120'
     """
-    held_back = f"held back {progress.validated[0]:.3f}" if progress.validated else ""
-    return ", ".join(filter(None, [sparkline(progress.losses, width), held_back]))
+    validation = f"validation {progress.validated[0]:.3f}" if progress.validated else ""
+    return ", ".join(filter(None, [sparkline(progress.losses, width), validation]))

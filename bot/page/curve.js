@@ -6,7 +6,7 @@ const WIDTH = 240;
 const HEIGHT = 44;
 const MARGIN = 3;
 
-/** A curve of at least two losses, oldest first; `validated`: the newest on what is held back, instance and prior. */
+/** A curve of at least two losses, oldest first; `validated`: the newest validation losses, instance and prior. */
 export function lossCurve(losses, validated) {
   const smooth = trend(losses);
   const low = Math.min(...losses);
@@ -21,7 +21,7 @@ export function lossCurve(losses, validated) {
     svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label },
       svg("polyline", { points: points(losses), class: "raw" }),
       svg("polyline", { points: points(smooth), class: "trend" })),
-    el("figcaption", {}, `loss ${smooth.at(-1).toFixed(3)}${validated ? `, held back ${validated[0].toFixed(3)}` : ""}`));
+    el("figcaption", {}, `loss ${smooth.at(-1).toFixed(3)}${validated ? `, validation ${validated[0].toFixed(3)}` : ""}`));
 }
 
 /** A running mean that trusts the newest fifth most: single steps of diffusion training are mostly noise. */

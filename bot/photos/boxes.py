@@ -41,7 +41,7 @@ def _boxes(data: bytes, wanted: bytes) -> Iterator[bytes]:
         if size < head:
             return
         if count > BOXES_MOST:
-            raise PhotoError(f"is made of more than {BOXES_MOST:,} boxes, more than can be read: save it anew")
+            raise PhotoError(f"is made of more than {BOXES_MOST:,} boxes, more than can be read: save it again")
         if kind == wanted:
             yield data[at + head : at + size]
         at += size
@@ -57,5 +57,5 @@ def check_webp(data: bytes) -> None:
             raise PhotoError("is animated, and only still pictures can be used")
         count += 1
         if count > BOXES_MOST:
-            raise PhotoError(f"is made of more than {BOXES_MOST:,} chunks, more than can be read: save it anew")
+            raise PhotoError(f"is made of more than {BOXES_MOST:,} chunks, more than can be read: save it again")
         at += 8 + size + size % 2

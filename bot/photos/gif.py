@@ -27,7 +27,7 @@ class _Reader:
             self.at += 1 + length
             self.blocks += 1
             if self.blocks > BLOCKS_MOST:
-                raise PhotoError(f"is made of more than {BLOCKS_MOST:,} blocks, more than can be read: save it anew")
+                raise PhotoError(f"is made of more than {BLOCKS_MOST:,} blocks, more than can be read: save it again")
         self.at += 1
         return self.data[start : self.at]
 

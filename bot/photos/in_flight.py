@@ -34,7 +34,7 @@ class InFlight:
             raise UserError(f"These photos have {size} together; {most} is the most. Send fewer, or smaller ones.")
         too_many = self._files[person] + files > self.files_most
         if too_many or self._bytes[person] + size_bytes > self.bytes_most:
-            raise UserError("Your photos of a moment ago are still being looked at. Send more when that is done.")
+            raise UserError("Your previous photos are still being looked at. Send more when that is done.")
         self._files[person] += files
         self._bytes[person] += size_bytes
 

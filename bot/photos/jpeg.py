@@ -80,7 +80,7 @@ class _Cleaner:
         while (found := MARKER.search(self.data, self.at)) and not self.ended:
             self.segments += 1
             if self.segments > SEGMENTS_MOST:
-                raise PhotoError(f"has more than {SEGMENTS_MOST:,} segments, more than can be read: save it anew")
+                raise PhotoError(f"has more than {SEGMENTS_MOST:,} segments, more than can be read: save it again")
             self.at = found.end()
             if not self._go_on(found[1][0]):
                 return
@@ -107,7 +107,9 @@ class _Cleaner:
         """Keep the data of a scan; whether there may be another."""
         self.scans += 1
         if self.scans > SCANS_MOST:
-            raise PhotoError(f"is written in more than {SCANS_MOST} scans, more than can be read: save it anew as JPEG")
+            raise PhotoError(
+                f"is written in more than {SCANS_MOST} scans, more than can be read: save it again as JPEG"
+            )
         self.progress.scan(header)
         end = SCAN_END.search(self.data, self.at)
         to = end.start() if end else len(self.data)

@@ -29,7 +29,7 @@ def clean(data: bytes) -> tuple[bytes, bytes]:
         body = data[at + 8 : at + 8 + length]
         count += 1
         if count > CHUNKS_MOST:
-            raise PhotoError(f"is made of more than {CHUNKS_MOST:,} chunks, more than can be read: save it anew")
+            raise PhotoError(f"is made of more than {CHUNKS_MOST:,} chunks, more than can be read: save it again")
         if kind == b"IEND":
             break
         if kind == b"acTL" and int.from_bytes(body[:4], "big") > 1:

@@ -126,8 +126,8 @@ async def play(session: Session, path: Path, out: Path, keep: bool, clip: str | 
     failed = sum(case.figures is None for case in cases)
     if not (failed or keep):
         await evaluation.tidy(cases)
-    goes_on = " The same command goes on with those." if failed else ""
-    message = f"{len(cases)} subjects, {failed} without figures: {(out / 'eval.md').resolve()} has the table.{goes_on}"
+    goes_on = " Run the same command again to resume with those." if failed else ""
+    message = f"{len(cases)} subjects, {failed} without metrics: {(out / 'eval.md').resolve()} has the table.{goes_on}"
     return Result(state="failed" if failed else "done", message=message, code=int(bool(failed)), more=told)
 
 

@@ -144,7 +144,7 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> Result:
     if not (failed or keep):
         learned = [run.learned for run in runs]
         await asyncio.gather(*(common.ask(session, "dreambooth forget", {"name": name}) for name in learned))
-    goes_on = " The same command goes on with those." if failed else ""
+    goes_on = " Run the same command again to resume with those." if failed else ""
     there = f"{out.resolve()} has a table and a contact sheet."
     message = f"{len(runs)} trainings, {failed} of them failed: {there}{goes_on}"
     state: Any = "failed" if failed else "done"

@@ -8,7 +8,7 @@ import typer
 from bot.asking.arguments import ExportArguments, ImportArguments, SubjectArguments
 from bot.terminal.options import AsJson, Given, options_of
 
-FILES = "To and from other programs"
+FILES = "Export and import"
 
 app = typer.Typer()
 

@@ -82,7 +82,7 @@ def special_unet(shapes: Shapes) -> str:
     if (channels := channels_in(shapes)) not in (0, 4):
         return f"{CHANNELS.get(channels, 'another kind of model')} (its UNet takes {channels} channels and not 4)"
     if any(name.endswith(("time_embed.cond_proj.weight", "time_embedding.cond_proj.weight")) for name in shapes):
-        return "a latent consistency model (LCM), whose UNet is told the guidance"
+        return "a latent consistency model (LCM), whose UNet takes the guidance scale as an input"
     return ""
 
 

@@ -99,9 +99,11 @@ def _other_unet(unet: Mapping[str, Any], folder: Path) -> str:
         kind = CHANNELS.get(channels, "a model for inpainting, upscaling or editing")
         return f"its UNet takes {channels} channels and not 4: it is {kind}"
     if unet.get("time_cond_proj_dim"):
-        return "its UNet is told the guidance (time_cond_proj_dim): it is a latent consistency model (LCM)"
+        return (
+            "its UNet takes the guidance scale as an input (time_cond_proj_dim): it is a latent consistency model (LCM)"
+        )
     if unet.get("addition_embed_type") == "text_time" and unet.get("cross_attention_dim") == REFINER_WIDTH:
-        return "it is the refiner of SDXL, which goes on with pictures of the base model"
+        return "it is the refiner of SDXL, which only refines pictures of the base model"
     if extra := [name for name in EXTRAS if unet.get(name) not in (None, EXTRAS[name])]:
         return f"its UNet takes more than a prompt ({' and '.join(extra)}), as unCLIP's does"
     if unet.get("addition_embed_type") == "text_time" and not (folder / OF_SDXL[1]).is_dir():
@@ -190,7 +192,7 @@ def _hint(names: Collection[str]) -> str:
     if f"{WEIGHTS['unet']}.safetensors" in names:
         return f"It is one network alone: a ControlNet, a VAE or a UNet. {WANTED}"
     if "tokenizer_2" in {name.partition("/")[0] for name in names} and not any(_lies_in(n, "tokenizer") for n in names):
-        return f"It seems to be the refiner of SDXL, which goes on with pictures of the base model. {WANTED}"
+        return f"It seems to be the refiner of SDXL, which only refines pictures of the base model. {WANTED}"
     if single := sorted(name for name in names if "/" not in name and name.endswith(".safetensors")):
         return f"It comes as a single file: download {single[0]}, and set DARKROOM_BASE_MODEL to its path."
     if any(_lies_in(name, "transformer") for name in names):

@@ -72,7 +72,7 @@ def _restore_chance(training: "Training", state: Tensor) -> None:
         return
     chance.manual_seed(chance.initial_seed() + training.taken)
     log.warning(
-        "the checkpoint at step %d was written on another kind of device: what follows draws its chance anew",
+        "the checkpoint at step %d was written on another kind of device: it resumes with other random numbers",
         training.taken,
     )
 
