@@ -41,8 +41,13 @@ async function finish(form, command, submit) {
     if (field.required || (value !== "" && value !== field.usual)) values[field.name] = value;
   }
   const photos = command.takes_photos ? tray.files : [];
-  await submit(values, photos);
-  if (command.takes_photos) tray.clear();
+  if (command.takes_photos) tray.clear(); // first: a refusal may come back before the answer to sending
+  try {
+    await submit(values, photos);
+  } catch (error) {
+    if (photos.length) tray.add(photos);
+    throw error;
+  }
   byId("sheet").close();
   location.hash = "#chat";
 }

@@ -41,19 +41,34 @@ export class Naming {
 
   async send() {
     if (!this.inputs.every((field) => field.reportValidity())) return;
-    await this.submit({ command: this.command.name, ...this.values }, tray.files);
-    tray.clear();
-    this.fill({});
+    const photos = tray.files;
+    tray.clear(); // first: a refusal may come back before the answer to sending
     byId("line").focus();
+    try {
+      await this.sendOnce({ command: this.command.name, ...this.values }, photos);
+    } catch (error) {
+      tray.add(photos);
+      this.node.querySelector(".primary").focus();
+      throw error;
+    }
+  }
+
+  /** Send, with the fields empty for the next one, unless it fails. */
+  async sendOnce(values, photos) {
+    const typed = this.values;
+    this.fill({});
+    try {
+      await this.submit(values, photos);
+    } catch (error) {
+      this.fill(typed);
+      throw error;
+    }
   }
 
   /** The whole form, with what was typed here. */
   openOptions() {
     const fields = this.command.fields.map((field) => ({ ...field, default: this.values[field.name] || field.default }));
-    openForm({ ...this.command, fields }, "Train", async (values, photos) => {
-      await this.submit(values, photos);
-      this.fill({});
-    });
+    openForm({ ...this.command, fields }, "Train", (values, photos) => this.sendOnce(values, photos));
   }
 }
 
