@@ -129,14 +129,18 @@ def test_a_job_that_begins_again_and_again_is_lost_in_the_end() -> None:
 
 
 def test_logs_and_folders_are_looked_at(tmp_path: Path) -> None:
-    log, work = tmp_path / "log", tmp_path / "home" / "work" / "own" / "attempt-1"
+    log, home = tmp_path / "log", tmp_path / "home"
+    work = home / "work" / "of a killed one" / "attempt-1"
     work.mkdir(parents=True)
+    (home / "cache").mkdir()
+    part = home / "cache" / ".part-1"
+    part.touch()
     trace = 'Traceback (most recent call last):\n  File "a", line 1, in b\n    c()\n'
     full = "OSError: [Errno 28] No space left on device"
     log.write_text(f"fine\n{trace}ValueError: no\n{trace}{full}\nthe key is hunter2\n")
     told = ["log tells a secret", "1 traceback(s) in log: ValueError: no"]
     assert logs_tell([log, tmp_path / "none"], ["hunter2"]) == told
-    assert folders_left([tmp_path / "home"]) == [f"{work} is left"]
+    assert folders_left([home]) == [f"{part} is left"]
 
 
 async def test_damage_can_be_told_from_what_a_record_may_say(store: FolderStore) -> None:

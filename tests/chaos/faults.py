@@ -85,12 +85,14 @@ async def restart_redis(scene: Scene, chance: Random) -> None:
 
 async def replace_redis(scene: Scene, chance: Random) -> None:
     """Redis is lost and another one takes its place, which knows nothing."""
+    scene.redis_emptied = True
     async with scene.redis_changes:
         await scene.restart_redis(f"queue-{time.monotonic_ns()}", chance.uniform(0, 2))
 
 
 async def empty_redis(scene: Scene, chance: Random) -> None:
     """Somebody says FLUSHALL."""
+    scene.redis_emptied = True
     with suppress(RedisError, OSError):
         await scene.redis.flushall()
 

@@ -9,13 +9,17 @@ from pathlib import Path
 import psutil
 
 from storage.transfers import PART
+from trainer.jobs.scratch import own_folder
 
 TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+(.+)", re.MULTILINE)
 EXPECTED = re.compile(r"No space left on device|Errno 28")  # of a full disk, with the place where it was met
 
 
 def folders_left(homes: Iterable[Path]) -> list[str]:
-    """Folders of attempts, and files half written, in the homes of workers that have ended."""
+    """Folders of attempts, and files half written, that are there when the next worker has started in a home."""
+    homes = [*homes]
+    for home in homes:
+        own_folder(home / "work")
     left = [path for home in homes for path in (home / "work").glob("*/*")]
     return [f"{path} is left" for path in (*left, *(part for home in homes for part in home.rglob(f"{PART}*")))]
 

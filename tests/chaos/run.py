@@ -11,6 +11,7 @@ from random import Random
 from storage.sweeping import Sweeper
 from tests.chaos.catalogue import Fault, possible
 from tests.chaos.checker import Checker, copies_left
+from tests.chaos.faults import end_worker_process
 from tests.chaos.leftovers import folders_left, logs_tell, processes_left
 from tests.chaos.mending import mend, touches
 from tests.chaos.people import People
@@ -112,7 +113,19 @@ async def cause(fault: Fault, scene: Scene, chance: Random) -> None:
 
 
 async def still_cached(scene: Scene) -> list[str]:
-    """Files of what was forgotten that workers still have after they had time to look."""
+    """Files of what was forgotten that workers still have after they had time to look.
+
+    What a Redis that was emptied since was to tell them, they find out when they start, or in a quarter of an hour.
+    """
+    copies = await _cached_later(scene)
+    if copies and scene.redis_emptied:
+        await asyncio.gather(*(end_worker_process(scene, worker) for worker in scene.workers))
+        await scene.workers_ready()
+        copies = await _cached_later(scene)
+    return copies
+
+
+async def _cached_later(scene: Scene) -> list[str]:
     until_s, homes = time.monotonic() + CLEAN_WITHIN_S, [worker.home for worker in scene.workers]
     while True:
         copies = await copies_left(scene.store, homes)

@@ -46,6 +46,7 @@ class Scene:
         self.witnesses: list[Witness] = []  # of each bot
         self.slow_ends: list[str] = []  # workers that did not end in time
         self.redis_changes = asyncio.Lock()  # one at a time
+        self.redis_emptied = False
         self.names: list[str] = []  # of what was to be learned
         self.asked: list[str] = []  # jobs that other bots have accepted
         self.damaged: set[str] = set()  # names of objects that were damaged
