@@ -30,8 +30,8 @@ GOOD = photos_of_a_character(3, seed=5)
 PROMPT = "a [rex] dog in Paris"
 CALLING = "@everyone <!channel> <@U0BOB> &amp; *a* _dog_ `at` https://a.example/#1 狗🐕"
 WRONG = (
-    ("imagine", {"prompt": "a [nobody] in Paris"}, "There is no subject called nobody. Did you mean rex?"),
-    ("imagine", {"prompt": "a [rex] and a [tom]"}, "There is no subject called tom. Did you mean rex?"),
+    ("imagine", {"prompt": "a [nobody] in Paris"}, "There is no subject called nobody. Known here: rex."),
+    ("imagine", {"prompt": "a [rex] and a [tom]"}, "There is no subject called tom. Known here: rex."),
     ("imagine", {"prompt": "[rex]"}, "Say more than [rex]: where it is or what it does"),
     ("imagine", {"prompt": "a dog", "subject": "rex"}, "To draw rex, write [V] or [rex] in the prompt"),
     ("dreambooth show", {"name": "rax"}, "There is no subject called rax. Did you mean rex?"),

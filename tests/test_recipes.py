@@ -139,7 +139,7 @@ async def test_the_recipe_of_a_subject_is_told(tmp_path: Path) -> None:
     assert told.result["recipe"] == learned
     assert "How rex was learned, from toyworld." in read.out and "rank                    7" in read.out
     assert (refused.code, unknown.code) == (2, 2)
-    assert "leave out --method" in refused.err and "There is no subject called tom. Did you mean rex?" in unknown.err
+    assert "leave out --method" in refused.err and "There is no subject called tom. Known here: rex." in unknown.err
 
 
 def test_darkroom_recipe_says_where_each_number_comes_from(tmp_path: Path) -> None:

@@ -74,9 +74,9 @@ def test_a_name_is_suggested_only_where_it_is_alike() -> None:
     known = [subject(name) for name in ("duck", "rex")]
     with pytest.raises(UserError, match=r"There is no subject called dukc. Did you mean duck\?"):
         prompts.by_name("dukc", known)
-    with pytest.raises(UserError, match=r"There is no subject called nobody. Here are duck, rex\."):
+    with pytest.raises(UserError, match=r"There is no subject called nobody. Known here: duck, rex\."):
         prompts.by_name("nobody", known)
-    with pytest.raises(UserError, match=r"Here are s0, s1, s2, s3, s4 and others\."):
+    with pytest.raises(UserError, match=r"Known here: s0, s1, s2, s3, s4 and others\."):
         prompts.by_name("nobody", [subject(f"s{n}") for n in range(9)])
     with pytest.raises(UserError, match="There are none yet"):
         prompts.by_name("nobody", [])

@@ -69,7 +69,7 @@ def by_name(name: str, subjects: list[Subject]) -> Subject:
     elif close := difflib.get_close_matches(name, known, n=3, cutoff=CLOSE):
         hint = f"Did you mean {' or '.join(close)}?"
     else:
-        hint = f"Here are {', '.join(known[:LISTED])}{' and others' if len(known) > LISTED else ''}."
+        hint = f"Known here: {', '.join(known[:LISTED])}{' and others' if len(known) > LISTED else ''}."
     raise UserError(f"There is no subject called {name}. {hint}")
 
 
