@@ -4,15 +4,17 @@
 """
 
 import hashlib
+import logging
 import time
-from contextlib import suppress
 
 from pydantic import Field
 
-from storage.errors import Missing
+from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.jobs import Stored
-from storage.records import parsed
+from storage.records import parsed_in_part
+
+log = logging.getLogger(__name__)
 
 DEPARTURES = "departures/"
 
@@ -36,11 +38,19 @@ async def note(store: Store, space: str, person: str = "") -> bool:
 
 
 async def since(store: Store, space: str, person: str = "") -> float | None:
-    """The time since which somebody is known to have left; None if they have not."""
-    with suppress(Missing):
-        key = _key(space, person)
-        return parsed(Departure, (await store.get(key)).data, key).since_s
-    return None
+    """The time since which somebody is known to have left; None if they have not.
+
+    None as well where the record is damaged, which is deleted: who has left is noted anew, and the grace begins again.
+    """
+    key = _key(space, person)
+    try:
+        return parsed_in_part(Departure, (await store.get(key)).data, key).since_s
+    except Missing:
+        return None
+    except Damaged as error:
+        log.error("since when somebody is gone is noted anew: %s", error)
+        await store.delete(key)
+        return None
 
 
 async def withdraw(store: Store, space: str, person: str = "") -> None:
@@ -49,9 +59,13 @@ async def withdraw(store: Store, space: str, person: str = "") -> None:
 
 
 async def every(store: Store) -> list[Departure]:
-    """All that is noted."""
+    """All that is noted; what is damaged is left out, and the log says which."""
     found = []
     for name in await store.names(DEPARTURES):
-        with suppress(Missing):
-            found.append(parsed(Departure, (await store.get(name)).data, name))
+        try:
+            found.append(parsed_in_part(Departure, (await store.get(name)).data, name))
+        except Missing:  # withdrawn just now
+            continue
+        except Damaged as error:
+            log.error("a departure is left out: %s", error)
     return found

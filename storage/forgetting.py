@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from storage.errors import Damaged, Full, Missing, StoreError
+from storage.errors import Damaged, Full, Missing, Newer, StoreError
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex
@@ -147,7 +147,7 @@ def anonymous(names: Iterable[str]) -> list[str]:
 async def clean_receipts(store: Store) -> None:
     """Take the hashes out of receipts that were written with them."""
     for name in await store.names(RECEIPTS):
-        with suppress(Missing):
+        with suppress(Missing, Damaged, Newer):  # `darkroom repair` deletes damaged ones
             data, tag = await store.get(name)
             if HASH.search(data.decode(errors="replace")):
                 receipt = parsed(Receipt, data, name)
@@ -182,6 +182,6 @@ async def _release(store: Store, job: Job) -> None:
         try:
             if outcome := await read_outcome(store, job.id):
                 await note(store, job, outcome)
-        except (Damaged, Full) as error:  # nobody is kept for that
+        except (Damaged, Newer, Full) as error:  # nobody is kept for that
             log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
         await store.delete_prefix(f"{logs_prefix(job.subject)}{job.id}/")  # they have sample pictures of all

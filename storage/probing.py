@@ -6,6 +6,16 @@ from typing import NamedTuple
 from storage.failures import Failure
 
 
+class Wrong(Exception):
+    """A service did something else than it was asked to; the message says what."""
+
+
+def expect(is_so: bool, otherwise: str) -> None:
+    """Raise Wrong, which says `otherwise`, unless something is so."""
+    if not is_so:
+        raise Wrong(otherwise)
+
+
 class Finding(NamedTuple):
     """One thing that was tried, as `PUT` or `Lua scripts`."""
 

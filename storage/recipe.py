@@ -57,7 +57,9 @@ class Recipe(BaseModel):
     noise_offset: float = Field(
         0, ge=0, le=0.5, description="noise offset: noise shared by a whole channel, usually 0.1; 0: off"
     )
-    text_steps: int = Field(0, ge=0, le=4000, description="steps after which the text encoders are frozen; 0: never")
+    text_steps: int = Field(
+        0, ge=0, le=STEPS_MAX, description="steps after which the text encoders are frozen; 0: never"
+    )
     ema_decay: float = Field(
         0, ge=0, lt=1, description="decay of the EMA (moving average) of the weights, which is what is kept; 0: no EMA"
     )

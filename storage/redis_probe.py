@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from storage.failures import Failure
 from storage.ids import new_id
-from storage.probing import Finding
+from storage.probing import Finding, Wrong, expect
 from storage.redis_client import PrefixedRedis
 from storage.redis_errors import ERRORS, meaning_of, server_text
 
@@ -41,15 +41,6 @@ return 0
 """
 
 
-class Wrong(Exception):
-    """An answer that is not the one a Redis gives; the message says how."""
-
-
-def _expect(is_so: bool, otherwise: str) -> None:
-    if not is_so:
-        raise Wrong(otherwise)
-
-
 async def _strings(redis: PrefixedRedis, key: str) -> None:
     async with redis.pipeline(transaction=False) as pipe:
         pipe.set(key, b"1", nx=True, ex=KEPT_S)
@@ -66,10 +57,10 @@ async def _strings(redis: PrefixedRedis, key: str) -> None:
         pipe.get(key)
         pipe.time()
         answers = await pipe.execute()
-    _expect(answers[0] and answers[1] is None, "SET with NX overwrites a key that is there")
-    _expect(answers[2:6] == [b"1", [b"1", None], 1, 2], "what was written is not what is read")
-    _expect(0 < answers[9] <= KEPT_S, "keys do not expire")
-    _expect(answers[11] is None, "what was deleted is still there")
+    expect(answers[0] and answers[1] is None, "SET with NX overwrites a key that is there")
+    expect(answers[2:6] == [b"1", [b"1", None], 1, 2], "what was written is not what is read")
+    expect(0 < answers[9] <= KEPT_S, "keys do not expire")
+    expect(answers[11] is None, "what was deleted is still there")
 
 
 async def _collections(redis: PrefixedRedis, key: str) -> None:
@@ -95,25 +86,25 @@ async def _collections(redis: PrefixedRedis, key: str) -> None:
         answers = await pipe.execute()
     read = [answers[1], answers[5], answers[8], answers[9], answers[10], answers[11], answers[12]]
     right = [[b"1", None], [b"2"], [b"b", b"a"], [b"b"], 3.0, [2.0, None], 2]
-    _expect(read == right, "lists, hashes or sorted sets do not hold what was written")
+    expect(read == right, "lists, hashes or sorted sets do not hold what was written")
 
 
 async def _transactions(redis: PrefixedRedis, key: str) -> None:
     async with redis.pipeline(transaction=True) as pipe:
         await pipe.watch(key)
-        _expect(not await pipe.exists(key), "a new key is there already")
+        expect(not await pipe.exists(key), "a new key is there already")
         pipe.multi()  # type: ignore[no-untyped-call]
         pipe.psetex(key, 1000 * KEPT_S, b"1")
         pipe.get(key)
         pipe.delete(key)
-        _expect((await pipe.execute())[1] == b"1", "a transaction does not do what it is told")
+        expect((await pipe.execute())[1] == b"1", "a transaction does not do what it is told")
 
 
 async def _scripts(redis: PrefixedRedis, key: str) -> None:
     keys = [f"{key}:{n}" for n in range(3)]
     script = redis.register_script(SCRIPT)
     await redis.script_load(SCRIPT)  # which the other scripts still need
-    _expect(await script(keys=keys, args=["x", 1000 * KEPT_S]) == 2, "a script does not do what it is told")
+    expect(await script(keys=keys, args=["x", 1000 * KEPT_S]) == 2, "a script does not do what it is told")
     await redis.delete(*keys)
 
 

@@ -212,7 +212,6 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_PHOTO_MAX_PIXELS",
         description="Maximum number of pixels of one photo.",
     )
-
     photo_short_side_px: int = Field(
         0,
         ge=0,
@@ -220,7 +219,6 @@ class Settings(BaseSettings):
         validation_alias="DARKROOM_PHOTO_MIN_PX",
         description="Minimum short side of a photo; 0: what the base model needs, 64 for toyworld and 256 for others.",
     )
-
     requests_per_minute: int = Field(
         30,
         ge=1,

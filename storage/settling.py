@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 from contextlib import suppress
 
-from storage.errors import Damaged, Full, Missing, UserError
+from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
 from storage.files import Store
 from storage.ids import is_id
 from storage.job_index import JobIndex, open_key
@@ -141,22 +141,22 @@ async def note(store: Store, job: TrainJob, outcome: Outcome) -> None:
     """Make the records of its subjects say how a training ended; harmless if they are forgotten.
 
     A first training that was cancelled leaves nothing; one that failed keeps its photos, so that it can be tried again.
-    Raises Damaged, once the others are done, for a record that cannot be read.
+    Raises Damaged or Newer, once the others are done, for a record that cannot be read.
     """
-    subjects, damaged = Subjects(store), None
+    subjects, unreadable = Subjects(store), list[StoreError]()
     for each in job.subjects:
         try:
             subject = await subjects.change(each, lambda found: _noted(found, job, outcome))
         except Missing:
             await store.delete_prefix(f"subjects/{each}/")
             continue
-        except Damaged as error:
-            damaged = error
+        except (Damaged, Newer) as error:
+            unreadable.append(error)
             continue
         if outcome.state == "cancelled" and subject.state == "learning":
             await subjects.forget(subject)
-    if damaged:
-        raise damaged
+    if unreadable:
+        raise unreadable[0]
 
 
 def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:

@@ -13,7 +13,7 @@ from storage.errors import StoreError
 from storage.failures import Failure
 from storage.files import FolderStore, Store
 from storage.ids import id_at, is_id, new_id
-from storage.probing import Finding
+from storage.probing import Finding, Wrong, expect
 
 LITTLE_BYTES = 2**30  # less is worth a warning
 KEPT_S = 3600
@@ -21,58 +21,49 @@ DATA = bytes(range(256)) * 4
 TWICE = "so two workers could publish one job twice; a server is needed that honours them"
 
 
-class Wrong(Exception):
-    """The store did something else than was asked; the message says what."""
-
-
-def _expect(is_so: bool, otherwise: str) -> None:
-    if not is_so:
-        raise Wrong(otherwise)
-
-
 async def _write(store: Store, root: str) -> None:
     await store.put(f"{root}/a", DATA)
 
 
 async def _read(store: Store, root: str) -> None:
-    _expect((await store.get(f"{root}/a")).data == DATA, "what is read is not what was written")
+    expect((await store.get(f"{root}/a")).data == DATA, "what is read is not what was written")
 
 
 async def _only_if_new(store: Store, root: str) -> None:
     first = await store.put_new(f"{root}/b", DATA)
-    _expect(first, "a conditional write (If-None-Match) of a new name is refused as if it were there")
-    _expect(not await store.put_new(f"{root}/b", b""), f"it ignores conditional writes (If-None-Match), {TWICE}")
+    expect(first, "a conditional write (If-None-Match) of a new name is refused as if it were there")
+    expect(not await store.put_new(f"{root}/b", b""), f"it ignores conditional writes (If-None-Match), {TWICE}")
 
 
 async def _only_if_unchanged(store: Store, root: str) -> None:
     tag = (await store.get(f"{root}/b")).tag
-    _expect(await store.replace(f"{root}/b", b"2", tag), "a conditional write (If-Match) is refused with the right tag")
+    expect(await store.replace(f"{root}/b", b"2", tag), "a conditional write (If-Match) is refused with the right tag")
     ignored = await store.replace(f"{root}/b", b"3", tag) or await store.replace(f"{root}/none", b"4", tag)
-    _expect(not ignored, f"it ignores conditional writes (If-Match), {TWICE}")
+    expect(not ignored, f"it ignores conditional writes (If-Match), {TWICE}")
 
 
 async def _look(store: Store, root: str) -> None:
     there, not_there = await store.exists(f"{root}/a"), await store.exists(f"{root}/none")
-    _expect(there and not not_there, "it does not tell whether an object is there (HEAD)")
+    expect(there and not not_there, "it does not tell whether an object is there (HEAD)")
 
 
 async def _list(store: Store, root: str) -> None:
     names = [f"{root}/a", f"{root}/b"]
-    _expect(await store.names(f"{root}/") == names, "a listing does not show what was just written")
+    expect(await store.names(f"{root}/") == names, "a listing does not show what was just written")
     page = await store.names(f"{root}/", after=names[0], most=1)
-    _expect(page == names[1:], "a listing does not begin after a name (StartAfter)")
+    expect(page == names[1:], "a listing does not begin after a name (StartAfter)")
 
 
 async def _parts(store: Store, root: str) -> None:
     await store.put_in_parts(f"{root}/c", DATA)
-    _expect((await store.get(f"{root}/c")).data == DATA, "what is uploaded in parts is not what is read")
+    expect((await store.get(f"{root}/c")).data == DATA, "what is uploaded in parts is not what is read")
 
 
 async def _delete(store: Store, root: str) -> None:
     await store.delete(f"{root}/c")
     await store.delete(f"{root}/none")
     await store.delete_prefix(f"{root}/")
-    _expect(await store.names(f"{root}/") == [], "what was deleted is still listed")
+    expect(await store.names(f"{root}/") == [], "what was deleted is still listed")
 
 
 TRIED: dict[str, Callable[[Store, str], Awaitable[None]]] = {

@@ -8,8 +8,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from storage.errors import SetupError, UserError
-
-SHOWN = 3
+from trainer.base_models.layout import some_of
 
 
 class NotFinite(UserError):
@@ -37,9 +36,8 @@ def check_finite(weights: Iterable[tuple[str, Tensor]], called: str) -> None:
 
 def _refuse(names: list[str], called: str) -> None:
     if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        listed = ", ".join(names[:SHOWN]) + more
-        raise SetupError(f"{called} has weights that are not numbers (NaN or infinite): {listed}. Get another copy.")
+        what = f"weights that are not numbers (NaN or infinite): {some_of(names)}"
+        raise SetupError(f"{called} has {what}. Get another copy.")
 
 
 def check_file(path: Path, called: str, prefixes: tuple[str, ...] = ("",)) -> None:

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple, get_args
 from pydantic import ValidationError
 
 from storage.errors import SetupError, UserError
-from storage.jobs import Method
+from storage.jobs import STEPS_MAX, Method
 from storage.recipe import Changes, Recipe
 from storage.usual import METHOD, USUAL
 from trainer.base_models.darkroom_file import RECIPE_FILE, beside, drawing_of
 from trainer.base_models.families import family_of
 
 FEW, MANY = 4, 8  # photos: a recipe is made for as many as from the one to the other
-CROPS_MOST, STEPS_MOST = 32, 4000  # as the recipe has them
+CROPS_MOST = 32  # as the recipe has it
 RATES = ("learning_rate", "text_learning_rate")  # which are right for one method alone
 SUITS = "as suits the base model"
 
@@ -84,7 +84,7 @@ def for_photos(recipe: Recipe, photos: int, asked: Container[str] = ()) -> Recip
     """
     changes = {
         "crops": min(CROPS_MOST, recipe.crops * -(-FEW // photos)) if photos < FEW else recipe.crops,
-        "steps": min(STEPS_MOST, recipe.steps * photos // MANY) if photos > MANY else recipe.steps,
+        "steps": min(STEPS_MAX, recipe.steps * photos // MANY) if photos > MANY else recipe.steps,
     }
     return recipe.model_copy(update={name: value for name, value in changes.items() if name not in asked})
 
@@ -102,5 +102,5 @@ def for_several(recipe: Recipe, subjects: int) -> Recipe:
     except ValidationError as error:
         raise UserError(
             f"{subjects} subjects take {steps['steps']:,} steps together, which is more than a training may have: "
-            f"its limit is 4,000. Ask for {4000 // subjects} steps each at most, or for fewer subjects."
+            f"its limit is {STEPS_MAX:,}. Ask for {STEPS_MAX // subjects} steps each at most, or for fewer subjects."
         ) from error

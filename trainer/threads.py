@@ -8,9 +8,8 @@ from math import ceil
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
-QUIET = (
-    "PASSIVE"  # threads at a barrier sleep. By default they spin, and one busy program beside us takes us 4 × as long
-)
+# Threads at a barrier sleep. By default they spin, which slows us down several times beside another busy program.
+QUIET = "PASSIVE"
 
 
 def set_up() -> None:

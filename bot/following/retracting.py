@@ -5,16 +5,16 @@ import logging
 from collections import Counter
 from contextlib import suppress
 
-from pydantic import ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from bot.answers.replies import plural
 from bot.following.insisting import Stop, patience
 from bot.following.patience import OUTAGES
 from bot.following.posts import ChatTrouble, MessageGone, Poster, Refused, TooFast, UnknownTrouble
-from storage.errors import Missing
+from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.posted import RETRACTING, Posted
+from storage.records import parsed_in_part
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Retracting:
             for name in await self.store.names(self.prefix):
                 try:
                     await self._one(name)
-                except (Refused, UnknownTrouble, ValidationError) as error:
+                except (Refused, UnknownTrouble, Damaged) as error:
                     log.warning("a message stays as it is: %s", error)
                     failed[str(error)[:100]] += 1
                 except ChatTrouble as error:
@@ -71,5 +71,5 @@ class Retracting:
             retry=retry_if_exception_type(UnknownTrouble), wait=patience, stop=Stop(None), reraise=True
         )
         with suppress(Missing, MessageGone):
-            posted = Posted.model_validate_json((await self.store.get(name)).data)
+            posted = parsed_in_part(Posted, (await self.store.get(name)).data, name)
             await retrying(self.poster.retract, posted)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from bot.photos.errors import PhotoError
 from bot.photos.frames import Json
+from storage.text import one_line
 
 PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 REASON_MOST = 300  # characters
@@ -23,11 +24,11 @@ class Reading(NamedTuple):
     def of(cls, header: Json, body: bytes) -> "Reading":
         """Take an answer apart; raises PhotoError if it says that the photo cannot be used, ValueError for nonsense."""
         if "refused" in header:
-            raise PhotoError("".join(c for c in str(header["refused"]) if c.isprintable())[:REASON_MOST])
+            raise PhotoError(one_line(str(header["refused"]))[:REASON_MOST])
         try:
             length, side_px = int(header["square"]), int(header["side_px"])
             fingerprint = tuple(int(view, 16) for view in header["fingerprint"])
-            note = "".join(c for c in str(header["note"]) if c.isprintable())[:REASON_MOST]
+            note = one_line(str(header["note"]))[:REASON_MOST]
         except (KeyError, TypeError) as error:
             raise ValueError(f"an answer without {error}") from error
         square, whole = body[:length], body[length:]

@@ -17,6 +17,7 @@ from bot.photos.reading import Reading
 from storage.files import Store
 from storage.jobs import Record
 from storage.subjects import Photo
+from storage.text import one_line
 
 EXTENSION = "png"  # lossless, and at the sizes of training not large
 LABEL_LENGTH = 60  # of a file's name in a sentence
@@ -136,5 +137,5 @@ def _prepared(name: str, upload: Upload, reading: Reading) -> Prepared:
 
 def labels(uploads: Sequence[Upload]) -> list[str]:
     """Call each upload by a short name of its own; phones and clipboards call every photo the same."""
-    names = [" ".join(u.name.split())[-LABEL_LENGTH:] or "a photo" for u in uploads]
+    names = [one_line(u.name)[-LABEL_LENGTH:] or "a photo" for u in uploads]
     return [n if names.count(n) == 1 else f"{n} (photo {i})" for i, n in enumerate(names, 1)]

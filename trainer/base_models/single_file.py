@@ -151,16 +151,16 @@ def _kind(path: Path, tensors: Tensors) -> Kind:
 
 
 def _settings(path: Path, kind: Kind, models: Path) -> Path:
-    beside = path.with_suffix("")
-    if (beside / INDEX).is_file():
-        return beside
+    folder = path.with_suffix("")
+    if (folder / INDEX).is_file():
+        return folder
     try:
         pinned = hub.pin(hub.Name.of(kind.like), models)
         return hub.fetch(pinned, without_weights(needed_files(pinned.sizes_bytes, False, pinned.called)))
     except SetupError as error:
         raise SetupError(
             f"{_called(path)} is a single file, which holds no settings and no tokenizer. Put those of a model "
-            f"of its kind, in diffusers' layout, into the folder {beside}; the hub does not give them: {error}"
+            f"of its kind, in diffusers' layout, into the folder {folder}; the hub does not give them: {error}"
         ) from error
 
 
