@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type
 from bot.app import Darkroom
 from bot.following.departures import Departures
 from bot.following.follower import Follower
-from bot.following.insisting import patience
+from bot.following.insisting import pause_s
 from bot.following.leader import Leadership
 from bot.following.posts import ChatTrouble
 from bot.following.together import until_first
@@ -52,7 +52,7 @@ async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]
         http = await open_.enter_async_context(session())
         client = web_client(settings, http)
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(PASSING), wait=patience, before_sleep=before_sleep_log(log, logging.WARNING)
+            retry=retry_if_exception_type(PASSING), wait=pause_s, before_sleep=before_sleep_log(log, logging.WARNING)
         )
         me: dict[str, str] = await retrying(who_am_i, client)
         lead = Leadership(app.redis, f"slack:{me['team_id']}")

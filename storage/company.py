@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from storage.errors import UserError
 from storage.subjects import Subject
+from storage.text import listed
 
 SUBJECTS_MOST = 5  # in one training, and in one prompt
 
@@ -30,12 +31,3 @@ def check_company(subjects: Sequence[Subject]) -> None:
                 f"{listed(same)} go by the same word in the model, so a prompt can name only one of them. "
                 f"Train one of them again: /dreambooth retrain {same[-1]}."
             )
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names as they are said: with commas, and an *and* before the last.
-
-    >>> listed(["rex"]), listed(["rex", "mia", "tom"])
-    ('rex', 'rex, mia and tom')
-    """
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

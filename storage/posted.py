@@ -33,13 +33,18 @@ def home_of(key: str) -> str:
     return f"{kind}/{rest.partition('/')[0]}" if kind in RECORDS else ""
 
 
+def record_key(home: str) -> str:
+    """Name of the record of a job or subject, by its home."""
+    return f"{home}/{RECORDS[home.partition('/')[0]]}"
+
+
 async def note(store: Store, home: str, posted: Posted) -> None:
     """Note what was posted about a job or subject; if that is deleted by now, it is to be taken back at once."""
     if not home:
         return
     data = posted.model_dump_json().encode()
     await store.put(f"{home}/posted-{hashlib.sha256(data).hexdigest()[:40]}", data)
-    if not await store.exists(f"{home}/{RECORDS[home.partition('/')[0]]}"):
+    if not await store.exists(record_key(home)):
         await set_aside(store, home)
 
 

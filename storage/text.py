@@ -5,6 +5,7 @@ Categories are Unicode's (UAX #44): L letters, M marks, N numbers; Cc controls, 
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 JOINERS = "\u200c\u200d"  # which words of many scripts, and emoji of several parts, are written with
 EMOJI_STYLE = "\ufe0f"
@@ -49,6 +50,15 @@ def fold(text: str) -> str:
     """
     folded = unicodedata.normalize("NFC", text).casefold().translate(APOSTROPHES)
     return unicodedata.normalize("NFC", "".join(c for c in folded if c not in JOINERS)).strip()
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as they are said: with commas, and an *and* before the last.
+
+    >>> listed(["rex"]), listed(["rex", "mia", "tom"])
+    ('rex', 'rex, mia and tom')
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def is_word_character(character: str) -> bool:

@@ -6,9 +6,9 @@ from bot.answers import report_card
 from bot.answers.audience import audience, place
 from bot.answers.choice import choice
 from bot.messages import Button, Reply
-from storage.company import listed
 from storage.jobs import NEWER_WORKER, ImagineJob, Job, Learned, NewerJob, Outcome, Progress, TrainJob, until
 from storage.subjects import Subject
+from storage.text import listed
 
 PHASES = {
     "queued": "Waiting for a worker",

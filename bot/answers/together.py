@@ -9,10 +9,10 @@ from bot.asking import prompts, recipes
 from bot.asking.arguments import TogetherArguments, TrainArguments
 from bot.core import Answers, Bot
 from bot.messages import Request
-from storage.company import listed
 from storage.jobs import Job, Method, TrainJob
 from storage.recipe import Changes
 from storage.subjects import Subject
+from storage.text import listed
 
 
 async def together(bot: Bot, request: Request, given: TogetherArguments) -> Answers:

@@ -28,7 +28,7 @@ from bot.discord.poster import DiscordPoster
 from bot.discord.render import render
 from bot.discord.request import closed_to, request_of
 from bot.following.follower import Follower
-from bot.following.insisting import Stop, patience
+from bot.following.insisting import Stop, pause_s
 from bot.following.posts import ChatTrouble, Post, Refused
 from bot.messages import Reply, Request, Upload
 from bot.photos.fair_slots import FairSlots
@@ -143,7 +143,7 @@ class Answers:
     async def _tell(self, post: Post, reply: Reply) -> None:
         """Say an answer for the asker's eyes only, for a while again and again."""
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ChatTrouble), wait=patience, stop=Stop(TELL_S), reraise=True
+            retry=retry_if_exception_type(ChatTrouble), wait=pause_s, stop=Stop(TELL_S), reraise=True
         )
         try:
             await retrying(self.poster.edit, post, reply)

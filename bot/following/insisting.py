@@ -169,7 +169,7 @@ class Insisting:
         """
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(ChatTrouble) & retry_if_not_exception_type(unless),
-            wait=patience,
+            wait=pause_s,
             stop=Stop(longest_s),
             before_sleep=lambda state: _warn(post, state),
             reraise=True,
@@ -204,8 +204,8 @@ class Stop(stop_base):
         return since_s + next_s - self._unknown_from_s >= self.unknown_s
 
 
-def patience(state: RetryCallState) -> float:
-    """As long as the chat asks for, else exponentially longer with jitter (Full Jitter, AWS 2015)."""
+def pause_s(state: RetryCallState) -> float:
+    """Seconds to the next try: those that the chat asks for, else exponentially more with full jitter (AWS 2015)."""
     error = state.outcome.exception() if state.outcome else None
     if isinstance(error, TooFast) and error.told:
         return error.retry_after_s

@@ -8,7 +8,7 @@ from contextlib import suppress
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from bot.answers.replies import plural
-from bot.following.insisting import Stop, patience
+from bot.following.insisting import Stop, pause_s
 from bot.following.patience import OUTAGES
 from bot.following.posts import ChatTrouble, MessageGone, Poster, Refused, TooFast, UnknownTrouble
 from storage.errors import Damaged, Missing
@@ -68,7 +68,7 @@ class Retracting:
 
     async def _one(self, name: str) -> None:
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(UnknownTrouble), wait=patience, stop=Stop(None), reraise=True
+            retry=retry_if_exception_type(UnknownTrouble), wait=pause_s, stop=Stop(None), reraise=True
         )
         with suppress(Missing, MessageGone):
             posted = parsed_in_part(Posted, (await self.store.get(name)).data, name)

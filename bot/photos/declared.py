@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from storage.text import listed
+
 SAYS_NOTHING = {"", "application/octet-stream", "binary/octet-stream", "application/unknown"}
 PICTURE_NAME = re.compile(r"\.(jpe?g|jfif|png|webp|gif|hei[cf]s?|avif|jxl|tiff?|bmp|dng)$", re.IGNORECASE)
 
@@ -33,9 +35,5 @@ def no_photos(instead: Sequence[str]) -> str:
     >>> no_photos(["a voice message", "a sticker"])
     'There are no photos in that message, only a voice message and a sticker. Choose one with photos.'
     """
-    what = f", only {_listed(list(dict.fromkeys(instead)))}" if instead else ""
+    what = f", only {listed(list(dict.fromkeys(instead)))}" if instead else ""
     return f"There are no photos in that message{what}. Choose one with photos."
-
-
-def _listed(things: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(things[:-1]), things[-1]]))

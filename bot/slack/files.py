@@ -9,7 +9,7 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay
 
-from bot.following.insisting import patience
+from bot.following.insisting import pause_s
 from bot.following.posts import ChatTrouble, NotTaken, Refused
 from bot.messages import Upload
 from bot.photos.declared import may_be_photo, named
@@ -90,7 +90,7 @@ class Attachments:
     async def _info(self, file_id: str) -> File:
         """Look up a file of which an event told only the id; raises Refused, and ChatTrouble after some tries."""
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ChatTrouble), wait=patience, stop=stop_before_delay(TIMEOUT_S), reraise=True
+            retry=retry_if_exception_type(ChatTrouble), wait=pause_s, stop=stop_before_delay(TIMEOUT_S), reraise=True
         )
 
         async def once() -> File:

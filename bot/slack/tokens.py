@@ -8,7 +8,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from bot.following.insisting import Stop, patience
+from bot.following.insisting import Stop, pause_s
 from bot.following.posts import ChatTrouble, Refused, UnknownTrouble
 from bot.slack.client import APP_TOKEN, BOT_TOKEN, Client
 from bot.slack.errors import answered, meaning, verdict
@@ -75,7 +75,7 @@ async def _used(setting: str, call: Callable[[], Awaitable[AsyncSlackResponse]])
     """
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(UnknownTrouble),
-        wait=patience,
+        wait=pause_s,
         stop=Stop(None),
         reraise=True,
     )

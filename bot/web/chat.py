@@ -19,6 +19,7 @@ from bot.web.chat_log import READERS, Attached, ChatLog, Message
 from bot.web.listener import Listener
 from storage.errors import Missing, StoreError
 from storage.ids import CLOCK, new_id
+from storage.posted import home_of, record_key
 from storage.subjects import Subject
 
 log = logging.getLogger(__name__)
@@ -138,14 +139,14 @@ class Chat:
 
     async def _sweep(self, messages: Sequence[Message]) -> None:
         jobs = {f"jobs/{message.reply.job}" for message in messages if message.reply.job}
-        pictures = {_home(picture.key) for message in messages for picture in message.reply.pictures}
+        pictures = {home_of(picture.key) for message in messages for picture in message.reply.pictures}
         there = await self._there(jobs | pictures)
         for message in messages:
             reply = message.reply
             if reply.job and f"jobs/{reply.job}" not in there:
                 await self._remove(message)
-            elif any(_home(picture.key) not in there for picture in reply.pictures):
-                left = tuple(picture for picture in reply.pictures if _home(picture.key) in there)
+            elif any(home_of(picture.key) not in there for picture in reply.pictures):
+                left = tuple(picture for picture in reply.pictures if home_of(picture.key) in there)
                 await self._keep(message.with_reply(reply.model_copy(update={"pictures": left})))
 
     async def _forget(self, name: str, but: str) -> None:
@@ -167,10 +168,10 @@ class Chat:
         async for page in self.app.dispatch.index.of_space(SPACE):
             known |= {f"jobs/{job}" for job in page}
             break
-        asked = sorted(homes - known)
+        asked = sorted(homes - known - {""})
         for start in range(0, len(asked), READERS):
             some = asked[start : start + READERS]
-            exist = await asyncio.gather(*(self.app.store.exists(_record(home)) for home in some))
+            exist = await asyncio.gather(*(self.app.store.exists(record_key(home)) for home in some))
             known |= {home for home, exists in zip(some, exist, strict=True) if exists}
         return known
 
@@ -289,12 +290,3 @@ class Chat:
         await self.log.remove([message])
         for listener in self._listeners:
             listener.tell(message.id, None)
-
-
-def _record(home: str) -> str:
-    return f"{home}/{'job' if home.startswith('jobs/') else 'subject'}.json"
-
-
-def _home(key: str) -> str:
-    """The job or subject that an object belongs to: `jobs/<id>` or `subjects/<id>`."""
-    return "/".join(key.split("/")[:2])

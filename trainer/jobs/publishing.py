@@ -6,13 +6,13 @@ from pathlib import Path
 from PIL import Image
 
 from storage.background import in_background
-from storage.company import listed
 from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.jobs import Candidate, ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix
 from storage.settling import is_open, settle
 from storage.sizes import Size
 from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
+from storage.text import listed
 from storage.transfers import Told, file_hash
 from trainer.class_file import is_whole
 from trainer.jobs.cache import Cache
