@@ -82,6 +82,10 @@ class Place(Record):
     id: str
     words: str
 
+    def named_in(self, text: str, name: str) -> str:
+        """A text with a name in the place of the words; as it is if there is no name."""
+        return text.replace(self.words, name) if name else text
+
 
 class Button(Record):
     """Something to press under a message: sends the command with these arguments."""

@@ -124,11 +124,6 @@ def meaning_of(error: BaseException) -> Meaning:
     return Meaning(UNKNOWN, f"of {type(error).__name__}")
 
 
-def redis_failure(error: BaseException) -> Failure:
-    """Tell which kind of failure an error of Redis is."""
-    return meaning_of(error).failure
-
-
 def server_text(error: BaseException) -> str:
     """What the server said: without the command, keys and values that redis-py adds to errors of pipelines."""
     text = str(error)

@@ -195,6 +195,13 @@ def test_other_kinds_are_named(what: str) -> None:
     assert what in told and "damaged" not in told, told
 
 
+@pytest.mark.parametrize("letter", [b"G", b"g"])
+def test_a_gif_is_no_video_whatever_its_colours_are(letter: bytes) -> None:
+    gif = b"GIF89a".ljust(188, b"\0") + letter  # where a transport stream has its second packet
+    assert kinds.format_of(gif) == "GIF"
+    assert kinds.other(b"\x47".ljust(188, b"\0") + b"G") == ("a video", kinds.ADVICE["video"])
+
+
 def test_forms_offer_what_is_taken() -> None:
     for kind in kinds.TAKEN:
         for extension, name in zip(kind.extensions, kind.formats * 2, strict=False):

@@ -14,9 +14,8 @@ from storage.errors import SetupError
 from storage.failures import Failure
 from storage.jobs import Progress
 from storage.redis_client import PrefixedRedis
-from storage.redis_errors import redis_failure
 from storage.redis_probe import probe_redis
-from storage.service_errors import Patience
+from storage.service_errors import Patience, failure_of
 from storage.settings import Settings
 from tests.redis_servers import firewall, port_of, valkey_tcp
 from tests.servers import valkey
@@ -317,7 +316,7 @@ async def test_patience_ends_with_what_will_not_change_and_with_what_nobody_know
         with pytest.raises(Exception, match="permissions") as caught:
             await redis.get("x")
         await redis.aclose()
-        assert redis_failure(caught.value) is Failure.PERMANENT
+        assert failure_of(caught.value) is Failure.PERMANENT
         with pytest.raises(SetupError, match="the 'get' command"):
             Patience().bear(caught.value)
     Patience().bear(ConnectionResetError())

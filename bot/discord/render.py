@@ -81,8 +81,7 @@ def bar(progress: Progress) -> str:
 
 
 def _named(text: str, reply: Reply, place: str) -> str:
-    """A text with a channel's or role's name in the place of the words for it."""
-    return text.replace(reply.place.words, place) if reply.place and place else text
+    return reply.place.named_in(text, place) if reply.place else text
 
 
 def _embed(facts: dict[str, str]) -> discord.Embed:

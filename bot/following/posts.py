@@ -26,12 +26,16 @@ log = logging.getLogger(__name__)
 NOTED = 10_000  # messages of which a process remembers that they are noted
 
 
-class Refused(Exception):
-    """The chat refuses something for good; `says` tells who asked why, and is empty where nothing can be said truly."""
+class ChatError(Exception):
+    """What a chat answers instead of doing something; `says` tells who asked why, empty if that is not known."""
 
     def __init__(self, about: object = "", says: str = "") -> None:
         super().__init__(str(about))
         self.says = says
+
+
+class Refused(ChatError):
+    """The chat refuses something for good."""
 
 
 class MessageGone(Refused):
@@ -46,7 +50,7 @@ class NotTaken(Refused):
     """The chat does not take a message like this, however often it is sent; it may take a plainer one."""
 
 
-class ChatTrouble(Exception):
+class ChatTrouble(ChatError):
     """An outage: the chat does not answer, or has trouble of its own; it is worth another try."""
 
 
@@ -61,20 +65,12 @@ class TooFast(ChatTrouble):
 class UnknownTrouble(ChatTrouble):
     """An answer that is in no table: tried again for a bounded time."""
 
-    def __init__(self, about: object = "", says: str = "") -> None:
-        super().__init__(str(about))
-        self.says = says
-
 
 class BotRefused(ChatTrouble):
     """The chat refuses the bot itself, perhaps for one method only: its front end finds out, and ends if it is all.
 
     Until then what is owed is tried again for a bounded time, so that it is not forgotten with the front end's end.
     """
-
-    def __init__(self, about: object = "", says: str = "") -> None:
-        super().__init__(str(about))
-        self.says = says
 
 
 @contextmanager

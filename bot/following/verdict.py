@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
 
-from bot.following.posts import BotRefused, ChatTrouble, Refused, UnknownTrouble
+from bot.following.posts import ChatTrouble, Refused, UnknownTrouble
 from storage.failures import Failure
 
 Raised = type[ChatTrouble] | type[Refused]
@@ -24,9 +24,7 @@ class Verdict:
 
     def error(self, about: object) -> ChatTrouble | Refused:
         """Return the exception, about what the chat said."""
-        if issubclass(self.raises, Refused | UnknownTrouble | BotRefused):
-            return self.raises(about, self.says)
-        return self.raises(about)
+        return self.raises(about, self.says)
 
 
 OUTAGE = Verdict(Failure.OUTAGE, ChatTrouble)

@@ -79,8 +79,7 @@ def _said(reply: Reply, mention: str, place: str) -> TextObject:
 
 
 def _named(text: str, reply: Reply, place: str) -> str:
-    """A text with a channel's or user group's name in the place of the words for it."""
-    return text.replace(reply.place.words, place) if reply.place and place else text
+    return reply.place.named_in(text, place) if reply.place else text
 
 
 def _greeting(mention: str) -> str:

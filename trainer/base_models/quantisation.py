@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any
 
 FP8 = ("F8_E4M3", "F8_E5M2")
-FLOATS = ("F64", "F32", "F16", "BF16", *FP8)
 SCALE = re.compile(r"\.(scale_weight|weight_scale)$")
 ACTIVATIONS = re.compile(r"\.(scale_input|input_scale)$")  # of what a layer reads, for those who multiply in fp8
 MARKER = re.compile(r"(^|\.)scaled_fp8$|\.comfy_quant$")
