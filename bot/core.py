@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 Answers = AsyncIterator[Reply]
 
 PREFIX = re.compile(r"[0-9a-f]{1,20}")  # of the id of a job
+MATCHES = 100  # newest jobs among which a prefix is looked up: every job of a space may begin with 0
 
 
 class Bot(ABC):
@@ -100,7 +101,7 @@ async def _beginning_so(bot: Bot, request: Request, prefix: str) -> list[StoredJ
     if not PREFIX.fullmatch(prefix):
         return []
     spaces = (request.space, *request.own_spaces)
-    return [job for space in spaces for job in await bot.dispatch.jobs(space, beginning=prefix)]
+    return [job for space in spaces for job in await bot.dispatch.jobs(space, beginning=prefix, most=MATCHES)]
 
 
 async def find_pictures(bot: Bot, request: Request, prefix: str, *, to_remove: bool = False) -> ImagineJob:

@@ -60,7 +60,7 @@ class JobEvents:
     @contextmanager
     def of(self, job: str) -> Iterator[Inbox]:
         """Hear of a job while the block runs. The first to ask has the connection opened."""
-        if not self._listening:
+        if not self._listening or self._listening.done():  # a surprise may have ended it
             self._listening = asyncio.create_task(self._listen())
         inbox = Inbox()
         self._inboxes[job].append(inbox)

@@ -167,6 +167,19 @@ async def test_a_damaged_subject_is_forgotten_by_its_name(app: Darkroom, damaged
     assert await app.subjects.get(mia.id) == mia
 
 
+@pytest.mark.parametrize("space", ["discord:7", "slack:T1", "slack:T1:G2"])
+async def test_where_nobody_can_tell_who_made_a_subject_it_takes_a_moderator(app: Darkroom, space: str) -> None:
+    rex = (await trained(app, "rex")).model_copy(update={"id": new_id(), "space": space})
+    await app.subjects.add(rex)
+    await app.store.put(subject_key(rex.id), b"")
+    asked = Request(space=space, user="you", command="dreambooth forget", arguments={"name": "rex"})
+    for channel_moderator in (False, True):
+        of_anybody = asked.model_copy(update={"id": new_id(), "channel_moderator": channel_moderator})
+        assert "Only the person" in [reply async for reply in app.answer(of_anybody)][-1].text
+    of_moderator = asked.model_copy(update={"id": new_id(), "moderator": True})
+    assert [reply async for reply in app.answer(of_moderator)][-1].text.startswith("Forgot rex")
+
+
 async def test_a_damaged_name_leads_to_its_subject_again(app: Darkroom, store: Store) -> None:
     rex = await trained(app, "rex")
     for content in (b"\xff", b"0123", f"{new_id()[:-1]}X".encode()):

@@ -85,6 +85,20 @@ async def test_what_cannot_be_deleted_is_told_and_stays(app: Darkroom) -> None:
     assert await app.dispatch.outcome(running.id) is None, "it goes on"
 
 
+async def test_a_moderator_who_may_not_see_a_job_deletes_a_picture_and_is_shown_no_other(app: Darkroom) -> None:
+    about = {"said": "/imagine a dog", "prompt": "a dog", "model_prompt": "a dog", "seed": 1, "said_in": "club"}
+    of_club = {"space": "discord:7", "owner": "amy", "shared": "channel", "shared_with": "club"}
+    job = ImagineJob.model_validate({**about, **of_club})
+    await app.dispatch.accept(job)
+    await Hand(app).draw(job)
+    arguments = {"job": job.id, "seed": "2"}
+    request = Request(space="discord:7", user="bob", command="delete", arguments=arguments, moderator=True)
+    (reply,) = [reply async for reply in app.answer(request)]
+    assert reply.text == "Deleted the picture with seed 2: 3 pictures left."
+    assert not reply.pictures and not reply.facts and not reply.job
+    assert [picture.seed for picture in (await outcome_of(app, job)).pictures] == [1, 3, 4]
+
+
 async def test_the_message_of_a_deleted_picture_shows_those_that_are_left(app: Darkroom) -> None:
     chat = Chat(app)
     await chat.open()

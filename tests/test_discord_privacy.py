@@ -122,6 +122,17 @@ async def test_what_is_forgotten_leaves_messages(discord: Discord, hand: Hand) -
     assert not await hand.app.store.names("retracting/")
 
 
+async def test_a_subject_whose_record_is_damaged_is_forgotten_by_who_made_it(discord: Discord, hand: Hand) -> None:
+    await trained(discord, hand, options(photos()))
+    (record,) = [name for name in await hand.app.store.names("subjects/") if name.endswith("/subject.json")]
+    await hand.app.store.put(record, b"!" + (await hand.app.store.get(record)).data[1:])
+    refused = (await discord.slash("dreambooth forget", name="rex", who="bob")).message
+    assert "Only the person who made this" in refused.text
+    asked = (await discord.slash("dreambooth forget", name="rex")).message
+    await discord.press(asked, "Yes")
+    await discord.until(lambda: "Forgot rex" in asked.text)
+
+
 async def test_what_cannot_be_changed_is_said(discord: Discord, hand: Hand) -> None:
     await trained(discord, hand, options(photos()))
     asked = (await discord.slash("dreambooth forget", name="rex")).message

@@ -18,7 +18,7 @@ from tests.test_engine import picture
 from trainer.engine_client import EngineClient
 from trainer.engine_handle import LINE_LIMIT_BYTES, STUCK, next_message
 from trainer.jobs.progress import Reporter
-from trainer.seam import Report, Result, TrainTask, read_news
+from trainer.seam import Alive, Report, Result, TrainTask, read_news
 from trainer.watchdog import SilenceLimits, Watchdog
 
 SOON = SilenceLimits(step_s=0.3, loading_s=5.0)
@@ -133,13 +133,24 @@ def test_what_is_slow_but_steady_is_left_alone(tmp_path: Path) -> None:
     assert watchdog.tick(20.0)  # twenty of its usual steps
 
 
+def test_a_sign_of_life_just_before_a_report_does_not_make_steps_seem_quick(tmp_path: Path) -> None:
+    watchdog = Watchdog(SilenceLimits(step_s=120.0, loading_s=1800.0))
+    watchdog.begin(picture(tmp_path))
+    watchdog.heard(Report(job="one", phase="loading"))
+    for step in range(1, 9):
+        assert not watchdog.tick(480.0), step
+        watchdog.heard(Alive(job="one"))
+        watchdog.heard(Report(job="one", phase="drawing", step=step, of=9))
+
+
+@pytest.mark.parametrize("phase", ["class images", "learning"])
 @pytest.mark.parametrize(("compiled", "stuck"), [("blocks", False), ("off", True)])
-def test_compiling_may_take_as_long_as_loading(tmp_path: Path, compiled: str, stuck: bool) -> None:
+def test_compiling_may_take_as_long_as_loading(tmp_path: Path, compiled: str, stuck: bool, phase: Any) -> None:
     watchdog = Watchdog(SilenceLimits(step_s=2.0, loading_s=30.0))
     watchdog.begin(training(tmp_path, compiled=compiled))
     for step in range(3):
         assert not watchdog.tick(0.05)
-        watchdog.heard(Report(job="one", phase="learning", step=step, of=9))
+        watchdog.heard(Report(job="one", phase=phase, step=step, of=9))
     assert watchdog.tick(10.0) == stuck
     watchdog.heard(Result(job="one", state="done"))
     assert not watchdog.tick(1000.0)  # an engine without a task may be silent

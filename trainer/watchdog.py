@@ -8,7 +8,7 @@ from storage.jobs import Phase
 from trainer.seam import Alive, Report, Result, Task, TrainTask
 
 MULTIPLE = 20  # of the usual silence between two messages
-GAPS = 32  # silences that are remembered of a phase
+GAPS = 32  # reports of a phase whose silences are remembered
 STEPPING: tuple[Phase, ...] = ("class images", "learning", "sampling", "drawing")  # which report step by step
 
 
@@ -27,18 +27,23 @@ class _Pace:
 
     compiles: bool
     phase: Phase | None = None  # None: the engine has said nothing of it yet
-    gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=GAPS))
+    gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=GAPS))  # the longest before each report
+    longest_s: float = 0.0  # since the last report
 
     def heard(self, news: Report | Alive, silent_s: float) -> None:
-        """Note what was said of the task after a silence."""
-        if isinstance(news, Report) and news.phase != self.phase:
+        """Note what was said of the task after a silence. A slow step says that it lives, and at once what it did."""
+        self.longest_s = max(self.longest_s, silent_s)
+        if not isinstance(news, Report):
+            return
+        if news.phase != self.phase:
             self.phase = news.phase
             self.gaps_s.clear()
-        self.gaps_s.append(silent_s)
+        self.gaps_s.append(self.longest_s)
+        self.longest_s = 0.0
 
     def limit_s(self, limits: SilenceLimits) -> float:
         """The silence that is allowed in this phase."""
-        if self.phase not in STEPPING or (self.compiles and self.phase == "learning"):
+        if self.phase not in STEPPING or self.compiles:  # the first step compiles, and says nothing before it is done
             return limits.loading_s
         return max(limits.step_s, MULTIPLE * median(self.gaps_s))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from bot import policy
+from bot.answers.damaged import damaged_subject
 from bot.asking import prompts
 from bot.core import Bot, may_see_job
 from bot.messages import Request
@@ -46,8 +47,10 @@ async def named(bot: Bot, request: Request, names: Sequence[str]) -> list[Subjec
 async def forgettable(bot: Bot, request: Request, name: str) -> Subject:
     """The subject of that name that the person sees or may forget unseen; raises UserError if they may not forget it.
 
-    Names of subjects that they do not see are not suggested.
+    Names of subjects that they do not see are not suggested. One whose record is damaged nobody sees.
     """
+    if damaged := await damaged_subject(bot, request, name):
+        return damaged
     known = await seen(bot, request)
     hidden = await bot.subjects.find(request.space, name) if request.actor.moderates else None
     if hidden and policy.may_forget(hidden, request.actor):

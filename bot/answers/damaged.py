@@ -5,6 +5,7 @@ from contextlib import suppress
 
 from bot.core import Bot
 from bot.messages import Request
+from bot.policy import is_direct
 from storage.errors import Damaged, Missing, UserError
 from storage.subjects import Subject, name_key, subject_key
 
@@ -14,14 +15,16 @@ _OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
 async def damaged_subject(bot: Bot, request: Request, name: str) -> Subject | None:
     """What stands for the subject of that name, to be forgotten; None unless its record is damaged.
 
-    Raises UserError unless the person made it, as far as can be told, or is a moderator.
+    Raises UserError unless the person made it or is a moderator. Where nobody can tell who made it, that takes a
+    moderator, but in a conversation of one person.
     """
     with suppress(Missing):
         try:
             await bot.subjects.find(request.space, name)
         except Damaged:
             subject = await bot.subjects.holder(name_key(request.space, name))
-            if not request.moderator and await _owner(bot, subject) not in ("", request.user):
+            theirs = {request.user, ""} if is_direct(request.space) else {request.user}
+            if not request.moderator and await _owner(bot, subject) not in theirs:
                 raise UserError("Only the person who made this, or a moderator, can forget it.") from None
             return Subject(id=subject, space=request.space, owner="", name=name, noun="", base_model="", state="failed")
     return None

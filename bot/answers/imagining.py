@@ -7,7 +7,7 @@ from bot.answers import access
 from bot.answers.replies import details, finished, plural
 from bot.asking import prompts
 from bot.asking.arguments import DeleteArguments, ImagineArguments, JobArguments, PictureArguments, VariationsArguments
-from bot.core import Answers, Bot, find_job, find_pictures
+from bot.core import Answers, Bot, find_job, find_pictures, may_see_job
 from bot.messages import Reply, Request
 from storage.company import check_company
 from storage.errors import Damaged, Missing, UserError
@@ -103,7 +103,7 @@ async def delete(bot: Bot, request: Request, given: DeleteArguments) -> Answers:
     job = await find_pictures(bot, request, given.job, to_remove=True)
     access.must_cancel(job, request, "delete")
     if given.seed is not None:
-        yield await _delete_one(bot, job, given.seed)
+        yield await _delete_one(bot, request, job, given.seed)
         return
     await bot.dispatch.cancel(job)
     try:
@@ -115,8 +115,11 @@ async def delete(bot: Bot, request: Request, given: DeleteArguments) -> Answers:
     yield Reply(text=text.strip())
 
 
-async def _delete_one(bot: Bot, job: ImagineJob, seed: int) -> Reply:
-    """Delete the picture of a seed; the reply shows those that are left. With the last one the job goes."""
+async def _delete_one(bot: Bot, request: Request, job: ImagineJob, seed: int) -> Reply:
+    """Delete the picture of a seed; the reply shows those that are left. With the last one the job goes.
+
+    A moderator who may not see the job is shown nothing.
+    """
     if not await bot.dispatch.outcome(job.id):
         raise UserError("That is not finished yet.")
     try:
@@ -127,7 +130,7 @@ async def _delete_one(bot: Bot, job: ImagineJob, seed: int) -> Reply:
         await delete_job(bot.store, job.id, job)
     deleted = f"Deleted the picture with seed {seed}: {plural(len(outcome.pictures), 'picture')} left."
     deleted = f"{deleted} {await bot.taken_back(job.space)}".strip()
-    if not outcome.pictures:
+    if not outcome.pictures or not await may_see_job(bot, request, job):
         return Reply(text=deleted)
     reply = finished(job, outcome, await bot.subjects_of(job))
     return reply.model_copy(update={"text": f"{deleted}\n{reply.text}"})

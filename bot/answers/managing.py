@@ -5,7 +5,6 @@ import logging
 from bot.answers import access, report_card, together
 from bot.answers.audience import audience, place
 from bot.answers.choice import choice as open_choice
-from bot.answers.damaged import damaged_subject
 from bot.answers.leaving import forget_me
 from bot.answers.replies import (
     FORGET,
@@ -54,7 +53,7 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
         async for reply in forget_me(bot, request, Nothing()):
             yield reply
         return
-    subject = await damaged_subject(bot, request, given.name) or await access.forgettable(bot, request, given.name)
+    subject = await access.forgettable(bot, request, given.name)
     if request.asks and not request.sure:
         button = forget_button(subject).model_copy(update={"confirm": ""})
         yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)

@@ -15,6 +15,7 @@ from storage.errors import Damaged, Missing
 from storage.files import Store
 from storage.posted import RETRACTING, Posted
 from storage.records import parsed_in_part
+from storage.service_errors import reason_of
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +40,23 @@ class Retracting:
             await asyncio.sleep(EVERY_S)
 
     async def now(self) -> str:
-        """Take back what there is, and say in a sentence what could not be; empty if all could."""
+        """Take back what there is, and say in a sentence what could not be; empty if all could.
+
+        Never raises for a store that fails: what this is called for is deleted by then, and the rest is done later.
+        """
         failed: Counter[str] = Counter()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(AT_ONCE_S):
-                await self._all(failed)
+        left = "Some"
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(AT_ONCE_S):
+                    await self._all(failed)
+            left = str(len(await self.store.names(self.prefix)) or "")
+        except OUTAGES as error:
+            log.warning("what was posted cannot be taken back yet: %s", reason_of(error))
         sentences = [
             f"{plural(count, 'message')} of mine could not be changed ({why})." for why, count in failed.items()
         ]
-        if left := len(await self.store.names(self.prefix)):
+        if left:
             sentences.append(f"{left} of my messages and uploads will be taken back later.")
         return " ".join(sentences)
 
