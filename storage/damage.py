@@ -2,7 +2,6 @@
 
 import logging
 import re
-import struct
 from contextlib import suppress
 
 from storage.errors import Damaged, Missing, Newer
@@ -10,6 +9,7 @@ from storage.fields import PIXELS_MAX
 from storage.files import Store
 from storage.jobs import SEED_MAX, ImagineJob, Outcome, Picture, StoredJob, job_key, outcome_key
 from storage.records import read_outcome
+from storage.sizes import Size, png_size
 from storage.subjects import Subject, Subjects
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,12 @@ async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
 
 
 async def _picture(store: Store, key: str, caption: str, seed: int | None = None) -> Picture:
-    """A PNG as an outcome names it; width and height stand in its first chunk (PNG specification, 11.2.1)."""
-    width_px, height_px = struct.unpack(">II", (await store.get(key)).data[16:24].ljust(8, b"\0"))
-    sides = {"width_px": min(width_px, PIXELS_MAX), "height_px": min(height_px, PIXELS_MAX)}
+    """A PNG as an outcome names it."""
+    try:
+        size = png_size((await store.get(key)).data)
+    except ValueError:  # it is damaged as well
+        size = Size(0, 0)
+    sides = {name: min(side_px, PIXELS_MAX) for name, side_px in size._asdict().items()}
     return Picture(key=key, caption=caption, seed=seed, **sides)
 
 

@@ -2,11 +2,13 @@
 
 import math
 import re
+import struct
 from typing import Literal, NamedTuple, get_args
 
 SIDE_MIN_PX, SIDE_MAX_PX, SIDE_STEP_PX = 32, 2048, 8  # autoencoders make one latent of eight pixels each way
 Aspect = Literal["1:1", "5:4", "4:3", "3:2", "16:9", "21:9", "4:5", "3:4", "2:3", "9:16", "9:21"]
 ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
+_PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _WRITTEN = re.compile(r"([0-9]{1,5})(?:\s*[x×*]\s*([0-9]{1,5}))?", re.IGNORECASE)
 
 
@@ -23,6 +25,13 @@ class Size(NamedTuple):
         '768×512'
         """
         return f"{self.width_px}×{self.height_px}"
+
+
+def png_size(data: bytes) -> Size:
+    """The size of a PNG, which stands in its first chunk (PNG specification, 11.2.1); raises ValueError for no PNG."""
+    if not data.startswith(_PNG_START) or len(data) < len(_PNG_START) + 8:
+        raise ValueError("this is no PNG")
+    return Size(*struct.unpack_from(">II", data, len(_PNG_START)))
 
 
 def size_of_aspect(side_px: int, aspect: str, step_px: int = SIDE_STEP_PX) -> Size:

@@ -1,13 +1,12 @@
 """What the process that decodes photos says of one, as the bot believes it: that process saw a stranger's file."""
 
-import struct
 from typing import NamedTuple
 
 from bot.photos.errors import PhotoError
 from bot.photos.frames import Json
+from storage.sizes import png_size
 from storage.text import one_line
 
-PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 REASON_MOST = 300  # characters
 
 
@@ -32,7 +31,7 @@ class Reading(NamedTuple):
         except (KeyError, TypeError) as error:
             raise ValueError(f"an answer without {error}") from error
         square, whole = body[:length], body[length:]
-        if _size(square) != (side_px, side_px) or (whole and min(_size(whole)) != side_px):
+        if png_size(square) != (side_px, side_px) or (whole and min(png_size(whole)) != side_px):
             raise ValueError("an answer with pictures of another size than it says")
         return cls(square, side_px, whole, fingerprint, note)
 
@@ -41,10 +40,3 @@ class Reading(NamedTuple):
         fingerprint = [f"{view:x}" for view in self.fingerprint]
         header = {"square": len(self.square), "side_px": self.side_px, "fingerprint": fingerprint, "note": self.note}
         return header, self.square + self.whole
-
-
-def _size(png: bytes) -> tuple[int, int]:
-    if not png.startswith(PNG_START) or len(png) < 24:
-        raise ValueError("an answer without a PNG")
-    width, height = struct.unpack_from(">II", png, 16)
-    return width, height
