@@ -82,7 +82,7 @@ class Attempt:
         task = await self.tasks.build(self.job, hello, self.folder, reporter.moving("loading"), hold)
         task = task.model_copy(update={"gentle": await self._has_crashed(reporter.redis)})
         if isinstance(self.job, TrainJob):
-            reporter.samples = await self.publisher.samples(self.job, hello)
+            reporter.samples = await self.publisher.samples(self.job)
         result = await self._result(engine, task, reporter)
         return await self._outcome(task, hello, result, reporter)
 

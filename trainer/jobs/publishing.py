@@ -1,6 +1,7 @@
 """What an attempt at a job has made goes to the store, below names that no other attempt has."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image
@@ -10,7 +11,7 @@ from storage.errors import Missing, UserError
 from storage.files import Store
 from storage.jobs import Candidate, ImagineJob, Learned, Outcome, Picture, TrainJob, attempt_prefix
 from storage.settling import is_open, settle
-from storage.sizes import Size
+from storage.sizes import Size, png_size
 from storage.subjects import Subject, Subjects, samples_prefix, weights_prefix
 from storage.text import listed
 from storage.transfers import Told, file_hash
@@ -61,16 +62,17 @@ class Publisher:
         if not await is_open(self.store, job):
             await settle(self.store, job)
 
-    async def samples(self, job: TrainJob, hello: Hello) -> tuple[Picture, ...]:
-        """The sample pictures that earlier attempts have stored, oldest first."""
+    async def samples(self, job: TrainJob) -> tuple[Picture, ...]:
+        """The sample pictures that earlier attempts have stored, oldest first; one that is damaged is left out."""
         found: dict[str, Picture] = {}  # by caption: one of each step, of each subject
-        px = hello.image_px
         for whose in await asyncio.gather(*map(self.subjects.get, job.subjects)) if job.others else [None]:
             prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
             for key in await self.store.names(f"{prefix}sample-"):
                 step = _sample_step(key.split("/")[-2])
                 caption = _sample_caption(step, whose)
-                found[caption] = Picture(key=key, width_px=px, height_px=px, caption=caption, step=step)
+                with suppress(Missing, ValueError):
+                    size = png_size((await self.store.get(key)).data)
+                    found[caption] = Picture(key=key, **size._asdict(), caption=caption, step=step)
         return tuple(sorted(found.values(), key=lambda picture: picture.step or 0))
 
     async def train(
