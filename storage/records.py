@@ -13,6 +13,8 @@ from storage.versions import version_of
 R = TypeVar("R", bound=BaseModel)
 S = TypeVar("S", bound=Stored)
 
+STRICTEST = {"shared": "private"}  # values of fields that are not understood, where the usual one would let people in
+
 
 def parsed(kind: type[R], data: bytes, key: str) -> R:
     """The record in the object `key`, to be changed and written back; raises Damaged, which names it, or Newer."""
@@ -32,6 +34,7 @@ def parsed_in_part(kind: type[S], data: bytes, key: str) -> S:
         assert isinstance(newer.__cause__, ValidationError)
         not_understood = {str(error["loc"][0]) for error in newer.__cause__.errors() if error["loc"]}
         fields = {name: value for name, value in from_json(data).items() if name not in not_understood}
+        fields |= {name: value for name, value in STRICTEST.items() if name in not_understood}
         try:
             return kind.model_validate(fields)
         except ValidationError as error:

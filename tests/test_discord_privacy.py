@@ -9,6 +9,7 @@ from bot.following.departures import forget_left_spaces
 from bot.on_discord import DiscordBot
 from storage import departures
 from storage.jobs import ImagineJob, TrainJob
+from storage.posted import Posted
 from storage.subjects import Subject
 from tests.discord_bot import SPACE, Place, imagined, options, photos, trained
 from tests.discord_server import Discord
@@ -131,6 +132,16 @@ async def test_a_subject_whose_record_is_damaged_is_forgotten_by_who_made_it(dis
     asked = (await discord.slash("dreambooth forget", name="rex")).message
     await discord.press(asked, "Yes")
     await discord.until(lambda: "Forgot rex" in asked.text)
+
+
+async def test_a_damaged_note_of_a_message_holds_up_no_other(discord: Discord, hand: Hand) -> None:
+    end = await trained(discord, hand, options(photos()))
+    damaged = Posted(platform="discord", channel="", message="x")
+    await hand.app.store.put("retracting/discord/0", damaged.model_dump_json().encode())
+    asked = (await discord.slash("dreambooth forget", name="rex")).message
+    await discord.press(asked, "Yes")
+    await discord.until(lambda: "Forgot rex" in asked.text and "damaged in the storage" in asked.text)
+    assert end.content == "This was deleted." and not await hand.app.store.names("retracting/")
 
 
 async def test_what_cannot_be_changed_is_said(discord: Discord, hand: Hand) -> None:

@@ -120,11 +120,14 @@ async def test_what_cannot_be_written_back_whole_is_not_changed(app: Darkroom) -
     assert (await last(app, "dreambooth forget", name="rex")).text.startswith("Forgot rex")
 
 
-async def test_an_audience_that_only_a_newer_version_knows_is_closed(app: Darkroom) -> None:
-    rex = Subject(space="home", owner="bob", name="rex", noun="dog", base_model="m", state="ready")
-    await app.subjects.add(rex)
-    await app.store.put(subject_key(rex.id), written(rex, shared="friends"))
-    assert "rex" not in (await last(app, "dreambooth list")).facts
+@pytest.mark.parametrize("newer", [{"shared": "friends"}, {"shared": ["club", "yard"], "schema_version": 2}])
+async def test_an_audience_that_only_a_newer_version_knows_is_closed(app: Darkroom, newer: dict[str, Any]) -> None:
+    for owner, name in (("bob", "rex"), ("ada", "mia")):
+        subject = Subject(space="home", owner=owner, name=name, noun="dog", base_model="m", state="ready")
+        await app.subjects.add(subject)
+        await app.store.put(subject_key(subject.id), written(subject, **newer))
+    assert list((await last(app, "dreambooth list")).facts) == ["mia"]
+    assert (await last(app, "dreambooth show", name="mia")).state == "done"
 
 
 @pytest.mark.parametrize("fields", [{"schema_version": 2}, {"kind": "upscale"}])

@@ -3,6 +3,7 @@
 from bot.messages import Place
 from storage.subjects import Subject
 
+NEWER = "whom a newer version of me lets"  # one that shares in a way that this one does not know
 CHANNEL, GROUP = "the channel that it is shared with", "the group that it is shared with"
 
 
@@ -14,7 +15,7 @@ def audience(subject: Subject) -> str:
         "space": "everybody here",
         "group": f"everybody in {GROUP}",
     }
-    return words[subject.shared]
+    return words.get(subject.shared, NEWER)
 
 
 def place(subject: Subject) -> Place | None:

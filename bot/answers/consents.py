@@ -45,8 +45,12 @@ def needed(request: Request, author: str) -> bool:
 
 
 async def ask(bot: Bot, request: Request, author: str, photos: Sequence[Mapping[str, str | int]]) -> Reply:
-    """Keep what was asked for; return the question to its author. Raises UserError for arguments that are wrong."""
+    """Keep what was asked for; return the question to its author, who is called by it.
+
+    Raises UserError for arguments that are wrong, and for who asks too fast.
+    """
     given = _arguments(request)
+    await bot.limits.pace(request)
     consent = Consent(id=new_id(), author=author, request=request, photos=tuple(map(dict, photos)))
     await bot.store.put(_key(consent.id), consent.model_dump_json().encode())
     buttons = (

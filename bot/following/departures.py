@@ -57,6 +57,8 @@ class Departures:
                     await self.look()
             except OUTAGES as error:
                 log.warning("who has left cannot be found out today: %s", error)
+            except Exception:  # tomorrow's look is not to be lost as well
+                log.exception("looking for who has left failed")
 
     async def look(self) -> None:
         """See who has left and who is back; forget those whose grace is over."""

@@ -37,6 +37,8 @@ class Retracting:
                 await self._all(Counter())
             except OUTAGES as error:
                 log.warning("what was posted cannot be taken back yet: %s", error)
+            except Exception:
+                log.exception("taking back what was posted failed")
             await asyncio.sleep(EVERY_S)
 
     async def now(self) -> str:
@@ -69,6 +71,9 @@ class Retracting:
                 except (Refused, UnknownTrouble, Damaged) as error:
                     log.warning("a message stays as it is: %s", error)
                     failed[str(error)[:100]] += 1
+                except ValueError as error:  # an id that is none: one damaged note is not to hold up the others
+                    log.error("the note %s is damaged: %s", name, error)
+                    failed["where it is is damaged in the storage"] += 1
                 except ChatTrouble as error:
                     log.info("a message is taken back later: %s", error)
                     await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)
