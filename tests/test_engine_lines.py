@@ -133,6 +133,17 @@ def test_what_is_slow_but_steady_is_left_alone(tmp_path: Path) -> None:
     assert watchdog.tick(20.0)  # twenty of its usual steps
 
 
+def test_a_long_load_is_no_usual_step(tmp_path: Path) -> None:
+    watchdog = Watchdog(SilenceLimits(step_s=120.0, loading_s=1800.0))
+    watchdog.begin(picture(tmp_path))
+    assert not watchdog.tick(900.0)
+    watchdog.heard(Report(job="one", phase="drawing", step=1, of=9))
+    assert watchdog.limit_s == 1800.0  # the first step may have taken most of that
+    assert not watchdog.tick(1.0)
+    watchdog.heard(Report(job="one", phase="drawing", step=2, of=9))
+    assert watchdog.limit_s == 120.0
+
+
 def test_a_sign_of_life_just_before_a_report_does_not_make_steps_seem_quick(tmp_path: Path) -> None:
     watchdog = Watchdog(SilenceLimits(step_s=120.0, loading_s=1800.0))
     watchdog.begin(picture(tmp_path))

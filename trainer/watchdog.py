@@ -27,7 +27,8 @@ class _Pace:
 
     compiles: bool
     phase: Phase | None = None  # None: the engine has said nothing of it yet
-    gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=GAPS))  # the longest before each report
+    before_s: float = 0.0  # the silence that ended with this phase: its first step, and perhaps what came before it
+    gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=GAPS))  # the longest before each later report
     longest_s: float = 0.0  # since the last report
 
     def heard(self, news: Report | Alive, silent_s: float) -> None:
@@ -36,15 +37,18 @@ class _Pace:
         if not isinstance(news, Report):
             return
         if news.phase != self.phase:
-            self.phase = news.phase
+            self.phase, self.before_s = news.phase, self.longest_s
             self.gaps_s.clear()
-        self.gaps_s.append(self.longest_s)
+        else:
+            self.gaps_s.append(self.longest_s)
         self.longest_s = 0.0
 
     def limit_s(self, limits: SilenceLimits) -> float:
         """The silence that is allowed in this phase."""
         if self.phase not in STEPPING or self.compiles:  # the first step compiles, and says nothing before it is done
             return limits.loading_s
+        if not self.gaps_s:
+            return max(limits.step_s, min(MULTIPLE * self.before_s, limits.loading_s))
         return max(limits.step_s, MULTIPLE * median(self.gaps_s))
 
 
