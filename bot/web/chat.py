@@ -284,7 +284,7 @@ class Chat:
             listener.tell(message.id, message)
 
     async def _remove(self, message: Message) -> None:
-        if task := self._tasks.get(message.id):
+        if (task := self._tasks.get(message.id)) and task is not asyncio.current_task():
             task.cancel()
         self.messages.pop(message.id, None)
         await self.log.remove([message])
