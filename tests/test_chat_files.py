@@ -15,7 +15,7 @@ from tests.slack import SPACE, Scene
 from tests.slack_server.people import ADA, words
 from tests.slack_server.workspace import Json
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 MENU = "Train on these photos"
 VOICE = 1 << 13

@@ -16,7 +16,7 @@ from tests.slack import Scene
 from tests.slack_server.people import begun, images
 from tests.slack_server.server import until
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ from storage.subjects import Subject, Subjects
 from tests.conftest import Chat
 from tests.servers import valkey
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @given(

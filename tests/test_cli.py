@@ -64,7 +64,10 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
     "an unknown name": (["forget", "tekan"], "Did you mean taken?"),
 }
 SET_UP: dict[str, tuple[list[str], str]] = {
-    "a store that cannot be written": (["DARKROOM_STORE=/dev/null/store", *GOOD], "/dev/null/store cannot be written"),
+    "a store that cannot be written": (
+        ["DARKROOM_STORE=/dev/null/store", *GOOD],
+        "The store /dev/null/store cannot be used.",
+    ),
     "Redis gone": (
         ["REDIS_URL=redis://:hush@127.0.0.1:1/0?password=hush", *GOOD],
         "There is no Redis at redis://127.0.0.1:1/0: ",

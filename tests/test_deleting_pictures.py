@@ -13,7 +13,7 @@ from storage.jobs import ImagineJob, Outcome
 from tests.bot_process import NO_LIMITS, settings_of
 from tests.hand import Hand
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

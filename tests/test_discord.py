@@ -11,7 +11,7 @@ from tests.discord_server import Discord, File
 from tests.discord_server.world import GUILD
 from tests.hand import Hand, is_picture
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_imagine_from_command_to_pictures(discord: Discord, hand: Hand) -> None:

@@ -16,7 +16,7 @@ from tests.discord_server import Discord
 from tests.discord_server.world import ADMINISTRATOR, GUILD, MANAGE_MESSAGES, Channel, Person, snowflake
 from tests.hand import Hand
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 VIEW_CHANNEL = 1 << 10
 

@@ -13,7 +13,7 @@ from tests.discord_bot import SPACE, Place, options, photos
 from tests.discord_server import File, Trouble
 from tests.discord_server.world import Message
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(300)
 
 COMMANDS, WITHIN_S = 200, 6.0  # faster than the ten seconds that we promise for
 TAKES_OVER_S = 15.0

@@ -21,7 +21,7 @@ from tests.discord_bot import EDITS, SPACE, UPLOADS, an_old_message, announcemen
 from tests.discord_server import Discord, Trouble
 from tests.hand import Hand, is_picture
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 TOO_LARGE = (413, {"code": 40005, "message": "Request entity too large"})
 MALFORMED = (400, {"code": 50035, "message": "Invalid Form Body"})

@@ -22,7 +22,7 @@ from tests.discord_server import Discord, Trouble, cloudflare, too_fast
 from tests.discord_server.contract import SPEC, contract
 from tests.discord_server.world import ADMINISTRATOR, ALL_PERMISSIONS
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 PAGE = Path(__file__).parent.parent / "docs" / "discord.md"
 OTHER_GUILD = str((1 << 22) + 7000)  # which Discord gives to the second of two shards
 

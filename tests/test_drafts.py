@@ -9,7 +9,7 @@ from storage.ids import new_id
 from storage.subjects import Subject
 from tests.conftest import Chat, photos_of_a_character
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 TEXT = Upload(name="notes.jpg", data=b"no picture at all")
 
 

@@ -21,7 +21,7 @@ from tests.slack_server.people import ADA
 from tests.slack_server.server import until
 from tests.slack_server.workspace import File as SlackFile
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def test_who_asks_too_fast_on_discord_is_told_before_photos_are_fetched(place: Place) -> None:

@@ -25,7 +25,7 @@ from storage.settings import Settings
 from tests.photo_files import saved, scene
 from tests.slow_photos import KINDS, many_chunks, many_scans, packed_png, slow_photos
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 QUICK = PhotoLimits(64_000_000, 64, 128, cpu_s=1, wall_s=8, memory_bytes=2**31)
 GOOD = saved(scene(), "JPEG")
 

@@ -138,7 +138,7 @@ def answer_to(who: str, command: str, shared: Audience) -> str:
     return DONE if sees else nothing
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("shared", SEES)
 @pytest.mark.parametrize("command", [*ABOUT_SUBJECTS, *REMOVING, *SHOWING])
 async def test_each_command_to_each_person(bare: Chat, command: str, shared: Audience) -> None:
@@ -177,7 +177,7 @@ async def first(chat: Chat, command: str, arguments: dict[str, object]) -> Reply
         return await anext(replies)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_lists_say_of_others_private_work_only_that_it_is_there(bare: Chat) -> None:
     rex = subject("private", bare.space)
     await bare.app.subjects.add(rex)
@@ -193,7 +193,7 @@ async def test_lists_say_of_others_private_work_only_that_it_is_there(bare: Chat
         assert not (await theirs("dreambooth list"))[-1].facts
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 async def test_what_is_made_in_a_private_channel_is_for_that_channel(bare: Chat) -> None:
     ada = bare.by("ada", channel=CLUB, secluded=CLUB)
     photos = photos_of_a_character(3)
@@ -209,7 +209,7 @@ async def test_what_is_made_in_a_private_channel_is_for_that_channel(bare: Chat)
     assert shown.place and (shown.place.kind, shown.place.id) == ("channel", CLUB)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -5,7 +5,7 @@ import pytest
 from storage.subjects import Subject
 from tests.conftest import Chat
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def ready(chat: Chat, name: str = "rex", **more: str) -> Subject:

@@ -17,7 +17,7 @@ from tests.slack_server.people import ADA, BOB, images, labels, words
 from tests.slack_server.server import until
 from tests.slack_server.workspace import BOT_USER, TEAM, Channel
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 def departures_of(scene: Scene) -> list[Path]:

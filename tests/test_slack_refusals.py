@@ -16,7 +16,7 @@ from tests.slack_server.people import ADA, images
 from tests.slack_server.server import until
 from tests.slack_server.workspace import TEAM
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(autouse=True)

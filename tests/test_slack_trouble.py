@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bot.answers.limits import Limits
 from bot.messages import Upload
 from bot.slack import errors as slack_errors
 from bot.slack import poster as slack_poster
@@ -267,13 +268,13 @@ async def test_a_file_that_slack_does_not_show_is_refused_like_any_other_photo(s
 async def test_a_surprise_carries_a_reference_that_the_log_has(
     scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def a_bug(job: object) -> None:
+    async def a_bug(self: Limits, job: object) -> None:
         raise ZeroDivisionError
 
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), pdf(scene)])
         question = await scene.slack.message("How shall I go on with rex?")
-        monkeypatch.setattr(scene.app.limits, "admit", a_bug)
+        monkeypatch.setattr(Limits, "admit", a_bug)
         await scene.slack.press(question, "Train")
         said = await scene.slack.message("Something went wrong on our side (reference", user=ADA)
         assert re.search(r"reference (\w+)", said.text)[1] in caplog.text

@@ -17,7 +17,7 @@ from tests.servers import valkey
 from tests.slack import Scene
 from tests.stores import records
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 LONG = Button(label="Send", command="dreambooth train", arguments={"photos": "https://files.example/1.png " * 9})
 
 

@@ -13,7 +13,7 @@ from bot.on_web import opened
 from tests.servers import valkey
 from tests.web import settings_of
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 END = b"\r\n--xx--\r\n"
 FORM = "multipart/form-data; boundary=xx"
 PART = b'--xx\r\nContent-Disposition: form-data; name="photos"; filename="a.png"\r\n\r\n'

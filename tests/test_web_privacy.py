@@ -18,7 +18,7 @@ from tests.bot_process import NO_LIMITS, settings_of
 from tests.conftest import photos_of_a_character
 from tests.hand import Hand
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
