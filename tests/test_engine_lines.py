@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,9 @@ from storage.errors import SetupError
 from storage.jobs import Progress
 from tests.test_engine import picture
 from trainer.engine_client import EngineClient
-from trainer.engine_handle import LINE_LIMIT_BYTES, STUCK, next_message
+from trainer.engine_handle import LINE_LIMIT_BYTES, STUCK, EngineHandle, next_message
 from trainer.jobs.progress import Reporter
-from trainer.seam import Alive, Report, Result, TrainTask, read_news
+from trainer.seam import Alive, Hello, Report, Result, TrainTask, read_news
 from trainer.watchdog import SilenceLimits, Watchdog
 
 SOON = SilenceLimits(step_s=0.3, loading_s=5.0)
@@ -110,6 +111,17 @@ async def test_an_engine_that_is_frozen_is_ended_and_the_next_task_runs(
     frozen = await result(client, picture(tmp_path))
     assert (frozen.state, frozen.message) == ("died", STUCK)
     assert (await result(client, picture(tmp_path, job="two"))).state == "done"
+
+
+async def test_the_processes_that_an_engine_has_started_end_with_it(tmp_path: Path) -> None:
+    hello = Hello(base_sha256="ab", folder="f", image_px=64, device="cpu").model_dump_json()
+    started = tmp_path / "pid"
+    script = f"sleep 300 & echo $! > {started}; echo '{hello}'; wait"
+    handle = await EngineHandle.start(("sh", "-c", script), SilenceLimits())
+    child = psutil.Process(int(started.read_text()))
+    await handle.kill(STUCK)
+    await handle.ended()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 async def test_an_engine_that_is_frozen_while_it_starts_is_ended(engine: Say) -> None:

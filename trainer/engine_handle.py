@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
+import psutil
 from pydantic import BaseModel, ValidationError
 
 from storage.errors import SetupError
@@ -35,6 +37,15 @@ def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies; called in the child before it becomes the engine."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _kill_with_children(pid: int) -> None:
+    """Kill a process and its descendants: torchrun's engines would outlive it, and keep their GPUs' memory."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for each in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 async def next_message(stream: asyncio.StreamReader) -> Hello | Refusal | Report | Result | Alive | None:
@@ -114,10 +125,13 @@ class EngineHandle:
             log.warning("the engine is gone")
 
     async def kill(self, why: str) -> None:
-        """End the process, and say `why` to whoever waits for it. One that is stuck in the kernel is left behind."""
+        """End the process and those that it has started, and say `why` to whoever waits for it.
+
+        One that is stuck in the kernel is left behind.
+        """
         self._why = self._why or why
         if self.process.returncode is None:
-            self.process.kill()
+            _kill_with_children(self.process.pid)
             try:
                 await asyncio.wait_for(self.process.wait(), ENDS_WITHIN_S)
             except TimeoutError:

@@ -1,6 +1,7 @@
 """The processes that decode photos, seen from the bot: a few, kept warm, each killed when it does not answer."""
 
 import asyncio
+import logging
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -12,6 +13,8 @@ from bot.photos.errors import PhotoError
 from bot.photos.fair_slots import FairSlots
 from bot.photos.limits import RESULT_BYTES, SLOW_AFTER_S, PhotoLimits
 from bot.photos.reading import Reading
+
+log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parents[2]
 AT_ONCE = 2  # photos of all people
@@ -40,7 +43,11 @@ class DecodePool:
     async def read(self, person: str, data: bytes) -> Reading:
         """Prepare a photo of a person; raises PhotoError if it cannot be used, in whatever way."""
         async with self._turns.turn(person) as turn:
-            process = await self._ready()
+            try:
+                process = await self._ready()
+            except OSError as error:  # the system has no room for one more
+                log.error("no process to decode photos can be started: %s", error)
+                raise PhotoError("could not be read: please try again") from error
             slow = asyncio.get_running_loop().call_later(SLOW_AFTER_S, self._turns.set_aside, turn)
             answered = False
             try:
