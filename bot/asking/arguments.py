@@ -143,9 +143,7 @@ class ImagineArguments(Arguments):
         None, description="Sampler (noise scheduler); the default depends on the base model, usually dpm++2m."
     )
     aspect: Aspect | None = Field(
-        None,
-        description="Aspect ratio, width to height, at about the same number of pixels; 1:1 is square.",
-        json_schema_extra=BRIEF,
+        None, description="Aspect ratio, width to height, at about the same number of pixels; 1:1 is square."
     )
     size: PictureSize | None = Field(
         None,
