@@ -13,7 +13,7 @@ from bot.web.chat_log import Message
 from bot.web.gallery import Gallery
 from storage.errors import Missing
 from storage.jobs import ImagineJob, TrainJob
-from storage.subjects import Subject
+from storage.subjects import Subject, subject_key
 from tests.bot_process import NO_LIMITS, settings_of
 from tests.conftest import photos_of_a_character
 from tests.hand import Hand
@@ -112,6 +112,21 @@ async def test_forget_me_leaves_nothing(app: Darkroom, chat: Chat) -> None:
             await asyncio.sleep(0.02)
     left = {name.split("/")[0] for name in await app.store.names("")}
     assert not left & {"subjects", "jobs", "drafts"} and "rex" not in await history(app)
+
+
+async def test_forget_me_leaves_no_damaged_subject_of_the_person(app: Darkroom, chat: Chat) -> None:
+    mine, theirs = (
+        Subject(space=SPACE, owner=owner, name=owner, noun="dog", base_model="-") for owner in (USER, "other")
+    )
+    for subject in (mine, theirs):
+        await app.subjects.add(subject)
+        await app.store.put(f"subjects/{subject.id}/photos/1.png", b"a photo")
+        record = (await app.store.get(subject_key(subject.id))).data
+        await app.store.put(subject_key(subject.id), record[:-1])
+    said = await ask(chat, "dreambooth forget", name="me")
+    assert said.reply.text.startswith("Forgot everything of yours: 1 subject")
+    left = await app.store.names("subjects/")
+    assert {name.split("/")[1] for name in left} == {theirs.id}, "damaged ones of others stay"
 
 
 async def test_pictures_of_others_are_not_served(app: Darkroom) -> None:

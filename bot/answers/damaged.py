@@ -7,9 +7,21 @@ from bot.core import Bot
 from bot.messages import Request
 from bot.policy import is_direct
 from storage.errors import Damaged, Missing, UserError
+from storage.files import Store
 from storage.subjects import Subject, name_key, subject_key
 
 _OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
+_SPACE = re.compile(rb'"space"\s*:\s*"([^"\\]{1,200})"')
+
+
+async def remains(store: Store, subject: str) -> Subject | None:
+    """What stands for a damaged subject, to be forgotten; None unless its space and owner can still be read."""
+    data = (await store.get(subject_key(subject))).data
+    space, owner = _SPACE.search(data), _OWNER.search(data)
+    if not space or not owner:
+        return None
+    known = {"space": space[1].decode(errors="replace"), "owner": owner[1].decode(errors="replace")}
+    return Subject(id=subject, name="", noun="", base_model="", state="failed", **known)
 
 
 async def damaged_subject(bot: Bot, request: Request, name: str) -> Subject | None:

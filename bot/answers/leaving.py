@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
-from bot.answers import drafts
+from bot.answers import damaged, drafts
 from bot.answers.replies import FORGET_ALL, plural
 from bot.asking.arguments import Nothing
 from bot.core import Answers, Bot
@@ -75,13 +76,18 @@ async def forget_everything(store: Store, space: str, person: str) -> None:
 
 
 async def every_subject(store: Store) -> AsyncIterator[Subject]:
-    """All subjects of all spaces whose records can be read."""
+    """All subjects of all spaces; of those whose records are damaged, what is left of them if that names an owner."""
+    subjects = Subjects(store)
     async for names in store.pages(NAMES):
         for name in names:
-            try:
-                yield await Subjects(store).get((await store.get(name)).data.decode())
-            except (Missing, Damaged, ValueError):  # a name that is free, or nothing that can be read
+            if not (holder := await subjects.holder(name)):
                 continue
+            with suppress(Missing):
+                try:
+                    yield await subjects.get(holder)
+                except Damaged:
+                    if left := await damaged.remains(store, holder):
+                        yield left
 
 
 async def every_job(store: Store) -> AsyncIterator[Job]:
