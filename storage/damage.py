@@ -7,7 +7,8 @@ from contextlib import suppress
 from storage.errors import Damaged, Missing, Newer
 from storage.fields import PIXELS_MAX
 from storage.files import Store
-from storage.jobs import SEED_MAX, ImagineJob, Outcome, Picture, StoredJob, job_key, outcome_key
+from storage.ids import is_id
+from storage.jobs import SEED_MAX, ImagineJob, NewerJob, Outcome, Picture, StoredJob, job_key, outcome_key
 from storage.records import read_outcome
 from storage.sizes import Size, png_size
 from storage.subjects import Subject, Subjects
@@ -18,6 +19,8 @@ JOB_DAMAGED = "What was asked here is damaged in the storage, so it cannot be do
 OUTCOME_DAMAGED = "This has ended, but how is not known any more: its record is damaged in the storage."
 _IDS = re.compile(rb'"(?:subject|others)"\s*:\s*(\[[^\]]*\]|"[^"]*")')  # as a job names its subjects
 _ID = re.compile(rb'"([0-9a-f]{20})"')
+_SPACE = re.compile(rb'"space"\s*:\s*"([^"\\]{1,200})"')
+_OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
 
 
 async def end_damaged(store: Store, job: str) -> str:
@@ -37,6 +40,28 @@ async def end_damaged(store: Store, job: str) -> str:
         with suppress(Missing, Damaged, Newer):
             await Subjects(store).change(subject, lambda found: _failed(found, job))
     return JOB_DAMAGED
+
+
+def space_of(record: bytes) -> str:
+    """The space that a damaged record of a job or subject still names; empty if it names none."""
+    return _first(_SPACE, record)
+
+
+def owner_of(record: bytes) -> str:
+    """The owner that a damaged record of a job or subject still names; empty if it names none."""
+    return _first(_OWNER, record)
+
+
+async def job_remains(store: Store, job: str) -> NewerJob | None:
+    """What stands for a damaged job, to be deleted; None unless its space and owner can still be read."""
+    try:
+        record = (await store.get(job_key(job))).data
+    except Missing:
+        return None
+    space, owner, subjects = space_of(record), owner_of(record), _subjects_in(record)
+    if not space or not owner or not is_id(job):
+        return None
+    return NewerJob.model_validate({"id": job, "kind": "damaged", "space": space, "owner": owner, "others": subjects})
 
 
 async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
@@ -72,7 +97,15 @@ def _failed(subject: Subject, job: str) -> Subject:
 async def _subjects_of(store: Store, job: str) -> list[str]:
     """Ids of subjects that can still be read in the damaged record of a job."""
     try:
-        body = (await store.get(job_key(job))).data
+        return _subjects_in((await store.get(job_key(job))).data)
     except Missing:
         return []
-    return [found.decode() for named in _IDS.findall(body) for found in _ID.findall(named)]
+
+
+def _subjects_in(record: bytes) -> list[str]:
+    return [found.decode() for named in _IDS.findall(record) for found in _ID.findall(named)]
+
+
+def _first(pattern: re.Pattern[bytes], record: bytes) -> str:
+    found = pattern.search(record)
+    return found[1].decode(errors="replace") if found else ""

@@ -21,9 +21,11 @@ class IdClock:
         self._now_s, self._lock, self._newest_ms = now_s, threading.Lock(), 0
 
     def tick(self) -> int:
-        """A moment after all before."""
+        """A moment after all before, unless the system's clock was far ahead and is right again."""
         with self._lock:
-            self._newest_ms = max(int(self._now_s() * 1000), self._newest_ms + 1)
+            now_ms = int(self._now_s() * 1000)
+            ahead = self._newest_ms - now_ms > AHEAD_MAX_S * 1000
+            self._newest_ms = now_ms if ahead else max(now_ms, self._newest_ms + 1)
             return self._newest_ms
 
     def new_id(self) -> str:

@@ -24,7 +24,7 @@ from storage.fields import (
 )
 from storage.ids import is_id, new_id, ordered_s
 from storage.sizes import SIDE_MAX_PX, SIDE_MIN_PX, SIDE_STEP_PX, Aspect, Size
-from storage.versions import is_newer_value, version_of
+from storage.versions import is_newer_value, understood, version_of
 
 Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
 SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
@@ -166,18 +166,21 @@ _KNOWN_JOB: TypeAdapter[TrainJob | ImagineJob] = TypeAdapter(
     Annotated[TrainJob | ImagineJob, Field(discriminator="kind")]
 )
 _NEWER_JOB = TypeAdapter(NewerJob)
+_STAND_INS = {"kind": "unknown", "space": "", "owner": "", "shared": "private"}  # a job of nobody, which nobody sees
 StoredJob = TrainJob | ImagineJob | NewerJob
 NEWER_WORKER = "waits for a worker of a newer version"  # what is said of a NewerJob
 
 
-def read_stored_job(body: bytes) -> StoredJob:
-    """Parse a stored job; raises Damaged on anything else."""
+def read_stored_job(body: bytes, job: str = "") -> StoredJob:
+    """Parse a stored job, whose id is `job` if a newer version writes ids otherwise; raises Damaged."""
     try:
         known = _KNOWN_JOB.validate_json(body)
         return _NEWER_JOB.validate_json(body) if known.is_newer else known
     except ValidationError as error:
-        if version_of(body) > NewerJob.known_version() or all(map(is_newer_value, error.errors())):
-            with suppress(ValidationError):
+        with suppress(ValidationError):
+            if version_of(body) > NewerJob.known_version():
+                return NewerJob.model_validate(understood(body, NewerJob, _STAND_INS | {"id": job}))
+            if all(map(is_newer_value, error.errors())):
                 return _NEWER_JOB.validate_json(body)
         raise Damaged(f"A job's record is damaged: {error.errors()[0]['msg']}.") from error
 

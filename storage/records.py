@@ -3,12 +3,11 @@
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 
 from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.jobs import Outcome, Stored, StoredJob, job_key, outcome_key, read_stored_job
-from storage.versions import version_of
+from storage.versions import understood, version_of
 
 R = TypeVar("R", bound=BaseModel)
 S = TypeVar("S", bound=Stored)
@@ -30,20 +29,16 @@ def parsed_in_part(kind: type[S], data: bytes, key: str) -> S:
     """The record in the object `key`, to be read only: of a newer one, what can be understood. Raises Damaged."""
     try:
         return parsed(kind, data, key)
-    except Newer as newer:
-        assert isinstance(newer.__cause__, ValidationError)
-        not_understood = {str(error["loc"][0]) for error in newer.__cause__.errors() if error["loc"]}
-        fields = {name: value for name, value in from_json(data).items() if name not in not_understood}
-        fields |= {name: value for name, value in STRICTEST.items() if name in not_understood}
+    except Newer:
         try:
-            return kind.model_validate(fields)
+            return kind.model_validate(understood(data, kind, STRICTEST))
         except ValidationError as error:
             raise _damaged(error, key) from error
 
 
 async def stored_job(store: Store, job: str) -> StoredJob:
     """Read a job from the store; raises Missing and Damaged."""
-    found = read_stored_job((await store.get(job_key(job))).data)
+    found = read_stored_job((await store.get(job_key(job))).data, job)
     if found.id != job:
         raise Damaged(f"The record {job_key(job)!r} is damaged: it is of another job.")
     return found

@@ -21,6 +21,7 @@ from storage.jobs import Outcome, Stored, job_key, outcome_key
 from storage.records import parsed, read_outcome, stored_job
 from storage.settling import delete_job, settle
 from storage.subjects import NAMES, Subject, Subjects, name_key, subject_key
+from storage.versions import version_of
 
 YOUNG_S = 3600.0  # its training may be about to be accepted, or settled
 
@@ -54,6 +55,8 @@ async def check_jobs(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
         try:
             await read_outcome(store, job)
         except Damaged as error:
+            if await _is_newer(store, outcome_key(job), Outcome):
+                continue
             outcome = await outcome_from_pictures(store, known) or Outcome(
                 job=job, state="failed", message=OUTCOME_DAMAGED
             )
@@ -62,6 +65,13 @@ async def check_jobs(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
                 await store.put(outcome_key(job), outcome.model_dump_json().encode())
                 with suppress(Damaged):  # a subject of it, which is found below
                     await settle(store, known)
+
+
+async def _is_newer(store: Store, key: str, kind: type[Stored]) -> bool:
+    """Whether a record that cannot be read was written by a newer version: then it is not damaged, and left alone."""
+    with suppress(Missing):
+        return version_of((await store.get(key)).data) > kind.known_version()
+    return False
 
 
 async def check_subjects(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
@@ -73,6 +83,8 @@ async def check_subjects(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
         except Missing:
             continue
         except Damaged as error:
+            if await _is_newer(store, subject_key(each), Subject):
+                continue
             advice = "forget it by its name, which deletes its files"
             yield Finding(subject_key(each), str(error), advice=advice)
             continue

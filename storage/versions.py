@@ -1,8 +1,10 @@
 """How a record that does not fit is told apart: one of a newer version of Darkroom, or a damaged one."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from storage.fields import WORD
@@ -15,6 +17,17 @@ def version_of(data: bytes) -> int:
     except (ValueError, AttributeError):
         return 1
     return version if isinstance(version, int) else 1
+
+
+def understood(data: bytes, kind: type[BaseModel], stand_ins: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a record of JSON, without those that do not fit `kind`: its defaults apply, or the stand-ins."""
+    try:
+        kind.model_validate_json(data)
+        misfits = set[str]()
+    except ValidationError as error:
+        misfits = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+    fields = {name: value for name, value in from_json(data).items() if name not in misfits}
+    return fields | {name: value for name, value in stand_ins.items() if name in misfits}
 
 
 def is_newer_value(error: ErrorDetails) -> bool:

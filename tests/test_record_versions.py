@@ -29,7 +29,8 @@ from storage.jobs import (
     read_stored_job,
 )
 from storage.reconciling import put_back
-from storage.records import read_outcome
+from storage.records import read_outcome, stored_job
+from storage.repair import check_jobs
 from storage.settings import Settings
 from storage.subjects import Photo, Subject, Subjects, subject_key
 from trainer.engine_client import EngineClient
@@ -142,6 +143,29 @@ async def test_a_job_of_a_newer_version_is_followed_listed_and_cancelled(
     assert (await last(app, "dreambooth cancel", job=IMAGINE.id)).text == "Stopped: /imagine a dog"
     outcome = await read_outcome(app.store, IMAGINE.id)
     assert outcome and outcome.state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"owner": {"id": "ada"}}, {"space": ["home"]}, {"kind": 5}, {"id": 5}, {"shared": {"with": "all"}}]
+)
+async def test_a_newer_job_whose_base_fields_have_other_types_is_left_alone(
+    app: Darkroom, fields: dict[str, object]
+) -> None:
+    body = written(IMAGINE, schema_version=2, **fields)
+    await app.store.put(job_key(IMAGINE.id), body)
+    assert isinstance(await stored_job(app.store, IMAGINE.id), NewerJob)
+    await put_back(app.store, app.redis)
+    assert [finding async for finding in check_jobs(app.store, dry_run=False)] == []
+    assert (await app.store.get(job_key(IMAGINE.id))).data == body
+    assert await read_outcome(app.store, IMAGINE.id) is None, "it has not ended"
+
+
+async def test_a_newer_outcome_of_other_types_is_not_mended(app: Darkroom) -> None:
+    await app.store.put(job_key(IMAGINE.id), written(IMAGINE))
+    body = written(Outcome(job=IMAGINE.id, state="done", message=""), schema_version=2, state={"done": 4})
+    await app.store.put(outcome_key(IMAGINE.id), body)
+    assert [finding async for finding in check_jobs(app.store, dry_run=False)] == []
+    assert (await app.store.get(outcome_key(IMAGINE.id))).data == body
 
 
 async def test_a_subject_of_which_a_newer_version_has_jobs_can_be_forgotten(app: Darkroom) -> None:

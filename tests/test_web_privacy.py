@@ -12,7 +12,8 @@ from bot.web.chat import SPACE, USER, Chat
 from bot.web.chat_log import Message
 from bot.web.gallery import Gallery
 from storage.errors import Missing
-from storage.jobs import ImagineJob, TrainJob
+from storage.job_index import job_of
+from storage.jobs import ImagineJob, TrainJob, job_key
 from storage.subjects import Subject, subject_key
 from tests.bot_process import NO_LIMITS, settings_of
 from tests.conftest import photos_of_a_character
@@ -127,6 +128,22 @@ async def test_forget_me_leaves_no_damaged_subject_of_the_person(app: Darkroom, 
     assert said.reply.text.startswith("Forgot everything of yours: 1 subject")
     left = await app.store.names("subjects/")
     assert {name.split("/")[1] for name in left} == {theirs.id}, "damaged ones of others stay"
+
+
+async def test_forget_me_leaves_no_damaged_job_of_the_person_and_tells_what_is_left(app: Darkroom, chat: Chat) -> None:
+    mine, theirs, nobodys = (
+        ImagineJob(space=SPACE, owner=owner, prompt="a", model_prompt="a", seed=1) for owner in (USER, "other", USER)
+    )
+    for job in (mine, theirs, nobodys):
+        await app.dispatch.accept(job)
+        record = (await app.store.get(job_key(job.id))).data
+        torn = record[:-1] if job is not nobodys else record.replace(b"owner", b"0wner")
+        await app.store.put(job_key(job.id), torn)
+    await app.store.put("drafts/0123456789abcdef0123/draft.json", b"torn")
+    said = await ask(chat, "dreambooth forget", name="me")
+    assert said.reply.text.startswith("Forgot everything of yours") and "1 record of which" in said.reply.text
+    assert {name.split("/")[1] for name in await app.store.names("jobs/")} == {theirs.id, nobodys.id}
+    assert not [name for name in await app.store.names("jobs-of/") if job_of(name) == mine.id]
 
 
 async def test_pictures_of_others_are_not_served(app: Darkroom) -> None:

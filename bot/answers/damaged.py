@@ -1,27 +1,28 @@
 """Subjects whose records are damaged: nobody can see or draw them, but they can be forgotten, and free their names."""
 
-import re
 from contextlib import suppress
 
 from bot.core import Bot
 from bot.messages import Request
 from bot.policy import is_direct
+from storage.damage import owner_of, space_of
 from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
+from storage.job_index import JobIndex
+from storage.jobs import TrainJob
 from storage.subjects import Subject, name_key, subject_key
-
-_OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
-_SPACE = re.compile(rb'"space"\s*:\s*"([^"\\]{1,200})"')
 
 
 async def remains(store: Store, subject: str) -> Subject | None:
-    """What stands for a damaged subject, to be forgotten; None unless its space and owner can still be read."""
-    data = (await store.get(subject_key(subject))).data
-    space, owner = _SPACE.search(data), _OWNER.search(data)
+    """What stands for a damaged subject, to be forgotten; None unless its record or a training tells whose it is."""
+    record, index = (await store.get(subject_key(subject))).data, JobIndex(store)
+    space, owner = space_of(record), owner_of(record)
+    for job_id in [] if space and owner else await index.about(subject):
+        if isinstance(job := await index.job(job_id), TrainJob):
+            space, owner = job.space, job.owner
     if not space or not owner:
         return None
-    known = {"space": space[1].decode(errors="replace"), "owner": owner[1].decode(errors="replace")}
-    return Subject(id=subject, name="", noun="", base_model="", state="failed", **known)
+    return Subject(id=subject, space=space, owner=owner, name="", noun="", base_model="", state="failed")
 
 
 async def damaged_subject(bot: Bot, request: Request, name: str) -> Subject | None:
@@ -44,8 +45,8 @@ async def damaged_subject(bot: Bot, request: Request, name: str) -> Subject | No
 
 async def _owner(bot: Bot, subject: str) -> str:
     """Who made a subject, by what is left of its record, else by its jobs; empty if nobody can tell any more."""
-    if found := _OWNER.search((await bot.store.get(subject_key(subject))).data):
-        return found[1].decode(errors="replace")
+    if owner := owner_of((await bot.store.get(subject_key(subject))).data):
+        return owner
     for job in await bot.dispatch.index.about(subject):
         with suppress(Missing, Damaged):
             return (await bot.dispatch.job(job)).owner

@@ -12,12 +12,19 @@ from bot.messages import Button, Reply, Request
 from bot.policy import is_local, same_person
 from bot.web.chat_log import ChatLog
 from storage import forgetting
-from storage.errors import Damaged, Missing
+from storage.damage import job_remains
+from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.job_index import JobIndex
-from storage.jobs import Job, read_stored_job
+from storage.jobs import Job
 from storage.settling import delete_job
-from storage.subjects import NAMES, Subject, Subjects
+from storage.subjects import NAMES, Subject, Subjects, name_prefix, subject_key
+
+
+UNKNOWN_OWNER = (
+    "What stays: {records} of which I cannot tell whose they are, being damaged or of a newer version. "
+    "Whoever runs me finds damaged ones with `darkroom repair`."
+)
 
 
 async def forget_me(bot: Bot, request: Request, given: Nothing) -> Answers:
@@ -26,16 +33,18 @@ async def forget_me(bot: Bot, request: Request, given: Nothing) -> Answers:
         button = Button(label="Forget everything", command="forget-me", style="danger")
         yield Reply(text=FORGET_ALL, buttons=(button,), question=True)
         return
-    subjects = [subject async for subject in every_subject(bot.store) if _is_of(subject, request)]
+    unknown: list[str] = []
+    subjects = [subject async for subject in every_subject(bot.store, unknown) if _is_of(subject, request)]
     counts = await forget_subjects(bot, subjects)
-    jobs = [job async for job in every_job(bot.store) if _is_of(job, request)]
+    jobs = [job async for job in every_job(bot.store, unknown) if _is_of(job, request)]
     counts += await delete_jobs(bot, jobs)
     await _drop_drafts(bot, request)
     if is_local(request.space):
         log = ChatLog(bot.store, request.space)
         await log.remove([message for message in await log.read() if message.id != request.id])
     told = f"Forgot everything of yours: {plural(len(subjects), 'subject')}, {plural(counts, 'file')} deleted."
-    yield Reply(text=" ".join(filter(None, [told, await bot.taken_back(request.space)])))
+    left = UNKNOWN_OWNER.format(records=plural(len(unknown), "record")) if unknown else ""
+    yield Reply(text=" ".join(filter(None, [told, left, await bot.taken_back(request.space)])))
 
 
 def _is_of(thing: Subject | Job, request: Request) -> bool:
@@ -58,27 +67,34 @@ async def delete_jobs(bot: Bot, jobs: list[Job]) -> int:
     count = 0
     for job in jobs:
         await bot.dispatch.cancel(job)
-        count += len(await delete_job(bot.store, job.id))
+        count += len(await delete_job(bot.store, job.id, job))
     return count
 
 
 async def forget_everything(store: Store, space: str, person: str) -> None:
     """Forget what a person, or anybody for no person, has made in a space; a worker that is at it stops."""
-    subjects = await Subjects(store).in_space(space)
-    for subject in subjects:
-        if person in ("", subject.owner):
+    for subject in [found async for found in _subjects(store, name_prefix(space), [])]:
+        if subject.space == space and person in ("", subject.owner):
             await forgetting.forget(store, subject)
     index = JobIndex(store)
     async for ids in index.of_space(space):
-        for job in await asyncio.gather(*map(index.job, ids)):
+        for job in await asyncio.gather(*(_readable_job(store, job) for job in ids)):
             if job and job.space == space and person in ("", job.owner):
-                await delete_job(store, job.id)
+                await delete_job(store, job.id, job)
 
 
-async def every_subject(store: Store) -> AsyncIterator[Subject]:
-    """All subjects of all spaces; of those whose records are damaged, what is left of them if that names an owner."""
+async def every_subject(store: Store, unknown: list[str] | None = None) -> AsyncIterator[Subject]:
+    """All subjects of all spaces; of those whose records are damaged, what is left of them if that tells whose they are.
+
+    If it does not, the names of the records are added to `unknown`.
+    """
+    async for subject in _subjects(store, NAMES, [] if unknown is None else unknown):
+        yield subject
+
+
+async def _subjects(store: Store, prefix: str, unknown: list[str]) -> AsyncIterator[Subject]:
     subjects = Subjects(store)
-    async for names in store.pages(NAMES):
+    async for names in store.pages(prefix):
         for name in names:
             if not (holder := await subjects.holder(name)):
                 continue
@@ -88,18 +104,25 @@ async def every_subject(store: Store) -> AsyncIterator[Subject]:
                 except Damaged:
                     if left := await damaged.remains(store, holder):
                         yield left
+                    else:
+                        unknown.append(subject_key(holder))
 
 
-async def every_job(store: Store) -> AsyncIterator[Job]:
-    """All jobs of all spaces whose records can be read."""
+async def every_job(store: Store, unknown: list[str]) -> AsyncIterator[Job]:
+    """All jobs of all spaces; those of damaged records as far as these tell whose they are, else see `unknown`."""
     async for names in store.pages("jobs/"):
         for name in names:
             if not name.endswith("/job.json"):
                 continue
-            try:
-                yield read_stored_job((await store.get(name)).data)
-            except (Missing, Damaged):
-                continue
+            if (job := await _readable_job(store, name.split("/")[1])) and job.owner:
+                yield job
+            elif job or await store.exists(name):
+                unknown.append(name)
+
+
+async def _readable_job(store: Store, job: str) -> Job | None:
+    """A job, or what is left of it; None if it is deleted, or does not tell whose it was."""
+    return await JobIndex(store).job(job) or await job_remains(store, job)
 
 
 async def _drop_drafts(bot: Bot, request: Request) -> None:
@@ -107,7 +130,7 @@ async def _drop_drafts(bot: Bot, request: Request) -> None:
         if name.endswith("/draft.json"):
             try:
                 draft = await drafts.read(bot.store, name.split("/")[1])
-            except (Missing, ValueError):
+            except (Missing, Damaged, Newer):  # those that cannot be read are deleted after a day, as all are
                 continue
             if draft.owner == request.user and same_person(draft.space, request.space):
                 await drafts.drop(bot, draft)
