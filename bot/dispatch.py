@@ -85,7 +85,7 @@ class Dispatch:
         gone = job.id not in view.waiting and job.id not in view.running
         if told and job.id not in view.waiting:
             return told, gone
-        obstacle = NEWER_WORKER if _needs_newer(job, told) else view.obstacle
+        obstacle = NEWER_WORKER if _needs_newer(job, told) else view.obstacle or _obstacle_of(told)
         place, left_s = view.ahead(job.id), view.done_in_s(job.id)
         where = Progress(job=job.id, phase="queued", place=place, obstacle=obstacle, left_s=left_s, at_s=0)
         return where, gone
@@ -169,6 +169,11 @@ class Dispatch:
 def _needs_newer(job: Job, told: Progress | None) -> bool:
     """Whether this version does not understand a job, or the last that a worker said is that it does not."""
     return isinstance(job, NewerJob) or (told is not None and told.obstacle == NEWER_WORKER)
+
+
+def _obstacle_of(told: Progress | None) -> str:
+    """Why a job waits, as the worker said that tried it last."""
+    return told.obstacle if told and told.phase == "queued" else ""
 
 
 def _is_ending(progress: Progress | None) -> bool:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from arq.connections import ArqRedis
 
@@ -23,6 +25,14 @@ REMAINS_KEY = "darkroom:remains-swept"
 TIDIED_KEY = "darkroom:tidied"  # who sets it tidies up, for all bots
 EVERY_S = 3600.0
 POLL_S = 60.0
+SWEEPS: dict[str, Callable[[Store], Awaitable[None]]] = {
+    "drafts": drafts.sweep,
+    "consents": consents.sweep,
+    "buttons": button_ids.sweep,
+    "events": heard.sweep,
+    "posts": open_posts.sweep,
+    "probes": store_probe.sweep,
+}
 
 
 async def keep_tidy(store: Store, redis: ArqRedis, forget_after_days: int = 30) -> None:
@@ -33,22 +43,34 @@ async def keep_tidy(store: Store, redis: ArqRedis, forget_after_days: int = 30) 
     settled_s = time.monotonic() + EVERY_S
     while True:
         try:
-            if await redis.set(TIDIED_KEY, b"1", nx=True, px=int(1000 * EVERY_S)):
-                await _sweep_remains(store, redis)
-                for sweep in (
-                    drafts.sweep,
-                    consents.sweep,
-                    button_ids.sweep,
-                    heard.sweep,
-                    open_posts.sweep,
-                    store_probe.sweep,
-                ):
-                    await sweep(store)
-                if time.monotonic() > settled_s:
-                    await forget_left_spaces(store, forget_after_days * DAY_S)
+            is_due = bool(await redis.set(TIDIED_KEY, b"1", nx=True, px=int(1000 * EVERY_S)))
         except SERVICE_ERRORS as error:
-            log.warning("cannot tidy up, which waits until the next hour: %s", reason_of(error))
+            log.warning("cannot tidy up yet: %s", reason_of(error))
+            is_due = False
+        if is_due:
+            grace_s = forget_after_days * DAY_S if time.monotonic() > settled_s else None
+            await tidy(store, redis, grace_s)
         await asyncio.sleep(POLL_S)
+
+
+async def tidy(store: Store, redis: ArqRedis, grace_s: float | None) -> None:
+    """Do each chore once, whatever becomes of the others.
+
+    Spaces that the bot left longer ago than the grace are forgotten; without a grace, none are.
+    """
+    chores: dict[str, Callable[[], Awaitable[None]]] = {
+        "half-written files and old receipts": lambda: _sweep_remains(store, redis),
+        **{name: partial(sweep, store) for name, sweep in SWEEPS.items()},
+    }
+    if grace_s is not None:
+        chores["spaces that were left"] = lambda: forget_left_spaces(store, grace_s)
+    for name, chore in chores.items():
+        try:
+            await chore()
+        except SERVICE_ERRORS as error:
+            log.warning("cannot tidy up %s, which waits until the next hour: %s", name, reason_of(error))
+        except Exception:
+            log.exception("tidying up %s failed", name)
 
 
 async def _sweep_remains(store: Store, redis: ArqRedis) -> None:

@@ -7,7 +7,8 @@
         ├── Missing       there is no object of that name
         ├── Damaged       an object is there, but is not what was written
         ├── Newer         a record was written by a newer version, which this one does not understand
-        └── Full          there is no room to write
+        ├── Full          there is no room to write
+        └── DiskFull      there is no room on this machine for what was to be fetched
 
 Everything else that is raised is a surprise: logged whole, and answered with a short reference.
 """
@@ -57,3 +58,7 @@ class Newer(StoreError):
 
 class Full(StoreError):
     """There is no room to write: the disk is full, or a quota is used up. Deleting still works."""
+
+
+class DiskFull(StoreError):
+    """The disk of this machine is full, so a file cannot be fetched: an outage of the machine, not of the store."""

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from storage.background import in_background
 from storage.durable import make_folder, unlink
-from storage.errors import Full, Missing, StoreError
+from storage.errors import DiskFull, Full, Missing, StoreError
 from storage.failures import Failure
 from storage.folder_errors import is_full, os_failure
 from storage.transfers import Stopped, Told, Transfer, appearing, check, copy, nobody, sweep_parts
@@ -92,10 +92,12 @@ class Store(ABC):
             await self.delete(key)
 
     async def get_file(self, key: str, path: Path, sha256: str = "", told: Told = nobody) -> None:
-        """Download an object into a file that appears only when whole; raises Missing, and Damaged by its hash."""
+        """Download an object into a file that appears only when whole; raises Missing, DiskFull, Damaged by hash."""
         transfer = Transfer(told)
         try:
             await self._run(self._download, key, path, sha256, transfer)
+        except Full as error:  # reading fills no store
+            raise DiskFull(f"There is no room on this machine's disk for {key!r}.") from error
         finally:
             transfer.stop()
 

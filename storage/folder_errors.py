@@ -19,6 +19,11 @@ def os_failure(error: OSError) -> Failure:
     return FAILURES.get(error.errno or 0, Failure.UNKNOWN)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether there is no room left, on the disk or in somebody's quota."""
-    return error.errno in FULL
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room left, on the disk or in somebody's quota; libraries wrap such errors, or quote them."""
+    wrapped: BaseException | None = error
+    while wrapped:
+        if isinstance(wrapped, OSError) and wrapped.errno in FULL:
+            return True
+        wrapped = wrapped.__cause__
+    return any(f"os error {number}" in str(error) for number in FULL)  # as safetensors does

@@ -35,7 +35,7 @@ UNKNOWN_S = 120.0  # a failure of unknown kind is waited out for so long
 EVENTS = "darkroom:events"  # the channel on which a `JobEvent` is published
 CHANGES_TTL_S = 3600
 FORGOTTEN_KEY, FORGOTTEN_TTL_S = "darkroom:forgotten", 3 * 3600
-Strike = Literal["crash", "failure", "loss"]  # of the engine, of the store, of the whole worker
+Strike = Literal["crash", "loss"]  # of the engine, of the whole worker
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
 REMEMBERED_S = 60  # how long it is in the set of workers, by Redis's clock
 

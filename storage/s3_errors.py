@@ -24,7 +24,7 @@ from s3transfer.exceptions import RetriesExceededError
 
 from storage.errors import Full, Missing, StoreError
 from storage.failures import Failure
-from storage.folder_errors import os_failure
+from storage.folder_errors import is_full, os_failure
 
 OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
 FAILURES = (BotoCoreError, ClientError, S3UploadFailedError, RetriesExceededError, OSError)
@@ -147,7 +147,8 @@ def store_error(error: BaseException, server: str, bucket: str, key: str) -> Sto
     if answer_code(error) in NOT_THERE:
         return Missing(f"There is no object {key!r}.")
     if isinstance(error, OSError) and not isinstance(error, tuple(FAULTS)):  # the file on our side
-        return StoreError(f"The file {error.filename or key} failed: {error.strerror or error}.", os_failure(error))
+        kind = Full if is_full(error) else StoreError
+        return kind(f"The file {error.filename or key} failed: {error.strerror or error}.", os_failure(error))
     failure, reason = meaning_of(error)
     right = RIGHTS.get(asked(error), "s3:PutObject") if isinstance(error, ClientError) else ""
     reason = reason.replace("BUCKET", bucket).replace("RIGHT", right)

@@ -62,6 +62,16 @@ def test_ids_go_on_from_those_of_another_process_but_not_from_a_clock_that_was_w
     assert made_s(after.new_id()) < clock.now_s + 2 * DAY_S
 
 
+def test_a_clock_that_was_a_year_ahead_is_not_followed_once_it_is_right() -> None:
+    clock = Clock()
+    id_clock = IdClock(clock)
+    clock.now_s += 365 * DAY_S
+    id_clock.new_id()
+    clock.now_s -= 365 * DAY_S
+    made = [id_clock.new_id() for _ in range(3)]
+    assert made == sorted(made) and made_s(made[-1]) < clock.now_s + 1
+
+
 async def test_a_process_that_starts_after_the_jump_goes_on_from_the_newest_id(redis: ArqRedis) -> None:
     ahead = id_at(made_s(new_id()) + DAY_S)
     await redis.set(newest_id.KEY, ahead)

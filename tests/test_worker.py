@@ -172,7 +172,7 @@ async def test_an_engine_that_dies_is_started_anew_but_for_one_job_not_for_ever(
     engine_of(stack).kill()
     failed = (await task)[-1]
     assert failed.state == "failed"
-    assert "was killed, most likely because the machine ran out of memory" in failed.text
+    assert "was killed from outside (signal 9)" in failed.text
     subject = await app.subjects.find(chat.space, "doomed")
     assert subject and subject.state == "failed"
     assert "could not be learned" in (await chat("imagine", prompt="a [doomed] dog in Paris"))[-1].text

@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from storage.errors import SetupError, UserError
+from storage.folder_errors import is_full
 from storage.jobs import Method
 from storage.logs import log_to
 from storage.settings import Settings, load_settings
@@ -113,7 +114,8 @@ class Engine:
         except Exception as error:
             if not memory.ran_out(error):
                 log.exception("job %s failed", task.job)
-                return Result(job=task.job, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
+                detail = f"{type(error).__name__}: {error}"
+                return Result(job=task.job, state="failed", message=OURS, detail=detail, disk_full=is_full(error))
             log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", error)
         self.drawing.let_go()
         memory.free()  # out here, where the error no longer holds what it happened to

@@ -19,7 +19,10 @@ from trainer.watchdog import SilenceLimits, Watchdog
 log = logging.getLogger(__name__)
 
 DIED = "The engine that was working on this stopped unexpectedly."
-KILLED = "The engine that was working on this was killed, most likely because the machine ran out of memory."
+KILLED = (
+    "The engine that was working on this was killed from outside (signal 9). If the machine's log names the "
+    "out-of-memory killer at that time, there was too little memory for this."
+)
 STUCK = "The engine that was working on this stopped answering and was ended."
 START_TIMEOUT_S = 4 * 3600  # the first time, the base model is downloaded
 ENDS_WITHIN_S = 5.0  # a process that has closed its output, or was killed

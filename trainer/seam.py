@@ -181,6 +181,7 @@ class Result(Message):
     state: Literal["done", "failed", "cancelled", "paused", "died"]
     message: str = ""
     detail: str = ""
+    disk_full: bool = False  # there was no room for what it made: the job is to be tried again when there is
     files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
     identifier: str = ""
     losses: Losses = ()

@@ -10,15 +10,17 @@ import shutil
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from arq.connections import ArqRedis
 from arq.worker import Retry, RetryJob, func
 
 from storage import queue
 from storage.damage import end_damaged
-from storage.errors import Damaged, Missing, Newer, StoreError, UserError
+from storage.errors import Damaged, DiskFull, Missing, Newer, StoreError, UserError
+from storage.failures import Failure
 from storage.files import Store
+from storage.folder_errors import is_full
 from storage.ids import is_id, new_id
 from storage.jobs import NEWER_WORKER, ImagineJob, Outcome, Progress, TrainJob, outcome_key
 from storage.line import Line
@@ -47,6 +49,9 @@ GRACE_S = 12  # to finish pictures and to write trainings down before a worker e
 TIDY_S = 2.0  # to tidy up after what was left to others
 LONGEST_JOB_S = 24 * 3600
 AGAIN_S = 2.0  # from an attempt that ended badly to the next one
+AGAIN_MAX_S = 64.0  # the same while the store fails, or a disk is full: each attempt waits twice as long
+UNWRITTEN_MAX = 100  # outcomes that are kept while the store refuses them
+STORE_OBSTACLE, DISK_OBSTACLE = "the storage fails", "a worker's disk is full"
 
 
 class JobRunner:
@@ -59,6 +64,7 @@ class JobRunner:
         self.tasks = Tasks(store, self.cache, settings.checkpoint_s)
         self.work = own_folder(settings.home / "work")
         self.left: set[str] = set()  # jobs that only a newer version can do
+        self._unwritten: dict[str, Outcome] = {}  # of jobs that are done, while the store refuses to take them
         self._looking_back: set[asyncio.Task[None]] = set()
 
     async def run(self, ctx: dict[str, Any], job_id: str) -> None:
@@ -79,24 +85,43 @@ class JobRunner:
             log.error("job %s cannot be run: %s", job_id, error)
             await end_damaged(self.store, job_id)
         except StoreError as error:
-            log.warning("job %s waits for the store: %s", job_id, error)
-            raise Retry(defer=AGAIN_S) from None
+            await self._end_or_wait(ctx, job_id, error)
+
+    async def _end_or_wait(self, ctx: dict[str, Any], job_id: str, error: StoreError) -> None:
+        """End a job whose record or outcome the store refuses; raises Retry where waiting may help, or has to."""
+        waits = error.failure is Failure.OUTAGE or job_id in self._unwritten
+        if not waits and (failure := self.strikes.store_failure(job_id, error)):
+            try:
+                await self.store.put_new(outcome_key(job_id), failure.model_dump_json().encode())
+            except StoreError as refusal:
+                error = refusal
+            else:
+                return log.error("job %s has ended: %s", job_id, error)
+        await self._wait(ctx, job_id, error)
+
+    async def _wait(self, ctx: dict[str, Any], job_id: str, error: StoreError) -> NoReturn:
+        """Tell people what a job waits for, and have it tried again, later each time."""
+        log.warning("job %s waits: %s", job_id, error)
+        await self._tell(job_id, DISK_OBSTACLE if isinstance(error, DiskFull) else STORE_OBSTACLE)
+        raise Retry(defer=min(AGAIN_MAX_S, AGAIN_S * 2 ** min(ctx["job_try"] - 1, 16))) from None
 
     async def _leave(self, job_id: str, error: Newer) -> None:
         """Leave a job to workers of a newer version, for as long as this one lives, and tell people so."""
         if job_id not in self.left:
             log.warning("%s It is left to a worker of that version.", error)
         self.left.add(job_id)
+        await self._tell(job_id, NEWER_WORKER)
+
+    async def _tell(self, job_id: str, obstacle: str) -> None:
         with contextlib.suppress(*ERRORS):
-            await queue.write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=NEWER_WORKER))
+            await queue.write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=obstacle))
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
         try:
             outcome = None
             if not await self.store.exists(outcome_key(job.id)):
                 with contextlib.suppress(Ended):
-                    attempt = f"attempt-{ctx['job_try']}-{new_id()[-8:]}"
-                    outcome = await self._publish(job, await self.strikes.out(job) or await self._outcome(job, attempt))
+                    outcome = await self._publish(job, await self._known_outcome(job) or await self._outcome(ctx, job))
             await settle(self.store, job, outcome)
         except asyncio.CancelledError:  # it is left to others, and nobody waits for us any more
             task = asyncio.create_task(self._look_back(job))
@@ -119,25 +144,34 @@ class JobRunner:
         if self._looking_back:
             await asyncio.wait(self._looking_back, timeout=TIDY_S)
 
-    async def _outcome(self, job: TrainJob | ImagineJob, attempt: str) -> Outcome:
-        """Have one attempt at a job, and turn what goes wrong into words."""
-        folder, began_s = self.work / attempt, time.monotonic()
+    async def _known_outcome(self, job: TrainJob | ImagineJob) -> Outcome | None:
+        """The outcome of a job that needs no other attempt; None if it does."""
+        return self._unwritten.get(job.id) or await self.strikes.out(job)
+
+    async def _outcome(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> Outcome:
+        """Have one attempt at a job, and turn what goes wrong into words; raises Retry or RetryJob."""
+        attempt, began_s = f"attempt-{ctx['job_try']}-{new_id()[-8:]}", time.monotonic()
+        folder = self.work / attempt
         await self.strikes.begin(job)
-        folder.mkdir(parents=True)
         try:
+            folder.mkdir(parents=True)
             outcome = await Attempt(job, attempt, folder, self.tasks).run(self.engine, self.redis)
         except HandedBack:
             raise RetryJob from None
-        except Ended:
+        except (Ended, Newer):
             raise
-        except (EngineDied, StoreError) as error:
+        except EngineDied as error:
             failure = await self.strikes.count(job, error)
             if failure is None:
                 raise Retry(defer=AGAIN_S) from None
             outcome = failure
+        except StoreError as error:
+            outcome = self.strikes.store_failure(job.id, error) or await self._wait(ctx, job.id, error)
         except UserError as error:
             outcome = Outcome(job=job.id, state="failed", message=str(error))
         except Exception as error:
+            if is_full(error):
+                await self._wait(ctx, job.id, DiskFull(str(error)))
             log.exception("job %s failed", job.id)
             outcome = Outcome(job=job.id, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
         finally:
@@ -146,15 +180,14 @@ class JobRunner:
         return outcome.model_copy(update={"seconds": round(time.monotonic() - began_s, 3)})
 
     async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> Outcome | None:
-        """Write the outcome, unless the job has one; return it if it is the one that counts.
-
-        If it cannot be written, the attempt was in vain, and counts.
-        """
+        """Write the outcome, unless the job has one; return it if it is the one that counts."""
         try:
             is_ours = await publish(self.store, job, outcome)
-        except StoreError as error:
-            await self.strikes.count(job, error)
+        except StoreError:
+            if len(self._unwritten) < UNWRITTEN_MAX:
+                self._unwritten[job.id] = outcome  # so that only this is tried again
             raise
+        self._unwritten.pop(job.id, None)
         if is_ours:
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
             with contextlib.suppress(*ERRORS):

@@ -20,7 +20,6 @@ from storage.jobs import Job
 from storage.settling import delete_job
 from storage.subjects import NAMES, Subject, Subjects, name_prefix, subject_key
 
-
 UNKNOWN_OWNER = (
     "What stays: {records} of which I cannot tell whose they are, being damaged or of a newer version. "
     "Whoever runs me finds damaged ones with `darkroom repair`."
@@ -84,7 +83,7 @@ async def forget_everything(store: Store, space: str, person: str) -> None:
 
 
 async def every_subject(store: Store, unknown: list[str] | None = None) -> AsyncIterator[Subject]:
-    """All subjects of all spaces; of those whose records are damaged, what is left of them if that tells whose they are.
+    """All subjects of all spaces; of those whose records are damaged, what is left if that tells whose they are.
 
     If it does not, the names of the records are added to `unknown`.
     """

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import SetupError, StoreError
+from storage.errors import DiskFull, SetupError, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
 from storage.service_errors import reason_of
 from storage.settling import is_open
@@ -87,7 +87,7 @@ class Attempt:
         return await self._outcome(task, hello, result, reporter)
 
     async def _has_crashed(self, redis: ArqRedis) -> bool:
-        """Whether an engine died of this job before, most likely for want of memory."""
+        """Whether an engine died of this job before, perhaps for want of memory: so less is used from then on."""
         with contextlib.suppress(RedisError, OSError):
             return await queue.strikes(redis, self.job.id, "crash") > 0
         return False
@@ -159,6 +159,8 @@ class Attempt:
             if self.checkpoints:
                 await self.checkpoints.settle()
             raise HandedBack
+        if result.disk_full:
+            raise DiskFull(result.detail)
         if result.state == "died":
             raise EngineDied(result.message, result.detail)
         if result.state != "done":
