@@ -175,15 +175,16 @@ def complaint(error: Exception, command: str) -> Reply:
         failure = failure_of(error)
         level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
         log.log(level, "%s failed: %s", command, reason_of(error))
-        return Reply(text=_sorry(error, failure), state="failed", fault="ours")
+        return Reply(text=apology(error), state="failed", fault="ours")
     reference = new_id()[-8:]
     log.error("surprise %s in %s", reference, command, exc_info=error)
     text = f"Something went wrong on our side (reference {reference}). If it happens again, tell who runs me."
     return Reply(text=text, state="failed", fault="ours")
 
 
-def _sorry(error: Exception, failure: Failure) -> str:
+def apology(error: Exception) -> str:
+    """What people read where queue or store failed, with one of SERVICE_ERRORS: by the kind of failure."""
     if isinstance(error, Missing):
         return "What this needs is not in the storage any more."
     said = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), "")
-    return said or FAILURE_SAYS[failure]
+    return said or FAILURE_SAYS[failure_of(error)]

@@ -4,11 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
-from redis.exceptions import RedisError
 
 from bot.job_events import JobEvents
 from bot.waiting import Looks, View
@@ -19,6 +17,7 @@ from storage.job_index import READERS, JobIndex, hashed
 from storage.jobs import NEWER_WORKER, Job, NewerJob, Outcome, Progress, StoredJob, TrainJob, job_key, outcome_key
 from storage.line import Line
 from storage.records import read_outcome, stored_job
+from storage.redis_errors import best_effort
 from storage.settling import cancel_without_room, publish, settle
 from storage.subjects import Subjects
 
@@ -120,7 +119,7 @@ class Dispatch:
 
     async def unqueue(self, job: Job) -> None:
         """Take a job that is over out of the queue, and have its followers look; the store tells, this is sooner."""
-        with suppress(RedisError, OSError):
+        with best_effort("workers find out later that a job is over"):
             if not await self._is_running(job):
                 await self.redis.zrem(queue.queue_name(job.kind), job.id)
                 await self.redis.delete(job_key_prefix + job.id)
@@ -129,15 +128,14 @@ class Dispatch:
 
     async def note_forgotten(self, subject: str) -> None:
         """Have workers drop their copies of a subject; they find out later by themselves."""
-        with suppress(RedisError, OSError):
+        with best_effort("workers find out later who is forgotten"):
             await queue.note_forgotten(self.redis, subject)
 
     async def _is_running(self, job: Job) -> bool:
         """Whether a worker has it, as far as can be known."""
-        try:
+        with best_effort("a job is taken for running"):
             return bool(await self.redis.exists(in_progress_key_prefix + job.id))
-        except (RedisError, OSError):
-            return True
+        return True
 
     async def jobs(
         self, space: str, *, beginning: str = "", most: int | None = None, only_open: bool = False

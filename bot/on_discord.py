@@ -7,24 +7,16 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import discord
 import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
-from redis.exceptions import RedisError
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    before_sleep_log,
-    retry_if_exception_type,
-    wait_random_exponential,
-)
+from tenacity import AsyncRetrying, RetryCallState, before_sleep_log, wait_random_exponential
 
 from bot.app import Darkroom
 from bot.discord.answers import Answers
 from bot.discord.commands import digest, help_reply, registered
-from bot.discord.errors import meaning, retry_after_s
+from bot.discord.errors import chat_error, meaning, retry_after_s
 from bot.discord.hearing import Hearing
 from bot.discord.members import DiscordMembers
 from bot.discord.poster import DiscordPoster
@@ -32,12 +24,13 @@ from bot.discord.rate_limit import Gate
 from bot.discord.render import render
 from bot.following.departures import Departures
 from bot.following.follower import Follower
-from bot.following.insisting import Stop
 from bot.following.leader import Leadership
+from bot.following.patience import ServeAgain
 from bot.following.posts import BotRefused, ChatTrouble, Refused, UnknownTrouble
 from bot.following.together import until_first
 from bot.photos.fetching import Hosts
 from storage.errors import SetupError, StoreError
+from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,12 +38,6 @@ log = logging.getLogger(__name__)
 API = "https://discord.com/api/v10"
 CDN = ("cdn.discordapp.com", "media.discordapp.net")  # where people's files are
 BAD_TOKEN = "Discord does not accept DISCORD_TOKEN. docs/discord.md says where to copy it from."  # noqa: S105
-# Trouble that passes; what discord.py can wait for while it is connected, it does.
-PASSING = (
-    *(aiohttp.ClientError, OSError, RedisError, StoreError),
-    *(discord.HTTPException, discord.RateLimited, discord.GatewayNotFound, ChatTrouble),
-)
-UNKNOWN_S = 600.0  # so long are answers that are in no table waited for
 ASK_AGAIN_S = 5.0
 Ready = Callable[[str], None]
 
@@ -58,22 +45,29 @@ Ready = Callable[[str], None]
 async def serve(settings: Settings, redis_url: str, ready: Ready) -> None:
     """Serve Discord until cancelled; `ready` is told when it does. Raises SetupError in a sentence.
 
-    Of several processes with one token one leads; the others stand by and take over within seconds.
+    Of several processes with one token one leads; the others stand by and take over within seconds. What discord.py can
+    wait for while it is connected, it does.
     """
     use_api(settings.discord_api_url)
     app = await Darkroom.open(settings, redis_url)
+    again = ServeAgain()
     retrying = AsyncRetrying(
-        retry=retry_if_exception_type(PASSING),
-        wait=_patience,
-        stop=Stop(None, UNKNOWN_S),
-        reraise=True,
-        before_sleep=before_sleep_log(log, logging.WARNING),
+        retry=again, wait=_patience, reraise=True, before_sleep=before_sleep_log(log, logging.WARNING)
     )
+
+    def is_ready(sentence: str) -> None:
+        again.works()
+        ready(sentence)
+
     try:
         while True:
-            await retrying(_lead_once, app, ready)
+            await retrying(_lead_once, app, is_ready)
     except UnknownTrouble as error:
         raise SetupError(f"Discord answers something that is not known here: {error}") from error
+    except (ChatTrouble, Refused) as error:
+        raise SetupError(f"Discord does not let me serve: {error}") from error
+    except SERVICE_ERRORS as error:
+        raise SetupError(reason_of(error)) from error
     finally:
         await app.close()
 
@@ -110,6 +104,8 @@ async def _lead_once(app: Darkroom, ready: Ready) -> None:
             await lead.resign()
     except discord.LoginFailure:
         raise SetupError(BAD_TOKEN) from None
+    except (discord.HTTPException, discord.RateLimited, discord.GatewayNotFound) as error:
+        raise chat_error(error) from error
     finally:
         await bot.close()
 

@@ -8,19 +8,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
 from aiohttp import web
-from redis.exceptions import RedisError
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
-from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type
+from tenacity import AsyncRetrying, before_sleep_log
 
 from bot.app import Darkroom
 from bot.following.departures import Departures
 from bot.following.follower import Follower
 from bot.following.insisting import pause_s
 from bot.following.leader import Leadership
-from bot.following.posts import ChatTrouble
+from bot.following.patience import ServeAgain
+from bot.following.posts import ChatTrouble, Refused
 from bot.following.together import until_first
 from bot.slack.answers import Answers
 from bot.slack.client import Client, session, web_client
@@ -31,40 +31,48 @@ from bot.slack.people import People
 from bot.slack.poster import SlackPoster
 from bot.slack.setup import PATH
 from bot.slack.tokens import signing_secret, socket_url, until_refused, who_am_i
-from storage.errors import SetupError, StoreError
+from storage.errors import SetupError
+from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.settings import Settings
 
 log = logging.getLogger(__name__)
 
 PING_S = 5.0  # between two looks whether the socket lives
-PASSING = (ChatTrouble, aiohttp.ClientError, OSError, RedisError, StoreError)
 
 
 async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]) -> None:
     """Serve a Slack workspace until cancelled; call `ready` with a sentence whenever this process does.
 
     Of several processes with one token one serves, and the others stand by. Trouble that passes is waited for; raises
-    SetupError in a sentence where Slack refuses a token, then or later, or is not there when this begins.
+    SetupError in a sentence where Slack refuses a token, then or later, or is not there when this begins, and where
+    queue or store refuse permanently.
     """
     async with AsyncExitStack() as open_:
         app = await Darkroom.open(settings, redis_url)
         open_.push_async_callback(app.close)
         http = await open_.enter_async_context(session())
         client = web_client(settings, http)
+        again = ServeAgain()
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(PASSING), wait=pause_s, before_sleep=before_sleep_log(log, logging.WARNING)
+            retry=again, wait=pause_s, before_sleep=before_sleep_log(log, logging.WARNING), reraise=True
         )
         me: dict[str, str] = await retrying(who_am_i, client)
         lead = Leadership(app.redis, f"slack:{me['team_id']}")
 
         async def serve_here() -> None:
             async with _serving(app, client, http, me) as where:
+                again.works()
                 ready(f"Darkroom is on Slack, in {me['team']}: {where}")
                 await until_refused(settings, client)
 
-        while True:
-            await retrying(_lead_once, lead, serve_here)
-            log.warning("another process serves Slack now; this one stands by")
+        try:
+            while True:
+                await retrying(_lead_once, lead, serve_here)
+                log.warning("another process serves Slack now; this one stands by")
+        except (ChatTrouble, Refused) as error:
+            raise SetupError(f"Slack does not let me serve: {error}") from error
+        except SERVICE_ERRORS as error:
+            raise SetupError(reason_of(error)) from error
 
 
 async def _lead_once(lead: Leadership, work: Callable[[], Awaitable[None]]) -> None:

@@ -20,11 +20,11 @@ from bot.processes.children import until_stopped
 from bot.processes.stack import Stack
 from bot.terminal.screen import INTERRUPTED, USAGE, Result, Screen, failure, print_result
 from bot.web.chat import PERSON, SPACE, USER  # one person on one machine, on the page as at the terminal
-from storage.errors import Damaged, Missing, SetupError, StoreError, UserError
+from storage.errors import Damaged, SetupError, StoreError, UserError
 from storage.files import Store
 from storage.jobs import ImagineJob, Picture, TrainJob
 from storage.logs import log_to
-from storage.service_errors import reason_of
+from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Session:
         self.interrupted = True
         self.screen.say("Stopping.")
         stopped = Reply(text="Stopped before anything was started.", state="cancelled")
-        with suppress(Missing, RedisError, StoreError, TimeoutError):
+        with suppress(*SERVICE_ERRORS):  # what is not confirmed is said below
             job = await self.darkroom.dispatch.job(job_id)
             stopped = Reply(text="Asked the job to stop; it has not confirmed yet.", state="cancelled", job=job_id)
             await self.darkroom.dispatch.cancel(job)

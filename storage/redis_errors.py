@@ -4,7 +4,10 @@ Codes are the first word of the server's answer (https://valkey.io/topics/protoc
 of its own for some of them, and takes the code off.
 """
 
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from redis.exceptions import (
@@ -28,6 +31,8 @@ from redis.exceptions import (
 )
 
 from storage.failures import Failure
+
+log = logging.getLogger(__name__)
 
 OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
 READ_ONLY = "it is a replica, which takes no writes; after a failover another server is the primary"
@@ -138,3 +143,14 @@ def _with_detail(reason: str, text: str) -> str:
 
 
 ERRORS = (RedisError, OSError)  # whatever is raised while Redis is used; a TimeoutError is an OSError
+
+
+@contextmanager
+def best_effort(what: str) -> Iterator[None]:
+    """Go on without `what` if Redis fails in the block: the store has all that matters. Only outages are not logged."""
+    try:
+        yield
+    except ERRORS as error:
+        meaning = meaning_of(error)
+        level = logging.DEBUG if meaning.failure is OUTAGE else logging.WARNING
+        log.log(level, "Redis failed, so %s: %s", what, meaning.reason)

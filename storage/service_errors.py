@@ -36,7 +36,11 @@ class Patience:
 
     def is_over(self, error: BaseException) -> bool:
         """Whether there is no use in trying again after this error."""
-        failure, now_s = failure_of(error), time.monotonic()
+        return self.is_over_after(failure_of(error))
+
+    def is_over_after(self, failure: Failure) -> bool:
+        """Whether there is no use in trying again after a failure of this kind, of this service or another."""
+        now_s = time.monotonic()
         if failure is Failure.OUTAGE:
             self._unknown_since_s = None
         elif failure is Failure.UNKNOWN and self._unknown_since_s is None:

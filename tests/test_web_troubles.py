@@ -6,11 +6,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiohttp import ClientSession, StreamReader
+import pytest
+from aiohttp import ClientSession, StreamReader, web
+from aiohttp.test_utils import TestClient, TestServer
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError
 
 from bot.messages import Reply
 from bot.on_web import opened
 from bot.web.chat_log import ChatLog, Message
+from bot.web.handlers import store_troubles
+from storage.errors import Full, StoreError
+from storage.failures import Failure
 from storage.files import FolderStore
 from storage.ids import new_id
 from tests.servers import valkey
@@ -92,7 +99,27 @@ async def test_a_store_that_fails_is_said(tmp_path: Path) -> None:
             record.symlink_to(record)
             async with chat.session.get(f"{chat.url}/pictures/jobs/{message}/1/1.png") as response:
                 assert response.status == 503
-                assert "storage does not answer" in (await response.json())["error"]
+                assert "The storage or the queue failed" in (await response.json())["error"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (StoreError("it is away"), 503, "does not answer"),
+        (StoreError("it refuses", Failure.PERMANENT), 500, "refuses this, and will again"),
+        (Full("it is full"), 503, "disk of the storage is full"),
+        (NoPermissionError("no"), 500, "refuses this, and will again"),
+        (RedisConnectionError("Connection refused"), 503, "does not answer"),
+    ],
+)
+async def test_the_kind_of_failure_decides_what_is_said(error: Exception, status: int, says: str) -> None:
+    async def fails(request: web.Request) -> web.Response:
+        raise error
+
+    app = web.Application(middlewares=[store_troubles])
+    app.router.add_get("/", fails)
+    async with TestClient(TestServer(app)) as page, page.get("/") as response:
+        assert response.status == status and says in (await response.json())["error"]
 
 
 async def test_what_a_crash_left_open_is_followed_or_told(tmp_path: Path) -> None:

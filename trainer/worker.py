@@ -25,7 +25,7 @@ from storage.ids import is_id, new_id
 from storage.jobs import NEWER_WORKER, ImagineJob, Outcome, Progress, TrainJob, outcome_key
 from storage.line import Line
 from storage.reconciling import keep_queued
-from storage.redis_errors import ERRORS, meaning_of
+from storage.redis_errors import ERRORS, best_effort, meaning_of
 from storage.service_errors import Patience
 from storage.settings import Settings
 from storage.settling import is_open, publish, settle
@@ -113,7 +113,7 @@ class JobRunner:
         await self._tell(job_id, NEWER_WORKER)
 
     async def _tell(self, job_id: str, obstacle: str) -> None:
-        with contextlib.suppress(*ERRORS):
+        with best_effort("nobody hears what a job waits for"):
             await queue.write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=obstacle))
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
@@ -128,7 +128,7 @@ class JobRunner:
             self._looking_back.add(task)
             task.add_done_callback(self._looking_back.discard)
             raise
-        with contextlib.suppress(*ERRORS):  # the store has told; this is only sooner
+        with best_effort("who follows a job finds out later that it is over"):
             await queue.announce_change(self.redis, job.id)
 
     async def _look_back(self, job: TrainJob | ImagineJob) -> None:
@@ -190,7 +190,7 @@ class JobRunner:
         self._unwritten.pop(job.id, None)
         if is_ours:
             log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
-            with contextlib.suppress(*ERRORS):
+            with best_effort("how long jobs take is not known"):
                 if outcome.state == "done":
                     await Line(self.redis, job.kind).measured(outcome.seconds)
         return outcome if is_ours else None
@@ -270,5 +270,5 @@ async def announce(redis: ArqRedis, queues: list[str], room: Room, may_take: Cal
                 trouble = reason
             await asyncio.sleep(ANNOUNCED_S)
     finally:
-        with contextlib.suppress(*ERRORS):
+        with best_effort("it is found out later that a worker is gone"):
             await queue.unregister_worker(redis, worker, queues)

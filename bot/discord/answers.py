@@ -13,7 +13,6 @@ from typing import Any
 
 import aiohttp
 import discord
-from redis.exceptions import RedisError
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from bot.answers import consents
@@ -34,6 +33,7 @@ from bot.messages import Reply, Request, Upload
 from bot.photos.fair_slots import FairSlots
 from bot.photos.fetching import AT_ONCE, EACH_AT_ONCE, Hosts, fetched
 from bot.photos.in_flight import Share
+from storage.redis_errors import best_effort
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,10 @@ class Answers:
 
     async def first(self, interaction: discord.Interaction) -> bool:
         """Whether this was not heard before; what cannot be told is taken for new."""
-        try:
+        with best_effort("what was heard before cannot be told"):
             async with asyncio.timeout(ASK_REDIS_S):
                 return await self.app.first(f"discord:{interaction.id}")
-        except (RedisError, OSError):  # a TimeoutError is an OSError
-            return True
+        return True
 
     async def answer(self, interaction: discord.Interaction, asked: Asked) -> None:
         """Answer a command."""

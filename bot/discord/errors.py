@@ -96,10 +96,8 @@ async def meaning() -> AsyncIterator[None]:
     """Raise what Discord's errors mean to a message, in place of those that discord.py raises."""
     try:
         yield
-    except discord.RateLimited as error:
-        raise TooFast(error.retry_after) from error
-    except discord.HTTPException as error:
-        raise _translated(error) from error
+    except (discord.RateLimited, discord.HTTPException) as error:
+        raise chat_error(error) from error
     except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
         raise ChatTrouble(str(error) or type(error).__name__) from error
     except RuntimeError as error:  # of aiohttp, whose session is closed already when we are told to stop
@@ -110,9 +108,14 @@ async def meaning() -> AsyncIterator[None]:
         raise ChatTrouble(f"the answer is not understood: {error!r}") from error
 
 
-def _translated(error: discord.HTTPException) -> ChatTrouble | Refused:
+def chat_error(error: discord.DiscordException) -> ChatTrouble | Refused:
+    """Return what an error of discord.py is to the rest of the bot."""
+    if isinstance(error, discord.GatewayNotFound) and isinstance(error.__cause__, discord.HTTPException):
+        error = error.__cause__
+    if isinstance(error, discord.RateLimited):
+        return TooFast(error.retry_after)
     found = verdict(error)
-    if found is OUTAGE and error.status == 429:
+    if found is OUTAGE and isinstance(error, discord.HTTPException) and error.status == 429:
         told_s = retry_after_s(error)
         return TooFast(PATIENCE_S if told_s is None else told_s, told=told_s is not None)
     return found.error(error)

@@ -9,12 +9,12 @@ import time
 from contextlib import suppress
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from bot.following.posts import Post
 from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.records import parsed_in_part
+from storage.redis_errors import best_effort
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ class Posts:
         secrets = {name: value for name, value in post.extra.items() if name in SECRETS}
         left_s = int(post.asked_s + self.secrets_last_s - time.time())
         if secrets and left_s > 0:
-            with suppress(RedisError, OSError):  # then the bot's own token has to do after a restart
+            with best_effort("the bot's own token has to do after a restart"):
                 await self.redis.set(self._secrets_key(post.job), json.dumps(secrets), ex=left_s)
 
     async def close(self, post: Post) -> None:
         """Forget a post: its last word is said."""
         await self.store.delete(f"{self.prefix}{post.job}.json")
-        with suppress(RedisError, OSError):
+        with best_effort("tokens of a message that is done lapse by themselves"):
             await self.redis.delete(self._secrets_key(post.job))
 
     async def open(self) -> list[Post]:
@@ -61,7 +61,7 @@ class Posts:
 
     async def _secrets(self, job: str) -> dict[str, str]:
         """The tokens and URLs of a post that are still good."""
-        with suppress(RedisError, OSError, ValueError):
+        with best_effort("the bot's own token has to do"), suppress(ValueError):
             return dict(json.loads(await self.redis.get(self._secrets_key(job)) or b"{}"))
         return {}
 

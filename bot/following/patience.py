@@ -1,4 +1,6 @@
-"""Patience with a store or a queue that fails: what is asked of them for an accepted job is asked until they do it.
+"""Patience with a store, a queue or a chat that fails, by the kinds of failure.
+
+What is asked of store and queue for an accepted job is asked until they do it.
 
 An accepted job is never given up here, since whoever runs the bot may mend even what refuses for good. But people read
 what is so, and the log says it as an error.
@@ -6,11 +8,14 @@ what is so, and the log says it as an error.
 
 import logging
 
+import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity.retry import retry_base
 
+from bot.following.posts import BotRefused, ChatError, ChatTrouble, UnknownTrouble
 from storage.errors import Damaged, Missing, Newer
 from storage.failures import Failure
-from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
+from storage.service_errors import SERVICE_ERRORS, Patience, failure_of, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -47,3 +52,35 @@ def patient(about: str) -> AsyncRetrying:
 
     waiting = wait_random_exponential(0.5, PAUSE_S)
     return AsyncRetrying(retry=retry_if_exception(passes), wait=waiting, before_sleep=warn)
+
+
+class ServeAgain(retry_base):
+    """Whether a front end that failed is to serve again; use it as tenacity's `retry`.
+
+    The tables of chat, queue and store decide: outages pass, unknown failures are tolerated for ten minutes, and what
+    is refused permanently ends it. A damaged record is one record, and no reason to end at once.
+    """
+
+    def __init__(self) -> None:
+        self._patience = Patience()
+
+    def works(self) -> None:
+        """Note that it serves."""
+        self._patience.worked()
+
+    def __call__(self, state: RetryCallState) -> bool:
+        """Whether to try again after this attempt."""
+        error = state.outcome.exception() if state.outcome else None
+        failure = front_end_failure(error) if error else None
+        return failure is not None and not self._patience.is_over_after(failure)
+
+
+def front_end_failure(error: BaseException) -> Failure | None:
+    """Tell which kind of failure stopped a front end; None for a bug, or what has a sentence already."""
+    if isinstance(error, UnknownTrouble | BotRefused | Damaged | Newer | Missing):
+        return Failure.UNKNOWN
+    if isinstance(error, ChatError):
+        return Failure.OUTAGE if isinstance(error, ChatTrouble) else Failure.PERMANENT
+    if isinstance(error, aiohttp.ClientError):
+        return Failure.OUTAGE
+    return failure_of(error) if isinstance(error, SERVICE_ERRORS) else None

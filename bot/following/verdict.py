@@ -6,10 +6,13 @@ looks at codes.
 
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from math import isnan
 from time import time
 
 from bot.following.posts import ChatTrouble, Refused, UnknownTrouble
 from storage.failures import Failure
+
+RETRY_AFTER_MAX_S = 24 * 3600.0
 
 Raised = type[ChatTrouble] | type[Refused]
 
@@ -39,14 +42,16 @@ def permanent(raises: Raised, says: str = "") -> Verdict:
 def seconds_told(header: str | None) -> float | None:
     """Return the seconds that a Retry-After header tells, as a number or a date (RFC 9110, 10.2.3); None if none.
 
-    >>> seconds_told("600"), seconds_told("soon"), seconds_told(None)
-    (600.0, None, None)
+    They are a day at most, whatever it says.
+
+    >>> seconds_told("600"), seconds_told("soon"), seconds_told(None), seconds_told("nan"), seconds_told("inf")
+    (600.0, None, None, None, 86400.0)
     """
     try:
-        return max(0.0, float(header or "-"))
+        seconds = float(header or "-")
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(header or "-").timestamp() - time())
-    except ValueError:
-        return None
+        try:
+            seconds = parsedate_to_datetime(header or "-").timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+    return None if isnan(seconds) else min(RETRY_AFTER_MAX_S, max(0.0, seconds))

@@ -1,11 +1,13 @@
 """What the local web chat answers to its page: the stream of messages, what is said, completions, gallery, pictures."""
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bot.answers import access
+from bot.app import apology
 from bot.asking.forms import Form, form
 from bot.asking.grammar import parse, typed
 from bot.asking.prefill import filled_form
@@ -19,9 +21,13 @@ from bot.web.completion import complete
 from bot.web.gallery import Gallery, Made, Shown
 from bot.web.lines import understood
 from bot.web.uploads import NotAForm, TooMuch, UploadLimits, read_form
-from storage.errors import Missing, StoreError, UserError
+from storage.errors import Missing, UserError
+from storage.failures import Failure
 from storage.jobs import Record
+from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
 from storage.text import clean, one_line
+
+log = logging.getLogger(__name__)
 
 SAID_MAX = 2000  # characters of a line that the chat repeats
 MESSAGES_AT_ONCE = 60  # further back on demand
@@ -63,13 +69,22 @@ class Wall(Record):
 
 @web.middleware
 async def store_troubles(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn a store that fails into a sentence; a path that no file system takes is that of nothing."""
+    """Turn a store or queue that fails into a sentence; a path that no file system takes is that of nothing.
+
+    503 says that trying again may help; where it does not, the status is 500.
+    """
     if len(request.path.encode(errors="replace")) > PATH_MAX_BYTES:
         return web.Response(status=404, text="There is nothing of that name.")
     try:
         return await handler(request)
-    except StoreError:
-        return web.json_response({"error": "The storage does not answer. Please try again soon."}, status=503)
+    except ConnectionResetError:  # the page is gone
+        raise
+    except SERVICE_ERRORS as error:
+        failure = failure_of(error)
+        level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
+        log.log(level, "%s %s failed: %s", request.method, request.path, reason_of(error))
+        status = 500 if failure is Failure.PERMANENT else 503
+        return web.json_response({"error": apology(error)}, status=status)
 
 
 def _json(record: Record, status: int = 200) -> web.Response:

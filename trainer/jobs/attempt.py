@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from storage import queue
 from storage.errors import DiskFull, SetupError, StoreError
 from storage.jobs import ImagineJob, Outcome, TrainJob
+from storage.redis_errors import ERRORS, best_effort
 from storage.service_errors import reason_of
 from storage.settling import is_open
 from trainer.engine_client import EngineClient
@@ -88,7 +88,7 @@ class Attempt:
 
     async def _has_crashed(self, redis: ArqRedis) -> bool:
         """Whether an engine died of this job before, perhaps for want of memory: so less is used from then on."""
-        with contextlib.suppress(RedisError, OSError):
+        with best_effort("whether an engine died of a job is not known"):
             return await queue.strikes(redis, self.job.id, "crash") > 0
         return False
 
@@ -100,7 +100,7 @@ class Attempt:
                 if (now := await reporter.write()) != changes:
                     changes = now
                     self.look.set()
-            except (RedisError, OSError) as error:
+            except ERRORS as error:
                 log.warning("progress cannot be published: %s", reason_of(error))
             await asyncio.sleep(BEAT_S)
 
@@ -128,7 +128,7 @@ class Attempt:
     async def _heard(self, news: Report, reporter: Reporter) -> None:
         if news.checkpoint and self.checkpoints:
             self.checkpoints.add(news.step, Path(news.checkpoint))
-            with contextlib.suppress(RedisError, OSError):
+            with best_effort("attempts before a checkpoint count"):
                 await queue.absolve(reporter.redis, self.job.id, "loss")  # it gets somewhere
         if news.sample:
             self.samples.append(Path(news.sample))

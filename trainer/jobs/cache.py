@@ -16,12 +16,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from storage import queue
-from storage.errors import StoreError
 from storage.files import Store, checked_name
 from storage.ids import is_id
+from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.subjects import subject_key
 from storage.transfers import PART, Told, file_hash, nobody
 from trainer.jobs.scratch import lock
@@ -71,8 +70,8 @@ class Cache:
                     looked_s = time.monotonic()
                 await asyncio.to_thread(self.make_room)
                 await self.drop_forgotten(await queue.forgotten(redis))
-            except (StoreError, OSError, RedisError) as error:
-                log.warning("cannot look for forgotten subjects: %s", error)
+            except SERVICE_ERRORS as error:
+                log.warning("cannot look for forgotten subjects: %s", reason_of(error))
             await asyncio.sleep(LOOK_S)
 
     async def drop_forgotten(self, among: Container[str] | None = None) -> None:

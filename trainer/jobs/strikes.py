@@ -5,18 +5,17 @@ after one. A store that fails is waited for, a time that depends on the kind of 
 waited for as long as it takes.
 """
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 
 from arq.connections import ArqRedis
-from redis.exceptions import RedisError
 
 from storage import queue
 from storage.errors import Damaged, DiskFull, Full, Missing, StoreError
 from storage.failures import Failure
 from storage.jobs import ImagineJob, Outcome, TrainJob
+from storage.redis_errors import best_effort
 from storage.service_errors import UNKNOWN_S
 from trainer.engine_handle import DIED
 from trainer.jobs.attempt import EngineDied
@@ -48,7 +47,7 @@ class Strikes:
 
     async def out(self, job: TrainJob | ImagineJob) -> Outcome | None:
         """How a job has failed that had too many; None if another attempt may be had."""
-        with contextlib.suppress(RedisError, OSError):
+        with best_effort("nobody knows how often a job was tried"):
             if await queue.strikes(self.redis, job.id, "loss") >= LOSSES:
                 return _failed(job, LOST, f"{LOSSES} workers were lost with it")
             if await queue.strikes(self.redis, job.id, "crash") >= STRIKES:
@@ -57,10 +56,9 @@ class Strikes:
 
     async def count(self, job: TrainJob | ImagineJob, died: EngineDied) -> Outcome | None:
         """Count an attempt of which the engine died; return the failure if it was one too many."""
-        try:
+        strikes = 1
+        with best_effort("an engine that died is not counted"):
             strikes = await queue.strike(self.redis, job.id, "crash")
-        except (RedisError, OSError):
-            strikes = 1
         if strikes < STRIKES:
             log.warning("job %s is tried again: %s", job.id, died)
             return None
@@ -90,12 +88,12 @@ class Strikes:
 
     async def begin(self, job: TrainJob | ImagineJob) -> None:
         """Count an attempt that begins; those that end are taken off again, so what stays was lost with its worker."""
-        with contextlib.suppress(RedisError, OSError):
+        with best_effort("an attempt is not counted"):
             await queue.strike(self.redis, job.id, "loss")
 
     async def end(self, job: TrainJob | ImagineJob) -> None:
         """Take what began off again, and those before: we live to tell."""
-        with contextlib.suppress(RedisError, OSError):
+        with best_effort("an attempt that has ended counts"):
             await queue.absolve(self.redis, job.id, "loss")
 
 
