@@ -15,7 +15,7 @@ from bot.photos.pool import DecodePool
 from storage.damage import end_damaged
 from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
-from storage.ids import is_id
+from storage.ids import is_id, made_s
 from storage.jobs import ImagineJob, Job, NewerJob, StoredJob, TrainJob
 from storage.settings import Settings
 from storage.subjects import Subject, Subjects
@@ -37,7 +37,7 @@ class Bot(ABC):
     dispatch: Dispatch
     subjects: Subjects
     limits: Limits
-    retract: dict[str, Callable[[], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
+    retract: dict[str, Callable[[float], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
     decoders: DecodePool
 
     @abstractmethod
@@ -49,10 +49,10 @@ class Bot(ABC):
         await self.limits.admit(job)
         await self.dispatch.accept(job)
 
-    async def taken_back(self, space: str) -> str:
-        """Take back what was posted of what is deleted now; a sentence says what could not be, if anything."""
+    async def taken_back(self, space: str, request: Request) -> str:
+        """Take back what was posted of what a request deletes; a sentence says what could not be, if anything."""
         take_back = self.retract.get(space.partition(":")[0])
-        return await take_back() if take_back else ""
+        return await take_back(made_s(request.id)) if take_back else ""
 
     async def subject_of(self, job: Job) -> Subject | None:
         """The subject of a job, the first that is not forgotten of several."""

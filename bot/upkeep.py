@@ -13,7 +13,7 @@ from bot.answers import consents, drafts
 from bot.asking import button_ids
 from bot.following import open_posts
 from bot.following.departures import forget_left_spaces
-from storage import forgetting, store_probe
+from storage import forgetting, posted, store_probe
 from storage.files import Store
 from storage.service_errors import SERVICE_ERRORS, reason_of
 
@@ -32,6 +32,7 @@ SWEEPS: dict[str, Callable[[Store], Awaitable[None]]] = {
     "events": heard.sweep,
     "posts": open_posts.sweep,
     "probes": store_probe.sweep,
+    "messages to take back": posted.sweep,
 }
 
 

@@ -33,6 +33,8 @@ async def open_store(settings: Settings, short: bool = False) -> Store:
         raise SetupError(f"The store {settings.store_url} cannot be used. {sentences(failures)}")
     if note:
         note.parent.mkdir(parents=True, exist_ok=True)
+        for old in [each for each in note.parent.iterdir() if not _is_fresh(each)]:
+            old.unlink(missing_ok=True)  # of other servers, or credentials of before
         note.touch()
     return store
 

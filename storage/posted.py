@@ -6,15 +6,21 @@ notes become `retracting/<platform>/<hash>`, until the platform's bot has remove
 
 import hashlib
 import logging
+import time
+from contextlib import suppress
+
+from pydantic import Field
 
 from storage.errors import Damaged, Missing
 from storage.files import Store
+from storage.ids import ordered_s
 from storage.jobs import Stored
 from storage.records import parsed_in_part
 
 log = logging.getLogger(__name__)
 
 RETRACTING = "retracting/"
+RETRACTING_MAX_S = 90 * 24 * 3600.0  # what no bot has taken back by then is left: none serves that platform any more
 RECORDS = {"jobs": "job.json", "subjects": "subject.json"}
 
 
@@ -25,6 +31,7 @@ class Posted(Stored):
     channel: str = ""
     message: str = ""
     file: str = ""
+    deleted_s: float = Field(0.0, ge=0)  # when what it is about was deleted; 0: it is not, or it is not known
 
 
 def home_of(key: str) -> str:
@@ -53,11 +60,26 @@ async def set_aside(store: Store, home: str) -> None:
     for name in await store.names(f"{home}/posted-"):
         try:
             data = (await store.get(name)).data
-            platform = parsed_in_part(Posted, data, name).platform
+            posted = parsed_in_part(Posted, data, name)
         except Missing:
             continue
         except Damaged as error:  # where it was nobody can tell any more
             log.warning("a message of a bot stays: %s", error)
         else:
-            await store.put(f"{RETRACTING}{platform}/{name.rpartition('-')[2]}", data)
+            posted = posted.model_copy(update={"deleted_s": ordered_s()})
+            key = f"{RETRACTING}{posted.platform}/{name.rpartition('-')[2]}"
+            await store.put(key, posted.model_dump_json().encode())
         await store.delete(name)
+
+
+async def sweep(store: Store) -> None:
+    """Delete the notes on what nobody has taken back for months; those without a time get one."""
+    for name in await store.names(RETRACTING):
+        with suppress(Missing, Damaged):  # the platform's bot sees to damaged ones
+            data, tag = await store.get(name)
+            posted = parsed_in_part(Posted, data, name)
+            if not posted.deleted_s:
+                posted = posted.model_copy(update={"deleted_s": time.time()})
+                await store.replace(name, posted.model_dump_json().encode(), tag)
+            elif time.time() - posted.deleted_s > RETRACTING_MAX_S:
+                await store.delete(name)

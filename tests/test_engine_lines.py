@@ -20,6 +20,7 @@ from trainer.engine_client import EngineClient
 from trainer.engine_handle import LINE_LIMIT_BYTES, STUCK, EngineHandle, next_message
 from trainer.jobs.progress import Reporter
 from trainer.seam import Alive, Hello, Report, Result, TrainTask, read_news
+from trainer.skipped_lines import SkippedLines
 from trainer.watchdog import SilenceLimits, Watchdog
 
 SOON = SilenceLimits(step_s=0.3, loading_s=5.0)
@@ -195,11 +196,20 @@ def test_reading_comes_to_an_end_whatever_is_said(lines: list[bytes]) -> None:
         stream.feed_data(b"\n".join(lines))
         stream.feed_eof()
         found = []
-        while (message := await next_message(stream)) is not None:
+        while (message := await next_message(stream, SkippedLines("the engine"))) is not None:
             found.append(message)
         return found
 
     assert len(asyncio.run(read())) <= sum(line.count(b"\n") + 1 for line in lines)
+
+
+async def test_nonsense_is_logged_a_few_times_and_then_counted(caplog: pytest.LogCaptureFixture) -> None:
+    stream = asyncio.StreamReader()
+    stream.feed_data(b"nonsense\n" * 10_000)
+    stream.feed_eof()
+    assert await next_message(stream, SkippedLines("the engine")) is None
+    assert "nonsense" in caplog.text and "8192 lines from the engine" in caplog.text
+    assert len(caplog.records) < 25
 
 
 def test_numbers_that_are_none_reach_no_record() -> None:

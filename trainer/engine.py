@@ -31,6 +31,7 @@ from trainer.message_writer import MessageWriter, News
 from trainer.models import BaseModel, load_base
 from trainer.recipe import recipe_for
 from trainer.seam import OURS, Alive, Hello, Refusal, Report, Result, Task, TrainTask, failure_of, read_task
+from trainer.skipped_lines import SkippedLines
 from trainer.task_inbox import TaskInbox
 
 log = logging.getLogger(__name__)
@@ -64,11 +65,12 @@ class Engine:
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
+        skipped = SkippedLines("the worker")
         for line in lines:
             try:
                 self.inbox.put(read_task(line))
             except ValidationError as error:
-                log.error("the worker said what is no task: %s", error.errors()[0]["msg"])
+                skipped.note(f"which is no task ({error.errors()[0]['msg']})")
                 if failed := failure_of(line):
                     self.say(failed)
         os._exit(0)  # the worker is gone: nobody is left to hear a result

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from storage.errors import SetupError
 from trainer.seam import Alive, Hello, Refusal, Report, Result, Task, failure_of, read_news
+from trainer.skipped_lines import SkippedLines
 from trainer.watchdog import SilenceLimits, Watchdog
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ START_TIMEOUT_S = 4 * 3600  # the first time, the base model is downloaded
 ENDS_WITHIN_S = 5.0  # a process that has closed its output, or was killed
 TICK_S = 0.5
 LINE_LIMIT_BYTES = 16 * 2**20
-SHOWN_BYTES = 200  # of a line that cannot be read, in the log
 PR_SET_PDEATHSIG = 1
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**28), "MALLOC_TRIM_THRESHOLD_": str(2**30)}  # glibc's, for the CPU:
 # a step wants the same tensors as the one before, and to map them anew costs a twentieth of its time
@@ -51,8 +51,10 @@ def _kill_with_children(pid: int) -> None:
                 each.kill()
 
 
-async def next_message(stream: asyncio.StreamReader) -> Hello | Refusal | Report | Result | Alive | None:
-    """The next message in a stream, None at its end. Lines that are no message, or too long, are logged and skipped."""
+async def next_message(
+    stream: asyncio.StreamReader, skipped: SkippedLines
+) -> Hello | Refusal | Report | Result | Alive | None:
+    """The next message in a stream, None at its end. Lines that are no message, or too long, are skipped."""
     while True:
         try:
             line = await stream.readline()
@@ -60,11 +62,11 @@ async def next_message(stream: asyncio.StreamReader) -> Hello | Refusal | Report
                 return None
             return read_news(line)
         except ValidationError:
-            log.warning("ignored an invalid line from the engine: %r", line[:SHOWN_BYTES])
+            skipped.note("which is no message", line)
             if failed := failure_of(line, result=True):
                 return failed
         except ValueError:  # asyncio's, which has thrown away what it had read of the line
-            log.warning("the engine said more than %d bytes in a line, which is skipped", LINE_LIMIT_BYTES)
+            skipped.note(f"which has more than {LINE_LIMIT_BYTES} bytes")
 
 
 class EngineHandle:
@@ -73,6 +75,7 @@ class EngineHandle:
     def __init__(self, process: asyncio.subprocess.Process, limits: SilenceLimits) -> None:
         self.process, self.watchdog = process, Watchdog(limits)
         self.hello: Hello | None = None
+        self._skipped = SkippedLines("the engine")
         self._news: dict[str, asyncio.Queue[News]] = {}
         self._under_way: list[str] = []  # jobs that it has spoken of, the last one last
         self._why = ""  # it was killed, if we did that
@@ -162,13 +165,13 @@ class EngineHandle:
 
     async def _next_within(self, silence_s: float) -> Hello | Refusal | News | Alive | None:
         assert self.process.stdout
-        return await asyncio.wait_for(next_message(self.process.stdout), silence_s)
+        return await asyncio.wait_for(next_message(self.process.stdout, self._skipped), silence_s)
 
     async def _read(self) -> None:
         """Hand on what the engine says, until it ends; then all that is under way has ended, whatever happened."""
         assert self.process.stdout
         try:
-            while (message := await next_message(self.process.stdout)) is not None:
+            while (message := await next_message(self.process.stdout, self._skipped)) is not None:
                 if isinstance(message, Report | Result | Alive):
                     self._heard(message)
         except Exception:

@@ -111,8 +111,8 @@ async def delete(bot: Bot, request: Request, given: DeleteArguments) -> Answers:
     except Damaged:
         outcome = None
     await delete_job(bot.store, job.id, job)
-    text = f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}. {await bot.taken_back(job.space)}"
-    yield Reply(text=text.strip())
+    deleted = f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}."
+    yield Reply(text=f"{deleted} {await bot.taken_back(job.space, request)}".strip())
 
 
 async def _delete_one(bot: Bot, request: Request, job: ImagineJob, seed: int) -> Reply:
@@ -129,7 +129,7 @@ async def _delete_one(bot: Bot, request: Request, job: ImagineJob, seed: int) ->
     if not outcome.pictures:
         await delete_job(bot.store, job.id, job)
     deleted = f"Deleted the picture with seed {seed}: {plural(len(outcome.pictures), 'picture')} left."
-    deleted = f"{deleted} {await bot.taken_back(job.space)}".strip()
+    deleted = f"{deleted} {await bot.taken_back(job.space, request)}".strip()
     if not outcome.pictures or not await may_see_job(bot, request, job):
         return Reply(text=deleted)
     reply = finished(job, outcome, await bot.subjects_of(job))

@@ -43,7 +43,7 @@ async def forget_me(bot: Bot, request: Request, given: Nothing) -> Answers:
         await log.remove([message for message in await log.read() if message.id != request.id])
     told = f"Forgot everything of yours: {plural(len(subjects), 'subject')}, {plural(counts, 'file')} deleted."
     left = UNKNOWN_OWNER.format(records=plural(len(unknown), "record")) if unknown else ""
-    yield Reply(text=" ".join(filter(None, [told, left, await bot.taken_back(request.space)])))
+    yield Reply(text=" ".join(filter(None, [told, left, await bot.taken_back(request.space, request)])))
 
 
 def _is_of(thing: Subject | Job, request: Request) -> bool:

@@ -69,7 +69,7 @@ async def forget(bot: Bot, request: Request, given: SubjectArguments) -> Answers
         await ChatLog(bot.store, request.space).forget(subject.name, request.id, lambda job: _is_there(bot, job))
     counted = f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted."
     yield Reply(
-        text=" ".join(filter(None, [counted, left, await bot.taken_back(subject.space)])),
+        text=" ".join(filter(None, [counted, left, await bot.taken_back(subject.space, request)])),
         facts={"receipt": receipt.subject, "deleted": "\n".join(receipt.removed)},
     )
 

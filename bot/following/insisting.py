@@ -29,6 +29,7 @@ from bot.following.posts import (
     store_as_trouble,
 )
 from bot.messages import Reply
+from storage.recent import RecentSet
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Insisting:
     def __init__(self, poster: Poster, posts: Posts) -> None:
         self.poster, self.posts = poster, posts
         self._lane = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.channel_rate))
-        self._refused: dict[str, None] = {}  # jobs of which nothing can be said any more where they were asked for
+        self._refused = RecentSet[str](REMEMBERED)  # jobs of which nothing more can be said where they were asked for
         self._space = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.space_rate))
 
     async def begin(self, post: Post, reply: Reply, nonce: str) -> str:
@@ -115,11 +116,9 @@ class Insisting:
         """Log once for each job that nothing can be said any more where it was asked for."""
         if post.job in self._refused:
             return
-        self._refused[post.job] = None
+        self._refused.add(post.job)
         level = logging.ERROR if isinstance(error, BOUNDED) else logging.WARNING
         log.log(level, "nothing more is said of job %s in channel %s: %s", post.job, post.channel, error)
-        for job in list(self._refused)[:-REMEMBERED]:
-            del self._refused[job]
 
     async def _edit(self, post: Post, reply: Reply) -> Post:
         try:
@@ -144,7 +143,7 @@ class Insisting:
 
     async def close(self, post: Post) -> None:
         """Forget a post whose last word is said, however long the store takes: it would be said again."""
-        self._refused.pop(post.job, None)
+        self._refused.discard(post.job)
         await self.prepared(post, lambda: self.posts.close(post))
 
     async def prepared(self, post: Post, make: Callable[[], Awaitable[T]]) -> T:

@@ -8,7 +8,6 @@ and URLs that are good for minutes, goes to Redis, and lapses there.
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,6 +19,7 @@ from storage.errors import Damaged, Missing, Newer, StoreError
 from storage.files import Store
 from storage.jobs import Stored
 from storage.posted import Posted, home_of, note
+from storage.recent import RecentSet
 
 log = logging.getLogger(__name__)
 
@@ -136,16 +136,14 @@ class Poster(ABC):
                 continue
             try:
                 await note(self.store, home, posted)
-                self._noted[home, message] = None
+                self._noted.add((home, message))
             except StoreError as error:
                 log.warning("where message %s is cannot be noted: %s", message, error)
-        while len(self._noted) > NOTED:
-            self._noted.popitem(last=False)
 
     @cached_property
-    def _noted(self) -> OrderedDict[tuple[str, str], None]:
+    def _noted(self) -> RecentSet[tuple[str, str]]:
         """Homes and messages that were noted by this process."""
-        return OrderedDict()
+        return RecentSet(NOTED)
 
     def lane(self, post: Post) -> str:
         """What `channel_rate` counts together: the channel's posts, unless a chat counts otherwise."""

@@ -34,15 +34,15 @@ class Retracting:
         """Take back what is left, now and then; never raises, but for cancellation."""
         while True:
             try:
-                await self._all(Counter())
+                await self._all(Counter(), 0.0)
             except OUTAGES as error:
                 log.warning("what was posted cannot be taken back yet: %s", error)
             except Exception:
                 log.exception("taking back what was posted failed")
             await asyncio.sleep(EVERY_S)
 
-    async def now(self) -> str:
-        """Take back what there is, and say in a sentence what could not be; empty if all could.
+    async def now(self, since_s: float) -> str:
+        """Take back what there is; say in a sentence what could not be of what was deleted since, empty if all could.
 
         Never raises for a store that fails: what this is called for is deleted by then, and the rest is done later.
         """
@@ -51,29 +51,42 @@ class Retracting:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(AT_ONCE_S):
-                    await self._all(failed)
-            left = str(len(await self.store.names(self.prefix)) or "")
+                    await self._all(failed, since_s)
+            names = await self.store.names(self.prefix)
+            left = str(sum([await self._is_new(name, since_s) for name in names]) or "")
         except OUTAGES as error:
             log.warning("what was posted cannot be taken back yet: %s", reason_of(error))
         sentences = [
-            f"{plural(count, 'message')} of mine could not be changed ({why})." for why, count in failed.items()
+            f"{plural(count, 'message')} of mine could not be changed ({why})."
+            for why, count in failed.items()
+            if count
         ]
         if left:
             sentences.append(f"{left} of my messages and uploads will be taken back later.")
         return " ".join(sentences)
 
-    async def _all(self, failed: Counter[str]) -> None:
-        """Take back everything; what cannot be, for good, is counted by its reason and let go of."""
+    async def _is_new(self, name: str, since_s: float) -> bool:
+        """Whether a message is about what was deleted since; a note that cannot be read may be."""
+        try:
+            return parsed_in_part(Posted, (await self.store.get(name)).data, name).deleted_s >= since_s
+        except Damaged:
+            return True
+        except Missing:
+            return False
+
+    async def _all(self, failed: Counter[str], since_s: float) -> None:
+        """Take back everything; what cannot be, for good, is let go of, and counted by its reason if it is new."""
         async with self._one_at_a_time:
             for name in await self.store.names(self.prefix):
+                is_new = await self._is_new(name, since_s)
                 try:
                     await self._one(name)
                 except (Refused, UnknownTrouble, Damaged) as error:
                     log.warning("a message stays as it is: %s", error)
-                    failed[str(error)[:100]] += 1
+                    failed[str(error)[:100]] += is_new
                 except ValueError as error:  # an id that is none: one damaged note is not to hold up the others
                     log.error("the note %s is damaged: %s", name, error)
-                    failed["where it is is damaged in the storage"] += 1
+                    failed["where it is is damaged in the storage"] += is_new
                 except ChatTrouble as error:
                     log.info("a message is taken back later: %s", error)
                     await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)

@@ -32,6 +32,7 @@ from bot.slack.files import Pictures, UploadRefused
 from bot.slack.people import People
 from storage.files import Store
 from storage.posted import Posted
+from storage.recent import RecentSet
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,9 @@ class Way:
     bare: bool = False
 
 
+DOUBTFUL = 10_000  # messages that are looked for before they are said again
+
+
 class SlackPoster(Poster):
     """What Slack can do with posts."""
 
@@ -74,7 +78,7 @@ class SlackPoster(Poster):
     def __init__(self, client: AsyncWebClient, store: Store, people: People | None = None) -> None:
         self.client, self.store, self.pictures = client, store, Pictures(client, store)
         self.people = people or People(client)
-        self._doubtful: set[str] = set()  # nonces of which nobody knows whether they were said
+        self._doubtful = RecentSet[str](DOUBTFUL)  # nonces of which nobody knows whether they were said
         self._pictures_from_s = 0.0  # when messages may have pictures inside again; some workspaces never take them
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:

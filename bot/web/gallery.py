@@ -15,6 +15,7 @@ from bot.web.thumbnails import MEDIA_TYPE, thumbnail
 from storage.errors import Damaged, Missing
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Job, Picture, Record
+from storage.recent import RecentSet
 from storage.subjects import Subject, SubjectState
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ class Shown(Record):
     buttons: tuple[Button, ...]
 
 
+OURS = 10_000  # jobs and subjects of which it is remembered that they are this space's
+
+
 class Made(Record):
     """The pictures of one job, with all that the chat says of them."""
 
@@ -52,7 +56,7 @@ class Gallery:
     def __init__(self, app: Darkroom) -> None:
         self.app = app
         self._making = asyncio.Semaphore(THUMBNAILS_AT_ONCE)
-        self._ours: set[str] = set()  # homes of pictures that were seen to belong to this space
+        self._ours = RecentSet[str](OURS)  # homes of pictures that were seen to belong to this space
 
     async def subjects(self) -> list[Shown]:
         """All subjects, newest first, each with its newest sample."""
