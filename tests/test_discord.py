@@ -26,7 +26,10 @@ async def test_imagine_from_command_to_pictures(discord: Discord, hand: Hand) ->
     assert message.labels == ["Cancel"]
     await hand.draw(job)
     await discord.until(lambda: "Again" in message.labels)
-    assert message.labels == ["Again", "Edit prompt", "Delete", "Details", "V1", "V2", "Full 1", "Full 2"]
+    assert message.labels == [
+        *("Again", "Edit prompt", "Delete", "Details"),
+        *("V1", "V2", "Full 1", "Full 2", "Delete 1", "Delete 2"),
+    ]
     (grid,) = message.attachments
     assert grid["description"] and is_picture(discord.cdn.files[grid["id"]].data)
     assert not message.pings and not message.ephemeral
@@ -140,9 +143,22 @@ async def test_many_pictures_have_menus(discord: Discord, hand: Hand) -> None:
     assert [control["placeholder"] for control in pictures.controls if control["type"] == 3] == [
         "Variations",
         "Full size",
+        "Delete one",
     ]
     full = await discord.press(pictures, "Full 16")
     await discord.until(lambda: "(seed 115)" in full.message.text)
+
+
+async def test_one_picture_of_several_can_be_deleted_by_who_asked(discord: Discord, hand: Hand) -> None:
+    message = (await imagined(discord, hand, count=2)).message
+    asked = await discord.press(message, "Delete 1", who="bob")
+    assert "Delete this picture for good?" in asked.message.text
+    await discord.press(asked.message, "Yes", who="bob")
+    await discord.until(lambda: any("Only the person who" in m.text for m in discord.private("bob")))
+    asked = await discord.press(message, "Delete 1")
+    await discord.press(asked.message, "Yes")
+    await discord.until(lambda: "1 picture left" in message.text and "Delete 1" not in message.labels)
+    assert message.attachments and "Full 1" in message.labels
 
 
 async def test_deletion_is_for_who_asked_and_for_moderators_after_a_question(discord: Discord, hand: Hand) -> None:

@@ -22,7 +22,7 @@ async def test_pictures_asked_for_with_a_command_come_in_the_message_that_answer
         assert scene.slack.seen() == [message]
         assert images(message)[0]["alt_text"].startswith("picture grid")
         assert labels(message)[:5] == ["Again", "Edit prompt", "Delete", "Details", "V1"]
-        assert [label for label in labels(message) if label[-1] == "3"] == ["V3", "Full 3"]
+        assert [label for label in labels(message) if label[-1] == "3"] == ["V3", "Full 3", "Delete 3"]
 
 
 async def test_the_buttons_under_pictures(scene: Scene) -> None:
@@ -49,9 +49,21 @@ async def test_the_buttons_under_pictures(scene: Scene) -> None:
 async def test_many_pictures_have_menus(scene: Scene) -> None:
     async with scene.bot():
         message = await scene.imagined("a dog in Paris --count 9")
-        assert [b["elements"][0]["type"] for b in message.blocks if b["type"] == "actions"][1:] == ["static_select"] * 2
+        assert [b["elements"][0]["type"] for b in message.blocks if b["type"] == "actions"][1:] == ["static_select"] * 3
         await scene.slack.press(message, "Full 9")
         await scene.slack.message("(seed ")
+        await scene.slack.press(message, "Delete 9")
+        await scene.slack.message(lambda m: m is message and "8 pictures left" in m.text and bool(images(m)))
+
+
+async def test_one_picture_of_several_can_be_deleted_by_who_asked(scene: Scene) -> None:
+    async with scene.bot():
+        message = await scene.imagined("a dog in Paris --count 2")
+        await scene.slack.press(message, "Delete 1", user=BOB)
+        await scene.slack.message("Only the person who", user=BOB)
+        await scene.slack.press(message, "Delete 1")
+        await scene.slack.message(lambda m: m is message and "1 picture left" in m.text and bool(images(m)))
+        assert "Delete 1" not in labels(message)
 
 
 async def test_pictures_are_deleted_by_who_asked_for_them_and_by_admins(scene: Scene) -> None:

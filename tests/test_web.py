@@ -319,6 +319,25 @@ async def test_photos_are_named_under_their_thumbnails(page: Page, store: Folder
     await expect(naming).to_be_hidden()
 
 
+OPEN_ADDRESSES = """() => {
+  const { createObjectURL, revokeObjectURL } = URL;
+  window.open_addresses = new Set();
+  URL.createObjectURL = (file) => { const url = createObjectURL(file); open_addresses.add(url); return url; };
+  URL.revokeObjectURL = (url) => { open_addresses.delete(url); revokeObjectURL(url); };
+}"""
+
+
+async def test_addresses_of_sent_photos_are_let_go_of(page: Page) -> None:
+    await page.evaluate(OPEN_ADDRESSES)
+    await page.set_input_files("#files", files(3))
+    assert await page.evaluate("open_addresses.size") == 3
+    await say(page, "/dreambooth train rex dog")
+    message = page.locator("#messages > li")
+    await expect(message.locator(".text")).to_contain_text("3 photos used. Waiting")
+    await expect(message.locator(".photos img")).to_have_count(3)
+    await page.wait_for_function("open_addresses.size === 0")
+
+
 async def test_a_training_has_options_besides_its_names(page: Page) -> None:
     naming, sheet = page.locator("#naming"), page.locator("#sheet")
     await page.set_input_files("#files", files(3))

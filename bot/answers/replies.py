@@ -21,6 +21,7 @@ PHASES = {
 }
 ENDINGS = ("done", "failed", "cancelled")  # a newer version may know more
 FORGET_ALL = "Forget everything of yours? All your subjects, photos, prompts and pictures are deleted for good."
+DELETE_ONE = "Delete this picture for good?"
 FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
 
 
@@ -151,7 +152,7 @@ def _under_pictures(job: ImagineJob, count: int) -> tuple[Button, ...]:
             command="delete",
             arguments={"job": job.id},
             style="danger",
-            confirm=f"Delete all {count} pictures for good?" if count > 1 else "Delete this picture for good?",
+            confirm=f"Delete all {count} pictures for good?" if count > 1 else DELETE_ONE,
         ),
     )
 
@@ -170,7 +171,17 @@ def _picks(job: Job, outcome: Outcome) -> tuple[Button, ...]:
         Button(label=f"Full {k}", command="full", arguments={"job": job.id, "number": str(k)}, group="Full size")
         for k, _ in numbered
     ]
-    return (about, *vary, *full)
+    delete = [
+        Button(
+            label=f"Delete {k}",
+            command="delete",
+            arguments={"job": job.id, "seed": str(p.seed)},
+            confirm=DELETE_ONE,
+            group="Delete one",
+        )
+        for k, p in numbered
+    ]
+    return (about, *vary, *full, *(delete if len(delete) > 1 else ()))
 
 
 def forget_button(subject: Subject) -> Button:

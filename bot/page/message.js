@@ -4,7 +4,7 @@ import { announce, el } from "./dom.js";
 import { pressable } from "./attempt.js";
 import { press } from "./press.js";
 import { lossCurve } from "./curve.js";
-import { previews } from "./photos.js";
+import { previews, release } from "./photos.js";
 import { deletion, download, image, tiles } from "./pictures.js";
 
 const STEPS = ["Photos checked", "Class images", "Learning", "Ready"];
@@ -81,6 +81,7 @@ function said(message) {
 
 /** A photo as the server keeps it, until then as this page has sent it; else its name. */
 function thumbnail({ name, key }) {
+  if (key) release(name);
   if (key) return image({ key, width_px: 64, height_px: 64, caption: name }, { class: "", loading: "eager" });
   const asName = () => el("span", { class: "name" }, name);
   const url = previews.get(name);

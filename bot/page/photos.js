@@ -10,8 +10,16 @@ export function preview(files) {
   const names = files.map((file) => file.name);
   files.forEach((file, index) => {
     const alone = names.indexOf(file.name) === names.lastIndexOf(file.name);
-    previews.set(alone ? file.name : `${file.name} (photo ${index + 1})`, URL.createObjectURL(file));
+    const name = alone ? file.name : `${file.name} (photo ${index + 1})`;
+    release(name);
+    previews.set(name, URL.createObjectURL(file));
   });
+}
+
+/** Let go of a photo that was sent, once the server has it: its address would keep the file in memory. */
+export function release(name) {
+  if (previews.has(name)) URL.revokeObjectURL(previews.get(name));
+  previews.delete(name);
 }
 
 /** Photos to send. Every element with `data-tray` shows them, every one with `data-pick` adds some. */

@@ -126,7 +126,15 @@ async def _group(store: Store, group: str, picks: Sequence[Button], numbers: Ite
         Option(text=PlainTextObject(text=pick.label), value=await button_ids.write(store, pick))
         for pick in picks[:IN_MENU]
     ]
-    return [StaticSelectElement(action_id=f"press-{next(numbers)}", placeholder=f"{group} …", options=options)]
+    ask = next((pick for pick in picks if pick.confirm), None)
+    return [
+        StaticSelectElement(
+            action_id=f"press-{next(numbers)}",
+            placeholder=f"{group} …",
+            options=options,
+            confirm=_question(ask.model_copy(update={"label": group})) if ask else None,
+        )
+    ]
 
 
 async def _button(store: Store, button: Button, number: int) -> ButtonElement:
