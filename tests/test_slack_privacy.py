@@ -60,6 +60,14 @@ async def test_a_group_message_is_a_space_of_its_own(scene: Scene) -> None:
         assert "No jobs" in await jobs_line(scene, BOB)
 
 
+@pytest.mark.parametrize("name", ["directmessage", "privategroup", "mpdm-dogs"])
+async def test_the_name_of_a_channel_does_not_make_it_private(scene: Scene, name: str) -> None:
+    channel = scene.slack.workspace.add_channel(name)
+    async with scene.bot():
+        await drawn_in(scene, channel, SPACE, "a dog for all")
+        assert "a dog for all" in await jobs_line(scene, BOB)
+
+
 async def test_what_was_learned_in_a_direct_message_before_stays_its_owners(scene: Scene) -> None:
     direct = scene.slack.workspace.conversation_with(ADA)
     old = Subject(space=SPACE, owner=ADA, name="rex", noun="dog", identifier="sks", base_model="-", state="ready")

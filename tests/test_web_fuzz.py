@@ -101,10 +101,22 @@ async def test_odd_questions_get_an_answer_of_4xx_or_none(url: str, path: str) -
                 assert response.status < 500, (path, odd, await response.text())
 
 
-async def test_a_form_like_no_job(url: str) -> None:
-    async with ClientSession() as client, client.get(f"{url}/form?command=imagine&like=../../") as response:
-        assert response.status == 404
-        assert (await response.json())["error"] == "There is no job ../../ here."
+@pytest.mark.parametrize(
+    ("path", "status", "says"),
+    [
+        ("form?command=imagine&like=../../", 400, "../../ is no id."),
+        ("form?command=imagine&like=" + "0" * 5000, 400, "00000000000000000000 is no id."),
+        ("messages?before=../../", 400, "../../ is no id."),
+        ("gallery?before=nonsense", 400, "nonsense is no id."),
+        ("form?command=imagine&like=0123456789abcdef0123", 404, "There is no job 0123456789abcdef0123 here."),
+        ("form?command=nonsense", 404, "There is no command /nonsense."),
+    ],
+)
+async def test_what_is_no_id_is_malformed_and_what_is_not_there_is_unknown(
+    url: str, path: str, status: int, says: str
+) -> None:
+    async with ClientSession() as client, client.get(f"{url}/{path}") as response:
+        assert (response.status, (await response.json())["error"]) == (status, says)
 
 
 async def test_mangled_forms(url: str) -> None:

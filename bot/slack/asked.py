@@ -83,7 +83,10 @@ def by_event(body: Payload) -> Asked:
 
 
 def _kind(name: str) -> str:
-    """What a channel is by the name that commands and buttons tell; empty where they tell none."""
+    """What a channel seems to be by the name that commands and buttons tell; empty where they tell none.
+
+    It is a hint: people can give a channel such a name.
+    """
     if name.startswith("mpdm-"):
         return GROUP_DIRECT
     return {"": "", "directmessage": DIRECT, "privategroup": PRIVATE}.get(name, PUBLIC)

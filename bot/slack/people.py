@@ -105,12 +105,16 @@ class People:
         return next(handles, "a user group that is gone") if groups else ""
 
     async def _kind(self, asked: Asked) -> str:
-        """What a channel is; one of which Slack does not tell is taken for private."""
-        if asked.channel.startswith("D"):
+        """What a channel is, by its id and by what Slack tells of it; if it does not tell, it is taken for private.
+
+        People choose the names of channels, so the kind that a name suggests counts only where Slack does not tell.
+        """
+        if asked.channel.startswith("D"):  # as ids of direct messages do, and no others
             return DIRECT
-        if asked.kind in (DIRECT, GROUP_DIRECT, PRIVATE) or not asked.channel:
-            return asked.kind
-        return await _in_time(self._kinds(asked.channel), "") or asked.kind or PRIVATE
+        if not asked.channel:
+            return ""
+        told = await _in_time(self._kinds(asked.channel), "")
+        return told or (PRIVATE if asked.kind in ("", DIRECT) else asked.kind)
 
     async def _look_for_kind(self, channel: str) -> str:
         about: dict[str, Any] = await _told(self.client.conversations_info(channel=channel), "channel", {})

@@ -1,5 +1,6 @@
 """What the local web chat answers to its page: the stream of messages, what is said, completions, gallery, pictures."""
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -12,6 +13,7 @@ from bot.asking.forms import Form, form
 from bot.asking.grammar import parse, typed
 from bot.asking.prefill import filled_form
 from bot.commands import COMMANDS
+from bot.core import PREFIX
 from bot.messages import Request, Upload
 from bot.photos import captions
 from bot.photos.kinds import EXTENSIONS, MEDIA_TYPES
@@ -92,6 +94,15 @@ def _json(record: Record, status: int = 200) -> web.Response:
     return web.Response(text=record.model_dump_json(), status=status, content_type="application/json", headers=headers)
 
 
+def _id(request: web.Request, name: str) -> str:
+    """An id in the query, or how one begins, empty if there is none; raises HTTPBadRequest for what is no id."""
+    value = request.query.get(name, "")
+    if value and not PREFIX.fullmatch(value):
+        error = {"error": f"{clean(value)[:20]} is no id."}
+        raise web.HTTPBadRequest(text=json.dumps(error), content_type="application/json")
+    return value
+
+
 async def welcome(request: web.Request) -> web.Response:
     """Tell the page what there is to command."""
     chat = request.app[CHAT]
@@ -128,7 +139,7 @@ async def _newest(chat: Chat, before: str) -> Everything:
 
 async def messages(request: web.Request) -> web.Response:
     """Give the newest messages that are older than one."""
-    return _json(await _newest(request.app[CHAT], request.query.get("before", "")))
+    return _json(await _newest(request.app[CHAT], _id(request, "before")))
 
 
 async def say(request: web.Request) -> web.Response:
@@ -188,6 +199,7 @@ async def completions(request: web.Request) -> web.Response:
 
 async def filled(request: web.Request) -> web.Response:
     """Give the form that a button opens, with what the button knows filled in."""
+    _id(request, "like")
     given = {name: clean(value) for name, value in request.query.items()}
     name = given.pop("command", "")
     if name not in COMMANDS:
@@ -201,7 +213,7 @@ async def filled(request: web.Request) -> web.Response:
 
 async def wall(request: web.Request) -> web.Response:
     """Give a page of the gallery; subjects come with the first."""
-    gallery, before = request.app[GALLERY], request.query.get("before", "")
+    gallery, before = request.app[GALLERY], _id(request, "before")
     subjects = () if before else await gallery.subjects()
     made = await gallery.pictures(before, JOBS_AT_ONCE + 1)
     return _json(Wall(subjects=tuple(subjects), made=tuple(made[:JOBS_AT_ONCE]), more=len(made) > JOBS_AT_ONCE))
