@@ -8,6 +8,7 @@ from bot.answers import damaged, drafts
 from bot.answers.replies import FORGET_ALL, plural
 from bot.asking.arguments import Nothing
 from bot.core import Answers, Bot
+from bot.following.owners import forget_owners
 from bot.messages import Button, Reply, Request
 from bot.policy import is_local, same_person
 from bot.web.chat_log import ChatLog
@@ -17,6 +18,7 @@ from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.job_index import JobIndex
 from storage.jobs import Job
+from storage.redis_errors import best_effort
 from storage.settling import delete_job
 from storage.subjects import NAMES, Subject, Subjects, name_prefix, subject_key
 
@@ -37,6 +39,8 @@ async def forget_me(bot: Bot, request: Request, given: Nothing) -> Answers:
     counts = await forget_subjects(bot, subjects)
     jobs = [job async for job in every_job(bot.store, unknown) if _is_of(job, request)]
     counts += await delete_jobs(bot, jobs)
+    with best_effort("who had jobs is remembered for a while"):
+        await forget_owners(bot.redis, sorted({job.space for job in jobs}))
     await _drop_drafts(bot, request)
     if is_local(request.space):
         log = ChatLog(bot.store, request.space)

@@ -8,6 +8,7 @@ from collections import defaultdict
 
 from bot.answers.leaving import every_subject, forget_everything
 from bot.core import Bot
+from bot.following.owners import forget_owners, owners_of_jobs
 from bot.following.patience import OUTAGES
 from storage import departures
 from storage.files import Store
@@ -67,7 +68,8 @@ class Departures:
             subjects = subjects_of[space]
             if await self._gone(space, "", subjects):
                 continue
-            owners = {subject.owner for subject in subjects} | await self._owners_of_jobs(space)
+            with_jobs = await owners_of_jobs(self.app.redis, self.app.dispatch.index, space)
+            owners = {subject.owner for subject in subjects} | with_jobs
             for person in sorted(owners):
                 await self._gone(space, person, [s for s in subjects if s.owner == person])
 
@@ -85,14 +87,6 @@ class Departures:
         for departure in await departures.every(self.app.store):
             if not departure.person and (departure.space == space or departure.space.startswith(f"{space}:")):
                 await departures.withdraw(self.app.store, departure.space)
-
-    async def _owners_of_jobs(self, space: str) -> set[str]:
-        index, found = self.app.dispatch.index, set()
-        async for ids in index.of_space(space):
-            for job in await asyncio.gather(*map(index.job, ids)):
-                if job and job.space == space:
-                    found.add(job.owner)
-        return found
 
     async def still_here(self) -> None:
         """Withdraw what was noted of spaces that the bot is in: it may have been invited again while it was down."""
@@ -118,6 +112,7 @@ class Departures:
         since_s = await departures.since(self.app.store, space, person)
         if since_s is not None and time.time() - since_s >= self.app.settings.forget_after_days * DAY_S:
             await forget_everything(self.app.store, space, person)
+            await forget_owners(self.app.redis, [space])
             await departures.withdraw(self.app.store, space, person)
         return True
 
