@@ -21,7 +21,7 @@ from bot.suggestions import Suggestions
 from bot.upkeep import keep_tidy
 from storage import newest_id, queue
 from storage.damage import end_damaged
-from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
+from storage.errors import Damaged, DiskFull, Full, Missing, Newer, StoreError, UserError
 from storage.failures import Failure
 from storage.files import Store
 from storage.ids import new_id
@@ -44,6 +44,7 @@ STORE_SAYS: dict[type[StoreError], str] = {
     Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
     Newer: "A newer version of me wrote what this needs, and this one does not understand it.",
     Full: "The disk of the storage is full, so nothing new can be kept. Deleting and forgetting make room.",
+    DiskFull: "The disk of the machine that needs a file of the storage is full. Whoever runs me has to make room.",
 }
 MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "forget-me"}
 ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothing is lost; it continues by itself."

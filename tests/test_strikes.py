@@ -111,6 +111,20 @@ async def test_a_job_that_is_done_is_not_done_again_while_its_outcome_cannot_be_
     assert outcome and outcome.state == "done" and len(refusal.attempts) == 1
 
 
+async def test_while_nothing_can_be_written_a_job_is_not_attempted_again_and_then_done(
+    runner: JobRunner, store: Store, refusal: Refusal
+) -> None:
+    job = drawing()
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    refusal.part = "/"
+    assert await run(runner, job.id, 3) == 3
+    assert len(refusal.attempts) == 1
+    refusal.part = ""
+    assert await run(runner, job.id, 1) == 0
+    outcome = await read_outcome(store, job.id)
+    assert outcome and outcome.state == "done"
+
+
 async def test_a_job_whose_record_cannot_be_read_ends(runner: JobRunner, store: Store, refusal: Refusal) -> None:
     job = drawing()
     await store.put(job_key(job.id), job.model_dump_json().encode())

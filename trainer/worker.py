@@ -50,6 +50,7 @@ TIDY_S = 2.0  # to tidy up after what was left to others
 LONGEST_JOB_S = 24 * 3600
 AGAIN_S = 2.0  # from an attempt that ended badly to the next one
 AGAIN_MAX_S = 64.0  # the same while the store fails, or a disk is full: each attempt waits twice as long
+PROBE_BYTES = 2**16  # written before an attempt at a job under which the store failed: attempts cost more
 UNWRITTEN_MAX = 100  # outcomes that are kept while the store refuses them
 STORE_OBSTACLE, DISK_OBSTACLE = "the storage fails", "a worker's disk is full"
 
@@ -145,8 +146,13 @@ class JobRunner:
             await asyncio.wait(self._looking_back, timeout=TIDY_S)
 
     async def _known_outcome(self, job: TrainJob | ImagineJob) -> Outcome | None:
-        """The outcome of a job that needs no other attempt; None if it does."""
-        return self._unwritten.get(job.id) or await self.strikes.out(job)
+        """The outcome of a job that needs no other attempt; None if it does, and the store may take what it makes."""
+        if known := self._unwritten.get(job.id) or await self.strikes.out(job):
+            return known
+        if self.strikes.has_failed_store(job.id):
+            await self.store.put(probe := f"probes/{new_id()}/again", bytes(PROBE_BYTES))
+            await self.store.delete(probe)
+        return None
 
     async def _outcome(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> Outcome:
         """Have one attempt at a job, and turn what goes wrong into words; raises Retry or RetryJob."""
@@ -184,8 +190,10 @@ class JobRunner:
         try:
             is_ours = await publish(self.store, job, outcome)
         except StoreError:
-            if len(self._unwritten) < UNWRITTEN_MAX:
+            if outcome.state == "done":
                 self._unwritten[job.id] = outcome  # so that only this is tried again
+            if len(self._unwritten) > UNWRITTEN_MAX:
+                del self._unwritten[next(iter(self._unwritten))]
             raise
         self._unwritten.pop(job.id, None)
         if is_ours:

@@ -23,8 +23,8 @@ from storage.settling import delete_job
 from storage.subjects import NAMES, Subject, Subjects, name_prefix, subject_key
 
 UNKNOWN_OWNER = (
-    "What stays: {records} of which I cannot tell whose they are, being damaged or of a newer version. "
-    "Whoever runs me finds damaged ones with `darkroom repair`."
+    "Not deleted: {records} without a readable owner, damaged or written by a newer version. "
+    "Whoever runs me can list damaged ones with `darkroom repair`."
 )
 
 

@@ -68,13 +68,18 @@ class Strikes:
         """How a job has failed under which the store did; None if waiting may help."""
         if isinstance(error, DiskFull):
             return None
-        if error.failure is not Failure.PERMANENT or isinstance(error, Missing):  # it may have been deleted just now
-            patience_s = PATIENCE_S.get(error.failure, UNKNOWN_S)
-            if self._failing_for_s(job_id, patience_s) < patience_s:
-                return None
+        patience_s = PATIENCE_S.get(error.failure, UNKNOWN_S)
+        is_new = self._failing_for_s(job_id, patience_s) < patience_s
+        is_permanent = error.failure is Failure.PERMANENT and not isinstance(error, Missing)  # just deleted, perhaps
+        if is_new and not is_permanent:
+            return None
         usual = STORE_REFUSED if error.failure is Failure.PERMANENT else STORE_FAILED
         says = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), usual)
         return Outcome(job=job_id, state="failed", message=says, detail=f"{type(error).__name__}: {error}")
+
+    def has_failed_store(self, job_id: str) -> bool:
+        """Whether the store failed under a job before."""
+        return job_id in self._failing_s
 
     def _failing_for_s(self, job_id: str, reset_s: float) -> float:
         """For how long the store has failed under a job, which it does now; what ended `reset_s` ago is forgotten."""
