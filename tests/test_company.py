@@ -161,7 +161,7 @@ async def test_two_subjects_of_lora_in_one_prompt(chat: Chat, app: Darkroom, tmp
     await chat("dreambooth share", name="mia", audience="private")
     friend = chat.by("friend")
     assert "no subject called mia" in (await friend("imagine", prompt="a [rex] and a [mia]"))[-1].text
-    assert "not shared with you" in (await friend("again", job=drawn.job))[-1].text
+    assert "There is no job" in (await friend("again", job=drawn.job))[-1].text
 
     await chat("dreambooth forget", name="mia")
     for job in (drawn.job, varied.job):

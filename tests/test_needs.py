@@ -115,7 +115,7 @@ def test_the_doctor_says_by_which_method_subjects_are_learned(
 
 def test_the_doctor_warns_where_nobody_looks_at_what_is_learned() -> None:
     (warning,) = doctor.judge(Settings(DARKROOM_BASE_MODEL="org/model"))
-    assert warning.state == "warn" and "no training ends early. Set DARKROOM_JUDGE" in warning.says
+    assert warning.state == "warn" and "no early stopping. Set DARKROOM_JUDGE" in warning.says
     (content,) = doctor.judge(Settings(DARKROOM_BASE_MODEL="org/model", DARKROOM_JUDGE="org/clip"))
     assert content.state == "ok"
     assert doctor.judge(Settings(DARKROOM_BASE_MODEL="toyworld")) == []

@@ -26,7 +26,7 @@ COMPOSE = yaml.safe_load((HERE / "compose.yaml").read_text())
 PROJECT = tomllib.loads((HERE / "pyproject.toml").read_text())["project"]
 SERVICES = COMPOSE["services"]
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "safetensors", "tokenizers"}
-IMPORT_MAX_S = 3  # of processor time: what a person waits for who types a command
+IMPORT_MAX_S = 8  # of processor time, on a machine twice as slow and busy
 
 
 def test_the_dockerfile_is_clean() -> None:

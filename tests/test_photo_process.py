@@ -31,7 +31,13 @@ GOOD = saved(scene(), "JPEG")
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[DecodePool]:
+def children_before() -> set[psutil.Process]:
+    """What this process had started before the pool."""
+    return set(psutil.Process().children())
+
+
+@pytest.fixture
+async def pool(children_before: set[psutil.Process]) -> AsyncIterator[DecodePool]:
     pool = DecodePool(QUICK)
     await pool.warm()
     try:
@@ -80,13 +86,15 @@ async def test_memory_is_limited() -> None:
     await tight.close()
 
 
-async def test_the_process_knows_no_secret(pool: DecodePool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_process_knows_no_secret(
+    children_before: set[psutil.Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DISCORD_TOKEN", "hunter2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     other = DecodePool(QUICK)
     await other.warm()
     await other.read("ada", GOOD)
-    (process,) = [c for c in psutil.Process().children() if c.pid not in {p.pid for p in pool._all}]
+    (process,) = set(psutil.Process().children()) - children_before
     assert "hunter2" not in str(process.environ())
     assert not {"DISCORD_TOKEN", "AWS_SECRET_ACCESS_KEY", "REDIS_URL", "HOME"} & set(process.environ())
     await other.close()
@@ -122,9 +130,9 @@ async def test_who_floods_makes_others_wait_less_than_two_seconds(pool: DecodePo
     assert max(waits) < 6  # two on a quiet machine
 
 
-async def test_a_cancelled_photo_ends_its_process(pool: DecodePool) -> None:
+async def test_a_cancelled_photo_ends_its_process(pool: DecodePool, children_before: set[psutil.Process]) -> None:
     reading = asyncio.create_task(pool.read("ada", slow()))
-    (server,) = psutil.Process().children()
+    (server,) = set(psutil.Process().children()) - children_before
     children = await asyncio.to_thread(children_of, server)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
@@ -132,8 +140,8 @@ async def test_a_cancelled_photo_ends_its_process(pool: DecodePool) -> None:
     assert not alive
 
 
-async def test_a_process_that_dies_is_replaced(pool: DecodePool) -> None:
-    (server,) = psutil.Process().children()
+async def test_a_process_that_dies_is_replaced(pool: DecodePool, children_before: set[psutil.Process]) -> None:
+    (server,) = set(psutil.Process().children()) - children_before
     server.kill()
     await asyncio.to_thread(server.wait, 10)
     await asyncio.sleep(0.2)
