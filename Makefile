@@ -12,10 +12,10 @@ TRAINER := requirements/build.in requirements/torch.in --extra trainer
 TORCH := $(shell sed -nE 's/.*"(torch==[^"]+)".*/\1/p' pyproject.toml)
 SHELL := /bin/bash
 
-.PHONY: help setup demo test chaos check format bench gpu wheels toyworld docs browser lock
+.PHONY: help setup demo test test-all chaos check format bench gpu wheels toyworld docs browser lock
 
 help:  ## Say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 # Install a lock file into .venv: each package as it comes, then PyTorch, whose build pip chooses, then Darkroom itself.
 # Byte code is left to the first import of each module: most modules of these packages are never imported.
@@ -53,8 +53,13 @@ lock: setup  ## Resolve requirements/*.txt anew from pyproject.toml
 demo: .venv/.demo  ## Run everything here: queue, store, worker and web chat
 	@$(BIN)/darkroom demo
 
-test: setup browser  ## Run all tests, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test: setup browser  ## Run the tests, in two processes, but for those that take minutes
+	$(TEST)
+
+test-all: setup browser  ## Run all tests
+	$(TEST) -m "slow or not slow"
 
 chaos: setup  ## Mistreat a deployment two hundred times while people use it, and check what became of their jobs
 	$(BIN)/python -m tests.chaos --faults 200
