@@ -53,7 +53,7 @@ class Scene:
 
     async def job(self, count: int = 1) -> TrainJob | ImagineJob:
         """Wait until so many jobs are accepted; return the newest."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             while len(jobs := await self.hand.jobs(SPACE)) < count:  # noqa: ASYNC110 (another process may accept it)
                 await asyncio.sleep(0.05)
         assert len(jobs) == count

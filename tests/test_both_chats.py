@@ -26,8 +26,8 @@ async def test_one_process_serves_both_and_neither_sees_the_others_subjects(
             files = [File(upload.name, upload.data, "image/png") for upload in photos_of_a_character()]
             await discord.slash("dreambooth train", name="rex", class_="dog", steps=2, **options(files))
             await workspace.mention("train rex dog --steps 2", files=workspace.photos(photos_of_a_character(seed=4)))
-            await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings], within_s=60)
-            await workspace.message(lambda m: "rex is ready" in m.text and f"<@{ADA}>" in m.text, within_s=60)
+            await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings], within_s=180)
+            await workspace.message(lambda m: "rex is ready" in m.text and f"<@{ADA}>" in m.text, within_s=180)
             await workspace.slash("/dreambooth", "forget rex")
             await workspace.press(await workspace.message("Forget rex?", user=ADA), "Forget")
             await workspace.message("Forgot rex", user=ADA)

@@ -26,7 +26,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
     """Wait until the log says something."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(120):
         while words not in caplog.text:  # noqa: ASYNC110 (a log tells nobody)
             await asyncio.sleep(0.02)
 

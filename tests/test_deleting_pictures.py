@@ -121,6 +121,6 @@ async def test_the_message_of_a_deleted_picture_shows_those_that_are_left(app: D
 
 
 async def until(chat: Chat, message: str, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while chat.messages[message].reply.state != state:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -253,7 +253,7 @@ async def test_a_server_that_the_bot_left_is_forgotten_after_the_grace(discord: 
 async def test_a_server_that_the_bot_is_in_again_keeps_all(place: Place) -> None:
     await departures.note(place.app.store, SPACE)
     async with place.bot():
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while await place.app.store.names("departures/"):  # noqa: ASYNC110 (a store tells nobody)
                 await asyncio.sleep(0.05)
 

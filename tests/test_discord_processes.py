@@ -171,7 +171,7 @@ async def test_every_command_is_acknowledged_under_load(place: Place) -> None:
             asked.append(asyncio.create_task(kinds[k % 4](k)))
             await asyncio.sleep(WITHIN_S / COMMANDS)
         took_s = sorted(interaction.took_s for interaction in await asyncio.gather(*asked))
-        await discord.until(lambda: len(open_jobs(place)) == COMMANDS // 2)
+        await discord.until(lambda: len(open_jobs(place)) == COMMANDS // 2, 240)
     p50, p99 = statistics.median(took_s), took_s[COMMANDS * 99 // 100]
     print(f"acknowledged: p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms, slowest {took_s[-1] * 1000:.0f} ms")  # noqa: T201
     assert took_s[-1] < 3

@@ -53,7 +53,7 @@ def training(folder: Path, job: str = "one", **recipe: Any) -> TrainTask:
 
 
 async def result(client: EngineClient, task: Any) -> Result:
-    async with asyncio.timeout(60), aclosing(client.run(task)) as said:
+    async with asyncio.timeout(120), aclosing(client.run(task)) as said:
         *_, last = [news async for news in said]
     assert isinstance(last, Result)
     return last

@@ -95,11 +95,11 @@ async def learns(front: Front) -> Shown:
         question = await front.sees("3 of 4 photos can be used.", "notes.png", "How shall I go on with rex?")
         assert {"Train", "Add photos", "Cancel"} <= set(question.labels)
         await front.press(question, "Train")
-    working = await front.finds(lambda message: bool(re.search(front.learning, message.text)), within_s=60)
+    working = await front.finds(lambda message: bool(re.search(front.learning, message.text)), within_s=180)
     assert re.search("3( of 4)? photos used", working.text)
     ready = {"Imagine", "Show", "Share", "Forget", "Details"} if front.graphic else set()
     said = await front.finds(
-        lambda m: "rex is ready. Write [rex] in a prompt" in m.text and ready <= set(m.labels), within_s=60
+        lambda m: "rex is ready. Write [rex] in a prompt" in m.text and ready <= set(m.labels), within_s=180
     )
     assert len(await announced(front, "rex is ready")) == 1
     return said
@@ -206,7 +206,7 @@ async def calls_nobody(front: Front) -> None:
 async def is_cancelled(front: Front) -> None:
     """A running training is stopped, and leaves nothing."""
     await front.say("dreambooth train", photos=GOOD, name="doomed", **{"class": "dog", "steps": 4000})
-    running = await front.finds(lambda message: bool(re.search(front.learning, message.text)), within_s=60)
+    running = await front.finds(lambda message: bool(re.search(front.learning, message.text)), within_s=180)
     await front.press(running, "Cancel")
     await front.sees("Stopped: ")
     await front.sees("Cancelled")

@@ -48,6 +48,6 @@ async def test_whoever_is_cancelled_while_connecting_leaves_no_connection(redis:
         if isinstance(connected, ArqRedis):
             await connected.aclose()
     assert asyncio.CancelledError in ends
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while len(await redis.client_list()) > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

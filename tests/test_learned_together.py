@@ -152,7 +152,7 @@ async def test_learned_together_drawn_together_and_forgotten_one_by_one(chat: Ch
 async def begun(chat: Chat, app: Darkroom) -> tuple[TrainJob, "asyncio.Task[object]"]:
     """A long training of rex and mia, after some steps."""
     task = asyncio.create_task(chat("dreambooth together", names="rex, mia", steps=2000, set=QUICK))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             (job, *_) = await app.dispatch.jobs(chat.space, most=1)
             progress = await queue.read_progress(app.redis, job.id)

@@ -64,7 +64,7 @@ async def enqueue(redis: ArqRedis, job: str = JOB) -> None:
 
 
 async def drained(redis: ArqRedis) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while await redis.zcard("q"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

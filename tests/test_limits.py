@@ -117,7 +117,7 @@ async def test_one_request_is_served_beside_fifty_of_somebody_else(app: Darkroom
     async def done() -> int:
         return sum([await app.store.exists(outcome_key(job.id)) for job in adas])
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not await done():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     before = await done()

@@ -76,7 +76,7 @@ async def ask(chat: Chat, command: str, *uploads: Upload, **arguments: str) -> M
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not happened():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

@@ -55,7 +55,7 @@ async def cut_off_from_the_store(worker: Worker) -> None:
 
 async def learning(scene: Scene, job: str) -> Worker:
     """Wait until a training has begun to learn; return the worker that has it."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             progress = await queue.read_progress(scene.redis, job)
             if progress and progress.phase == "learning" and progress.step > 5:
@@ -65,7 +65,7 @@ async def learning(scene: Scene, job: str) -> Worker:
 
 async def taken_up(worker: Worker, job: str) -> float:
     """Wait until a worker reports on a job; return when it did, on the monotonic clock."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while job not in worker.relay.reports:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return worker.relay.reports[job]

@@ -35,7 +35,7 @@ def attempt(store: Store, folder: Path, name: str) -> Publisher:
 
 
 async def until_quiet() -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while background.TASKS:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

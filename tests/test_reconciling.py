@@ -35,7 +35,7 @@ async def accepted(store: FolderStore, ended: bool = False) -> str:
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while not happened():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -182,7 +182,7 @@ async def test_whoever_looks_outlives_what_is_damaged(
     begun = Forgetting(subject=rex, jobs=(), names=())
     await store.put(f"{UNDER_WAY}{rex.id}.json", begun.model_dump_json().encode())
     looking = asyncio.create_task(keep_queued(store, redis, 0.1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(120):
         while await store.names("subjects/") != [subject_key(old), unaccepted_key(old)]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert not looking.done() and await store.exists(receipt_key(rex.id))

@@ -198,7 +198,7 @@ async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
         kind="imagine", left=runner.left, lease_s=2, redis_pool=app.redis, functions=functions, max_jobs=1, **options
     )
     working = asyncio.create_task(worker.async_run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await app.store.exists(outcome_key(damaged)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await asyncio.sleep(1)  # in which it would be taken again

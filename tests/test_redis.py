@@ -39,7 +39,7 @@ async def refusal(url: str, settings: Settings | None = None) -> queue.NoRedis:
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not is_so():  # noqa: ASYNC110 (a server that can only be asked)
             await asyncio.sleep(0.05)
 
@@ -192,7 +192,7 @@ async def test_sentinel_leads_to_the_primary_before_and_after_a_failover() -> No
         with valkey_tcp(f"{watched}sentinel failover-timeout main 3000", sentinel=True) as sentinel:
             nobody = "127.0.0.1:1"
             url = f"redis-sentinel://{nobody},127.0.0.1:{port_of(sentinel)}/0/main"
-            async with connected(url) as redis, asyncio.timeout(60):
+            async with connected(url) as redis, asyncio.timeout(120):
                 await redis.set("a", "1")
                 assert first.get("a") == b"1"
                 await until(lambda: bool(sentinel.sentinel_slaves("main")))

@@ -82,7 +82,7 @@ class Training:
 
     async def reaches(self, step: int) -> float:
         """Wait until it has taken this many steps; return when that was."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while True:
                 job = next(
                     (j for j in await self.app.dispatch.jobs(self.chat.space) if j.accepted_s > self.before), None

@@ -27,7 +27,7 @@ def finals(scene: Scene, channel: Channel) -> list[Message]:
 
 async def wait_for_last_words(scene: Scene) -> None:
     """Wait until the bot has nothing more to say."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while await scene.app.store.names("posts/"):  # noqa: ASYNC110 (the bot is another process)
             await asyncio.sleep(0.1)
 

@@ -506,7 +506,7 @@ async def test_an_upload_that_is_cancelled_leaves_nothing(store: Store, tmp_path
 
 
 async def until_quiet(store: Store) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while background.TASKS:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -54,7 +54,7 @@ def scalars(run: EventAccumulator, tag: str) -> dict[int, float]:
 
 async def reached(app: Darkroom, step: int) -> None:
     """Wait until the only training has taken so many steps."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             jobs = await app.dispatch.jobs("local")
             progress = await queue.read_progress(app.redis, jobs[0].id) if jobs else None

@@ -1,54 +1,83 @@
-"""What is tidied up every hour: a chore that fails does not keep the others from being done."""
+"""What only has to last a day goes while bots run, and what is delivered again is known even to an emptied Redis."""
 
-import time
+import asyncio
 from pathlib import Path
 
 import pytest
-from arq.connections import ArqRedis
 
-from bot.upkeep import tidy
-from storage import departures
-from storage.errors import StoreError
-from storage.files import FolderStore
-from storage.ids import id_at
-from storage.posted import Posted
+from bot import heard, upkeep
+from bot.answers import drafts
+from bot.app import Darkroom
+from bot.asking import button_ids
+from bot.messages import Button
+from storage.settings import Settings
+from tests.conftest import photos_of_a_character
+from tests.discord_bot import SPACE, Place
+from tests.servers import valkey
+from tests.slack import Scene
+from tests.stores import records
 
-OLD = id_at(1_600_000_000)
-
-
-class FailingStore(FolderStore):
-    """A folder of which one part cannot be listed."""
-
-    async def names(self, prefix: str, filled: bool = False, *, after: str = "", most: int | None = None) -> list[str]:
-        """Names, but of drafts."""
-        if prefix.startswith("drafts/"):
-            raise StoreError("The folder drafts cannot be read.")
-        return await super().names(prefix, filled, after=after, most=most)
+pytestmark = pytest.mark.timeout(300)
+LONG = Button(label="Send", command="dreambooth train", arguments={"photos": "https://files.example/1.png " * 9})
 
 
-async def test_a_chore_that_fails_is_logged_and_the_others_are_done(
-    tmp_path: Path, redis: ArqRedis, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = FailingStore(tmp_path)
-    await store.put(f"buttons/{OLD}", b"{}")
-    await store.put(f"consents/{OLD}.json", b"{}")
-    await departures.note(store, "discord:1")
-    await tidy(store, redis, grace_s=0.0)
-    assert await store.names("buttons/") == await store.names("consents/") == await store.names("departures/") == []
-    assert "cannot tidy up drafts" in caplog.text and "drafts cannot be read" in caplog.text
+async def test_what_is_a_day_old_goes_while_a_bot_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upkeep, "EVERY_S", 0.05)
+    monkeypatch.setattr(upkeep, "POLL_S", 0.05)
+    with valkey() as url:
+        app = await Darkroom.open(Settings(DARKROOM_HOME=str(tmp_path)), url)
+        fresh = await button_ids.write(app.store, LONG)
+        old = f"{'0' * 12}{fresh[13:]}"
+        await heard.is_first(app.redis, app.store, "new")
+        kept = await records(app.store)
+        gone = [f"{drafts.prefix(old)}draft.json", f"buttons/{old}", f"buttons/{old * 2}", "events/2001-01-01/x"]
+        for name in gone:
+            await app.store.put(name, b"private")
+        async with asyncio.timeout(120):
+            while await records(app.store) != kept:  # noqa: ASYNC110 (a store tells nobody)
+                await asyncio.sleep(0.02)
+        await app.close()
 
 
-async def test_what_no_bot_takes_back_is_let_go_of_after_months(tmp_path: Path, redis: ArqRedis) -> None:
-    store = FolderStore(tmp_path)
-    for name, deleted_s in (("old", 1.6e9), ("new", time.time()), ("unknown", 0.0)):
-        note = Posted(platform="gone", message=name, deleted_s=deleted_s)
-        await store.put(f"retracting/gone/{name}", note.model_dump_json().encode())
-    await tidy(store, redis, grace_s=None)
-    assert await store.names("retracting/") == ["retracting/gone/new", "retracting/gone/unknown"]
+async def forget_events(app: Darkroom) -> None:
+    """Redis loses what it knows of events."""
+    async for key in app.redis.scan_iter("darkroom:event:*"):
+        await app.redis.delete(key)
 
 
-async def test_without_a_grace_nobody_who_left_is_forgotten(tmp_path: Path, redis: ArqRedis) -> None:
-    store = FolderStore(tmp_path)
-    await departures.note(store, "discord:1")
-    await tidy(store, redis, grace_s=None)
-    assert len(await store.names("departures/")) == 1
+async def test_what_slack_delivers_again_after_redis_was_emptied_is_one_job(scene: Scene) -> None:
+    async with scene.bot():
+        mention = await scene.slack.mention("train rex dog", files=scene.slack.photos(photos_of_a_character()))
+        await scene.job()
+        await forget_events(scene.app)
+        await scene.slack.deliver("events_api", mention)
+        command = await scene.slack.slash("/imagine", "a dog in Paris")
+        await scene.job(2)
+        await forget_events(scene.app)
+        await scene.slack.deliver("slash_commands", command)
+        await scene.slack.slash("/imagine", "a cat in Rome")  # heard after it
+        await scene.job(3)
+
+
+async def test_what_discord_delivers_again_after_redis_was_emptied_is_one_job(place: Place) -> None:
+    async with place.bot():
+        asked = await place.discord.slash("imagine", prompt="a dog in Paris")
+        await place.hand.job(SPACE)
+        await forget_events(place.app)
+        await place.discord.send(asked)
+        other = await place.discord.slash("darkroom help")  # heard after it
+        await place.discord.until(lambda: other.message.text)
+        assert len(await place.hand.jobs(SPACE)) == 1
+
+
+async def test_yesterdays_events_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with valkey() as url:
+        app = await Darkroom.open(Settings(DARKROOM_HOME=str(tmp_path)), url)
+        assert await app.first("slack:1")
+        now_s = heard.time.time()
+        for days, known in ((1, True), (2, False)):
+            await forget_events(app)
+            monkeypatch.setattr(heard.time, "time", lambda days=days: now_s + days * heard.DAY_S)
+            assert await app.first("slack:1") is not known
+            monkeypatch.undo()
+        await app.close()

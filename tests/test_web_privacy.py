@@ -45,7 +45,7 @@ async def ask(chat: Chat, command: str, *uploads: Upload, **arguments: str) -> M
     said = " ".join([f"/{command}", *given.values()])
     request = Request(space=SPACE, user=USER, command=command, arguments=given, uploads=uploads, sure=True)
     message = await chat.ask(request, said)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not chat.messages[message.id].answered and not chat.messages[message.id].reply.job:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return chat.messages[message.id]
@@ -74,7 +74,7 @@ async def history(app: Darkroom) -> str:
 
 
 async def rested(chat: Chat) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not all(message.answered or message.reply.job for message in chat.messages.values()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -84,7 +84,7 @@ async def test_a_forgotten_name_leaves_the_history(app: Darkroom, chat: Chat) ->
     assert "rex" in await history(app)
     said = await ask(chat, "dreambooth forget", name="rex")
     assert said.reply.text.startswith("Forgot rex"), "shown, but not kept"
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while "rex" in await history(app):  # noqa: ASYNC110 (a store tells nobody)
             await asyncio.sleep(0.02)
     assert "a cat in Rome" in await history(app)
@@ -108,7 +108,7 @@ async def test_forget_me_leaves_nothing(app: Darkroom, chat: Chat) -> None:
     await conversation(chat)
     said = await ask(chat, "dreambooth forget", name="me")
     assert said.reply.text.startswith("Forgot everything of yours: 1 subject")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while len(await app.store.names("chats/")) > 1:  # noqa: ASYNC110 (a store tells nobody)
             await asyncio.sleep(0.02)
     left = {name.split("/")[0] for name in await app.store.names("")}

@@ -211,7 +211,7 @@ async def deleted(client: ClientSession, url: str, **what: str) -> None:
     """Delete, and wait until that is said."""
     async with client.post(f"{url}/messages", data={"command": "delete", **what}) as response:
         assert response.status == 201
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while True:
             async with client.get(f"{url}/messages") as response:
                 if "Deleted the picture" in await response.text():

@@ -43,7 +43,7 @@ class Client:
 
     async def until(self, message_id: str, words: str) -> Reply:
         """Wait for an answer that contains `words`."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while True:
                 found = [m.reply for m in await self.messages() if m.id == message_id and words in m.reply.text]
                 if found:

@@ -104,7 +104,7 @@ async def started(
 
 async def until_tidy(app: Darkroom, job: str) -> None:
     """Wait until nothing is left of a job but that it was accepted and how it ended."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while await app.store.names(f"jobs/{job}/") != [job_key(job), outcome_key(job)]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
@@ -149,7 +149,7 @@ async def test_pictures_are_drawn_while_a_training_runs(chat: Chat, app: Darkroo
 async def kill(engine: psutil.Process, stack: Stack) -> psutil.Process:
     """Kill an engine; return the one that comes in its place, which is not ready yet."""
     engine.kill()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not (found := psutil.Process(stack.worker.pid).children()) or found[0].pid == engine.pid:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return found[0]
@@ -157,7 +157,7 @@ async def kill(engine: psutil.Process, stack: Stack) -> psutil.Process:
 
 async def goes_on(app: Darkroom, job: str, after_s: float) -> bool:
     """Wait until somebody tells of a training that goes on."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not (told := await queue.read_progress(app.redis, job)) or told.at_s < after_s or told.step <= 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return True

@@ -100,7 +100,7 @@ class Discord(Server):
     async def interact(self, interaction: Interaction) -> Interaction:
         """Send an interaction and wait for its first response."""
         await self.send(interaction)
-        await self.until(lambda: interaction.answer is not None, within_s=10)
+        await self.until(lambda: interaction.answer is not None, within_s=180)
         return interaction
 
     async def send(self, interaction: Interaction) -> None:
@@ -121,7 +121,7 @@ class Discord(Server):
         attachments = [self.cdn.add(file, channel.id) for file in files]
         return self.add(Message(channel, self.people[who].user(), content=text, attachments=attachments))
 
-    async def until(self, true: Callable[[], Any], within_s: float = 20) -> Any:
+    async def until(self, true: Callable[[], Any], within_s: float = 60) -> Any:
         """Wait until something is so, and return what it is."""
         end_s = time.monotonic() + within_s
         while not (value := true()):

@@ -57,12 +57,12 @@ class Front(ABC):
     async def _look(self, who: str) -> None:
         self._before = {message.id: message for message in await self.screen(who)}
 
-    async def sees(self, *words: str, who: str = ADA, within_s: float = 30) -> Shown:
+    async def sees(self, *words: str, who: str = ADA, within_s: float = 120) -> Shown:
         """Wait until a message says all these words that did not when the last thing was done; return it."""
         return await self.finds(lambda message: all(word in message.text for word in words), who, within_s, str(words))
 
     async def finds(
-        self, fits: Callable[[Shown], bool], who: str = ADA, within_s: float = 30, what: str = "what was looked for"
+        self, fits: Callable[[Shown], bool], who: str = ADA, within_s: float = 120, what: str = "what was looked for"
     ) -> Shown:
         """The same with a look of the caller's own."""
         end_s = time.monotonic() + within_s
