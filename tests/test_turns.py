@@ -190,4 +190,4 @@ async def test_one_look_serves_all_who_wait(redis: ArqRedis) -> None:
     views = await asyncio.gather(*(looks.view("imagine") for _ in range(50)))
     assert {view.ahead(second.id) for view in views} == {1}
     assert {view.done_in_s(second.id) for view in views} == {40}
-    assert (await redis.info("commandstats"))["cmdstat_zrange"]["calls"] < 10  # one, unless a look takes longer than it lasts
+    assert (await redis.info("commandstats"))["cmdstat_zrange"]["calls"] < 10  # one, if looking is quick
