@@ -55,7 +55,7 @@ demo: .venv/.demo  ## Run everything here: queue, store, worker and web chat
 
 TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test: setup browser  ## Run the tests, in two processes, but for those that take minutes
+test: setup browser  ## Run the tests, in two processes, but for those marked slow
 	$(TEST)
 
 test-all: setup browser  ## Run all tests

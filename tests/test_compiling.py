@@ -137,6 +137,7 @@ def looked_at_and_restored(training: Training) -> None:
     through_a_checkpoint(training)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

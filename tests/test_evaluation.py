@@ -82,6 +82,7 @@ async def attempts(app: Darkroom, space: str) -> list[str]:
     return [name.removesuffix("/grid.png") for name in names]
 
 
+@pytest.mark.slow
 async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file: Path, models: dict[str, str]) -> None:
     out = file.parent / "out"
     playing = asyncio.create_task(evaluation.play(session, file, out, False, **models))

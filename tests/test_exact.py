@@ -99,6 +99,7 @@ def test_losses_equal_those_of_a_plain_loop(base: BaseModel, photos: list[Path],
     assert len({round(loss, 6) for loss in ours}) == STEPS
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="what compiles for a CPU needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # the compiler's own
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
@@ -122,6 +123,7 @@ def test_losses_of_compiled_blocks_equal_those_of_plain_ones(
     assert losses[1] == pytest.approx(losses[0], rel=1e-5, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[Path]) -> None:
     class_latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     losses = []

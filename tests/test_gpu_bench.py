@@ -19,6 +19,7 @@ def bench(folder: Path, **more: object) -> Result:
     return CliRunner().invoke(command, [f"--{name}={value}" for name, value in options.items()])
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_stage_runs_and_is_not_run_again(tmp_path: Path) -> None:
     plan = Plan(tmp_path, tmp_path / "photos", "tiny", 6, 1)
@@ -36,6 +37,7 @@ def test_every_stage_runs_and_is_not_run_again(tmp_path: Path) -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == {"done": len(names), "of": len(names), "failed or missing": []}
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_or_hangs_is_told_and_costs_itself_alone() -> None:
     failed = run(Stage("fails", "tests.bench.gpu_drawing", ("there is no such model", 1, 1), 60), 60)
     assert not failed["ok"] and "there is no such model" in failed["why"]

@@ -173,6 +173,7 @@ def test_a_token_opens_what_its_account_may_have(ask: Ask) -> None:
     assert "unet/diffusion_pytorch_model.safetensors" in found["there"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("metric_models")
 def test_metric_models_come_from_the_hub_and_pickles_are_refused_in_a_sentence(ask: Ask, hub: Hub) -> None:
     questions = [("clip", "org/clip"), ("dino", "org/dino"), ("dino", "org/pickled-dino")]

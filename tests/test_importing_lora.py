@@ -251,6 +251,7 @@ def test_diffusers_own_file_counts_by_its_alpha(bases: dict[str, BaseModel], tmp
     assert (drawn(base, loaded) - live).norm() < 0.02 * (live - plain).norm()
 
 
+@pytest.mark.slow
 def test_diffusers_draws_the_same_from_the_file_itself(bases: dict[str, BaseModel], tmp_path: Path) -> None:
     orders, ours = [], {}
     for name, spell in (("sd1", as_kohya), ("sdxl", as_original)):

@@ -96,6 +96,7 @@ def test_weights_from_the_file_draw_what_the_adapters_draw(base: BaseModel, lear
     assert (kept - live).norm() < 0.02 * (live - plain).norm()
 
 
+@pytest.mark.slow
 def test_diffusers_reads_the_file_in_a_process_of_its_own(
     base: BaseModel, file: Path, alpha: str, theirs: dict[str, Tensor]
 ) -> None:

@@ -42,6 +42,7 @@ def rehearsed_once() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_estimates_are_near_what_is_measured(micro_sd1: Path, larger: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(photos_of_a_character(1)[0].data)
     recipes = {"method": "full"}, {"method": "lora", "gradient_checkpointing": True}
@@ -59,6 +60,7 @@ def test_estimates_are_near_what_is_measured(micro_sd1: Path, larger: Path, tmp_
         assert said["took"] / FACTOR < said["estimated"] < said["took"] * FACTOR
 
 
+@pytest.mark.slow
 def test_half_precision_takes_less(larger: Path) -> None:
     whole, half = (Needs(Skeleton.of(larger, dtype)) for dtype in (torch.float32, torch.bfloat16))
     assert half.drawing_bytes() < 0.7 * whole.drawing_bytes()
@@ -73,6 +75,7 @@ def test_eight_bit_moments_save_six_bytes_a_weight(larger: Path) -> None:
     assert plain - eight == 6 * sum(needs.skeleton.weights(part) for part in ("unet", "text_encoder"))
 
 
+@pytest.mark.slow
 def test_shares_take_less_of_each_gpu_but_for_what_draws(larger: Path) -> None:
     needs, how = Needs(Skeleton.of(larger, torch.float32)), Recipe(gradient_checkpointing=True)
     alone, *shared = (needs.training_bytes(how, None, shares) for shares in (1, 2, 4, 8))

@@ -80,7 +80,10 @@ async def begun(scene: Scene, chat: Chat) -> tuple["asyncio.Task[list[Reply]]", 
     return training, jobs[0].id
 
 
-@pytest.mark.parametrize("lose", [kill, freeze, cut_off_from_redis, cut_off_from_the_store])
+SLOWLY = [pytest.param(lose, marks=pytest.mark.slow) for lose in (freeze, cut_off_from_redis, cut_off_from_the_store)]
+
+
+@pytest.mark.parametrize("lose", [kill, *SLOWLY])
 async def test_another_worker_goes_on_within_a_lease_and_two_seconds(scene: Scene, lose: object) -> None:
     await scene.workers_ready()
     chat = Chat(scene.app, space=lose.__name__)
@@ -97,6 +100,7 @@ async def test_another_worker_goes_on_within_a_lease_and_two_seconds(scene: Scen
         other.send(signal.SIGCONT)
 
 
+@pytest.mark.slow
 async def test_where_nobody_reaches_the_store_what_runs_goes_on(scene: Scene) -> None:
     await scene.workers_ready()
     chat = Chat(scene.app, space="store away")

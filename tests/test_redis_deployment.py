@@ -15,6 +15,7 @@ RIGHTS = "on >pw ~acme:darkroom:* ~acme:arq:* &acme:darkroom:* +@all -@admin -@d
 OF_CONNECTIONS = {"auth", "client|setinfo", "select", "hello", "ping", "info", "unsubscribe"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_pictures_are_drawn_with_the_documented_rights_and_by_commands_that_the_probe_tries(
     micro_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

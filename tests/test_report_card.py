@@ -45,6 +45,7 @@ def saved(folder: Path, pictures: list[Image.Image]) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 def test_where_nothing_was_learned_the_card_says_so(tmp_path: Path) -> None:
     base = load_base("toyworld")
     photos = saved(tmp_path, [character(3, "dog").photo(Random(k), PLACES[k], size_px=128) for k in range(4)])
@@ -129,6 +130,7 @@ async def known_by_measures(chat: Chat) -> None:
     assert advised in (await chat("dreambooth show", name="rex"))[-1].text
 
 
+@pytest.mark.slow
 async def test_from_the_worker_to_the_chat_and_gone_when_forgotten(looked_at: Stack, tmp_path: Path) -> None:
     app = await Darkroom.open(looked_at.settings, looked_at.redis_url)
     chat = Chat(app)

@@ -150,6 +150,7 @@ async def test_a_second_signal_ends_a_worker_at_once(chat: Chat, app: Darkroom, 
     drawing.task.cancel()
 
 
+@pytest.mark.slow
 async def test_nothing_is_lost_when_redis_is_emptied_and_pictures_are_finished_before_a_worker_ends(
     chat: Chat, app: Darkroom, start: Callable[[], Worker]
 ) -> None:

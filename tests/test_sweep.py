@@ -64,6 +64,7 @@ async def trainings(app: Darkroom) -> int:
     return sum(isinstance(job, TrainJob) for job in await app.dispatch.jobs(sweep.SPACE))
 
 
+@pytest.mark.slow
 async def test_a_grid_is_learned_compared_and_forgotten(session: Session, app: Darkroom, file: Path) -> None:
     result = await sweep.play(session, file, file.parent / "out", keep=False)
     assert result.state == "done", result.message
@@ -78,6 +79,7 @@ async def test_a_grid_is_learned_compared_and_forgotten(session: Session, app: D
     assert not await app.subjects.in_space(sweep.SPACE) and not await app.dispatch.jobs(sweep.SPACE)
 
 
+@pytest.mark.slow
 async def test_presets_and_seeds_in_the_grid_and_nothing_stale(session: Session, app: Darkroom, file: Path) -> None:
     folder = app.settings.recipes_folder
     folder.mkdir(exist_ok=True)
