@@ -177,6 +177,8 @@ NAMED = {
     "a raw photo (DNG)": raw("DNG"),
     "a raw photo (NEF)": raw("NEF"),
     "a QuickTime movie": BOX % b"qt  ",
+    "a PCX": b"\n\5\1\x08\0\0\0\0",
+    "a Windows metafile": b"\xd7\xcd\xc6\x9a\0\0",
     "a video": BOX % b"isom",
     "a vid": b"\x1aE\xdf\xa3webm",
     "a sound recording": b"ID3\4",

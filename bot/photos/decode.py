@@ -6,14 +6,14 @@ Everything that can be told from the header is told before a pixel is decoded. T
 
 import io
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pillow_heif
-from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from bot.photos import boxes, colour, gif, jpeg, png
+from bot.photos.deep_grey import eight_bit_grey
 from bot.photos.errors import PhotoError
 from bot.photos.kinds import FORMATS, format_of, unreadable
 from bot.photos.raw import camera_of
@@ -27,6 +27,7 @@ Image.MAX_IMAGE_PIXELS = None
 
 MOVING_FORMATS = {"AVIF"}  # those of PNG, WebP and GIF are known by then; several pictures in a HEIC are a burst
 DAMAGED = "is damaged or incomplete"
+RARE_TIFF = "cannot be read: it is damaged, or a rare kind of TIFF; save it as JPEG or PNG first"
 PROFILE_MOST_BYTES = 2**22
 TURNS = {  # EXIF orientation → what makes it upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -82,6 +83,8 @@ def _opened(data: bytes) -> Photo:
         return Photo(image, boxes.nclx(data) if kind in ("HEIF", "AVIF") else b"")
     except (PhotoError, MemoryError):
         raise
+    except UnidentifiedImageError as error:
+        raise PhotoError(RARE_TIFF if kind == "TIFF" else DAMAGED) from error
     except Exception as error:  # decoders raise whatever they like on bytes that somebody else made
         raise PhotoError(DAMAGED) from error
 
@@ -120,25 +123,11 @@ def _eight_bit(photo: Image.Image) -> Image.Image:
     """Return the photo in one of the modes L, RGB, RGBA and CMYK, which can be scaled and colour-managed."""
     clear = photo.info.get("transparency")
     if photo.mode[0] in "IF":  # grey of more than eight bits: Pillow would clip it, not scale it
-        return _deep_grey(np.asarray(photo), clear)
+        return eight_bit_grey(photo, clear)
     if photo.mode == "RGB" and isinstance(clear, tuple) and max(clear) > 255:  # of 16 bits, read as eight
         photo.info["transparency"] = tuple(value >> 8 for value in clear)
     mode = "RGBA" if photo.has_transparency_data else photo.mode if photo.mode in ("L", "CMYK") else "RGB"
     return photo if photo.mode == mode else photo.convert(mode)
-
-
-def _deep_grey(values: NDArray[Any], clear: object) -> Image.Image:
-    """Grey of 16 bits, of 32, or from 0 to 1, as eight; what has the value `clear` becomes transparent."""
-    if values.dtype.kind == "f":
-        most = max(float(np.nanmax(values)), 1.0)
-        grey = Image.fromarray((np.nan_to_num(values) / most * 255).clip(0, 255).astype(np.uint8))
-    else:
-        bits = 24 if values.itemsize == 4 and int(values.max()) > 0xFFFF else 8
-        grey = Image.fromarray((values.astype(np.int64) >> bits).clip(0, 255).astype(np.uint8))
-    if not isinstance(clear, int):
-        return grey
-    grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return grey.convert("RGBA")
 
 
 def _scaled(photo: Image.Image, side: int) -> Image.Image:

@@ -16,6 +16,8 @@ SEGMENTS_MOST = 10_000
 SOI, EOI, SOS, DNL = 0xD8, 0xD9, 0xDA, 0xDC
 SEQUENTIAL = {0xC0, 0xC1}
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+USUAL = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}  # the frames that decoders know: sequential and progressive
+JPEG_LS = 0xF7
 STANDALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 KEPT = FRAMES | {0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF, 0xE0, 0xEE}  # tables, restarts, JFIF and Adobe
 KEPT_IF = {0xE1: (b"Exif\0", b"http://ns.adobe.com/xap/1.0/\0"), 0xE2: (b"ICC_PROFILE\0",)}
@@ -98,7 +100,8 @@ class _Cleaner:
         if marker == SOS or _is_kept(marker, body):
             self.parts.append(b"\xff" + bytes([marker]) + self.data[self.at : self.at + 2] + body)
         self.at += 2 + len(body)
-        if marker in FRAMES:
+        if marker in FRAMES or marker == JPEG_LS:
+            _check_frame(marker, body)
             self.frame = marker
             self.progress.begin(body)
         return marker != SOS or self._scan(body)
@@ -131,6 +134,19 @@ def clean(data: bytes) -> Jpeg:
     if not cleaner.ended and not cleaner.progress.complete:
         raise PhotoError("is damaged or incomplete")
     return Jpeg(b"".join(cleaner.parts) + END, cleaner.ended)
+
+
+def _check_frame(marker: int, body: bytes) -> None:
+    """Raise PhotoError for the kinds of JPEG that medical devices and raw converters write, and no decoder here reads.
+
+    Sources: ITU-T T.81, table B.1 (lossless and hierarchical frames, precision); T.87 (JPEG-LS).
+    """
+    if marker not in USUAL:
+        raise PhotoError("is a JPEG of a rare kind, lossless or in layers: save it as an ordinary JPEG or PNG first")
+    if body[:1] and body[0] != 8:
+        raise PhotoError(
+            f"is a JPEG of {body[0]} bits a colour, and not of 8: save it as an ordinary JPEG or PNG first"
+        )
 
 
 def _body(data: bytes, at: int) -> bytes | None:
