@@ -12,7 +12,7 @@ CHANNELS = {  # that a UNet takes in, besides the 4 of latents
     8: "a model for editing by instructions, as InstructPix2Pix",
     9: "an inpainting model",
 }
-LORA = re.compile(r"[._]lora(_linear_layer)?[._](down|up|A|B)\b|^lora_|\.(hada|lokr|oft)_")
+LORA = re.compile(r"[._]lora(_linear_layer)?[._](down|up|A|B)\b|^lora_|\.(hada|lokr|oft)_|\.lora_embedding_")
 FILES = [  # that are no models: the first that has such a name
     (re.compile(r"\.hada_"), "a LoHa"),
     (re.compile(r"\.lokr_"), "a LoKr"),
@@ -25,6 +25,8 @@ FILES = [  # that are no models: the first that has such a name
         "an old kind of LoRA, of cloneofsimo's scripts, which numbers layers and does not name them",
     ),
     (re.compile(r"\.on_input$|\.ia3_l"), "an IA3"),
+    (re.compile(r"\.vera_lambda_|^(.*\.)?vera_[AB]\b"), "a VeRA"),
+    (re.compile(r"\.lora_E(\.|$)|\.ranknum"), "an AdaLoRA"),
     (re.compile(r"^emb_params$|^clip_[lg]$|^string_to_param\."), "a textual inversion"),
     (
         re.compile(r"^control_model\.|controlnet_cond_embedding|^controlnet_|^lora_controlnet|^zero_convs\."),
@@ -49,7 +51,10 @@ MODELS = [  # of other kinds
     ),
     (re.compile(r"noise_refiner|cap_embedder|adaln_single|adaLN_modulation"), "a model built on a transformer"),
     (
-        re.compile(r"^(model\.diffusion_model\.|transformer\.)?(transformer_)?blocks\.\d+\."),
+        re.compile(
+            r"^((model\.)?diffusion_model\.|transformer\.)?((transformer_)?blocks|layers)\.\d+\."
+            r"|^lora_(unet|transformer)_((transformer_)?blocks|layers)_\d"
+        ),
         "a model built on a transformer",
     ),
     (re.compile(r"^edm_"), "a model with EDM's noise schedule"),
@@ -84,6 +89,11 @@ def special_unet(shapes: Shapes) -> str:
     if any(name.endswith(("time_embed.cond_proj.weight", "time_embedding.cond_proj.weight")) for name in shapes):
         return "a latent consistency model (LCM), whose UNet takes the guidance scale as an input"
     return ""
+
+
+def other_model(shapes: Shapes) -> str:
+    """What other kind of model a file is of or for, in words with an article; empty if that is not known."""
+    return _first(MODELS, shapes)
 
 
 def file_kind(shapes: Shapes) -> str:

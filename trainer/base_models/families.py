@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +37,12 @@ class Family(NamedTuple):
 SD1 = Family(usual.SD1, "sd_v1", "stable-diffusion-v1")
 SD2 = Family(usual.SD2, "sd_v2", "stable-diffusion-v2")
 SDXL = Family(usual.SDXL, "sdxl_base_v1-0", "stable-diffusion-xl-v1-base")
+TOLD = {  # beginnings of what metadata say, by the rules of kohya's scripts and of ModelSpec
+    ("sdxl", "stable-diffusion-xl"): SDXL,
+    ("sd_v1", "sd1", "stable-diffusion-v1"): SD1,
+    ("sd_v2", "sd2", "stable-diffusion-v2"): SD2,
+}
+TELLING = ("ss_base_model_version", "modelspec.architecture")
 BY_WIDTH = {768: SD1, 1024: SD2, 2048: SDXL}
 
 # A projection of cross-attention that takes in what was read, in files of whatever layout.
@@ -55,6 +61,12 @@ def family_of(folder: Path) -> Family:
     settings = folder / "unet" / "config.json"
     width = json.loads(settings.read_text()).get("cross_attention_dim") if settings.is_file() else None
     return BY_WIDTH.get(width, SD1) if isinstance(width, int) else SD1
+
+
+def family_told(metadata: Mapping[str, str]) -> Family | None:
+    """The family that a file was made for by its metadata, which may be wrong; None if they do not say."""
+    said = next((metadata[entry].strip().lower() for entry in TELLING if metadata.get(entry)), "")
+    return next((family for beginnings, family in TOLD.items() if said.startswith(beginnings)), None)
 
 
 def seems_for(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> str:

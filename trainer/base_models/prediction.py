@@ -27,6 +27,7 @@ ENTRIES = (  # of metadata: Stability AI's ModelSpec in both of its wordings, an
     "predict_key",
 )
 SWITCHES = ("ss_v_parameterization", "v_parameterization", "v_pred")  # of kohya's scripts and those after them
+SAYS_NOTHING = ("", "none", "null")
 ZERO_SNR_SWITCHES = ("ss_zero_terminal_snr", "zero_terminal_snr", "ztsnr", "modelspec.zsnr")
 VERSIONS = ("ss_base_model_version", "modelspec.architecture")  # whose names may tell it: sd_v2_v, …-v2-768-v
 
@@ -62,7 +63,7 @@ def _predictions(metadata: Mapping[str, str]) -> dict[str, str]:
     """What each entry of metadata says that is predicted."""
     found = {entry: _normal(metadata[entry]) for entry in ENTRIES if metadata.get(entry)}
     for switch in SWITCHES:
-        if metadata.get(switch):
+        if metadata.get(switch, "None").lower() not in SAYS_NOTHING:
             found[switch] = "v_prediction" if _is_on(metadata[switch]) else "epsilon"
     for entry in VERSIONS:
         if metadata.get(entry, "").partition("/")[0].lower().endswith(("_v", "-v")):

@@ -6,6 +6,7 @@ or needs a table to be read, is refused: its tensors have the names of weights, 
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ FP8 = ("F8_E4M3", "F8_E5M2")
 SCALE = re.compile(r"\.(scale_weight|weight_scale)$")
 ACTIVATIONS = re.compile(r"\.(scale_input|input_scale)$")  # of what a layer reads, for those who multiply in fp8
 MARKER = re.compile(r"(^|\.)scaled_fp8$|\.comfy_quant$")
+PACKED_FLOAT = re.compile(r"F[468](_|$)")
 READ_FORMATS = ("float8_e4m3fn", "float8_e5m2")  # of ComfyUI's own names for formats
 FORMATS = {  # by names of tensors, the surest sign first
     re.compile(r"\.quant_state\.bitsandbytes__nf4$"): "bitsandbytes NF4",
@@ -38,12 +40,22 @@ def unreadable_format(kinds: Mapping[str, str], metadata: Mapping[str, str]) -> 
     for pattern, called in FORMATS.items():
         if any(pattern.search(name) for name in kinds):
             return called
-    if odd := next((kind for kind in kinds.values() if kind.startswith(("F4", "F6", "F8")) and kind not in FP8), ""):
+    if odd := next((kind for kind in kinds.values() if PACKED_FLOAT.match(kind) and kind not in FP8), ""):
         return odd.lower()
     if told := _formats_told(metadata) - {*READ_FORMATS}:
         return min(told)
-    whole = [name for name, kind in kinds.items() if name.endswith(".weight") and kind in ("I8", "U8", "I4", "U4")]
-    return "integers of 8 bits" if whole else ""
+    weights = (kind for name, kind in kinds.items() if name.endswith((".weight", ".bias")))
+    return next((_no_float(kind) for kind in weights if not kind.startswith(("F", "BF"))), "")
+
+
+def _no_float(kind: str) -> str:
+    bits = kind[1:]
+    return f"integers of {bits} bits" if kind[0] in "IU" and bits.isdigit() else f"the data type {kind}"
+
+
+def is_scale_of(scale: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+    """Whether a scale of this shape is one number for a weight of that shape, or one for each of its rows."""
+    return math.prod(scale) == 1 or (bool(scale) and scale[:1] == weight[:1] and math.prod(scale[1:]) == 1)
 
 
 def format_of_config(config: Mapping[str, Any]) -> str:

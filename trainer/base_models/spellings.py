@@ -67,7 +67,7 @@ def check_fit(where: Mapping[str, Place], likes: Mapping[str, Tensor], shapes: S
     for name, place in where.items():
         wanted = _shape(place, tuple(likes[name].shape))
         if _bare(shapes[place.name]) != _bare(wanted):
-            has, by = (" × ".join(map(str, shape)) for shape in (shapes[place.name], wanted))
+            has, by = (" × ".join(map(str, shape)) or "one number" for shape in (shapes[place.name], wanted))
             raise ValueError(f"{place.name} is {has}, and has to be {by}")
 
 

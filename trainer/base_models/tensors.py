@@ -29,9 +29,7 @@ class Tensors:
                 self.kinds[prefix + key] = handle.get_slice(key).get_dtype()
         self._scales = quantisation.scales(self.kinds)
         self.shapes: dict[str, tuple[int, ...]] = {
-            name: tuple(handle.get_slice(key).get_shape())
-            for name, (handle, key) in self._read.items()
-            if not quantisation.is_aside(name, self.kinds)
+            name: self._shape(name) for name in self._read if not quantisation.is_aside(name, self.kinds)
         }
 
     @property
@@ -45,7 +43,10 @@ class Tensors:
         marks = [name for name in self.kinds if name.endswith(".comfy_quant")]
         if others := {self._format_told(mark) for mark in marks} - {*quantisation.READ_FORMATS}:
             return min(others)
-        return quantisation.unreadable_format(self.kinds, self.metadata)
+        if found := quantisation.unreadable_format(self.kinds, self.metadata):
+            return found
+        fit = (quantisation.is_scale_of(self._shape(scale), self._shape(name)) for name, scale in self._scales.items())
+        return "" if all(fit) else "scales for parts of rows"
 
     def _format_told(self, mark: str) -> str:
         """The format that ComfyUI's mark of a layer names: JSON, in bytes."""
@@ -61,6 +62,10 @@ class Tensors:
             scale = self._raw(self._scales[name]).float()
             value = value.float() * (scale if scale.numel() == 1 else scale.reshape(-1, *[1] * (value.ndim - 1)))
         return value
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        handle, key = self._read[name]
+        return tuple(handle.get_slice(key).get_shape())
 
     def _raw(self, name: str) -> "Tensor":
         handle, key = self._read[name]

@@ -19,6 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from storage.errors import SetupError
 from trainer.base_models.layout import SCHEDULE, config_of, some_of
 from trainer.base_models.ldm_names import Place
+from trainer.base_models.other_files import other_file
 from trainer.base_models.prediction import PREDICTION, RESCALE, schedule_told
 from trainer.base_models.quantisation import format_of_config
 from trainer.base_models.skeleton import Skeleton
@@ -65,9 +66,13 @@ def read_part(source: Source, part: str, dtype: torch.dtype) -> Any:
 
 def opened(files: Iterable[tuple[str, Path]], called: str) -> Tensors:
     """Open files of a base model; raises SetupError if one is damaged, or quantised in a way that cannot be read."""
+    files = list(files)
     try:
         tensors = Tensors(files)
     except (SafetensorError, OSError) as error:
+        for _, path in files:
+            if what := other_file(path):
+                raise SetupError(f"{called} cannot be read: {path.name} is {what}.") from error
         raise SetupError(f"{called} cannot be read, a file is damaged or incomplete: {error}.") from error
     if found := tensors.unreadable_format:
         raise SetupError(f"{called} {QUANTISED.format(found)}.")

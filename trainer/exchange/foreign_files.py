@@ -10,11 +10,10 @@ from safetensors import SafetensorError
 from storage.errors import SetupError, UserError
 from trainer.base_models.contents import file_kind
 from trainer.base_models.layout import names_in, weights_of
+from trainer.base_models.other_files import GGUF, PICKLE, other_file
 from trainer.base_models.tensors import Tensors
 from trainer.exchange.peft_settings import CONFIG
 
-PICKLES = (b"PK", b"\x80")  # how torch.save begins a file: as an archive since 1.6, as a bare pickle before
-GGUF = b"GGUF"
 TAKES = "Darkroom takes LoRA files and whole checkpoints"
 PARTS = ("unet", "text_encoder", "text_encoder_2")
 ADAPTER = "adapter_model.safetensors"
@@ -106,12 +105,11 @@ def _opened(path: Path, files: Iterable[tuple[str, Path]]) -> Tensors:
 
 def _no_safetensors(path: Path) -> str:
     """What a file is that safetensors cannot open."""
-    begins = b""
-    if path.is_file():
-        with path.open("rb") as file:
-            begins = file.read(4)
-    if begins.startswith(PICKLES):
+    what = other_file(path)
+    if what == PICKLE:
         return f"{path.name} is a pickle: to read it is to run whatever program is in it. {TAKES} as safetensors only."
-    if begins == GGUF:
+    if what == GGUF:
         return f"{path.name} is quantised (GGUF), and Darkroom cannot read that: take it as safetensors."
+    if what:
+        return f"{path.name} is {what}."
     return f"{path.name} is no safetensors file, or only a part of one."

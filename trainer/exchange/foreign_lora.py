@@ -16,7 +16,7 @@ from trainer.base_models.ldm_names import Place
 from trainer.base_models.tensors import Tensors
 from trainer.denoiser import Denoiser
 from trainer.exchange.foreign_names import flat, known_names
-from trainer.exchange.peft_settings import RANK_MAX, PeftSettings, Unusable
+from trainer.exchange.peft_settings import ALPHA_MAX, RANK_MAX, PeftSettings, Unusable
 from trainer.training.lora import ALPHA, DOWN, UP, file_names
 
 MATRIX = r"[._]lora(?:_linear_layer)?[._](?P<part>down|up|mid|A|B)(?:\.[^.]+)?\.weight"
@@ -57,8 +57,8 @@ def read_lora(tensors: Tensors, denoiser: Denoiser, where: Mapping[str, Place], 
         down, up = _narrow(layer, parts)
         rank = len(down)
         alpha = parts["alpha"].float() if "alpha" in parts else torch.tensor(settings.alpha(path, rank))
-        if alpha.numel() != 1:
-            raise Unusable(f"the alpha of {layer} is no number")
+        if alpha.numel() != 1 or alpha.abs() > ALPHA_MAX:
+            raise Unusable(f"the alpha of {layer} is no number that makes sense")
         found |= {name + DOWN: _half(down), name + UP: _half(up), name + ALPHA: alpha.reshape(())}
     return Found(found, embeddings)
 

@@ -47,7 +47,7 @@ PREFIXES = {
     ),
 }
 OLD = [  # what diffusers' attention processors were called, on dotted names
-    (re.compile(r"(^|\.)base_model\.model\."), r"\1"),  # peft's wrappers
+    (re.compile(r"(^|\.)(?:(?:base_model\.model|_orig_mod|module)\.)+"), r"\1"),  # wrappers of peft and PyTorch
     (re.compile(r"\.processor\."), "."),
     (re.compile(r"\.to_out$"), ".to_out.0"),
     (re.compile(r"self_attn\.to_(q|k|v|out)$"), r"self_attn.\1_proj"),

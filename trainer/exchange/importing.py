@@ -10,8 +10,8 @@ from torch import Tensor
 from storage.errors import UserError
 from storage.exchange import Ended, ImportRequest
 from storage.jobs import Method
-from trainer.base_models.contents import kind_of
-from trainer.base_models.families import BY_WIDTH, seems_for
+from trainer.base_models.contents import kind_of, other_model
+from trainer.base_models.families import BY_WIDTH, SDXL, family_told, seems_for
 from trainer.base_models.layout import some_of
 from trainer.base_models.ldm_names import UNET_PREFIX, VAE_PREFIX, Place, picked, places
 from trainer.base_models.prediction import PREDICTION, RESCALE, in_words, schedule_told
@@ -25,6 +25,7 @@ from trainer.training import lora
 from trainer.training.weights import ADAPTERS, DIFFERENCES
 
 OWN_VAE = "It brings a VAE of its own, which is left out: the base model's draws."
+LORA = "a LoRA"  # as contents.py calls it
 NETWORKS = ("unet.", "text_encoder", UNET_PREFIX, "cond_stage_model.", "conditioner.")
 OTHER_NOISE = "It was trained on a noise schedule that ends in nothing but noise, and the base model's does not."
 OWN_TEXT = "It brings no text encoder, so the base model's reads."
@@ -46,11 +47,11 @@ def import_file(request: ImportRequest, doing: Callable[[str], None]) -> Ended:
         raise UserError(f"{path.name} cannot be used: {error}.") from error
     except ValueError as error:
         raise _misfit(path, foreign.tensors, base, str(error)) from error
-    if not all(torch.isfinite(weight).all() for weight in kept.values()):
+    if not _are_numbers(kept):
         raise UserError(f"{path.name} is damaged: not all of its weights are numbers.")
     save_file(kept, request.weights, ADAPTERS if method == "lora" else DIFFERENCES)
     revision, sha256 = base.version
-    says = " ".join(filter(None, (says, note)))
+    says = " ".join(filter(None, (says, note, _other_family(foreign.tensors, base))))
     return Ended(state="done", says=says, method=method, base_revision=revision, base_sha256=sha256)
 
 
@@ -73,7 +74,7 @@ def _adapters(foreign: Foreign, base: BaseModel, where: Mapping[str, Place]) -> 
     """The adapters of a LoRA file, and what there is to say of it."""
     beside = PeftSettings.of_files(foreign.settings)
     kept, embeddings = foreign_lora.read_lora(foreign.tensors, base.denoiser, where, beside)
-    lora.deltas(kept, base.denoiser)
+    _check_effect(kept, lora.deltas(kept, base.denoiser))
     words = ", ".join(f"“{word}”" for word in embeddings)
     plural = "s" if len(embeddings) > 1 else ""
     return (
@@ -82,8 +83,29 @@ def _adapters(foreign: Foreign, base: BaseModel, where: Mapping[str, Place]) -> 
     )
 
 
+def _check_effect(kept: Mapping[str, Tensor], added: Mapping[str, Tensor]) -> None:
+    """Raise Unusable for adapters that add nothing to the base model, or more than can be computed with."""
+    if not any(weight.any() for weight in added.values()):
+        raise Unusable("nothing was learned in it: all that it adds to the base model is zero")
+    if _are_numbers(kept) and not _are_numbers(added):
+        raise Unusable("its matrices multiplied by its alphas are too large to be computed with")
+
+
+def _are_numbers(weights: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(weight).all()) for weight in weights.values())
+
+
+def _other_family(tensors: Tensors, base: BaseModel) -> str:
+    """Say that a file was made for another family by its metadata: one for a text encoder alone fits several."""
+    told, ours = family_told(tensors.metadata), BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
+    two = base.denoiser.text_encoder_2 is not None
+    if told is None or (told is ours if ours else (told is SDXL) == two):
+        return ""
+    return f"By its metadata it was made for {told.name}, and the base model is another."
+
+
 def _misfit(path: Path, tensors: Tensors, base: BaseModel, why: str) -> UserError:
-    seems = seems_for(tensors.shapes.items())
+    seems = seems_for(tensors.shapes.items()) or other_model(tensors.shapes)
     ours = BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
     if seems and not (ours and ours.name == seems):
         here = f", and the one here is a {ours.name}" if ours else ""
@@ -96,6 +118,10 @@ def _differences(foreign: Foreign, base: BaseModel, where: Mapping[str, Place]) 
     tensors = foreign.tensors
     if not any(name.startswith(("unet.", UNET_PREFIX)) for name in tensors.shapes):
         kind = kind_of(tensors.shapes)
+        if kind == LORA:
+            raise Unusable(
+                f"its matrices are called in a way that Darkroom does not know: {some_of([*tensors.shapes])}"
+            )
         why = f"it is {kind}" if kind else "it is neither a LoRA nor a checkpoint of Stable Diffusion"
         raise Unusable(f"{why}. {TAKES}")
     looked_up = _looked_up(tensors, where)

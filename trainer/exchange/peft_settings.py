@@ -16,7 +16,7 @@ import regex
 METADATA = "lora_adapter_metadata"  # where diffusers keeps the settings of each network
 OF_ALL = ("adapter_config", "peft_config")  # where others keep those of all
 CONFIG = "adapter_config.json"
-RANK_MAX = 4096
+RANK_MAX, ALPHA_MAX = 4096, 1e6
 PATTERNS_MAX, EXPRESSIONS_MAX, LENGTH_MAX = 5000, 100, 300
 MATCHING_S = 5.0  # for all patterns of a file together
 LITERAL = re.compile(r"\^?[\w.]+\$?")
@@ -155,7 +155,12 @@ def _check_patterns(name: str, patterns: Mapping[str, Any]) -> None:
 def _check_number(name: str, value: Any, whole: bool = False) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 1e6:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or abs(value) > ALPHA_MAX
+    ):
         raise Unusable(f"its {name} is no number that makes sense: {str(value)[:40]}")
     if whole and not (value == int(value) and 1 <= value <= RANK_MAX):
         raise Unusable(f"its {name} has to be a whole number from 1 to {RANK_MAX:,}, and not {value}")
