@@ -12,7 +12,7 @@ from bot.answers.limits import Limits
 from bot.dispatch import Dispatch
 from bot.messages import Reply, Request
 from bot.photos.pool import DecodePool
-from storage.damage import end_damaged
+from storage.damage import JOB_DAMAGED, end_damaged, job_remains
 from storage.errors import Damaged, Missing, UserError
 from storage.files import Store
 from storage.ids import is_id, made_s
@@ -97,11 +97,17 @@ async def _beginning_so(bot: Bot, request: Request, prefix: str) -> list[StoredJ
         except Missing:
             return []
         except Damaged:
-            raise UserError(await end_damaged(bot.store, prefix)) from None
+            raise UserError(await _damaged(bot, request, prefix)) from None
     if not PREFIX.fullmatch(prefix):
         return []
     spaces = (request.space, *request.own_spaces)
     return [job for space in spaces for job in await bot.dispatch.jobs(space, beginning=prefix, most=MATCHES)]
+
+
+async def _damaged(bot: Bot, request: Request, job: str) -> str:
+    """End a job whose record is damaged; say how it ended, which tells its prompt, to nobody but its owner."""
+    said, left = await end_damaged(bot.store, job), await job_remains(bot.store, job)
+    return said if left and policy.may_see_job(left, (), request.actor) else JOB_DAMAGED
 
 
 async def find_pictures(bot: Bot, request: Request, prefix: str, *, to_remove: bool = False) -> ImagineJob:

@@ -9,7 +9,7 @@ import time
 
 from pydantic import Field
 
-from storage.errors import Damaged, Missing
+from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.jobs import Stored
 from storage.records import parsed_in_part
@@ -45,7 +45,7 @@ async def since(store: Store, space: str, person: str = "") -> float | None:
     key = _key(space, person)
     try:
         return parsed_in_part(Departure, (await store.get(key)).data, key).since_s
-    except Missing:
+    except (Missing, Newer):
         return None
     except Damaged as error:
         log.error("since when somebody is gone is noted anew: %s", error)
@@ -66,6 +66,6 @@ async def every(store: Store) -> list[Departure]:
             found.append(parsed_in_part(Departure, (await store.get(name)).data, name))
         except Missing:  # withdrawn just now
             continue
-        except Damaged as error:
+        except (Damaged, Newer) as error:
             log.error("a departure is left out: %s", error)
     return found

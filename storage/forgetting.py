@@ -122,7 +122,7 @@ async def _receipt(store: Store, subject: str, removed: set[str]) -> Receipt:
             return receipt
         with suppress(Missing):
             before, tag = await store.get(key)
-            with suppress(Damaged):  # it is replaced
+            with suppress(Damaged, Newer):  # it is replaced
                 removed = removed | set(parsed_in_part(Receipt, before, key).removed)
             receipt = receipt.model_copy(update={"removed": tuple(sorted(removed))})
             if await store.replace(key, receipt.model_dump_json().encode(), tag):

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from pydantic import Field
 
-from storage.errors import Damaged, Missing
+from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.ids import ordered_s
 from storage.jobs import Stored
@@ -63,7 +63,7 @@ async def set_aside(store: Store, home: str) -> None:
             posted = parsed_in_part(Posted, data, name)
         except Missing:
             continue
-        except Damaged as error:  # where it was nobody can tell any more
+        except (Damaged, Newer) as error:  # where it was nobody can tell any more
             log.warning("a message of a bot stays: %s", error)
         else:
             posted = posted.model_copy(update={"deleted_s": ordered_s()})
@@ -75,7 +75,7 @@ async def set_aside(store: Store, home: str) -> None:
 async def sweep(store: Store) -> None:
     """Delete the notes on what nobody has taken back for months; those without a time get one."""
     for name in await store.names(RETRACTING):
-        with suppress(Missing, Damaged):  # the platform's bot sees to damaged ones
+        with suppress(Missing, Damaged, Newer):  # the platform's bot sees to damaged ones
             data, tag = await store.get(name)
             posted = parsed_in_part(Posted, data, name)
             if not posted.deleted_s:

@@ -71,7 +71,7 @@ async def _is_needed(store: Store, job: TrainJob | ImagineJob, names: list[str])
         return False
     for each in job.subjects:
         try:
-            subject = await Subjects(store).get(each)
+            subject = await Subjects(store).whole(each)
         except Missing:
             continue
         if subject.job == job.id or _shown(subject) & {*names}:

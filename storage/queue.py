@@ -14,7 +14,7 @@ from arq.connections import ArqRedis
 from pydantic import BaseModel
 from tenacity import RetryCallState, retry, retry_if_exception, wait_random_exponential
 
-from storage.errors import Damaged, SetupError
+from storage.errors import Damaged, Newer, SetupError
 from storage.failures import Failure
 from storage.jobs import Progress
 from storage.probing import failed, sentences
@@ -224,7 +224,7 @@ def _changes_key(job: str) -> str:
 async def read_progress(redis: ArqRedis, job: str) -> Progress | None:
     """The newest progress of a job, if any was published and can be understood: it is not worth more than that."""
     body = await redis.get(progress_key(job))
-    with suppress(Damaged):
+    with suppress(Damaged, Newer):
         return parsed_in_part(Progress, body, progress_key(job)) if body else None
     return None
 

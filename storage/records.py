@@ -1,5 +1,6 @@
 """Records in the store: objects of JSON, which may be damaged like any other, or written by a newer version."""
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,7 @@ R = TypeVar("R", bound=BaseModel)
 S = TypeVar("S", bound=Stored)
 
 STRICTEST = {"shared": "private"}  # values of fields that are not understood, where the usual one would let people in
+NEWER_ENDED = {"state": "ended", "message": "This has ended. A newer version of me did it, and knows how."}
 
 
 def parsed(kind: type[R], data: bytes, key: str) -> R:
@@ -25,15 +27,18 @@ def parsed(kind: type[R], data: bytes, key: str) -> R:
         raise _damaged(error, key) from error
 
 
-def parsed_in_part(kind: type[S], data: bytes, key: str) -> S:
-    """The record in the object `key`, to be read only: of a newer one, what can be understood. Raises Damaged."""
+def parsed_in_part(kind: type[S], data: bytes, key: str, stand_ins: Mapping[str, str] = STRICTEST) -> S:
+    """The record in the object `key`, to be read only: of a newer one, what can be understood.
+
+    Raises Damaged, and Newer where the stand-ins do not make up for what is not understood.
+    """
     try:
         return parsed(kind, data, key)
-    except Newer:
+    except Newer as error:
         try:
-            return kind.model_validate(understood(data, kind, STRICTEST))
-        except ValidationError as error:
-            raise _damaged(error, key) from error
+            return kind.model_validate(understood(data, kind, stand_ins))
+        except ValidationError:
+            raise error from None
 
 
 async def stored_job(store: Store, job: str) -> StoredJob:
@@ -48,7 +53,7 @@ async def read_outcome(store: Store, job: str) -> Outcome | None:
     """How a job ended, if it did; raises Damaged if nobody can tell any more."""
     key = outcome_key(job)
     try:
-        outcome = parsed_in_part(Outcome, (await store.get(key)).data, key)
+        outcome = parsed_in_part(Outcome, (await store.get(key)).data, key, {**NEWER_ENDED, "job": job})
     except Missing:
         return None
     if outcome.job != job:

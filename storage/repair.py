@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.damage import OUTCOME_DAMAGED, end_damaged, outcome_from_pictures
-from storage.errors import Damaged, Missing, StoreError
+from storage.errors import Damaged, Missing, Newer, StoreError
 from storage.files import Store
 from storage.forgetting import UNDER_WAY, Forgetting, Receipt, finish, stand_in
 from storage.ids import is_id
@@ -21,7 +21,6 @@ from storage.jobs import Outcome, Stored, job_key, outcome_key
 from storage.records import parsed, read_outcome, stored_job
 from storage.settling import delete_job, settle
 from storage.subjects import NAMES, Subject, Subjects, name_key, subject_key
-from storage.versions import version_of
 
 YOUNG_S = 3600.0  # its training may be about to be accepted, or settled
 
@@ -55,23 +54,14 @@ async def check_jobs(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
         try:
             await read_outcome(store, job)
         except Damaged as error:
-            if await _is_newer(store, outcome_key(job), Outcome):
-                continue
             outcome = await outcome_from_pictures(store, known) or Outcome(
                 job=job, state="failed", message=OUTCOME_DAMAGED
             )
             yield Finding(outcome_key(job), str(error), f"written anew: {outcome.state}")
             if not dry_run:
                 await store.put(outcome_key(job), outcome.model_dump_json().encode())
-                with suppress(Damaged):  # a subject of it, which is found below
+                with suppress(Damaged, Newer):  # a subject of it, which is found below
                     await settle(store, known)
-
-
-async def _is_newer(store: Store, key: str, kind: type[Stored]) -> bool:
-    """Whether a record that cannot be read was written by a newer version: then it is not damaged, and left alone."""
-    with suppress(Missing):
-        return version_of((await store.get(key)).data) > kind.known_version()
-    return False
 
 
 async def check_subjects(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
@@ -79,12 +69,10 @@ async def check_subjects(store: Store, dry_run: bool) -> AsyncIterator[Finding]:
     subjects = Subjects(store)
     for each in await _ids(store, "subjects/"):
         try:
-            subject = await subjects.get(each)
-        except Missing:
+            subject = await subjects.whole(each)
+        except (Missing, Newer):
             continue
         except Damaged as error:
-            if await _is_newer(store, subject_key(each), Subject):
-                continue
             advice = "forget it by its name, which deletes its files"
             yield Finding(subject_key(each), str(error), advice=advice)
             continue

@@ -36,11 +36,14 @@ async def is_open(store: Store, job: Job) -> bool:
 async def settle(store: Store, job: Job, outcome: Outcome | None = None) -> None:
     """Do what follows from the outcome of a job that has one; of a job that was deleted remove what came late.
 
-    Whoever has just published the `outcome` need not have it read.
+    Whoever has just published the `outcome` need not have it read. Raises Newer for one that a newer version published:
+    what else there is may belong to it.
     """
-    if isinstance(job, TrainJob):
-        await _settle_training(store, job)
     outcome = outcome or await read_outcome(store, job.id)
+    if outcome:
+        _must_understand(outcome)
+    if isinstance(job, TrainJob):
+        await _settle_training(store, job, outcome)
     names = await store.names(f"jobs/{job.id}/")
     if outcome is None or job_key(job.id) not in names or await _shows_forgotten(store, job, outcome):
         await delete_job(store, job.id, job)
@@ -50,6 +53,11 @@ async def settle(store: Store, job: Job, outcome: Outcome | None = None) -> None
     if unsettled_key(job.id) in names:
         await store.delete(unsettled_key(job.id))
     await JobIndex(store).close(job)
+
+
+def _must_understand(outcome: Outcome) -> None:
+    if outcome.is_newer:
+        raise Newer(f"The outcome of job {outcome.job} was written by a newer version of Darkroom.")
 
 
 def strays(names: Iterable[str], outcome: Outcome) -> list[str]:
@@ -98,6 +106,7 @@ async def delete_picture(store: Store, job: Job, seed: int) -> Outcome:
     while True:
         data, tag = await store.get(key)
         outcome = parsed(Outcome, data, key)
+        _must_understand(outcome)
         gone = [picture for picture in outcome.pictures if picture.seed == seed]
         if not gone:
             raise UserError(f"There is no picture with seed {seed} there, or not any more.")
@@ -133,7 +142,7 @@ async def cancel_without_room(store: Store, job: Job) -> None:
     for each in job.subjects if isinstance(job, TrainJob) else ():
         with suppress(Missing, Damaged):
             subject = await Subjects(store).get(each)
-            if subject.state == "learning":
+            if subject.state == "learning" and not subject.is_newer:
                 await Subjects(store).forget(subject)
 
 
@@ -172,16 +181,18 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     return subject.model_copy(update={**learned, **how, "state": "ready"})
 
 
-async def _settle_training(store: Store, job: TrainJob) -> None:
-    outcome = await read_outcome(store, job.id)
+async def _settle_training(store: Store, job: TrainJob, outcome: Outcome | None) -> None:
     if outcome:
         await note(store, job, outcome)
     await store.delete_prefix(checkpoint_prefix(job.subject, job.id))
     for each in job.subjects:
         try:
-            subject = await Subjects(store).get(each)
+            subject = await Subjects(store).whole(each)
         except Missing:
             await store.delete_prefix(f"subjects/{each}/")
+            continue
+        except Newer as error:
+            log.warning("weights and samples stay as they are: %s", error)
             continue
         for name in await store.names(weights_prefix(each)):
             if await _is_left_over(store, subject, name):
@@ -213,8 +224,8 @@ async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:
     except Damaged as error:
         log.warning("whether anybody needs %s cannot be told: %s", weights, error)
         return False
-    if outcome is None:
-        return False  # they may still be published
+    if outcome is None or outcome.is_newer:
+        return False  # they may still be published, or are in a way that is not understood
     learned = outcome.learned_of(subject.id)
     if not learned or subject.learned_s > job.accepted_s:
         return True

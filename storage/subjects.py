@@ -5,6 +5,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -24,6 +25,15 @@ NAMES = "names/"
 ORDER_S = 0.001  # between two trainings of a subject at least
 UNACCEPTED = "unaccepted"
 SubjectState = Literal["learning", "ready", "failed"]
+_STAND_INS = {
+    "space": "",
+    "owner": "",
+    "name": "",
+    "noun": "",
+    "base_model": "",
+    "state": "unknown",
+    "shared": "private",
+}
 
 
 class Photo(Record):
@@ -168,8 +178,19 @@ class Subjects:
         return ""
 
     async def get(self, subject: str) -> Subject:
-        """Read a record; raises Missing if the subject was forgotten."""
-        return self._checked(parsed_in_part, subject, (await self.store.get(subject_key(subject))).data)
+        """Read a record; raises Missing if the subject was forgotten.
+
+        One that a newer version wrote in another way is nobody's, and nobody sees it, as far as it does not tell.
+        """
+        parse = partial(parsed_in_part, stand_ins={**_STAND_INS, "id": subject})
+        return self._checked(parse, subject, (await self.store.get(subject_key(subject))).data)
+
+    async def whole(self, subject: str) -> Subject:
+        """The same for who acts on all that it says; raises Newer if a newer version may mean something else by it."""
+        found = await self.get(subject)
+        if found.is_newer:
+            raise Newer(f"The record {subject_key(subject)!r} was written by a newer version of Darkroom.")
+        return found
 
     def _checked(self, parse: Callable[[type[Subject], bytes, str], Subject], subject: str, data: bytes) -> Subject:
         """The record that is stored under the id `subject`; raises Damaged if it is of another one."""
@@ -218,7 +239,10 @@ class Subjects:
             except Damaged as error:
                 log.error("a name is looked up among all subjects: %s", error)
                 await self.mend_name(key)
-        return await self._named(key)
+        found = await self._named(key)
+        if found and not (found.space and found.name):  # of a newer version
+            return found.model_copy(update={"space": space, "name": name})
+        return found
 
     async def mend_name(self, key: str) -> None:
         """Have a name whose object is damaged lead to its subject again, or free it if there is none."""
@@ -235,13 +259,16 @@ class Subjects:
     async def find_all(self, space: str, names: Sequence[str]) -> list[Subject]:
         """The subjects of these names that there are in the space; one whose record is damaged is left out."""
         found = await asyncio.gather(*(self._named_or_damaged(name_key(space, name)) for name in names))
-        return [subject for subject in found if subject]
+        return [subject for subject in found if subject and subject.name]
 
     async def in_space(self, space: str) -> list[Subject]:
-        """All subjects of a space, newest first; one whose record is damaged is left out, and the log says which."""
+        """All subjects of a space, newest first; one whose record is damaged is left out, and the log says which.
+
+        So is one whose name only a newer version can tell.
+        """
         names = await self.store.names(name_prefix(space), filled=True)
         found = await asyncio.gather(*(self._named_or_damaged(key) for key in names))
-        return sorted((s for s in found if s), key=lambda s: s.created_s, reverse=True)
+        return sorted((s for s in found if s and s.name), key=lambda s: s.created_s, reverse=True)
 
     async def forget(self, subject: Subject) -> list[str]:
         """Delete everything that belongs to a subject and free its name; return the names of what was deleted.

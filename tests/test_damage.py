@@ -134,6 +134,17 @@ async def test_whoever_follows_a_job_ends_it_if_it_is_damaged(app: Darkroom, dam
     assert await app.store.exists(outcome_key(job.id))
 
 
+async def test_how_a_damaged_job_ended_is_told_to_its_owner_alone(app: Darkroom) -> None:
+    job = ImagineJob(space="local", owner="you", prompt="a dog", model_prompt="a dog", seed=7)
+    await app.store.put(job_key(job.id), job.model_dump_json().encode().replace(b'"count":4', b'"count":[4'))
+    outcome = Outcome(job=job.id, state="done", message="a secret prompt")
+    await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
+    for space, user, told in (("local", "you", True), ("local", "bob", False), ("discord:7", "you", False)):
+        request = Request(space=space, user=user, command="details", arguments={"job": job.id})
+        text = [reply async for reply in app.answer(request)][-1].text
+        assert ("secret" in text) is told
+
+
 async def test_a_damaged_outcome_hides_no_other_job_and_is_mended(app: Darkroom, damaged: Any) -> None:
     job, other = await drawn(app), await drawn(app)
     await damaged(outcome_key(job.id))

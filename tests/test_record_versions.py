@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ from storage.jobs import (
 )
 from storage.reconciling import put_back
 from storage.records import read_outcome, stored_job
-from storage.repair import check_jobs
+from storage.repair import CHECKS, check_jobs
 from storage.settings import Settings
+from storage.settling import settle
 from storage.subjects import Photo, Subject, Subjects, subject_key
 from trainer.engine_client import EngineClient
 from trainer.jobs.fair import FairWorker
@@ -166,6 +167,80 @@ async def test_a_newer_outcome_of_other_types_is_not_mended(app: Darkroom) -> No
     await app.store.put(outcome_key(IMAGINE.id), body)
     assert [finding async for finding in check_jobs(app.store, dry_run=False)] == []
     assert (await app.store.get(outcome_key(IMAGINE.id))).data == body
+
+
+NEWER_SUBJECT = [
+    {"owner": {"id": "ada"}},
+    {"space": ["home"]},
+    {"name": {"en": "rex"}},
+    {"id": 5},
+    {"noun": ["dog"], "base_model": None},
+    {"state": {"ready": 1}, "photos": {"front": []}},
+]
+
+
+@pytest.mark.parametrize("fields", NEWER_SUBJECT)
+async def test_a_newer_subject_whose_base_fields_have_other_types_is_left_alone(
+    app: Darkroom, fields: dict[str, object]
+) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", shared="private", created_s=1)
+    await app.subjects.add(rex)
+    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    body = written(rex, schema_version=2, job=job.id, **fields)
+    weights = f"subjects/{rex.id}/weights/{job.id}/a.safetensors"
+    for key, data in ((subject_key(rex.id), body), (weights, b"w"), (job_key(job.id), written(job))):
+        await app.store.put(key, data)
+    await app.store.put(outcome_key(job.id), written(Outcome(job=job.id, state="failed", message="")))
+    assert "damaged" not in (await last(app, "dreambooth train", name="rex", **{"class": "dog"})).text
+    assert "damaged" not in (await last(app, "imagine", prompt="a [rex] in Paris")).text
+    assert (await last(app, "dreambooth list")).state == "done"
+    stranger = Request(space="home", user="bob", command="dreambooth forget", arguments={"name": "rex"})
+    assert "Forgot" not in [reply async for reply in app.answer(stranger)][-1].text
+    with suppress(Newer):
+        await settle(app.store, job)
+    assert [finding for check in CHECKS async for finding in check(app.store, False)] == []
+    assert (await app.store.get(subject_key(rex.id))).data == body
+    assert (await app.store.get(weights)).data == b"w"
+    with pytest.raises(Newer):
+        await app.subjects.whole(rex.id)
+
+
+@pytest.mark.parametrize("fields", NEWER_SUBJECT)
+@pytest.mark.parametrize("command", ["dreambooth forget", "forget-me"])
+async def test_a_newer_subject_is_forgotten_by_its_owner_or_named_as_left(
+    app: Darkroom, fields: dict[str, object], command: str
+) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    await app.store.put(subject_key(rex.id), written(rex, schema_version=2, **fields))
+    reply = await last(app, command, **({"name": "rex"} if command == "dreambooth forget" else {}))
+    if await app.store.exists(subject_key(rex.id)):
+        assert fields.keys() & {"owner", "space"}, "whose it is can be read"
+        left = ("Only the person who made this", "Not deleted: 1 record")
+        assert any(sentence in reply.text for sentence in left)
+    else:
+        assert reply.text.startswith("Forgot")
+
+
+async def test_pictures_of_a_newer_outcome_are_not_taken_for_strays(app: Darkroom) -> None:
+    await app.store.put(job_key(IMAGINE.id), written(IMAGINE))
+    picture = f"jobs/{IMAGINE.id}/a/1.png"
+    await app.store.put(picture, b"png")
+    outcome = Outcome(job=IMAGINE.id, state="done", message="")
+    await app.store.put(outcome_key(IMAGINE.id), written(outcome, schema_version=2, pictures={"1": picture}))
+    await app.dispatch.index.add(IMAGINE)
+    await put_back(app.store, app.redis)
+    assert await app.store.exists(picture)
+
+
+async def test_an_outcome_of_other_types_is_not_called_damaged(app: Darkroom) -> None:
+    await app.dispatch.accept(IMAGINE)
+    await app.store.put(
+        outcome_key(IMAGINE.id),
+        written(Outcome(job=IMAGINE.id, state="done", message=""), schema_version=2, message={"en": "Here."}, job=5),
+    )
+    assert "newer version" in [reply async for reply in app.watch(IMAGINE.id)][-1].text
+    assert "damaged" not in (await last(app, "jobs")).facts[IMAGINE.id]
 
 
 async def test_a_subject_of_which_a_newer_version_has_jobs_can_be_forgotten(app: Darkroom) -> None:

@@ -52,11 +52,8 @@ async def forgettable(bot: Bot, request: Request, name: str) -> Subject:
     if damaged := await damaged_subject(bot, request, name):
         return damaged
     known = await seen(bot, request)
-    hidden = await bot.subjects.find(request.space, name) if request.actor.moderates else None
-    if hidden and policy.may_forget(hidden, request.actor):
-        known = [*known, hidden]
-        subject = next(s for s in known if s.name.casefold() == name.casefold())
-    else:
+    subject = await bot.subjects.find(request.space, name)
+    if not subject or not policy.may_forget(subject, request.actor):
         subject = prompts.by_name(name, known)
     if not policy.may_forget(subject, request.actor):
         raise UserError(NOT_MODERATOR.format(deed="forget"))

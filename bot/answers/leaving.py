@@ -102,13 +102,19 @@ async def _subjects(store: Store, prefix: str, unknown: list[str]) -> AsyncItera
             if not (holder := await subjects.holder(name)):
                 continue
             with suppress(Missing):
-                try:
-                    yield await subjects.get(holder)
-                except Damaged:
-                    if left := await damaged.remains(store, holder):
-                        yield left
-                    else:
-                        unknown.append(subject_key(holder))
+                if subject := await _readable_subject(subjects, holder):
+                    yield subject
+                else:
+                    unknown.append(subject_key(holder))
+
+
+async def _readable_subject(subjects: Subjects, subject: str) -> Subject | None:
+    """A subject, or what is left of it; None if it does not tell whose it was. Raises Missing."""
+    with suppress(Damaged):
+        found = await subjects.get(subject)
+        if found.space and found.owner:
+            return found
+    return await damaged.remains(subjects.store, subject)
 
 
 async def every_job(store: Store, unknown: list[str]) -> AsyncIterator[Job]:

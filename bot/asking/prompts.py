@@ -30,7 +30,7 @@ def find_subjects(prompt: str, subjects: list[Subject], user: str, given: str | 
     named = {n: _newest_or(given, subjects, user) if n == "v" else by_name(n, subjects) for n in names}
     for subject in named.values():
         if subject.state != "ready":
-            raise UserError(f"{subject.name} is not ready yet." if subject.state == "learning" else _failed(subject))
+            raise UserError(_not_ready(subject))
     if named and not BRACKET.sub("", prompt).strip(" ,."):
         subject = next(iter(named.values()))
         raise UserError(
@@ -82,7 +82,11 @@ def _newest_or(given: str | None, subjects: list[Subject], user: str) -> Subject
     raise UserError("You have no subject yet that [V] could mean: /dreambooth train makes one.")
 
 
-def _failed(subject: Subject) -> str:
+def _not_ready(subject: Subject) -> str:
+    if subject.state == "learning":
+        return f"{subject.name} is not ready yet."
+    if subject.state != "failed":
+        return f"A newer version of me made {subject.name}, and only that one can draw it as it is."
     return f"{subject.name} could not be learned, so it cannot be drawn. Train it again."
 
 

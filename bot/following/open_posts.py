@@ -53,7 +53,7 @@ class Posts:
                 post = parsed_in_part(Post, (await self.store.get(name)).data, name)
             except Missing:  # closed just now
                 continue
-            except Damaged as error:
+            except (Damaged, Newer) as error:
                 log.error("an open message is left as it is: %s", error)
                 continue
             found.append(post.model_copy(update={"extra": {**post.extra, **await self._secrets(post.job)}}))

@@ -11,7 +11,7 @@ from bot.answers.replies import plural
 from bot.following.insisting import Stop, pause_s
 from bot.following.patience import OUTAGES
 from bot.following.posts import ChatTrouble, MessageGone, Poster, Refused, TooFast, UnknownTrouble
-from storage.errors import Damaged, Missing
+from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.posted import RETRACTING, Posted
 from storage.records import parsed_in_part
@@ -69,7 +69,7 @@ class Retracting:
         """Whether a message is about what was deleted since; a note that cannot be read may be."""
         try:
             return parsed_in_part(Posted, (await self.store.get(name)).data, name).deleted_s >= since_s
-        except Damaged:
+        except (Damaged, Newer):
             return True
         except Missing:
             return False
@@ -87,6 +87,9 @@ class Retracting:
                 except ValueError as error:  # an id that is none: one damaged note is not to hold up the others
                     log.error("the note %s is damaged: %s", name, error)
                     failed["where it is is damaged in the storage"] += is_new
+                except Newer as error:
+                    log.warning("a message is left to a newer version: %s", error)
+                    continue
                 except ChatTrouble as error:
                     log.info("a message is taken back later: %s", error)
                     await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)

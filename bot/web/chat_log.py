@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pydantic import Field
 
 from bot.messages import Reply
-from storage.errors import Damaged, Missing
+from storage.errors import Damaged, Missing, Newer
 from storage.files import Store
 from storage.jobs import Progress, Record, Stored
 from storage.records import parsed_in_part
@@ -86,7 +86,7 @@ class ChatLog:
     async def _read(self, key: str) -> Message | None:
         try:
             return parsed_in_part(Message, (await self.store.get(key)).data, key)
-        except (Missing, Damaged) as error:
+        except (Missing, Damaged, Newer) as error:
             log.warning("left out the message %s: %s", key, error)
             return None
 

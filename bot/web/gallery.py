@@ -16,7 +16,7 @@ from storage.errors import Damaged, Missing
 from storage.ids import is_id
 from storage.jobs import ImagineJob, Job, Picture, Record
 from storage.recent import RecentSet
-from storage.subjects import Subject, SubjectState
+from storage.subjects import Subject
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Shown(Record):
 
     name: str
     noun: str
-    state: SubjectState
+    state: str  # a newer version may know more than we do
     sample: Picture | None
     buttons: tuple[Button, ...]
 

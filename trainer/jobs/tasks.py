@@ -48,7 +48,7 @@ class Tasks:
             raise UserError(GONE) from error
 
     async def _train(self, job: TrainJob, hello: Hello, folder: Path, told: Told, hold: ExitStack) -> TrainTask:
-        subject, *others = [await self.subjects.get(each) for each in job.subjects]
+        subject, *others = [await self.subjects.whole(each) for each in job.subjects]
         method = await self._method(job, hello)
         asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
         try:
@@ -123,7 +123,7 @@ class Tasks:
         return str(path)
 
     async def _imagine(self, job: ImagineJob, hello: Hello, folder: Path, told: Told, hold: ExitStack) -> ImagineTask:
-        subjects = [await self.subjects.get(subject) for subject in job.subjects]
+        subjects = [await self.subjects.whole(subject) for subject in job.subjects]
         check_company(subjects)  # one may have been learned anew meanwhile
         here = Version(hello.revision, hello.base_sha256)
         note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
