@@ -22,7 +22,9 @@ SINGULAR_IN_S = set(
     "bus gas lens iris canvas atlas alias bias pancreas christmas texas kansas pegasus cosmos chaos rhinoceros "
     "asbestos cactus octopus walrus platypus hippopotamus virus circus campus focus bonus crocus hibiscus eucalyptus "
     "status pus plus thus us yes this his has was mars moses jesus swiss dais trellis chassis debris paris adonis "
-    "metropolis necropolis pelvis penis tennis basis oasis crisis analysis thesis axis clematis".split()
+    "metropolis necropolis pelvis penis tennis basis oasis crisis analysis thesis axis clematis mantis ibis cannabis "
+    "amaryllis triceratops cyclops thermos mercedes adidas biceps triceps forceps molasses corps hercules achilles "
+    "hermes louis thomas lucas nicholas james charles chris dennis alexis".split()
 )
 IRREGULAR = {
     "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "lice": "louse",
@@ -36,12 +38,15 @@ IRREGULAR = {
     "lenses": "lens", "irises": "iris", "canvases": "canvas", "atlases": "atlas", "viruses": "virus",
     "walruses": "walrus", "octopuses": "octopus", "cactuses": "cactus", "platypuses": "platypus",
     "hippopotamuses": "hippopotamus", "circuses": "circus", "rhinoceroses": "rhinoceros", "bonuses": "bonus",
+    "porsches": "porsche", "moustaches": "moustache", "mustaches": "mustache", "avalanches": "avalanche",
+    "quiches": "quiche", "brioches": "brioche", "headaches": "headache", "caches": "cache", "creches": "creche",
     "crises": "crisis", "oases": "oasis", "axes": "axe", "quizzes": "quiz", "vertices": "vertex",
 }  # fmt: skip
 IN_IE = set(
     "movies cookies brownies zombies selfies hoodies rookies smoothies birdies collies aussies yorkies hippies pixies "
     "genies pies ties lies dies magpies doggies veggies budgies goalies junkies prairies sorties calories cuties "
-    "foodies eeries menageries coteries onesies tootsies bootsies walkies talkies townies groupies westies".split()
+    "foodies eeries menageries coteries onesies tootsies bootsies walkies talkies townies groupies westies "
+    "frenchies scotties kelpies barbies beanies sweeties nighties freebies newbies oldies pinkies".split()
 ) - {"doggies", "eeries", "bootsies"}  # fmt: skip
 IN_OE = set("shoes toes canoes hoes tiptoes horseshoes snowshoes oboes foes does roes floes".split())
 
@@ -57,6 +62,8 @@ def singular(word: str) -> str:
         return word
     if low in IRREGULAR:
         return _cased(word, IRREGULAR[low])
+    if re.fullmatch(r"[A-Z]{2,}s", word):  # TVs, PCs
+        return word[:-1]
     if len(low) < 4 or not low.isascii() or not low.endswith("s") or low.endswith(("ss", "us", "'s")):
         return word
     if low.endswith("ies") and low not in IN_IE:

@@ -8,7 +8,11 @@ import unicodedata
 from collections.abc import Sequence
 
 JOINERS = "\u200c\u200d"  # which words of many scripts, and emoji of several parts, are written with
-EMOJI_STYLE = "\ufe0f"
+EMOJI_STYLE, KEYCAP = "\ufe0f", "\u20e3"
+STYLES = "\ufe0e" + EMOJI_STYLE
+INVISIBLE = re.compile(  # letters and marks without a shape (Default_Ignorable_Code_Point), styles of emoji aside
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0d\uffa0\U000e0100-\U000e01ef]"
+)
 REMOVED = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 ESCAPES = re.compile(
     r"(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # OSC, which may write to the clipboard
@@ -27,7 +31,16 @@ def clean(text: str) -> str:
     >>> clean("re\u202ex\x1b]52;c;aGk=\x07 dog\n"), clean("Mu\u0308ller")
     ('rex dog ', 'Müller')
     """
-    text = unicodedata.normalize("NFC", _without_escapes(text))
+    if text.isascii() and text.isprintable():
+        return text
+    before = ""
+    while text != before:  # what is removed may have stood between what joins, or composes, once it is gone
+        before, text = text, _cleaned(text)
+    return text
+
+
+def _cleaned(text: str) -> str:
+    text = unicodedata.normalize("NFC", INVISIBLE.sub("", _without_escapes(text)))
     spaced = "".join(" " if c in "\t\n\r\v\f\x85\u2028\u2029" else c for c in text)
     return "".join(c for k, c in enumerate(spaced) if _stays(spaced, k))
 
@@ -88,6 +101,8 @@ def _stays(text: str, at: int) -> bool:
     character = text[at]
     if character in JOINERS:
         return 0 < at < len(text) - 1 and _joins(text[at - 1]) and _joins(text[at + 1])
+    if character in STYLES:
+        return text[at + 1 : at + 2] == KEYCAP or unicodedata.category(text[at - 1 : at] or "a")[0] in "SP"
     if "\U000e0020" <= character <= "\U000e007f":  # tags, which flags of regions are written with
         return False
     return unicodedata.category(character) not in REMOVED

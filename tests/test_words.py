@@ -49,7 +49,8 @@ def test_a_before_all_others(phrase: str) -> None:
     "horses/horse shoes/shoe tomatoes/tomato movies/movie corgis/corgi huskies/husky teddies/teddy "
     "geese/goose toys/toy skis/ski cacti/cactus dresses/dress lenses/lens people/person bus/bus "
     "glass/glass glasses/glasses scissors/scissors cactus/cactus iris/iris tortoise/tortoise dog/dog "
-    "series/series Dogs/Dog DOGS/DOG".split(),
+    "series/series Dogs/Dog DOGS/DOG triceratops/triceratops mantis/mantis Mercedes/Mercedes thermos/thermos "
+    "Porsches/Porsche Frenchies/Frenchie beanies/beanie Barbies/Barbie TVs/TV".split(),
 )
 def test_singulars(plural: str) -> None:
     several, one = plural.split("/")
@@ -137,6 +138,17 @@ def test_what_is_no_name(name: str) -> None:
 
 CLIPBOARD = "\x1b]52;c;cm0gLXJmIC8=\x07"
 HIDDEN = [CLIPBOARD, "\u202e", "\u2066", "\x1b[2J", "\x9b31m", "\x00", "\x07", "\u200b", "\ufeff", "\x1bP0;1|x\x1b\\"]
+HIDDEN += [
+    "\u034f",
+    "\u3164",
+    "\u115f\u1160",
+    "\uffa0",
+    "\u180b",
+    "\U000e0100",
+    "\ufe00",
+    "\u061c",
+    "\u200f",
+]
 
 
 @pytest.mark.parametrize("hidden", HIDDEN)
@@ -182,6 +194,29 @@ def test_clean_text_stays_clean(text: str) -> None:
     assert not set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\x1b") & set(visible(text))
     assert fold(fold(text)) == fold(text)
     bare(text), folded(text), with_article(text)  # takes anything
+
+
+@pytest.mark.parametrize("name", ["rex\ufe0f", "re\ufe0ex", "r\u034fex", "rex\u3164", "\ufe0frex", "rex\ufe0f\u200d"])
+def test_a_name_is_no_other_by_what_cannot_be_seen(name: str) -> None:
+    assert TrainArguments.model_validate({"name": name, "class": "dog"}).name == "rex"
+
+
+@pytest.mark.parametrize("name", ["\u3164", "\u115f\u1160", "\uffa0", "\u034f", "\ufe0f", "\u200d", "\u200f"])
+def test_a_name_that_cannot_be_seen_is_none(name: str) -> None:
+    with pytest.raises(ValidationError):
+        TrainArguments.model_validate({"name": name, "class": "dog"})
+    with pytest.raises(ValidationError):
+        TrainArguments.model_validate({"name": "rex", "class": name})
+
+
+@pytest.mark.parametrize("text", ["❤️ ©️ ☺︎", "1️⃣ #️⃣", "❤️\u200d🔥", "👍🏽", "می\u200cخواهم"])
+def test_styles_of_emoji_stay(text: str) -> None:
+    assert clean(text) == text
+
+
+def test_what_was_hidden_between_letters_does_not_part_them() -> None:
+    assert clean("Zoe\u200b\u0308") == "Zoë"
+    assert clean("a\ufe0f\u200dя") == "aя"
 
 
 def test_emoji_of_several_parts_and_persian_stay_whole() -> None:
