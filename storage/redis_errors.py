@@ -78,6 +78,8 @@ CODES: dict[str, Meaning] = {
     "ASK": Meaning(PERMANENT, CLUSTER),
     "CROSSSLOT": Meaning(PERMANENT, CLUSTER),
     "CLUSTERDOWN": Meaning(PERMANENT, CLUSTER),
+    "DENIED": Meaning(PERMANENT, "it is in protected mode, and lets in its own machine alone until it has a password"),
+    "NOPROTO": Meaning(PERMANENT, "it does not speak the version of the protocol that REDIS_URL asks for"),
     "NOAUTH": Meaning(PERMANENT, f"{NO_ENTRY}: it wants a password"),
     "WRONGPASS": Meaning(PERMANENT, NO_ENTRY),
     "NOPERM": Meaning(PERMANENT, "its access control list forbids it: DETAIL"),

@@ -31,7 +31,7 @@ FAILURES = (BotoCoreError, ClientError, S3UploadFailedError, RetriesExceededErro
 NOT_THERE = {"NoSuchKey", "404"}
 CONFLICTS = {"ConditionalRequestConflict", "OperationAborted", "409"}  # somebody else writes this moment
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"}
-FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage"}
+FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507", "XMinioAdminBucketQuotaExceeded"}
 CLOCK = "its clock and ours differ too much"
 NOT_SIGNED_SO = "it does not take how requests are signed; AWS_DEFAULT_REGION or AWS_ACCESS_KEY_ID may not be right"
 REGION = "the bucket is in another region than AWS_DEFAULT_REGION says, or another endpoint serves it"
@@ -68,7 +68,8 @@ CODES: dict[str, Meaning] = {
     "QuotaExceeded": Meaning(OUTAGE, "its space is used up"),
     "EntityTooLarge": Meaning(PERMANENT, "it takes no objects of that size"),
     "XMinioStorageFull": Meaning(OUTAGE, "its disk is full"),
-    "InsufficientStorage": Meaning(OUTAGE, "its disk is full"),
+    **dict.fromkeys(("InsufficientStorage", "507"), Meaning(OUTAGE, "its disk is full")),
+    "XMinioAdminBucketQuotaExceeded": Meaning(OUTAGE, "the quota of the bucket BUCKET is used up"),
     "SlowDown": Meaning(OUTAGE, "it is overloaded"),
     "ServiceUnavailable": Meaning(OUTAGE, "it is overloaded or away"),
     "TooManyRequests": Meaning(OUTAGE, "it is overloaded"),
@@ -130,7 +131,9 @@ def meaning_of(error: BaseException) -> Meaning:
     code, status = answer_code(error), _status(error)
     if meaning := CODES.get(code):
         return meaning._replace(reason=meaning.reason.replace("WHAT", asked(error)))
-    if status >= 500 and status != 501:
+    if status == 429:
+        return CODES["429"]
+    if status == 408 or (status >= 500 and status != 501):
         return Meaning(OUTAGE, f"it answered {code}")
     kind = PERMANENT if status in (401, 403) else UNKNOWN
     return Meaning(kind, f"it answered {code} to {asked(error)}")

@@ -14,8 +14,9 @@ from storage.errors import SetupError
 from storage.failures import Failure
 from storage.jobs import Progress
 from storage.redis_client import PrefixedRedis
+from storage.redis_errors import ERRORS
 from storage.redis_probe import probe_redis
-from storage.service_errors import Patience, failure_of
+from storage.service_errors import Patience, failure_of, reason_of
 from storage.settings import Settings
 from tests.redis_servers import firewall, port_of, valkey_tcp
 from tests.servers import valkey
@@ -307,6 +308,23 @@ async def test_a_user_of_one_prefix_needs_no_other_keys() -> None:
 
 
 # kinds of failure
+
+
+async def test_a_server_in_protected_mode_is_named_as_such() -> None:
+    async def deny(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"-DENIED Redis is running in protected mode because no password is set.\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.2)
+        writer.close()
+
+    server = await asyncio.start_server(deny, "127.0.0.1", 0)
+    redis = queue.open_client(f"redis://:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+    with pytest.raises(ERRORS) as caught:
+        await redis.get("x")
+    await redis.aclose()
+    server.close()
+    assert failure_of(caught.value) is Failure.PERMANENT
+    assert "protected mode" in reason_of(caught.value)
 
 
 async def test_patience_ends_with_what_will_not_change_and_with_what_nobody_knows() -> None:
