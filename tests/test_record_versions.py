@@ -243,6 +243,17 @@ async def test_an_outcome_of_other_types_is_not_called_damaged(app: Darkroom) ->
     assert "damaged" not in (await last(app, "jobs")).facts[IMAGINE.id]
 
 
+async def test_a_training_whose_first_loss_was_no_number_is_told(app: Darkroom) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    await app.dispatch.accept(job)
+    outcome = Outcome(job=job.id, state="done", message="Learned rex.", loss_first=float("nan"), loss_last=0.1)
+    await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
+    assert [reply async for reply in app.watch(job.id)][-1].text.startswith("Learned rex.")
+    assert (await last(app, "details", job=job.id)).facts["job"] == job.id
+
+
 async def test_a_subject_of_which_a_newer_version_has_jobs_can_be_forgotten(app: Darkroom) -> None:
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
     await app.subjects.add(rex)

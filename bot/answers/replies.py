@@ -208,7 +208,7 @@ def details(job: Job, outcome: Outcome, subjects: Sequence[Subject]) -> dict[str
         facts["identifier"] = ", ".join(subject.identifier for subject in subjects)
     if outcome.subject_version:
         facts["subject version"] = ", ".join(version[:12] for version in outcome.subject_version.split(", "))
-    if outcome.loss_last is not None:
+    if outcome.loss_first is not None and outcome.loss_last is not None:  # JSON has null for what is no number
         if outcome.first_step_s is not None:
             facts["first step after"] = duration(outcome.first_step_s)
         facts["method"] = str(outcome.settings.get("method", ""))
