@@ -18,7 +18,9 @@ from storage.errors import Damaged, Newer
 from storage.files import FolderStore
 from storage.ids import new_id
 from storage.jobs import (
+    Candidate,
     ImagineJob,
+    Learned,
     NewerJob,
     Outcome,
     Picture,
@@ -241,6 +243,22 @@ async def test_an_outcome_of_other_types_is_not_called_damaged(app: Darkroom) ->
     )
     assert "newer version" in [reply async for reply in app.watch(IMAGINE.id)][-1].text
     assert "damaged" not in (await last(app, "jobs")).facts[IMAGINE.id]
+
+
+@pytest.mark.parametrize("metrics", [{"sharpness": 1.0}, {"likeness": 0.5}, {"portrait": 0.5, "diversity": 0.9}])
+async def test_a_card_with_other_measures_is_shown_as_far_as_it_is_known(
+    app: Darkroom, metrics: dict[str, float]
+) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", state="ready", metrics=metrics)
+    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    learned = Learned(weights_key="a/b", weights_sha256=HASH, identifier="zuf", recipe={}, metrics=metrics)
+    candidates = (Candidate(step=9, weights_key="a/b", weights_sha256=HASH, measures=metrics),)
+    outcome = Outcome(job=job.id, state="done", message="", learned=learned, steps=9, loss_first=1, loss_last=0)
+    await app.subjects.add(rex.model_copy(update={"job": job.id, "candidates": candidates}))
+    await app.store.put(job_key(job.id), job.model_dump_json().encode())
+    await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
+    assert (await last(app, "dreambooth show", name="rex")).state == "done"
+    assert (await last(app, "details", job=job.id)).state == "done"
 
 
 async def test_a_training_whose_first_loss_was_no_number_is_told(app: Darkroom) -> None:

@@ -28,8 +28,8 @@ def choice(subject: Subject) -> Choice | None:
 
 
 def _text(subject: Subject) -> str:
-    measured = [candidate for candidate in subject.candidates if candidate.measures]
-    lines = [f"{c.step} steps: {report_card.at_a_glance(c.measures, subject.noun)}" for c in measured]
+    measured = {c.step: report_card.at_a_glance(c.measures, subject.noun) for c in subject.candidates}
+    lines = [f"{step} steps: {said}" for step, said in measured.items() if said]
     legend = [LEGEND.format(noun=subject.noun)] if lines else []
     return "\n".join([ASKED, *lines, *legend])
 

@@ -10,21 +10,27 @@ ENOUGH_PHOTOS = 4  # that differ: recipes are made for as many
 
 
 def in_words(metrics: Mapping[str, float], noun: str) -> dict[str, str]:
-    """What was measured, by what it is called; nothing of a subject that nobody looked at."""
-    if not metrics:
-        return {}
-    scale = f"(0: any other {noun}, 1: the photos)"
-    if "portrait" not in metrics:  # of one that people chose: no more than a glance was taken at it
-        return {
-            "likeness": f"{metrics['likeness']:.2f} in places, at a glance {scale}",
-            f"drift of any {noun} towards it": _percent(metrics["drift"]),
-        }
-    return {
-        "likeness": f"{metrics['likeness']:.2f} in places, {metrics['portrait']:.2f} in portraits {scale}",
-        "follows the prompt": _percent(metrics["obedience"]),
-        f"any {noun} looks like it": _percent(metrics["hijacked"]),
-        f"variety of any {noun}": f"{_percent(metrics['diversity'])} of the base model's",
+    """What was measured, by what it is called; nothing of a subject that nobody looked at.
+
+    Of a card that another version made, what is known here.
+    """
+    facts = {"likeness": _likeness(metrics, noun)} if "likeness" in metrics else {}
+    words = {
+        "obedience": "follows the prompt",
+        "hijacked": f"any {noun} looks like it",
+        "diversity": f"variety of any {noun}",
     }
+    if "portrait" not in metrics:  # of one that people chose: no more than a glance was taken at it
+        words = {"drift": f"drift of any {noun} towards it"}
+    facts |= {called: _percent(metrics[name]) for name, called in words.items() if name in metrics}
+    if (variety := words.get("diversity", "")) in facts:
+        facts[variety] += " of the base model's"
+    return facts
+
+
+def _likeness(metrics: Mapping[str, float], noun: str) -> str:
+    portraits = f"{metrics['portrait']:.2f} in portraits" if "portrait" in metrics else "at a glance"
+    return f"{metrics['likeness']:.2f} in places, {portraits} (0: any other {noun}, 1: the photos)"
 
 
 def at_a_glance(measures: Mapping[str, float], noun: str) -> str:
@@ -33,7 +39,9 @@ def at_a_glance(measures: Mapping[str, float], noun: str) -> str:
     >>> at_a_glance({"score": 0.88, "likeness": 0.91, "drift": 0.03}, "dog")
     'likeness 0.91, drift of any dog 3 %'
     """
-    return f"likeness {measures['likeness']:.2f}, drift of any {noun} {_percent(measures['drift'])}"
+    likeness = f"likeness {measures['likeness']:.2f}" if "likeness" in measures else ""
+    drift = f"drift of any {noun} {_percent(measures['drift'])}" if "drift" in measures else ""
+    return ", ".join(filter(None, (likeness, drift)))
 
 
 def advice_on(subject: Subject) -> str:
