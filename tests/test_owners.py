@@ -6,6 +6,7 @@ from arq.connections import ArqRedis
 
 from bot.dispatch import Dispatch
 from bot.following.owners import forget_owners, owners_of_jobs
+from storage.files import FolderStore
 from storage.ids import id_at
 from storage.jobs import ImagineJob
 from tests.bench.history_store import CountedFolder
@@ -32,3 +33,12 @@ async def test_owners_of_old_jobs_are_remembered_and_new_jobs_are_read(tmp_path:
     await forget_owners(redis, [SPACE])
     assert await owners_of_jobs(redis, dispatch.index, SPACE) == {"ada", "bob"}
     assert store.requests - before > 40
+
+
+async def test_what_another_version_remembers_is_read_anew(tmp_path: Path, redis: ArqRedis) -> None:
+    dispatch = Dispatch(FolderStore(tmp_path), redis)
+    await accept(dispatch, "ada")
+    await owners_of_jobs(redis, dispatch.index, SPACE)
+    for key in await redis.keys("*owners*"):
+        await redis.set(key, b'{"owners": {"ada": 1}}')
+    assert await owners_of_jobs(redis, dispatch.index, SPACE) == {"ada"}

@@ -62,8 +62,10 @@ async def find(bot: Bot, request: Request, draft: str) -> Draft:
         found = await read(bot.store, draft)
     except Missing:
         raise UserError("That question was answered already, or is more than a day old. Please start again.") from None
-    except (Damaged, Newer):
+    except Damaged:
         raise UserError("What was asked there is damaged in the storage. Please send the photos again.") from None
+    except Newer:
+        raise UserError("That was asked by a newer version of me. Please send the photos again.") from None
     if found.space not in (request.space, *request.own_spaces) or found.owner != request.user:
         raise UserError("Only the person who sent these photos can say what becomes of them.")
     return found

@@ -3,8 +3,10 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from arq.connections import ArqRedis
+from pydantic import ValidationError
 
 from storage.ids import id_at
 from storage.job_index import JobIndex, hashed
@@ -31,7 +33,9 @@ def _key(space: str) -> str:
 async def owners_of_jobs(redis: ArqRedis, index: JobIndex, space: str) -> set[str]:
     """The owners of all jobs of a space, and perhaps of some that are deleted by now."""
     body, now_s = await redis.get(_key(space)), time.time()
-    known = KnownOwners.model_validate_json(body) if body else KnownOwners()
+    known = KnownOwners()
+    with suppress(ValidationError):  # of another version: all jobs are read again
+        known = KnownOwners.model_validate_json(body) if body else known
     if now_s - known.all_read_s > ANEW_S:
         known = KnownOwners(all_read_s=now_s)
     found = set(known.owners)
