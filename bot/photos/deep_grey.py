@@ -29,7 +29,7 @@ def eight_bit_grey(photo: Image.Image, clear: object) -> Image.Image:
 def _light(values: NDArray[Any], tags: dict[int, Any]) -> NDArray[Any]:
     """Values from 0 to 1."""
     if values.dtype.kind == "f":
-        return np.asarray(np.nan_to_num(values) / max(float(np.nanmax(values)), 1.0))
+        return np.asarray(np.nan_to_num(values) / np.float32(max(float(np.nanmax(values)), 1.0)))
     (bits, *_), (sort, *_) = tags.get(BITSPERSAMPLE, (16,)), tags.get(SAMPLEFORMAT, (UNSIGNED,))
     if bits == 32 and sort == UNSIGNED:  # for which Pillow has no mode
         values = values.view(np.uint32)
@@ -37,4 +37,4 @@ def _light(values: NDArray[Any], tags: dict[int, Any]) -> NDArray[Any]:
     if bits == 32:  # which programs write that use far fewer of them
         highest = int(values.max())
         most = next((n for n in (2**8 - 1, 2**16 - 1) if highest <= n), most)
-    return np.asarray(values / np.float32(most))
+    return np.divide(values, most, dtype=np.float32, casting="unsafe")  # doubles of a large photo would not fit
