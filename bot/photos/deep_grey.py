@@ -37,4 +37,5 @@ def _light(values: NDArray[Any], tags: dict[int, Any]) -> NDArray[Any]:
     if bits == 32:  # which programs write that use far fewer of them
         highest = int(values.max())
         most = next((n for n in (2**8 - 1, 2**16 - 1) if highest <= n), most)
-    return np.divide(values, most, dtype=np.float32, casting="unsafe")  # doubles of a large photo would not fit
+    # in single precision: doubles of a large photo would not fit
+    return np.asarray(np.divide(values, most, dtype=np.float32, casting="unsafe"))
