@@ -110,8 +110,8 @@ class Moments:
         return await phase(self.app, self.job) == wanted
 
 
-MOMENTS = [Moments.queued, Moments.drawing_class_images, Moments.learning, Moments.writing_a_checkpoint]
-MOMENTS.append(Moments.publishing)
+RARER = [Moments.queued, Moments.drawing_class_images, Moments.writing_a_checkpoint, Moments.publishing]
+MOMENTS = [Moments.learning, *(pytest.param(moment, marks=pytest.mark.slow) for moment in RARER)]
 
 
 async def begun(app: Darkroom, chat: Chat, deployment: Deployment, moment: Any) -> tuple[TrainJob, Any]:

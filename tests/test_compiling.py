@@ -67,6 +67,7 @@ def compiled_frames() -> int:
     return int(counters["frames"]["ok"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncompiled")
 def test_a_worker_that_has_drawn_and_learned_much_still_compiles(base: BaseModel, photos: list[Path]) -> None:
     torch._dynamo.reset()

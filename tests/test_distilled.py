@@ -92,6 +92,7 @@ def test_drawing_that_does_not_work_is_told(model: Path, drawing: object) -> Non
         load_base(str(model))
 
 
+@pytest.mark.slow
 def test_the_doctor_tells(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_BASE_MODEL", str(model))
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))

@@ -146,6 +146,7 @@ async def test_nothing_is_drawn_twice(session: Session, app: Darkroom, chat: Cha
     await chat("dreambooth forget", name="rex")
 
 
+@pytest.mark.slow
 async def test_one_learned_already_is_measured_beside_one_that_cannot_be_learned(
     session: Session, app: Darkroom, file: Path, models: dict[str, str]
 ) -> None:
@@ -179,6 +180,7 @@ async def test_what_is_wrong_is_told_before_anything_is_learned(
     assert not await app.dispatch.jobs(evaluation.SPACE)
 
 
+@pytest.mark.slow
 async def test_models_are_looked_for_first(session: Session, app: Darkroom, file: Path) -> None:
     with pytest.raises(UserError, match="Name a CLIP model with --clip"):
         await evaluation.play(session, file, file.parent / "out", False, None, None)

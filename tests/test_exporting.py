@@ -97,6 +97,7 @@ def test_plain_diffusers_draws_what_darkroom_draws(case: tuple[str, str, str], e
     assert (found.theirs - found.ours).norm() < 0.03 * learned
 
 
+@pytest.mark.slow
 def test_an_sdxl_of_velocity_says_so_as_web_uis_want_it(bases: dict[str, BaseModel], tmp_path: Path) -> None:
     folder = shutil.copytree(bases["sdxl"].folder, tmp_path / "base")
     schedule = folder / "scheduler" / "scheduler_config.json"

@@ -101,6 +101,7 @@ def test_ctrl_c_stops_a_running_training_and_leaves_nothing(
     assert "long" not in [s["name"] for s in known.result["subjects"]]
 
 
+@pytest.mark.slow
 def test_doctor_finds_everything_well(up: psutil.Process, here: Path, env: dict[str, str]) -> None:
     said = darkroom("doctor", "--json", env=env, cwd=here)
     checks = {check["name"]: check for check in said.result["checks"]}

@@ -128,6 +128,7 @@ async def test_a_training_goes_on_one_example_at_a_time_where_memory_is_short(
     )
 
 
+@pytest.mark.slow
 async def test_who_kills_the_engine_is_to_blame_and_who_was_beside_is_not(engine: EngineClient, tmp_path: Path) -> None:
     drawing = asyncio.Event()
 

@@ -55,6 +55,7 @@ def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_full_wherever_there_is_a_way_to_give_that_and_else_lora(
     larger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

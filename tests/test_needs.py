@@ -84,6 +84,7 @@ def test_shares_take_less_of_each_gpu_but_for_what_draws(larger: Path) -> None:
     assert shared[0] - shared[1] == pytest.approx(16 * learning / 4)  # weight, gradient and two moments, in four bytes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("memory_bytes", "state", "sentence"),
     [
@@ -103,6 +104,7 @@ def test_the_doctor_says_whether_model_and_machine_fit_each_other(
     assert "Drawing takes about 0." in told.lines[1] and "training in full 0.6 GB" in told.lines[1]
 
 
+@pytest.mark.slow
 def test_the_doctor_says_by_which_method_subjects_are_learned(
     larger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -124,6 +126,7 @@ def test_the_doctor_warns_where_nobody_looks_at_what_is_learned() -> None:
     assert doctor.judge(Settings(DARKROOM_BASE_MODEL="toyworld")) == []
 
 
+@pytest.mark.slow
 def test_the_doctor_says_when_several_gpus_divide_a_training(
     larger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

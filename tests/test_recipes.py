@@ -142,6 +142,7 @@ async def test_the_recipe_of_a_subject_is_told(tmp_path: Path) -> None:
     assert "leave out --method" in refused.err and "There is no subject called tom. Known here: rex." in unknown.err
 
 
+@pytest.mark.slow
 def test_darkroom_recipe_says_where_each_number_comes_from(tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "gentle.toml").write_text("rank = 4\n")

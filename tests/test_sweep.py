@@ -120,6 +120,7 @@ async def test_what_was_learned_stays_if_something_failed(session: Session, app:
     assert not await app.subjects.in_space(sweep.SPACE)
 
 
+@pytest.mark.slow
 async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file: Path) -> None:
     playing = asyncio.create_task(sweep.play(session, file, file.parent / "out", keep=True))
     while not [s for s in await app.subjects.in_space(sweep.SPACE) if s.state == "ready"]:  # noqa: ASYNC110

@@ -42,6 +42,7 @@ async def ended(message: Locator, state: str = "done") -> None:
     await expect(message).to_have_attribute("data-state", state)
 
 
+@pytest.mark.slow
 async def test_photos_in_pictures_out(url: str, browser: Browser, tmp_path: Path) -> None:
     async with visit(browser, url) as page:
         await page.set_input_files("#files", SAMPLES)

@@ -163,6 +163,7 @@ async def goes_on(app: Darkroom, job: str, after_s: float) -> bool:
     return True
 
 
+@pytest.mark.slow
 async def test_an_engine_that_dies_is_started_anew_but_for_one_job_not_for_ever(
     chat: Chat, app: Darkroom, stack: Stack
 ) -> None:
