@@ -11,7 +11,7 @@ import pytest
 from storage.jobs import ImagineJob, TrainJob
 from tests.discord_bot import SPACE, Place, options, photos
 from tests.discord_server import File, Trouble
-from tests.discord_server.world import Message
+from tests.discord_server.world import Message, Person, snowflake
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -159,11 +159,13 @@ async def test_a_second_process_stands_by_and_takes_over(place: Place) -> None:
 async def test_every_command_is_acknowledged_under_load(place: Place) -> None:
     discord = place.discord
     files = options(photos())
+    crowd = [f"person {k}" for k in range(COMMANDS)]  # since one's photos are looked at a few at a time
+    discord.people |= {name: Person(snowflake(), name) for name in crowd}
     kinds = [
         lambda k: discord.slash("imagine", prompt=f"a dog {k}", who="bob"),
         lambda k: discord.slash("dreambooth list"),
         lambda k: discord.slash("dreambooth train"),
-        lambda k: discord.slash("dreambooth train", name=f"rex{k}", class_="dog", **files),
+        lambda k: discord.slash("dreambooth train", name=f"rex{k}", class_="dog", who=crowd[k], **files),
     ]
     async with place.process():
         asked = []

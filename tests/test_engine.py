@@ -72,11 +72,12 @@ async def test_an_engine_whose_start_nobody_waited_for_is_replaced(engine: Engin
     await engine.start()
     first = engine_of(engine)
     first.kill()
-    await asyncio.sleep(0.2)
     starting = asyncio.create_task(engine.start())
     async with asyncio.timeout(120):
-        while engine_of(engine) in (None, first):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        while engine_of(engine) in (None, first):
+            if starting.done():  # it had not noticed yet that the first one is dead
+                starting = asyncio.create_task(engine.start())
+            await asyncio.sleep(0.05)
     await asyncio.sleep(0.2)  # it is there, and not ready yet
     assert not starting.done()
     starting.cancel()

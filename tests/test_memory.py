@@ -148,5 +148,5 @@ async def test_who_kills_the_engine_is_to_blame_and_who_was_beside_is_not(engine
     guilty = asyncio.create_task(last(picture(tmp_path, "guilty", steps=900, seeds=tuple(range(16)))))
     await asyncio.wait_for(drawing.wait(), 60)
     os.kill(process_of(engine).pid, signal.SIGKILL)
-    assert (await guilty).state == "died" and "ran out of memory" in (await guilty).message
+    assert (await guilty).state == "died" and "killed from outside (signal 9)" in (await guilty).message
     assert (await beside).state == "paused"

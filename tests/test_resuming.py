@@ -129,7 +129,7 @@ async def test_a_training_survives_its_workers(chat: Chat, app: Darkroom, start:
     killed_s = time.time()
     while (taken_up_s := await again.reaches(0)) < killed_s + 1:  # the newest progress may still be the killed one's
         pass
-    assert taken_up_s - killed_s < LEASE_S + 2
+    assert taken_up_s - killed_s < LEASE_S + 6  # two on a quiet machine
     assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
 
     reply = await again.ends()

@@ -336,6 +336,8 @@ async def test_addresses_of_sent_photos_are_let_go_of(page: Page) -> None:
     await expect(message.locator(".text")).to_contain_text("3 photos used. Waiting")
     await expect(message.locator(".photos img")).to_have_count(3)
     await page.wait_for_function("open_addresses.size === 0")
+    await message.get_by_role("button", name="Cancel").click()
+    await expect(message.first).to_have_attribute("data-state", "cancelled")
 
 
 async def test_a_training_has_options_besides_its_names(page: Page) -> None:
