@@ -89,10 +89,10 @@ gpu:  ## On a bare GPU machine, within 8 minutes: does training and drawing run 
 	PYTHONPATH=build/gpu $(PYTHON) -m tests.bench.gpu --minutes 8 --size $(or $(SIZE),sd15) --out $(or $(OUT),gpu.jsonl)
 
 toyworld: setup  ## Remake the base model that ships, going on where it was left
-	$(BIN)/python -m trainer.toyworld.pretrain all --out build/toyworld
+	$(BIN)/python -m research.toyworld.pretrain all --out build/toyworld
 
 docs: setup  ## Make docs/commands.md and docs/settings.md anew
-	$(BIN)/python -m bot.reference docs
+	$(BIN)/python -m docs_tools.reference docs
 
 # The tests of the web page want a Chromium; an administrator's account may install Debian's.
 browser:

@@ -7,31 +7,32 @@ from contextlib import suppress
 
 from arq.connections import ArqRedis
 
-from bot.answers import replies
-from bot.answers.limits import Limits
-from bot.commands import COMMANDS
-from bot.core import Bot
-from bot.dispatch import Dispatch
-from bot.heard import is_first
-from bot.messages import Fetch, Reply, Request
+from bot.commands import replies
+from bot.commands.registry import COMMANDS
+from bot.core.context import CommandContext
+from bot.core.dedupe import is_first
+from bot.core.dispatch import Dispatch
+from bot.core.limits import Limits
+from bot.core.messages import Fetch, Reply, Request
+from bot.core.suggestions import Suggestions
+from bot.maintenance import keep_tidy
+from bot.photos.decoder_pool import DecodePool
 from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
-from bot.photos.pool import DecodePool
-from bot.suggestions import Suggestions
-from bot.upkeep import keep_tidy
-from storage import newest_id, queue
-from storage.damage import end_damaged
+from storage.contract.jobs import Job, TrainJob, job_key
+from storage.contract.outcomes import Outcome
+from storage.contract.subjects import Subjects
 from storage.errors import Damaged, DiskFull, Full, Missing, Newer, StoreError, UserError
 from storage.failures import Failure
-from storage.files import Store
 from storage.ids import new_id
-from storage.jobs import Job, Outcome, TrainJob, job_key
-from storage.opening import open_store
-from storage.reconciling import keep_queued
+from storage.lifecycle.damaged_jobs import end_damaged
+from storage.lifecycle.finalize import record_training
+from storage.lifecycle.reconcile import keep_queued
+from storage.objects.open import open_store
+from storage.objects.store import Store
+from storage.queue import broker, newest_id
 from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
 from storage.settings import Settings
-from storage.settling import note
-from storage.subjects import Subjects
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "forget-me"}
 ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothing is lost; it continues by itself."
 
 
-class Darkroom(Bot):
+class Darkroom(CommandContext):
     """One deployment, as a front end sees it."""
 
     def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
@@ -60,7 +61,7 @@ class Darkroom(Bot):
         self.decoders = DecodePool(PhotoLimits.of(settings))
         self.suggestions = Suggestions(self.subjects, self.dispatch)
         works = (
-            newest_id.keep(redis),
+            newest_id.keep_newest_id(redis),
             keep_queued(store, redis, settings.lease_s),
             keep_tidy(store, redis, settings.forget_after_days),
         )
@@ -69,9 +70,9 @@ class Darkroom(Bot):
     @classmethod
     async def open(cls, settings: Settings, redis_url: str, short: bool = False) -> "Darkroom":
         """Connect to queue and store, for a `short` command or to stay; raises SetupError if either does not work."""
-        store, redis = await open_store(settings, short), await queue.connect(redis_url, settings)
+        store, redis = await open_store(settings, short), await broker.connect(redis_url, settings)
         with suppress(*SERVICE_ERRORS):
-            await newest_id.see(redis)
+            await newest_id.load_newest_id(redis)
         return cls(settings, store, redis)
 
     async def close(self) -> None:
@@ -154,7 +155,7 @@ class Darkroom(Bot):
         """Have the records of a training's subjects say how it ended: who published it may not have come so far yet."""
         if isinstance(job, TrainJob):
             try:
-                await note(self.store, job, outcome)
+                await record_training(self.store, job, outcome)
             except (Damaged, Newer) as error:
                 log.error("a subject of job %s does not say how it ended: %s", job.id, error)
 
@@ -187,5 +188,5 @@ def apology(error: Exception) -> str:
     """What people read where queue or store failed, with one of SERVICE_ERRORS: by the kind of failure."""
     if isinstance(error, Missing):
         return "What this needs is not in the storage any more."
-    said = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), "")
-    return said or FAILURE_SAYS[failure_of(error)]
+    sentence = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), "")
+    return sentence or FAILURE_SAYS[failure_of(error)]

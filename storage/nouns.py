@@ -116,12 +116,12 @@ def article(phrase: str) -> str:
     >>> [article(word) for word in ("dog", "hour glass", "unicorn", "MRI", "8-ball", "one-eyed cat")]
     ['a', 'an', 'a', 'an', 'an', 'a']
     """
-    found = re.search(r"[^\W_]+(?:['’][^\W_]+)?", phrase)
-    if not found:
+    first_word = re.search(r"[^\W_]+(?:['’][^\W_]+)?", phrase)
+    if not first_word:
         return "a"
-    word = found[0]
+    word = first_word[0]
     if word[0].isdigit():
-        digits = re.match(r"\d+", phrase[found.start() :].replace(",", ""))
+        digits = re.match(r"\d+", phrase[first_word.start() :].replace(",", ""))
         return "an" if digits and (digits[0][0] == "8" or _says_eleven(digits[0])) else "a"
     plain = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
     return "an" if _begins_with_vowel(plain) else "a"

@@ -1,13 +1,13 @@
 """What a failure of the queue (Redis) or of the object store means for whoever used it: one place decides for all.
 
-`storage.redis_errors`, `storage.s3_errors` and `storage.folder_errors` have the tables.
+`storage.queue.redis_errors`, `storage.objects.s3_errors` and `storage.objects.folder_errors` have the tables.
 """
 
 import time
 
 from storage.errors import SetupError, StoreError
 from storage.failures import Failure
-from storage.redis_errors import ERRORS, meaning_of
+from storage.queue.redis_errors import ERRORS, meaning_of
 
 SERVICE_ERRORS = (StoreError, *ERRORS)  # whatever queue and store raise; a TimeoutError is an OSError
 UNKNOWN_S = 600.0  # trouble of unknown kind is waited out for so long

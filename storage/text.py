@@ -85,10 +85,10 @@ def find_word(text: str, word: str) -> tuple[int, int] | None:
     >>> find_word("Hotdogs, a Dog", "dog")
     (11, 14)
     """
-    for found in re.finditer(re.escape(word), text, re.IGNORECASE):
-        around = text[found.start() - 1 : found.start()] + text[found.end() : found.end() + 1]
+    for match in re.finditer(re.escape(word), text, re.IGNORECASE):
+        around = text[match.start() - 1 : match.start()] + text[match.end() : match.end() + 1]
         if not any(is_word_character(character) or character == "_" for character in around):
-            return found.span()
+            return match.span()
     return None
 
 
@@ -110,3 +110,24 @@ def _stays(text: str, at: int) -> bool:
 
 def _joins(character: str) -> bool:
     return not character.isascii() and (unicodedata.category(character)[0] in "LMS" or character == EMOJI_STYLE)
+
+
+def duration(seconds: float) -> str:
+    """Say a length of time as people do.
+
+    >>> duration(7.6), duration(95), duration(7300)
+    ('8 s', '1 min 35 s', '2 h 2 min')
+    """
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    return f"{s // 60} min {s % 60} s" if s < 3600 else f"{s // 3600} h {s % 3600 // 60} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count a noun.
+
+    >>> plural(1, "photo"), plural(3, "photo")
+    ('1 photo', '3 photos')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

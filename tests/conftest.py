@@ -17,16 +17,16 @@ import torch
 from arq.connections import ArqRedis
 
 from bot.app import Darkroom
-from bot.messages import Reply, Request, Upload
-from storage import queue
+from bot.core.messages import Reply, Request, Upload
+from storage.queue import broker
 from storage.settings import Settings, load_settings
-from tests.micro import write_micro_model, write_micro_sd1, write_micro_sd2, write_micro_sdxl
-from tests.servers import valkey
+from tests.servers.backing import valkey
+from tests.support.micro_models import write_micro_model, write_micro_sd1, write_micro_sd2, write_micro_sdxl
 
 if TYPE_CHECKING:
-    from trainer.models import BaseModel  # which takes seconds to import: not every test needs it
+    from trainer.models.base import BaseModel  # which takes seconds to import: not every test needs it
 
-pytest_plugins = ["tests.stores", "tests.discord_bot", "tests.slack"]
+pytest_plugins = ["tests.support.stores", "tests.support.discord_bot", "tests.support.slack_bot"]
 
 
 def pytest_configure() -> None:
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 async def redis() -> AsyncIterator[ArqRedis]:
     """A queue of this test's own, empty."""
     with valkey() as url:
-        connection = await queue.connect(url)
+        connection = await broker.connect(url)
         yield connection
         await connection.aclose()
 
@@ -95,7 +95,7 @@ def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def base(micro_model: Path) -> "BaseModel":
     """The micro model, loaded."""
-    from trainer.models import load_base
+    from trainer.models.base import load_base
 
     return load_base(str(micro_model))
 
@@ -204,7 +204,7 @@ def chat(app: Darkroom, request: pytest.FixtureRequest) -> Chat:
 
 def photos_of_a_character(count: int = 4, seed: int = 3) -> tuple[Upload, ...]:
     """Photos as a person would send them: drawn by Toyworld, each in another place."""
-    from trainer.toyworld.scenes import character
+    from research.toyworld.scenes import character
     from trainer.toyworld.words import PLACES
 
     uploads = []

@@ -11,13 +11,13 @@ import sys
 import threading
 from typing import get_args
 
-from storage import queue
+from storage.contract.jobs import Method
 from storage.errors import DarkroomError
-from storage.jobs import Method
 from storage.logs import log_to
-from storage.opening import open_store
+from storage.objects.open import open_store
+from storage.queue import broker
 from storage.settings import Settings, load_settings
-from trainer.starting import importing
+from trainer.fast_import import fast_import
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def main() -> None:
     try:
         settings = load_settings()
         if given.check:
-            with importing():  # torch: not for --help
-                from trainer.capacity.check import report
+            with fast_import():  # torch: not for --help
+                from trainer.doctor import report
 
             print(report(settings).model_dump_json())  # noqa: T201
             return
@@ -46,16 +46,16 @@ def main() -> None:
             print(json.dumps(recipes(settings)))  # noqa: T201
             return
         if given.measure:
-            with importing():
-                from trainer.judging.evaluating import serve
+            with fast_import():
+                from trainer.metrics.server import serve
 
             out = sys.stdout
             with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints must not end up between our lines
                 serve(sys.stdin, out)
             return
         queues = given.queues.split(",")
-        if not set(queues) <= set(queue.QUEUES):
-            parser.error(f"--queues takes {' and '.join(queue.QUEUES)}, not {given.queues}")
+        if not set(queues) <= set(broker.QUEUES):
+            parser.error(f"--queues takes {' and '.join(broker.QUEUES)}, not {given.queues}")
         asyncio.run(work(settings, queues))
     except DarkroomError as error:
         sys.exit(str(error))
@@ -66,27 +66,27 @@ def recipes(settings: Settings) -> dict[str, object]:
 
     Raises SetupError.
     """
-    with importing():  # torch: not for --help
-        from trainer.capacity.check import found_here
-    from trainer.recipe import recipe_for, suited_to
+    with fast_import():  # torch: not for --help
+        from trainer.doctor import base_model_here
+    from trainer.models.default_recipe import defaults_for, recipe_for
 
-    source, method, why = found_here(settings)
-    told = {
+    source, method, why = base_model_here(settings)
+    answer = {
         each: {
             "recipe": recipe_for(source.folder, method=each).model_dump(),
-            "origins": suited_to(source.folder, each).origins,
+            "origins": defaults_for(source.folder, each).origins,
         }
         for each in get_args(Method)
     }
-    return {"method": method, "why": why, "recipes": told}
+    return {"method": method, "why": why, "recipes": answer}
 
 
 async def work(settings: Settings, queues: list[str]) -> None:
     """Work until SIGINT or SIGTERM, which lets what runs come to a good end; a second one ends it at once."""
-    from trainer.worker import run_worker  # imports torch by way of the engine's helpers: not for --help
+    from trainer.worker.worker import run_worker  # imports torch by way of the engine's helpers: not for --help
 
     store = await open_store(settings)
-    redis = await queue.connect_patiently(settings.redis_url or "redis://127.0.0.1:6379", settings)
+    redis = await broker.connect_patiently(settings.redis_url or "redis://127.0.0.1:6379", settings)
     job = asyncio.create_task(run_worker(settings, store, redis, queues))
 
     def stop(number: int) -> None:

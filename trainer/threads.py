@@ -31,9 +31,9 @@ def quotas(root: Path = CGROUPS, own: Path = Path("/proc/self/cgroup")) -> list[
     except (OSError, StopIteration):
         ours = ""
     folder = root / ours
-    found = [_quota(each / "cpu.max") for each in (folder, *folder.parents) if each.is_relative_to(root)]
-    found.append(_quota(root / "cpu/cpu.cfs_quota_us", root / "cpu/cpu.cfs_period_us"))
-    return [limit for limit in found if limit]
+    limits = [_quota(each / "cpu.max") for each in (folder, *folder.parents) if each.is_relative_to(root)]
+    limits.append(_quota(root / "cpu/cpu.cfs_quota_us", root / "cpu/cpu.cfs_period_us"))
+    return [limit for limit in limits if limit]
 
 
 def _quota(*files: Path) -> float:

@@ -1,1 +1,4 @@
-"""Photos from a chat's attachment to squares that a worker can learn from."""
+"""Photo intake: fetching, decoding in a process that may be killed, vetting, cropping, captions.
+
+No untrusted byte is decoded in the bot's own process.
+"""

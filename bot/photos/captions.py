@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from bot.messages import Upload
+from bot.core.messages import Upload
 from storage.text import one_line
 
 SUFFIX = ".txt"
@@ -18,10 +18,10 @@ def plain(text: str) -> str:
 
 def paired(uploads: Sequence[Upload]) -> tuple[Upload, ...]:
     """Take text files that are called like a photo for what is said of it; all others stay as they are."""
-    said = {_stem(u.name): u.data[:READ_BYTES].decode(errors="replace") for u in uploads if _is_text(u.name)}
+    captions = {_stem(u.name): u.data[:READ_BYTES].decode(errors="replace") for u in uploads if _is_text(u.name)}
     known = {_stem(u.name) for u in uploads if not _is_text(u.name)}
     rest = [u for u in uploads if not (_is_text(u.name) and _stem(u.name) in known)]
-    return tuple(u.model_copy(update={"caption": said.get(_stem(u.name)) or u.caption}) for u in rest)
+    return tuple(u.model_copy(update={"caption": captions.get(_stem(u.name)) or u.caption}) for u in rest)
 
 
 def without_captions(files: Sequence[Path]) -> list[Path]:

@@ -1,7 +1,7 @@
 """Turn the bytes of a photo into an upright sRGB picture, and refuse in plain words what cannot be.
 
 Everything that can be told from the header is told before a pixel is decoded. This runs in the process that
-`bot/photos/decoder.py` starts for it, never in the bot's own.
+`bot/photos/decoder_process.py` starts for it, never in the bot's own.
 """
 
 import io
@@ -12,10 +12,10 @@ import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
-from bot.photos import boxes, colour, gif, jpeg, png
+from bot.photos import colour, gif, heif_boxes, jpeg, png
 from bot.photos.deep_grey import eight_bit_grey
 from bot.photos.errors import PhotoError
-from bot.photos.kinds import FORMATS, format_of, unreadable
+from bot.photos.file_types import FORMATS, format_of, unreadable
 from bot.photos.raw import camera_of
 from storage.colours import NEUTRAL
 
@@ -40,7 +40,7 @@ TURNS = {  # EXIF orientation → what makes it upright
 }
 
 
-class Photo(NamedTuple):
+class PhotoHeader(NamedTuple):
     """A photo whose header was read, not decoded yet."""
 
     image: Image.Image
@@ -48,7 +48,7 @@ class Photo(NamedTuple):
     filled: Image.Image | None = None  # of a JPEG without an end: the same with more data behind it
 
 
-def open_photo(data: bytes, max_pixels: int, min_px: int) -> Photo:
+def open_photo(data: bytes, max_pixels: int, min_px: int) -> PhotoHeader:
     """Read the header of a photo; raises PhotoError."""
     photo = _opened(data)
     width, height = photo.image.size
@@ -61,26 +61,28 @@ def open_photo(data: bytes, max_pixels: int, min_px: int) -> Photo:
     return photo
 
 
-def _opened(data: bytes) -> Photo:
+def _opened(data: bytes) -> PhotoHeader:
     """Hand a file to Pillow, less what its picture does not need."""
     kind = format_of(data)
     if kind not in FORMATS:
         raise PhotoError(unreadable(data))
     try:
         if kind == "JPEG":
-            found = jpeg.clean(data)
-            return Photo(_image(found.data, kind), filled=None if found.ended else _image(found.filled, kind))
+            stripped = jpeg.clean(data)
+            return PhotoHeader(
+                _image(stripped.data, kind), filled=None if stripped.ended else _image(stripped.filled, kind)
+            )
         if kind == "PNG":
             cleaned, cicp = png.clean(data)
-            return Photo(_image(cleaned, kind), cicp)
+            return PhotoHeader(_image(cleaned, kind), cicp)
         if kind == "GIF":
-            return Photo(_image(gif.clean(data), kind))
+            return PhotoHeader(_image(gif.clean(data), kind))
         if kind == "WEBP":
-            boxes.check_webp(data)
+            heif_boxes.check_webp(data)
         image = _image(data, kind)
         if camera := camera_of(image):
             raise PhotoError(f"is a raw photo ({camera}): export it as JPEG first")
-        return Photo(image, boxes.nclx(data) if kind in ("HEIF", "AVIF") else b"")
+        return PhotoHeader(image, heif_boxes.nclx(data) if kind in ("HEIF", "AVIF") else b"")
     except (PhotoError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -93,7 +95,7 @@ def _image(data: bytes, kind: str) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=[kind])
 
 
-def decode(photo: Photo, side_px: int) -> Image.Image:
+def decode(photo: PhotoHeader, side_px: int) -> Image.Image:
     """Decode an opened photo: upright, sRGB, RGB or RGBA, its short side `side_px` or less, never enlarged.
 
     Raises PhotoError if the file ends early or is damaged.

@@ -19,9 +19,9 @@ class InFlight:
         self._bytes: Counter[str] = Counter()
 
     @contextmanager
-    def of(self, person: str) -> Iterator["Share"]:
+    def of(self, person: str) -> Iterator["InFlightShare"]:
         """What one request of a person takes; given back when the block ends."""
-        share = Share(self, person)
+        share = InFlightShare(self, person)
         try:
             yield share
         finally:
@@ -47,7 +47,7 @@ class InFlight:
                 del counter[person]
 
 
-class Share:
+class InFlightShare:
     """What one request has on the way."""
 
     def __init__(self, all_of_them: InFlight, person: str) -> None:

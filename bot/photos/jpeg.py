@@ -79,12 +79,12 @@ class _Cleaner:
 
     def run(self) -> None:
         """Read to the end of the picture."""
-        while (found := MARKER.search(self.data, self.at)) and not self.ended:
+        while (marker := MARKER.search(self.data, self.at)) and not self.ended:
             self.segments += 1
             if self.segments > SEGMENTS_MOST:
                 raise PhotoError(f"has more than {SEGMENTS_MOST:,} segments, more than can be read: save it again")
-            self.at = found.end()
-            if not self._go_on(found[1][0]):
+            self.at = marker.end()
+            if not self._go_on(marker[1][0]):
                 return
 
     def _go_on(self, marker: int) -> bool:

@@ -8,22 +8,22 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import Field
 
-from bot.answers.replies import plural
-from bot.messages import Upload
+from bot.core.messages import Upload
 from bot.photos.captions import plain
+from bot.photos.decoder_result import DecodedPhoto
 from bot.photos.duplicates import near_duplicates
 from bot.photos.errors import PhotoError
-from bot.photos.reading import Reading
-from storage.files import Store
-from storage.jobs import Record
-from storage.subjects import Photo
-from storage.text import one_line
+from storage.contract.base import Record
+from storage.contract.subjects import Photo
+from storage.errors import UserError
+from storage.objects.store import Store
+from storage.text import one_line, plural
 
 EXTENSION = "png"  # lossless, and at the sizes of training not large
 LABEL_LENGTH = 60  # of a file's name in a sentence
 
 
-class Prepared(Record):
+class PreparedPhoto(Record):
     """A photo ready for training: square, upright, RGB or with transparency, nothing in the file but its pixels."""
 
     name: str  # as the person called the file; for messages only
@@ -53,7 +53,7 @@ class Prepared(Record):
         return photo.model_copy(update={"whole": whole, "whole_sha256": digest})
 
 
-class Refused(Record):
+class RejectedPhoto(Record):
     """A photo that cannot be used; name and reason together make a sentence."""
 
     name: str
@@ -63,8 +63,8 @@ class Refused(Record):
 class Vetting(Record):
     """What became of the photos, in the order in which they came."""
 
-    accepted: tuple[Prepared, ...]
-    refused: tuple[Refused, ...]
+    accepted: tuple[PreparedPhoto, ...]
+    refused: tuple[RejectedPhoto, ...]
 
     @property
     def summary(self) -> str:
@@ -81,19 +81,19 @@ class Vetting(Record):
         return "; ".join([head, *(f"{r.name} {r.reason}" for r in self.refused)]) + f".{notes}"
 
 
-Read = Callable[[bytes], Awaitable[Reading]]  # decodes and prepares a file, or raises PhotoError
+Read = Callable[[bytes], Awaitable[DecodedPhoto]]  # decodes and prepares a file, or raises PhotoError
 
 
 async def vet(uploads: Sequence[Upload], read: Read, most_bytes: int) -> Vetting:
     """Accept or refuse each photo, as `read` finds it. Raises nothing for bad photos."""
-    found: list[Reading | PhotoError] = []
+    results: list[DecodedPhoto | PhotoError] = []
     for upload in uploads:
         try:
             check(upload, most_bytes)
-            found.append(await read(upload.data))
+            results.append(await read(upload.data))
         except PhotoError as error:
-            found.append(error)
-    return judged(uploads, found)
+            results.append(error)
+    return judged(uploads, results)
 
 
 def check(upload: Upload, most_bytes: int) -> None:
@@ -107,24 +107,24 @@ def check(upload: Upload, most_bytes: int) -> None:
         raise PhotoError(f"is too large: {size:.3g} MB, where {limit:.3g} MB is the limit")
 
 
-def judged(uploads: Sequence[Upload], found: Sequence[Reading | PhotoError]) -> Vetting:
+def judged(uploads: Sequence[Upload], results: Sequence[DecodedPhoto | PhotoError]) -> Vetting:
     """Accept what can be used and is unlike all that was accepted before it."""
-    accepted: list[Prepared] = []
-    refused: list[Refused] = []
-    seen: list[tuple[str, Reading]] = []
-    for name, upload, reading in zip(labels(uploads), uploads, found, strict=True):
+    accepted: list[PreparedPhoto] = []
+    refused: list[RejectedPhoto] = []
+    seen: list[tuple[str, DecodedPhoto]] = []
+    for name, upload, reading in zip(labels(uploads), uploads, results, strict=True):
         if isinstance(reading, PhotoError):
-            refused.append(Refused(name=name, reason=str(reading)))
+            refused.append(RejectedPhoto(name=name, reason=str(reading)))
         elif twin := next((n for n, r in seen if near_duplicates(reading.fingerprint, r.fingerprint)), None):
-            refused.append(Refused(name=name, reason=f"is a near-duplicate of {twin}"))
+            refused.append(RejectedPhoto(name=name, reason=f"is a near-duplicate of {twin}"))
         else:
             seen.append((name, reading))
             accepted.append(_prepared(name, upload, reading))
     return Vetting(accepted=tuple(accepted), refused=tuple(refused))
 
 
-def _prepared(name: str, upload: Upload, reading: Reading) -> Prepared:
-    return Prepared(
+def _prepared(name: str, upload: Upload, reading: DecodedPhoto) -> PreparedPhoto:
+    return PreparedPhoto(
         name=name,
         data=reading.square,
         sha256=hashlib.sha256(reading.square).hexdigest(),
@@ -139,3 +139,11 @@ def labels(uploads: Sequence[Upload]) -> list[str]:
     """Call each upload by a short name of its own; phones and clipboards call every photo the same."""
     names = [one_line(u.name)[-LABEL_LENGTH:] or "a photo" for u in uploads]
     return [n if names.count(n) == 1 else f"{n} (photo {i})" for i, n in enumerate(names, 1)]
+
+
+def check_number(given: int, most: int) -> None:
+    """Raise UserError for no photos, and for more than `most`; a front end may ask before it fetches them."""
+    if not given:
+        raise UserError("Add a few photos of it: three to six from different sides work best.")
+    if given > most:
+        raise UserError(f"That is {given} photos; {most} is the most. Three to six good ones are plenty.")

@@ -17,11 +17,11 @@ from random import Random
 from typing import NamedTuple
 
 from bot.app import Darkroom
-from bot.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request, Upload
+from research.toyworld.scenes import character
 from storage.settings import load_settings
 from tests.conftest import start_worker, stop_worker
-from tests.servers import valkey
-from trainer.toyworld.scenes import character
+from tests.servers.backing import valkey
 from trainer.toyworld.words import PLACES
 
 NOUNS = ("dog", "robot", "teapot")

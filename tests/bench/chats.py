@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from tests.hand import Hand
+from tests.support.manual_worker import Hand
 
 STARTS = 3
 COMMANDS, PER_S = 400, 20

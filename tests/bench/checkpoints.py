@@ -14,16 +14,16 @@ from contextlib import aclosing
 from pathlib import Path
 from random import Random
 
-from storage.files import FolderStore
+from research.toyworld.scenes import character
+from storage.contract.jobs import TrainJob
+from storage.contract.subjects import Subject, Subjects
 from storage.ids import new_id
-from storage.jobs import TrainJob
-from storage.subjects import Subject, Subjects
-from trainer.engine_client import EngineClient
-from trainer.jobs.resuming import Checkpoints
-from trainer.recipe import recipe_for
-from trainer.seam import Report, Result, TrainTask
-from trainer.toyworld.scenes import character
+from storage.objects.folder import FolderStore
+from trainer.models.default_recipe import recipe_for
+from trainer.protocol import ProgressReport, TaskResult, TrainTask
 from trainer.toyworld.words import PLACES
+from trainer.worker.checkpoint_store import CheckpointStore
+from trainer.worker.engine_client import EngineClient
 
 STEPS, WARM = 300, 10  # of a training, and those of them that are not measured
 NEVER_S = 86_400.0
@@ -35,7 +35,7 @@ async def train(engine: EngineClient, folder: Path, photos: tuple[str, ...], eve
     subject = Subject(space="home", owner="ada", name=new_id(), noun="dog", base_model="toyworld")
     await Subjects(store).add(subject)
     job = TrainJob(space="home", owner="ada", subject=subject.id)
-    checkpoints, kept = Checkpoints(store, job), 0
+    checkpoints, kept = CheckpointStore(store, job), 0
     work = folder / job.id
     work.mkdir()
     recipe = recipe_for(Path((await engine.start()).folder), steps=STEPS, sample_steps=1)
@@ -54,8 +54,8 @@ async def train(engine: EngineClient, folder: Path, photos: tuple[str, ...], eve
     times_s: dict[int, float] = {}
     async with aclosing(engine.run(task)) as said:
         async for news in said:
-            assert not isinstance(news, Result) or news.state == "done", news
-            if isinstance(news, Report) and news.phase == "learning":
+            assert not isinstance(news, TaskResult) or news.state == "done", news
+            if isinstance(news, ProgressReport) and news.phase == "learning":
                 times_s.setdefault(news.step, time.monotonic())
                 if news.checkpoint:
                     kept += 1

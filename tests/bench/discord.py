@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from bot.app import Darkroom
-from storage.jobs import ImagineJob
+from storage.contract.jobs import ImagineJob
 from tests.bench.chats import (
     COMMANDS,
     INTERACTIONS,
@@ -25,11 +25,11 @@ from tests.bench.chats import (
     megabytes,
     starting,
 )
-from tests.bot_process import settings_of
-from tests.discord_bot import SPACE, Place, bot_environment, options, photos
-from tests.discord_server import discord_server
-from tests.discord_server.world import Interaction
-from tests.servers import valkey
+from tests.servers.backing import valkey
+from tests.servers.discord import discord_server
+from tests.servers.discord.world import Interaction
+from tests.support.bot_process import settings_of
+from tests.support.discord_bot import SPACE, Place, bot_environment, options, photos
 
 AT_ONCE = 20
 

@@ -105,7 +105,7 @@ def run(stage: Stage, left_s: float) -> Result:
 
 def draw_photos(folder: Path) -> None:
     """Four photos of a drawn character, so that no photos need be carried."""
-    from trainer.toyworld.scenes import character
+    from research.toyworld.scenes import character
     from trainer.toyworld.words import PLACES
 
     folder.mkdir(parents=True, exist_ok=True)

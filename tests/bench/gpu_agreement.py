@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
-from storage.recipe import Recipe
-from tests.micro import write_micro_sd1
-from trainer import generate
-from trainer.dreambooth import Training
-from trainer.models import BaseModel, load_base
-from trainer.training.examples import Batch
-from trainer.training.material import Subject
+from storage.contract.recipe import Recipe
+from tests.support.micro_models import write_micro_sd1
+from trainer.diffusion import sampling
+from trainer.dreambooth.batches import Batch
+from trainer.dreambooth.dataset import SubjectSpec
+from trainer.dreambooth.train import Training
+from trainer.models.base import BaseModel, load_base
 
 STEPS = 10
 METHODS = ("lora", "full")  # most people train LoRA
@@ -69,7 +69,7 @@ def training(base: BaseModel, photos: Path, how: Recipe) -> Training:
     """A training that is about to begin; class latents come from a seed."""
     side = base.image_px // base.vae_factor
     class_latents = torch.randn(4, 4, side, side, generator=Generator().manual_seed(1))
-    return Training(base, Subject(sorted(photos.iterdir()), "dog", "zuf"), class_latents, how, seed=0)
+    return Training(base, SubjectSpec(sorted(photos.iterdir()), "dog", "zuf"), class_latents, how, seed=0)
 
 
 def losses_of(one: Training) -> list[float]:
@@ -83,7 +83,7 @@ def losses_of(one: Training) -> list[float]:
 def latents(base: BaseModel, scheduler: str) -> Tensor:
     """Two pictures of one prompt."""
     how: dict[str, Any] = {"steps": 20, "guidance": 5.0, "scheduler": scheduler}
-    return generate.sample_latents(base, base.denoiser, "a dog in Paris", [1, 2], **how).cpu()
+    return sampling.sample_latents(base, base.denoiser, "a dog in Paris", [1, 2], **how).cpu()
 
 
 def reference(folder: Path, photos: Path) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 
-from trainer import generate
-from trainer.models import BaseModel, load_base
+from trainer.diffusion import sampling
+from trainer.models.base import BaseModel, load_base
 
 PROMPT = "a photo of a dog in Paris"
 GUIDANCE = 5.0
@@ -23,7 +23,7 @@ GUIDANCE = 5.0
 def pipeline_of(base: BaseModel) -> Any:
     """Diffusers' pipeline on the very weights that Darkroom draws with."""
     unet, text_encoder = base.denoiser.children()
-    parts = (base.vae, text_encoder, base.tokenizers[0], unet, generate.scheduler_for(base, "dpm++2m", 1))
+    parts = (base.vae, text_encoder, base.tokenizers[0], unet, sampling.scheduler_for(base, "dpm++2m", 1))
     pipeline = StableDiffusionPipeline(*parts, None, None, None, requires_safety_checker=False)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
@@ -35,7 +35,7 @@ def measure(base: BaseModel, pipeline: Any, pictures: int, steps: int, rounds: i
 
     def ours() -> None:
         how: dict[str, Any] = {"steps": steps, "guidance": GUIDANCE}
-        assert len(list(generate.draw(base, base.denoiser, PROMPT, seeds, together=pictures, **how))) == pictures
+        assert len(list(sampling.draw(base, base.denoiser, PROMPT, seeds, together=pictures, **how))) == pictures
 
     def peer() -> None:
         chance = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]

@@ -17,23 +17,23 @@ from pathlib import Path
 from typing import Any
 
 from bot.app import Darkroom
-from bot.messages import Reply, Request, Upload
-from bot.web.chat import USER
-from bot.web.gallery import Gallery
-from bot.web.handlers import JOBS_AT_ONCE
-from storage import queue
+from bot.connectors.web.gallery import Gallery
+from bot.connectors.web.handlers import JOBS_AT_ONCE
+from bot.core.local_space import USER
+from bot.core.messages import Reply, Request, Upload
+from storage.contract.subjects import Subject
 from storage.ids import new_id
-from storage.reconciling import LOOKED_KEY, SWEPT_KEY, keep_queued
+from storage.lifecycle.garbage_collection import GarbageCollector
+from storage.lifecycle.reconcile import LOOKED_KEY, SWEPT_KEY, keep_queued
+from storage.queue import broker
 from storage.settings import Settings
-from storage.subjects import Subject
-from storage.sweeping import Sweeper
 from tests.bench.history_store import MINE, Counted, CountedFolder, counted_s3, drawing, fill, finish, s3_server
 from tests.conftest import photos_of_a_character
-from tests.micro import write_micro_model
-from tests.servers import valkey
-from trainer.jobs.cache import Cache
-from trainer.jobs.reach import Reach
-from trainer.worker import run_worker
+from tests.servers.backing import valkey
+from tests.support.micro_models import write_micro_model
+from trainer.worker.cache import Cache
+from trainer.worker.store_health import StoreHealth
+from trainer.worker.worker import run_worker
 
 IDLE_S, WORKERS = 60.0, 3
 Row = dict[str, tuple[int, float]]  # by what was done: requests, seconds
@@ -57,7 +57,7 @@ class Deployment:
     @asynccontextmanager
     async def bot(self) -> AsyncIterator[Darkroom]:
         """A bot of the deployment."""
-        app = Darkroom(self.settings, self.store, await queue.connect(str(self.settings.redis_url)))
+        app = Darkroom(self.settings, self.store, await broker.connect(str(self.settings.redis_url)))
         try:
             yield app
         finally:
@@ -109,15 +109,15 @@ async def measure_idle(here: Deployment) -> None:
     """A minute of a bot, which is there, and three workers; once a day they look over everything, which is apart."""
     await here.redis.delete(LOOKED_KEY, SWEPT_KEY)
     before = here.store.requests
-    await Sweeper(here.store).sweep()
+    await GarbageCollector(here.store).sweep()
     here.row["a look over everything, the first"] = here.store.requests - before, 0.0
     before = here.store.requests
-    await Sweeper(here.store).sweep()
+    await GarbageCollector(here.store).sweep()
     here.row["a look over everything, daily"] = here.store.requests - before, 0.0
     await here.redis.set(SWEPT_KEY, b"1", ex=3600)
     lease_s, loops = here.settings.lease_s, []
     for number in range(WORKERS):
-        reach = Reach(here.store, here.redis, lease_s, lambda: False)
+        reach = StoreHealth(here.store, here.redis, lease_s, lambda: False)
         cache = Cache(here.store, here.home / f"cache-{number}")
         loops += [reach.keep_looking(), cache.keep_clean(here.redis), keep_queued(here.store, here.redis, lease_s)]
     tasks = [asyncio.create_task(loop) for loop in loops]
@@ -152,7 +152,7 @@ async def measure(kind: str, sizes: list[int]) -> dict[int, Row]:
             store: Counted = CountedFolder(home / "store")
             if kind == "s3":
                 store = counted_s3(where)
-            here = Deployment(Settings(), store, await queue.connect(url), home)
+            here = Deployment(Settings(), store, await broker.connect(url), home)
             for size in sizes:
                 began_s = time.monotonic()
                 await fill(store, done, size)

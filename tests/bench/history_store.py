@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 import aiohttp
 import boto3
 
-from storage.files import FolderStore, Store
+from storage.contract.jobs import ImagineJob, job_key
+from storage.contract.outcomes import Outcome, Picture, outcome_key
+from storage.contract.subjects import Subject, name_key, subject_key
 from storage.ids import id_at
-from storage.index_build import build_indexes
-from storage.job_index import entries_of
-from storage.jobs import ImagineJob, Outcome, Picture, job_key, outcome_key
-from storage.s3 import S3Store
-from storage.subjects import Subject, name_key, subject_key
-from tests.servers import SECRET, moto_server, s3_environment
+from storage.lifecycle.index_backfill import build_indexes
+from storage.lifecycle.job_index import entries_of
+from storage.objects.folder import FolderStore
+from storage.objects.s3 import S3Store
+from storage.objects.store import Store
+from tests.servers.backing import SECRET, moto_server, s3_environment
 
 T = TypeVar("T")
 MINE, OTHERS = "local", 50  # my space, and how many there are besides

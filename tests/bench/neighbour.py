@@ -21,24 +21,24 @@ ROUNDS, STEPS = 7, 10
 def work(folder: Path) -> dict[str, Callable[[], object]]:
     """What is timed: some steps of a training, and four pictures."""
     from tests.conftest import photos_of_a_character
-    from trainer import generate
-    from trainer.dreambooth import Training
-    from trainer.models import load_base
-    from trainer.recipe import recipe_for
-    from trainer.training.material import Subject
+    from trainer.diffusion import sampling
+    from trainer.dreambooth.dataset import SubjectSpec
+    from trainer.dreambooth.train import Training
+    from trainer.models.base import load_base
+    from trainer.models.default_recipe import recipe_for
 
     for upload in photos_of_a_character():
         (folder / upload.name).write_bytes(upload.data)
     base = load_base("toyworld")
     how = recipe_for(base.folder, steps=4000, prior_weight=0)
-    training = Training(base, Subject(sorted(folder.iterdir()), "dog", "zuf"), None, how, seed=0)
+    training = Training(base, SubjectSpec(sorted(folder.iterdir()), "dog", "zuf"), None, how, seed=0)
 
     def steps() -> None:
         for _ in range(STEPS):
             training.step()
 
     def pictures() -> None:
-        list(generate.draw(base, base.denoiser, "a dog in Paris", [1, 2, 3, 4], steps=15, guidance=4.0))
+        list(sampling.draw(base, base.denoiser, "a dog in Paris", [1, 2, 3, 4], steps=15, guidance=4.0))
 
     return {f"{STEPS} steps": steps, "four pictures": pictures}
 

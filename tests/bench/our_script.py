@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from storage.recipe import Changes, Recipe
-from trainer import classes
-from trainer.dreambooth import Training
-from trainer.models import BaseModel, load_base
-from trainer.training.material import Subject
-from trainer.training.weights import save_learned
+from storage.contract.recipe import Changes, Recipe
+from trainer.dreambooth import class_images as classes
+from trainer.dreambooth.dataset import SubjectSpec
+from trainer.dreambooth.train import Training
+from trainer.dreambooth.weights import save_learned
+from trainer.models.base import BaseModel, load_base
 
 CLASS_STEPS, WARM_STEPS = 20, 4
 
@@ -65,7 +65,7 @@ def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out
     asked_s = time.perf_counter()
     if not class_set.exists():
         classes.draw_class_set(base, "dog", how, class_set, lambda *_: None)
-    training = Training(base, Subject(photos, "dog", "zuf"), classes.read_class_set(class_set), how, seed=0)
+    training = Training(base, SubjectSpec(photos, "dog", "zuf"), classes.read_class_set(class_set), how, seed=0)
     steps_s = []
     for _ in range(how.steps):
         began_s = time.perf_counter()

@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from trainer.toyworld.tokenizer import write_tokenizer
+from research.toyworld.tokenizer import write_tokenizer
 
 
 @dataclass(frozen=True)

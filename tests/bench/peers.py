@@ -22,10 +22,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bot.asking.recipes import checked, parsed
-from storage.recipe import Changes
+from bot.arguments.recipe_options import checked, parsed
+from storage.contract.recipe import Changes
 from tests.bench.peer_models import SIZES, write_model
-from trainer.engine_handle import KEEP_MEMORY
+from trainer.worker.engine_handle import KEEP_MEMORY
 
 SCRIPTS = {"full": "train_dreambooth.py", "lora": "train_dreambooth_lora.py"}
 RATES = {"full": "2e-6", "lora": "1e-4"}

@@ -9,10 +9,10 @@ from collections import Counter
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 
-from trainer import generate
-from trainer.base_models.files import TOYWORLD_FOLDER
-from trainer.models import load_base
-from trainer.picture_batches import PictureBatches
+from trainer.diffusion import sampling
+from trainer.diffusion.batch_sizes import PictureBatches
+from trainer.models.base import load_base
+from trainer.models.local_files import TOYWORLD_FOLDER
 
 ROUNDS, STEPS, GUIDANCE = 7, 15, 4.0
 
@@ -39,8 +39,8 @@ def main() -> None:
 
     ways = {
         "diffusers": theirs,
-        "as measured": lambda: list(generate.draw(base, base.denoiser, prompt, seeds, together=batches, **how)),
-        "always four": lambda: list(generate.draw(base, base.denoiser, prompt, seeds, together=4, **how)),
+        "as measured": lambda: list(sampling.draw(base, base.denoiser, prompt, seeds, together=batches, **how)),
+        "always four": lambda: list(sampling.draw(base, base.denoiser, prompt, seeds, together=4, **how)),
     }
     took: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(ROUNDS + 2):

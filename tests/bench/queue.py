@@ -14,11 +14,11 @@ from typing import Any
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
-from storage import queue
-from storage.jobs import ImagineJob
-from storage.line import Line
-from tests.servers import valkey
-from trainer.jobs.fair import FairWorker
+from storage.contract.jobs import ImagineJob
+from storage.queue import broker
+from storage.queue.job_queue import JobQueue
+from tests.servers.backing import valkey
+from trainer.worker.fair_worker import FairWorker
 
 ROUNDS, JOBS, PEOPLE, AT_ONCE = 7, 500, 20, 10
 LEASE_S = 10.0
@@ -30,16 +30,16 @@ async def work(ctx: dict[str, Any], job: str) -> None:
 
 async def jobs_per_s(redis: ArqRedis, ours: bool) -> float:
     """Queue some jobs of a few people, run them all, and return how many were done in a second."""
-    line = Line(redis, "imagine")
+    line = JobQueue(redis, "imagine")
     for number in range(JOBS):
         await line.enqueue(
             ImagineJob(space="here", owner=str(number % PEOPLE), prompt="a dog", model_prompt="a dog", seed=1)
         )
     options: dict[str, Any] = {
-        "functions": [func(work, name=queue.RUN_JOB)],
+        "functions": [func(work, name=broker.RUN_JOB)],
         "redis_pool": redis,
-        "job_serializer": queue.to_json,
-        "job_deserializer": queue.from_json,
+        "job_serializer": broker.to_json,
+        "job_deserializer": broker.from_json,
         "max_jobs": AT_ONCE,
         "poll_delay": 0.01,
         "keep_result": 0,
@@ -57,7 +57,7 @@ async def jobs_per_s(redis: ArqRedis, ours: bool) -> float:
 async def measure() -> dict[str, float]:
     """Both, in turns."""
     with valkey() as url:
-        redis = await queue.connect(url)
+        redis = await broker.connect(url)
         rounds = [(await jobs_per_s(redis, True), await jobs_per_s(redis, False)) for _ in range(ROUNDS)]
         await redis.aclose()
     ours, stock = (statistics.median(column) for column in zip(*rounds, strict=True))

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from bot.app import Darkroom
-from storage.jobs import ImagineJob
+from storage.contract.jobs import ImagineJob
 from tests.bench.chats import (
     COMMANDS,
     INTERACTIONS,
@@ -25,13 +25,13 @@ from tests.bench.chats import (
     megabytes,
     starting,
 )
-from tests.bot_process import settings_of
 from tests.conftest import photos_of_a_character
-from tests.servers import valkey
-from tests.slack import Scene, environment
-from tests.slack_server import Slack, SlackServer
-from tests.slack_server.people import ADA, images
-from tests.slack_server.server import until
+from tests.servers.backing import valkey
+from tests.servers.slack import Slack, SlackServer
+from tests.servers.slack.people import ADA, images
+from tests.servers.slack.server import until
+from tests.support.bot_process import settings_of
+from tests.support.slack_bot import Scene, environment
 
 AT_ONCE = 100
 DRAWN_EVERY = 500  # interactions: a workspace takes fifty edits a minute

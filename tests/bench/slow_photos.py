@@ -10,11 +10,11 @@ import asyncio
 import time
 from collections import defaultdict
 
+from bot.photos.decoder_pool import DecodePool
 from bot.photos.errors import PhotoError
 from bot.photos.limits import CPU_S, PhotoLimits
-from bot.photos.pool import DecodePool
-from tests.photo_files import saved, scene
-from tests.slow_photos import slow_photos
+from tests.support.photo_files import saved, scene
+from tests.support.slow_photos import slow_photos
 
 ASKED_EVERY_S = 0.5
 

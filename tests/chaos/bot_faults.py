@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+from storage.contract.jobs import job_key
 from storage.errors import StoreError
-from storage.job_index import JobIndex
-from storage.jobs import job_key
+from storage.lifecycle.job_index import JobIndex
 from tests.chaos.faults import end_worker_process
 from tests.chaos.next_version import HERE
 from tests.chaos.scene import Scene
@@ -39,7 +39,7 @@ async def _asked_and_killed(scene: Scene, chance: Random, tree: Path) -> None:
     mark, home = f"a dog in room {chance.randrange(10**9)}", scene.folder / f"bot-{chance.randrange(10**9)}"
     before = await _open_jobs(scene)
     environment = {**os.environ, **scene.bot_environment, "DARKROOM_HOME": str(home)}
-    command = (sys.executable, "-m", "bot.cli", "imagine", mark, "--count", "1", "--steps", "2")
+    command = (sys.executable, "-m", "bot.cli.main", "imagine", mark, "--count", "1", "--steps", "2")
     with (scene.folder / "bots.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(*command, env=environment, cwd=tree, stdout=log, stderr=log)
     try:

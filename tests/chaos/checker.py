@@ -11,23 +11,25 @@ from typing import TypeVar
 import torch
 from PIL import Image
 
-from bot.answers.drafts import asked_about
-from bot.web.chat_log import ChatLog
+from bot.commands.drafts import asked_about
+from bot.core.chat_log import ChatLog
+from storage.contract.base import Stored
+from storage.contract.jobs import TrainJob, job_key, read_job, read_stored_job
+from storage.contract.outcomes import Outcome, outcome_key
+from storage.contract.recipe import Recipe
+from storage.contract.records import parsed_in_part
+from storage.contract.subjects import NAMES, Subject, name_key, subject_key, unaccepted_key
 from storage.errors import Damaged
-from storage.files import Store
-from storage.forgetting import Receipt
-from storage.job_index import JobIndex, about_prefix, job_of, space_key
-from storage.jobs import Outcome, Stored, TrainJob, job_key, outcome_key, read_job, read_stored_job
-from storage.recipe import Recipe
-from storage.records import parsed_in_part
-from storage.subjects import NAMES, Subject, name_key, subject_key, unaccepted_key
-from tests.stores import INDEXES
-from trainer.classes import read_class_set
-from trainer.dreambooth import learn
-from trainer.models import load_base
-from trainer.seam import OURS
-from trainer.training.material import Subject as Photographed
-from trainer.training.weights import save_learned
+from storage.lifecycle.erasure import Receipt
+from storage.lifecycle.job_index import JobIndex, about_prefix, job_of, space_key
+from storage.objects.store import Store
+from tests.support.stores import INDEXES
+from trainer.dreambooth.class_images import read_class_set
+from trainer.dreambooth.dataset import SubjectSpec as Photographed
+from trainer.dreambooth.train import learn
+from trainer.dreambooth.weights import save_learned
+from trainer.models.base import load_base
+from trainer.protocol import OURS
 
 MISUNDERSTOOD = "do not understand each other"  # worker and engine, where one of them talks nonsense
 DRAFTS = "drafts/"

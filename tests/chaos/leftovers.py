@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from storage.transfers import PART
-from trainer.jobs.scratch import own_folder
+from storage.objects.transfers import PART
+from trainer.worker.scratch import own_folder
 
 TRACEBACK = re.compile(r"^Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)+(.+)", re.MULTILINE)
 EXPECTED = re.compile(r"No space left on device|Errno 28")  # of a full disk, with the place where it was met

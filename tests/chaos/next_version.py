@@ -14,7 +14,7 @@ def next_version(folder: Path) -> Path:
     shutil.copytree(HERE / "storage", folder / "storage", ignore=shutil.ignore_patterns("__pycache__"))
     for package in ("bot", "trainer"):
         (folder / package).symlink_to(HERE / package)
-    records = folder / "storage" / "jobs.py"
+    records = folder / "storage" / "contract" / "base.py"
     before = records.read_text()
     assert before.count(VERSION) == 1
     records.write_text(before.replace(VERSION, NEXT))

@@ -5,8 +5,9 @@ import time
 from random import Random
 from typing import Any
 
-from bot.messages import Request, Upload
-from bot.web.chat import SPACE, USER, Chat
+from bot.connectors.web.chat import Chat
+from bot.core.local_space import SPACE, USER
+from bot.core.messages import Request, Upload
 from storage.errors import StoreError
 from tests.chaos.scene import Scene
 from tests.conftest import photos_of_a_character

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from storage.sweeping import Sweeper
+from storage.lifecycle.garbage_collection import GarbageCollector
 from tests.chaos.catalogue import Fault, possible
 from tests.chaos.checker import Checker, copies_left
 from tests.chaos.faults import end_worker_process
+from tests.chaos.final_messages import told_twice
+from tests.chaos.idle import quiet
 from tests.chaos.leftovers import folders_left, logs_tell, processes_left
-from tests.chaos.mending import mend, touches
 from tests.chaos.people import People
 from tests.chaos.pickups import Pickups, percentile
-from tests.chaos.quiet import quiet
+from tests.chaos.repair import mend, touches
 from tests.chaos.scene import Kind, Scene
-from tests.chaos.told import told_twice
-from tests.micro import write_micro_model
-from tests.servers import SECRET
+from tests.servers.backing import SECRET
+from tests.support.micro_models import write_micro_model
 
 CLEAN_WITHIN_S = 60.0  # workers clean their caches every 15 s
 Report = dict[str, object]
@@ -137,7 +137,7 @@ async def _cached_later(scene: Scene) -> list[str]:
 async def _check(scene: Scene, checker: Checker, accepted: Sequence[str]) -> Counter[str]:
     """Look at everything, once the workers have ended; return what was left to the sweep."""
     left = await checker.left_to_sweep()
-    await Sweeper(scene.store, older_s=0).sweep()
+    await GarbageCollector(scene.store, older_s=0).sweep()
     await checker.check(accepted)
     checker.problems += told_twice(scene.witnesses)
     checker.problems += folders_left(worker.home for worker in scene.workers)

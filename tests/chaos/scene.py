@@ -15,16 +15,16 @@ from unittest.mock import patch
 import boto3
 
 from bot.app import Darkroom
-from bot.web.chat import Chat
-from storage import queue
-from storage.files import Store
+from bot.connectors.web.chat import Chat
+from storage.objects.store import Store
+from storage.queue import broker
 from storage.settings import Settings
 from tests.chaos.disks import small_disk
+from tests.chaos.final_messages import Witness
 from tests.chaos.next_version import next_version
 from tests.chaos.relay import Relay
-from tests.chaos.told import Witness
 from tests.chaos.worker import Wire, Worker
-from tests.servers import SECRET, moto_server, opened, proxy, s3_environment, valkey
+from tests.servers.backing import SECRET, moto_server, opened, proxy, s3_environment, valkey
 
 ENDS_WITHIN_S = 20  # a worker that was asked to
 BUCKET = "chaos"
@@ -81,7 +81,7 @@ class Scene:
         os.environ |= {name: value for name, value in environment.items() if name.startswith("AWS_")}
         self.settings = Settings(**environment, DARKROOM_HOME=str(self.folder / "bot"))
         await self.open_chat()
-        self.redis = await queue.connect(environment["REDIS_URL"])
+        self.redis = await broker.connect(environment["REDIS_URL"])
 
     def _start_store(self) -> None:
         if self.kind == "folder":

@@ -1,1 +1,4 @@
-"""Toyworld: a small drawn world, and the small real Stable Diffusion that is trained on it."""
+"""Toyworld, the base model that ships: its weights, its judge, and the words it knows.
+
+What makes and measures it is in `research/toyworld`, and stays out of the wheel.
+"""

@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy, normalize
+from torch.nn.functional import normalize
 
-from trainer.toyworld.words import ACCESSORIES, CLASSES, COLOURS, PLACES, STUDIO, Scene
+from trainer.toyworld.words import ACCESSORIES, CLASSES, COLOURS, PLACES, STUDIO
 
 WEIGHTS = Path(__file__).parent / "weights" / "judge.safetensors"
 LABELS: dict[str, tuple[str, ...]] = {
@@ -24,7 +24,6 @@ LABELS: dict[str, tuple[str, ...]] = {
     "accessory": ("", *ACCESSORIES),
 }
 EMBEDDING = 64
-TEMPERATURE = 0.1
 
 
 class Judge(nn.Module):
@@ -48,7 +47,7 @@ class Judge(nn.Module):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """What the judge says of some pictures: a word for each label, and their embeddings."""
 
     words: dict[str, list[str]]
@@ -63,11 +62,11 @@ def load_judge(path: Path = WEIGHTS) -> Judge:
 
 
 @torch.no_grad()
-def judge_pictures(judge: Judge, pictures: Tensor) -> Verdict:
+def judge_pictures(judge: Judge, pictures: Tensor) -> Judgement:
     """Judge n × 3 × 64 × 64 pictures."""
     logits, embeddings = judge(pictures)
     words = {name: [LABELS[name][int(i)] for i in values.argmax(1)] for name, values in logits.items()}
-    return Verdict(words, embeddings)
+    return Judgement(words, embeddings)
 
 
 def words_of(text: str) -> dict[str, str]:
@@ -76,39 +75,11 @@ def words_of(text: str) -> dict[str, str]:
     >>> words_of("a dog wearing a red hat in Paris")
     {'place': 'in Paris', 'accessory': 'a red hat', 'noun': 'dog'}
     """
-    found, rest = {}, text.casefold()
+    by_label, rest = {}, text.casefold()
     for label, phrases in (("place", PLACES), ("accessory", ACCESSORIES)):
         for phrase in phrases:
             if re.search(rf"\b{phrase.casefold()}\b", rest):
-                found[label] = phrase
+                by_label[label] = phrase
                 rest = rest.replace(phrase.casefold(), "")  # the hat is red, not who wears it
     words = re.findall(r"\w+", rest)
-    return found | {label: word for label in ("noun", "colour") for word in words if word in LABELS[label]}
-
-
-def label_loss(logits: dict[str, Tensor], scenes: list[Scene]) -> Tensor:
-    """Cross-entropy of all four labels; colour counts only where one colour rules."""
-    loss = torch.zeros(())
-    for name, labels in LABELS.items():
-        said = [getattr(scene, name) or "" for scene in scenes]
-        plain = torch.tensor([name != "colour" or scene.pattern is None for scene in scenes])
-        wanted = torch.tensor([labels.index(word) for word in said])
-        loss = loss + cross_entropy(logits[name][plain], wanted[plain])
-    return loss
-
-
-def likeness_loss(embeddings: Tensor, individuals: Tensor) -> Tensor:
-    """Supervised contrast: pictures of one individual together, of different ones apart."""
-    similar = embeddings @ embeddings.T / TEMPERATURE
-    myself = torch.eye(len(embeddings), dtype=torch.bool)
-    same = (individuals[:, None] == individuals[None]) & ~myself
-    chance = similar.masked_fill(myself, -torch.inf).log_softmax(1)
-    return -(chance.masked_fill(~same, 0).sum(1) / same.sum(1)).mean()
-
-
-def disturbed(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur and noise of chance strength, so that the judge does not hang on drawing-sharp edges."""
-    blurred = avg_pool2d(pictures, 3, stride=1, padding=1)
-    share = torch.rand((len(pictures), 1, 1, 1), generator=generator) * 0.8
-    noise = torch.randn(pictures.shape, generator=generator) * 0.15 * torch.rand((), generator=generator)
-    return pictures.lerp(blurred, share) + noise
+    return by_label | {label: word for label in ("noun", "colour") for word in words if word in LABELS[label]}

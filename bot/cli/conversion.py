@@ -1,0 +1,145 @@
+"""Subjects as files: `darkroom export` and `darkroom import`. A process of the trainer does what needs PyTorch."""
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from bot.arguments import prompts
+from bot.arguments.arguments import Arguments, ExportArguments, ImportArguments
+from bot.arguments.validation import check
+from bot.cli.options import Given
+from bot.connectors.terminal.screen import CommandResult, in_terminal
+from bot.core.local_space import PERSON, SPACE, USER
+from bot.core.policy import seen_by
+from bot.local.trainer_process import ask
+from storage.contract.conversion import ExportRequest, ImportRequest
+from storage.contract.subjects import Subject, Subjects, weights_prefix
+from storage.errors import Damaged, UserError
+from storage.objects.open import open_store
+from storage.objects.store import Store
+from storage.settings import Settings, load_settings
+
+WEIGHTS = "weights.safetensors"
+
+A = TypeVar("A", bound=Arguments)
+
+
+async def export(given: Given, out: Path) -> CommandResult:
+    """Write a subject into a folder of its own below `out`, as files that other programs read."""
+    arguments = checked(ExportArguments, given)
+    settings = load_settings()
+    store = await open_store(settings, short=True)
+    subject = prompts.by_name(arguments.name, seen_by(PERSON.actor, await Subjects(store).in_space(SPACE)))
+    if subject.state != "ready" or not subject.weights_key:
+        raise UserError(f"{subject.name} is not ready yet.")
+    target = (out / f"{subject.name}-{arguments.format}").resolve()
+    if target.exists():
+        raise UserError(f"{target} is there already. Remove it, or say with --out where else.")
+    with _folder(target.parent) as folder:
+        (folder / "files").mkdir()
+        request = ExportRequest(
+            base_model=settings.base_model,
+            learned_from=subject.base_model,
+            **subject.model_dump(include={"base_revision", "base_sha256"}),
+            weights=str(folder / WEIGHTS),
+            folder=str(folder / "files"),
+            name=subject.name,
+            noun=subject.noun,
+            identifier=subject.identifier,
+            **arguments.model_dump(include={"format", "precision", "rank"}),
+        )
+        await store.get_file(subject.weights_key, folder / WEIGHTS)
+        if await asyncio.to_thread(_sha256, folder / WEIGHTS) != subject.weights_sha256:
+            raise Damaged(f"The weights of {subject.name} are damaged in the store.")
+        ended = await ask(request, settings)
+        (folder / "files").rename(target)
+    message = " ".join(filter(None, [f"{subject.name} is in {target}.", ended.says, _other_base(subject, settings)]))
+    files = sorted(str(path) for path in target.rglob("*") if path.is_file())
+    return CommandResult(
+        state="done", message=message, more={"name": subject.name, "path": str(target), "files": files}
+    )
+
+
+async def import_(given: Given, file: Path) -> CommandResult:
+    """Make a subject of a file that others have trained."""
+    arguments = checked(ImportArguments, given)
+    if not file.exists():
+        raise UserError(f"There is no file {file}.")
+    settings = load_settings()
+    store = await open_store(settings, short=True)
+    if taken := await Subjects(store).find(SPACE, arguments.name):
+        raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
+    with _folder(settings.home) as folder:
+        weights = folder / WEIGHTS
+        request = ImportRequest(base_model=settings.base_model, file=str(file.resolve()), weights=str(weights))
+        ended = await ask(request, settings)
+        assert ended.method
+        subject = Subject(
+            space=SPACE,
+            owner=USER,
+            name=arguments.name,
+            noun=arguments.noun,
+            identifier=arguments.trigger,
+            base_model=settings.base_model,
+            base_revision=ended.base_revision,
+            base_sha256=ended.base_sha256,
+            state="ready",
+            method=ended.method,
+            recipe={"imported from": file.name},
+        )
+        await _publish(store, subject, weights)
+    ready = f"{subject.name} is ready. Write [{subject.name}] in a prompt: /imagine a [{subject.name}] {subject.noun}"
+    message = in_terminal(f"{ready} in Paris")
+    more = {"subject": subject.id, "name": subject.name, "method": subject.method}
+    return CommandResult(state="done", message=f"{ended.says} {message}".strip(), more=more)
+
+
+async def _publish(store: Store, subject: Subject, weights: Path) -> None:
+    """Store weights and record, in this order, or nothing."""
+    sha256 = await asyncio.to_thread(_sha256, weights)
+    key = f"{weights_prefix(subject.id)}imported/{sha256}.safetensors"
+    try:
+        await store.put_file(key, weights)
+        await Subjects(store).add(subject.model_copy(update={"weights_key": key, "weights_sha256": sha256}))
+    except BaseException:
+        await Subjects(store).forget(subject)
+        raise
+
+
+def _other_base(subject: Subject, settings: Settings) -> str:
+    if subject.base_sha256:  # then the trainer has compared them
+        return ""
+    if subject.base_model == settings.base_model:
+        return ""
+    return f"It was learned on {subject.base_model}, and written with {settings.base_model}: that should be the same."
+
+
+def checked(arguments: type[A], given: Given) -> A:
+    """Build the arguments; raises UserError with a sentence per problem."""
+    try:
+        built = check(arguments, given)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    assert isinstance(built, arguments)
+    return built
+
+
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    """A folder below `parent` that is gone afterwards; raises UserError if there can be none."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        made = tempfile.TemporaryDirectory(prefix=".part-", dir=parent)
+    except OSError as error:
+        raise UserError(f"Nothing can be written to {parent}: {error.strerror}.") from error
+    with made as folder:
+        yield Path(folder)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

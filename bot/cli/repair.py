@@ -1,0 +1,68 @@
+"""`darkroom repair`: list what is damaged in the store, and mend what can be. Nothing has to run for it."""
+
+from collections.abc import AsyncIterator
+
+import typer
+
+from bot.commands.drafts import Draft, prefix
+from bot.connectors.terminal.connector import run_alone
+from bot.connectors.terminal.screen import CommandResult, in_terminal
+from bot.core.chat_log import ChatMessage
+from bot.delivery.posts import Post
+from storage.contract.base import Stored
+from storage.lifecycle.repair import CHECKS, Check, RepairFinding, damaged_records
+from storage.objects.open import open_store
+from storage.objects.store import Store
+from storage.settings import load_settings
+
+MESSAGES: dict[str, tuple[str, type[Stored]]] = {  # by prefix: how names of their records end
+    "chats/": (".json", ChatMessage),
+    "posts/": (".json", Post),
+    "drafts/": ("draft.json", Draft),
+}
+
+
+async def check_messages(store: Store, dry_run: bool) -> AsyncIterator[RepairFinding]:
+    """The web chat's messages, open messages of chats, and questions that wait for an answer."""
+    for kind, (ending, record) in MESSAGES.items():
+        async for key, error in damaged_records(store, kind, record, ending):
+            yield RepairFinding(key, error, "deleted")
+            if not dry_run:
+                await (store.delete_prefix(prefix(key.split("/")[1])) if kind == "drafts/" else store.delete(key))
+
+
+ALL_CHECKS: tuple[Check, ...] = (*CHECKS, check_messages)
+
+
+def run(dry_run: bool, as_json: bool) -> int:
+    """Run all checks; exit status 1 if something damaged is left."""
+    return run_alone(lambda: _repair(dry_run, as_json), as_json)
+
+
+async def _repair(dry_run: bool, as_json: bool) -> CommandResult:
+    store, findings = await open_store(load_settings()), list[RepairFinding]()
+    for check in ALL_CHECKS:
+        async for finding in check(store, dry_run):
+            findings.append(finding)
+            if not as_json:
+                typer.echo(in_terminal(_line(finding, dry_run)))
+    mended = [finding for finding in findings if finding.mend]
+    left = len(findings) if dry_run else len(findings) - len(mended)
+    rows = [{"object": f.key, "problem": f.what, "mend": f.mend, "advice": f.advice} for f in findings]
+    more = {"dry_run": dry_run, "found": rows, "left": left}
+    return CommandResult(
+        state="failed" if left else "done", message=_summary(findings, mended, dry_run), code=bool(left), more=more
+    )
+
+
+def _line(finding: RepairFinding, dry_run: bool) -> str:
+    would = "would be " if dry_run else ""
+    return f"{finding.key}: {finding.what} {f'→ {would}{finding.mend}' if finding.mend else f'→ {finding.advice}'}"
+
+
+def _summary(findings: list[RepairFinding], mended: list[RepairFinding], dry_run: bool) -> str:
+    if not findings:
+        return "Nothing is damaged."
+    if dry_run:
+        return f"{len(findings)} damaged, of which {len(mended)} can be mended. Nothing was changed."
+    return f"{len(findings)} damaged, of which {len(mended)} are mended."

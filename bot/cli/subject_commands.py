@@ -1,0 +1,111 @@
+"""The terminal's commands about what there is already: what buttons do elsewhere, a terminal does with words."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from bot.arguments.arguments import (
+    Arguments,
+    ChooseArguments,
+    JobArguments,
+    NoArguments,
+    RetrainArguments,
+    ShareArguments,
+    SubjectArguments,
+    TogetherArguments,
+    VariationsArguments,
+)
+from bot.cli.options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
+
+app = typer.Typer()
+
+
+def _offer(name: str, command: str, arguments: type[Arguments], about: str, panel: str) -> None:
+    """Offer a command of the chats; the first of its arguments is taken without its name."""
+
+    def run(given: Given, as_json: AsJson = False) -> int:
+        from bot.connectors.terminal import connector
+
+        return connector.run(lambda session: connector.plain(session, command, given), as_json)
+
+    first = next(iter(arguments.model_fields))
+    app.command(name, help=about, rich_help_panel=panel)(options_of(arguments, positional=first)(run))
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(JobArguments, positional="job")
+def again(given: Given, out: Out = OUT, as_json: AsJson = False) -> int:
+    """Draw the same prompt again, with other seeds."""
+    from bot.connectors.terminal import connector
+
+    return connector.run(lambda session: connector.draw(session, "again", given, out), as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(VariationsArguments, positional="job")
+def variations(given: Given, out: Out = OUT, as_json: AsJson = False) -> int:
+    """Draw variations of a picture: the same prompt, seeds near its own."""
+    from bot.connectors.terminal import connector
+
+    return connector.run(lambda session: connector.draw(session, "variations", given, out), as_json)
+
+
+_offer("cancel", "dreambooth cancel", JobArguments, "Cancel a queued or running job.", PICTURES)
+_offer(
+    "show", "dreambooth show", SubjectArguments, "Show one subject: owner, recipe, report card, training log.", LISTS
+)
+_offer("details", "details", JobArguments, "Show the prompt, seeds and settings of pictures.", LISTS)
+_offer("share", "dreambooth share", ShareArguments, "Share a subject: set who may draw it.", PICTURES)
+_offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
+_offer("retrain", "dreambooth retrain", RetrainArguments, "Train a subject again.", PICTURES)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(TogetherArguments, positional="names")
+def together(
+    given: Given,
+    more: Annotated[list[str] | None, typer.Argument(metavar="…", help="Further subjects.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Train subjects together, so that one picture can show them all."""
+    from bot.connectors.terminal import connector
+
+    given["names"] = " ".join([given["names"] or "", *(more or [])])
+    return connector.run(lambda session: connector.plain(session, "dreambooth together", given), as_json)
+
+
+@app.command("forget-me", rich_help_panel=PICTURES)
+@options_of(NoArguments)
+def forget_me(
+    given: Given,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; scripts are never asked.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Delete all data: every subject, photo, prompt and picture of this machine."""
+    from bot.commands.replies import FORGET_ALL
+    from bot.connectors.terminal import connector
+
+    if sys.stdin.isatty() and not yes and not as_json and not typer.confirm(FORGET_ALL):
+        typer.echo("Left as it is.")
+        return 0
+    return connector.run(lambda session: connector.plain(session, "forget-me", given), as_json)
+
+
+@app.command(rich_help_panel=PICTURES)
+@options_of(SubjectArguments, positional="name")
+def forget(
+    given: Given,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation; scripts are never asked.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Delete a subject with its photos, weights and pictures."""
+    from bot.commands.replies import FORGET, FORGET_ALL
+    from bot.connectors.terminal import connector
+
+    asks = sys.stdin.isatty() and not yes and not as_json
+    question = f"{FORGET_ALL} (If a subject is called me, that one.)" if given["name"] == "me" else FORGET
+    if asks and given["name"] and not typer.confirm(question.format(name=given["name"])):
+        typer.echo("Left as it is.")
+        return 0
+    return connector.run(lambda session: connector.plain(session, "dreambooth forget", given), as_json)

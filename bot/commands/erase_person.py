@@ -1,0 +1,147 @@
+"""Forgetting everything of a person: at their wish, or because they or a whole space have left."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from bot.arguments.arguments import NoArguments
+from bot.commands import drafts
+from bot.commands.replies import FORGET_ALL
+from bot.core import damaged_subjects
+from bot.core.chat_log import ChatLog
+from bot.core.context import CommandContext, ReplyStream
+from bot.core.job_owners import forget_owners
+from bot.core.messages import Button, Reply, Request
+from bot.core.policy import is_local, same_person
+from storage.contract.jobs import Job
+from storage.contract.subjects import NAMES, Subject, Subjects, name_prefix, subject_key
+from storage.errors import Damaged, Missing, Newer
+from storage.lifecycle import erasure
+from storage.lifecycle.damaged_jobs import job_remains
+from storage.lifecycle.finalize import delete_job
+from storage.lifecycle.job_index import JobIndex
+from storage.objects.store import Store
+from storage.queue.redis_errors import best_effort
+from storage.text import plural
+
+UNKNOWN_OWNER = (
+    "Not deleted: {records} without a readable owner, damaged or written by a newer version. "
+    "Whoever runs me can list damaged ones with `darkroom repair`."
+)
+
+
+async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
+    """Forget all of a person's subjects, jobs and pictures, wherever on this platform they were made."""
+    if request.asks and not request.sure:
+        button = Button(label="Forget everything", command="forget-me", style="danger")
+        yield Reply(text=FORGET_ALL, buttons=(button,), question=True)
+        return
+    unknown: list[str] = []
+    subjects = [subject async for subject in every_subject(bot.store, unknown) if _is_of(subject, request)]
+    counts = await forget_subjects(bot, subjects)
+    jobs = [job async for job in every_job(bot.store, unknown) if _is_of(job, request)]
+    counts += await delete_jobs(bot, jobs)
+    with best_effort("who had jobs is remembered for a while"):
+        await forget_owners(bot.redis, sorted({job.space for job in jobs}))
+    await _drop_drafts(bot, request)
+    if is_local(request.space):
+        log = ChatLog(bot.store, request.space)
+        await log.remove([message for message in await log.read() if message.id != request.id])
+    summary = f"Forgot everything of yours: {plural(len(subjects), 'subject')}, {plural(counts, 'file')} deleted."
+    left = UNKNOWN_OWNER.format(records=plural(len(unknown), "record")) if unknown else ""
+    yield Reply(text=" ".join(filter(None, [summary, left, await bot.taken_back(request.space, request)])))
+
+
+def _is_of(thing: Subject | Job, request: Request) -> bool:
+    return thing.owner == request.user and same_person(thing.space, request.space)
+
+
+async def forget_subjects(bot: CommandContext, subjects: list[Subject]) -> int:
+    """Forget subjects with all jobs about them; return how many objects were deleted."""
+    count = 0
+    for subject in subjects:
+        open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
+        count += len((await erasure.erase_subject(bot.store, subject)).removed)
+        for job in open_:
+            await bot.dispatch.unqueue(job)
+    return count
+
+
+async def delete_jobs(bot: CommandContext, jobs: list[Job]) -> int:
+    """Stop and delete jobs; return how many objects were deleted."""
+    count = 0
+    for job in jobs:
+        await bot.dispatch.cancel(job)
+        count += len(await delete_job(bot.store, job.id, job))
+    return count
+
+
+async def forget_everything(store: Store, space: str, person: str) -> None:
+    """Forget what a person, or anybody for no person, has made in a space; a worker that is at it stops."""
+    for subject in [found async for found in _subjects(store, name_prefix(space), [])]:
+        if subject.space == space and person in ("", subject.owner):
+            await erasure.erase_subject(store, subject)
+    index = JobIndex(store)
+    async for ids in index.of_space(space):
+        for job in await asyncio.gather(*(_readable_job(store, job) for job in ids)):
+            if job and job.space == space and person in ("", job.owner):
+                await delete_job(store, job.id, job)
+
+
+async def every_subject(store: Store, unknown: list[str] | None = None) -> AsyncIterator[Subject]:
+    """All subjects of all spaces; of those whose records are damaged, what is left if that tells whose they are.
+
+    If it does not, the names of the records are added to `unknown`.
+    """
+    async for subject in _subjects(store, NAMES, [] if unknown is None else unknown):
+        yield subject
+
+
+async def _subjects(store: Store, prefix: str, unknown: list[str]) -> AsyncIterator[Subject]:
+    subjects = Subjects(store)
+    async for names in store.pages(prefix):
+        for name in names:
+            if not (holder := await subjects.holder(name)):
+                continue
+            with suppress(Missing):
+                if subject := await _readable_subject(subjects, holder):
+                    yield subject
+                else:
+                    unknown.append(subject_key(holder))
+
+
+async def _readable_subject(subjects: Subjects, subject: str) -> Subject | None:
+    """A subject, or what is left of it; None if it does not tell whose it was. Raises Missing."""
+    with suppress(Damaged):
+        found = await subjects.get(subject)
+        if found.space and found.owner:
+            return found
+    return await damaged_subjects.damaged_placeholder(subjects.store, subject)
+
+
+async def every_job(store: Store, unknown: list[str]) -> AsyncIterator[Job]:
+    """All jobs of all spaces; those of damaged records as far as these tell whose they are, else see `unknown`."""
+    async for names in store.pages("jobs/"):
+        for name in names:
+            if not name.endswith("/job.json"):
+                continue
+            if (job := await _readable_job(store, name.split("/")[1])) and job.owner:
+                yield job
+            elif job or await store.exists(name):
+                unknown.append(name)
+
+
+async def _readable_job(store: Store, job: str) -> Job | None:
+    """A job, or what is left of it; None if it is deleted, or does not tell whose it was."""
+    return await JobIndex(store).job(job) or await job_remains(store, job)
+
+
+async def _drop_drafts(bot: CommandContext, request: Request) -> None:
+    for name in await bot.store.names("drafts/"):
+        if name.endswith("/draft.json"):
+            try:
+                draft = await drafts.read(bot.store, name.split("/")[1])
+            except (Missing, Damaged, Newer):  # those that cannot be read are deleted after a day, as all are
+                continue
+            if draft.owner == request.user and same_person(draft.space, request.space):
+                await drafts.drop(bot, draft)

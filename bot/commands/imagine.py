@@ -1,0 +1,145 @@
+"""The commands that draw pictures, draw them again, vary them, show one whole, and delete them."""
+
+from random import SystemRandom
+from typing import Any
+
+from bot.arguments import prompts
+from bot.arguments.arguments import (
+    DeleteArguments,
+    ImagineArguments,
+    JobArguments,
+    PictureArguments,
+    VariationsArguments,
+)
+from bot.commands.replies import details, finished
+from bot.core import access
+from bot.core.context import CommandContext, ReplyStream, find_job, find_pictures, may_see_job
+from bot.core.messages import Reply, Request
+from storage.contract.compatibility import check_compatible
+from storage.contract.jobs import ImagineJob
+from storage.errors import Damaged, Missing, UserError
+from storage.lifecycle.finalize import delete_job, delete_picture
+from storage.text import plural
+
+
+async def imagine(bot: CommandContext, request: Request, given: ImagineArguments) -> ReplyStream:
+    """Draw pictures from a prompt."""
+    known = await access.named(bot, request, prompts.names_in(given.prompt, given.subject))
+    named = prompts.find_subjects(given.prompt, known, request.user, given.subject)
+    subjects = [subject.id for subject in prompts.different(named)]
+    job = ImagineJob(
+        **request.origin,
+        said=f"/imagine {given.prompt}",
+        prompt=given.prompt,
+        subject=subjects[0] if subjects else None,
+        others=tuple(subjects[1:]),
+        model_prompt=prompts.model_prompt(given.prompt, named),
+        count=given.count,
+        seed=_chance() if given.seed is None else given.seed,
+        negative=given.negative,
+        **_settings(given),
+        **given.shape(),
+    )
+    await bot.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def _settings(given: ImagineArguments) -> dict[str, Any]:
+    """What the person asked for, and which settings nobody asked for: there the base model may have its own."""
+    options = {"steps": given.steps, "guidance": given.guidance, "scheduler": given.scheduler}
+    asked = {name: value for name, value in options.items() if value is not None}
+    return {**asked, "unasked": tuple(name for name in options if name not in asked)}
+
+
+def _chance() -> int:
+    return SystemRandom().randrange(2**31)
+
+
+async def again(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Draw the same prompt once more, with other seeds."""
+    async for reply in _redraw(bot, request, await find_pictures(bot, request, given.job), _chance(), {}):
+        yield reply
+
+
+async def variations(bot: CommandContext, request: Request, given: VariationsArguments) -> ReplyStream:
+    """Draw pictures that are near one of before."""
+    old = await find_pictures(bot, request, given.job)
+    change = {"vary_seed": given.seed, "count": 4}
+    async for reply in _redraw(bot, request, old, _chance(), change):
+        yield reply
+
+
+async def _redraw(
+    bot: CommandContext, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]
+) -> ReplyStream:
+    fixed = {"prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "unasked"}
+    fixed |= {"size_px", "width_px", "height_px", "aspect"}
+    settings = old.model_dump(include={*fixed, "count", "steps", "guidance"})
+    subjects = await bot.subjects_of(old)
+    what = "A" if old.others else "The"
+    if len(subjects) < len(old.subjects):
+        raise UserError(f"{what} subject of these pictures is forgotten, so they cannot be drawn again.")
+    access.must_draw(subjects, request, f"{what} subject of these pictures is not shared with you here.")
+    check_compatible(subjects)
+    job = ImagineJob(**{**settings, **request.origin, "seed": seed, **change})
+    await bot.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+async def full(bot: CommandContext, request: Request, given: PictureArguments) -> ReplyStream:
+    """Show one picture of several as the file it is."""
+    job = await find_pictures(bot, request, given.job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not outcome or given.number > len(outcome.pictures):
+        raise UserError(f"There is no picture {given.number} there.")
+    picture = outcome.pictures[given.number - 1]
+    yield Reply(text=f"{job.prompt} (seed {picture.seed})", pictures=(picture,))
+
+
+async def about(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Tell everything that made some pictures."""
+    job = await find_job(bot, request, given.job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not outcome:
+        raise UserError("That is not finished yet.")
+    yield Reply(text=job.said, facts=details(job, outcome, await bot.subjects_of(job)))
+
+
+async def delete(bot: CommandContext, request: Request, given: DeleteArguments) -> ReplyStream:
+    """Delete one picture, or all of a job and every trace of it."""
+    job = await find_pictures(bot, request, given.job, to_remove=True)
+    access.must_cancel(job, request, "delete")
+    if given.seed is not None:
+        yield await _delete_one(bot, request, job, given.seed)
+        return
+    await bot.dispatch.cancel(job)
+    try:
+        outcome = await bot.dispatch.outcome(job.id)
+    except Damaged:
+        outcome = None
+    await delete_job(bot.store, job.id, job)
+    deleted = f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}."
+    yield Reply(text=f"{deleted} {await bot.taken_back(job.space, request)}".strip())
+
+
+async def _delete_one(bot: CommandContext, request: Request, job: ImagineJob, seed: int) -> Reply:
+    """Delete the picture of a seed; the reply shows those that are left. With the last one the job goes.
+
+    A moderator who may not see the job is shown nothing.
+    """
+    if not await bot.dispatch.outcome(job.id):
+        raise UserError("That is not finished yet.")
+    try:
+        outcome = await delete_picture(bot.store, job, seed)
+    except Missing:
+        raise UserError("These pictures are deleted already.") from None
+    if not outcome.pictures:
+        await delete_job(bot.store, job.id, job)
+    deleted = f"Deleted the picture with seed {seed}: {plural(len(outcome.pictures), 'picture')} left."
+    deleted = f"{deleted} {await bot.taken_back(job.space, request)}".strip()
+    if not outcome.pictures or not await may_see_job(bot, request, job):
+        return Reply(text=deleted)
+    reply = finished(job, outcome, await bot.subjects_of(job))
+    return reply.model_copy(update={"text": f"{deleted}\n{reply.text}"})

@@ -1,0 +1,177 @@
+"""The commands that list, show, share, cancel and forget."""
+
+import logging
+
+from bot.arguments import prompts
+from bot.arguments.arguments import ChooseArguments, JobArguments, NoArguments, ShareArguments, SubjectArguments
+from bot.commands import report_card, train_together
+from bot.commands.candidate_choice import choice as open_choice
+from bot.commands.erase_person import forget_me
+from bot.commands.replies import FORGET, about_subject, details, finished, forget_button, in_words, show_button
+from bot.core import access
+from bot.core.audience import audience, place
+from bot.core.chat_log import ChatLog
+from bot.core.context import CommandContext, ReplyStream, find_job
+from bot.core.messages import SHOWN, Reply, Request
+from bot.core.policy import is_direct, is_local
+from storage.contract.jobs import NEWER_WORKER, Job, NewerJob, TrainJob, job_key
+from storage.contract.subjects import Subject
+from storage.errors import Damaged, UserError
+from storage.lifecycle import choose_candidate, erasure
+from storage.lifecycle.finalize import finalize_job
+from storage.nouns import with_article
+from storage.text import duration, plural
+
+log = logging.getLogger(__name__)
+
+
+async def cancel(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Stop a job that waits or runs."""
+    job = await find_job(bot, request, given.job, to_remove=True)
+    access.must_cancel(job, request, "stop")
+    prompt = await access.visible_prompt(bot, request, job)
+    if not await bot.dispatch.cancel(job):
+        raise UserError("That has already ended.")
+    async for reply in bot.watch(job.id):
+        if reply.state == "cancelled":
+            yield Reply(text=f"Stopped: {prompt}", job=job.id)
+        elif reply.state != "working":
+            yield Reply(text=f"It ended just before: {prompt}", job=job.id)
+
+
+async def forget(bot: CommandContext, request: Request, given: SubjectArguments) -> ReplyStream:
+    """Forget a subject: photos, what was learned, and the pictures of it; where the person can be asked, ask first."""
+    if await access.means_all(bot, request, given.name):
+        async for reply in forget_me(bot, request, NoArguments()):
+            yield reply
+        return
+    subject = await access.forgettable(bot, request, given.name)
+    if request.asks and not request.sure:
+        button = forget_button(subject).model_copy(update={"confirm": ""})
+        yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
+        return
+    begun = await erasure.begin(bot.store, subject)
+    open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
+    left = await train_together.left_behind(bot, request, subject, open_)
+    await bot.dispatch.note_forgotten(subject.id)
+    receipt = await erasure.finish(bot.store, begun)
+    for job in open_:
+        await bot.dispatch.unqueue(job)
+    if is_local(request.space):
+        await ChatLog(bot.store, request.space).forget(subject.name, request.id, lambda job: _is_there(bot, job))
+    counted = f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted."
+    yield Reply(
+        text=" ".join(filter(None, [counted, left, await bot.taken_back(subject.space, request)])),
+        facts={"receipt": receipt.subject, "deleted": "\n".join(receipt.removed)},
+    )
+
+
+async def _is_there(bot: CommandContext, job: str) -> bool:
+    return await bot.store.exists(job_key(job))
+
+
+async def subjects(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
+    """List the subjects of this space that the person may see."""
+    known = await access.visible_subjects(bot, request)
+    if not known:
+        yield Reply(text="No subjects yet. Send a few photos with /dreambooth train NAME CLASS.")
+        return
+    yield Reply(
+        text=f"{plural(len(known), 'subject')}:",
+        facts={s.name: f"{s.noun}, {s.state}" for s in known},
+        pictures=tuple(s.samples[-1].model_copy(update={"caption": s.name}) for s in known if s.samples),
+        buttons=tuple(show_button(subject, subject.name) for subject in known),
+    )
+
+
+async def show(bot: CommandContext, request: Request, given: SubjectArguments) -> ReplyStream:
+    """Show one subject: its sample pictures, how it was learned and how well, what there is to do about it."""
+    subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
+    facts = {"class": subject.noun, "state": subject.state, "photos": _photos(subject)}
+    facts["shared with"] = audience(subject)
+    if not is_direct(subject.space):
+        facts["shared with"] += "; moderators can only forget it"
+    facts |= await _details(bot, subject)
+    if subject.recipe:
+        facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
+    newest = subject.samples[-(SHOWN - 1) :]  # a message has room for so many, and the report card's picture
+    pictures = tuple(p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in newest)
+    lines = [
+        f"{subject.name}, {with_article(subject.noun)}: write [{subject.name}] in a prompt.",
+        report_card.advice_on(subject),
+    ]
+    buttons = tuple(button for button in about_subject(subject) if button.label != "Show")
+    if choice := open_choice(subject):
+        lines.append(choice.text)
+        pictures, buttons = choice.pictures, (*choice.buttons, *buttons)
+    yield Reply(
+        text="\n".join(filter(None, lines)),
+        pictures=tuple(filter(None, (*pictures, subject.before_after))),
+        facts=facts,
+        buttons=buttons,
+        place=place(subject),
+    )
+
+
+def _photos(subject: Subject) -> str:
+    """How many there are, and how many differ if some do not."""
+    there, differ = len(subject.photos), subject.photos_differ
+    return f"{there}, of which {differ} differ" if 1 < differ < there else str(there)
+
+
+async def share(bot: CommandContext, request: Request, given: ShareArguments) -> ReplyStream:
+    """Say who may see and draw a subject: only its owner, a channel, a group, or the whole space."""
+    subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
+    access.must_own(subject, request, "share")
+    if not given.group and not given.audience:
+        raise UserError("Say with whom: private, channel, space, or a role or user group.")
+    shared = access.shared(request, given.audience, given.group)
+    subject = await bot.subjects.change(subject.id, lambda s: s.model_copy(update=shared))
+    text = f"{subject.name} can now be drawn by you and {audience(subject)}."
+    yield Reply(text=text, place=place(subject))
+
+
+async def choose(bot: CommandContext, request: Request, given: ChooseArguments) -> ReplyStream:
+    """Make one of the candidates of a training the subject; the others are deleted."""
+    job = await find_job(bot, request, given.job)
+    subject = await bot.subject_of(job)
+    outcome = await bot.dispatch.outcome(job.id)
+    if not isinstance(job, TrainJob) or not subject or not outcome:
+        raise UserError("There is nothing to choose from there.")
+    access.must_draw([subject], request, "That subject is not shared with you here.")
+    subject = await choose_candidate.choose_candidate(bot.subjects, subject, job.id, given.step)
+    await finalize_job(bot.store, job)
+    reply = finished(job, outcome, [subject])
+    chosen = f"{subject.name} is now as it was after {given.step} steps."
+    yield reply.model_copy(update={"text": f"{chosen}\n{reply.text}"})
+
+
+async def jobs(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
+    """List the jobs of this space, newest first."""
+    known = await bot.dispatch.jobs(request.space, most=20)
+    facts = {}
+    for job in known:
+        prompt = await access.visible_prompt(bot, request, job)
+        facts[job.id] = f"{prompt} — {await _standing(bot, job)}"
+    yield Reply(text=f"{plural(len(known), 'job')}, newest first:" if known else "No jobs yet.", facts=facts)
+
+
+async def _standing(bot: CommandContext, job: Job) -> str:
+    """How a job stands, in a few words."""
+    try:
+        outcome = await bot.dispatch.outcome(job.id)
+    except Damaged:
+        return "ended; how is damaged in the storage"
+    if outcome:
+        return f"{outcome.state}, {duration(outcome.seconds)}"
+    return NEWER_WORKER if isinstance(job, NewerJob) else "open"
+
+
+async def _details(bot: CommandContext, subject: Subject) -> dict[str, str]:
+    """What made a subject, if that is known."""
+    try:
+        if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
+            return details(await bot.dispatch.job(subject.job), outcome, [subject])
+    except Damaged as error:
+        log.warning("what made %s is left out: %s", subject.id, error)
+    return {}

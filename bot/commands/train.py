@@ -1,0 +1,223 @@
+"""The commands that learn a subject: vet the photos, keep them, hand the training to a worker."""
+
+import time
+from functools import partial
+
+from bot.arguments import prompts, recipe_options
+from bot.arguments.arguments import DraftArguments, RetrainArguments, TrainArguments
+from bot.commands import drafts
+from bot.core import access
+from bot.core.context import CommandContext, ReplyStream
+from bot.core.messages import Reply, Request, Upload
+from bot.core.policy import is_direct
+from bot.photos import captions
+from bot.photos.vetting import PreparedPhoto, Vetting, check_number, vet
+from storage.contract.jobs import TrainJob, job_key
+from storage.contract.recipe import Changes
+from storage.contract.subjects import Subject, unaccepted_key
+from storage.errors import Damaged, Missing, UserError
+from storage.settings import Settings
+from storage.text import plural
+
+ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
+
+
+async def train(bot: CommandContext, request: Request, given: TrainArguments) -> ReplyStream:
+    """Learn a subject from photos; where some are refused and the person can be asked, ask first."""
+    uploads = captions.paired(request.uploads)
+    check_number(len(uploads), bot.settings.photos_max)
+    recipe_options.asked_for(
+        bot.settings, given.recipe, given.changes
+    )  # what is wrong with it is said before photos are read
+    await free_name(bot, request, given.name)
+    yield Reply(text=_looking(bot, request, len(uploads)), state="working")
+    vetting = await vetted(bot, request, uploads)
+    if vetting.refused and request.asks:
+        yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
+        return
+    async for reply in _start(bot, request, given, vetting.accepted, vetting.summary):
+        yield reply
+
+
+def _looking(bot: CommandContext, request: Request, photos: int) -> str:
+    """What is said first; that photos will be shown is told before anything is made of them."""
+    shown = bot.settings.photos_in_public and not is_direct(request.space)
+    notice = " All who read this channel will see some of them when it is done." if shown else ""
+    return f"Looking at your {plural(photos, 'photo')}.{notice}"
+
+
+def photos_hint(settings: Settings) -> str:
+    """What a form says beside the photos that it asks for."""
+    shown = "They are shown in the channel when it is done." if settings.photos_in_public else "They are not shown."
+    return f"Three to six from different sides work best. {shown}"
+
+
+async def train_draft(bot: CommandContext, request: Request, given: DraftArguments) -> ReplyStream:
+    """Learn a subject from the photos that were accepted."""
+    draft = await drafts.find(bot, request, given.draft)
+    await free_name(bot, request, draft.arguments.name)
+    yield Reply(text="On it.", state="working")
+    vetting = await vetted(bot, request, await drafts.uploads(bot, draft))
+    async for reply in _start_drafted(bot, request, draft, vetting):
+        yield reply
+
+
+async def add_to_draft(bot: CommandContext, request: Request, given: DraftArguments) -> ReplyStream:
+    """Vet more photos beside those that wait, and train if all are fine now."""
+    draft = await drafts.find(bot, request, given.draft)
+    uploads = captions.paired(request.uploads)
+    check_number(len(uploads), bot.settings.photos_max)
+    check_number(len(uploads) + len(draft.photos), bot.settings.photos_max)
+    yield Reply(text=_looking(bot, request, len(uploads)), state="working")
+    vetting = await vetted(bot, request, (*await drafts.uploads(bot, draft), *uploads))
+    if vetting.refused:
+        yield drafts.question(await drafts.keep(bot, request, draft.arguments, vetting), vetting)
+        await drafts.drop(bot, draft)  # now that its question has given way to the new one
+        return
+    async for reply in _start_drafted(bot, request, draft, vetting):
+        yield reply
+
+
+async def _start_drafted(bot: CommandContext, request: Request, draft: drafts.Draft, vetting: Vetting) -> ReplyStream:
+    """Start what a draft was waiting for; the draft goes once that is accepted."""
+    async for reply in _start(bot, request, draft.arguments, vetting.accepted, vetting.summary):
+        if reply.job:
+            await drafts.drop(bot, draft)
+        yield reply
+
+
+async def drop_draft(bot: CommandContext, request: Request, given: DraftArguments) -> ReplyStream:
+    """Leave it, and forget the photos."""
+    draft = await drafts.find(bot, request, given.draft)
+    await drafts.drop(bot, draft)
+    yield Reply(text=f"Left it: {draft.arguments.name} was not trained, and the photos are deleted.")
+
+
+async def retrain(bot: CommandContext, request: Request, given: RetrainArguments) -> ReplyStream:
+    """Learn a subject anew from the photos that it has; it stays as it is until that is done."""
+    subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
+    access.must_own(subject, request, "retrain")
+    check_learnable(subject)
+    command = f"/dreambooth retrain {subject.name}"
+    changes = {
+        **await _last_changes(bot, subject),
+        **recipe_options.asked_for(bot.settings, given.recipe, given.changes),
+    }
+    subject = subject.model_copy(update={"method": changes.pop("method", subject.method)})
+    job = _job(request, subject, command, given, changes)
+    await bot.accept(job)
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def check_learnable(subject: Subject) -> None:
+    """Raise UserError unless a subject can be learned anew now."""
+    if subject.state == "learning":
+        raise UserError(f"{subject.name} is being learned already.")
+    if not subject.photos:
+        raise UserError(f"{subject.name} was imported, without photos to learn it from.")
+
+
+async def _last_changes(bot: CommandContext, subject: Subject) -> Changes:
+    """What was otherwise in the recipe when the subject was learned the last time."""
+    try:
+        job = await bot.dispatch.job(subject.job) if subject.job else None
+    except (Missing, Damaged):
+        job = None
+    if not isinstance(job, TrainJob):
+        return {}
+    once = {name: value for name, value in job.recipe.items() if name != "choose"}
+    return {**once, **({"steps": job.steps} if job.steps else {})}
+
+
+async def vetted(bot: CommandContext, request: Request, uploads: tuple[Upload, ...]) -> Vetting:
+    """Judge the photos; raises UserError if none can be used."""
+    read = partial(bot.decoders.read, request.person)
+    vetting = await vet(uploads, read, bot.settings.photo_max_bytes)
+    if not vetting.accepted:
+        raise UserError(f"{vetting.summary} Nothing was trained.")
+    return vetting
+
+
+async def _start(
+    bot: CommandContext, request: Request, given: TrainArguments, accepted: tuple[PreparedPhoto, ...], note: str
+) -> ReplyStream:
+    """Store the subject with its photos, hand the training to a worker and follow it."""
+    changes = recipe_options.asked_for(bot.settings, given.recipe, given.changes)
+    asked = changes.pop("method", None)
+    subject = Subject(
+        space=request.space,
+        owner=request.user,
+        name=given.name,
+        noun=given.noun,
+        base_model=bot.settings.base_model,
+        method=given.method or asked,
+        job=request.id,
+        **access.shared(request, given.audience, given.group),
+    )
+    command = f"/dreambooth train {given.name} {given.noun}"
+    job = _job(request, subject, command, given, changes, note)
+    await bot.limits.admit(job)
+    await keep(bot, subject, accepted)
+    await bot.dispatch.accept(job)
+    await bot.store.delete(unaccepted_key(subject.id))
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def _job(
+    request: Request,
+    subject: Subject,
+    said: str,
+    given: TrainArguments | RetrainArguments,
+    changes: Changes,
+    note: str = "",
+) -> TrainJob:
+    return TrainJob(
+        **request.origin,
+        said=said,
+        subject=subject.id,
+        method=subject.method,
+        steps=given.steps,
+        recipe={**changes, **({"choose": True} if given.choose == "yes" else {})},
+        seed=given.seed,
+        note=note,
+    )
+
+
+async def free_name(bot: CommandContext, request: Request, name: str) -> None:
+    """Make sure the name can be taken; a subject of the same person that came to nothing makes room."""
+    try:
+        taken = await bot.subjects.find(request.space, name)
+    except Damaged:
+        forget = f"Forget it first: /dreambooth forget {name}"
+        raise UserError(f"There is a subject called {name} here whose record is damaged. {forget}") from None
+    if taken and taken.owner == request.user and (taken.state == "failed" or await _left(bot, request, taken)):
+        await bot.subjects.forget(taken)
+    elif taken:
+        raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
+
+
+async def _left(bot: CommandContext, request: Request, subject: Subject) -> bool:
+    """Whether a process died between storing a subject and accepting its training, perhaps in this very request."""
+    if subject.job == request.id:
+        return True
+    old = time.time() - subject.created_s > ACCEPTED_WITHIN_S
+    return old and subject.job is not None and not await bot.store.exists(job_key(subject.job))
+
+
+async def keep(bot: CommandContext, subject: Subject, accepted: tuple[PreparedPhoto, ...]) -> None:
+    """Store a new subject with its photos, or nothing at all; a mark has what a crash or the store leaves swept up."""
+    mark = unaccepted_key(subject.id)
+    await bot.store.put(mark, str(subject.job).encode())
+    try:
+        await bot.subjects.add(subject)
+    except UserError:  # after any other error the record may be there, and needs its mark
+        await bot.store.delete(mark)
+        raise
+    try:
+        photos = [await photo.keep(bot.store, f"subjects/{subject.id}/photos/") for photo in accepted]
+        await bot.subjects.change(subject.id, lambda s: s.model_copy(update={"photos": tuple(photos)}))
+    except BaseException:
+        await bot.subjects.forget(subject)
+        raise

@@ -1,0 +1,125 @@
+"""Who asks what, where, and whether the bot may answer there."""
+
+import discord
+
+from bot.core.messages import Request
+from bot.core.policy import Moderates
+
+# What the bot needs where it answers; the invite link asks for the same.
+NEEDED = discord.Permissions(
+    read_messages=True,
+    send_messages=True,
+    send_messages_in_threads=True,
+    embed_links=True,
+    attach_files=True,
+    read_message_history=True,
+)
+NAMES = {
+    "read_messages": "View Channel",  # as discord.py calls it
+    "send_messages": "Send Messages",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "embed_links": "Embed Links",
+    "attach_files": "Attach Files",
+    "read_message_history": "Read Message History",
+}
+
+
+def request_of(interaction: discord.Interaction, command: str, arguments: dict[str, str]) -> Request:
+    """Say an interaction as a request."""
+    user = interaction.user
+    moderates = _moderates(interaction)
+    here = str(interaction.channel_id)
+    thread = interaction.channel if isinstance(interaction.channel, discord.Thread) else None
+    return Request(
+        space=_space(interaction),
+        user=str(user.id),
+        command=command,
+        arguments=_meant(arguments, interaction.guild_id),
+        channel=str(thread.parent_id) if thread else here,
+        thread=here if thread else "",
+        secluded=_secluded(interaction),
+        # `roles` would leave out those of which the gateway has not told yet.
+        groups=tuple(map(str, user._roles)) if isinstance(user, discord.Member) else (),
+        moderator=moderates == "space",
+        channel_moderator=moderates == "channel",
+        asks=True,
+        sure=True,  # InteractionHandler asks, with a message that the answer takes the place of
+    )
+
+
+def _space(interaction: discord.Interaction) -> str:
+    """The server; or the conversation, where there is none."""
+    if interaction.guild_id:
+        return f"discord:{interaction.guild_id}"
+    group = interaction.context.private_channel and isinstance(interaction.channel, discord.GroupChannel)
+    return private_space(interaction.channel_id if group and interaction.channel_id else interaction.user.id)
+
+
+def _moderates(interaction: discord.Interaction) -> Moderates:
+    """Where the person may moderate: rights that an overwrite gives in one channel count in that channel alone.
+
+    An interaction tells permissions with the channel's overwrites; those of the server follow from roles. Who is denied
+    the right in this channel does not moderate from it. No overwrite can make an administrator.
+    """
+    guild, member, here = interaction.guild, interaction.user, interaction.permissions
+    if here.administrator:
+        return "space"
+    if not here.manage_messages:
+        return ""
+    if guild and isinstance(member, discord.Member):
+        roles = [role for role in map(guild.get_role, (guild.id, *member._roles)) if role]
+        everywhere = any(role.permissions.manage_messages or role.permissions.administrator for role in roles)
+        if everywhere or guild.owner_id == member.id:
+            return "space"
+    return "channel"
+
+
+def _secluded(interaction: discord.Interaction) -> str:
+    """The private thread or channel that an interaction comes from; empty where the whole server may read.
+
+    Where the gateway has not told of the channel's permissions, it is taken for private.
+    """
+    channel, guild = interaction.channel, interaction.guild
+    if not interaction.guild_id:
+        return ""
+    if isinstance(channel, discord.Thread) and channel.is_private():
+        return str(channel.id)
+    here = channel.parent_id if isinstance(channel, discord.Thread) else interaction.channel_id
+    known = guild.get_channel(here) if guild and here else None
+    everyone = guild.get_role(guild.id) if guild else None
+    if known and everyone and known.permissions_for(everyone).view_channel:
+        return ""
+    return str(here)
+
+
+def _meant(arguments: dict[str, str], guild: int | None) -> dict[str, str]:
+    """The arguments with the role @everyone, whose id is the server's, as what it is: the whole space."""
+    if arguments.get("group") != str(guild):
+        return arguments
+    return {**{name: value for name, value in arguments.items() if name != "group"}, "with": "space"}
+
+
+def private_space(user: int | str) -> str:
+    """The space of what a person asks in private messages."""
+    return f"discord:dm:{user}"
+
+
+def lacking(has: discord.Permissions, in_thread: bool | None = None) -> list[str]:
+    """The permissions that the bot lacks, as Discord names them; `in_thread` tells which way of sending counts."""
+    if has.administrator:  # which is all of them
+        return []
+    unneeded = {True: "send_messages", False: "send_messages_in_threads", None: ""}[in_thread]
+    return [NAMES[name] for name, needed in NEEDED if needed and name != unneeded and not getattr(has, name)]
+
+
+def closed_to(interaction: discord.Interaction) -> str:
+    """Say why the bot cannot work where this comes from, and what must be allowed; empty if it can."""
+    if not interaction.guild_id:
+        return ""
+    has, thread = interaction.app_permissions, interaction.channel
+    in_thread = isinstance(thread, discord.Thread)
+    if missing := lacking(has, in_thread):
+        return f"I may not work in this channel. Someone who manages it can allow me: {', '.join(missing)}."
+    if isinstance(thread, discord.Thread) and thread.locked and not has.manage_threads and not has.administrator:
+        return "This thread is locked, so I cannot write in it. Ask me in another one or in a channel."
+    return ""

@@ -1,0 +1,166 @@
+"""What the bot does when somebody uses it on Discord: acknowledge at once, then answer.
+
+An interaction must be acknowledged within three seconds, whatever else goes on. So what may take longer comes
+after it: fetching photos, reading subjects, waiting for a job.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import discord
+from tenacity import AsyncRetrying, retry_if_exception_type
+
+from bot.app import Darkroom
+from bot.commands import consents
+from bot.commands.consents import Consent
+from bot.commands.registry import Command
+from bot.connectors.discord.ack import ack_repeatedly, acknowledged, in_time, original
+from bot.connectors.discord.mentions import place_name
+from bot.connectors.discord.poster import DiscordPoster
+from bot.connectors.discord.render import render
+from bot.connectors.discord.request import closed_to, request_of
+from bot.connectors.discord.slash_commands import AttachedFile, help_reply
+from bot.core.messages import Reply, Request, Upload
+from bot.delivery.follower import Follower
+from bot.delivery.posts import ChatRefused, ChatTrouble, Post
+from bot.delivery.reliable_poster import RetryDeadline, pause_s
+from bot.photos.fair_slots import FairSlots
+from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetched
+from bot.photos.in_flight import InFlightShare
+from bot.photos.vetting import check_number
+from storage.queue.redis_errors import best_effort
+
+log = logging.getLogger(__name__)
+
+ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
+TELL_S = 60.0  # an answer for the asker alone is tried for so long
+
+
+@dataclass(frozen=True)
+class InboundCommand:
+    """A command as it was given: typed, by a button, in a form."""
+
+    command: Command
+    arguments: dict[str, str]
+    attached: tuple[AttachedFile, ...] = ()
+    about: str = ""  # id of the message whose button was pressed
+    sure: bool = False  # said in answer to a question that asked whether to
+    consent: Consent | None = None  # that the person gives: it is done for who asked for it
+
+
+class DiscordResponder:
+    """Answers commands, wherever they were given."""
+
+    def __init__(self, app: Darkroom, follower: Follower, poster: DiscordPoster, hosts: FileHosts) -> None:
+        self.app, self.follower, self.poster, self.hosts = app, follower, poster, hosts
+        self._fetching = FairSlots(AT_ONCE, each=EACH_AT_ONCE)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        if self._session:
+            await self._session.close()
+
+    async def first(self, interaction: discord.Interaction) -> bool:
+        """Whether this was not heard before; what cannot be told is taken for new."""
+        with best_effort("what was heard before cannot be told"):
+            async with asyncio.timeout(ASK_REDIS_S):
+                return await self.app.first(f"discord:{interaction.id}")
+        return True
+
+    async def answer(self, interaction: discord.Interaction, asked: InboundCommand) -> None:
+        """Answer a command."""
+        request = request_of(interaction, asked.command.name, asked.arguments)
+        if asked.consent:
+            request = consents.approved_request(asked.consent, request)
+        if asked.command.answers == "asker":
+            await self._in_private(interaction, request, asked)
+        elif sentence := closed_to(interaction):
+            with ack_repeatedly(interaction):
+                await interaction.response.send_message(sentence, ephemeral=True)
+        else:
+            await self._in_channel(interaction, request, asked)
+
+    async def ask_author(self, interaction: discord.Interaction, asked: InboundCommand, author: str) -> None:
+        """Ask the author of a message in the channel whether its photos may be used; raises UserError."""
+        request = request_of(interaction, asked.command.name, asked.arguments)
+        photos = [attached.model_dump() for attached in asked.attached]
+        async with in_time(interaction):
+            reply = await consents.ask(self.app, request, author, photos)
+            named = place_name(self.poster.client, request.space, reply.place)
+            rendered = await render(self.app.store, reply, author, named)
+        assert rendered.view
+        rung = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(int(author))])
+        with ack_repeatedly(interaction):
+            await interaction.response.send_message(rendered.content, view=rendered.view, allowed_mentions=rung)
+
+    async def _in_channel(self, interaction: discord.Interaction, request: Request, asked: InboundCommand) -> None:
+        """Answer for all to see: in a new message, or in place of the one whose button was pressed."""
+        fresh = asked.command.answers == "everyone"
+        again = None if asked.command.takes_photos else request
+        post = self._post(interaction, request, asked.sure, message=asked.about, fresh=fresh, request=again)
+        message = await self._acknowledge(interaction, post, thinking=fresh)
+        if asked.sure:  # the question is answered, and takes no more clicks
+            await interaction.delete_original_response()
+        elif fresh:  # by its id the message is edited when the interaction's token is dead
+            post = post.model_copy(update={"message": message or await original(interaction)})
+        await self.follower.answer_with(lambda share: self._fetched(asked.attached, share), request, post)
+
+    async def _in_private(self, interaction: discord.Interaction, request: Request, asked: InboundCommand) -> None:
+        """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
+        post = self._post(interaction, request, fresh=False)
+        await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
+        reply = help_reply() if request.command == "help" else await self.follower.ask(request)
+        await self._tell(post, reply)
+        await self.follower.chat.close(post)
+
+    async def _acknowledge(self, interaction: discord.Interaction, post: Post, **how: bool) -> str:
+        """Write down that there is something to answer, and acknowledge: a crash then leaves nobody waiting."""
+        with suppress(TimeoutError):
+            async with in_time(interaction):
+                await self.follower.note(post)
+        try:
+            return await acknowledged(interaction, **how)
+        except Exception:
+            await self.follower.chat.close(post)
+            raise
+
+    def _post(self, interaction: discord.Interaction, request: Request, /, aside: bool = False, **more: Any) -> Post:
+        """A post for the answer; `aside`: the interaction's token edits another message than that of the post."""
+        channel = request.thread or request.channel
+        where = {"space": request.space, "channel": channel, "user": request.user}
+        extra = {"token": interaction.token, **({"aside": "1"} if aside else {})}
+        if request.granted:  # what is said in private is for who asked, and not for whose token this is
+            extra = {}
+        return Post(platform=self.poster.platform, job=request.id, extra=extra, **where, **more)
+
+    async def _tell(self, post: Post, reply: Reply) -> None:
+        """Say an answer for the asker's eyes only, for a while again and again."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ChatTrouble), wait=pause_s, stop=RetryDeadline(TELL_S), reraise=True
+        )
+        try:
+            await retrying(self.poster.edit, post, reply)
+        except (ChatRefused, ChatTrouble) as error:
+            log.warning("%s could not be told: %s", post.user, error)
+
+    async def _fetched(self, attached: Sequence[AttachedFile], share: InFlightShare) -> tuple[Upload, ...]:
+        """Fetch files from Discord's own hosts; raises UserError if they are too many, or too large together."""
+        if not attached:
+            return ()
+        check_number(len(attached), self.app.settings.photos_max)
+        most_bytes = self.app.settings.photo_max_bytes
+        share.take(len(attached), sum(min(file.size_bytes, most_bytes) for file in attached))
+        self._session = self._session or aiohttp.ClientSession()
+        return tuple(await asyncio.gather(*(self._file(self._session, file, share.person) for file in attached)))
+
+    async def _file(self, session: aiohttp.ClientSession, file: AttachedFile, person: str) -> Upload:
+        most_bytes = self.app.settings.photo_max_bytes
+        async with self._fetching.turn(person):
+            upload = await fetched(session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes)
+        return upload.model_copy(update={"caption": file.caption})

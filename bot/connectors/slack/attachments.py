@@ -1,0 +1,196 @@
+"""Files from and to Slack: the photos that people attach, the pictures that we show."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay
+
+from bot.connectors.slack.client import TIMEOUT_S
+from bot.connectors.slack.errors import FileGone, meaning
+from bot.connectors.slack.markup import clipped
+from bot.core.messages import Upload
+from bot.delivery.posts import ChatRefused, ChatTrouble, NotTaken
+from bot.delivery.reliable_poster import pause_s
+from bot.photos.declared_type import may_be_photo, named
+from bot.photos.fair_slots import FairSlots
+from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetched
+from bot.photos.in_flight import InFlightShare
+from storage.contract.outcomes import Picture
+from storage.contract.posted_messages import Posted, home_of, note
+from storage.errors import Missing, UserError
+from storage.objects.store import Store
+from storage.settings import Settings
+
+HOSTS = {"files.slack.com", "files.slack-gov.com"}
+ALT_MAX = 1000
+UPLOADS_KEPT = 1000  # ids of uploaded pictures that are remembered, for messages that have to be tried again
+
+WITHHELD = {  # by `mode` and `file_access` of https://docs.slack.dev/reference/objects/file-object
+    "tombstone": "was deleted",
+    "hidden_by_limit": "is hidden by Slack, whose plan for this workspace shows only newer files",
+    "external": "is kept outside Slack, so I cannot fetch it: please attach the photo itself",
+    "access_denied": "is not shown to me by Slack",
+    "file_not_found": "is gone",
+}
+
+File = Mapping[str, Any]  # as Slack describes it
+
+
+class UploadRefused(NotTaken):
+    """Slack does not take pictures, or not these, however often they are sent."""
+
+
+class Attachments:
+    """Fetches what people attach, with the bot's token, which goes to Slack's own hosts only."""
+
+    def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
+        self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
+        self.hosts = FileHosts(HOSTS, settings.slack_api_url)
+        self._fetching = FairSlots(AT_ONCE, each=EACH_AT_ONCE)
+
+    async def fetch(self, files: Sequence[File], share: InFlightShare) -> tuple[Upload, ...]:
+        """Download files, in their order; raises UserError if they are too large together."""
+        share.take(len(files), sum(self._size_bytes(file) for file in files))
+        return tuple(await asyncio.gather(*(self._in_turn(file, share) for file in files)))
+
+    async def _in_turn(self, file: File, share: InFlightShare) -> Upload:
+        async with self._fetching.turn(share.person):
+            return await self._one(file, share)
+
+    def _size_bytes(self, file: File) -> int:
+        """How large Slack says that a file is, of one that is too large as much as is fetched; 0 if it does not say."""
+        return min(int(file.get("size") or 0), self.most_bytes)
+
+    async def _one(self, file: File, share: InFlightShare) -> Upload:
+        try:
+            known = await self._info(file["id"]) if _untold(file) else file
+            if known is not file:
+                share.take(0, self._size_bytes(known) - self._size_bytes(file))
+        except UserError as error:
+            return Upload(name=str(file.get("name", "")), trouble=f"was not fetched: {error}".removesuffix("."))
+        except (ChatTrouble, ChatRefused) as error:
+            return Upload(name=str(file.get("name", "")), trouble=f"is not shown to me by Slack ({error})")
+        if why := withheld(known):
+            return Upload(name=str(known.get("name") or ""), trouble=why)
+        upload = await fetched(
+            self.http,
+            str(known.get("name", "")),
+            _link(known),
+            hosts=self.hosts,
+            most_bytes=self.most_bytes,
+            timeout_s=TIMEOUT_S,
+            headers={"Authorization": f"Bearer {self.client.token}"},
+        )
+        return upload.model_copy(update={"caption": str(known.get("alt_txt") or "")})
+
+    async def _info(self, file_id: str) -> File:
+        """Look up a file of which an event told only the id; raises Refused, and ChatTrouble after some tries."""
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(ChatTrouble), wait=pause_s, stop=stop_before_delay(TIMEOUT_S), reraise=True
+        )
+
+        async def once() -> File:
+            with meaning():
+                return dict((await self.client.files_info(file=file_id))["file"])
+
+        return await retrying(once)
+
+
+def _untold(file: File) -> bool:
+    """Whether Slack told little more than the id: of files in channels shared with other companies, and by a form."""
+    return file.get("file_access") == "check_file_info" or not (_link(file) or withheld(file))
+
+
+def withheld(file: File) -> str:
+    """Why Slack does not have or give a file, as the rest of a sentence that begins with its name; empty if it does."""
+    if file.get("file_access") in WITHHELD:
+        return WITHHELD[file["file_access"]]
+    if file.get("mode") in WITHHELD:
+        return WITHHELD[file["mode"]]
+    return WITHHELD["external"] if file.get("is_external") else ""
+
+
+def other_than_photo(file: File) -> str:
+    """What a file is called in a sentence that surely is no photo, or is not to be had; empty if it may be one."""
+    name, kind = str(file.get("name") or ""), str(file.get("mimetype") or "")
+    if why := withheld(file):
+        return f"a file that {why}"
+    if file.get("subtype") == "slack_audio":
+        return "a voice message"
+    if file.get("subtype") == "slack_video":
+        return "a video"
+    return "" if may_be_photo(name, kind) else named(name, kind)
+
+
+def _link(file: File) -> str:
+    """Where a file can be fetched; empty if Slack does not say."""
+    return str(file.get("url_private_download") or file.get("url_private") or "")
+
+
+class PictureUploads:
+    """Uploads pictures from the store."""
+
+    def __init__(self, client: AsyncWebClient, store: Store) -> None:
+        self.client, self.store = client, store
+        self._uploaded: dict[str, str] = {}  # ids by key, the newest last
+
+    async def ids(self, pictures: Sequence[Picture], known: Mapping[str, str]) -> dict[str, str]:
+        """Slack's ids of the pictures by key; what is not `known` is uploaded once, to be seen only in blocks."""
+        known = {**self._uploaded, **known}
+        new = [picture for picture in pictures if picture.key not in known]
+        file_ids = {picture.key: known[picture.key] for picture in pictures if picture.key in known}
+        uploaded = await self._upload(new) if new else {}
+        self._uploaded |= uploaded
+        for key in list(self._uploaded)[:-UPLOADS_KEPT]:
+            del self._uploaded[key]
+        return file_ids | uploaded
+
+    def forget(self, pictures: Sequence[Picture]) -> None:
+        """Forget uploads that are of no use."""
+        for picture in pictures:
+            self._uploaded.pop(picture.key, None)
+
+    async def put_into(self, pictures: Sequence[Picture], channel: str, thread: str) -> None:
+        """Upload pictures into a thread, where they are seen by themselves; raises UploadRefused."""
+        if pictures:
+            await self._upload(pictures, channel=channel, thread_ts=thread)
+
+    async def _upload(self, pictures: Sequence[Picture], **place: str) -> dict[str, str]:
+        read = zip(pictures, await asyncio.gather(*map(self._read, pictures)), strict=True)
+        there = [(picture, data) for picture, data in read if data is not None]
+        if not there:
+            return {}
+        uploads = [
+            {
+                "file": data,
+                "filename": picture.key.rpartition("/")[2],
+                "title": clipped(picture.caption or "picture", 100),
+                "alt_txt": clipped(picture.caption or "picture", ALT_MAX),
+            }
+            for picture, data in there
+        ]
+        try:
+            with meaning():
+                done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
+        except ChatRefused as error:
+            raise UploadRefused(error, error.says) from error
+        ids = [file["id"] for file in done["files"]]
+        for (picture, _), file in zip(there, ids, strict=True):
+            await note(self.store, home_of(picture.key), Posted(platform="slack", file=file))
+        return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
+
+    async def delete(self, file: str) -> None:
+        """Delete an upload; one that is gone is no error. Raises Refused and ChatTrouble."""
+        with suppress(FileGone), meaning():
+            await self.client.files_delete(file=file)
+
+    async def _read(self, picture: Picture) -> bytes | None:
+        """The bytes of a picture; None if it was deleted meanwhile."""
+        try:
+            return (await self.store.get(picture.key)).data
+        except Missing:
+            return None

@@ -1,0 +1,206 @@
+"""What becomes of a request on Slack: a message that all see, a word in private, or a form."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from slack_sdk.models.views import View
+
+from bot.app import Darkroom, complaint
+from bot.commands import consents
+from bot.commands.prefill import filled_form
+from bot.commands.registry import COMMANDS, Command
+from bot.commands.train import photos_hint
+from bot.connectors.slack.attachments import Attachments, File
+from bot.connectors.slack.client import Client
+from bot.connectors.slack.context import InboundContext
+from bot.connectors.slack.errors import TriggerOver, TriggerUsed, meaning
+from bot.connectors.slack.forms import SubmittedForm, view
+from bot.connectors.slack.poster import SlackPoster, begun
+from bot.connectors.slack.render import blocks
+from bot.connectors.slack.request import RequestFactory
+from bot.connectors.slack.slash_commands import HELP, help_reply
+from bot.core.messages import Reply, Request
+from bot.delivery.follower import Follower
+from bot.delivery.posts import BotRefused, ChatRefused, ChatTrouble, Post, TooFast, UnknownTrouble
+from bot.photos.vetting import check_number
+from storage.errors import UserError
+
+log = logging.getLogger(__name__)
+
+ON_IT = Reply(text="On it.", state="working")
+AWAY = "Slack did not answer me, so nothing was begun. Please try again soon."
+NOT_TAKEN = "Slack does not take my answer here ({}), so nothing was begun. Try another channel or a direct message."
+UNKNOWN = "Slack answers something that I do not know ({}), so nothing was begun. Please tell who runs me."
+TRIGGER_S = 2.7  # a trigger is good for three seconds, of which some go by on the way
+AGAIN_S = 0.2
+NOT_OPENED = "Slack does not open the form ({}). Please tell who runs me."
+TOO_LATE = "Slack did not let me open the form in time. Please try again."
+
+
+@dataclass(frozen=True)
+class FormTrigger:
+    """What lets one form be opened, for three seconds after a person asked for it."""
+
+    id: str
+    until_s: float = field(default_factory=lambda: asyncio.get_running_loop().time() + TRIGGER_S)
+
+    @property
+    def left_s(self) -> float:
+        """How long it is still good for."""
+        return self.until_s - asyncio.get_running_loop().time()
+
+
+class SlackResponder:
+    """Answers requests where they were asked."""
+
+    def __init__(
+        self, app: Darkroom, client: Client, follower: Follower, people: RequestFactory, attachments: Attachments
+    ) -> None:
+        self.app, self.client, self.follower = app, client, follower
+        self.people, self.attachments = people, attachments
+        self.poster: SlackPoster = follower.poster  # type: ignore[assignment]
+
+    async def answer(
+        self, asked: InboundContext, command: Command, arguments: dict[str, str], files: Sequence[File] = ()
+    ) -> bool:
+        """Answer a command, all or only the asker seeing it; raises UserError before anything is said.
+
+        Return whether what was noted of it is in the follower's hands now.
+        """
+        request = await self.people.request(asked, command.name, arguments)
+        if command.answers == "asker":
+            reply = help_reply() if command is HELP else await self.follower.ask(request)
+            await self.tell(asked, reply)
+            return False
+        if command.takes_photos:
+            check_number(len(files), self.app.settings.photos_max)
+        command.check(arguments)
+        post = await self._begin(asked, command, request)
+        await self.follower.answer_with(lambda share: self.attachments.fetch(files, share), request, post)
+        return True
+
+    async def train_on(
+        self, asked: InboundContext, sent: SubmittedForm, values: dict[str, str], files: Sequence[File]
+    ) -> bool:
+        """Train on the photos of somebody's message, once they agree where they have to; raises UserError."""
+        command = COMMANDS[sent.command]
+        request = await self.people.request(asked, command.name, values)
+        if sent.author is None or not consents.needed(request, sent.author):
+            return await self.answer(asked, command, values, files)
+        photos = [{"id": str(file["id"])} for file in files]
+        reply = await consents.ask(self.app, request, sent.author, photos)
+        post = asked.post().model_copy(update={"user": sent.author})
+        await self.poster.send(post, reply, nonce=begun(post.job), mention=bool(sent.author))
+        return False
+
+    async def allow(self, asked: InboundContext, consent_id: str) -> bool:
+        """Go on with a training whose photos' author agrees; raises UserError for anybody else."""
+        command, arguments = COMMANDS["consent allow"], {"consent": consent_id}
+        request = await self.people.request(asked, command.name, arguments)
+        consent = await consents.answered_by(self.app, request, consent_id)
+        post = asked.post().model_copy(update={"user": consent.request.user, "message": asked.message, "fresh": False})
+        fetch = partial(self.attachments.fetch, consent.photos)
+        await self.follower.answer_with(fetch, consents.approved_request(consent, request), post)
+        return True
+
+    async def open_form(
+        self,
+        trigger: FormTrigger,
+        asked: InboundContext,
+        command: str,
+        arguments: dict[str, str],
+        files: Sequence[str] = (),
+        author: str | None = None,
+    ) -> bool:
+        """Open a command's form, filled in as far as is known, within the three seconds that a trigger is good for.
+
+        `files` are those of a message that `author` posted.
+        """
+        request = await self.people.request(asked, command, {})
+        form = await filled_form(self.app, request, command, arguments)
+        await self._open(trigger, view(form, asked, files, photos_hint(self.app.settings), author))
+        return False
+
+    async def _open(self, trigger: FormTrigger, form: View) -> None:
+        """Open a form, and try again as long as its trigger is good; raises UserError when that is over."""
+        lost = False  # whether an answer was, after which the form may be open
+        while True:
+            try:
+                with meaning():
+                    async with asyncio.timeout_at(trigger.until_s):
+                        await self.client.views_open(trigger_id=trigger.id, view=form)
+                return
+            except (ChatRefused, BotRefused) as error:
+                if lost and isinstance(error, TriggerUsed):
+                    return
+                says = TOO_LATE if isinstance(error, TriggerOver) else NOT_OPENED.format(error)
+                raise UserError(says) from error
+            except ChatTrouble as error:
+                log.info("no form yet: %s", error)
+                lost = lost or not isinstance(error, TooFast)
+                pause_s = error.retry_after_s if isinstance(error, TooFast) and error.told else AGAIN_S
+                if trigger.left_s < pause_s:
+                    raise UserError(TOO_LATE) from error
+                await asyncio.sleep(pause_s)
+
+    async def tell(self, asked: InboundContext, reply: Reply) -> None:
+        """Tell the person, and nobody else."""
+        await self.follower.chat.whisper(asked.post(), reply)
+
+    async def welcome(self, asked: InboundContext) -> bool:
+        """Say in a channel what can be asked here, if Slack takes it."""
+        post = asked.post()
+        try:
+            await self.poster.send(post, help_reply(), nonce=begun(post.job), mention=False)
+        except (ChatRefused, ChatTrouble) as error:
+            log.info("no welcome in channel %s: %s", post.channel, error)
+        return False
+
+    async def show_home(self, asked: InboundContext) -> bool:
+        """Say the same on the bot's own page, which somebody looks at."""
+        page = await blocks(self.app.store, help_reply(), {})
+        try:
+            with meaning():
+                await self.client.views_publish(user_id=asked.user, view=View(type="home", blocks=page))
+        except (ChatRefused, ChatTrouble) as error:
+            log.info("no home page for %s: %s", asked.user, error)
+        return False
+
+    async def carefully(self, asked: InboundContext, work: Awaitable[bool]) -> bool:
+        """Do some work and return what it does; whatever goes wrong becomes a sentence for who asked."""
+        try:
+            return await work
+        except (ChatRefused, ChatTrouble) as error:
+            log.log(logging.ERROR if isinstance(error, UnknownTrouble) else logging.WARNING, "no answer: %s", error)
+            await self.tell(asked, _sorry(error))
+        except Exception as error:
+            await self.tell(asked, complaint(error, "an event on Slack"))
+        return False
+
+    async def _begin(self, asked: InboundContext, command: Command, request: Request) -> Post:
+        """Say "On it." for all to see, but not in place of a question, before anything is spent.
+
+        Raises Refused or ChatTrouble where nobody would see it. The post is written down first, so that a message whose
+        process dies is found again.
+        """
+        post = asked.post(request=None if command.takes_photos else request)
+        if command.answers == "in place" and asked.message:
+            return post.model_copy(update={"message": asked.message, "fresh": False})
+        await self.follower.posts.write(post)
+        try:
+            message = await self.follower.chat.begin(post, ON_IT, begun(post.job))
+        except (ChatRefused, ChatTrouble):
+            await self.follower.chat.close(post)
+            raise
+        return post.model_copy(update={"message": message})
+
+
+def _sorry(error: ChatRefused | ChatTrouble) -> Reply:
+    """Say why a request is not answered where it was made."""
+    if isinstance(error, ChatRefused | BotRefused):
+        return Reply(text=error.says or NOT_TAKEN.format(error), state="failed", fault="input")
+    text = UNKNOWN.format(error) if isinstance(error, UnknownTrouble) else AWAY
+    return Reply(text=text, state="failed", fault="ours")

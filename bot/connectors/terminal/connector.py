@@ -1,0 +1,274 @@
+"""The terminal as a chat: what is typed becomes a Request, the Replies become a bar and a result."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from bot.app import Darkroom
+from bot.connectors.terminal.screen import INTERRUPTED, USAGE, CommandResult, Screen, failure, print_result
+from bot.core import access
+from bot.core.local_space import PERSON, SPACE, USER  # one person on one machine, on the page as at the terminal
+from bot.core.messages import Reply, Request, Upload
+from bot.local.children import until_stopped
+from bot.local.stack import Stack
+from bot.photos import captions
+from bot.photos.vetting import check_number
+from storage.contract.jobs import ImagineJob, TrainJob
+from storage.contract.outcomes import Picture
+from storage.errors import Damaged, SetupError, StoreError, UserError
+from storage.logs import log_to
+from storage.objects.store import Store
+from storage.service_errors import SERVICE_ERRORS, reason_of
+from storage.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+STOP_S = 5  # a running job ends within two seconds of being asked to
+
+Work = Callable[["Session"], Coroutine[Any, Any, CommandResult]]
+Report = Callable[[CommandResult], None]
+
+
+class Session:
+    """One command at the terminal: the deployment, what runs around it, and the screen."""
+
+    def __init__(self, darkroom: Darkroom, stack: Stack, screen: Screen, space: str = SPACE) -> None:
+        self.darkroom, self.stack, self.screen, self.space = darkroom, stack, screen, space
+        self.interrupted = False
+
+    async def ask(self, command: str, arguments: dict[str, str | None], uploads: tuple[Upload, ...] = ()) -> Reply:
+        """Send a command, show how it goes, return the last reply."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        request = Request(space=self.space, user=USER, command=command, arguments=given, uploads=uploads)
+        return await self.follow(self.darkroom.answer(request), request.id)
+
+    async def follow(self, replies: AsyncIterator[Reply], job_id: str) -> Reply:
+        """Show replies about a job on the screen, return the last. Starts a worker; Ctrl-C asks the job to stop."""
+        last, printed = Reply(text="Nothing happened.", state="failed"), False
+        try:
+            async for last in replies:
+                if last.job and last.state == "working":
+                    if not printed:
+                        printed = True
+                        await self._say_note(last.job)
+                    self.stack.need_worker()
+                self.screen.show(last)
+        except asyncio.CancelledError:
+            return await self._stop(job_id)
+        return last
+
+    async def _say_note(self, job_id: str) -> None:
+        job = await self.darkroom.dispatch.job(job_id)
+        if isinstance(job, TrainJob) and job.note:
+            self.screen.say(job.note)
+
+    async def _stop(self, job_id: str) -> Reply:
+        self.interrupted = True
+        self.screen.say("Stopping.")
+        stopped = Reply(text="Stopped before anything was started.", state="cancelled")
+        with suppress(*SERVICE_ERRORS):  # what is not confirmed is said below
+            job = await self.darkroom.dispatch.job(job_id)
+            stopped = Reply(text="Asked the job to stop; it has not confirmed yet.", state="cancelled", job=job_id)
+            await self.darkroom.dispatch.cancel(job)
+            async with asyncio.timeout(STOP_S):
+                async for reply in self.darkroom.watch(job_id):
+                    if reply.state != "working":
+                        return reply
+        return stopped
+
+
+def run(work: Work, as_json: bool) -> int:
+    """Run a command that needs the deployment, print its result, return its exit status."""
+    return settled(lambda report: _in_session(work, report), as_json)
+
+
+def run_alone(start: Callable[[], Coroutine[Any, Any, CommandResult]], as_json: bool) -> int:
+    """Run a command that needs nothing around it, print its result, return its exit status."""
+
+    async def alone(report: Report) -> None:
+        report(await start())
+
+    return settled(alone, as_json)
+
+
+def settled(work: Callable[[Report], Coroutine[Any, Any, None]], as_json: bool) -> int:
+    """Run what reports a result; whatever happens, one result is printed. Return the exit status."""
+    began_s = time.monotonic()
+    codes: list[int] = []
+
+    def report(result: CommandResult) -> None:
+        if not codes:
+            print_result(result, as_json, began_s)
+        codes.append(result.code)
+
+    try:
+        asyncio.run(until_stopped(work(report)))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        report(CommandResult(state="cancelled", message="Stopped.", code=INTERRUPTED))
+    except UserError as error:
+        report(failure(str(error), USAGE))
+    except SetupError as error:
+        report(failure(str(error)))
+    except (StoreError, RedisError) as error:
+        report(failure(f"The storage or the queue failed: {reason_of(error)}"))
+    except Exception as error:
+        log.exception("surprise")
+        report(failure(f"Something went wrong on our side: {error!r}."))
+    return codes[-1]
+
+
+async def _in_session(work: Work, report: Report) -> None:
+    settings, screen = load_settings(), Screen()
+    async with Stack(settings, screen.say) as stack:
+        _log_to(settings.home / "darkroom.log")
+        darkroom = await Darkroom.open(settings, stack.redis_url, short=True)
+        session = Session(darkroom, stack, screen)
+        try:
+            with screen:
+                result = await stack.during(work(session))
+        finally:
+            await darkroom.close()
+        # before the stack is left, which may wait for other commands
+        report(result.model_copy(update={"code": INTERRUPTED}) if session.interrupted else result)
+
+
+def _log_to(path: Path) -> None:
+    """Keep what only operators need off the screen: tracebacks of surprises, above all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log_to(path, logging.WARNING, "%(asctime)s %(name)s %(message)s")
+
+
+async def train(session: Session, photos: list[Path], given: dict[str, str | None]) -> CommandResult:
+    """Learn a subject from photo files."""
+    uploads = await asyncio.to_thread(read_photos, photos, session.darkroom.settings)
+    reply = await session.ask("dreambooth train", given, uploads)
+    more: dict[str, Any] = dict.fromkeys(("subject", "name", "steps", "loss_first", "loss_last"))
+    more["name"] = given.get("name")
+    if reply.job:
+        outcome = await session.darkroom.dispatch.outcome(reply.job)
+        job = await session.darkroom.dispatch.job(reply.job)
+        more["subject"] = next(iter(job.subjects), None)
+        if outcome:
+            more |= outcome.model_dump(include={"steps", "loss_first", "loss_last"})
+    return await _with_choices(session, reply, given, more)
+
+
+async def _with_choices(
+    session: Session, reply: Reply, given: dict[str, str | None], more: dict[str, Any]
+) -> CommandResult:
+    """The result of an answer; where candidates are to be chosen from, with their sheet as a file and how to choose."""
+    if choices := [button.arguments for button in reply.buttons if button.command == "choose"]:
+        sheet = await save(session.darkroom.store, reply.pictures[0], Path(), f"{given['name']}-choices")
+        how = f"{sheet} shows them. Choose with: darkroom choose {choices[0]['job']} --step {choices[0]['step']}"
+        reply = reply.model_copy(update={"text": f"{reply.text}\n{how}"})
+        more["choices"] = {"picture": str(sheet), "steps": [int(choice["step"]) for choice in choices]}
+    return _result(reply, **more)
+
+
+async def draw(session: Session, command: str, given: dict[str, str | None], out: Path) -> CommandResult:
+    """Draw pictures, as `command` says, and save them as files in `out`."""
+    check_writable(out)
+    reply = await session.ask(command, given)
+    more: dict[str, Any] = {"images": [], "grid": None, "seeds": [], "prompt": given.get("prompt"), "subject": None}
+    if not reply.job:
+        return _result(reply, **more)
+    job = await session.darkroom.dispatch.job(reply.job)
+    assert isinstance(job, ImagineJob)
+    more["prompt"] = job.prompt
+    images = [await save(session.darkroom.store, p, out, f"{job.id}-{p.seed}") for p in reply.pictures]
+    more |= {"images": [str(i) for i in images], "seeds": [p.seed for p in reply.pictures], "subject": job.subject}
+    if reply.grid and len(images) > 1:
+        more["grid"] = str(await save(session.darkroom.store, reply.grid, out, f"{job.id}-grid"))
+    files = {f"picture {n}": str(path) for n, path in enumerate(images, 1)}
+    return _result(reply.model_copy(update={"facts": files | reply.facts}), **more)
+
+
+async def plain(session: Session, command: str, arguments: dict[str, str | None]) -> CommandResult:
+    """Any command that needs no files: its words, and as JSON its facts."""
+    reply = await session.ask(command, arguments)
+    return await _with_choices(session, reply, arguments, {"facts": reply.facts})
+
+
+async def subjects(session: Session) -> CommandResult:
+    """List the subjects; as JSON their records."""
+    reply = await session.ask("dreambooth list", {})
+    fields = {"id", "name", "state", "method", "identifier", "created_s"}
+    known = await access.visible_subjects(session.darkroom, PERSON)
+    rows = [{**s.model_dump(include=fields), "class": s.noun, "photos": len(s.photos)} for s in known]
+    return _result(reply, subjects=rows)
+
+
+async def jobs(session: Session) -> CommandResult:
+    """List the jobs; as JSON what each is, what was said and how it stands."""
+    reply = await session.ask("jobs", {})
+    rows = []
+    for job in await session.darkroom.dispatch.jobs(SPACE):
+        state, prompt = await _state(session, job.id), await access.visible_prompt(session.darkroom, PERSON, job)
+        about = {"job": job.id, "kind": job.kind, "said": prompt, "subject": next(iter(job.subjects), None)}
+        rows.append({**about, "state": state, "accepted_s": job.accepted_s})
+    return _result(reply, jobs=rows)
+
+
+async def _state(session: Session, job: str) -> str:
+    try:
+        outcome = await session.darkroom.dispatch.outcome(job)
+    except Damaged:
+        return "damaged"
+    return outcome.state if outcome else "open"
+
+
+def _result(reply: Reply, **more: Any) -> CommandResult:
+    result = CommandResult.of(reply, **more)
+    if reply.fault == "ours":
+        return result.model_copy(update={"message": f"{result.message} `darkroom doctor` may know more."})
+    return result
+
+
+async def save(store: Store, picture: Picture, out: Path, name: str) -> Path:
+    """Copy a picture from the store into `out`; return the absolute path of the file."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = (out / name).resolve().with_suffix(Path(picture.key).suffix)
+    await store.get_file(picture.key, path)
+    return path
+
+
+def check_writable(out: Path) -> None:
+    """Raise UserError now rather than after the drawing if `out` cannot hold files."""
+    nearest = next((p for p in (out, *out.absolute().parents) if p.exists()), out)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"Pictures cannot be saved in {out}: {nearest} is not a folder that can be written.")
+
+
+def read_photos(paths: list[Path], settings: Settings) -> tuple[Upload, ...]:
+    """Read photo files, and those in folders, with captions; raises UserError for what is not there, or too much."""
+    files = captions.without_captions([file for path in paths for file in _files(path)])
+    check_number(len(files), settings.photos_max)
+    most = settings.photo_max_bytes
+    return tuple(Upload(name=f.name, data=_read(f, most), caption=captions.beside(f)) for f in files)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        if not files:
+            raise UserError(f"The folder {path} is empty.")
+        return files
+    if not path.is_file():
+        raise UserError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
+    return [path]
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    """Read a file, of one that is too large just enough to be told so."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most_bytes + 1)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error

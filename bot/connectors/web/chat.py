@@ -1,0 +1,291 @@
+"""The local chat: takes what is said on the page, follows the answers, and tells every page that is open.
+
+Nothing of it is lost with the process: messages are kept in the object store, and open ones are followed again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+from bot.app import Darkroom
+from bot.commands import drafts
+from bot.commands.drafts import Draft
+from bot.connectors.web.listener import Listener
+from bot.core.chat_log import READERS, ChatLog, ChatMessage, ChatPhoto
+from bot.core.local_space import SPACE
+from bot.core.messages import Reply, Request, Upload
+from bot.delivery.retry import OUTAGES, patient, sentence_of
+from bot.photos.vetting import labels
+from storage.contract.posted_messages import home_of, record_key
+from storage.contract.subjects import Subject
+from storage.errors import Missing, StoreError
+from storage.ids import CLOCK, new_id
+
+log = logging.getLogger(__name__)
+
+READ_AT_ONCE = 200  # messages of the log: a page has 60
+FORGETTING = {"dreambooth forget", "forget-me"}
+DELETING = {"delete", "dreambooth cancel", *FORGETTING}  # commands after which messages may be of nothing
+
+
+class Chat:
+    """The conversation of the local space."""
+
+    def __init__(self, app: Darkroom) -> None:
+        self.app, self.log = app, ChatLog(app.store, SPACE)
+        self.messages: dict[str, ChatMessage] = {}  # oldest first; older ones are read on demand
+        self._unread: list[str] = []  # names of those in the log, oldest first
+        self._reading = asyncio.Lock()
+        self.closing = False
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._listeners: set[Listener] = set()
+
+    async def open(self) -> None:
+        """Remember what was said lately, and follow again what was not finished."""
+        self._unread = await self.log.names()
+        await self._read_more()
+
+    async def page(self, before: str, most: int) -> tuple[tuple[ChatMessage, ...], bool]:
+        """The newest messages, or those that are older than one, oldest first; and whether there are older ones."""
+        while True:
+            known = [message for message in self.messages.values() if not before or message.id < before]
+            if len(known) > most or not self._unread:
+                return tuple(known[-most:]), len(known) > most
+            await self._read_more()
+
+    async def _read_more(self) -> None:
+        """Read a page of older messages, and follow again those that were not finished."""
+        async with self._reading:
+            read = await self.log.read(self._unread[-READ_AT_ONCE:])
+            del self._unread[-READ_AT_ONCE:]
+            for message in read:
+                CLOCK.see(message.id)
+            self.messages = {message.id: message for message in read} | self.messages
+            await self._sweep(read)
+            for message in read:
+                if message.id in self.messages and not message.answered:
+                    self._start(message.id, self._resume(message))
+
+    async def close(self) -> None:
+        """Stop following; the next `open` goes on from there."""
+        self.closing = True
+        for listener in self._listeners:
+            listener.wake()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    @contextmanager
+    def listening(self, listener: Listener | None = None) -> Iterator[Listener]:
+        """Hear of every change while the block runs."""
+        listener = listener or Listener()
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    async def ask(self, request: Request, typed: str) -> ChatMessage:
+        """Take a request and answer it in the background; return its message as it begins.
+
+        What answers a question goes on with what was said then, and takes its place once it is clear.
+        """
+        message = ChatMessage(
+            id=request.id,
+            said=typed,
+            command=request.command,
+            photos=tuple(ChatPhoto(name=label) for label in labels(request.uploads)),
+            reply=Reply(text="On it.", state="working"),
+        )
+        if question := self._question(request):
+            photos = (*question.photos, *message.photos)
+            message = message.model_copy(update={"said": question.said, "command": question.command, "photos": photos})
+        await self._keep(message)
+        self._start(message.id, self._answer(request, question))
+        return message
+
+    def _question(self, request: Request) -> ChatMessage | None:
+        """The question that a request answers, if it does."""
+        for message in reversed(self.messages.values()):
+            answers = [(button.command, button.arguments) for button in message.reply.buttons]
+            if message.reply.question and (request.command, request.arguments) in answers:
+                return message
+        return None
+
+    async def refuse(self, typed: str, sentence: str, uploads: Sequence[Upload]) -> ChatMessage:
+        """Note something that was said and is no command, with the sentence that says so."""
+        attached = tuple(ChatPhoto(name=label) for label in labels(uploads))
+        reply = Reply(text=sentence, state="failed", fault="input")
+        message = ChatMessage(id=new_id(), said=typed, photos=attached, reply=reply)
+        await self._keep(message)
+        return message
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether everything that was said is answered, and kept."""
+        return not self._tasks
+
+    def open_jobs(self) -> list[str]:
+        """Ids of the jobs that are not finished, newest first."""
+        return [m.reply.job for m in reversed(self.messages.values()) if m.reply.job and not m.answered]
+
+    async def sweep(self) -> None:
+        """Take out what was deleted: messages of jobs that are gone, and pictures whose job or subject is gone."""
+        await self._sweep(list(self.messages.values()))
+
+    async def _sweep(self, messages: Sequence[ChatMessage]) -> None:
+        jobs = {f"jobs/{message.reply.job}" for message in messages if message.reply.job}
+        pictures = {home_of(picture.key) for message in messages for picture in message.reply.pictures}
+        there = await self._there(jobs | pictures)
+        for message in messages:
+            reply = message.reply
+            if reply.job and f"jobs/{reply.job}" not in there:
+                await self._remove(message)
+            elif any(home_of(picture.key) not in there for picture in reply.pictures):
+                left = tuple(picture for picture in reply.pictures if home_of(picture.key) in there)
+                await self._keep(message.with_reply(reply.model_copy(update={"pictures": left})))
+
+    async def _forget(self, name: str, but: str) -> None:
+        """Take out the messages that went from the log as something was forgotten.
+
+        Message `but`, which says so, is shown as it is, and kept without the `name`.
+        """
+        if self.messages[but].reply.question:
+            return
+        ids = await self.log.ids()
+        for message in [m for m in self.messages.values() if m.id != but and m.id not in ids]:
+            if f"keep {message.id}" not in self._tasks:
+                await self._remove(message)
+        await self.log.write(self.messages[but].without(name) if name else self.messages[but])
+
+    async def _there(self, homes: set[str]) -> set[str]:
+        """Those jobs and subjects that are there: the newest jobs as the index has them, others one by one."""
+        known: set[str] = set()
+        async for page in self.app.dispatch.index.of_space(SPACE):
+            known |= {f"jobs/{job}" for job in page}
+            break
+        asked = sorted(homes - known - {""})
+        for start in range(0, len(asked), READERS):
+            some = asked[start : start + READERS]
+            exist = await asyncio.gather(*(self.app.store.exists(record_key(home)) for home in some))
+            known |= {home for home, exists in zip(some, exist, strict=True) if exists}
+        return known
+
+    def _start(self, message_id: str, work: Coroutine[Any, Any, None]) -> None:
+        def forget(done: asyncio.Task[None]) -> None:
+            if self._tasks.get(message_id) is done:
+                del self._tasks[message_id]
+
+        self._tasks[message_id] = asyncio.create_task(work)
+        self._tasks[message_id].add_done_callback(forget)
+
+    async def _answer(self, request: Request, question: ChatMessage | None) -> None:
+        try:
+            await self._show_answers(request, question)
+        except OUTAGES as error:
+            log.warning("the answer to message %s cannot be kept: %s", request.id, error)
+            if not self.messages[request.id].answered:
+                await self._resume(self.messages[request.id])
+
+    async def _show_answers(self, request: Request, question: ChatMessage | None) -> None:
+        async with aclosing(self.app.answer(request)) as replies:
+            async for reply in replies:
+                if request.command == "delete":
+                    reply = await self._without_deleted(reply)
+                await self._update(request.id, reply)
+                if question and (reply.job or reply.state == "done"):
+                    await self._remove(question)
+                if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
+                    self._start(request.id, self._follow(request.id))
+                    return
+        if request.command in FORGETTING and self.messages[request.id].reply.state == "done":
+            await self._forget(request.arguments.get("name", ""), but=request.id)
+        if request.command in DELETING:
+            await self.sweep()
+
+    async def _without_deleted(self, reply: Reply) -> Reply:
+        """Where one picture was deleted, show what is left in the message that had it; give the sentence alone."""
+        first_line, _, text = reply.text.partition("\n")
+        if reply.job and (made := self.messages.get(reply.job)):
+            await self._keep(made.with_reply(reply.model_copy(update={"text": text})))
+        return Reply(text=first_line, state=reply.state, fault=reply.fault)
+
+    async def _resume(self, message: ChatMessage) -> None:
+        try:
+            await self.app.dispatch.job(message.id)
+        except Missing:
+            text = "This was interrupted before it began. Please send it again."
+            return await self._update(message.id, Reply(text=text, state="failed", fault="ours"))
+        except StoreError as error:
+            log.warning("cannot look for the job of message %s: %s", message.id, error)
+        await self._follow(message.id)
+
+    async def _follow(self, job: str) -> None:
+        async def watch() -> None:
+            try:
+                async for reply in self.app.watch(job):
+                    await self._update(job, reply)
+            except OUTAGES as error:
+                known = self.messages[job].reply.job  # if not, its photos are still to be looked up, in the store
+                await self._update(job, Reply(text=sentence_of(error), state="working", job=known))
+                raise
+
+        await patient(f"job {job} cannot be followed")(watch)
+
+    async def _update(self, message_id: str, reply: Reply) -> None:
+        """Show an answer; keep it where it tells something that must outlive this process."""
+        before = self.messages[message_id]
+        message = before.with_reply(reply)
+        if message.photos and not before.reply.job:
+            message = message.model_copy(update={"photos": await self._kept_photos(message.photos, reply)})
+        if (reply.job, reply.state) != (before.reply.job, before.reply.state):
+            await self._keep(message)
+        else:
+            self._show(message)
+
+    async def _kept_photos(self, photos: tuple[ChatPhoto, ...], reply: Reply) -> tuple[ChatPhoto, ...]:
+        """The photos of a training, or of a question, as they were kept, in the order in which they came."""
+        if reply.job:
+            record: Subject | Draft | None = await self.app.subject_of(await self.app.dispatch.job(reply.job))
+        elif draft := drafts.asked_about(reply):
+            record = await drafts.read(self.app.store, draft)
+        else:
+            return photos
+        keys = {photo.name: photo.key for photo in record.photos} if record else {}
+        return tuple(ChatPhoto(name=photo.name, key=keys.get(photo.name, "")) for photo in photos)
+
+    async def _keep(self, message: ChatMessage) -> None:
+        self._show(message)
+        try:
+            await self.log.write(message)
+        except StoreError as error:  # the page shows it anyway
+            log.warning("message %s cannot be kept yet: %s", message.id, error)
+            if (keeping := f"keep {message.id}") not in self._tasks:
+                self._start(keeping, self._keep_later(message.id))
+
+    async def _keep_later(self, message_id: str) -> None:
+        await patient(f"message {message_id} cannot be kept")(self._keep_newest, message_id)
+
+    async def _keep_newest(self, message_id: str) -> None:
+        """Keep a message as it is by the time that it is kept, unless it was removed."""
+        while message := self.messages.get(message_id):
+            await self.log.write(message)
+            now = self.messages.get(message_id)
+            if not now or (now.reply.job, now.reply.state) == (message.reply.job, message.reply.state):
+                return
+
+    def _show(self, message: ChatMessage) -> None:
+        self.messages[message.id] = message
+        for listener in self._listeners:
+            listener.tell(message.id, message)
+
+    async def _remove(self, message: ChatMessage) -> None:
+        if (task := self._tasks.get(message.id)) and task is not asyncio.current_task():
+            task.cancel()
+        self.messages.pop(message.id, None)
+        await self.log.remove([message])
+        for listener in self._listeners:
+            listener.tell(message.id, None)

@@ -1,0 +1,100 @@
+"""What the policy lets a person see and do, applied to what is stored, and said in sentences."""
+
+from collections.abc import Sequence
+
+from bot.arguments import prompts
+from bot.core import policy
+from bot.core.context import CommandContext, may_see_job
+from bot.core.damaged_subjects import damaged_subject
+from bot.core.messages import Request
+from bot.core.suggestions import Suggestions
+from storage.contract.jobs import Audience, Job, TrainJob
+from storage.contract.subjects import Subject
+from storage.errors import UserError
+
+NOT_OWNER = "Only the person who made this can {deed} it."
+NOT_MODERATOR = "Only the person who made this, or a moderator, can {deed} it."
+
+
+async def visible_subjects(bot: CommandContext, request: Request, listed: Suggestions | None = None) -> list[Subject]:
+    """The subjects that the person may see there where they ask, newest first; those of the space itself come first.
+
+    While they type, the subjects are those that were `listed` a moment ago.
+    """
+    actor, visible = request.actor, []
+    for space in (request.space, *request.own_spaces):
+        visible += policy.seen_by(actor, await (listed or bot.subjects).in_space(space))
+    return visible
+
+
+async def means_all(bot: CommandContext, request: Request, name: str) -> bool:
+    """Whether `forget me` means the person with all that is theirs: unless there is a subject called so."""
+    return name.casefold() == "me" and not any(s.name.casefold() == "me" for s in await visible_subjects(bot, request))
+
+
+async def named(bot: CommandContext, request: Request, names: Sequence[str]) -> list[Subject]:
+    """The subjects of these names, where the person may see all of them; else all that they may see, to suggest some.
+
+    *v* is no name: it stands for the newest.
+    """
+    if not names:
+        return []
+    matches = [] if "v" in names else await bot.subjects.find_all(request.space, names)
+    visible = policy.seen_by(request.actor, matches)
+    return visible if len(visible) == len(names) else await visible_subjects(bot, request)
+
+
+async def forgettable(bot: CommandContext, request: Request, name: str) -> Subject:
+    """The subject of that name that the person sees or may forget unseen; raises UserError if they may not forget it.
+
+    Names of subjects that they do not see are not suggested. One whose record is damaged nobody sees.
+    """
+    if damaged := await damaged_subject(bot, request, name):
+        return damaged
+    known = await visible_subjects(bot, request)
+    subject = await bot.subjects.find(request.space, name)
+    if not subject or not policy.may_forget(subject, request.actor):
+        subject = prompts.by_name(name, known)
+    if not policy.may_forget(subject, request.actor):
+        raise UserError(NOT_MODERATOR.format(deed="forget"))
+    return subject
+
+
+def must_own(subject: Subject, request: Request, deed: str) -> None:
+    """Raise UserError unless the subject is the person's own; `deed` says what they wanted."""
+    if not policy.may_share(subject, request.actor):
+        raise UserError(NOT_OWNER.format(deed=deed))
+
+
+def must_cancel(job: Job, request: Request, deed: str) -> None:
+    """Raise UserError unless the person may stop or delete the job; `deed` says what they wanted."""
+    if not policy.may_cancel(job, request.actor):
+        raise UserError(NOT_MODERATOR.format(deed=deed))
+
+
+def must_draw(subjects: Sequence[Subject], request: Request, sentence: str) -> None:
+    """Raise UserError with `sentence` unless the person may draw all of the subjects."""
+    if not all(policy.may_draw(subject, request.actor) for subject in subjects):
+        raise UserError(sentence)
+
+
+def shared(request: Request, audience: Audience | None, group: str | None) -> dict[str, str]:
+    """The fields of a subject that say with whom it is shared: what is asked for, else with all who read it there."""
+    if group:
+        return {"shared": "group", "shared_with": group}
+    kind = audience or ("channel" if request.secluded else "space")
+    return {"shared": kind, "shared_with": (request.secluded or request.channel) if kind == "channel" else ""}
+
+
+async def visible_prompt(bot: CommandContext, request: Request, job: Job) -> str:
+    """What was asked for, as it may stand in a list: of work that the person may not see, only that there is some."""
+    if await may_see_job(bot, request, job):
+        return job.said or job.id
+    return "somebody's training" if isinstance(job, TrainJob) else "somebody's drawing"
+
+
+async def stoppable(bot: CommandContext, request: Request, listed: Suggestions) -> list[tuple[str, str]]:
+    """The open jobs that the person may stop, as they were listed a moment ago: id, and what was asked for."""
+    open_ = await listed.open_jobs(request.space)
+    may = [job for job in open_ if policy.may_cancel(job, request.actor)]
+    return [(job.id, await visible_prompt(bot, request, job)) for job in may]

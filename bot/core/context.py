@@ -1,0 +1,120 @@
+"""What every command needs around it, and how it finds a job."""
+
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from arq.connections import ArqRedis
+
+from bot.core import policy
+from bot.core.dispatch import Dispatch
+from bot.core.limits import Limits
+from bot.core.messages import Reply, Request
+from bot.photos.decoder_pool import DecodePool
+from storage.contract.jobs import ImagineJob, Job, NewerJob, StoredJob, TrainJob
+from storage.contract.subjects import Subject, Subjects
+from storage.errors import Damaged, Missing, UserError
+from storage.ids import is_id, made_s
+from storage.lifecycle.damaged_jobs import JOB_DAMAGED, end_damaged, job_remains
+from storage.objects.store import Store
+from storage.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ReplyStream = AsyncIterator[Reply]
+
+PREFIX = re.compile(r"[0-9a-f]{1,20}")  # of the id of a job
+MATCHES = 100  # newest jobs among which a prefix is looked up: every job of a space may begin with 0
+
+
+class CommandContext(ABC):
+    """What a command needs around it."""
+
+    settings: Settings
+    store: Store
+    redis: ArqRedis
+    dispatch: Dispatch
+    subjects: Subjects
+    limits: Limits
+    retract: dict[str, Callable[[float], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
+    decoders: DecodePool
+
+    @abstractmethod
+    def watch(self, job_id: str) -> ReplyStream:
+        """Follow a job to its end."""
+
+    async def accept(self, job: TrainJob | ImagineJob) -> None:
+        """Take a job on; raises UserError, with nothing done, where that is too much."""
+        await self.limits.admit(job)
+        await self.dispatch.accept(job)
+
+    async def taken_back(self, space: str, request: Request) -> str:
+        """Take back what was posted of what a request deletes; a sentence says what could not be, if anything."""
+        take_back = self.retract.get(space.partition(":")[0])
+        return await take_back(made_s(request.id)) if take_back else ""
+
+    async def subject_of(self, job: Job) -> Subject | None:
+        """The subject of a job, the first that is not forgotten of several."""
+        return next(iter(await self.subjects_of(job)), None)
+
+    async def subjects_of(self, job: Job) -> list[Subject]:
+        """All subjects of a job that are not forgotten; one whose record is damaged is left out and logged."""
+        subjects = []
+        for subject in job.subjects:
+            try:
+                subjects.append(await self.subjects.get(subject))
+            except Missing:  # forgotten
+                continue
+            except Damaged as error:
+                log.error("a subject is left out: %s", error)
+        return subjects
+
+
+async def may_see_job(bot: CommandContext, request: Request, job: Job) -> bool:
+    """Whether the person may see a job, its prompt and its pictures."""
+    if job.owner == request.user and job.space == request.space:  # as is most often asked: nothing is read for it
+        return True
+    return policy.may_see_job(job, await bot.subjects_of(job), request.actor)
+
+
+async def find_job(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> StoredJob:
+    """The newest job whose id begins with `prefix` that the person may see, or else cancel if that is what for.
+
+    Raises UserError if there is none: it says the same of jobs that are not there and of those of others.
+    """
+    for job in await _beginning_so(bot, request, prefix):
+        if (to_remove and policy.may_cancel(job, request.actor)) or await may_see_job(bot, request, job):
+            return job
+    raise UserError(f"There is no job {prefix[:20]} here.")
+
+
+async def _beginning_so(bot: CommandContext, request: Request, prefix: str) -> list[StoredJob]:
+    """The jobs of the person's spaces whose ids begin so; one alone for a whole id."""
+    if is_id(prefix):
+        try:
+            return [await bot.dispatch.job(prefix)]
+        except Missing:
+            return []
+        except Damaged:
+            raise UserError(await _damaged(bot, request, prefix)) from None
+    if not PREFIX.fullmatch(prefix):
+        return []
+    spaces = (request.space, *request.own_spaces)
+    return [job for space in spaces for job in await bot.dispatch.jobs(space, beginning=prefix, most=MATCHES)]
+
+
+async def _damaged(bot: CommandContext, request: Request, job: str) -> str:
+    """End a job whose record is damaged; say how it ended, which tells its prompt, to nobody but its owner."""
+    said, left = await end_damaged(bot.store, job), await job_remains(bot.store, job)
+    return said if left and policy.may_see_job(left, (), request.actor) else JOB_DAMAGED
+
+
+async def find_pictures(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> ImagineJob:
+    """The same for a job that drew pictures; raises UserError if it was a training."""
+    job = await find_job(bot, request, prefix, to_remove=to_remove)
+    if isinstance(job, NewerJob):
+        raise UserError("That was asked of a newer version of me, and only that one knows what to do with it.")
+    if not isinstance(job, ImagineJob):
+        raise UserError("That was a training, not pictures.")
+    return job

@@ -1,0 +1,111 @@
+"""Events of jobs as Redis publishes them: one subscription for all who follow jobs in this process.
+
+They only make things quick. What is lost, with a connection or where a Redis user may not subscribe, is found out by
+whoever asks Redis and the store now and then.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from arq.connections import ArqRedis
+from pydantic import ValidationError
+
+from storage.contract.progress import Progress
+from storage.queue.broker import JobEvent, events_channel
+from storage.queue.redis_errors import ERRORS
+
+log = logging.getLogger(__name__)
+
+SILENT_S = 15.0  # a connection that has said nothing for so long is asked whether it lives
+AGAIN_S = 2.0  # between two tries to subscribe
+
+
+class Inbox:
+    """What was published of one job and not taken yet: the newest progress, and whether it has changed otherwise."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._changed = False
+        self._something = asyncio.Event()
+
+    def put(self, progress: Progress | None) -> None:
+        """Leave a progress, or that the store has something new."""
+        self._progress, self._changed = progress or self._progress, self._changed or progress is None
+        self._something.set()
+
+    async def take(self, wait_s: float) -> tuple[Progress | None, bool]:
+        """Wait for news; nothing and False after `wait_s` without any."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._something.wait()
+        news = self._progress, self._changed
+        self._progress, self._changed = None, False
+        self._something.clear()
+        return news
+
+
+class JobEvents:
+    """The events of a deployment, by job."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self.redis = redis
+        self._inboxes: dict[str, list[Inbox]] = defaultdict(list)
+        self._listening: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def of(self, job: str) -> Iterator[Inbox]:
+        """Hear of a job while the block runs. The first to ask has the connection opened."""
+        if not self._listening or self._listening.done():  # a surprise may have ended it
+            self._listening = asyncio.create_task(self._listen())
+        inbox = Inbox()
+        self._inboxes[job].append(inbox)
+        try:
+            yield inbox
+        finally:
+            self._inboxes[job].remove(inbox)
+            if not self._inboxes[job]:
+                del self._inboxes[job]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self.redis.pubsub() as channel:
+                    await channel.subscribe(events_channel(self.redis))
+                    await self._hear_all(channel)
+            except ERRORS as error:
+                log.info("events of jobs cannot be heard at the moment: %s", error)
+            await asyncio.sleep(AGAIN_S)
+
+    async def _hear_all(self, channel: Any) -> None:
+        """Hear what is published, until the connection is silent even to a ping."""
+        asked = False
+        while True:
+            began_s = time.monotonic()
+            message = await channel.get_message(timeout=SILENT_S)
+            silent = not message and time.monotonic() - began_s >= SILENT_S  # answers to pings come as nothing
+            if message and message["type"] == "message":
+                self._hear(message["data"])
+            if silent and asked:
+                return
+            if silent:
+                await channel.ping()
+            asked = silent
+
+    def _hear(self, body: bytes) -> None:
+        try:
+            event = JobEvent.model_validate_json(body)
+        except ValidationError:  # of another version
+            return
+        for inbox in self._inboxes.get(event.job, ()):
+            inbox.put(event.progress)

@@ -1,0 +1,55 @@
+"""Limits that protect everybody from anybody: how fast one may ask, how much at once, and how many may wait."""
+
+from arq.connections import ArqRedis
+
+from bot.core.messages import Request
+from storage.contract.jobs import ImagineJob, TrainJob
+from storage.errors import UserError
+from storage.queue.job_queue import JobQueue
+from storage.settings import Settings
+from storage.text import plural
+
+MINUTE_S = 60
+
+
+class Limits:
+    """The limits of a deployment; what counts is kept in Redis, for all of its bots."""
+
+    def __init__(self, settings: Settings, redis: ArqRedis) -> None:
+        self.settings, self.redis = settings, redis
+
+    async def pace(self, request: Request) -> None:
+        """Count a request; raises UserError if its person asks too fast."""
+        key = f"darkroom:pace:{request.space}:{request.user}"
+        async with self.redis.pipeline(transaction=True) as both:
+            both.set(key, 0, ex=MINUTE_S, nx=True)
+            both.incr(key)
+            both.ttl(key)
+            _, count, left_s = await both.execute()
+        if count > self.settings.requests_per_minute:
+            most = self.settings.requests_per_minute
+            raise UserError(f"That is too fast for me: {most} requests a minute. Try again in {left_s} s.")
+
+    async def admit(self, job: TrainJob | ImagineJob) -> None:
+        """Reserve a job's place in its line; raises UserError if it is too large or too many wait."""
+        what, of_person, of_space = "training", self.settings.trainings_per_person, self.settings.trainings_per_space
+        if isinstance(job, ImagineJob):
+            self._check_size(job)
+            what, of_person, of_space = "request", self.settings.pictures_per_person, self.settings.pictures_per_space
+        refused = await JobQueue(self.redis, job.kind).admit(job, of_person, of_space)
+        if not refused:
+            return
+        mine, ours = refused
+        if mine >= of_person:
+            rest = "Wait until one is done, or cancel one with /dreambooth cancel."
+            raise UserError(f"You have {plural(mine, what)} waiting or running, which is the most. {rest}")
+        raise UserError(f"{plural(ours, what)} wait or run here already, which is the most. Please try again soon.")
+
+    def _check_size(self, job: ImagineJob) -> None:
+        wide, high = job.size or (1, 1)
+        most = self.settings.pictures_max_pixels // (wide * high)
+        if job.count > most:
+            raise UserError(
+                f"{plural(job.count, 'picture')} of {job.size} pixels are too much for one request. "
+                f"Ask for {most} at most, or for a smaller size."
+            )

@@ -1,0 +1,141 @@
+"""What any chat can say and be told: neutral, frozen, without a chat library."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from bot.core.policy import Actor, Moderates
+from bot.photos.in_flight import InFlightShare
+from storage.contract.base import Record
+from storage.contract.jobs import Audience
+from storage.contract.outcomes import Picture
+from storage.contract.progress import Progress
+from storage.ids import new_id
+from storage.text import one_line
+
+SHOWN = 10  # pictures in a message at most; Discord takes no more
+
+
+class Upload(Record):
+    """A file that a person attached, exactly as it came; or why it did not, in `trouble`."""
+
+    name: Annotated[str, AfterValidator(one_line)]
+    data: bytes = Field(b"", repr=False)
+    trouble: str = ""  # follows the name in a sentence: "is gone, its link has expired"
+    caption: str = ""  # what the person says is in it: the chat's alt text, or a text file beside it
+
+
+Fetch = Callable[[InFlightShare], Awaitable[tuple[Upload, ...]]]  # gets files that are not here yet, each or why not
+
+
+class Request(Record):
+    """One command of one person: its name, its arguments as text by name, and the files that came with it.
+
+    A job that follows from it takes its id, so that asking twice is asking once and a front end finds it again.
+    """
+
+    space: str
+    user: str
+    command: str
+    arguments: dict[str, str] = {}
+    uploads: tuple[Upload, ...] = ()
+    channel: str = ""  # where it was said
+    thread: str = ""  # and in which thread of it, where threads have ids of their own
+    secluded: str = ""  # the private channel or thread that it was said in: what is made there is shared with it
+    own_spaces: tuple[str, ...] = ()  # other spaces whose subjects and jobs the person sees if they are their own
+    groups: tuple[str, ...] = ()  # the person's Discord roles or Slack user groups
+    moderator: bool = False  # may delete and forget what others made anywhere in the space
+    channel_moderator: bool = False  # the same for what was made in this channel, or is shared with it
+    asks: bool = False  # whether a question can be put back to the person, as buttons
+    granted: str = ""  # the consent that the front end has seen the author of the photos give
+    sure: bool = False  # whether what cannot be undone was asked about before
+    id: str = Field(default_factory=new_id)
+
+    @property
+    def actor(self) -> Actor:
+        """The person, as the policy sees them."""
+        moderates: Moderates = "space" if self.moderator else "channel" if self.channel_moderator else ""
+        return Actor(
+            space=self.space,
+            person=self.user,
+            channels=tuple(filter(None, (self.channel, self.thread, self.secluded))),
+            groups=self.groups,
+            moderates=moderates,
+            own_spaces=self.own_spaces,
+        )
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The fields of a job that say by whom, where and for whom it was asked for."""
+        shared: Audience = "channel" if self.secluded else "space"
+        where = {"said_in": self.secluded or self.channel, "shared": shared, "shared_with": self.secluded}
+        return {"id": self.id, "space": self.space, "owner": self.user, **where}
+
+    @property
+    def person(self) -> str:
+        """Who asks, the same in all spaces of one chat platform."""
+        return f"{self.space.partition(':')[0]}:{self.user}"
+
+
+class PlaceMention(Record):
+    """A channel, group or person that a reply's text calls by `words`, in place of which a chat may put the name."""
+
+    kind: Literal["channel", "group", "person"]
+    id: str
+    words: str
+
+    def named_in(self, text: str, name: str) -> str:
+        """A text with a name in the place of the words; as it is if there is no name."""
+        return text.replace(self.words, name) if name else text
+
+
+class Button(Record):
+    """Something to press under a message: sends the command with these arguments."""
+
+    label: str
+    command: str
+    arguments: dict[str, str] = {}
+    style: Literal["plain", "primary", "danger"] = "plain"
+    confirm: str = ""  # a question to ask first, for what cannot be undone
+    group: str = ""  # of picks: those of one group stand in one row, or in one menu
+    home: str = ""  # what it goes with, `jobs/<id>` or `subjects/<id>`, unless its arguments say so
+    form: bool = False  # opens the command's form with these arguments filled in, instead of sending it
+
+
+class Reply(Record):
+    """What a message says now. A command yields these one after another; each takes the place of the one before."""
+
+    text: str
+    state: Literal["done", "working", "failed", "cancelled"] = "done"
+    fault: Literal["", "input", "ours"] = ""  # of a failure without a job: bad input, or a surprise
+    pictures: tuple[Picture, ...] = ()
+    grid: Picture | None = None
+    progress: Progress | None = None
+    buttons: tuple[Button, ...] = ()
+    picks: tuple[Button, ...] = ()  # what a chat offers that has no viewer of its own: single pictures, details
+    question: bool = False  # to be answered with one of the buttons
+    private: bool = False  # for nobody's eyes but the asker's
+    job: str | None = None
+    facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details
+    place: PlaceMention | None = None  # that the text or a fact speaks of
+
+    @property
+    def shown(self) -> tuple[Picture, ...]:
+        """The pictures that a chat's message shows: the grid where there is one, of work that goes on the newest."""
+        if self.grid:
+            return (self.grid,)
+        return self.pictures[-SHOWN:] if self.state == "working" else self.pictures[:SHOWN]
+
+    @property
+    def loose(self) -> tuple[Button, ...]:
+        """What can be pressed and belongs to no group, nor does the same as one of a group."""
+        grouped = [(pick.command, pick.arguments) for pick in self.picks if pick.group]
+        every = (*self.buttons, *(pick for pick in self.picks if not pick.group))
+        return tuple(button for button in every if (button.command, button.arguments) not in grouped)
+
+    @property
+    def open_facts(self) -> dict[str, str]:
+        """The facts that are told at once: none where a button tells them, and no long lists."""
+        told_later = any(pick.command == "details" for pick in self.picks)
+        return {} if told_later else {name: value for name, value in self.facts.items() if "\n" not in value}

@@ -1,0 +1,122 @@
+"""The access policy: who may see, draw, share, forget and cancel what. Every command, list and button asks it.
+
+Subjects and jobs carry an audience: their owner alone, a channel, a group, or the whole space. Work on a subject is
+seen by those who may see both. Moderators remove things; they see, draw and share no more than anybody else.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from storage.contract.base import Record
+from storage.contract.jobs import Audience, Job
+from storage.contract.subjects import Subject
+
+Moderates = Literal["", "channel", "space"]
+
+
+class Actor(Record):
+    """A person as the policy sees them: in which space and channels they ask, with which groups and rights."""
+
+    space: str
+    person: str
+    channels: tuple[str, ...] = ()  # where they ask: the channel, and a thread of it
+    groups: tuple[str, ...] = ()  # Discord roles or Slack user groups
+    moderates: Moderates = ""
+    own_spaces: tuple[str, ...] = ()  # other spaces of which they see what is their own
+
+
+def may_see(subject: Subject, actor: Actor) -> bool:
+    """Whether a subject is in the actor's space and shared with them there, or is their own."""
+    if _owns(subject, actor):
+        return True
+    return subject.space == actor.space and _reaches(subject.shared, subject.shared_with, actor)
+
+
+def seen_by(actor: Actor, subjects: Iterable[Subject]) -> list[Subject]:
+    """Those of the subjects that the actor may see, in their order."""
+    return [subject for subject in subjects if may_see(subject, actor)]
+
+
+def may_draw(subject: Subject, actor: Actor) -> bool:
+    """Whether the actor may draw a subject, and choose between its candidates: whoever sees it may."""
+    return may_see(subject, actor)
+
+
+def may_share(subject: Subject, actor: Actor) -> bool:
+    """Whether the actor may share or retrain a subject: its owner alone."""
+    return _owns(subject, actor)
+
+
+def may_forget(subject: Subject, actor: Actor) -> bool:
+    """Whether the actor may forget a subject: its owner, a moderator of the space, one of the channel it is for."""
+    if _owns(subject, actor) or _moderates_space(subject.space, actor):
+        return True
+    in_channel = subject.shared == "channel" and subject.shared_with in actor.channels
+    return subject.space == actor.space and actor.moderates == "channel" and in_channel
+
+
+def may_see_job(job: Job, subjects: Sequence[Subject], actor: Actor) -> bool:
+    """Whether the actor may see a job, its prompt and pictures; `subjects` are those of it that still exist.
+
+    Jobs of before audiences were stored are shown to others only if all their subjects are.
+    """
+    if _owns(job, actor):
+        return True
+    if job.space != actor.space or len(subjects) < len(job.subjects):
+        return False
+    if not all(may_see(subject, actor) for subject in subjects):
+        return False
+    if job.shared is None:
+        return bool(job.subjects)
+    return _reaches(job.shared, job.shared_with, actor)
+
+
+def may_cancel(job: Job, actor: Actor) -> bool:
+    """Whether the actor may stop a job or delete its pictures: its owner, or a moderator of where it was asked for."""
+    if _owns(job, actor) or _moderates_space(job.space, actor):
+        return True
+    return job.space == actor.space and actor.moderates == "channel" and job.said_in in actor.channels
+
+
+def _owns(thing: Subject | Job, actor: Actor) -> bool:
+    return thing.owner == actor.person and thing.space in (actor.space, *actor.own_spaces)
+
+
+def _moderates_space(space: str, actor: Actor) -> bool:
+    return actor.moderates == "space" and space == actor.space
+
+
+def _reaches(shared: Audience, shared_with: str, actor: Actor) -> bool:
+    """Whether an audience within the actor's space includes them."""
+    if shared == "channel":
+        return shared_with in actor.channels
+    return shared == "space" or (shared == "group" and shared_with in actor.groups)
+
+
+def is_direct(space: str) -> bool:
+    """Whether a space is one person's conversation with the bot: nobody else reads it.
+
+    >>> [is_direct(space) for space in ("discord:dm:7", "slack:T1:D2", "local", "slack:T1:G2", "discord:7", "slack:T1")]
+    [True, True, True, False, False, False]
+    """
+    platform, *rest = space.split(":")
+    if platform == "slack":
+        return len(rest) > 1 and rest[1].startswith("D")
+    return not rest or (platform == "discord" and rest[0] == "dm")
+
+
+def same_person(space: str, other: str) -> bool:
+    """Whether one id of a person means the same in two spaces: on all of Discord, in all of a Slack workspace.
+
+    >>> same_person("discord:7", "discord:dm:3"), same_person("slack:T1:D2", "slack:T1")
+    (True, True)
+    >>> same_person("slack:T2", "slack:T1")
+    False
+    """
+    known_by = [each.split(":")[:2] if each.startswith("slack:") else each.split(":")[:1] for each in (space, other)]
+    return known_by[0] == known_by[1]
+
+
+def is_local(space: str) -> bool:
+    """Whether a space is that of the web page and the terminal, and not of a platform."""
+    return space.isalnum()

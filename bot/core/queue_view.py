@@ -1,0 +1,75 @@
+"""Where a job stands while it waits, and when it will be done: as honest as can be without knowing the future."""
+
+import asyncio
+import heapq
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+from arq.connections import ArqRedis
+
+from storage.queue import broker
+from storage.queue.job_queue import JobQueue
+
+LOOK_S = 0.5  # one look serves all who wait, however many they are
+ROUND_S = 5  # nobody knows better than that
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """The line of one kind of job as it was a moment ago."""
+
+    running: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()  # in turn
+    left_s: tuple[float, ...] = ()  # of those that run, where it can be told
+    usual_s: float | None = None  # how long a job takes
+    workers: tuple[str, ...] = ()  # what each lacks to take a job; empty for most
+
+    @property
+    def obstacle(self) -> str:
+        """Why no worker takes any job; empty if one does."""
+        if not self.workers:
+            return "no worker is running"
+        return f"the workers have too little {self.workers[0]}" if all(self.workers) else ""
+
+    def ahead(self, job: str) -> int:
+        """How many jobs come before one that waits, those that run included."""
+        return len(self.running) + self.waiting.index(job) if job in self.waiting else 0
+
+    def done_in_s(self, job: str) -> float | None:
+        """Time until a job that waits is done, to five seconds; None where it cannot be told."""
+        able = self.workers.count("")
+        if job not in self.waiting or self.usual_s is None or not able:
+            return None
+        free_in_s = [*self.left_s, *[self.usual_s / 2] * (len(self.running) - len(self.left_s))]
+        free_in_s += [0.0] * (able - len(self.running))
+        heapq.heapify(free_in_s)
+        for _ in range(self.waiting.index(job)):
+            heapq.heapreplace(free_in_s, free_in_s[0] + self.usual_s)
+        return ROUND_S * round((free_in_s[0] + self.usual_s) / ROUND_S) or ROUND_S
+
+
+class QueueViews:
+    """Looks at the lines, for everybody in this process who follows a job."""
+
+    def __init__(self, redis: ArqRedis) -> None:
+        self.redis = redis
+        self._views: dict[str, tuple[float, QueueView]] = {}
+        self._looking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def view(self, kind: str) -> QueueView:
+        """The line of a kind of job, at most half a second old."""
+        async with self._looking[kind]:
+            looked_s, view = self._views.get(kind, (-LOOK_S, QueueView()))
+            if time.monotonic() - looked_s > LOOK_S:
+                view = await self._look(kind)
+                self._views[kind] = time.monotonic(), view
+            return view
+
+    async def _look(self, kind: str) -> QueueView:
+        line = JobQueue(self.redis, kind)
+        running, waiting = await line.order()
+        reports = [await broker.read_progress(self.redis, job) for job in running]
+        left_s = tuple(p.left_s for p in reports if p and p.left_s is not None)
+        workers = tuple(await broker.workers(self.redis, kind))
+        return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers)

@@ -1,0 +1,57 @@
+"""What a chat's error means: whether it passes, what is refused for good, and what the person is told.
+
+Each chat has one table from its codes to verdicts, `errors.py` in its connector's folder; nothing else looks at
+codes.
+"""
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from math import isnan
+from time import time
+
+from bot.delivery.posts import ChatRefused, ChatTrouble, UnknownTrouble
+from storage.failures import Failure
+
+RETRY_AFTER_MAX_S = 24 * 3600.0
+
+Raised = type[ChatTrouble] | type[ChatRefused]
+
+
+@dataclass(frozen=True)
+class ErrorClass:
+    """The kind of a failure, the exception that it is raised as, and a sentence for who asked, if there is one."""
+
+    failure: Failure
+    raises: Raised
+    says: str = ""
+
+    def error(self, about: object) -> ChatTrouble | ChatRefused:
+        """Return the exception, about what the chat said."""
+        return self.raises(about, self.says)
+
+
+OUTAGE = ErrorClass(Failure.OUTAGE, ChatTrouble)
+UNKNOWN = ErrorClass(Failure.UNKNOWN, UnknownTrouble)
+
+
+def permanent(raises: Raised, says: str = "") -> ErrorClass:
+    """Return the verdict of what will not change by itself."""
+    return ErrorClass(Failure.PERMANENT, raises, says)
+
+
+def seconds_told(header: str | None) -> float | None:
+    """Return the seconds that a Retry-After header tells, as a number or a date (RFC 9110, 10.2.3); None if none.
+
+    They are a day at most, whatever it says.
+
+    >>> seconds_told("600"), seconds_told("soon"), seconds_told(None), seconds_told("nan"), seconds_told("inf")
+    (600.0, None, None, None, 86400.0)
+    """
+    try:
+        seconds = float(header or "-")
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header or "-").timestamp() - time()
+        except (ValueError, OverflowError):
+            return None
+    return None if isnan(seconds) else min(RETRY_AFTER_MAX_S, max(0.0, seconds))

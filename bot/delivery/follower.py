@@ -1,0 +1,191 @@
+"""Answers in a chat whose messages stay: progress in one message, the end told once, whatever happens meanwhile.
+
+Messages are deleted, channels closed, chats ask for patience, and this process may die at any line: a post is kept
+in the store until its last word is said, and `resume` goes on with those that a process before left.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from bot.app import Darkroom, complaint
+from bot.core.messages import Fetch, Reply, Request
+from bot.delivery.announcement import announcement, brief
+from bot.delivery.latest import LatestValue
+from bot.delivery.post_store import PostStore
+from bot.delivery.posts import Post, Poster
+from bot.delivery.reliable_poster import ReliablePoster
+from bot.delivery.retraction import Retraction
+from bot.delivery.retry import OUTAGES, patient, sentence_of
+from storage.contract.jobs import Job, StoredJob, TrainJob
+from storage.errors import Damaged, Missing, StoreError
+
+log = logging.getLogger(__name__)
+
+NOTE_S = 1.0  # an acknowledgement does not wait longer for the store
+OLD_S, OLD_SLOWER = 3600.0, 12  # chats let messages older than an hour be edited rarely
+
+INTERRUPTED = "This was interrupted before it began. Please send it again."
+
+
+class Follower:
+    """Everything that a platform's messages are still to say."""
+
+    def __init__(self, app: Darkroom, poster: Poster) -> None:
+        self.app, self.poster, self.posts = (
+            app,
+            poster,
+            PostStore(app.store, poster.platform, app.redis, poster.secrets_last_s),
+        )
+        self.chat = ReliablePoster(poster, self.posts)
+        self.retracting = Retraction(app.store, poster)
+        app.retract[poster.platform] = self.retracting.now
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def resume(self) -> None:
+        """Go on with what a process before left open."""
+        left: list[Post] = await patient("open posts cannot be read")(self.posts.open)
+        for post in left:
+            self._start(self._follow(post))
+        self._start(self.retracting.forever())
+
+    async def close(self) -> None:
+        """Stop following, for good; the next process goes on from there."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def note(self, post: Post) -> None:
+        """Write a post down before what it answers is acknowledged: a crash then leaves nobody waiting."""
+        try:
+            async with asyncio.timeout(NOTE_S):
+                await self.posts.write(post)
+        except (StoreError, OSError) as error:
+            log.warning("post %s could not be kept: %s", post.job, error)
+
+    async def ask(self, request: Request) -> Reply:
+        """The last word on a request that only the asker hears of."""
+        reply = Reply(text="Done.")
+        async with aclosing(self.app.answer(request)) as replies:
+            async for reply in replies:  # noqa: B007 (only the last counts)
+                pass
+        return reply
+
+    async def answer(self, request: Request, post: Post, fetch: Fetch | None = None) -> None:
+        """Answer a request on the message that stands for it; its job is followed to its end in the background.
+
+        A fresh message goes when the request is at fault; one whose button was pressed stays as it is. Either way
+        the sentence is for the asker alone.
+        """
+        async with aclosing(self.app.answer(request, fetch)) as replies:
+            async for reply in replies:
+                if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
+                    return self._start(self._follow(post))
+                if reply.fault:
+                    await self.chat.refuse(post, reply)
+                elif reply.state != "working" or post.fresh:
+                    post = await self.chat.show(post, reply, insist=reply.state != "working")
+        await self.chat.close(post)
+
+    async def answer_with(self, fetch: Fetch, request: Request, post: Post) -> None:
+        """The same with the photos that `fetch` gets; what goes wrong before an answer is told to who asked."""
+        try:
+            await self.posts.write(post)
+            await self.answer(request, post, fetch)
+        except Exception as error:
+            await self.chat.refuse(post, complaint(error, request.command))
+            await self.chat.close(post)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._closed:
+            return work.close()
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("surprise while following a job: it is tried again at the next start", exc_info=error)
+
+    async def _follow(self, post: Post) -> None:
+        """Show a job's progress at the chat's pace, then its end."""
+        try:
+            job = await self._job(post.job)
+        except Damaged:
+            job = None  # the end that this has is told like any other
+        else:
+            if job is None:
+                return await self._begin_again(post)
+        news: LatestValue[Reply] = LatestValue()
+        async with asyncio.TaskGroup() as tasks:  # a surprise while watching ends the wait for news, too
+            watching = tasks.create_task(self._watch(post.job, news))
+            while (reply := await news.take()).state == "working":
+                post = await self.chat.show(post, reply)
+                await self._rest(post, watching)
+        await self._end(post, job, reply)
+
+    async def _begin_again(self, post: Post) -> None:
+        """Answer a request anew of which nothing came before the process died; once, lest all die of it.
+
+        Where that cannot be, its message says so. One that was there before, a question above all, stays as it is,
+        and who asked is told in private.
+        """
+        if request := post.request:
+            post = post.model_copy(update={"request": None})
+            await self.chat.keep(post)
+            return await self.answer(request, post)
+        sorry = Reply(text=INTERRUPTED, state="failed", fault="ours")
+        await (self.chat.show(post, sorry, insist=True) if post.fresh else self.chat.whisper(post, sorry))
+        await self.chat.close(post)
+
+    async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:
+        """Wait until this message may be edited again, or until nothing is left to watch: the end is told at once."""
+        old = time.time() - post.asked_s > OLD_S
+        await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
+
+    async def _job(self, job: str) -> StoredJob | None:
+        """Read a job, however long the store takes; None if it never began, or is deleted; raises Damaged."""
+
+        async def read() -> StoredJob | None:
+            try:
+                return await self.app.dispatch.job(job)
+            except Missing:
+                return None
+
+        return await patient(f"job {job} cannot be read")(read)
+
+    async def _watch(self, job: str, news: LatestValue[Reply]) -> None:
+        """Pass on what becomes of a job, through every outage of store and queue."""
+
+        async def watch() -> None:
+            try:
+                async for reply in self.app.watch(job):
+                    news.put(reply)
+            except OUTAGES as error:
+                news.put(Reply(text=sentence_of(error), state="working", job=job))
+                raise
+
+        await patient(f"job {job} cannot be followed")(watch)
+
+    async def _end(self, post: Post, job: Job | None, reply: Reply) -> None:
+        """Say the last word: pictures take the place of their progress, a training is announced in a new message."""
+        announced = isinstance(job, TrainJob) and reply.state != "cancelled"
+        if isinstance(job, TrainJob) and announced:
+            post = await self.chat.announce(post, await self._announcement(post, job, reply))
+            reply = brief(reply)
+        await self.chat.show(post, reply, insist=True, told=announced)
+        await self.chat.close(post)
+
+    async def _announcement(self, post: Post, job: TrainJob, reply: Reply) -> Reply:
+        """The reply with its contact sheet, however long the store takes; without one where that cannot be made."""
+        try:
+            return await self.chat.prepared(post, lambda: announcement(self.app, job, reply))
+        except Exception as error:  # pictures are deleted meanwhile or damaged, and decoders raise whatever they like
+            log.warning("there is no contact sheet of job %s: %r", job.id, error)
+            return reply

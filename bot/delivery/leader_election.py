@@ -1,0 +1,62 @@
+"""Who of several processes with one token speaks: a renewed lock in Redis. The others stand by."""
+
+import asyncio
+import logging
+
+from arq.connections import ArqRedis
+from redis.exceptions import LockError
+
+from storage.queue.redis_errors import ERRORS
+from storage.service_errors import Patience, reason_of
+
+log = logging.getLogger(__name__)
+
+HELD_S = 10.0  # a leader that is silent for so long has lost
+RENEW_S = 3.0
+TRY_S = 1.0
+
+
+class LeaderLock:
+    """The lead among the processes that call it by the same name."""
+
+    def __init__(self, redis: ArqRedis, name: str) -> None:
+        self._lock = redis.lock(f"darkroom:leader:{name}", timeout=HELD_S, sleep=TRY_S, thread_local=False)
+
+    async def wait(self) -> None:
+        """Return once this process leads; that takes up to ten seconds after the last leader died.
+
+        Raises SetupError where Redis refuses for good.
+        """
+        patience = Patience()
+        while True:
+            try:
+                if await self._lock.acquire():
+                    return
+            except ERRORS as error:
+                patience.bear(error)
+                log.warning("standing by: %s", reason_of(error))
+                await asyncio.sleep(TRY_S)
+
+    async def lost(self) -> None:
+        """Renew the lead; return when another process may have it, a second before it can."""
+        loop = asyncio.get_running_loop()
+        renewed_s = loop.time()
+        while loop.time() - renewed_s < HELD_S - 1:
+            pause_s = RENEW_S
+            try:
+                async with asyncio.timeout(RENEW_S):
+                    await self._lock.reacquire()
+                renewed_s = loop.time()
+            except LockError:
+                return
+            except ERRORS as error:  # a TimeoutError is an OSError
+                log.warning("cannot renew the lead: %s", reason_of(error))
+                pause_s = TRY_S
+            await asyncio.sleep(pause_s)
+
+    async def resign(self) -> None:
+        """Let the next one lead at once."""
+        try:
+            await self._lock.release()
+        except ERRORS as error:
+            log.info("the lead was gone already: %s", reason_of(error))

@@ -1,0 +1,86 @@
+"""Patience with a store, a queue or a chat that fails, by the kinds of failure.
+
+What is asked of store and queue for an accepted job is asked until they do it.
+
+An accepted job is never given up here, since whoever runs the bot may mend even what refuses for good. But people read
+what is so, and the log says it as an error.
+"""
+
+import logging
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity.retry import retry_base
+
+from bot.delivery.posts import BotRefused, ChatError, ChatTrouble, UnknownTrouble
+from storage.errors import Damaged, Missing, Newer
+from storage.failures import Failure
+from storage.service_errors import SERVICE_ERRORS, Patience, failure_of, reason_of
+
+log = logging.getLogger(__name__)
+
+OUTAGES = SERVICE_ERRORS
+PAUSE_S = 10.0  # between two tries at most
+AWAY = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
+REFUSED = (
+    "The storage or the queue refuses what I need. Nothing is lost, and it continues once whoever runs me has fixed "
+    "that; my log has the reason."
+)
+STRANGE = "Something is wrong with the storage or the queue. Nothing is lost; trying again."
+SENTENCES = {Failure.OUTAGE: AWAY, Failure.PERMANENT: REFUSED, Failure.UNKNOWN: STRANGE}
+
+
+def sentence_of(error: BaseException) -> str:
+    """What people read while an accepted job waits for this failure to be over."""
+    return SENTENCES[failure_of(error)]
+
+
+def patient(about: str) -> AsyncRetrying:
+    """Call a function again for as long as store or queue fail; the log says `about` what, and why.
+
+    Raises Missing, Damaged and Newer: a record does not mend while we wait.
+    """
+
+    def passes(error: BaseException) -> bool:
+        return isinstance(error, SERVICE_ERRORS) and not isinstance(error, Missing | Damaged | Newer)
+
+    def warn(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if error:
+            level = logging.WARNING if failure_of(error) is Failure.OUTAGE else logging.ERROR
+            log.log(level, "%s: %s Again in %.1f s", about, reason_of(error), state.upcoming_sleep)
+
+    waiting = wait_random_exponential(0.5, PAUSE_S)
+    return AsyncRetrying(retry=retry_if_exception(passes), wait=waiting, before_sleep=warn)
+
+
+class ServeAgain(retry_base):
+    """Whether a front end that failed is to serve again; use it as tenacity's `retry`.
+
+    The tables of chat, queue and store decide: outages pass, unknown failures are tolerated for ten minutes, and what
+    is refused permanently ends it. A damaged record is one record, and no reason to end at once.
+    """
+
+    def __init__(self) -> None:
+        self._patience = Patience()
+
+    def works(self) -> None:
+        """Note that it serves."""
+        self._patience.worked()
+
+    def __call__(self, state: RetryCallState) -> bool:
+        """Whether to try again after this attempt."""
+        error = state.outcome.exception() if state.outcome else None
+        failure = front_end_failure(error) if error else None
+        return failure is not None and not self._patience.is_over_after(failure)
+
+
+def front_end_failure(error: BaseException) -> Failure | None:
+    """Tell which kind of failure stopped a front end; None for a bug, or what has a sentence already."""
+    if isinstance(error, UnknownTrouble | BotRefused | Damaged | Newer | Missing):
+        return Failure.UNKNOWN
+    if isinstance(error, ChatError):
+        return Failure.OUTAGE if isinstance(error, ChatTrouble) else Failure.PERMANENT
+    if isinstance(error, aiohttp.ClientError):
+        return Failure.OUTAGE
+    return failure_of(error) if isinstance(error, SERVICE_ERRORS) else None

@@ -1,1 +1,0 @@
-"""Discord: what is heard there becomes requests, and replies become its messages."""

@@ -1,0 +1,113 @@
+"""`darkroom train --together FILE`: several new subjects learned in one training.
+
+The file is TOML, like a sweep's:
+
+    [subjects.rex]
+    class = "dog"
+    photos = ["photos/rex"]   # files or folders, as seen from the file
+    [subjects.mia]
+    class = "dog"
+    photos = ["photos/mia"]
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bot.arguments import recipe_options
+from bot.arguments.arguments import TrainArguments
+from bot.cli.options import Given
+from bot.commands.registry import COMMANDS
+from bot.commands.train import free_name, keep, vetted
+from bot.commands.train_together import job_of
+from bot.connectors.terminal.connector import Session, read_photos
+from bot.connectors.terminal.screen import CommandResult
+from bot.core.context import CommandContext, ReplyStream
+from bot.core.local_space import USER
+from bot.core.messages import Request, Upload
+from bot.experiments.common import read_file
+from bot.experiments.sweep import SweepSubject
+from bot.photos import captions
+from storage.contract.compatibility import SUBJECTS_MOST
+from storage.contract.subjects import Subject, unaccepted_key
+from storage.errors import UserError
+
+
+class SubjectsFile(BaseModel):
+    """Who is to be learned together, as the file says it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subjects: dict[str, SweepSubject] = Field(min_length=2, max_length=SUBJECTS_MOST)
+
+
+@dataclass(frozen=True)
+class NewSubject:
+    """A subject that is to be learned: its name and class, how, and its photos."""
+
+    given: TrainArguments
+    uploads: tuple[Upload, ...]
+
+
+async def train(session: Session, path: Path, photos: list[Path], given: Given) -> CommandResult:
+    """Learn the subjects of a file together; what else is `given` holds for all of them."""
+    if photos or given["name"] or given["class"]:
+        raise UserError("With --together the file says which names, classes and photos: leave them out.")
+    company, darkroom = read_file(path, SubjectsFile, "list of subjects"), session.darkroom
+    newcomers = []
+    for name, sitter in company.subjects.items():
+        arguments = COMMANDS["dreambooth train"].check(
+            {**{key: value for key, value in given.items() if value is not None}, "name": name, "class": sitter.noun}
+        )
+        assert isinstance(arguments, TrainArguments)
+        files = [path.parent / each for each in sitter.photos]
+        uploads = await asyncio.to_thread(read_photos, files, darkroom.settings)
+        newcomers.append(NewSubject(arguments, captions.paired(uploads)))
+    request = Request(space=session.space, user=USER, command="dreambooth together")
+    reply = await session.follow(learn(darkroom, request, newcomers), request.id)
+    more: dict[str, Any] = {"names": list(company.subjects)}
+    if reply.job and (outcome := await darkroom.dispatch.outcome(reply.job)):
+        job = await darkroom.dispatch.job(reply.job)
+        more |= {"subjects": job.subjects, **outcome.model_dump(include={"steps", "loss_first", "loss_last"})}
+    return CommandResult.of(reply, **more)
+
+
+async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubject]) -> ReplyStream:
+    """Store new subjects with their photos, or none of them, and learn them together."""
+    given = newcomers[0].given
+    changes = recipe_options.asked_for(bot.settings, given.recipe, given.changes)
+    for each in newcomers:
+        await free_name(bot, request, each.given.name)
+    vettings = {each.given.name: await vetted(bot, request, each.uploads) for each in newcomers}
+    subjects = [_subject(bot, request, each.given) for each in newcomers]
+    note = " ".join(f"{name}: {vetting.summary}" for name, vetting in vettings.items() if vetting.refused)
+    job = job_of(request, subjects, given, changes, note=note)
+    await bot.limits.admit(job)
+    stored: list[Subject] = []
+    try:
+        for subject in subjects:
+            await keep(bot, subject.model_copy(update={"method": job.method}), vettings[subject.name].accepted)
+            stored.append(subject)
+    except BaseException:
+        for subject in stored:
+            await bot.subjects.forget(subject)
+        raise
+    await bot.dispatch.accept(job)
+    for subject in subjects:
+        await bot.store.delete(unaccepted_key(subject.id))
+    async for reply in bot.watch(job.id):
+        yield reply
+
+
+def _subject(bot: CommandContext, request: Request, given: TrainArguments) -> Subject:
+    return Subject(
+        space=request.space,
+        owner=request.user,
+        name=given.name,
+        noun=given.noun,
+        base_model=bot.settings.base_model,
+        job=request.id,
+    )

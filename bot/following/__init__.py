@@ -1,1 +1,0 @@
-"""Messages that follow a job to its end, whatever happens meanwhile."""

@@ -1,0 +1,95 @@
+"""Fetch the files that people attach, from a platform's own hosts and nowhere else."""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from bot.core.messages import Upload
+
+CHUNK_BYTES = 2**16
+AT_ONCE = 4  # files, of all people: each may be as large as a photo may be
+EACH_AT_ONCE = 3  # of one person
+TRIES = 3
+
+
+class NotFetched(Exception):
+    """A file cannot be had; what this says follows the file's name in a sentence."""
+
+
+class Busy(NotFetched):
+    """The same, but it may be had a moment later."""
+
+
+@dataclass(frozen=True)
+class FileHosts:
+    """The servers that files may be fetched from, by TLS."""
+
+    platform: Collection[str]  # names of the platform's own
+    api_url: str = ""  # where an operator set another address of the API: its host may have files on any port
+
+    def have(self, url: str) -> bool:
+        """Whether a file is on one of them; without TLS only where the API is asked without it, too."""
+        file, api = urlsplit(url), urlsplit(self.api_url)
+        if api.hostname and file.hostname == api.hostname:
+            return file.scheme in ("https", api.scheme)
+        return file.scheme == "https" and file.netloc in self.platform
+
+
+async def fetched(
+    session: aiohttp.ClientSession,
+    name: str,
+    url: str,
+    *,
+    hosts: FileHosts,
+    most_bytes: int,
+    timeout_s: float = 30.0,
+    headers: Mapping[str, str] | None = None,
+) -> Upload:
+    """Download a file that is called `name`; one that cannot be had says why, and spoils nothing for the others.
+
+    `headers`, which may hold a token, go to the `hosts` only. Redirects are not followed. What may pass is tried again,
+    all within `timeout_s`.
+    """
+    if not hosts.have(url):
+        return Upload(name=name, trouble="is not on this chat's own servers, so it was not fetched")
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type((Busy, aiohttp.ClientConnectionError, aiohttp.ClientPayloadError)),
+        wait=wait_random_exponential(0.5, 5),
+        stop=stop_after_attempt(TRIES),
+        reraise=True,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            return Upload(name=name, data=await retrying(_download, session, url, headers, most_bytes))
+    except NotFetched as error:
+        return Upload(name=name, trouble=str(error))
+    except (aiohttp.ClientError, TimeoutError):
+        return Upload(name=name, trouble="could not be fetched from the chat: please try again")
+
+
+async def _download(
+    session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None, most_bytes: int
+) -> bytes:
+    async with session.get(url, headers=headers, allow_redirects=False) as response:
+        return await _body(response, most_bytes)
+
+
+async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """Read no more than may be kept, whatever the server says the length is; raises NotFetched."""
+    if response.status in (403, 404, 410):
+        raise NotFetched("is gone, its link has expired: please attach it again")
+    if response.status != 200:
+        kind = Busy if response.status == 429 or response.status >= 500 else NotFetched
+        raise kind(f"was not given to me by the chat (status {response.status}): please try again")
+    if response.content_type == "text/html":
+        raise NotFetched("came as a web page instead of a file: perhaps I may not read it")
+    data = bytearray()
+    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+        data += chunk
+        if len(data) > most_bytes:
+            raise NotFetched(f"is too large: {most_bytes / 2**20:.3g} MB is the limit")
+    return bytes(data)

@@ -1,1 +1,0 @@
-"""Processes that run beside a command: the queue, a worker, a trainer that measures or converts."""

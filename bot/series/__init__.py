@@ -1,1 +1,0 @@
-"""Many trainings from one file: sweeps, evaluations, several subjects together."""

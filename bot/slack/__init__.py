@@ -1,1 +1,0 @@
-"""Slack: what is heard there becomes requests, and replies become its messages."""

@@ -1,1 +1,0 @@
-"""The `darkroom` command's own: its screen and options, and commands that no other chat has."""

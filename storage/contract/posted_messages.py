@@ -1,0 +1,85 @@
+"""Where bots' messages and uploads about a job or subject are, so that they can be taken back when it is deleted.
+
+`<home>/posted-<hash>` lies beside the job or subject, whose home is `jobs/<id>` or `subjects/<id>`. When that goes, its
+notes become `retracting/<platform>/<hash>`, until the platform's bot has removed what was shown.
+"""
+
+import hashlib
+import logging
+import time
+from contextlib import suppress
+
+from pydantic import Field
+
+from storage.contract.base import Stored
+from storage.contract.records import parsed_in_part
+from storage.errors import Damaged, Missing, Newer
+from storage.ids import ordered_s
+from storage.objects.store import Store
+
+log = logging.getLogger(__name__)
+
+RETRACTING = "retracting/"
+RETRACTING_MAX_S = 90 * 24 * 3600.0  # what no bot has taken back by then is left: none serves that platform any more
+RECORDS = {"jobs": "job.json", "subjects": "subject.json"}
+
+
+class Posted(Stored):
+    """A message of a bot, or a file that it uploaded by itself."""
+
+    platform: str
+    channel: str = ""
+    message: str = ""
+    file: str = ""
+    deleted_s: float = Field(0.0, ge=0)  # when what it is about was deleted; 0: it is not, or it is not known
+
+
+def home_of(key: str) -> str:
+    """The job or subject that an object belongs to: `jobs/<id>` or `subjects/<id>`; empty for any other object."""
+    kind, _, rest = key.partition("/")
+    return f"{kind}/{rest.partition('/')[0]}" if kind in RECORDS else ""
+
+
+def record_key(home: str) -> str:
+    """Name of the record of a job or subject, by its home."""
+    return f"{home}/{RECORDS[home.partition('/')[0]]}"
+
+
+async def note(store: Store, home: str, posted: Posted) -> None:
+    """Note what was posted about a job or subject; if that is deleted by now, it is to be taken back at once."""
+    if not home:
+        return
+    data = posted.model_dump_json().encode()
+    await store.put(f"{home}/posted-{hashlib.sha256(data).hexdigest()[:40]}", data)
+    if not await store.exists(record_key(home)):
+        await set_aside(store, home)
+
+
+async def set_aside(store: Store, home: str) -> None:
+    """Have the bots take back what they posted about a job or subject that is being deleted."""
+    for name in await store.names(f"{home}/posted-"):
+        try:
+            data = (await store.get(name)).data
+            posted = parsed_in_part(Posted, data, name)
+        except Missing:
+            continue
+        except (Damaged, Newer) as error:  # where it was nobody can tell any more
+            log.warning("a message of a bot stays: %s", error)
+        else:
+            posted = posted.model_copy(update={"deleted_s": ordered_s()})
+            key = f"{RETRACTING}{posted.platform}/{name.rpartition('-')[2]}"
+            await store.put(key, posted.model_dump_json().encode())
+        await store.delete(name)
+
+
+async def sweep(store: Store) -> None:
+    """Delete the notes on what nobody has taken back for months; those without a time get one."""
+    for name in await store.names(RETRACTING):
+        with suppress(Missing, Damaged, Newer):  # the platform's bot sees to damaged ones
+            data, tag = await store.get(name)
+            posted = parsed_in_part(Posted, data, name)
+            if not posted.deleted_s:
+                posted = posted.model_copy(update={"deleted_s": time.time()})
+                await store.replace(name, posted.model_dump_json().encode(), tag)
+            elif time.time() - posted.deleted_s > RETRACTING_MAX_S:
+                await store.delete(name)

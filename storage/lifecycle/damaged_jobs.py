@@ -1,0 +1,112 @@
+"""What becomes of a job whose record is damaged: it ends, in words, and what it was about does not wait for it."""
+
+import logging
+import re
+from contextlib import suppress
+
+from storage.contract.fields import PIXELS_MAX
+from storage.contract.jobs import SEED_MAX, ImagineJob, NewerJob, StoredJob, job_key
+from storage.contract.outcomes import Outcome, Picture, outcome_key
+from storage.contract.records import read_outcome
+from storage.contract.sizes import Size, png_size
+from storage.contract.subjects import Subject, Subjects
+from storage.errors import Damaged, Missing, Newer
+from storage.ids import is_id
+from storage.objects.store import Store
+
+log = logging.getLogger(__name__)
+
+JOB_DAMAGED = "What was asked here is damaged in the storage, so it cannot be done. Please ask again."
+OUTCOME_DAMAGED = "This has ended, but how is not known any more: its record is damaged in the storage."
+_IDS = re.compile(rb'"(?:subject|others)"\s*:\s*(\[[^\]]*\]|"[^"]*")')  # as a job names its subjects
+_ID = re.compile(rb'"([0-9a-f]{20})"')
+_SPACE = re.compile(rb'"space"\s*:\s*"([^"\\]{1,200})"')
+_OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
+
+
+async def end_damaged(store: Store, job: str) -> str:
+    """End a job of which a record is damaged, unless it has ended; return the sentence that tells how it did.
+
+    Subjects that it was to learn for the first time have failed: their photos are there, and their names can be had.
+    """
+    try:
+        if outcome := await read_outcome(store, job):
+            return outcome.message
+    except Damaged:
+        return OUTCOME_DAMAGED
+    failed = Outcome(job=job, state="failed", message=JOB_DAMAGED)
+    if await store.put_new(outcome_key(job), failed.model_dump_json().encode()):
+        log.error("job %s is damaged, and has failed", job)
+    for subject in await _subjects_of(store, job):
+        with suppress(Missing, Damaged, Newer):
+            await Subjects(store).change(subject, lambda found: _failed(found, job))
+    return JOB_DAMAGED
+
+
+def space_of(record: bytes) -> str:
+    """The space that a damaged record of a job or subject still names; empty if it names none."""
+    return _first(_SPACE, record)
+
+
+def owner_of(record: bytes) -> str:
+    """The owner that a damaged record of a job or subject still names; empty if it names none."""
+    return _first(_OWNER, record)
+
+
+async def job_remains(store: Store, job: str) -> NewerJob | None:
+    """What stands for a damaged job, to be deleted; None unless its space and owner can still be read."""
+    try:
+        record = (await store.get(job_key(job))).data
+    except Missing:
+        return None
+    space, owner, subjects = space_of(record), owner_of(record), _subjects_in(record)
+    if not space or not owner or not is_id(job):
+        return None
+    return NewerJob.model_validate({"id": job, "kind": "damaged", "space": space, "owner": owner, "others": subjects})
+
+
+async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
+    """What the damaged outcome of a job said that drew pictures, by those that are there; None if some are missing."""
+    if not isinstance(job, ImagineJob):
+        return None
+    names = await store.names(f"jobs/{job.id}/")
+    for grid in (name for name in names if name.endswith("/grid.png")):
+        prefix = grid.removesuffix("grid.png")
+        seeds = [(job.seed + k) % (SEED_MAX + 1) for k in range(job.count)]
+        if all(f"{prefix}{seed}.png" in names for seed in seeds):
+            pictures = [await _picture(store, f"{prefix}{seed}.png", job.prompt, seed) for seed in seeds]
+            whole = await _picture(store, grid, job.prompt)
+            return Outcome(job=job.id, state="done", message=job.prompt, pictures=tuple(pictures), grid=whole)
+    return None
+
+
+async def _picture(store: Store, key: str, caption: str, seed: int | None = None) -> Picture:
+    """A PNG as an outcome names it."""
+    try:
+        size = png_size((await store.get(key)).data)
+    except ValueError:  # it is damaged as well
+        size = Size(0, 0)
+    sides = {name: min(side_px, PIXELS_MAX) for name, side_px in size._asdict().items()}
+    return Picture(key=key, caption=caption, seed=seed, **sides)
+
+
+def _failed(subject: Subject, job: str) -> Subject:
+    waits = subject.state == "learning" and subject.job == job
+    return subject.model_copy(update={"state": "failed"}) if waits else subject
+
+
+async def _subjects_of(store: Store, job: str) -> list[str]:
+    """Ids of subjects that can still be read in the damaged record of a job."""
+    try:
+        return _subjects_in((await store.get(job_key(job))).data)
+    except Missing:
+        return []
+
+
+def _subjects_in(record: bytes) -> list[str]:
+    return [found.decode() for named in _IDS.findall(record) for found in _ID.findall(named)]
+
+
+def _first(pattern: re.Pattern[bytes], record: bytes) -> str:
+    match = pattern.search(record)
+    return match[1].decode(errors="replace") if match else ""

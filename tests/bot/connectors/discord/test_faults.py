@@ -1,0 +1,368 @@
+"""What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from bot.connectors.discord import errors as discord_errors
+from bot.connectors.discord.render import plain
+from bot.core.limits import Limits
+from bot.delivery import reliable_poster
+from storage.contract.jobs import ImagineJob
+from storage.errors import SetupError
+from tests.servers.discord import Discord, File, Trouble, too_fast
+from tests.servers.discord.people import COMMAND
+from tests.servers.discord.world import ALL_PERMISSIONS, Interaction
+from tests.support.discord_bot import (
+    EDITS,
+    SPACE,
+    UPLOADS,
+    Place,
+    an_old_message,
+    announcements,
+    drawing,
+    open_posts,
+    options,
+    photos,
+    trained,
+    training,
+)
+from tests.support.manual_worker import Hand
+from tests.support.photo_files import saved, scene
+
+pytestmark = pytest.mark.timeout(300)
+
+
+LOOK_TOO_FAST = too_fast(r"GET /channels/.*/messages$", 0.3)
+LOOK_AWAY = Trouble(r"GET /channels/.*/messages$", 200, {}, {"Content-Type": "text/html"})
+LOOK_FORBIDDEN = Trouble(r"GET /channels/.*/messages$", 403, {"code": 50013, "message": "Missing Permissions"})
+
+
+def said_with(discord: Discord, method: str) -> list[str]:
+    """The requests with the bot's own token that made or changed a message."""
+    return [seen.name for seen in discord.seen if seen.name.startswith(f"{method} /channels/")]
+
+
+def edits_by_bot(discord: Discord) -> int:
+    """How often a message was edited with the bot's own token."""
+    return len(said_with(discord, "PATCH"))
+
+
+async def test_a_job_outlives_the_token_of_its_command(discord: Discord, hand: Hand) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.expire_tokens()
+    await hand.progress(job.id, "drawing", 15, 30)
+    await discord.until(lambda: "50" in asked.message.text)
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    assert asked.message.attachments and edits_by_bot(discord) >= 2
+    assert discord.visible(discord.general) == [asked.message]
+
+
+async def test_when_the_token_is_dead_words_in_private_are_direct_messages(discord: Discord, hand: Hand) -> None:
+    discord.troubles.append(Trouble(r"POST /webhooks/", 401, {"code": 50027, "message": "Invalid Webhook Token"}))
+    await discord.slash("imagine", prompt="a [nobody] in Paris")
+    await discord.until(discord.private)
+    assert discord.private()[0].channel is discord.dm(discord.people["ada"].id)
+
+
+@pytest.mark.parametrize(("retry_after_s", "via"), [(0.3, True), (0.3, False), (None, True), (None, False)], ids=str)
+@pytest.mark.parametrize("kind", ["edits", "uploads"])
+async def test_rate_limits(
+    discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, kind: str, retry_after_s: float | None, via: bool
+) -> None:
+    monkeypatch.setattr(discord_errors, "PATIENCE_S", 0.3)
+    job, asked = await drawing(discord, hand)
+    route = EDITS if kind == "edits" else UPLOADS
+    if kind == "uploads":  # the edit that tells of progress has no file
+        await hand.progress(job.id, "drawing", 15, 30)
+        await discord.until(lambda: "50" in asked.message.text)
+    discord.troubles.append(too_fast(route, retry_after_s, via, only_files=kind == "uploads"))
+    refused_from = len(discord.seen)
+    if kind == "edits":
+        await hand.progress(job.id, "drawing", 15, 30)
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels and asked.message.attachments)
+    times_s = [seen.at_s for seen in discord.seen[refused_from:] if re.search(route, seen.name)]
+    assert not discord.troubles[0].times and times_s[1] - times_s[0] > 0.08, (
+        "what was refused is not tried again at once"
+    )
+
+
+async def test_an_announcement_waits_through_a_rate_limit_and_is_made_once(discord: Discord, hand: Hand) -> None:
+    job, _ = await training(discord, hand)
+    discord.troubles.append(too_fast("POST /channels/.*/messages", 0.3, times=2))
+    await hand.train(job)
+    await discord.until(lambda: announcements(discord))
+    await discord.until(lambda: not open_posts(hand.app))
+    assert len(announcements(discord)) == 1
+
+
+async def test_discord_answers_with_errors_and_pages_for_a_while(discord: Discord, hand: Hand) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.troubles += [
+        Trouble(EDITS, 502, {"message": "Bad Gateway"}),
+        Trouble(EDITS, 200, {}, {"Content-Type": "text/html"}),
+    ]
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+
+
+@pytest.mark.parametrize("trouble", [LOOK_TOO_FAST, LOOK_AWAY, LOOK_FORBIDDEN], ids=["429", "page", "403"])
+async def test_an_announcement_is_looked_for_until_it_is_known(place: Place, trouble: Trouble) -> None:
+    discord, hand = place.discord, place.hand
+    async with place.bot():
+        job, _ = await training(discord, hand)
+        discord.mute = "POST /channels/.*/messages"  # it is said, but the bot never hears so
+        await hand.train(job)
+        await discord.until(lambda: announcements(discord))
+    discord.mute = ""
+    discord.troubles.append(trouble)
+    trouble.times = 1
+    async with place.bot():
+        await discord.until(lambda: not open_posts(hand.app))
+    assert not trouble.times and not discord.private()
+    # Who may not look announces, and that is one message as long as Discord remembers its nonce.
+    assert len(announcements(discord)) == 1
+    assert len(said_with(discord, "POST")) == (2 if trouble is LOOK_FORBIDDEN else 1)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (403, {"code": 40333, "message": "internal network error"}, {}),
+        (429, {"code": 30046, "message": "Maximum number of edits"}, {"Retry-After": "1"}),
+        (403, "<html>Access denied</html>", {"Content-Type": "text/html"}),
+    ],
+    ids=["cloudflare", "old edits", "page"],
+)
+async def test_what_passes_is_waited_for(
+    discord: Discord, hand: Hand, trouble: tuple[int, Any, dict[str, str]]
+) -> None:
+    job, asked = await drawing(discord, hand)
+    discord.troubles.append(Trouble(EDITS, *trouble, times=2))
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    assert not discord.private()
+
+
+async def test_an_answer_that_is_not_known_is_tried_for_a_while(
+    discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reliable_poster, "UNKNOWN_S", 0.5)
+    job, _ = await drawing(discord, hand)
+    discord.troubles.append(Trouble(EDITS, 403, {"code": 999999, "message": "Something new"}, times=999))
+    await hand.draw(job)
+    (told,) = await discord.until(discord.private)
+    assert "a dog in Paris" in told.text and told.attachments
+    await discord.until(lambda: not open_posts(hand.app))
+    assert "Something new" in caplog.text and "ERROR" in caplog.text
+
+
+async def test_a_thread_that_is_locked_meanwhile(discord: Discord, hand: Hand) -> None:
+    job, _ = await training(discord, hand)
+    discord.general.refuses = 160005
+    await hand.train(job)
+    (said,) = await discord.until(lambda: [m for m in discord.private() if "rex is ready" in m.text])
+    assert "The thread where you asked is locked." in said.text
+    await discord.until(lambda: not open_posts(hand.app))
+
+
+async def test_a_token_that_is_reset_ends_the_bot_with_the_sentence_of_the_start(place: Place) -> None:
+    discord, hand = place.discord, place.hand
+    with pytest.raises(SetupError, match="Discord does not accept DISCORD_TOKEN"):
+        async with place.bot() as bot:
+            job, _ = await drawing(discord, hand)
+            discord.expire_tokens()
+            discord.token = "another"
+            await hand.draw(job)
+            await asyncio.wait_for(asyncio.wait([bot]), 20)
+            assert not await hand.app.redis.exists("darkroom:leader:discord:100")
+    assert len(open_posts(hand.app)) == 1, "what was accepted goes on when the token is good again"
+
+
+async def test_the_connection_is_lost_and_resumed(discord: Discord, hand: Hand) -> None:
+    for number in (1, 2):
+        await discord.gateway.close()
+        late = Interaction(discord.people["ada"], discord.general, COMMAND, (await imagine_data(discord)))
+        await discord.interact(late)
+        await hand.job(SPACE, number)
+    assert discord.gateway.resumed == 2 and len(discord.gateway.sessions) == 1
+
+
+async def test_the_session_is_lost_for_good(discord: Discord, hand: Hand) -> None:
+    await discord.gateway.forget()
+    await discord.until(lambda: discord.gateway.connected)
+    await discord.slash("imagine", prompt="a dog in Paris")
+    await hand.job(SPACE)
+
+
+async def imagine_data(discord: Discord, prompt: str = "a dog in Paris") -> dict[str, object]:
+    """What a client sends for /imagine, unchecked."""
+    command = next(c for c in discord.commands if c["name"] == "imagine")
+    given = [{"name": "prompt", "type": 3, "value": prompt}]
+    return {"id": command["id"], "name": "imagine", "type": 1, "options": given}
+
+
+async def test_an_event_that_comes_twice_is_one_job(discord: Discord, hand: Hand) -> None:
+    _, asked = await drawing(discord, hand)
+    await discord.send(asked)
+    other = await discord.slash("darkroom help")  # heard after it
+    await discord.until(lambda: other.message.text)
+    assert len(await hand.jobs(SPACE)) == 1 and discord.visible(discord.general) == [asked.message]
+
+
+async def test_the_message_is_deleted(discord: Discord, hand: Hand) -> None:
+    job, asked = await training(discord, hand)
+    asked.message.deleted = True
+    await hand.progress(job.id, "learning", 20, 400)
+    (new,) = await discord.until(lambda: discord.visible(discord.general))
+    await discord.until(lambda: "20 of 400" in new.text)
+    await hand.progress(job.id, "learning", 40, 400)
+    await discord.until(lambda: "40 of 400" in new.text)
+    await hand.train(job)
+    (said,) = await discord.until(lambda: announcements(discord))
+    assert said.reference["message_id"] == new.id
+    await discord.until(lambda: "is ready" in new.text)
+    assert discord.visible(discord.general) == [new, said]
+
+
+@pytest.mark.parametrize("code", [10003, 50001, 50013], ids=["deleted", "hidden", "read only"])
+@pytest.mark.parametrize("token", ["alive", "dead"])
+async def test_the_channel_closes_and_who_asked_is_told_in_private(
+    discord: Discord, hand: Hand, code: int, token: str
+) -> None:
+    job, _ = await training(discord, hand)
+    discord.general.refuses = code
+    if token == "dead":
+        discord.expire_tokens()
+    await hand.train(job)
+    (said,) = await discord.until(lambda: [m for m in discord.private() if "rex is ready" in m.text])
+    # A private message is no place of the server's, so there would be no rex to draw.
+    assert bool(said.labels) == said.ephemeral and said.attachments and not announcements(discord)
+    await discord.until(lambda: not open_posts(hand.app))
+    assert discord.private() == [said]
+
+
+async def test_nobody_can_be_told_any_more(discord: Discord, hand: Hand) -> None:
+    job, _ = await training(discord, hand)
+    discord.general.refuses, discord.dm(discord.people["ada"].id).refuses = 50001, 50007
+    discord.expire_tokens()
+    await hand.train(job)
+    await discord.until(lambda: not open_posts(hand.app))
+    assert not discord.private()
+
+
+async def test_where_the_bot_may_not_write_it_says_what_to_allow(discord: Discord, hand: Hand) -> None:
+    discord.general.allows = ALL_PERMISSIONS & ~(1 << 15 | 1 << 11)
+    for asked in (
+        await discord.slash("imagine", prompt="a dog"),
+        await discord.slash("dreambooth train", name="rex", class_="dog"),
+    ):
+        assert asked.message.ephemeral and "Send Messages, Attach Files" in asked.message.text
+    assert not await hand.jobs(SPACE)
+
+
+PAGE = File("rex.png", b"<html>log in</html>", "text/html")
+ODD = {
+    "empty": (File("rex.png", b"", "image/png"), "the file is empty"),
+    "no picture": (File("rex.png", b"MZ\x90" * 100, "application/x-msdownload"), "is not a picture"),
+    "a page": (PAGE, "a web page instead of a file"),
+    "expired": (File("rex.png", b"-", expired=True), "link has expired"),
+    "elsewhere": (File("rex.png", b"-", location="http://169.254.169.254/"), "status 302"),
+    "too large": (File("rex.png", bytes(33 << 20), "image/png"), "too large"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_an_odd_file_is_refused_and_the_others_are_not(discord: Discord, hand: Hand, kind: str) -> None:
+    file, says = ODD[kind]
+    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), file]))
+    await discord.until(lambda: "Cancel" in asked.message.labels)
+    assert asked.message.text.startswith("2 of 3 photos can be used.") and says in asked.message.text
+    await discord.press(asked.message, "Train")
+    job = await hand.job(SPACE)
+    assert len((await hand.app.subjects.get(job.subject)).photos) == 2
+
+
+async def test_odd_files_alone_are_refused_in_one_sentence(discord: Discord, hand: Hand) -> None:
+    await discord.slash(
+        "dreambooth train", name="rex", class_="dog", photo1=ODD["expired"][0], photo2=ODD["expired"][0]
+    )
+    (said,) = await discord.until(discord.private)
+    assert said.text.startswith("None of 2 photos could be used: each is gone, its link has expired")
+    assert not await hand.jobs(SPACE) and not discord.visible(discord.general)
+
+
+async def test_a_surprise_carries_a_reference_that_the_log_has(
+    discord: Discord, hand: Hand, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def a_bug(self: Limits, job: object) -> None:
+        raise ZeroDivisionError
+
+    files = options([*photos(2), ODD["no picture"][0]])
+    question = (await discord.slash("dreambooth train", name="rex", class_="dog", **files)).message
+    await discord.until(lambda: "Train" in question.labels)
+    monkeypatch.setattr(Limits, "admit", a_bug)
+    await discord.press(question, "Train")
+    (said,) = await discord.until(discord.private)
+    assert re.search(r"Something went wrong on our side \(reference (\w+)\)", said.text)[1] in caplog.text
+    assert "Cancel" in question.labels
+
+
+async def test_a_file_of_25_mb_is_taken(discord: Discord, hand: Hand) -> None:
+    large = File("large.png", saved(scene(seed=9)) + bytes(25 << 20), "image/png")
+    await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), large]))
+    job = await hand.job(SPACE)
+    assert len((await hand.app.subjects.get(job.subject)).photos) == 3
+
+
+PROMPTS = {
+    "everybody": "@everyone @here <@&4711> <@!1> <#2> a dog",
+    "links": "(https://a.example) https://b.example <https://c.example>",
+    "markup": "*a* _b_ ~~c~~ ||d|| `e` ```f``` > g # h - i",
+    "right to left": "שלום עליכם \u202eكلب في باريس\u202c",
+    "emoji": "👩‍👩‍👧 狗🐕 e\u0301 Ωμέγα",
+    "all of it": "*@<狗" * 250,
+}
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+async def test_any_prompt_is_shown_as_it_is_and_rings_nobody(discord: Discord, hand: Hand, kind: str) -> None:
+    prompt = PROMPTS[kind]
+    asked = await discord.slash("imagine", prompt=prompt)
+    job = await hand.job(SPACE)
+    clean = prompt.replace("\u202e", "").replace("\u202c", "").replace("e\u0301", "é")  # nothing turns text around
+    assert isinstance(job, ImagineJob) and job.prompt == " ".join(clean.split())
+    await hand.draw(job)
+    await discord.until(lambda: "Again" in asked.message.labels)
+    text = asked.message.text
+    assert not re.search(r"@everyone|@here|<[@#]|(?<!\\)[*_`~|]|https?://", text)
+    shown = text.replace("\\", "").replace("\u200b", "")
+    assert shown.startswith(job.prompt) or kind == "all of it"
+    form = await discord.press(asked.message, "Edit prompt")
+    assert form.response["components"][0]["component"]["value"] == job.prompt
+
+
+async def test_a_prompt_of_four_thousand_characters_is_refused_in_a_sentence(discord: Discord, hand: Hand) -> None:
+    ada, data = discord.people["ada"], await imagine_data(discord, "狗" * 4000)
+    await discord.interact(Interaction(ada, discord.general, COMMAND, data))
+    await discord.until(discord.private)
+    assert "at most 1000 characters, this one has 4,000" in discord.private()[0].text
+    assert not await hand.jobs(SPACE)
+
+
+def test_a_link_with_another_name_is_no_link() -> None:
+    assert plain("[a](https://b.example)") == "\\[a](https:\u200b//b.example)"
+
+
+async def test_names_ring_nobody(discord: Discord, hand: Hand) -> None:
+    said = await trained(discord, hand, options(photos()), name="_-_rex_-_")
+    assert said.pings == [discord.people["ada"].id] and r"\_-\_rex\_-\_ is ready" in said.text
+
+
+async def test_buttons_of_another_time_say_what_to_do(discord: Discord) -> None:
+    asked = await discord.press(an_old_message(discord, "gone?x=1"), "Go")
+    assert asked.message.ephemeral and "give the command again" in asked.message.text

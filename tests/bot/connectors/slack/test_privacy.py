@@ -1,0 +1,329 @@
+"""Whose things are whose on Slack: direct messages, private channels, outsiders, admins, what is forgotten."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.commands.departures import Departures, forget_left_spaces
+from bot.connectors.slack.client import session, web_client
+from bot.connectors.slack.members import SlackMembers
+from storage.contract.jobs import ImagineJob, TrainJob
+from storage.contract.subjects import Subject
+from storage.lifecycle import departures
+from tests.conftest import photos_of_a_character
+from tests.servers.slack.people import ADA, BOB, images, labels, words
+from tests.servers.slack.server import until
+from tests.servers.slack.workspace import BOT_USER, TEAM, Channel
+from tests.support.slack_bot import SPACE, Scene
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def departures_of(scene: Scene) -> list[Path]:
+    """What is noted of those who left."""
+    return list((scene.app.settings.home / "store" / "departures").glob("*.json"))
+
+
+async def jobs_line(scene: Scene, user: str) -> str:
+    """What `/darkroom jobs` tells a person in #general."""
+    await scene.slack.slash("/darkroom", "jobs", user=user)
+    return words(await scene.slack.message(lambda m: "newest first" in m.text or "No jobs" in m.text, user=user))
+
+
+async def drawn_in(scene: Scene, channel: Channel, space: str, text: str = "a secret dog") -> ImagineJob:
+    await scene.slack.slash("/imagine", text, channel=channel)
+    job = await scene.hand.job(space)
+    assert isinstance(job, ImagineJob)
+    return job
+
+
+async def test_a_direct_message_is_a_space_of_its_own(scene: Scene) -> None:
+    direct = scene.slack.workspace.conversation_with(ADA)
+    async with scene.bot():
+        await scene.slack.mention("train rex dog", files=scene.slack.photos(photos_of_a_character()), channel=direct)
+        job = await scene.hand.job(f"{SPACE}:{direct.id}")
+        assert isinstance(job, TrainJob)
+        await scene.hand.train(job)
+        await scene.slack.message("rex can be drawn by you and everybody here", channel=direct)
+        assert "No jobs" in await jobs_line(scene, BOB)
+        await scene.slack.slash("/dreambooth", "list", user=BOB)
+        await scene.slack.message("No subjects yet", user=BOB)
+
+
+async def test_a_group_message_is_a_space_of_its_own(scene: Scene) -> None:
+    group = scene.slack.workspace.add_channel("mpdm-ada--bob-1", private=True, group=True)
+    async with scene.bot():
+        await drawn_in(scene, group, f"{SPACE}:{group.id}")
+        await scene.slack.mention("imagine another secret", channel=group)
+        await scene.hand.job(f"{SPACE}:{group.id}", 2)
+        assert "No jobs" in await jobs_line(scene, BOB)
+
+
+@pytest.mark.parametrize("name", ["directmessage", "privategroup", "mpdm-dogs"])
+async def test_the_name_of_a_channel_does_not_make_it_private(scene: Scene, name: str) -> None:
+    channel = scene.slack.workspace.add_channel(name)
+    async with scene.bot():
+        await drawn_in(scene, channel, SPACE, "a dog for all")
+        assert "a dog for all" in await jobs_line(scene, BOB)
+
+
+async def test_what_was_learned_in_a_direct_message_before_stays_its_owners(scene: Scene) -> None:
+    direct = scene.slack.workspace.conversation_with(ADA)
+    old = Subject(space=SPACE, owner=ADA, name="rex", noun="dog", identifier="sks", base_model="-", state="ready")
+    theirs = old.model_copy(update={"id": "0" * 20, "owner": BOB, "name": "tom"})
+    for subject in (old, theirs):
+        await scene.app.subjects.add(subject)
+    async with scene.bot():
+        job = await drawn_in(scene, direct, f"{SPACE}:{direct.id}", "a [rex] dog in Paris")
+        assert job.subject == old.id
+        await scene.slack.slash("/dreambooth", "list", channel=direct)
+        listed = await scene.slack.message("1 subject", user=ADA, channel=direct)
+        assert labels(listed) == ["rex"]
+
+
+@pytest.mark.parametrize("by", ["command", "mention"])
+async def test_what_is_made_in_a_private_channel_is_shared_with_it(scene: Scene, by: str) -> None:
+    club = scene.slack.workspace.add_channel("club", private=True)
+    async with scene.bot():
+        if by == "command":
+            await drawn_in(scene, club, SPACE)
+        else:
+            await scene.slack.mention("imagine a secret dog", channel=club)
+        job = await scene.job()
+        assert (job.shared, job.shared_with) == ("channel", club.id)
+        told = await jobs_line(scene, BOB)
+        assert "somebody's drawing" in told and "secret" not in told
+        await scene.slack.slash("/darkroom", "jobs", user=BOB, channel=club)
+        assert "a secret dog" in words(await scene.slack.message("newest first", user=BOB, channel=club))
+
+
+async def test_train_says_with_whom(scene: Scene) -> None:
+    club = scene.slack.workspace.add_channel("club", private=True)
+    async with scene.bot():
+        photos = scene.slack.photos(photos_of_a_character())
+        await scene.slack.mention("train rex dog --with private", files=photos)
+        job = await scene.job()
+        assert isinstance(job, TrainJob)
+        await scene.hand.train(job)
+        await scene.slack.message("rex can be drawn by you and nobody else.")
+        await scene.slack.mention("train tom dog", files=scene.slack.photos(photos_of_a_character()), channel=club)
+        job = await scene.job(2)
+        assert isinstance(job, TrainJob)
+        await scene.hand.train(job)
+        await scene.slack.message(f"tom can be drawn by you and everybody in <#{club.id}>.", channel=club)
+
+
+async def test_a_share_with_a_group_that_is_gone(scene: Scene) -> None:
+    scene.slack.workspace.groups |= {"S0PETS": [BOB], "S0TEAM": []}
+    async with scene.bot():
+        await scene.trained()
+        await scene.slack.slash("/dreambooth", "share rex @s0pets")
+        await scene.slack.message("everybody in @s0pets", user=ADA)
+    del scene.slack.workspace.groups["S0PETS"]
+    async with scene.bot():
+        await scene.slack.slash("/dreambooth", "show rex")
+        await scene.slack.message("everybody in a user group that is gone; moderators can only forget it", user=ADA)
+
+
+async def test_a_share_with_a_channel_that_is_gone(scene: Scene) -> None:
+    club = scene.slack.workspace.add_channel("club")
+    async with scene.bot():
+        await scene.trained()
+        await scene.slack.slash("/dreambooth", "share rex channel", channel=club)
+        await scene.slack.message(f"everybody in <#{club.id}>", user=ADA, channel=club)
+    del scene.slack.workspace.channels[club.id]
+    async with scene.bot():
+        await scene.slack.slash("/dreambooth", "show rex")
+        await scene.slack.message("everybody in a channel that is gone or hidden from me", user=ADA)
+
+
+OUTSIDERS = [{"team_id": "T0OTHER"}, {"is_stranger": True}, {"is_restricted": True}, {"is_ultra_restricted": True}]
+
+
+@pytest.mark.parametrize("about", OUTSIDERS, ids=str)
+async def test_outsiders_and_guests_are_refused(scene: Scene, about: dict[str, object]) -> None:
+    scene.slack.workspace.add_user("U0OUT", admin=True, **about)
+    async with scene.bot():
+        message = await scene.imagined()
+        await scene.slack.slash("/imagine", "a dog", user="U0OUT")
+        await scene.slack.press(message, "Again", user="U0OUT")
+        await scene.slack.press(message, "Edit prompt", user="U0OUT")
+        await scene.slack.mention("imagine a dog", user="U0OUT")
+        refused = "I work for full members of this workspace only"
+        await scene.slack.message(lambda _: len(scene.slack.seen(user="U0OUT")) == 4)
+        assert all(refused in m.text for m in scene.slack.seen(user="U0OUT"))
+        assert len(await scene.hand.jobs(SPACE)) == 1
+
+
+async def test_outsiders_may_be_let_in_and_are_no_admins(scene: Scene) -> None:
+    scene.environment["DARKROOM_SLACK_OUTSIDERS"] = "true"
+    scene.slack.workspace.add_user("U0OUT", admin=True, team_id="T0OTHER")
+    async with scene.bot():
+        message = await scene.imagined()
+        await scene.slack.press(message, "Delete", user="U0OUT")
+        await scene.slack.message("Only the person who made this, or a moderator", user="U0OUT")
+        await scene.slack.slash("/imagine", "a cat", user="U0OUT")
+        assert (await scene.job(2)).owner == "U0OUT"
+
+
+async def test_colleagues_of_one_organisation_are_no_outsiders(scene: Scene) -> None:
+    scene.slack.workspace.enterprise = "E0ORG"
+    scene.slack.workspace.add_user("U0COL", team_id="T0OTHER", enterprise_user={"enterprise_id": "E0ORG"})
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a cat", user="U0COL")
+        assert (await scene.job()).owner == "U0COL"
+
+
+async def test_admins_remove_and_see_no_more_than_others(scene: Scene) -> None:
+    scene.slack.workspace.add_user("U0EVE", admin=True)
+    async with scene.bot():
+        await scene.trained()
+        await scene.slack.slash("/dreambooth", "share rex private")
+        await scene.slack.message("nobody else", user=ADA)
+        await scene.slack.slash("/dreambooth", "show rex", user="U0EVE")
+        await scene.slack.message("There is no subject called rex", user="U0EVE")
+        await scene.slack.slash("/dreambooth", "forget rex", user="U0EVE")
+        asked = await scene.slack.message("Forget rex?", user="U0EVE")
+        await scene.slack.press(asked, "Forget", user="U0EVE")
+        await scene.slack.message("Forgot rex", user="U0EVE")
+
+
+async def test_photos_are_not_shown_in_channels(scene: Scene) -> None:
+    async with scene.bot():
+        end = await scene.trained()
+        (sheet,) = images(end)
+        assert "what was learned from the photos" in sheet["alt_text"]
+
+
+async def test_photos_are_shown_in_channels_where_that_is_set_and_told(scene: Scene) -> None:
+    scene.environment["DARKROOM_PHOTOS_IN_PUBLIC"] = "true"
+    async with scene.bot():
+        end = await scene.trained()
+        (sheet,) = images(end)
+        assert "the photos of a dog and what was learned" in sheet["alt_text"]
+        await scene.slack.slash("/dreambooth", "train")
+        assert "shown in the channel" in str((await scene.slack.view()).body)
+
+
+async def test_what_is_forgotten_leaves_messages_and_uploads(scene: Scene) -> None:
+    async with scene.bot():
+        end = await scene.trained()
+        drawn = await scene.imagined("a [rex] dog in Paris")
+        await scene.slack.press(drawn, "Full 1")
+        await scene.slack.message(lambda m: "(seed" in m.text and bool(images(m)))
+        kept = await scene.imagined("a cat in Rome")
+        await scene.slack.slash("/dreambooth", "forget rex")
+        await scene.slack.press(await scene.slack.message("Forget rex?", user=ADA), "Forget")
+        said = await scene.slack.message("Forgot rex", user=ADA)
+        assert "could not" not in said.text and "later" not in said.text
+        gone = [m for m in scene.slack.seen() if m is not kept]
+        assert end in gone and drawn in gone
+        assert {m.text for m in gone} == {"This was deleted."} and not any(m.blocks for m in gone)
+        ours = {file.id for file in scene.slack.workspace.files.values() if file.user == BOT_USER}
+        assert ours == {block["slack_file"]["id"] for block in images(kept)}
+        assert not await scene.app.store.names("retracting/")
+
+
+async def test_what_cannot_be_deleted_is_said(scene: Scene) -> None:
+    async with scene.bot():
+        await scene.trained()
+        await scene.slack.slash("/dreambooth", "forget rex")
+        asked = await scene.slack.message("Forget rex?", user=ADA)
+        scene.slack.general.archived = True
+        await scene.slack.press(asked, "Forget")
+        said = await scene.slack.message("could not be changed (is_archived)", user=ADA)
+        assert "Forgot rex" in said.text
+
+
+@pytest.mark.parametrize("who", ["author", "admin"])
+async def test_photos_of_others_are_used_when_their_author_agrees(scene: Scene, who: str) -> None:
+    agrees = ADA if who == "author" else scene.slack.workspace.add_user("U0EVE", admin=True)
+    async with scene.bot():
+        message = await scene.slack.say("my dog", scene.slack.photos(photos_of_a_character(3)))
+        await scene.slack.shortcut(message, user=BOB)
+        await scene.slack.submit(await scene.slack.view(BOB), name="rex", **{"class": "dog"})
+        question = await scene.slack.message(f"<@{BOB}> would like to train rex, a dog")
+        assert f"<@{ADA}>" in words(question) and labels(question) == ["Allow", "Refuse"]
+        await scene.slack.press(question, "Allow", user=BOB)
+        await scene.slack.message("Only the person who posted these photos", user=BOB)
+        assert not await scene.hand.jobs(SPACE)
+        await scene.slack.press(question, "Allow", user=agrees)
+        job = await scene.job()
+        assert isinstance(job, TrainJob) and job.owner == BOB
+        await scene.hand.train(job)
+        await scene.slack.message(lambda m: "rex is ready" in m.text and f"<@{BOB}>" in m.text)
+        assert not await scene.app.store.names("consents/")
+
+
+async def test_photos_of_others_are_left_alone_when_their_author_refuses(scene: Scene) -> None:
+    async with scene.bot():
+        message = await scene.slack.say("my dog", scene.slack.photos(photos_of_a_character(3)))
+        await scene.slack.shortcut(message, user=BOB)
+        await scene.slack.submit(await scene.slack.view(BOB), name="rex", **{"class": "dog"})
+        question = await scene.slack.message("would like to train rex")
+        await scene.slack.press(question, "Refuse")
+        await scene.slack.message(lambda m: m is question and "the photos were not used" in m.text)
+        assert not await scene.hand.jobs(SPACE) and not await scene.app.store.names("consents/")
+
+
+async def test_everything_of_a_person_is_forgotten(scene: Scene) -> None:
+    direct = scene.slack.workspace.conversation_with(ADA)
+    async with scene.bot():
+        await scene.trained()
+        await scene.imagined("a cat in Rome")
+        await drawn_in(scene, direct, f"{SPACE}:{direct.id}")
+        await scene.slack.slash("/imagine", "a bird", user=BOB)
+        await scene.job(3)
+        await scene.slack.slash("/dreambooth", "forget me")
+        asked = await scene.slack.message("Forget everything of yours?", user=ADA)
+        await scene.slack.press(asked, "Forget everything")
+        await scene.slack.message("Forgot everything of yours: 1 subject", user=ADA)
+        assert [job.owner for job in await scene.hand.jobs(SPACE)] == [BOB]
+        assert not await scene.hand.jobs(f"{SPACE}:{direct.id}") and not await scene.app.subjects.in_space(SPACE)
+
+
+async def test_an_uninstalled_app_leaves_nothing_after_the_grace(scene: Scene) -> None:
+    await scene.hand.keep(SPACE, ADA, 1)
+    async with scene.bot():
+        event = {"type": "app_uninstalled"}
+        await scene.slack.deliver("events_api", scene.slack.payloads.event(event))
+        await until(lambda: departures_of(scene))
+    await forget_left_spaces(scene.app.store, 3600.0)
+    assert await scene.app.subjects.in_space(SPACE), "the grace is not over"
+    await forget_left_spaces(scene.app.store, 0.0)
+    assert not await scene.app.subjects.in_space(SPACE) and not departures_of(scene)
+
+
+async def test_an_app_that_is_installed_again_keeps_all(scene: Scene) -> None:
+    await scene.hand.keep(SPACE, ADA, 1)
+    await departures.note(scene.app.store, SPACE)
+    async with scene.bot():
+        assert not departures_of(scene)
+
+
+@pytest.mark.parametrize("days", [0, 30])
+async def test_who_is_deactivated_is_forgotten_after_the_grace(scene: Scene, days: int) -> None:
+    await scene.hand.keep(SPACE, ADA, 1)
+    async with session() as http:
+        looking = Departures(scene.app, SlackMembers(web_client(scene.settings, http), TEAM))
+        scene.app.settings = scene.settings.model_copy(update={"forget_after_days": days})
+        await looking.look()
+        assert await scene.app.subjects.in_space(SPACE) and not departures_of(scene)
+        scene.slack.workspace.users[ADA]["deleted"] = True
+        await looking.look()
+        assert bool(await scene.app.subjects.in_space(SPACE)) == bool(departures_of(scene)) == (days > 0)
+        scene.slack.workspace.users[ADA]["deleted"] = False
+        await looking.look()
+        assert not departures_of(scene)
+
+
+async def test_response_urls_are_not_in_the_store(scene: Scene) -> None:
+    async with scene.bot():
+        await scene.slack.slash("/imagine", "a dog")
+        job = await scene.job()
+        kept = (await scene.app.store.get(f"posts/slack/{job.id}.json")).data
+        assert b"hooks/" not in kept
+        key = f"darkroom:posts/slack/{job.id}:secrets"
+        assert "hooks/" in json.loads(await scene.app.redis.get(key))["response_url"]
+        assert 0 < await scene.app.redis.ttl(key) <= 30 * 60

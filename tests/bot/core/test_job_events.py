@@ -1,0 +1,103 @@
+"""Who follows a job hears of it as it happens, by one connection; and finds out anyway where nothing is heard."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+
+from bot.core.dispatch import Dispatch
+from storage.contract.jobs import ImagineJob
+from storage.contract.outcomes import Outcome, outcome_key
+from storage.contract.progress import Progress
+from storage.objects.folder import FolderStore
+from storage.queue import broker
+
+AT_ONCE_S, AFTER_ALL_S = 1.0, 20.0
+
+
+@pytest.fixture
+async def dispatch(tmp_path: Path, redis: ArqRedis) -> AsyncIterator[Dispatch]:
+    dispatch = Dispatch(FolderStore(tmp_path), redis)
+    yield dispatch
+    await dispatch.events.close()
+
+
+async def accepted(dispatch: Dispatch) -> ImagineJob:
+    job = ImagineJob(space="home", owner="ada", prompt="a dog", model_prompt="a dog", seed=1)
+    await dispatch.accept(job)
+    return job
+
+
+async def end(dispatch: Dispatch, job: ImagineJob) -> None:
+    """End a job without a word, as a process that dies the next moment."""
+    outcome = Outcome(job=job.id, state="failed", message="")
+    await dispatch.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode())
+
+
+async def subscribers(redis: ArqRedis) -> int:
+    return int((await redis.pubsub_numsub(broker.events_channel(redis)))[0][1])
+
+
+async def test_news_are_heard_at_once_by_all_who_follow_through_one_connection(
+    dispatch: Dispatch, redis: ArqRedis
+) -> None:
+    jobs = [await accepted(dispatch) for _ in range(3)]
+    async with (
+        aclosing(dispatch.follow(jobs[0])) as one,
+        aclosing(dispatch.follow(jobs[0])) as other,
+        aclosing(dispatch.follow(jobs[1])) as third,
+    ):
+        for follower in (one, other, third):
+            assert (await anext(follower)).phase == "queued"  # type: ignore[union-attr]
+        async with asyncio.timeout(AFTER_ALL_S):
+            while not await subscribers(redis):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        began_s = time.monotonic()
+        await broker.write_progress(redis, Progress(job=jobs[0].id, phase="drawing", step=3, of=30))
+        for follower in (one, other):
+            assert (await anext(follower)).step == 3  # type: ignore[union-attr]
+        await end(dispatch, jobs[0])
+        await broker.announce_change(redis, jobs[0].id)
+        for follower in (one, other):
+            assert isinstance(await anext(follower), Outcome)
+        assert time.monotonic() - began_s < AT_ONCE_S and await subscribers(redis) == 1
+
+
+async def test_a_job_whose_end_nobody_announced_ends_all_the_same(dispatch: Dispatch, redis: ArqRedis) -> None:
+    job = await accepted(dispatch)
+    async with aclosing(dispatch.follow(job)) as news:
+        await anext(news)
+        await end(dispatch, job)
+        await redis.flushall()
+        async with asyncio.timeout(AFTER_ALL_S):
+            while not isinstance(last := await anext(news), Outcome):
+                pass
+    assert last.state == "failed"
+
+
+async def test_a_redis_user_who_may_not_subscribe_is_told_later(tmp_path: Path, redis: ArqRedis) -> None:
+    rights = "on >secret ~* +@all -@pubsub"
+    await redis.execute_command("ACL", "SETUSER", "mute", *rights.split())
+    path = redis.connection_pool.connection_kwargs["path"]
+    mute = broker.open_client(f"unix://mute:secret@{path}")
+    dispatch = Dispatch(FolderStore(tmp_path), mute)
+    job = await accepted(dispatch)
+    async with aclosing(dispatch.follow(job)) as news:
+        await anext(news)
+        assert await broker.write_progress(mute, Progress(job=job.id, phase="drawing", step=3, of=30)) == 0
+        await broker.announce_change(mute, job.id)
+        assert await broker.write_progress(mute, Progress(job=job.id, phase="drawing", step=4, of=30)) == 1
+        async with asyncio.timeout(AFTER_ALL_S):
+            while (told := await anext(news)).phase != "drawing":  # type: ignore[union-attr]
+                pass
+            assert told.step == 4  # type: ignore[union-attr]
+            await end(dispatch, job)
+            await redis.zrem(broker.QUEUES["imagine"], job.id)
+            while not isinstance(await anext(news), Outcome):
+                pass
+    await dispatch.events.close()
+    await mute.aclose()

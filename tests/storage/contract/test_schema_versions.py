@@ -1,0 +1,351 @@
+"""Records that another version of Darkroom wrote: a rolling upgrade, and a rollback."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from arq.connections import ArqRedis
+from arq.worker import RetryJob, func
+
+from bot.app import Darkroom
+from bot.core.messages import Reply, Request
+from storage.contract.jobs import ImagineJob, NewerJob, TrainJob, job_key, read_job, read_stored_job
+from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject, outcome_key
+from storage.contract.records import read_outcome, stored_job
+from storage.contract.subjects import Photo, Subject, Subjects, subject_key
+from storage.errors import Damaged, Newer
+from storage.ids import new_id
+from storage.lifecycle.finalize import finalize_job
+from storage.lifecycle.reconcile import put_back
+from storage.lifecycle.repair import CHECKS, check_jobs
+from storage.objects.folder import FolderStore
+from storage.queue import broker
+from storage.settings import Settings
+from trainer.worker.engine_client import EngineClient
+from trainer.worker.fair_worker import FairWorker
+from trainer.worker.worker import JobRunner
+
+IMAGINE = ImagineJob(space="home", owner="ada", said="/imagine a dog", prompt="a dog", model_prompt="a dog", seed=1)
+HASH = "ab" * 32
+
+
+@pytest.fixture
+async def app(tmp_path: Path, redis: ArqRedis) -> AsyncIterator[Darkroom]:
+    """A bot of this version, without a worker."""
+    darkroom = Darkroom(Settings(DARKROOM_HOME=tmp_path), FolderStore(tmp_path / "store"), redis)
+    for task in darkroom._upkeep:
+        task.cancel()
+    yield darkroom
+    await asyncio.gather(*darkroom._upkeep, return_exceptions=True)
+
+
+def written(record: Any, **fields: object) -> bytes:
+    """A record as another version writes it: with other fields, and without those that are None here."""
+    changed = {**json.loads(record.model_dump_json()), **fields}
+    return json.dumps({name: value for name, value in changed.items() if value is not None}).encode()
+
+
+async def last(app: Darkroom, command: str, **arguments: str) -> Reply:
+    request = Request(space="home", user="ada", command=command, arguments=arguments)
+    return [reply async for reply in app.answer(request)][-1]
+
+
+async def first_news(app: Darkroom, job: str) -> Reply:
+    async with aclosing(app.watch(job)) as replies:
+        return await anext(aiter(replies))
+
+
+def test_a_field_more_is_ignored_and_a_field_less_has_its_default() -> None:
+    job = read_job(written(IMAGINE, upscale=2))
+    assert isinstance(job, ImagineJob) and job.prompt == "a dog"
+    assert read_job(written(IMAGINE, guidance=None, schema_version=None)) == IMAGINE
+
+
+def test_records_carry_their_version_and_one_without_is_of_the_first() -> None:
+    assert json.loads(IMAGINE.model_dump_json())["schema_version"] == 1
+    assert read_job(written(IMAGINE, schema_version=None)).schema_version == 1
+
+
+@pytest.mark.parametrize(
+    "fields", [{"schema_version": 2}, {"kind": "upscale"}, {"scheduler": "lcm"}, {"schema_version": 3, "count": "many"}]
+)
+def test_a_job_of_a_newer_version_is_told_apart_from_a_damaged_one(fields: dict[str, object]) -> None:
+    job = read_stored_job(written(IMAGINE, **fields))
+    assert isinstance(job, NewerJob) and (job.owner, job.said) == ("ada", "/imagine a dog")
+    with pytest.raises(Newer):
+        read_job(written(IMAGINE, **fields))
+
+
+@pytest.mark.parametrize("fields", [{"kind": "imagyne"}, {"scheduler": "dbim"}, {"count": "many"}, {"kind": "\x00"}])
+def test_a_garbled_word_is_damage(fields: dict[str, object]) -> None:
+    with pytest.raises(Damaged):
+        read_stored_job(written(IMAGINE, **fields))
+
+
+async def test_what_a_newer_version_wrote_outlives_a_change_by_this_one(app: Darkroom) -> None:
+    photo = Photo(key="subjects/a/photos/b.png", sha256=HASH, name="b.png", side_px=64)
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", photos=(photo,))
+    await app.subjects.add(rex)
+    fields = json.loads(rex.model_dump_json())
+    fields["photos"][0]["depth_key"] = "subjects/a/depth/b.png"
+    newer = {**fields, "colour": "brown", "schema_version": 2, "state": "paused", "shared": "friends"}
+    await app.store.put(subject_key(rex.id), json.dumps(newer).encode())
+    assert await app.subjects.find("home", "rex")
+    await app.subjects.change(rex.id, lambda found: found.model_copy(update={"noun": "puppy"}))
+    assert json.loads((await app.store.get(subject_key(rex.id))).data) == {**newer, "noun": "puppy"}
+
+
+async def test_what_cannot_be_written_back_whole_is_not_changed(app: Darkroom) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    body = written(rex, schema_version=2, photos={"front": []})
+    await app.store.put(subject_key(rex.id), body)
+    found = await app.subjects.find("home", "rex")
+    assert found and found.photos == ()
+    with pytest.raises(Newer):
+        await app.subjects.change(rex.id, lambda found: found.model_copy(update={"noun": "puppy"}))
+    assert "newer version" in (await last(app, "dreambooth share", name="rex", **{"with": "private"})).text
+    assert (await app.store.get(subject_key(rex.id))).data == body
+    assert (await last(app, "dreambooth forget", name="rex")).text.startswith("Forgot rex")
+
+
+@pytest.mark.parametrize("newer", [{"shared": "friends"}, {"shared": ["club", "yard"], "schema_version": 2}])
+async def test_an_audience_that_only_a_newer_version_knows_is_closed(app: Darkroom, newer: dict[str, Any]) -> None:
+    for owner, name in (("bob", "rex"), ("ada", "mia")):
+        subject = Subject(space="home", owner=owner, name=name, noun="dog", base_model="m", state="ready")
+        await app.subjects.add(subject)
+        await app.store.put(subject_key(subject.id), written(subject, **newer))
+    assert list((await last(app, "dreambooth list")).facts) == ["mia"]
+    assert (await last(app, "dreambooth show", name="mia")).state == "done"
+
+
+@pytest.mark.parametrize("fields", [{"schema_version": 2}, {"kind": "upscale"}])
+async def test_a_job_of_a_newer_version_is_followed_listed_and_cancelled(
+    app: Darkroom, fields: dict[str, object]
+) -> None:
+    await app.store.put(job_key(IMAGINE.id), written(IMAGINE, **fields))
+    assert await put_back(app.store, app.redis) == [IMAGINE.id]
+    assert await put_back(app.store, app.redis) == []
+    assert (await first_news(app, IMAGINE.id)).text == "Waits for a worker of a newer version."
+    assert IMAGINE.id in (await last(app, "jobs")).facts
+    assert (await last(app, "dreambooth cancel", job=IMAGINE.id)).text == "Stopped: /imagine a dog"
+    outcome = await read_outcome(app.store, IMAGINE.id)
+    assert outcome and outcome.state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"owner": {"id": "ada"}}, {"space": ["home"]}, {"kind": 5}, {"id": 5}, {"shared": {"with": "all"}}]
+)
+async def test_a_newer_job_whose_base_fields_have_other_types_is_left_alone(
+    app: Darkroom, fields: dict[str, object]
+) -> None:
+    body = written(IMAGINE, schema_version=2, **fields)
+    await app.store.put(job_key(IMAGINE.id), body)
+    assert isinstance(await stored_job(app.store, IMAGINE.id), NewerJob)
+    await put_back(app.store, app.redis)
+    assert [finding async for finding in check_jobs(app.store, dry_run=False)] == []
+    assert (await app.store.get(job_key(IMAGINE.id))).data == body
+    assert await read_outcome(app.store, IMAGINE.id) is None, "it has not ended"
+
+
+async def test_a_newer_outcome_of_other_types_is_not_mended(app: Darkroom) -> None:
+    await app.store.put(job_key(IMAGINE.id), written(IMAGINE))
+    body = written(Outcome(job=IMAGINE.id, state="done", message=""), schema_version=2, state={"done": 4})
+    await app.store.put(outcome_key(IMAGINE.id), body)
+    assert [finding async for finding in check_jobs(app.store, dry_run=False)] == []
+    assert (await app.store.get(outcome_key(IMAGINE.id))).data == body
+
+
+NEWER_SUBJECT = [
+    {"owner": {"id": "ada"}},
+    {"space": ["home"]},
+    {"name": {"en": "rex"}},
+    {"id": 5},
+    {"noun": ["dog"], "base_model": None},
+    {"state": {"ready": 1}, "photos": {"front": []}},
+]
+
+
+@pytest.mark.parametrize("fields", NEWER_SUBJECT)
+async def test_a_newer_subject_whose_base_fields_have_other_types_is_left_alone(
+    app: Darkroom, fields: dict[str, object]
+) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", shared="private", created_s=1)
+    await app.subjects.add(rex)
+    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    body = written(rex, schema_version=2, job=job.id, **fields)
+    weights = f"subjects/{rex.id}/weights/{job.id}/a.safetensors"
+    for key, data in ((subject_key(rex.id), body), (weights, b"w"), (job_key(job.id), written(job))):
+        await app.store.put(key, data)
+    await app.store.put(outcome_key(job.id), written(Outcome(job=job.id, state="failed", message="")))
+    assert "damaged" not in (await last(app, "dreambooth train", name="rex", **{"class": "dog"})).text
+    assert "damaged" not in (await last(app, "imagine", prompt="a [rex] in Paris")).text
+    assert (await last(app, "dreambooth list")).state == "done"
+    stranger = Request(space="home", user="bob", command="dreambooth forget", arguments={"name": "rex"})
+    assert "Forgot" not in [reply async for reply in app.answer(stranger)][-1].text
+    with suppress(Newer):
+        await finalize_job(app.store, job)
+    assert [finding for check in CHECKS async for finding in check(app.store, False)] == []
+    assert (await app.store.get(subject_key(rex.id))).data == body
+    assert (await app.store.get(weights)).data == b"w"
+    with pytest.raises(Newer):
+        await app.subjects.whole(rex.id)
+
+
+@pytest.mark.parametrize("fields", NEWER_SUBJECT)
+@pytest.mark.parametrize("command", ["dreambooth forget", "forget-me"])
+async def test_a_newer_subject_is_forgotten_by_its_owner_or_named_as_left(
+    app: Darkroom, fields: dict[str, object], command: str
+) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    await app.store.put(subject_key(rex.id), written(rex, schema_version=2, **fields))
+    reply = await last(app, command, **({"name": "rex"} if command == "dreambooth forget" else {}))
+    if await app.store.exists(subject_key(rex.id)):
+        assert fields.keys() & {"owner", "space"}, "whose it is can be read"
+        left = ("Only the person who made this", "Not deleted: 1 record")
+        assert any(sentence in reply.text for sentence in left)
+    else:
+        assert reply.text.startswith("Forgot")
+
+
+async def test_pictures_of_a_newer_outcome_are_not_taken_for_strays(app: Darkroom) -> None:
+    await app.store.put(job_key(IMAGINE.id), written(IMAGINE))
+    picture = f"jobs/{IMAGINE.id}/a/1.png"
+    await app.store.put(picture, b"png")
+    outcome = Outcome(job=IMAGINE.id, state="done", message="")
+    await app.store.put(outcome_key(IMAGINE.id), written(outcome, schema_version=2, pictures={"1": picture}))
+    await app.dispatch.index.add(IMAGINE)
+    await put_back(app.store, app.redis)
+    assert await app.store.exists(picture)
+
+
+async def test_an_outcome_of_other_types_is_not_called_damaged(app: Darkroom) -> None:
+    await app.dispatch.accept(IMAGINE)
+    await app.store.put(
+        outcome_key(IMAGINE.id),
+        written(Outcome(job=IMAGINE.id, state="done", message=""), schema_version=2, message={"en": "Here."}, job=5),
+    )
+    assert "newer version" in [reply async for reply in app.watch(IMAGINE.id)][-1].text
+    assert "damaged" not in (await last(app, "jobs")).facts[IMAGINE.id]
+
+
+@pytest.mark.parametrize("metrics", [{"sharpness": 1.0}, {"likeness": 0.5}, {"portrait": 0.5, "diversity": 0.9}])
+async def test_a_card_with_other_measures_is_shown_as_far_as_it_is_known(
+    app: Darkroom, metrics: dict[str, float]
+) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", state="ready", metrics=metrics)
+    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    learned = TrainedSubject(weights_key="a/b", weights_sha256=HASH, identifier="zuf", recipe={}, metrics=metrics)
+    candidates = (Candidate(step=9, weights_key="a/b", weights_sha256=HASH, measures=metrics),)
+    outcome = Outcome(job=job.id, state="done", message="", learned=learned, steps=9, loss_first=1, loss_last=0)
+    await app.subjects.add(rex.model_copy(update={"job": job.id, "candidates": candidates}))
+    await app.store.put(job_key(job.id), job.model_dump_json().encode())
+    await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
+    assert (await last(app, "dreambooth show", name="rex")).state == "done"
+    assert (await last(app, "details", job=job.id)).state == "done"
+
+
+async def test_a_training_whose_first_loss_was_no_number_is_told(app: Darkroom) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    await app.dispatch.accept(job)
+    outcome = Outcome(job=job.id, state="done", message="Learned rex.", loss_first=float("nan"), loss_last=0.1)
+    await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
+    assert [reply async for reply in app.watch(job.id)][-1].text.startswith("Learned rex.")
+    assert (await last(app, "details", job=job.id)).facts["job"] == job.id
+
+
+async def test_a_subject_of_which_a_newer_version_has_jobs_can_be_forgotten(app: Darkroom) -> None:
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.subjects.add(rex)
+    job = ImagineJob(**{**IMAGINE.model_dump(), "id": new_id(), "subject": rex.id})
+    await app.store.put(job_key(job.id), written(job, kind="upscale"))
+    assert (await last(app, "dreambooth forget", name="rex")).text.startswith("Forgot rex")
+    assert await app.store.names("jobs/") == []
+
+
+async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
+    app: Darkroom, caplog: pytest.LogCaptureFixture, micro_model: Path
+) -> None:
+    newer, damaged = IMAGINE.id, new_id()
+    await app.store.put(job_key(newer), written(IMAGINE, schema_version=2))
+    await app.dispatch.enqueue(IMAGINE)
+    await app.store.put(job_key(damaged), b"{torn")
+    await app.dispatch.enqueue(IMAGINE.model_copy(update={"id": damaged}))
+    runner = JobRunner(app.settings, app.store, app.redis, EngineClient(str(micro_model)))
+    tries: list[str] = []
+
+    async def run(ctx: dict[str, Any], job_id: str) -> None:
+        tries.append(job_id)
+        await runner.run(ctx, job_id)
+
+    options = {"job_serializer": broker.to_json, "job_deserializer": broker.from_json, "poll_delay": 0.05}
+    functions = [func(run, name=broker.RUN_JOB)]
+    worker = FairWorker(
+        kind="imagine", left=runner.left, lease_s=2, redis_pool=app.redis, functions=functions, max_jobs=1, **options
+    )
+    working = asyncio.create_task(worker.async_run())
+    async with asyncio.timeout(120):
+        while not await app.store.exists(outcome_key(damaged)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1)  # in which it would be taken again
+    assert sorted(tries) == sorted([newer, damaged])
+    assert await app.redis.zrange(broker.QUEUES["imagine"], 0, -1) == [newer.encode()]
+    assert not await app.store.exists(outcome_key(newer))
+    assert caplog.text.count("is left to a worker of that version") == 1
+    assert (await first_news(app, newer)).text == "Waits for a worker of a newer version."
+    await worker.stop()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+
+
+async def test_a_recipe_with_a_number_that_only_a_newer_version_knows_waits_for_it(
+    app: Darkroom, micro_model: Path
+) -> None:
+    job = TrainJob(space="home", owner="ada", subject=new_id(), recipe={"sharpness": 2})
+    await app.store.put(job_key(job.id), job.model_dump_json().encode())
+    runner = JobRunner(app.settings, app.store, app.redis, EngineClient(str(micro_model)))
+    with pytest.raises(RetryJob):
+        await runner.run({"job_try": 1}, job.id)
+    assert runner.left == {job.id} and not await app.store.exists(outcome_key(job.id))
+
+
+async def test_a_phase_that_only_a_newer_version_knows_is_said(app: Darkroom) -> None:
+    await app.dispatch.accept(IMAGINE)
+    progress = {"job": IMAGINE.id, "phase": "sharpening", "step": 1, "of": 4, "eta": "soon", "schema_version": 2}
+    await app.redis.set(broker.progress_key(IMAGINE.id), json.dumps(progress))
+    assert (await first_news(app, IMAGINE.id)).text == "Sharpening, 1 of 4."
+    await app.redis.set(broker.progress_key(IMAGINE.id), json.dumps({**progress, "losses": "none"}))
+    assert (await first_news(app, IMAGINE.id)).text == "Sharpening, 1 of 4."
+    await app.redis.set(broker.progress_key(IMAGINE.id), b"{torn")
+    assert "Waiting" in (await first_news(app, IMAGINE.id)).text
+
+
+async def test_an_outcome_of_a_newer_version_is_read_as_far_as_can_be(app: Darkroom) -> None:
+    await app.dispatch.accept(IMAGINE)
+    picture = Picture(key=f"jobs/{IMAGINE.id}/a/1.png", width_px=8, height_px=8)
+    outcome = Outcome(job=IMAGINE.id, state="done", message="Here.", pictures=(picture,))
+    newer = written(outcome, state="partly done", schema_version=2, grid=["a", "b"], cost=3)
+    await app.store.put(outcome_key(IMAGINE.id), newer)
+    reply = [reply async for reply in app.watch(IMAGINE.id)][-1]
+    assert (reply.state, reply.text, reply.pictures) == ("failed", "Here.", (picture,))
+    assert "partly done" in (await last(app, "jobs")).facts[IMAGINE.id]
+
+
+async def test_the_record_of_another_thing_is_damage(app: Darkroom) -> None:
+    other = new_id()
+    await app.store.put(job_key(other), IMAGINE.model_dump_json().encode())
+    await app.store.put(
+        outcome_key(other), Outcome(job=IMAGINE.id, state="done", message="").model_dump_json().encode()
+    )
+    rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
+    await app.store.put(subject_key(other), rex.model_dump_json().encode())
+    for read in (app.dispatch.job(other), read_outcome(app.store, other), Subjects(app.store).get(other)):
+        with pytest.raises(Damaged):
+            await read

@@ -1,0 +1,224 @@
+"""Micro models: Stable Diffusions of few random weights, for tests that need the path, not the pictures.
+
+`micro` is Toyworld's architecture. The others are those of the real models but for their size: SD 1 with CLIP's text
+encoder, SD 2 with OpenCLIP's and velocity as target, SDXL with two text encoders and the picture's size as input.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RECIPE = {
+    "method": "full",  # so that no engine has to rehearse a step
+    "steps": 8,
+    "batch": 1,
+    "accumulation": 1,
+    "learning_rate": 1e-4,
+    "text_learning_rate": 1e-4,
+    "warmup_steps": 2,
+    "class_images": 4,
+    "class_steps": 2,
+    "sample_steps": 2,
+    "looking_share": 1,  # trainings of tests are short
+}
+TOKENS = 32
+
+
+def write_micro_model(folder: Path) -> Path:
+    """Write the micro model in diffusers' layout into `folder`; the same weights each time."""
+    from diffusers import StableDiffusionPipeline
+
+    from research.toyworld.pretrain import noise_schedule
+    from research.toyworld.shapes import MICRO, build_text_encoder, build_unet, build_vae
+    from research.toyworld.tokenizer import write_tokenizer
+
+    torch.manual_seed(0)
+    tokenizer = write_tokenizer(folder / "tokenizer", MICRO.text_tokens)
+    text_encoder = build_text_encoder(MICRO, len(tokenizer), tokenizer.eos_token_id)
+    pipeline = StableDiffusionPipeline(
+        build_vae(MICRO),
+        text_encoder,
+        tokenizer,
+        build_unet(MICRO),
+        noise_schedule(),
+        None,
+        None,
+        requires_safety_checker=False,
+    )
+    return _written(pipeline, folder)
+
+
+def write_micro_sd1(folder: Path) -> Path:
+    """Write a micro Stable Diffusion 1.5: it predicts noise, and its heads are as many at each level."""
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler(**_SCHEDULE, set_alpha_to_one=False, clip_sample=False)
+    unet = _unet(cross_attention_dim=32, attention_head_dim=4)
+    return _one_encoder(folder, scheduler, unet, hidden_act="quick_gelu")
+
+
+def write_model_of_channels(folder: Path, *channels: int) -> Path:
+    """Write a Stable Diffusion 1 that is no longer micro, for those who measure: 256 pixels, any number of levels."""
+    from diffusers import DDIMScheduler
+
+    attends = len(channels) - 1
+    unet = _unet(
+        sample_size=32,
+        block_out_channels=channels,
+        down_block_types=(*("CrossAttnDownBlock2D",) * attends, "DownBlock2D"),
+        up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * attends),
+        cross_attention_dim=32,
+        attention_head_dim=4,
+    )
+    return _one_encoder(folder, DDIMScheduler(**_SCHEDULE, clip_sample=False), unet, hidden_act="quick_gelu")
+
+
+def write_micro_sd2(folder: Path, width: int = 32, **schedule: Any) -> Path:
+    """Write a micro Stable Diffusion 2.1: velocity, linear projections, OpenCLIP's text encoder; really 1024 wide."""
+    from diffusers import DDIMScheduler
+
+    usual = {"set_alpha_to_one": False, "clip_sample": False, "prediction_type": "v_prediction"}
+    unet = _unet(cross_attention_dim=width, attention_head_dim=(2, 4), use_linear_projection=True)
+    return _one_encoder(folder, DDIMScheduler(**_SCHEDULE, **usual, **schedule), unet, "gelu", width)
+
+
+def write_micro_sdxl(folder: Path) -> Path:
+    """Write a micro SDXL: three levels, the second and third with attention, two text encoders, two tokenizers."""
+    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    from research.toyworld.tokenizer import write_tokenizer
+
+    torch.manual_seed(0)
+    tokenizers = [write_tokenizer(folder / "tokenizer", TOKENS), write_tokenizer(folder / "tokenizer_2", TOKENS)]
+    tokenizers[1].pad_token = "!"  # as OpenCLIP pads
+    unet = _unet(
+        block_out_channels=(16, 32, 32),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 1, 2),
+        attention_head_dim=(2, 4, 4),
+        cross_attention_dim=24 + 32,
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=6 * 8 + 20,
+    )
+    pipeline = StableDiffusionXLPipeline(
+        _vae(scaling_factor=0.13025, force_upcast=True),
+        CLIPTextModel(_text_config(tokenizers[0], 24, "quick_gelu", projection_dim=24)),
+        CLIPTextModelWithProjection(_text_config(tokenizers[1], 32, "gelu", projection_dim=20)),
+        *tokenizers,
+        unet,
+        EulerDiscreteScheduler(**_SCHEDULE, timestep_spacing="leading"),
+        force_zeros_for_empty_prompt=True,
+        add_watermarker=False,
+    )
+    return _written(pipeline, folder)
+
+
+_SCHEDULE: dict[str, Any] = {
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "steps_offset": 1,
+}
+
+
+def _one_encoder(folder: Path, scheduler: Any, unet: Any, hidden_act: str, width: int = 32) -> Path:
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPTextModel
+
+    from research.toyworld.tokenizer import write_tokenizer
+
+    tokenizer = write_tokenizer(folder / "tokenizer", TOKENS)
+    text_encoder = CLIPTextModel(_text_config(tokenizer, width, hidden_act))
+    vae, nothing = _vae(), {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    return _written(StableDiffusionPipeline(vae, text_encoder, tokenizer, unet, scheduler, **nothing), folder)
+
+
+def _unet(**how: Any) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(1)
+    usual: dict[str, Any] = {
+        "sample_size": 8,
+        "layers_per_block": 2,
+        "norm_num_groups": 8,
+        "block_out_channels": (16, 32),
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    }
+    return UNet2DConditionModel(**(usual | how))
+
+
+def _vae(**how: Any) -> Any:
+    """An autoencoder that makes one latent of 8 × 8 pixels, as the real ones do."""
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(2)
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=64,
+        **how,
+    )
+
+
+def _text_config(tokenizer: Any, width: int, hidden_act: str, **how: Any) -> Any:
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=TOKENS,
+        hidden_act=hidden_act,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **how,
+    )
+
+
+def _written(pipeline: Any, folder: Path) -> Path:
+    pipeline.save_pretrained(folder)
+    (folder / "darkroom.json").write_text(json.dumps({"recipe": RECIPE}))
+    return folder
+
+
+def write_micro_clip(folder: Path) -> Path:
+    """Write a micro CLIP, which looks at pictures and reads, and knows nothing of either."""
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
+
+    from research.toyworld.tokenizer import write_tokenizer
+
+    torch.manual_seed(0)
+    tokenizer = write_tokenizer(folder, TOKENS)
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ends = {"eos_token_id": tokenizer.eos_token_id, "bos_token_id": tokenizer.bos_token_id}
+    text = {**size, **ends, "vocab_size": len(tokenizer), "max_position_embeddings": TOKENS}
+    vision = {**size, "image_size": 32, "patch_size": 8}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(folder)
+    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=32)
+    CLIPProcessor(images, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def write_micro_dino(folder: Path) -> Path:
+    """Write a micro DINO: a vision transformer that has learned nothing."""
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    torch.manual_seed(0)
+    size = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    ViTModel(ViTConfig(**size, image_size=32, patch_size=8)).save_pretrained(folder)
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder

@@ -1,0 +1,56 @@
+"""How many pictures are drawn together follows from memory and from what was measured."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from trainer.diffusion import sampling
+from trainer.diffusion.batch_sizes import PictureBatches
+from trainer.models.base import BaseModel
+
+PLENTY = 2**40
+
+
+def drawn(batches: PictureBatches, count: int, picture_s: dict[int, float], side_px: int = 64) -> list[int]:
+    """The batches in which so many pictures are drawn, where one takes this long in a batch of each size."""
+    found: list[int] = []
+    while left := count - sum(found):
+        found.append(batches.next(left, side_px))
+        batches.measured(found[-1], side_px, found[-1] * picture_s.get(found[-1], 1.0))
+    return found
+
+
+def test_larger_batches_are_tried_and_kept_where_they_pay(base: BaseModel) -> None:
+    batches = PictureBatches(base, lambda device: PLENTY)
+    quicker = {4: 1.0, 8: 0.8, 16: 0.7}
+    assert drawn(batches, 16, quicker) == [4, 8, 4]
+    assert drawn(batches, 16, quicker) == [16] == drawn(batches, 16, quicker)
+    assert drawn(batches, 6, quicker) == [6] and drawn(batches, 3, quicker) == [3]
+    assert drawn(batches, 16, quicker, side_px=128) == [4, 8, 4]  # another size is measured for itself
+
+
+def test_what_does_not_pay_is_given_up(base: BaseModel) -> None:
+    batches = PictureBatches(base, lambda device: PLENTY)
+    slower = {4: 1.0, 8: 1.1, 16: 0.1}
+    assert drawn(batches, 16, slower) == [4, 8, 4]
+    assert drawn(batches, 16, slower) == [4, 4, 4, 4]
+
+
+def test_memory_bounds_it(base: BaseModel) -> None:
+    short = PictureBatches(base, lambda device: 1)
+    assert drawn(short, 16, {4: 1.0, 8: 0.1}) == [4, 4, 4, 4]  # as always: without it is found out that it is too much
+
+
+def test_pictures_do_not_depend_on_how_many_are_drawn_together(base: BaseModel, tmp_path: Path) -> None:
+    how = {"steps": 3, "guidance": 2.0}
+    steps: list[tuple[int, int]] = []
+    batches = PictureBatches(base, lambda device: PLENTY)
+    many = list(
+        sampling.draw(base, base.denoiser, "a dog", [*range(10)], lambda *at: steps.append(at), together=batches, **how)
+    )
+    alone = list(sampling.draw(base, base.denoiser, "a dog", [*range(10)], together=1, **how))
+    for one, other in zip(many, alone, strict=True):
+        difference = torch.tensor(list(one.tobytes())).sub(torch.tensor(list(other.tobytes()))).abs().max()
+        assert difference <= 1
+    assert steps[-1] == (9, 9) and all(a <= b for (a, _), (b, _) in pairwise(steps))

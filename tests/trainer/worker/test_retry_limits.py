@@ -1,0 +1,170 @@
+"""A store or disk that fails in the middle of a job: it is tried again, but not for ever, and the end is a sentence."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from arq.connections import ArqRedis
+from arq.worker import Retry
+
+from storage.contract.jobs import ImagineJob, job_key
+from storage.errors import DiskFull, StoreError
+from storage.failures import Failure
+from storage.ids import new_id
+from storage.lifecycle.finalize import read_outcome
+from storage.objects.store import Store
+from storage.queue import broker
+from storage.service_errors import UNKNOWN_S
+from storage.settings import Settings
+from tests.servers.backing import opened, proxy
+from tests.support.loop_mounts import ext4_image, mounted
+from trainer.worker.engine_client import EngineClient
+from trainer.worker.retry_limits import STORE_FAILED, STORE_REFUSED, STRIKES, RetryLimits
+from trainer.worker.worker import DISK_OBSTACLE, STORE_OBSTACLE, JobRunner
+
+pytestmark = pytest.mark.timeout(240)
+
+
+class Refusal:
+    """Has the server refuse to write what has `part` in its name, and counts the attempts whose files came by."""
+
+    def __init__(self) -> None:
+        self.method, self.part, self.attempts = "PUT", "", set[str]()
+
+    def __call__(self, method: str, path: str, headers: Message) -> tuple[int, str] | None:
+        """Refuse this request, if it is meant."""
+        self.attempts |= set(re.findall("attempt-[^/]+", path) if method == "PUT" else ())
+        refused = self.part and method == self.method and self.part in path
+        return (403, "<Error><Code>AccessDenied</Code></Error>") if refused else None
+
+
+@pytest.fixture
+def refusal() -> Refusal:
+    return Refusal()
+
+
+@pytest.fixture
+async def store(bucket: str, s3_server: str, refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    with proxy(s3_server, refusal) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+        yield await opened(f"s3://{bucket}")
+
+
+@pytest.fixture
+async def runner(micro_model: Path, tmp_path: Path, store: Store, redis: ArqRedis) -> AsyncIterator[JobRunner]:
+    engine = EngineClient(str(micro_model))
+    yield JobRunner(Settings(DARKROOM_HOME=str(tmp_path)), store, redis, engine)
+    await engine.stop()
+
+
+async def run(runner: JobRunner, job: str, times: int) -> int:
+    """Have a worker take a job so often; return how often it was to be tried again."""
+    again = 0
+    for number in range(times):
+        try:
+            await runner.run({"job_try": number}, job)
+        except Retry:
+            again += 1
+    return again
+
+
+def fill(path: Path) -> None:
+    """Write until the disk is full."""
+    with suppress(OSError), path.open("ab", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+
+
+def drawing() -> ImagineJob:
+    return ImagineJob(space="s", owner="o", prompt="a dog", model_prompt="a dog", seed=1, count=1, steps=1)
+
+
+async def test_a_job_ends_that_the_store_refuses_for_good(
+    runner: JobRunner, store: Store, refusal: Refusal, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = drawing()
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    refusal.part = "/attempt-"
+    assert await run(runner, job.id, 3) == 0
+    outcome = await read_outcome(store, job.id)
+    assert outcome and (outcome.state, outcome.message) == ("failed", STORE_REFUSED)
+    assert len(refusal.attempts) == 1
+    assert await run(runner, "../../x", 1) == 0
+    assert "what was queued as '../../x' is no job" in caplog.text
+
+
+async def test_a_job_that_is_done_is_not_done_again_while_its_outcome_cannot_be_written(
+    runner: JobRunner, store: Store, refusal: Refusal
+) -> None:
+    job = drawing()
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    refusal.part = "/outcome.json"
+    assert await run(runner, job.id, 4) == 4
+    told = await broker.read_progress(runner.redis, job.id)
+    assert told and told.obstacle == STORE_OBSTACLE
+    refusal.part = ""
+    assert await run(runner, job.id, 1) == 0
+    outcome = await read_outcome(store, job.id)
+    assert outcome and outcome.state == "done" and len(refusal.attempts) == 1
+
+
+async def test_while_nothing_can_be_written_a_job_is_not_attempted_again_and_then_done(
+    runner: JobRunner, store: Store, refusal: Refusal
+) -> None:
+    job = drawing()
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    refusal.part = "/"
+    assert await run(runner, job.id, 3) == 3
+    assert len(refusal.attempts) == 1
+    refusal.part = ""
+    assert await run(runner, job.id, 1) == 0
+    outcome = await read_outcome(store, job.id)
+    assert outcome and outcome.state == "done"
+
+
+async def test_a_job_whose_record_cannot_be_read_ends(runner: JobRunner, store: Store, refusal: Refusal) -> None:
+    job = drawing()
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    refusal.method, refusal.part = "GET", "/job.json"
+    assert await run(runner, job.id, 1) == 0
+    outcome = await read_outcome(store, job.id)
+    assert outcome and (outcome.state, outcome.message) == ("failed", STORE_REFUSED)
+
+
+async def test_outages_are_waited_for_and_unknown_failures_for_a_while(redis: ArqRedis) -> None:
+    now_s = [0.0]
+    strikes = RetryLimits(redis, lambda: now_s[-1])
+    outage, unknown = (StoreError("it failed", failure) for failure in (Failure.OUTAGE, Failure.UNKNOWN))
+    one, other = new_id(), new_id()
+    for minute in range(int(UNKNOWN_S / 60)):
+        now_s.append(60.0 * minute)
+        assert strikes.store_failure(one, outage) is strikes.store_failure(other, unknown) is None
+    now_s.append(UNKNOWN_S)
+    assert strikes.store_failure(one, outage) is None
+    ended = strikes.store_failure(other, unknown)
+    assert ended and ended.message == STORE_FAILED
+    now_s.append(24 * 3600)
+    assert strikes.store_failure(one, outage) is None, "it is another outage"
+    assert strikes.store_failure(one, DiskFull("full")) is None
+
+
+async def test_a_full_disk_of_the_worker_is_no_fault_of_the_job(
+    micro_model: Path, tmp_path: Path, redis: ArqRedis
+) -> None:
+    store, job = await opened(str(tmp_path / "store")), drawing()
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    engine = EngineClient(str(micro_model))
+    with mounted(ext4_image(tmp_path / "disk.img", 8 * 2**20)) as disk:
+        runner = JobRunner(Settings(DARKROOM_HOME=str(disk)), store, redis, engine)
+        fill(disk / "filler")
+        assert await run(runner, job.id, STRIKES + 1) == STRIKES + 1
+        told = await broker.read_progress(redis, job.id)
+        assert told and told.obstacle == DISK_OBSTACLE
+        (disk / "filler").unlink()
+        assert await run(runner, job.id, 1) == 0
+        outcome = await read_outcome(store, job.id)
+        assert outcome and outcome.state == "done"
+        await engine.stop()

@@ -1,1 +1,0 @@
-"""Where base models come from, and what their files are made of."""

@@ -1,0 +1,224 @@
+"""Write a subject as files that other programs read: a diffusers folder, a single file, or a LoRA file."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from storage.contract.conversion import ExportRequest
+from storage.errors import UserError
+from trainer.conversion.lora_extraction import RANK, extract
+from trainer.diffusion.sampling import scheduler_for
+from trainer.dreambooth import lora
+from trainer.dreambooth.prompts import instance_prompt
+from trainer.dreambooth.weights import ADAPTERS, load_learned
+from trainer.models.base import BaseModel, load_base
+from trainer.models.families import BY_WIDTH, Family
+from trainer.models.ldm_keys import gathered, places
+from trainer.models.prediction_type import VELOCITY, ZERO_SNR
+from trainer.models.safetensors_files import SafetensorsFiles
+from trainer.models.versions import BaseModelVersion, is_other, sentence
+
+SCHEDULER, STEPS = "dpm++2m", 30  # as `/imagine` draws
+
+LOADS = {
+    "diffusers": 'pipeline = {pipeline}.from_pretrained("this folder")',
+    "single": 'pipeline = {pipeline}.from_single_file("{name}.safetensors", config="{base}")',
+    "lora": 'pipeline = {pipeline}.from_pretrained("{base}")\n    pipeline.load_lora_weights("{name}.safetensors")',
+}
+README = """{name}: a {noun}, learned with Darkroom
+
+Write `{identifier} {noun}` where a prompt means {name}:
+
+    {instance}
+    a {identifier} {noun} in Paris
+    a drawing of a {identifier} {noun}, watercolour
+
+Base model: {base}
+
+With diffusers:
+
+    from diffusers import {pipeline}
+    {loads}
+    pipeline("a {identifier} {noun} in Paris").images[0].save("{name}.png")
+
+Back into Darkroom:
+
+    darkroom import {file} --name {name} --class "{noun}" --trigger "{identifier}"
+"""
+WEB_UI = """
+In AUTOMATIC1111, Forge and ComfyUI the file belongs into the folder of {shelf}.
+"""
+SHELVES = {"single": "checkpoints", "lora": "LoRAs"}
+TELL = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
+"""
+
+
+def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
+    """Write the files into the folder; return what there is to say of them. Raises UserError or SetupError."""
+    doing("Loading the base model")
+    base = load_base(request.base_model, precision="float32")
+    note = _check_base(request, base)
+    try:
+        doing("Writing the files")
+        says = " ".join(filter(None, [note, WRITERS[request.format](request, base)]))
+    except ValueError as error:  # what was learned does not fit, or a network has parts without a name
+        raise UserError(f"{request.name} cannot be exported so: {error}.") from error
+    readme = Path(request.folder) / "README.txt"
+    readme.write_text(_readme(request, base))
+    for file in Path(request.folder).rglob("*.safetensors"):
+        shutil.copymode(readme, file)  # safetensors writes for its own user alone
+    return says
+
+
+def _check_base(request: ExportRequest, base: BaseModel) -> str:
+    """Raise UserError for differences to another base model; return what there is to say of adapters for it."""
+    if not is_other(BaseModelVersion(request.base_revision, request.base_sha256), base.version, base.folder):
+        return ""
+    warning = sentence(request.name, request.learned_from)
+    if not any(name.endswith(lora.DOWN) for name in SafetensorsFiles([("", Path(request.weights))]).shapes):
+        raise UserError(warning)
+    return warning
+
+
+def _diffusers_folder(request: ExportRequest, base: BaseModel) -> str:
+    _merge(request, base)
+    pipeline = as_pipeline(base)
+    for part in (base.vae, base.denoiser):
+        part.to(_precision(request))
+    pipeline.save_pretrained(request.folder)
+    return ""
+
+
+def _single_file(request: ExportRequest, base: BaseModel) -> str:
+    where = places(base.denoiser, base.vae)
+    _merge(request, base)
+    weights = {**base.denoiser.state_dict(), **{f"vae.{name}": w for name, w in base.vae.state_dict().items()}}
+    _save(request, gathered(weights, where) | _marks(base), _precision(request), _description(request, base))
+    return ""
+
+
+def _lora_file(request: ExportRequest, base: BaseModel) -> str:
+    weights, says = load_file(request.weights), ""
+    if not lora.is_lora(weights):
+        rank = request.rank or RANK
+        drawn = extract(weights, base.denoiser, rank)
+        says = f"At rank {rank} it keeps {_percent(drawn.kept)} of what was learned"
+        if drawn.elsewhere:
+            says += f"; {_percent(drawn.elsewhere)} is in embeddings, norms and biases, which a LoRA file cannot hold"
+        weights, says = drawn.adapters, f"{says}."
+    elif request.rank:
+        raise UserError(f"{request.name} was learned by LoRA and has its rank: leave --rank out.")
+    description = {**_description(request, base, "/lora"), **_ranks(weights)}
+    _save(request, weights, torch.float32 if request.precision == "full" else None, {**description, **ADAPTERS})
+    return says
+
+
+WRITERS: dict[str, Callable[[ExportRequest, BaseModel], str]] = {
+    "diffusers": _diffusers_folder,
+    "single": _single_file,
+    "lora": _lora_file,
+}
+
+
+def _merge(request: ExportRequest, base: BaseModel) -> None:
+    """Put what was learned into the base model itself: this process has no other use for it."""
+    load_learned(Path(request.weights), base.denoiser, base.denoiser)
+
+
+def as_pipeline(base: BaseModel) -> Any:
+    """A base model as diffusers has it whole; it draws with Darkroom's own scheduler."""
+    denoiser = base.denoiser
+    parts = {
+        "vae": base.vae,
+        "text_encoder": denoiser.text_encoder,
+        "tokenizer": base.tokenizers[0],
+        "unet": denoiser.unet,
+        "scheduler": scheduler_for(base, SCHEDULER, STEPS),
+    }
+    if denoiser.text_encoder_2 is not None:
+        two = {"text_encoder_2": denoiser.text_encoder_2, "tokenizer_2": base.tokenizers[1]}
+        return StableDiffusionXLPipeline(**parts, **two, force_zeros_for_empty_prompt=base.zeros_for_empty)
+    return StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+
+
+def _precision(request: ExportRequest) -> torch.dtype:
+    return torch.float16 if request.precision == "half" else torch.float32
+
+
+def _save(
+    request: ExportRequest, weights: dict[str, Tensor], precision: torch.dtype | None, description: dict[str, str]
+) -> None:
+    """Write the one file; without `precision` its weights stay as they are."""
+    tensors = {name: weight.detach().to("cpu", precision).contiguous() for name, weight in weights.items()}
+    save_file(tensors, Path(request.folder) / f"{request.name}.safetensors", description)
+
+
+def _ranks(adapters: Mapping[str, Tensor]) -> dict[str, str]:
+    """Rank and alpha as kohya's scripts tell them."""
+    ranks = {str(len(weight)) for name, weight in adapters.items() if name.endswith(lora.DOWN)}
+    alphas = {f"{float(weight):g}" for name, weight in adapters.items() if name.endswith(lora.ALPHA)} or ranks
+    metadata = {"ss_network_dim": ranks, "ss_network_alpha": alphas}
+    return {name: values.pop() if len(values) == 1 else "Dynamic" for name, values in metadata.items()}
+
+
+def _marks(base: BaseModel) -> dict[str, Tensor]:
+    """What web UIs tell by that an SDXL predicts velocity; of others they do not look for it."""
+    if base.denoiser.text_encoder_2 is None or not _predicts_velocity(base):
+        return {}
+    names = [VELOCITY, ZERO_SNR] if base.scheduler.config.rescale_betas_zero_snr else [VELOCITY]
+    return {name: torch.empty(0) for name in names}
+
+
+def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dict[str, str]:
+    """What other programs are told of a file, in the words of Stability AI's ModelSpec and of kohya's scripts."""
+    metadata = {
+        "format": "pt",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.title": request.name,
+        "ss_output_name": request.name,
+        "modelspec.trigger_phrase": f"{request.identifier} {request.noun}",
+        "modelspec.prediction_type": "v" if _predicts_velocity(base) else "epsilon",
+    }
+    if family := _family(base):
+        metadata |= family.metadata(_predicts_velocity(base))
+        metadata["modelspec.architecture"] += kind
+    return metadata
+
+
+def _family(base: BaseModel) -> Family | None:
+    return BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
+
+
+def _predicts_velocity(base: BaseModel) -> bool:
+    return bool(base.scheduler.config.prediction_type == "v_prediction")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share < 0.995 else f"{share:.1%}"
+
+
+def _readme(request: ExportRequest, base: BaseModel) -> str:
+    path = Path(request.base_model)
+    words = {
+        "name": request.name,
+        "noun": request.noun,
+        "identifier": request.identifier,
+        "base": path.name if path.exists() else request.base_model,
+        "pipeline": f"StableDiffusion{'' if base.denoiser.text_encoder_2 is None else 'XL'}Pipeline",
+    }
+    note = README.format(
+        **words,
+        instance=instance_prompt(request.identifier, request.noun),
+        loads=LOADS[request.format].format(**words),
+        file="FOLDER" if request.format == "diffusers" else f"{request.name}.safetensors",
+    )
+    if _family(base) and request.format in SHELVES:  # web UIs know no others
+        note += WEB_UI.format(shelf=SHELVES[request.format])
+        note += TELL if request.format == "single" and _predicts_velocity(base) else ""
+    return note

@@ -1,0 +1,62 @@
+"""How many pictures are drawn together: as many as memory allows, and as measured speed says.
+
+Larger batches use wide GPUs better, and fall out of the caches of CPUs, so which is quickest is found out on the job:
+each size is tried when it first comes up, from `BATCH` on, while growing has paid.
+"""
+
+from collections.abc import Callable
+
+import psutil
+import torch
+
+from trainer.diffusion.sampling import BATCH
+from trainer.models.base import BaseModel
+
+SIZES = (4, 8, 16)
+PAYS = 0.98  # of the time of a picture: a larger batch that takes more than that is not worth its memory
+MAPS = 24  # feature maps of the UNet's first width that are held at once in a pass, about
+SHARE = 0.5  # of the free memory
+
+
+class PictureBatches:
+    """Measures batches of one engine, by the size of pictures."""
+
+    def __init__(self, base: BaseModel, free_bytes: Callable[[torch.device], int] | None = None) -> None:
+        self.base, self._free_bytes = base, free_bytes or free_memory_bytes
+        self._picture_s: dict[tuple[int, int], float] = {}  # best time of a picture, by side and batch size
+
+    def next(self, left: int, side_px: int) -> int:
+        """How many of the pictures that are left to draw next, all of a side."""
+        fitting = [size for size in SIZES if size == BATCH or size <= self._fits(side_px)]
+        best = BATCH
+        for size in fitting:
+            known_s = self._picture_s.get((side_px, size))
+            if known_s is None:
+                best = size if size <= left else best  # a size counts once it was full
+                break
+            if size == BATCH or known_s < PAYS * self._picture_s[side_px, best]:
+                best = size
+            else:
+                break  # growing has not paid
+        return min(left, best)
+
+    def measured(self, count: int, side_px: int, seconds: float) -> None:
+        """Note how long so many pictures took together. The best time counts: others may have been disturbed."""
+        if count in SIZES:
+            before_s = self._picture_s.get((side_px, count), seconds / count)
+            self._picture_s[side_px, count] = min(before_s, seconds / count)
+
+    def _fits(self, side_px: int) -> int:
+        """How many pictures are sure to fit into memory; each takes two rows of a pass."""
+        unet = self.base.denoiser.unet
+        latents = (side_px // self.base.vae_factor) ** 2
+        row_bytes = MAPS * unet.config.block_out_channels[0] * latents * unet.conv_in.weight.element_size()
+        return int(SHARE * self._free_bytes(self.base.device) / (2 * row_bytes))
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """What tensors may still take on a device."""
+    if device.type != "cuda":
+        return int(psutil.virtual_memory().available)
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0] + held)

@@ -1,0 +1,155 @@
+"""Whether this machine can work: the base model's files, torch, the GPU, and whether they fit each other."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import ValidationError
+
+from storage.contract.base import Record
+from storage.contract.jobs import Method
+from storage.contract.recipe import Recipe
+from storage.errors import SetupError
+from storage.settings import Settings
+from trainer.dreambooth.trackers import check as check_trackers
+from trainer.memory.device import Device, this_machine
+from trainer.memory.estimate import MemoryEstimate
+from trainer.memory.fit import MemoryPlan, in_gb, memory_plans, method_here
+from trainer.models import single_file
+from trainer.models.base import dtype_for, models_folder
+from trainer.models.darkroom_json import RECIPE_FILE, distilled, drawing_of, draws_from_the_end
+from trainer.models.default_recipe import recipe_for
+from trainer.models.diffusers_layout import some_of
+from trainer.models.finite import check_file
+from trainer.models.hub import HubName
+from trainer.models.load_weights import check_weights
+from trainer.models.meta_model import MetaModel
+from trainer.models.sources import Source, find
+
+METHODS: dict[Method, str] = {"lora": "training with LoRA", "full": "training in full"}
+
+
+class DoctorReport(Record):
+    """What was found, a sentence each, and how bad it is."""
+
+    state: Literal["ok", "warn", "fail"]
+    lines: tuple[str, ...]
+
+
+def report(settings: Settings) -> DoctorReport:
+    """Say whether a worker could run here, and what could be trained."""
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    sees = f"PyTorch {torch.__version__} sees {', '.join(gpus) if gpus else 'no GPU, so it works on the CPU'}."
+    here = this_machine()
+    try:
+        check_trackers(settings.tracker_names)
+        source, dtype = _found(settings, here)
+        skeleton = MetaModel.of(source.folder, dtype)
+        if source.files and not source.missing_bytes:
+            check_weights(source, skeleton)
+        _check_finite(source, settings)
+        fits = _fits(source, skeleton, here, settings)
+    except SetupError as error:
+        return DoctorReport(state="fail", lines=(str(error), sees))
+    asides = _asides(source, settings)
+    state = "warn" if asides and fits.state == "ok" else fits.state
+    return DoctorReport(state=state, lines=(_where(source), *fits.lines, *asides, sees))
+
+
+def _check_finite(source: Source, settings: Settings) -> None:
+    """Raise SetupError if weights are no numbers, unless they are still to be downloaded. Reads all of them."""
+    path = Path(settings.base_model).expanduser()
+    if path.is_file():
+        return check_file(path, source.called, single_file.PREFIXES)
+    for name in source.files if not source.missing_bytes else ():
+        if name.endswith(".safetensors"):
+            check_file(source.folder / name, source.called)
+
+
+def base_model_here(settings: Settings) -> tuple[Source, Method, str]:
+    """The base model, by which method subjects are learned here if nobody asks for one, and why; raises SetupError."""
+    here = this_machine()
+    source, dtype = _found(settings, here)
+    return source, *method_here(
+        source.folder, lambda: MemoryEstimate(MetaModel.of(source.folder, dtype)), here, settings
+    )
+
+
+def _found(settings: Settings, here: Device) -> tuple[Source, torch.dtype]:
+    """The base model, without its weights, and what it would be kept in; raises SetupError."""
+    dtype = dtype_for(settings.precision, here.device)
+    return find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False), dtype
+
+
+def _where(source: Source) -> str:
+    if source.missing_bytes:
+        return f"{source.called} is on the hub: {in_gb(source.missing_bytes)} are downloaded when a worker starts."
+    if not source.files:
+        return f"{source.called} is whole, and read with the settings in {source.folder}."
+    return f"{source.called} is in {source.folder}."
+
+
+def _asides(source: Source, settings: Settings) -> tuple[str, ...]:
+    """What else there is to say of the base model: that it is distilled, and what nobody reads of its file."""
+    path = Path(settings.base_model).expanduser()
+    sentences, names, left_out = [], [HubName.of(settings.base_model).repo, path.stem], list[str]()
+    if not source.files:  # a single file that is not converted yet
+        names += single_file.model_names(path)
+        left_out = single_file.not_read(path, source.folder)
+    drawing = drawing_of(source.folder)
+    if distillation := distilled(source.folder, *names):
+        how = {**distillation.drawing.model_dump(exclude_none=True), **drawing.model_dump(exclude_none=True)}
+        defaults = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in how.items()
+        )
+        sentences.append(
+            f"It is distilled ({distillation.kind}: {distillation.sign}), so unless somebody asks for other settings "
+            f"it draws with {defaults}; {RECIPE_FILE} may say otherwise."
+        )
+    elif draws_from_the_end(source.folder) and not drawing.steps:
+        sentences.append(
+            "Its scheduler begins at the very last step (timestep_spacing trailing), as those of distilled models do: "
+            f'if it is one, say so in {source.folder / RECIPE_FILE}, as {{"drawing": {{"steps": 4, "guidance": 1}}}}.'
+        )
+    if left_out:
+        sentences.append(f"The file holds more than a base model; nobody reads of it: {some_of(left_out)}.")
+    return tuple(sentences)
+
+
+def _fits(source: Source, skeleton: MetaModel, here: Device, settings: Settings) -> DoctorReport:
+    """What each kind of work takes, whether there is as much, and how subjects are learned here."""
+    needs = MemoryEstimate(skeleton)
+    drawing = here.needs_bytes(needs.drawing_bytes())
+    says, lacking = [f"Drawing takes about {in_gb(drawing)}"], []
+    for method, called in METHODS.items():
+        tried = []
+        for way in memory_plans(needs, here, _recipe(source, method), settings):
+            tried.append(_said(way))
+            if way.takes_bytes <= here.memory_bytes:
+                break
+        else:
+            lacking.append(method)
+        says.append(f"{called} {' or, '.join(tried)}")
+    sentence = f"{', '.join(says)}, of the {in_gb(here.memory_bytes)} that {here.name} has."
+    if drawing > here.memory_bytes:
+        return DoctorReport(
+            state="fail", lines=(sentence, "That is too little for this base model: take a smaller one.")
+        )
+    method, why = method_here(source.folder, lambda: needs, here, settings)
+    lacks = (f"That is too little for {' and '.join(METHODS[each] for each in lacking)}.",) if lacking else ()
+    learned = f"Unless somebody asks for another method, subjects are learned by {method}: {why}."
+    return DoctorReport(state="warn" if method in lacking else "ok", lines=(sentence, *lacks, learned))
+
+
+def _said(way: MemoryPlan) -> str:
+    """How much memory a way takes, and what kind of way it is."""
+    divided = f"divided among {way.gpus} GPUs, " if way.gpus > 1 and not way.gentle else ""
+    return f"{divided}{'slower, ' if way.gentle else ''}{in_gb(way.takes_bytes)}{' of each' if divided else ''}"
+
+
+def _recipe(source: Source, method: Method) -> Recipe:
+    """The recipe that suits the model."""
+    try:
+        return recipe_for(source.folder, method=method)
+    except ValidationError as error:
+        raise SetupError(f"{source.called} has a recipe that does not work: {error.errors()[0]['msg']}.") from error

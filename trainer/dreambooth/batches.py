@@ -1,0 +1,96 @@
+"""What a step of DreamBooth learns from: latents of the photos and of the class set, noise, timesteps.
+
+Everything stays on the device, and chance is drawn there, so that a step never waits for the CPU.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from trainer.models.base import BaseModel
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one forward pass: those of the subject first, then as many of the class, if there are any.
+
+    Where the subject's have another size than the class's, each have a pass of their own, one after the other.
+
+    Latents and noise are b × 4 × h × w, timesteps b. Where photos have prompts of their own, `prompts`, b, says which
+    guides each row; where they have masks, `mask` is that of the subject's rows, `instances` × 1 × h × w.
+    """
+
+    clean: Tensor
+    noise: Tensor
+    t: Tensor
+    instances: int
+    prompts: Tensor | None = None
+    mask: Tensor | None = None
+
+
+class Examples:
+    """The photos as moments of their latents, n × 4 × h × w each, and the class set's latents."""
+
+    def __init__(
+        self,
+        base: BaseModel,
+        moments: tuple[Tensor, Tensor],
+        class_latents: Tensor | None,
+        noise_offset: float = 0,
+        prompts: Tensor | None = None,
+        of_class: int = 1,
+        masks: Tensor | None = None,
+    ) -> None:
+        """`noise_offset` is the spread of a noise that each channel of an example shares, which teaches brightness.
+
+        `prompts`, n, are the rows of the photos' prompts, where they have their own, and `of_class` is that of the
+        class; `masks` are n × 1 × h × w.
+        """
+        self.apart = class_latents is not None and class_latents.shape[2:] != moments[0].shape[2:]
+        if self.apart and prompts is None:
+            prompts = torch.zeros(len(moments[0]), dtype=torch.long)
+        self.prompts, self.masks = (None if part is None else part.to(base.device) for part in (prompts, masks))
+        self.of_class = of_class
+        self.noise_offset = noise_offset
+        self.mean, self.std = (part.to(base.device) for part in moments)
+        self.scale = base.vae.config.scaling_factor
+        self.class_latents = None if class_latents is None else class_latents.to(base.device)
+        self.timesteps = base.scheduler.config.num_train_timesteps
+        self.device = base.device
+
+    def draw(self, count: int, passes: int, chance: Generator) -> Iterator[Batch]:
+        """Draw `count` examples of the subject and as many of the class, in batches for so many forward passes."""
+        which = torch.randint(len(self.mean), (count,), generator=chance, device=self.device)
+        mean, std = self.mean[which], self.std[which]
+        parts = [(mean + std * self._noise(mean, chance)) * self.scale]
+        if self.class_latents is not None:
+            others = torch.randint(len(self.class_latents), (count,), generator=chance, device=self.device)
+            parts.append(self.class_latents[others])
+        noises = [self._noise(part, chance) for part in parts]
+        if self.noise_offset:
+            noises = [n + self.noise_offset * self._noise(n[:, :, :1, :1], chance) for n in noises]
+        times = [torch.randint(self.timesteps, (count,), generator=chance, device=self.device) for _ in parts]
+        size = count // passes
+        for first in range(0, count, size):
+            drawn = [[part[first : first + size] for part in of] for of in (parts, noises, times)]
+            shown = which[first : first + size]
+            prompts, mask = self._prompts(shown), None if self.masks is None else self.masks[shown]
+            if self.apart:
+                for kind, (clean, noise, t) in enumerate(zip(*drawn, strict=True)):
+                    yield Batch(clean, noise, t, 0 if kind else size, prompts[kind], None if kind else mask)
+            else:
+                clean, noise, t = map(torch.cat, drawn)
+                yield Batch(clean, noise, t, size, torch.cat(prompts) if prompts else None, mask)
+
+    def _prompts(self, shown: Tensor) -> list[Tensor]:
+        """The prompts of these examples, and that of the class as often; none if all have the same."""
+        if self.prompts is None:
+            return []
+        own = self.prompts[shown]
+        return [own] if self.class_latents is None else [own, torch.full_like(own, self.of_class)]
+
+    @staticmethod
+    def _noise(like: Tensor, chance: Generator) -> Tensor:
+        return torch.randn(like.shape, generator=chance, device=like.device)

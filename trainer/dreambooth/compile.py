@@ -1,0 +1,95 @@
+"""Quicker steps on a GPU: blocks that are compiled, and passes that are replayed as CUDA graphs.
+
+A step of a small batch is thousands of small kernels, and to start them takes Python longer than to compute them takes
+the GPU. Compiling makes them fewer; a CUDA graph has the GPU start all of them by itself.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.memory import oom
+from trainer.models.denoiser import Denoiser, Text, TextEmbeddings
+
+log = logging.getLogger(__name__)
+
+VARIANTS = 64  # of a block that one process may compile: widths, sizes, methods, ranks. All blocks share one limit
+GRAPHS = 2  # that one training keeps, since each holds gradients and activations of its own; sizes beyond go without
+CAPTURING = ("cuda",)  # devices that have such graphs
+
+
+def compile_blocks(denoiser: Denoiser) -> None:
+    """Have the UNet's blocks compiled, kind by kind: the next training of this process finds them compiled."""
+    torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is, with a warning
+    torch._dynamo.config.recompile_limit = VARIANTS
+    denoiser.unet.compile_repeated_blocks()
+
+
+def as_written() -> AbstractContextManager[Any]:
+    """In here all runs as it is written: pictures come in more shapes than would be worth compiling for."""
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
+
+
+def let_go(denoiser: Denoiser) -> None:
+    """Have compiled blocks run as they are written from now on."""
+    for module in denoiser.modules():
+        module._compiled_call_impl = None
+
+
+class _Pass(nn.Module):
+    """A pass through a denoiser that takes tensors alone, as a capture wants them."""
+
+    def __init__(self, model: nn.Module, read: bool) -> None:
+        super().__init__()
+        self.model, self.read = model, read
+
+    def forward(self, noisy: Tensor, t: Tensor, *text: Tensor) -> Tensor:
+        predicted: Tensor = self.model(noisy, t, TextEmbeddings(*text) if self.read else text)
+        return predicted
+
+
+def _tensors(text: Text) -> Iterator[Tensor]:
+    parts = (text.tokens, text.pooled) if isinstance(text, TextEmbeddings) else text
+    return (part for part in parts if part is not None)
+
+
+class Graphs:
+    """Passes through a denoiser and back, each captured when its shapes are first seen, and replayed from then on.
+
+    A graph reads and writes the same memory each time, so weights must stay where they are; gradients are copied out of
+    it, and add up as always. What cannot be captured runs as it is, with a warning.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self._passes: dict[tuple[Any, ...], Callable[..., Tensor] | None] = {}
+
+    def __call__(self, noisy: Tensor, t: Tensor, text: Text) -> Tensor:
+        """Predict, as the denoiser does."""
+        read = isinstance(text, TextEmbeddings)  # or still to be read
+        given = (noisy, t, *_tensors(text))
+        key = read, *(part.shape for part in given)
+        if key not in self._passes:
+            room = len(self._passes) < GRAPHS
+            self._passes[key] = self._captured(_Pass(self.model, read), given) if room else None
+        replay = self._passes[key]
+        return replay(*given) if replay else self.model(noisy, t, text)
+
+    @staticmethod
+    def _captured(one: _Pass, given: tuple[Tensor, ...]) -> Callable[..., Tensor] | None:
+        """A pass as a graph; None where it cannot be captured. Where memory runs out, the training is to go gently."""
+        places = tuple(part.clone() for part in given)
+        try:
+            graph: Any = torch.cuda.make_graphed_callables(one, places, allow_unused_input=True)
+        except RuntimeError as error:
+            if oom.is_out_of_memory(error):
+                raise
+            log.warning("a step goes without a CUDA graph: %s", error)
+            return None
+        replay: Callable[..., Tensor] = graph
+        return replay

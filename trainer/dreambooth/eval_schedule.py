@@ -1,0 +1,76 @@
+"""How often a training is looked at: candidates, sample pictures and the report card, within a share of its time.
+
+What things cost is counted, not timed, so that a training is looked at alike wherever it is given and taken up again.
+The unit is the pass of one example through the UNet.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from storage.contract.recipe import Recipe
+from trainer.metrics.report_card import CARD_PICTURES, GLANCE_PICTURES, GLANCED, GLANCED_STEPS
+
+FIRST_SHARE = 0.2  # of the steps, at which the first candidate is kept: few subjects are learned before
+SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
+FIRST_SAMPLE_AT = 0.1  # the same where every candidate has one besides
+BACKWARD = 3  # passes that a step takes for each example, forward and back
+GUIDED = 2  # passes of each denoising step of a picture
+DECODE = 4  # passes that the VAE takes as long as, for one picture
+DRAWN = {"cuda": 0.5, "cpu": 1.25}  # how long a pass of a picture takes beside one of a step, which has more examples
+
+
+@dataclass(frozen=True)
+class EvalSchedule:
+    """When a training is looked at."""
+
+    candidates: tuple[int, ...]  # steps after which there is a candidate
+    samples: frozenset[int]  # steps after which a sample is drawn
+    card: bool  # whether there is a report card at the end
+
+
+def candidate_steps(steps: int, count: int) -> tuple[int, ...]:
+    """So many steps, evenly from a fifth of a training to its end, which always is one."""
+    gaps = max(1, count - 1)
+    shares = [1 - (1 - FIRST_SHARE) * k / gaps for k in reversed(range(count))]
+    return _at(shares, steps)
+
+
+def plan_evaluations(recipe: Recipe, examined: bool, subjects: int = 1, device: str = "cpu") -> EvalSchedule:
+    """As often as the recipe says, and as `looking_share` allows; `examined` where somebody can measure pictures.
+
+    First the report card, as far as it fits, then candidates, two at least, or else samples. Where people are to choose
+    there are as many candidates as they have asked for.
+    """
+    cost = _Costs(recipe, subjects, DRAWN.get(device, 1.0))
+    card = examined and recipe.report_card and cost.card + cost.sample <= cost.budget
+    left = cost.budget - (cost.card if card else 0) - cost.sample
+    if recipe.choose:
+        count = recipe.candidates
+    elif examined and recipe.candidates > 1:
+        fitting = (left - cost.before) / (cost.glance + cost.sample)
+        count = int(min(recipe.candidates, max(0, fitting)))
+    else:
+        count = 0
+    if recipe.choose or count > 1:
+        candidates = candidate_steps(recipe.steps, count)
+        return EvalSchedule(candidates, frozenset({*candidates, *_at([FIRST_SAMPLE_AT], recipe.steps)}), card)
+    samples = int(min(len(SAMPLE_AT), max(1, 1 + left / cost.sample)))
+    return EvalSchedule((), frozenset(_at(SAMPLE_AT[-samples:], recipe.steps)), card)
+
+
+class _Costs:
+    """What looking costs in a training of this recipe, and what it may cost together."""
+
+    def __init__(self, recipe: Recipe, subjects: int, drawn: float) -> None:
+        step = BACKWARD * recipe.batch * recipe.accumulation * (2 if recipe.prior_weight else 1)
+        share = recipe.looking_share
+        self.budget = step * recipe.steps * share / (1 - share) if share < 1 else float("inf")
+        full, short = (
+            subjects * drawn * (GUIDED * ceil(recipe.sample_steps * part) + DECODE) for part in (1, GLANCED_STEPS)
+        )
+        self.sample, self.card = full, CARD_PICTURES * full
+        self.glance, self.before = GLANCE_PICTURES * short, GLANCED * short
+
+
+def _at(shares: "list[float] | tuple[float, ...]", steps: int) -> tuple[int, ...]:
+    return tuple(sorted({max(1, round(share * steps)) for share in shares}))

@@ -1,0 +1,229 @@
+"""DreamBooth: learn a subject from a few photos without forgetting its class.
+
+Ruiz et al. 2022, arXiv 2208.12242, on latent diffusion: UNet and text encoders learn, whole or by LoRA, and the VAE
+stays as it is. Read `learn` first, then `Training` from top to bottom.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import get_mixed_precision_context_manager
+from torch import Generator, Tensor
+
+from storage.contract.recipe import Recipe
+from trainer.diffusion.losses import dreambooth_loss, snr_weights, target
+from trainer.dreambooth import compile
+from trainer.dreambooth.batches import Batch
+from trainer.dreambooth.dataset import SubjectDataset, SubjectSpec
+from trainer.dreambooth.fsdp import WHOLE, Shards
+from trainer.dreambooth.optim import clip, optimizer_of, schedule_of
+from trainer.dreambooth.state import restore, state_of
+from trainer.dreambooth.trainable import accelerator_of, trainable_of
+from trainer.models.base import BaseModel
+from trainer.models.denoiser import Denoiser, Text, rows_of
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop tells its watcher after each step; `training` is to draw with or to write down, not to change."""
+
+    step: int
+    training: "Training"
+
+
+@dataclass
+class TrainingResult:
+    """The result of a training."""
+
+    denoiser: Denoiser
+    losses: list[float]
+    validated: dict[int, tuple[float, float]]
+
+
+def learn(
+    base: BaseModel,
+    subject: SubjectSpec,
+    class_latents: Tensor | None,
+    recipe: Recipe,
+    seed: int,
+    on_step: Callable[[Step], bool | None],
+    begun: dict[str, Tensor] | None = None,
+    others: Sequence[tuple[SubjectSpec, Tensor | None]] = (),
+    shards: Shards | None = None,
+) -> TrainingResult:
+    """Train a copy of the base model's denoiser on a subject, and `others` along with it, and return it.
+
+    `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
+    called after each step; it may say that this is enough, or raise to stop the training. `begun`, the state of a
+    training before, goes on from there, to the same end bit for bit. With `shards` each of several processes keeps a
+    share of the training, and the leader has what was learned.
+    """
+    training = Training(base, subject, class_latents, recipe, seed, others, shards)
+    if begun:
+        restore(training, begun)
+    enough = False
+    while training.taken < recipe.steps and not enough:
+        training.step()
+        enough = bool(on_step(Step(training.taken, training)))
+    return TrainingResult(training.finish(), training.losses[: training.taken, 0].tolist(), training.validated)
+
+
+class Training:
+    """Model, examples and optimizer of one training; all chance comes from two seeded generators."""
+
+    def __init__(
+        self,
+        base: BaseModel,
+        subject: SubjectSpec,
+        class_latents: Tensor | None,
+        recipe: Recipe,
+        seed: int,
+        others: Sequence[tuple[SubjectSpec, Tensor | None]] = (),
+        shards: Shards | None = None,
+    ) -> None:
+        self.base, self.recipe, self.shards, self.taken = base, recipe, shards, 0
+        self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
+        self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps
+        self.losses = torch.zeros(recipe.steps, 3, device=base.device)  # of each step: all, instance, prior
+        self.validated: dict[int, tuple[float, float]] = {}  # by step: of what is held back, instance and prior
+        self.accelerator = accelerator_of(base, recipe)
+        # made once: to make one at each step looks through the whole environment
+        self.casts = get_mixed_precision_context_manager(self.accelerator.native_amp, self.accelerator.autocast_handler)
+
+        # the examples and prompts of each subject; at each step it is the next one's turn
+        taught = ((subject, class_latents), *others)
+        self.subjects = [SubjectDataset(base, *each, recipe, self.choice) for each in taught]
+
+        # the model; what text encoders that do not learn read is the same at every step
+        self.denoiser = trainable_of(base.denoiser, recipe, seed)
+        if not recipe.text_learning_rate:
+            for material in self.subjects:
+                material.read_by(self.denoiser)
+
+        if recipe.method == "full" and (shards or recipe.optimizer == "adamw8bit"):  # which know no other order
+            self.denoiser.unet.to(memory_format=torch.contiguous_format)
+        if shards:  # before the optimizer sees the weights
+            shards.divide(self.denoiser)
+        elif recipe.compiled != "off":
+            compile.compile_blocks(self.denoiser)
+        optimizer = optimizer_of(self.denoiser, recipe)
+        self.rate = schedule_of(optimizer, recipe)
+        self.optimizer = self.accelerator.prepare(optimizer) if self.accelerator.scaler else optimizer
+        self.model = self.denoiser if shards else self.accelerator.prepare(self.denoiser)
+        self.predict = compile.Graphs(self.model) if self._captures() else self.model
+        self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
+        self.average = {name: p.detach().clone() for name, p in self.learning.items()} if recipe.ema_decay else {}
+
+    def _captures(self) -> bool:
+        """Whether passes are replayed as graphs: one GPU does, unless it is to make activations anew."""
+        able = self.base.device.type in compile.CAPTURING and self.accelerator.num_processes == 1
+        return self.recipe.compiled == "graphs" and able and not self.recipe.gradient_checkpointing
+
+    def step(self) -> None:
+        """Take one optimizer step. Nothing in it waits for the GPU, where there is one.
+
+        With several processes all draw the same examples, and each learns from its share.
+        """
+        recipe, processes = self.recipe, self.accelerator.num_processes
+        material = self.subjects[self.taken % len(self.subjects)]
+        text = material.texts[int(torch.randint(len(material.texts), (1,), generator=self.choice))]
+        passes = recipe.accumulation * (1 if recipe.accumulation % processes == 0 else processes)
+        drawn = list(material.examples.draw(recipe.batch * recipe.accumulation, passes, self.chance))
+        batches = drawn[self.accelerator.process_index :: processes]
+        for batch in batches:
+            last = batch is batches[-1]
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
+                with self.casts:
+                    losses = torch.stack(self.loss(self.predict, batch, text)) / (passes // processes)
+                self.accelerator.backward(losses[0])
+            self.losses[self.taken] += losses.detach()
+        if processes > 1:
+            self.losses[self.taken] = self.accelerator.reduce(self.losses[self.taken], "mean")
+        if recipe.text_steps and self.taken >= recipe.text_steps:
+            for encoder in self.denoiser.text_encoders:
+                encoder.zero_grad(set_to_none=True)
+        if self.accelerator.scaler:  # of half precision: it divides the gradients itself
+            self.accelerator.clip_grad_norm_(self.learning.values(), recipe.gradient_clip)
+        else:
+            clip(self.optimizer, self.learning.values(), recipe.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.rate.step()
+        self.taken += 1
+        if self.average:
+            self._follow()
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """Have the average follow the weights, at first at once: 1 − 1/n of n steps, until that is `ema_decay`."""
+        slow = min(self.recipe.ema_decay, 1 - 1 / self.taken)
+        torch._foreach_lerp_(list(self.average.values()), list(self.learning.values()), 1 - slow)
+
+    @contextlib.contextmanager
+    def drawing(self) -> Iterator[Denoiser]:
+        """What is learned so far, to be drawn with and looked at meanwhile: for the leader."""
+        if self.shards:
+            self.shards.call(WHOLE)
+            with torch.no_grad():
+                yield self._whole()
+            return
+        self._swap()
+        try:
+            with torch.no_grad(), compile.as_written():
+                yield self.denoiser.eval()
+        finally:
+            self.denoiser.train()
+            self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        """Have the average stand where the weights do, if one is kept, or back again."""
+        for name, average in self.average.items():
+            weight = self.learning[name]
+            weight.data, self.average[name] = average, weight.data
+
+    def validate(self) -> tuple[float, float]:
+        """The loss on what is held back, of the subject and of the class: 0 without class images. It is kept, too."""
+        with self.drawing() as denoiser, self.casts:
+            losses = [
+                torch.stack(self.loss(denoiser, batch, material.texts[0]))
+                for material in self.subjects
+                for batch in material.validation.batches
+            ]
+        _, instance, prior = torch.stack(losses).mean(0).tolist()
+        self.validated[self.taken] = instance, prior
+        return instance, prior
+
+    def finish(self) -> Denoiser:
+        """What was learned, to be drawn with."""
+        if self.shards:
+            self.optimizer.state.clear()  # makes room for the whole
+            return self._whole()
+        self._swap()
+        compile.let_go(self.denoiser)
+        return self.denoiser.eval().requires_grad_(False)
+
+    def _whole(self) -> Denoiser:
+        """A copy that is in no shares, with the average where one is kept. A call for all processes."""
+        assert self.shards
+        return self.shards.whole({**dict(self.denoiser.named_parameters()), **self.average}, self.base.denoiser)
+
+    def join(self, what: bytes) -> None:
+        """Give the leader the shares of this process, when it calls for them."""
+        assert self.shards
+        if what == WHOLE:
+            self._whole()
+        else:
+            self.shards.copied(state_of(self))
+
+    def loss(self, model: Any, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Tensor]:
+        """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
+        scheduler, t = self.base.scheduler, batch.t
+        own = text if batch.prompts is None else rows_of(text, batch.prompts)
+        predicted = model(scheduler.add_noise(batch.clean, batch.noise, t), t, own)
+        wanted = target(scheduler, batch.clean, batch.noise, t)
+        weights = snr_weights(scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
+        return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights, batch.mask)

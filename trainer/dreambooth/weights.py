@@ -1,0 +1,90 @@
+"""What a training leaves: a file of safetensors with only what it changed, in half precision.
+
+A full training leaves the difference of each weight to the base model's. The difference is small, so its half precision
+costs far less than that of the weight would. LoRA leaves its adapters.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainer.dreambooth import lora
+from trainer.models.denoiser import Denoiser
+from trainer.models.finite import NotFinite, not_finite
+
+DIFFERENCES = {"format": "darkroom differences 1"}
+ADAPTERS = {"format": "pt", "ss_network_module": "networks.lora"}  # by which web UIs know LoRA
+
+
+def save_learned(path: Path, learned: Denoiser, base: Denoiser) -> None:
+    """Write what was learned."""
+    save(path, half_precision(learned, base))
+
+
+def half_precision(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
+    """What was learned, as a file holds it: in half precision, and not on a GPU."""
+    weights = lora.state(learned).items() or _differences(learned, base)
+    return {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in weights}
+
+
+def save(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write what `half_precision` gave."""
+    save_file(weights, path, ADAPTERS if lora.is_lora(weights) else DIFFERENCES)
+
+
+def _differences(learned: Denoiser, base: Denoiser) -> Iterator[tuple[str, Tensor]]:
+    """One at a time: a GPU that has just learned has no room for all of them."""
+    before = base.state_dict()
+    for name, value in learned.state_dict().items():
+        if value.is_floating_point() and not torch.equal(value, before[name].to(value.dtype)):
+            yield name, value - before[name]
+
+
+def load_learned(path: Path, into: Denoiser, base: Denoiser, *others: Path) -> None:
+    """Put the base weights with what was learned into `into`, that in `others` added up with it.
+
+    Raises ValueError if they do not fit together, NotFinite if they are not all numbers.
+    """
+    learned = _read(path, base)
+    for other in others:
+        for name, value in _read(other, base).items():
+            learned[name] = learned[name] + value if name in learned else value
+    _put(learned, into, base)
+
+
+def put(weights: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
+    """The same with what `half_precision` gave."""
+    _put(_added(weights, base), into, base)
+
+
+def _read(path: Path, base: Denoiser) -> dict[str, Tensor]:
+    weights = load_file(path)
+    if not_finite(weights.items()):
+        raise NotFinite("What was learned is damaged: not all of its weights are numbers. Retrain the subject.")
+    try:
+        return _added(weights, base)
+    except ValueError as error:
+        raise ValueError(f"{path.name} was not learned on this base model: {error}") from error
+
+
+def _added(weights: dict[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
+    """What is added to the base weights, by their names."""
+    learned = lora.deltas(weights, base) if lora.is_lora(weights) else weights
+    _check(learned, base)
+    return learned
+
+
+def _put(learned: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
+    with torch.no_grad():
+        for (name, weight), before in zip(into.state_dict().items(), base.state_dict().values(), strict=True):
+            weight.copy_(before.float() + learned[name].to(before.device).float() if name in learned else before)
+
+
+def _check(learned: dict[str, Tensor], base: Denoiser) -> None:
+    weights = base.state_dict()
+    for name, value in learned.items():
+        if name not in weights or weights[name].shape != value.shape:
+            raise ValueError(f"{name} does not fit")

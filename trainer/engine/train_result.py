@@ -1,0 +1,81 @@
+"""What is left of a training when it has ended: weights, report cards, the candidates to choose from."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainer.diffusion import sampling
+from trainer.dreambooth import candidate_sheet
+from trainer.dreambooth.candidates import Candidates
+from trainer.dreambooth.run import TrainingRun
+from trainer.dreambooth.subjects import TrainingSubject
+from trainer.dreambooth.train import TrainingResult
+from trainer.dreambooth.truncated_captions import cut_captions
+from trainer.dreambooth.weights import save
+from trainer.engine.host import Cancelled, Host, Paused
+from trainer.models.denoiser import Denoiser
+from trainer.protocol import ProgressReport, SubjectResult, TaskResult
+
+log = logging.getLogger(__name__)
+
+
+def finish_training(host: Host, lesson: TrainingRun, learned: TrainingResult, attend: Callable[[], None]) -> TaskResult:
+    """Write what was learned into the task's folder; `attend` is called between steps of drawing, and may raise."""
+    task, candidates = lesson.task, lesson.candidates
+    weights = Path(task.folder) / "weights.safetensors"
+    save(weights, candidates.weights(learned))
+    best = candidates.best
+    choice = _choices(lesson, attend) if lesson.recipe.choose else {}
+    denoiser = candidates.denoiser(learned)
+    first, *others = [_examined(host, lesson, pupil, denoiser, attend) for pupil in lesson.pupils]
+    subjects = [pupil.subject for pupil in lesson.pupils]
+    return TaskResult(
+        job=task.job,
+        state="done",
+        message="\n".join(filter(None, (_cut_short(candidates), cut_captions(host.base, lesson.recipe, subjects)))),
+        files=(str(weights),),
+        losses=tuple(learned.losses),
+        kept_step=best.step if best else len(learned.losses),
+        validated=tuple((step, *losses) for step, losses in learned.validated.items()),
+        others=tuple(others),
+        **choice,
+        **dict(first),
+    )
+
+
+def _cut_short(candidates: Candidates) -> str:
+    """What is said where a training has diverged and an earlier state is kept."""
+    return candidates.ended_by.kept(candidates.best.step) if candidates.ended_by and candidates.best else ""
+
+
+def _choices(lesson: TrainingRun, attend: Callable[[], None]) -> dict[str, Any]:
+    """The candidates to choose from, and the path of their pictures."""
+    choices, sheet = candidate_sheet.lay_out(
+        lesson.candidates, lesson.subject, Path(lesson.task.folder), attend, **lesson.how
+    )
+    return {"choices": choices, "choices_sheet": str(sheet)}
+
+
+def _examined(
+    host: Host, lesson: TrainingRun, pupil: TrainingSubject, denoiser: Denoiser, attend: Callable[[], None]
+) -> SubjectResult:
+    """What is said of a subject, with its report card unless nobody looks, or there is no time."""
+    taught = SubjectResult(identifier=pupil.subject.identifier, class_set=str(pupil.class_set))
+    if not (pupil.examiner and lesson.candidates.looks.card) or host.pausing:
+        return taught
+
+    def on_step(done: int, of: int) -> None:
+        attend()
+        host.say(ProgressReport(job=lesson.task.job, phase="sampling", step=done, of=of))
+
+    try:
+        card = pupil.examiner.card(denoiser, on_step)
+    except (Cancelled, Paused):
+        raise
+    except Exception:  # what was learned is worth more than its card
+        log.exception("no report card of job %s", lesson.task.job)
+        return taught
+    path = Path(lesson.task.folder) / f"before-after-{taught.identifier}.png"
+    sampling.grid([*card.before, *card.after], columns=len(card.before)).save(path)
+    return taught.model_copy(update={"metrics": card.measures, "before_after": str(path)})

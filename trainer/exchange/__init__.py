@@ -1,1 +1,0 @@
-"""Subjects to other programs and from them."""

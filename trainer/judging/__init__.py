@@ -1,1 +1,0 @@
-"""How good a subject is: who looks at pictures, and what that amounts to."""

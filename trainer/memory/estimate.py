@@ -1,0 +1,89 @@
+"""How much memory a base model needs, told from its settings alone, before anybody loads it.
+
+What is held is counted, and what a step or a picture takes besides is rehearsed.
+"""
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from storage.contract.recipe import Recipe
+from trainer.diffusion.images import at_once
+from trainer.diffusion.sampling import BATCH
+from trainer.dreambooth.trainable import trainable_of
+from trainer.memory.meta_run import Shortcuts, peak_bytes
+from trainer.models.meta_model import MetaModel
+
+MOMENTS_BYTES = {"adamw": 8, "adamw8bit": 2}  # of each weight that learns
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """What a base model needs to draw and to train."""
+
+    skeleton: MetaModel
+
+    def drawing_bytes(self) -> int:
+        """Memory to draw with a subject's weights beside the base model's."""
+        return self._held_bytes() + self._pictures_bytes
+
+    def training_bytes(self, recipe: Recipe, half: torch.dtype | None, shares: int = 1) -> int:
+        """Memory to train, while pictures are drawn between two steps; `half` is the step's mixed precision.
+
+        With several `shares`, that of the GPU which draws: it keeps one of them, and all weights while it draws. Blocks
+        that are gathered for their turn are not counted, being small.
+        """
+        learner = trainable_of(self.skeleton.denoiser, recipe, seed=0)
+        if recipe.gradient_checkpointing:  # what is computed again is to be computed in the same way
+            same = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), Shortcuts(half)))
+            learner.unet.enable_gradient_checkpointing(same)
+        ours = {id(weight) for weight in self.skeleton.denoiser.parameters()}
+        weights = _bytes(weight for weight in learner.parameters() if id(weight) not in ours)
+        learning = [weight for weight in learner.parameters() if weight.requires_grad]
+        moments = MOMENTS_BYTES[recipe.optimizer] * sum(weight.numel() for weight in learning)
+        kinds = 2 if recipe.prior_weight else 1
+
+        def step() -> None:
+            learner(*self._noisy(kinds * recipe.batch), self._ids(kinds)).square().mean().backward()
+
+        if shares == 1:
+            return self._held_bytes() + weights + moments + max(peak_bytes(step, half), self._pictures_bytes)
+        for weight in learning:  # its gradient is shared out at once
+            weight.register_post_accumulate_grad_hook(_let_go)  # type: ignore[no-untyped-call]
+        state = weights + moments + _bytes(learning)
+        return self._held_bytes() + state // shares + max(peak_bytes(step, half), weights + self._pictures_bytes)
+
+    def _held_bytes(self) -> int:
+        """The base model, and a subject's weights to draw with."""
+        return 2 * _bytes(self.skeleton.denoiser.parameters()) + _bytes(self.skeleton.vae.parameters())
+
+    @cached_property
+    def _pictures_bytes(self) -> int:
+        """What drawing takes for itself."""
+        noisy = self._noisy(2 * BATCH)
+        decoded = noisy[0][: at_once(self.skeleton.image_px)]
+        with torch.no_grad():
+            drawing = peak_bytes(lambda: self.skeleton.denoiser(*noisy, self._ids(2)), None)
+            return max(drawing, peak_bytes(lambda: self.skeleton.vae.decode(decoded), None))
+
+    def _noisy(self, rows: int) -> tuple[Tensor, Tensor]:
+        side = self.skeleton.denoiser.unet.config.sample_size
+        with torch.device("meta"):
+            return torch.empty(rows, 4, side, side), torch.empty(rows, dtype=torch.long)
+
+    def _ids(self, prompts: int) -> list[Tensor]:
+        lengths = [encoder.config.max_position_embeddings for encoder in self.skeleton.denoiser.text_encoders]
+        return [torch.empty(prompts, length, dtype=torch.long, device="meta") for length in lengths]
+
+
+def _let_go(weight: Tensor) -> None:
+    weight.grad = None
+
+
+def _bytes(weights: Any) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in weights)

@@ -1,0 +1,72 @@
+"""Which method a machine takes where nobody asks for one, and the ways in which a training may fit its memory."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from storage.contract.jobs import Method
+from storage.contract.recipe import Recipe
+from storage.settings import Settings
+from trainer.memory.device import HALVES, Device, may_shard, this_machine
+from trainer.memory.estimate import MemoryEstimate
+from trainer.memory.oom import with_less_memory
+from trainer.models.base import BaseModel
+from trainer.models.default_recipe import default_method, recipe_for
+from trainer.models.meta_model import MetaModel
+
+
+class MemoryPlan(NamedTuple):
+    """One way to give a training, and the memory that has to be there for it."""
+
+    gpus: int  # among which its state is divided
+    gentle: bool
+    takes_bytes: int
+
+
+def memory_plans(needs: MemoryEstimate, here: Device, recipe: Recipe, settings: Settings) -> Iterator[MemoryPlan]:
+    """The ways in which the engine would try to give a training here, each slower than the one before."""
+    kept_in = next(needs.skeleton.denoiser.parameters()).dtype
+    half = HALVES.get(recipe.precision, None if kept_in is torch.float32 else kept_in)
+
+    def way(gpus: int, gentle: bool) -> MemoryPlan:
+        how = with_less_memory(recipe) if gentle else recipe
+        return MemoryPlan(gpus, gentle, here.needs_bytes(needs.training_bytes(how, half, gpus)))
+
+    gpus = settings.gpus_per_training if may_shard(settings.sharding, recipe, settings.gpus_per_training) else 1
+    yield way(1, gentle=False)
+    if gpus > 1:
+        yield way(gpus, gentle=False)
+    yield way(gpus, gentle=True)
+
+
+def method_here(
+    folder: Path, needs: Callable[[], MemoryEstimate], here: Device, settings: Settings
+) -> tuple[Method, str]:
+    """The method of a training for which nobody has asked for one on this machine, and why it is that.
+
+    The base model decides, and where it does not the memory: full if there is a way to give it. Raises SetupError if
+    the file beside the base model names another method.
+    """
+    method, why = default_method(folder)
+    if method:
+        return method, why
+    has = f"and {here.name} has {in_gb(here.memory_bytes)}"
+    for way in memory_plans(needs(), here, recipe_for(folder, method="full"), settings):
+        if way.takes_bytes <= here.memory_bytes:
+            return "full", f"as it takes {in_gb(way.takes_bytes)}, {has}"
+    return "lora", f"as full takes {in_gb(way.takes_bytes)}, {has}"
+
+
+def method_of_engine(base: BaseModel, settings: Settings) -> Method:
+    """The same for an engine that has loaded a base model."""
+    dtype = base.denoiser.unet.conv_in.weight.dtype
+    return method_here(base.folder, lambda: MemoryEstimate(MetaModel.of(base.folder, dtype)), this_machine(), settings)[
+        0
+    ]
+
+
+def in_gb(size_bytes: int) -> str:
+    """A size as people read it."""
+    return f"{size_bytes / 1e9:.1f} GB"

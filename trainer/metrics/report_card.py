@@ -1,0 +1,146 @@
+"""The report card of a subject: that it looks like its photos, goes where it is told, and leaves its class alone."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from PIL import Image
+
+from trainer.diffusion import sampling
+from trainer.diffusion.images import read_photo
+from trainer.diffusion.sampling import BATCH, OnStep
+from trainer.dreambooth.dataset import SubjectSpec
+from trainer.dreambooth.prompts import FIRST_SEED, SCHEDULER, class_prompt, instance_prompt
+from trainer.metrics.embedders import Embedder
+from trainer.metrics.similarity import SubjectSimilarity
+from trainer.models.base import BaseModel
+from trainer.models.denoiser import Denoiser
+
+PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
+IN_EACH, PORTRAITS, OF_CLASS = 2, 4, 8  # pictures of a card
+GLANCED = 6  # pictures of the class at a glance, and one in each place
+GLANCE_PICTURES = len(PLACES) + GLANCED
+CARD_PICTURES = len(PLACES) * IN_EACH + PORTRAITS + 2 * OF_CLASS  # with those of the class before
+GLANCED_STEPS = 0.6  # denoising steps at a glance, as a share of a card's: enough to see who it is, and where
+GLANCE = ("score", "likeness", "drift")  # what a glance measures
+SEED = 40
+
+
+@dataclass(frozen=True)
+class ReportCard:
+    """What was measured, and pictures of the class before and after, which have the same seeds."""
+
+    measures: dict[str, float]
+    before: list[Image.Image]
+    after: list[Image.Image]
+
+
+@dataclass(frozen=True)
+class ClassBaseline:
+    """The plain class as the base model draws it, and the likeness to the photos, which is 0 there."""
+
+    pictures: list[Image.Image]
+    likeness: SubjectSimilarity
+
+
+class SubjectEvaluator:
+    """Draws what a subject and its class look like, and measures it. Seeds are always the same, so it can be compared.
+
+    What is called `on_step` hears how many pictures are drawn, of how many, and may raise to stop.
+    """
+
+    def __init__(self, base: BaseModel, eye: Embedder, who: SubjectSpec, together: int = BATCH, **how: Any) -> None:
+        """Draw so many pictures `together`; `how` with, steps and guidance, as `generate.sample_latents`."""
+        self.base, self.eye, self.who, self.together = base, eye, who, together
+        self.how = {"scheduler": SCHEDULER, **how}
+        self.glanced: list[list[Image.Image]] = []  # what the last glance saw: the subject in places, its class
+        self._done, self._of = 0, 0  # pictures of what is being measured
+        self._on_step: OnStep = lambda done, of: None
+
+    @cached_property
+    def _glanced(self) -> ClassBaseline:
+        return self._before(GLANCED, GLANCED_STEPS)
+
+    @cached_property
+    def _seen(self) -> ClassBaseline:
+        return self._before(OF_CLASS)
+
+    def _before(self, count: int, share: float = 1) -> ClassBaseline:
+        pictures = self._of_class(self.base.denoiser, count, share)
+        photos = [read_photo(path) for path in self.who.photos]
+        return ClassBaseline(pictures, SubjectSimilarity(self.eye.embed, photos, zero=pictures))
+
+    def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
+        """Measure with a few pictures how good a candidate is.
+
+        *likeness* of pictures in places, of which one that is elsewhere counts for nothing; *drift*, how much more like
+        the photos the plain class is than before; *score*, what likeness is left after drift.
+        """
+        self._begin(len(PLACES) + GLANCED * (1 if "_glanced" in self.__dict__ else 2), on_step)
+        before, likeness = self._glanced.pictures, self._glanced.likeness
+        pictures, right = self._in_places(denoiser, 1, GLANCED_STEPS)
+        like = likeness.each(pictures).clamp(max=1) * torch.tensor(right)
+        after = self._of_class(denoiser, GLANCED, GLANCED_STEPS)
+        self.glanced = [pictures, after[: len(pictures)]]
+        drift = max(0.0, likeness.of(after) - likeness.of(before))
+        return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
+
+    def card(self, denoiser: Denoiser, on_step: OnStep) -> ReportCard:
+        """Measure what was learned.
+
+        *likeness* of pictures in places and *portrait*, 0 for any other of the class and 1 for the subject itself;
+        *obedience*, the share of pictures that are where they should be; *hijacked*, the share of plain class pictures
+        that look like the subject, and *pres*, their similarity to it; *diversity* of the class, as a share of what it
+        was before; *photos_alike*, the similarity of the photos to each other.
+        """
+        self._begin(len(PLACES) * IN_EACH + PORTRAITS + OF_CLASS * (1 if "_seen" in self.__dict__ else 2), on_step)
+        before, likeness = self._seen.pictures, self._seen.likeness
+        pictures, right = self._in_places(denoiser, IN_EACH)
+        portraits = self._draw(
+            denoiser, instance_prompt(self.who.identifier, self.who.noun), range(SEED, SEED + PORTRAITS)
+        )
+        after = self._of_class(denoiser, OF_CLASS)
+        measures = {
+            "likeness": likeness.of(pictures),
+            "portrait": likeness.of(portraits),
+            "obedience": sum(right) / len(right),
+            "hijacked": likeness.share_like_it(after),
+            "pres": likeness.similarity(after),
+            "diversity": likeness.diversity(after) / max(likeness.diversity(before), 1e-6),
+            "photos_alike": likeness.photos_alike,
+        }
+        return ReportCard(_rounded(measures), before, after)
+
+    def _in_places(self, denoiser: Denoiser, in_each: int, share: float = 1) -> tuple[list[Image.Image], list[bool]]:
+        """Pictures of the subject in places, and whether each is where it should be."""
+        who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
+        seeds = [SEED + k for _ in PLACES for k in range(in_each)]
+        pictures = self._draw(denoiser, [f"a {who.identifier} {who.noun} {place}" for place in asked], seeds, share)
+        seen = self.eye.places(pictures, who.noun, PLACES)
+        return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
+
+    def _of_class(self, denoiser: Denoiser, count: int, share: float = 1) -> list[Image.Image]:
+        return self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + count), share)
+
+    def _begin(self, of: int, on_step: OnStep) -> None:
+        self._done, self._of, self._on_step = 0, of, on_step
+
+    def _draw(
+        self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int], share: float = 1
+    ) -> list[Image.Image]:
+        """Draw a picture for each seed with this share of the denoising steps."""
+
+        def on_step(step: int, of: int) -> None:
+            self._on_step(self._done, self._of)
+
+        how = {**self.how, "steps": math.ceil(self.how["steps"] * share)}
+        images = list(sampling.draw(self.base, denoiser, prompt, list(seeds), on_step, self.together, **how))
+        self._done += len(images)
+        return images
+
+
+def _rounded(measures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in measures.items()}

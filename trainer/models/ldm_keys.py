@@ -1,0 +1,200 @@
+"""What files of the original layout call the weights: latent diffusion's own names, and Stability AI's for SDXL.
+
+A UNet's blocks are counted through from the first to the last there, and what a block does with time, skips and noise
+has other names; OpenCLIP keeps its query, key and value in one matrix. One table for each kind of part, one walk for
+each network. Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023, arXiv 2307.01952.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainer.models.denoiser import Denoiser
+
+UNET_PREFIX, VAE_PREFIX = "model.diffusion_model.", "first_stage_model."
+CLIP_PREFIX, OPEN_CLIP_PREFIX = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
+XL_CLIP_PREFIX = "conditioner.embedders.0.transformer.text_model."
+XL_OPEN_CLIP_PREFIX = "conditioner.embedders.1.model."
+
+UNET = {
+    "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
+    "conv_out": "out.2",
+    "time_embedding.linear_1": "time_embed.0",
+    "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
+    "mid_block.resnets.0": "middle_block.0",
+    "mid_block.attentions.0": "middle_block.1",
+    "mid_block.resnets.1": "middle_block.2",
+}
+IN_UNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+VAE = {"quant_conv": "quant_conv", "post_quant_conv": "post_quant_conv"}
+VAE_HALF = {  # of the encoder as of the decoder
+    "conv_in": "conv_in",
+    "conv_norm_out": "norm_out",
+    "conv_out": "conv_out",
+    "mid_block.resnets.0": "mid.block_1",
+    "mid_block.attentions.0": "mid.attn_1",
+    "mid_block.resnets.1": "mid.block_2",
+}
+IN_VAE = {
+    "conv_shortcut": "nin_shortcut",
+    "group_norm": "norm",
+    "to_q": "q",
+    "to_k": "k",
+    "to_v": "v",
+    "to_out.0": "proj_out",
+}
+OPEN_CLIP = {"embeddings.token_embedding": "token_embedding", "final_layer_norm": "ln_final"}
+IN_OPEN_CLIP = {
+    "layer_norm1": "ln_1",
+    "layer_norm2": "ln_2",
+    "mlp.fc1": "mlp.c_fc",
+    "mlp.fc2": "mlp.c_proj",
+    "self_attn.out_proj": "attn.out_proj",
+}
+FUSED = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+
+Form = Literal["same", "pixel", "turned"]  # pixel: a matrix that is kept as a convolution of 1 × 1; turned: transposed
+
+
+class KeyLocation(NamedTuple):
+    """Where a weight of ours lies in a file."""
+
+    name: str
+    part: int = 0  # which of so many equal parts, by rows
+    parts: int = 1
+    form: Form = "same"
+
+
+def places(denoiser: Denoiser, vae: Any) -> dict[str, KeyLocation]:
+    """Where each weight lies, by our names: `unet.…`, `vae.…`, `text_encoder.…`, `text_encoder_2.…`.
+
+    Raises ValueError for a network with parts that the original layout has no names for.
+    """
+    locations = {
+        f"unet.{name}": place for name, place in _each(denoiser.unet, UNET_PREFIX, _unet(denoiser.unet), IN_UNET)
+    }
+    locations |= {f"vae.{name}": place for name, place in _each(vae, VAE_PREFIX, _vae(vae), IN_VAE)}
+    locations |= {name: place._replace(form="pixel") for name, place in locations.items() if _is_pixel(name, vae)}
+    for which, encoder in zip(("text_encoder", "text_encoder_2"), denoiser.text_encoders, strict=False):
+        encoder_keys = _text_encoder(encoder, which, denoiser.text_encoder_2 is not None)
+        locations |= {f"{which}.{name}": place for name, place in encoder_keys}
+    return locations
+
+
+def _each(
+    network: Any, prefix: str, blocks: dict[str, str], inner: dict[str, str]
+) -> Iterator[tuple[str, KeyLocation]]:
+    for name in network.state_dict():
+        module, _, kind = name.rpartition(".")
+        yield name, KeyLocation(f"{prefix}{_renamed(module, blocks, inner)}.{kind}")
+
+
+def _renamed(module: str, blocks: dict[str, str], inner: dict[str, str]) -> str:
+    """Put the original's words for the block that a module is in, and for what it is within that."""
+    block, rest = module, ""
+    while block not in blocks:
+        if not block:
+            raise ValueError(f"the original layout has no name for {module}")
+        block, _, last = block.rpartition(".")
+        rest = f"{last}.{rest}".rstrip(".")
+    return f"{blocks[block]}.{inner.get(rest, rest)}".strip(".")
+
+
+def _unet(unet: Any) -> dict[str, str]:
+    blocks, n = dict(UNET), 1
+    for i, block in enumerate(unet.down_blocks):
+        for j in range(len(block.resnets)):
+            blocks[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{n}.0"
+            blocks[f"down_blocks.{i}.attentions.{j}"] = f"input_blocks.{n}.1"
+            n += 1
+        if block.downsamplers:
+            blocks[f"down_blocks.{i}.downsamplers.0.conv"] = f"input_blocks.{n}.0.op"
+            n += 1
+    n = 0
+    for i, block in enumerate(unet.up_blocks):
+        for j in range(len(block.resnets)):
+            blocks[f"up_blocks.{i}.resnets.{j}"] = f"output_blocks.{n}.0"
+            blocks[f"up_blocks.{i}.attentions.{j}"] = f"output_blocks.{n}.1"
+            n += 1
+        after = 2 if hasattr(block, "attentions") else 1  # the upsampler is the last thing in the last of them
+        blocks[f"up_blocks.{i}.upsamplers.0.conv"] = f"output_blocks.{n - 1}.{after}.conv"
+    return blocks
+
+
+def _vae(vae: Any) -> dict[str, str]:
+    blocks, levels = dict(VAE), len(vae.decoder.up_blocks)
+    for half in ("encoder", "decoder"):
+        blocks |= {f"{half}.{ours}": f"{half}.{theirs}" for ours, theirs in VAE_HALF.items()}
+    for i in range(levels):
+        back = levels - 1 - i  # the original counts resolutions from the finest, on the way up, too
+        for j in range(len(vae.encoder.down_blocks[i].resnets)):
+            blocks[f"encoder.down_blocks.{i}.resnets.{j}"] = f"encoder.down.{i}.block.{j}"
+        for j in range(len(vae.decoder.up_blocks[i].resnets)):
+            blocks[f"decoder.up_blocks.{i}.resnets.{j}"] = f"decoder.up.{back}.block.{j}"
+        blocks[f"encoder.down_blocks.{i}.downsamplers.0.conv"] = f"encoder.down.{i}.downsample.conv"
+        blocks[f"decoder.up_blocks.{i}.upsamplers.0.conv"] = f"decoder.up.{back}.upsample.conv"
+    return blocks
+
+
+def _is_pixel(name: str, vae: Any) -> bool:
+    """Whether a weight is one of the matrices of the VAE's attention."""
+    return name.startswith("vae.") and ".attentions." in name and vae.get_parameter(name[4:]).ndim == 2
+
+
+def _text_encoder(encoder: Any, which: str, xl: bool) -> Iterator[tuple[str, KeyLocation]]:
+    """OpenAI's CLIP keeps transformers' names, OpenCLIP has its own; they compute with different GELUs."""
+    if which == "text_encoder_2" or encoder.config.hidden_act == "gelu":
+        return _open_clip(encoder, XL_OPEN_CLIP_PREFIX if xl else OPEN_CLIP_PREFIX)
+    prefix = XL_CLIP_PREFIX if xl else CLIP_PREFIX
+    return ((name, KeyLocation(prefix + name.removeprefix("text_model."))) for name in encoder.state_dict())
+
+
+def _open_clip(encoder: Any, prefix: str) -> Iterator[tuple[str, KeyLocation]]:
+    layers = range(encoder.config.num_hidden_layers)
+    blocks = OPEN_CLIP | {f"encoder.layers.{i}": f"transformer.resblocks.{i}" for i in layers}
+    for name in encoder.state_dict():
+        module, _, kind = name.removeprefix("text_model.").rpartition(".")
+        _, _, within = module.rpartition("layers.")[2].partition(".")
+        if module == "embeddings.position_embedding":
+            yield name, KeyLocation(f"{prefix}positional_embedding")
+        elif module == "text_projection":
+            yield name, KeyLocation(f"{prefix}text_projection", form="turned")
+        elif within in FUSED:
+            block = blocks[module.removesuffix(f".{within}")]
+            yield name, KeyLocation(f"{prefix}{block}.attn.in_proj_{kind}", FUSED.index(within), len(FUSED))
+        else:
+            yield name, KeyLocation(f"{prefix}{_renamed(module, blocks, IN_OPEN_CLIP)}.{kind}")
+
+
+def gathered(weights: Mapping[str, Tensor], where: Mapping[str, KeyLocation]) -> dict[str, Tensor]:
+    """Our weights as the original layout has them."""
+    parts: dict[str, dict[int, Tensor]] = {}
+    for name, place in where.items():
+        parts.setdefault(place.name, {})[place.part] = _in_form(weights[name], place.form)
+    return {
+        name: torch.cat([some[k] for k in sorted(some)]) if len(some) > 1 else some[0] for name, some in parts.items()
+    }
+
+
+def _in_form(weight: Tensor, form: Form) -> Tensor:
+    if form == "turned":
+        return weight.T
+    return weight[:, :, None, None] if form == "pixel" else weight
+
+
+def picked(read: Callable[[str], Tensor], place: KeyLocation) -> Tensor:
+    """One weight of ours out of a file of the original layout; `read` gives what the file has by a name."""
+    part = read(place.name).chunk(place.parts)[place.part]
+    return part.T if place.form == "turned" else part

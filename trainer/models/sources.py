@@ -1,0 +1,73 @@
+"""Where a base model comes from: it ships, lies in a folder, is a single file, or is on the Hugging Face hub."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.errors import SetupError
+from trainer.models import hub
+from trainer.models.diffusers_layout import NO_PICKLES, PICKLES, check_kind, names_in, needed_files, without_weights
+from trainer.models.local_files import TOYWORLD_FOLDER
+
+ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A base model on this machine, in diffusers' layout."""
+
+    called: str  # what sentences call it, at their beginning
+    folder: Path
+    files: tuple[str, ...]  # of the folder, those that it consists of
+    revision: str = ""  # of the hub: its commit; of a single file: its hash
+    missing_bytes: int = 0  # still to be downloaded
+
+
+def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Source:
+    """Find a base model as the settings name it; download or convert it if need be, and note in `models` what was had.
+
+    `half` prefers weights in half precision; those that are on this machine are taken before those that are not.
+    Without `weights`, only what tells about them is downloaded. Raises SetupError naming what is missing.
+    """
+    path = TOYWORLD_FOLDER if base_model == "toyworld" else Path(base_model).expanduser()
+    called = f"The base model {base_model}"
+    if path.suffix in PICKLES and not path.is_dir():
+        raise SetupError(f"{called} is a pickle, {NO_PICKLES.replace('they are', 'it is').replace('them', 'it')}")
+    if path.is_file():
+        return _from_file(called, path, models, half, weights)
+    if not path.is_dir() and ON_THE_HUB.fullmatch(base_model):
+        return _from_hub(hub.HubName.of(base_model), models, half, weights)
+    if not path.is_dir():
+        raise SetupError(
+            f"There is no folder or file {path}. DARKROOM_BASE_MODEL is a folder in diffusers' layout, a .safetensors "
+            "file, or the name of a model on the hub, org/name or org/name@revision."
+        )
+    return _checked(Source(called, path, tuple(needed_files(names_in(path), half, called))))
+
+
+def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool) -> Source:
+    if path.suffix == ".gguf":
+        raise SetupError(f"{called} is quantised (GGUF), and Darkroom cannot read that: take it as .safetensors.")
+    if path.suffix != ".safetensors":
+        raise SetupError(f"{called} is a file, but no .safetensors.")
+    from trainer.models import single_file  # only here is torch needed
+
+    if not weights:
+        return _checked(Source(called, single_file.settings_for(path, models), ()))
+    folder, sha256 = single_file.converted_folder(path, models)
+    return _checked(Source(called, folder, tuple(needed_files(names_in(folder), half, called)), sha256))
+
+
+def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool) -> Source:
+    pinned = hub.pin(name, models)
+    files, others = (needed_files(pinned.sizes_bytes, each, pinned.called) for each in (half, not half))
+    missing_bytes = hub.missing_bytes(pinned, files)
+    if missing_bytes and not hub.missing_bytes(pinned, others):
+        files, missing_bytes = others, 0
+    folder = hub.fetch(pinned, files if weights else without_weights(files))
+    return _checked(Source(pinned.called, folder, tuple(files), pinned.commit, 0 if weights else missing_bytes))
+
+
+def _checked(source: Source) -> Source:
+    check_kind(source.folder, source.called)
+    return source

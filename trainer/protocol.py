@@ -1,0 +1,238 @@
+"""The seam between worker and engine: JSON lines over the engine's standard input and output.
+
+    worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
+                       {"do": "pause"}
+    engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Alive, where there is nothing to
+                       report · Result, once for each task
+
+Files travel by path in a folder that the worker makes for each job. Numbers are finite: JSON has no NaN, and what is
+none is left out. A field that one side does not know is ignored, as after an update beneath a running worker.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from storage.contract.jobs import Method, SchedulerName
+from storage.contract.progress import Phase
+from storage.contract.sizes import Aspect
+
+OURS = "Something went wrong on our side while working on this."
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a number, or each of several, is finite; null, which NaN often is written as, is not."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+
+
+def _only_finite(values: Any) -> Any:
+    """The numbers among several, or those by name, that are finite."""
+    if isinstance(values, dict):
+        return {name: value for name, value in values.items() if _is_finite(value)}
+    return [value for value in values if _is_finite(value)] if isinstance(values, list | tuple) else values
+
+
+Losses = Annotated[tuple[float, ...], BeforeValidator(_only_finite)]
+Measures = Annotated[dict[str, float], BeforeValidator(_only_finite)]
+Validated = Annotated[tuple[float, float] | None, BeforeValidator(lambda pair: pair if _is_finite(pair) else None)]
+ValidatedSteps = Annotated[tuple[tuple[int, float, float], ...], BeforeValidator(_only_finite)]
+
+
+class ProtocolMessage(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class SubjectTask(ProtocolMessage):
+    """One subject of a training."""
+
+    subject: str
+    noun: str
+    photos: tuple[str, ...]  # paths of prepared photos
+    wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
+    captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
+    differ: int = 0  # how many of them are unlike all others
+    class_set: str  # path of the class set; drawn there if there is no such file
+    class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
+
+
+class TrainTask(SubjectTask):
+    """Learn a subject, or several together."""
+
+    do: Literal["train"] = "train"
+    job: str
+    folder: str  # where weights and samples are to be written
+    taken: tuple[str, ...]  # identifiers that other subjects have
+    others: tuple[SubjectTask, ...] = ()  # who is learned together with it
+    recipe: dict[str, str | int | float | bool | None]
+    seed: int
+    checkpoint_s: float  # time between two checkpoints
+    begun: str | None = None  # path of the checkpoint to go on from
+    gentle: bool = False  # with as little memory as can be
+    shards: bool = False  # each of several engines keeps but a share of what is learned; they settle it themselves
+
+    @property
+    def pupils(self) -> tuple[SubjectTask, ...]:
+        """All subjects of the training."""
+        return (self, *self.others)
+
+
+class ImagineTask(ProtocolMessage):
+    """Draw pictures."""
+
+    do: Literal["imagine"] = "imagine"
+    job: str
+    folder: str
+    prompt: str
+    weights: str | None  # path of a subject's weights; None: the base model
+    adapters: tuple[str, ...] = ()  # paths of LoRA that is added to them, of other subjects
+    seeds: tuple[int, ...]
+    steps: int
+    guidance: float
+    negative: str
+    scheduler: SchedulerName
+    size: tuple[int, int] | None = None  # width and height in pixels; None: as an aspect of a square's size
+    aspect: Aspect = "1:1"
+    side_px: int | None = None  # of that square; None: the base model's own
+    vary_seed: int | None
+    facts: dict[str, str]  # written into each PNG beside the settings
+    note: str = ""  # what people are told beside the pictures
+    gentle: bool = False  # with as little memory as can be
+
+
+class Cancel(ProtocolMessage):
+    """Stop a task at its next step."""
+
+    do: Literal["cancel"] = "cancel"
+    job: str
+
+
+class Pause(ProtocolMessage):
+    """Write down where trainings are, and stop them; pictures are still drawn."""
+
+    do: Literal["pause"] = "pause"
+
+
+class Hello(ProtocolMessage):
+    """The engine is ready; what it has loaded."""
+
+    say: Literal["hello"] = "hello"
+    base_sha256: str
+    folder: str  # where the base model lies, in diffusers' layout
+    revision: str = ""  # of a base model from the hub: its commit; of a single file: its hash
+    image_px: int
+    device: str
+    method: Method = "full"  # what it learns by where nobody has asked for a method
+
+
+class Refusal(ProtocolMessage):
+    """The engine cannot start, for a reason that the operator can do something about."""
+
+    say: Literal["refusal"] = "refusal"
+    message: str
+
+
+class Alive(ProtocolMessage):
+    """The engine lives, and has nothing to report: while it starts, or between two steps of a task."""
+
+    say: Literal["alive"] = "alive"
+    job: str = ""
+
+
+class ProgressReport(ProtocolMessage):
+    """Where a task is."""
+
+    say: Literal["report"] = "report"
+    job: str
+    phase: Phase
+    step: int = 0
+    of: int = 0
+    losses: Losses = ()  # of the steps since the last report; of all before, when a training goes on
+    sample: str | None = None  # path of a new sample picture
+    checkpoint: str | None = None  # path of a new checkpoint, of `step`
+    validated: Validated = None  # loss on what is held back at `step`: instance, prior
+
+
+class CandidateReport(ProtocolMessage):
+    """One candidate that people may choose."""
+
+    step: int
+    weights: str  # path
+    measures: Measures
+
+
+class SubjectResult(ProtocolMessage):
+    """What a result says of one more subject; the fields are those of the result."""
+
+    identifier: str
+    class_set: str
+    metrics: Measures = {}
+    before_after: str = ""  # path of the picture of the report card
+
+
+class TaskResult(ProtocolMessage):
+    """How a task ended. `message` is for the person who asked, `detail` for the operator."""
+
+    say: Literal["result"] = "result"
+    job: str
+    state: Literal["done", "failed", "cancelled", "paused", "died"]
+    message: str = ""
+    detail: str = ""
+    disk_full: bool = False  # there was no room for what it made: the job is to be tried again when there is
+    files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
+    identifier: str = ""
+    losses: Losses = ()
+    class_set: str = ""  # train: the one that was learned from
+    metrics: Measures = {}  # train: of the report card
+    before_after: str = ""  # train: path of the report card's picture, if there is one
+    kept_step: int = 0  # train: the step at which it is kept
+    choices: tuple[CandidateReport, ...] = ()  # train: candidates to choose from, the one that is kept among them
+    choices_sheet: str = ""  # train: path of their picture, a row each
+    validated: ValidatedSteps = ()  # train: losses on what is held back: step, instance, prior
+    others: tuple[SubjectResult, ...] = ()  # train: those that were learned together with it
+
+    @property
+    def taught(self) -> tuple[SubjectResult, ...]:
+        """What a training's result says of each of its subjects."""
+        return SubjectResult(**self.model_dump(include=set(SubjectResult.model_fields))), *self.others
+
+
+Task = TrainTask | ImagineTask
+_TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel | Pause] = TypeAdapter(
+    Annotated[TrainTask | ImagineTask | Cancel | Pause, Field(discriminator="do")]
+)
+_NEWS: TypeAdapter[Hello | Refusal | Alive | ProgressReport | TaskResult] = TypeAdapter(
+    Annotated[Hello | Refusal | Alive | ProgressReport | TaskResult, Field(discriminator="say")]
+)
+
+
+def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel | Pause:
+    """Parse what the worker wrote; raises pydantic's ValidationError."""
+    return _TASKS.validate_json(line)
+
+
+def read_news(line: bytes) -> Hello | Refusal | Alive | ProgressReport | TaskResult:
+    """Parse what the engine wrote; raises pydantic's ValidationError."""
+    return _NEWS.validate_json(line)
+
+
+class _Gist(ProtocolMessage):
+    say: str = ""
+    job: str = ""
+
+
+def failure_of(line: bytes, result: bool = False) -> TaskResult | None:
+    """The failure of the task that a line is about which cannot be read; None if it is about none, or no `result`."""
+    try:
+        gist = _Gist.model_validate_json(line)
+    except ValidationError:
+        return None
+    if not gist.job or (result and gist.say != "result"):
+        return None
+    return TaskResult(
+        job=gist.job, state="failed", message=OURS, detail="worker and engine do not understand each other"
+    )

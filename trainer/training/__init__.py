@@ -1,1 +1,0 @@
-"""What a step of DreamBooth is made of: examples, adapters, optimizer, state."""

@@ -1,0 +1,185 @@
+"""From a job to a task for the engine: which files it needs, and where they lie."""
+
+import asyncio
+import logging
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from storage.contract.compatibility import check_compatible
+from storage.contract.jobs import ImagineJob, Method, TrainJob, job_key, read_job
+from storage.contract.recipe import Recipe
+from storage.contract.subjects import Subject, Subjects
+from storage.errors import Missing, UserError
+from storage.objects.store import Store, checked_name
+from storage.objects.transfers import OnProgress
+from trainer.dreambooth.class_set_file import is_whole
+from trainer.dreambooth.prompts import class_set_key
+from trainer.models.darkroom_json import drawing_of
+from trainer.models.default_recipe import for_photos, for_several, recipe_for
+from trainer.models.versions import BaseModelVersion, check_base
+from trainer.protocol import Hello, ImagineTask, SubjectTask, Task, TrainTask
+from trainer.worker.cache import Cache
+from trainer.worker.checkpoint_store import CheckpointStore
+from trainer.worker.photo_diversity import count_different
+
+log = logging.getLogger(__name__)
+
+GONE = "The subject was forgotten meanwhile."
+
+
+class TaskBuilder:
+    """Builds tasks, with the cache of this machine."""
+
+    def __init__(self, store: Store, cache: Cache, checkpoint_s: float) -> None:
+        self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
+        self.subjects = Subjects(store)
+
+    async def build(
+        self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, on_progress: OnProgress, hold: ExitStack
+    ) -> Task:
+        """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone.
+
+        What is in the cache stays there until `hold` is closed.
+        """
+        try:
+            if isinstance(job, TrainJob):
+                return await self._train(job, hello, folder, on_progress, hold)
+            return await self._imagine(job, hello, folder, on_progress, hold)
+        except Missing as error:
+            raise UserError(GONE) from error
+
+    async def _train(
+        self, job: TrainJob, hello: Hello, folder: Path, on_progress: OnProgress, hold: ExitStack
+    ) -> TrainTask:
+        subject, *others = [await self.subjects.whole(each) for each in job.subjects]
+        method = await self._method(job, hello)
+        asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
+        try:
+            recipe = recipe_for(Path(hello.folder), **asked)
+        except ValidationError as error:
+            raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
+        known = await self.subjects.in_space(job.space)
+        first, *pupils = [await self._pupil(each, folder, hello, recipe, hold) for each in (subject, *others)]
+        differ = max(each.differ for each in (first, *pupils))
+        recipe = for_several(for_photos(recipe, differ, asked), len(job.subjects))
+        begun = await CheckpointStore(self.store, job).newest(folder, on_progress)
+        return TrainTask(
+            job=job.id,
+            folder=str(folder),
+            **first.model_dump(),
+            others=tuple(pupils),
+            taken=tuple(s.identifier for s in known if s.id not in job.subjects),
+            recipe=recipe.model_dump(),
+            seed=job.seed,
+            checkpoint_s=self.checkpoint_s,
+            begun=str(begun) if begun else None,
+        )
+
+    async def _method(self, job: TrainJob, hello: Hello) -> Method:
+        """How a subject is learned: if nobody asked for a method, by what the first attempt at the job takes.
+
+        That is written into the job: whoever goes on with the training, with whatever memory, goes on with its recipe.
+        """
+        while not job.method:
+            data, tag = await self.store.get(job_key(job.id))
+            record = read_job(data)
+            assert isinstance(record, TrainJob)
+            job = record if record.method else record.model_copy(update={"method": hello.method})
+            if not record.method and not await self.store.replace(job_key(job.id), job.model_dump_json().encode(), tag):
+                job = record  # another attempt was quicker
+        return job.method
+
+    async def _wholes(self, subject: Subject, folder: Path) -> tuple[str, ...]:
+        """Fetch the photos as they were before they were cut square; those that were square are there."""
+        for photo in subject.photos:
+            if photo.whole:
+                await self.store.get_file(photo.whole, _photo_path(folder, photo.whole_sha256), photo.whole_sha256)
+        return tuple(str(_photo_path(folder, photo.whole_sha256 or photo.sha256)) for photo in subject.photos)
+
+    async def _pupil(
+        self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe, hold: ExitStack
+    ) -> SubjectTask:
+        """What the engine is to know of a subject that it learns; its photos come into `folder`."""
+        photos = [_photo_path(folder, photo.sha256) for photo in subject.photos]
+        for photo, path in zip(subject.photos, photos, strict=True):
+            await self.store.get_file(photo.key, path, photo.sha256)
+        return SubjectTask(
+            subject=subject.id,
+            noun=subject.noun,
+            photos=tuple(map(str, photos)),
+            differ=await asyncio.to_thread(count_different, photos),
+            wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
+            captions=tuple(photo.caption for photo in subject.photos),
+            class_set=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe), hold),
+            class_set_gently=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe, 1), hold),
+        )
+
+    async def _class_set(self, key: str, hold: ExitStack) -> str:
+        """Path of a class set; if there is none that is whole, the engine draws it there, and it replaces that one."""
+        for _ in range(2):  # as it lies here, then as the store has it
+            path = await self.cache.path(key, hold=hold)
+            if not path.exists() or await asyncio.to_thread(is_whole, path):
+                break
+            log.warning("a copy of %s is damaged, and is done without", key)
+            path.unlink(missing_ok=True)
+        else:
+            log.warning("%s is damaged and is deleted; it is drawn anew", key)
+            await self.store.delete(key)
+        return str(path)
+
+    async def _imagine(
+        self, job: ImagineJob, hello: Hello, folder: Path, on_progress: OnProgress, hold: ExitStack
+    ) -> ImagineTask:
+        subjects = [await self.subjects.whole(subject) for subject in job.subjects]
+        check_compatible(subjects)  # one may have been learned anew meanwhile
+        here = BaseModelVersion(hello.revision, hello.base_sha256)
+        note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
+        weights = {subject.weights_sha256: await self._weights(subject, on_progress, hold) for subject in subjects}
+        paths = sorted(weights.values())  # the same sum however a prompt names them
+        facts = {"prompt": job.prompt, "job": job.id}
+        if subjects:
+            facts["subject"] = ", ".join(subject.name for subject in subjects)
+            facts["subject version"] = ", ".join(str(subject.weights_sha256) for subject in subjects)
+        return ImagineTask(
+            job=job.id,
+            folder=str(folder),
+            prompt=job.model_prompt,
+            weights=paths[0] if paths else None,
+            adapters=tuple(paths[1:]),
+            seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
+            negative=job.negative,
+            **drawn_as(job, Path(hello.folder)),
+            vary_seed=job.vary_seed,
+            facts=facts,
+            note=note,
+        )
+
+    async def _weights(self, subject: Subject, on_progress: OnProgress, hold: ExitStack) -> str:
+        """Path of a subject's weights."""
+        if not subject.weights_key or not subject.weights_sha256:
+            raise UserError(f"{subject.name} is not ready yet.")
+        path = await self.cache.path(subject.weights_key, subject.weights_sha256, on_progress, hold)
+        if not path.exists():
+            raise Missing(subject.weights_key)
+        return str(path)
+
+
+def drawn_as(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
+    """The settings of a picture: what nobody asked for is as the base model's files say, if they say it."""
+    drawing = drawing_of(base_folder)
+    own = {
+        "steps": drawing.steps,
+        "guidance": drawing.guidance,
+        "scheduler": drawing.scheduler,
+    }
+    asked = job.model_dump(include={*own})
+    size = {"size": job.size, "side_px": drawing.size, "aspect": job.aspect}
+    return size | asked | {name: own[name] for name in job.unasked if own.get(name) is not None}
+
+
+def _photo_path(folder: Path, sha256: str) -> Path:
+    """Path of a photo by its hash; raises StoreError for what is none."""
+    return folder / checked_name(f"photo-{sha256}")

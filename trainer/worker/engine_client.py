@@ -1,0 +1,95 @@
+"""The worker's end of the seam: starts the engine, hands it tasks, hears of them; starts it anew if it died."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncGenerator
+
+from trainer.protocol import Cancel, Hello, Pause, Task, TaskResult
+from trainer.worker.engine_handle import STUCK, EngineHandle, News
+from trainer.worker.watchdog import SilenceLimits
+
+log = logging.getLogger(__name__)
+
+STOPS_WITHIN_S = 5  # an engine that looks up between two steps is much quicker
+
+
+class EngineClient:
+    """One engine process at a time; several tasks may be under way at once."""
+
+    def __init__(
+        self,
+        base_model: str,
+        gpus: int = 1,
+        limits: SilenceLimits | None = None,
+        module: tuple[str, ...] = ("trainer.engine.process",),
+    ) -> None:
+        """`gpus` is how many a training takes, each with a process of its own; `module` is what each of them runs."""
+        self.base_model, self.limits = base_model, limits or SilenceLimits()
+        launch = () if gpus == 1 else ("torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m")
+        self._command = (sys.executable, "-m", *launch, *module, base_model)
+        self._engine: EngineHandle | None = None
+        self._starting = asyncio.Lock()
+
+    async def start(self) -> Hello:
+        """Make sure an engine runs; raises SetupError with its last words if it cannot start."""
+        engine = await self._running()
+        assert engine.hello
+        return engine.hello
+
+    async def _running(self) -> EngineHandle:
+        async with self._starting:
+            if self._engine and self._engine.lives:
+                return self._engine
+            if self._engine:  # it is about to tell everybody of its end
+                await self._engine.ended()
+            self._engine = None
+            self._engine = await EngineHandle.start(self._command, self.limits)
+            return self._engine
+
+    async def run(self, task: Task) -> AsyncGenerator[News, None]:
+        """Yield what the engine says of a task; the result ends it.
+
+        If the engine dies or is silent for too long, that is "died" for the task it was working on, and "paused" for
+        one that it did besides. Whoever leaves before the result has the engine stop: close this with `aclosing`.
+        """
+        engine = await self._running()
+        news, message = engine.open(task), None
+        try:
+            await engine.write(task)
+            while not isinstance(message, TaskResult):
+                message = await news.get()
+                yield message
+        finally:
+            if not isinstance(message, TaskResult):
+                await self._leave(engine, task.job, news)
+            engine.close(task.job)
+
+    async def _leave(self, engine: EngineHandle, job: str, news: "asyncio.Queue[News]") -> None:
+        """Wait until the engine has stopped a task that nobody wants any longer; if it does not listen, end it."""
+        await engine.write(Cancel(job=job))
+        try:
+            async with asyncio.timeout(STOPS_WITHIN_S):
+                while not isinstance(await news.get(), TaskResult):
+                    pass
+        except TimeoutError:
+            log.warning("the engine does not stop job %s and is killed", job)
+            await engine.kill(STUCK)
+
+    async def cancel(self, job: str) -> bool:
+        """Ask the engine to stop a task at its next step; tell whether it has that task."""
+        if not (self._engine and self._engine.has(job)):
+            return False
+        await self._engine.write(Cancel(job=job))
+        return True
+
+    async def pause(self) -> None:
+        """Ask the engine to write down where trainings are and to stop them, for as long as it lives."""
+        if self._engine:
+            await self._engine.write(Pause())
+
+    async def stop(self) -> None:
+        """End the engine."""
+        if self._engine:
+            await self._engine.kill(STUCK)
+            await self._engine.ended()

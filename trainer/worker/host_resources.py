@@ -1,0 +1,40 @@
+"""Whether this machine has room for another job. Without room a job waits; begun without room, it would fail."""
+
+import logging
+import shutil
+
+import psutil
+
+from storage.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class HostResources:
+    """Free disk space and memory, beside what the settings ask for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lack = ""
+
+    def lacks(self) -> str:
+        """What there is too little of, in a word or two; empty if there is room. The log hears of changes."""
+        lack, why = self._look()
+        if lack != self._lack:
+            log.warning("%s", f"taking no jobs: {why}" if lack else "there is room again, and jobs are taken")
+        self._lack = lack
+        return lack
+
+    def _look(self) -> tuple[str, str]:
+        home, settings = self.settings.home, self.settings
+        free = shutil.disk_usage(home).free
+        if free < settings.disk_least_bytes:
+            return "disk space", f"{_mib(free)} are free at {home}, {_mib(settings.disk_least_bytes)} are asked for"
+        free = psutil.virtual_memory().available
+        if free < settings.memory_least_bytes:
+            return "memory", f"{_mib(free)} of memory are free, {_mib(settings.memory_least_bytes)} are asked for"
+        return "", ""
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:,.0f} MiB"

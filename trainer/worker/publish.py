@@ -1,0 +1,231 @@
+"""What an attempt at a job has made goes to the store, below names that no other attempt has."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from storage.background_tasks import in_background
+from storage.contract.jobs import ImagineJob, TrainJob, attempt_prefix
+from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject
+from storage.contract.sizes import Size, png_size
+from storage.contract.subjects import Subject, Subjects, samples_prefix, weights_prefix
+from storage.errors import Missing, UserError
+from storage.lifecycle.finalize import finalize_job, is_open
+from storage.objects.store import Store
+from storage.objects.transfers import OnProgress, file_hash
+from storage.text import listed
+from trainer.dreambooth.class_set_file import is_whole
+from trainer.dreambooth.prompts import sample_of
+from trainer.protocol import Hello, ImagineTask, SubjectResult, Task, TaskResult, TrainTask
+from trainer.worker.build_task import GONE
+from trainer.worker.cache import Cache
+
+SAMPLES = "samples"  # stands where the name of an attempt does: sample pictures belong to all attempts of a training
+
+
+class Publisher:
+    """Stores what one attempt has made, and says what came of it."""
+
+    def __init__(self, store: Store, cache: Cache, attempt: str) -> None:
+        self.store, self.cache, self.attempt, self.subjects = store, cache, attempt, Subjects(store)
+
+    async def keep_class_set(self, task: Task) -> None:
+        """Upload the class sets of a training that the store has not yet, and that are whole: all workers have them."""
+        pupils = task.pupils if isinstance(task, TrainTask) else ()
+        for path in {path for each in pupils for path in (each.class_set, each.class_set_gently)}:
+            whole = await asyncio.to_thread(is_whole, Path(path))
+            if whole and not await self.store.exists(self._key(path)):
+                # others may have it by then: if nobody waits for this any more it is not to be taken back
+                await asyncio.shield(in_background(self.store.put_file(self._key(path), Path(path))))
+
+    def _key(self, cached: str) -> str:
+        """The name in the store of what lies in the cache."""
+        return Path(cached).relative_to(self.cache.folder).as_posix()
+
+    async def sample(self, job: TrainJob, path: Path) -> Picture:
+        """Store a sample picture that was drawn while training.
+
+        Every attempt draws the same ones, but for what devices differ in, and gives them the same names: what one has
+        stored another may have published, so it is not taken back when nobody waits for it any more.
+        """
+        whose = await self.subjects.get(job.subjects[sample_of(path.stem)]) if job.others else None
+        prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
+        key = f"{prefix}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
+        picture = _picture(key, path, _sample_caption(step := _sample_step(path.stem), whose), step=step)
+        await asyncio.shield(in_background(self._share(job, key, path)))
+        return picture
+
+    async def _share(self, job: TrainJob, key: str, path: Path) -> None:
+        """Store what attempts share, and look back: it may have been late, and nobody else would remove it."""
+        await self.store.put_file(key, path)
+        if not await is_open(self.store, job):
+            await finalize_job(self.store, job)
+
+    async def samples(self, job: TrainJob) -> tuple[Picture, ...]:
+        """The sample pictures that earlier attempts have stored, oldest first; one that is damaged is left out."""
+        by_caption: dict[str, Picture] = {}  # by caption: one of each step, of each subject
+        for whose in await asyncio.gather(*map(self.subjects.get, job.subjects)) if job.others else [None]:
+            prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
+            for key in await self.store.names(f"{prefix}sample-"):
+                step = _sample_step(key.split("/")[-2])
+                caption = _sample_caption(step, whose)
+                with suppress(Missing, ValueError):
+                    size = png_size((await self.store.get(key)).data)
+                    by_caption[caption] = Picture(key=key, **size._asdict(), caption=caption, step=step)
+        return tuple(sorted(by_caption.values(), key=lambda picture: picture.step or 0))
+
+    async def train(
+        self,
+        job: TrainJob,
+        task: TrainTask,
+        result: TaskResult,
+        hello: Hello,
+        samples: tuple[Picture, ...],
+        on_progress: OnProgress,
+    ) -> Outcome:
+        """Store the weights where no other attempt does; raises UserError if a subject was forgotten meanwhile.
+
+        Each subject has them below its own name, so that forgetting one leaves the others theirs.
+        """
+        for_all = {"recipe": task.recipe, "base_revision": hello.revision, "base_sha256": hello.base_sha256}
+        weights = [await self._keep_weights(job, each, Path(result.files[0]), on_progress) for each in job.subjects]
+        candidates = [await self._keep_weights(job, job.subject, Path(c.weights), on_progress) for c in result.choices]
+        subjects = await self._still_there(job)
+        choice = {
+            "kept_step": result.kept_step,
+            "candidates": tuple(
+                Candidate(step=c.step, measures=c.measures, **kept)
+                for c, kept in zip(result.choices, candidates, strict=True)
+            ),
+            "choices": await self._choices(job, subjects[0], result),
+        }
+        learned = [
+            TrainedSubject(
+                **kept,
+                **for_all,
+                **choice,
+                identifier=taught.identifier,
+                class_set=self._key(taught.class_set),
+                photos_differ=pupil.differ,
+                metrics=taught.metrics,
+                before_after=await self._before_after(job, subject, taught),
+                samples=tuple(s for s in samples if s.key.startswith(samples_prefix(subject.id))),
+            )
+            for subject, pupil, taught, kept in zip(subjects, task.pupils, result.taught, weights, strict=True)
+        ]
+        return Outcome(
+            job=job.id,
+            state="done",
+            message="\n".join(filter(None, (_ready(subjects), result.message))),
+            pictures=samples,
+            learned=learned[0],
+            others=dict(zip(job.others, learned[1:], strict=True)),
+            subject=job.subject,
+            subject_version=learned[0].weights_sha256,
+            steps=len(result.losses),
+            loss_first=_mean(result.losses[:10]),
+            loss_last=_mean(result.losses[-10:]),
+            validated=result.validated,
+            settings={"seed": job.seed, **task.recipe},
+        )
+
+    async def _keep_weights(self, job: TrainJob, subject: str, path: Path, on_progress: OnProgress) -> dict[str, str]:
+        """Store weights below a subject's name; return what its record says of them."""
+        sha256 = await asyncio.to_thread(file_hash, path)
+        key = f"{weights_prefix(subject)}{job.id}/{self.attempt}/{sha256}.safetensors"
+        await self.store.put_file(key, path, on_progress)
+        return {"weights_key": key, "weights_sha256": sha256}
+
+    async def _before_after(self, job: TrainJob, subject: Subject, taught: SubjectResult) -> Picture | None:
+        """Store the picture of the report card, if there is one."""
+        if not taught.before_after:
+            return None
+        caption = f"any {subject.noun}, before {subject.name} was learned and after"
+        prefix = (
+            f"{_samples_of(job, subject.id)}{self.attempt}/" if job.others else attempt_prefix(job.id, self.attempt)
+        )
+        return await self._picture(f"{prefix}before-after.png", Path(taught.before_after), caption)
+
+    async def _choices(self, job: TrainJob, subject: Subject, result: TaskResult) -> Picture | None:
+        """Store the picture of the candidates, if there is a choice."""
+        if not result.choices_sheet:
+            return None
+        steps = ", ".join(str(choice.step) for choice in result.choices)
+        caption = f"{subject.name} after {steps} steps, a row each"
+        return await self._picture(
+            f"{attempt_prefix(job.id, self.attempt)}choices.png", Path(result.choices_sheet), caption
+        )
+
+    async def imagine(self, job: ImagineJob, task: ImagineTask, result: TaskResult) -> Outcome:
+        """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""
+        prefix, caption = self._prefix(job), job.prompt
+        pictures = []
+        for seed, path in zip(task.seeds, result.files[:-1], strict=True):
+            pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), caption, seed=seed))
+        grid = await self._picture(f"{prefix}grid.png", Path(result.files[-1]), caption)
+        await self._still_there(job)
+        settings = task.model_dump(
+            include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
+        )
+        return Outcome(
+            job=job.id,
+            state="done",
+            message="\n".join(filter(None, (job.prompt, result.message, task.note))),
+            pictures=tuple(pictures),
+            grid=grid,
+            subject=job.subject,
+            subject_version=task.facts.get("subject version"),
+            settings={"seed": job.seed, "size": str(Size(pictures[0].width_px, pictures[0].height_px)), **settings},
+        )
+
+    async def _still_there(self, job: TrainJob | ImagineJob) -> list[Subject]:
+        """The subjects of a job; raises UserError if one was forgotten meanwhile."""
+        try:
+            return [await self.subjects.get(each) for each in job.subjects]
+        except Missing as error:
+            raise UserError(GONE) from error
+
+    def _prefix(self, job: TrainJob | ImagineJob) -> str:
+        """Where this attempt has its own files in the store."""
+        return attempt_prefix(job.id, self.attempt)
+
+    async def _picture(self, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:
+        """Store a picture of this attempt's own."""
+        await self.store.put_file(key, path)
+        return _picture(key, path, caption, seed=seed)
+
+
+def _picture(key: str, path: Path, caption: str, **more: int | None) -> Picture:
+    """What is said of the picture in a file that is stored as `key`."""
+    with Image.open(path) as image:
+        width_px, height_px = image.size
+    return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
+
+
+def _ready(subjects: list[Subject]) -> str:
+    """Say that subjects were learned, and what to do with them."""
+    names, prompts = [s.name for s in subjects], [f"a [{s.name}] {s.noun}" for s in subjects]
+    is_ready = "is ready" if len(subjects) == 1 else "are ready, alone and together"
+    written = listed([f"[{name}]" for name in names])
+    return f"{listed(names)} {is_ready}. Write {written} in a prompt: /imagine {listed(prompts)} in Paris"
+
+
+def _samples_of(job: TrainJob, subject: str) -> str:
+    """Prefix of a subject's pictures in a training of several: they stay with it if another is forgotten."""
+    return f"{samples_prefix(subject)}{job.id}/"
+
+
+def _sample_step(name: str) -> int:
+    """The step after which a sample was drawn, as the name of its file says."""
+    return int(name.rpartition("-")[2])
+
+
+def _sample_caption(step: int, whose: Subject | None = None) -> str:
+    return f"sample{f' of {whose.name}' if whose else ''} at step {step}"
+
+
+def _mean(losses: tuple[float, ...]) -> float:
+    """Mean of a few losses: one alone says little, since each has its own noise and timestep."""
+    return sum(losses) / len(losses)

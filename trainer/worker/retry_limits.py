@@ -1,0 +1,107 @@
+"""What counts against a job: engines that died of it, workers that were lost with it, a store that keeps failing.
+
+Of the first two attempts are counted. Too many of a kind, and the job has failed: before the next attempt, not only
+after one. A store that fails is waited for, a time that depends on the kind of failure; a full disk of this machine is
+waited for as long as it takes.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from arq.connections import ArqRedis
+
+from storage.contract.jobs import ImagineJob, TrainJob
+from storage.contract.outcomes import Outcome
+from storage.errors import Damaged, DiskFull, Full, Missing, StoreError
+from storage.failures import Failure
+from storage.queue import broker
+from storage.queue.redis_errors import best_effort
+from storage.service_errors import UNKNOWN_S
+from trainer.worker.attempt import EngineDied
+from trainer.worker.engine_handle import DIED
+
+log = logging.getLogger(__name__)
+
+STRIKES = 3  # attempts of which the engine died, after which a job has failed
+LOSSES = 5  # workers in a row that may be lost with a job, before it has come any further, until it has failed
+LOST = f"{LOSSES} workers in a row were lost while they worked on this, so I gave up. Whoever runs me should look why."
+GAVE_UP = f"That happened {STRIKES} times, so I gave up."
+STORE_FAILED = "The storage failed again and again while we worked on this. Please try again later."
+STORE_REFUSED = "The storage refuses what this needs, so it has ended. Whoever runs me finds the reason in the log."
+STORE_SAYS: dict[type[StoreError], str] = {
+    Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
+    Missing: "Something that this needs is not in the storage any more.",
+    Full: "The disk of the storage is full, so what was made could not be kept. Whoever runs me has to make room.",
+}
+UNKNOWN = "the log has the attempts"
+PATIENCE_S = {Failure.OUTAGE: 3600.0, Failure.UNKNOWN: UNKNOWN_S}  # an attempt each time costs more than a question
+KNOWN_MAX = 1000  # jobs of which it is known since when the store fails under them
+
+
+class RetryLimits:
+    """Those of all jobs, in Redis. While it does not answer nothing is counted, and nobody gives up."""
+
+    def __init__(self, redis: ArqRedis, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.redis, self._now_s = redis, now_s
+        self._failing_s: dict[str, tuple[float, float]] = {}  # when the store failed under a job: first, and last
+
+    async def out(self, job: TrainJob | ImagineJob) -> Outcome | None:
+        """How a job has failed that had too many; None if another attempt may be had."""
+        with best_effort("nobody knows how often a job was tried"):
+            if await broker.strikes(self.redis, job.id, "loss") >= LOSSES:
+                return _failed(job, LOST, f"{LOSSES} workers were lost with it")
+            if await broker.strikes(self.redis, job.id, "crash") >= STRIKES:
+                return _failed(job, f"{DIED} {GAVE_UP}", UNKNOWN)
+        return None
+
+    async def count(self, job: TrainJob | ImagineJob, died: EngineDied) -> Outcome | None:
+        """Count an attempt of which the engine died; return the failure if it was one too many."""
+        strikes = 1
+        with best_effort("an engine that died is not counted"):
+            strikes = await broker.count_strike(self.redis, job.id, "crash")
+        if strikes < STRIKES:
+            log.warning("job %s is tried again: %s", job.id, died)
+            return None
+        return _failed(job, f"{died} {GAVE_UP}", died.detail)
+
+    def store_failure(self, job_id: str, error: StoreError) -> Outcome | None:
+        """How a job has failed under which the store did; None if waiting may help."""
+        if isinstance(error, DiskFull):
+            return None
+        patience_s = PATIENCE_S.get(error.failure, UNKNOWN_S)
+        is_new = self._failing_for_s(job_id, patience_s) < patience_s
+        is_permanent = error.failure is Failure.PERMANENT and not isinstance(error, Missing)  # just deleted, perhaps
+        if is_new and not is_permanent:
+            return None
+        usual = STORE_REFUSED if error.failure is Failure.PERMANENT else STORE_FAILED
+        says = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), usual)
+        return Outcome(job=job_id, state="failed", message=says, detail=f"{type(error).__name__}: {error}")
+
+    def has_failed_store(self, job_id: str) -> bool:
+        """Whether the store failed under a job before."""
+        return job_id in self._failing_s
+
+    def _failing_for_s(self, job_id: str, reset_s: float) -> float:
+        """For how long the store has failed under a job, which it does now; what ended `reset_s` ago is forgotten."""
+        now_s = self._now_s()
+        first_s, last_s = self._failing_s.pop(job_id, (now_s, now_s))
+        first_s = now_s if now_s - last_s > reset_s else first_s
+        self._failing_s[job_id] = first_s, now_s
+        if len(self._failing_s) > KNOWN_MAX:
+            del self._failing_s[next(iter(self._failing_s))]
+        return now_s - first_s
+
+    async def begin(self, job: TrainJob | ImagineJob) -> None:
+        """Count an attempt that begins; those that end are taken off again, so what stays was lost with its worker."""
+        with best_effort("an attempt is not counted"):
+            await broker.count_strike(self.redis, job.id, "loss")
+
+    async def end(self, job: TrainJob | ImagineJob) -> None:
+        """Take what began off again, and those before: we live to tell."""
+        with best_effort("an attempt that has ended counts"):
+            await broker.clear_strikes(self.redis, job.id, "loss")
+
+
+def _failed(job: TrainJob | ImagineJob, message: str, detail: str) -> Outcome:
+    return Outcome(job=job.id, state="failed", message=message, detail=detail)
