@@ -232,3 +232,16 @@ print(len(names), time.process_time())
     modules, seconds = said.stdout.split()
     assert int(modules) > 10
     assert float(seconds) < IMPORT_MAX_S
+
+
+def test_the_worker_is_imported_without_torch() -> None:
+    code = f"""
+import importlib, pkgutil, sys
+for name in {sorted(HEAVY)}:
+    sys.modules[name] = None  # importing it raises ImportError
+import trainer.worker
+for module in pkgutil.walk_packages(trainer.worker.__path__, "trainer.worker."):
+    importlib.import_module(module.name)
+"""
+    imported = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
+    assert imported.returncode == 0, imported.stderr
