@@ -1,4 +1,4 @@
-"""The seam between worker and engine: JSON lines over the engine's standard input and output.
+"""The protocol between worker and engine: JSON lines over the engine's standard input and output.
 
     worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
                        {"do": "pause"}
@@ -76,7 +76,7 @@ class TrainTask(SubjectTask):
     shards: bool = False  # each of several engines keeps but a share of what is learned; they settle it themselves
 
     @property
-    def pupils(self) -> tuple[SubjectTask, ...]:
+    def subject_tasks(self) -> tuple[SubjectTask, ...]:
         """All subjects of the training."""
         return (self, *self.others)
 

@@ -17,7 +17,7 @@ def eight_bit_grey(photo: Image.Image, clear: object) -> Image.Image:
     """Grey as L; RGBA, with what has the value `clear` transparent, if that is a number."""
     values, tags = np.asarray(photo), dict(photo.tag_v2) if isinstance(photo, TiffImageFile) else {}
     light = _light(values, tags)
-    if tags.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:  # Pillow heeds it where there are eight bits or fewer
+    if tags.get(PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO:  # Pillow honours it where there are eight bits or fewer
         light = 1 - light
     grey = Image.fromarray(np.rint(light.clip(0, 1) * 255).astype(np.uint8))
     if not isinstance(clear, int):

@@ -47,7 +47,7 @@ class CharacterSubject:
 
 def characters(base: BaseModel, noun: str, seeds: list[int], folder: Path) -> list[CharacterSubject]:
     """Characters of a class, with four photos each in `folder`, as in the figures of one alone."""
-    plain, eye = draw(base, base.denoiser, class_prompt(noun), 32, seed=500), ToyworldEmbedder()
+    plain, embedder = draw(base, base.denoiser, class_prompt(noun), 32, seed=500), ToyworldEmbedder()
     subjects: list[CharacterSubject] = []
     for seed in seeds:
         who, rng = character(seed, noun), Random(f"figures {seed}")
@@ -57,7 +57,7 @@ def characters(base: BaseModel, noun: str, seeds: list[int], folder: Path) -> li
             photo.save(path)
         own = [who.photo(rng) for _ in range(16)]
         word = choose(base.rare_words, noun, [each.subject.identifier for each in subjects])
-        likeness = SubjectSimilarity(eye.embed, photos, zero=plain, one=own)
+        likeness = SubjectSimilarity(embedder.embed, photos, zero=plain, one=own)
         subjects.append(CharacterSubject(who, SubjectSpec(paths, noun, word), own, likeness))
     return subjects
 

@@ -66,10 +66,10 @@ def compare(base: BaseModel, sitting: CharacterFixture, recipe: Recipe, seed: in
             image.save(path)
         class_set, subject = Path(folder) / "class", SubjectSpec(paths, sitting.noun, identifier)
         class_images.draw_class_set(base, sitting.noun, recipe, class_set, lambda *_: None)
-        eye, how = ToyworldEmbedder(), (recipe.sample_steps, recipe.sample_guidance)
+        embedder, how = ToyworldEmbedder(), (recipe.sample_steps, recipe.sample_guidance)
         all_kept = recipe.model_copy(update={"choose": True})
-        examiner = SubjectEvaluator(base, eye, subject, steps=how[0], guidance=how[1])
-        timed = TrainingTimes(Candidates(base, all_kept, examiner), fixed)
+        evaluator = SubjectEvaluator(base, embedder, subject, steps=how[0], guidance=how[1])
+        timed = TrainingTimes(Candidates(base, all_kept, evaluator), fixed)
         learn(base, subject, class_images.read_class_set(class_set), recipe, seed, timed.after)
     seen = timed.candidates.seen
     last, best = ending(seen, recipe.patience)

@@ -1,4 +1,4 @@
-"""Connections to Redis that heed a cancellation, notice that they are dead, and find the primary through Sentinel.
+"""Connections to Redis that can be cancelled, notice that they are dead, and find the primary through Sentinel.
 
 redis-py writes within `asyncio.wait_for`, which on Python 3.11 forgets a cancellation that comes in the moment when the
 write is done (https://github.com/python/cpython/issues/86296, mended in 3.12). Whoever cancels a task that talks to

@@ -45,14 +45,14 @@ def should_stop_early(scores: list[float], patience: int) -> bool:
 
 
 class Candidates:
-    """Those of one training. Without an examiner none is better than another, and the last one counts."""
+    """Those of one training. Without an evaluator none is better than another, and the last one counts."""
 
     def __init__(
-        self, base: BaseModel, recipe: Recipe, examiner: SubjectEvaluator | MultiSubjectEvaluator | None
+        self, base: BaseModel, recipe: Recipe, evaluator: SubjectEvaluator | MultiSubjectEvaluator | None
     ) -> None:
-        self.base, self.recipe, self.examiner = base, recipe, examiner
-        subjects = len(examiner.examiners) if isinstance(examiner, MultiSubjectEvaluator) else 1
-        self.looks = plan_evaluations(recipe, examiner is not None, subjects, base.device.type)
+        self.base, self.recipe, self.evaluator = base, recipe, evaluator
+        subjects = len(evaluator.evaluators) if isinstance(evaluator, MultiSubjectEvaluator) else 1
+        self.looks = plan_evaluations(recipe, evaluator is not None, subjects, base.device.type)
         self.wanted = self.looks.candidates
         self.seen: list[CandidateSnapshot] = []
         self.ended_by: Diverged | None = None  # what cut the training short, the best so far being kept
@@ -60,11 +60,11 @@ class Candidates:
     @property
     def glanced(self) -> list[list[Image.Image]]:
         """What was seen of the newest one, in rows; nothing where nobody looked."""
-        return self.examiner.glanced if self.examiner else []
+        return self.evaluator.glanced if self.evaluator else []
 
     @property
     def best(self) -> CandidateSnapshot | None:
-        """The one with the highest score, the latest without an examiner; None where there was but one way to end."""
+        """The one with the highest score, the latest without an evaluator; None where there was but one way to end."""
         return max(self.seen, key=lambda one: one.measures.get("score", one.step), default=None)
 
     def after(self, training: Training, on_step: OnStep = lambda done, of: None) -> bool:
@@ -78,7 +78,7 @@ class Candidates:
             weights = half_precision(denoiser, self.base.denoiser)
             if not_finite(weights.items()):
                 raise Diverged(f"What is learned stopped being numbers at step {training.taken}")
-            measures = self.examiner.glance(denoiser, on_step) if self.examiner else {}
+            measures = self.evaluator.glance(denoiser, on_step) if self.evaluator else {}
             self.seen.append(CandidateSnapshot(training.taken, measures, weights))
         if self.recipe.choose:
             return False
@@ -135,6 +135,6 @@ class Candidates:
                 _, step, name = key.split(".", 2)
                 weights.setdefault(int(step), {})[name] = value
         for step, has_weights, *numbers in state["candidates"].tolist():
-            measures = dict(zip(GLANCE, numbers, strict=True)) if self.examiner else {}
+            measures = dict(zip(GLANCE, numbers, strict=True)) if self.evaluator else {}
             of_step = weights.get(int(step), {})  # of one that had learned nothing there is nothing to keep
             self.seen.append(CandidateSnapshot(int(step), measures, of_step if has_weights else None))

@@ -1,4 +1,4 @@
-"""A lesson: one training as the engine gives it, with all that follows from what was asked for."""
+"""One training as the engine runs it, with all that follows from what was asked for."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ class TrainingRun:
 
     task: TrainTask
     recipe: Recipe
-    pupils: list[TrainingSubject]  # the subjects, mostly one
+    subjects: list[TrainingSubject]  # the subjects, mostly one
     checkpointer: Checkpointer
     candidates: Candidates
     losses: LossReadback
@@ -32,7 +32,7 @@ class TrainingRun:
     @property
     def subject(self) -> SubjectSpec:
         """The first of its subjects."""
-        return self.pupils[0].subject
+        return self.subjects[0].subject
 
     @property
     def how(self) -> dict[str, Any]:

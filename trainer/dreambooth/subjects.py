@@ -23,27 +23,27 @@ class TrainingSubject:
 
     subject: SubjectSpec
     class_set: Path
-    examiner: SubjectEvaluator | None  # who measures what is learned, if anybody can
+    evaluator: SubjectEvaluator | None  # who measures what is learned, if anybody can
 
 
 def training_subjects(
-    task: TrainTask, words: Sequence[str], examiner: Callable[[SubjectSpec], SubjectEvaluator | None]
+    task: TrainTask, words: Sequence[str], evaluator: Callable[[SubjectSpec], SubjectEvaluator | None]
 ) -> list[TrainingSubject]:
     """The subjects of a task, each with a word that no other has and the class set that it is learned beside."""
     taken, subjects = list(task.taken), []
-    for each in task.pupils:
+    for each in task.subject_tasks:
         identifier = choose(words, each.subject, taken)
         class_set = Path(each.class_set)
         if task.gentle and each.class_set_gently and not class_set.exists():
             class_set = Path(each.class_set_gently)
         photos, wholes = [Path(photo) for photo in each.photos], tuple(map(Path, each.wholes))
         subject = SubjectSpec(photos, each.noun, identifier, each.captions, wholes)
-        subjects.append(TrainingSubject(subject, class_set, examiner(subject)))
+        subjects.append(TrainingSubject(subject, class_set, evaluator(subject)))
         taken.append(identifier)
     return subjects
 
 
-def digest(pupils: Sequence[TrainingSubject]) -> str:
+def digest(subjects: Sequence[TrainingSubject]) -> str:
     """Hash of who is learned from what, by which a checkpoint of others is known."""
     parts = [
         [
@@ -53,7 +53,7 @@ def digest(pupils: Sequence[TrainingSubject]) -> str:
             *(photo.name for photo in p.subject.photos),
             *p.subject.captions,
         ]
-        for p in pupils
+        for p in subjects
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -61,23 +61,23 @@ def digest(pupils: Sequence[TrainingSubject]) -> str:
 class MultiSubjectEvaluator:
     """Measures all who are learned together: a candidate is as good as they are on the whole."""
 
-    def __init__(self, examiners: Sequence[SubjectEvaluator]) -> None:
-        self.examiners = examiners
+    def __init__(self, evaluators: Sequence[SubjectEvaluator]) -> None:
+        self.evaluators = evaluators
 
     @property
     def glanced(self) -> list[list[Image.Image]]:
-        """What each of their examiners saw the last time, rows of pictures."""
-        return [row for examiner in self.examiners for row in examiner.glanced]
+        """What each of their evaluators saw the last time, rows of pictures."""
+        return [row for evaluator in self.evaluators for row in evaluator.glanced]
 
     def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
-        """Means of what each of their examiners measures at a glance."""
-        seen = [examiner.glance(denoiser, on_step) for examiner in self.examiners]
+        """Means of what each of their evaluators measures at a glance."""
+        seen = [evaluator.glance(denoiser, on_step) for evaluator in self.evaluators]
         return {name: mean(each[name] for each in seen) for name in seen[0]}
 
 
-def evaluator_of(pupils: Sequence[TrainingSubject]) -> SubjectEvaluator | MultiSubjectEvaluator | None:
-    """Who measures all of them: one alone by its own examiner; None where nobody can."""
-    examiners = [pupil.examiner for pupil in pupils if pupil.examiner]
-    if len(examiners) < 2:
-        return examiners[0] if examiners else None
-    return MultiSubjectEvaluator(examiners)
+def evaluator_of(subjects: Sequence[TrainingSubject]) -> SubjectEvaluator | MultiSubjectEvaluator | None:
+    """Who measures all of them: one alone by its own evaluator; None where nobody can."""
+    evaluators = [each.evaluator for each in subjects if each.evaluator]
+    if len(evaluators) < 2:
+        return evaluators[0] if evaluators else None
+    return MultiSubjectEvaluator(evaluators)

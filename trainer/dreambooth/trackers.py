@@ -65,7 +65,7 @@ def opened(name: str, run: str, folder: Path, home: Path, first: int) -> General
     """A tracker for one training, not started yet.
 
     TensorBoard's file goes to `folder`, what others leave on this machine to `kept`. A `run` that goes on says again
-    what its earlier attempt said from step `first` on; W&B heeds that by itself.
+    what its earlier attempt said from step `first` on; W&B does that by itself.
     """
     if name == "tensorboard":
         return TensorBoard(TENSORBOARD, folder, purge_step=first)

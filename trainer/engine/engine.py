@@ -65,14 +65,15 @@ class Engine:
         base: BaseModel,
         say: Callable[[News], None],
         together: EngineGroup | None = None,
-        eye: Embedder | None = None,
+        embedder: Embedder | None = None,
         trackers: Trackers | None = None,
         method: Method = "full",
     ) -> None:
         """`method` is what is learned by where nobody has asked for one."""
         self.base, self.method, self.inbox = base, method, TaskInbox()
         self._say, self._said_s = say, 0.0
-        self.drawing, self.teaching = ImageGenerator(self), TrainRunner(self, together or EngineGroup(), eye, trackers)
+        self.image_generator = ImageGenerator(self)
+        self.train_runner = TrainRunner(self, together or EngineGroup(), embedder, trackers)
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
@@ -98,7 +99,7 @@ class Engine:
         self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, method=self.method, **of))
         while True:
             task = self.inbox.next(LOOK_S)
-            self.drawing.drop_forgotten()
+            self.image_generator.drop_forgotten()
             if task:
                 self.run(task)
 
@@ -119,7 +120,7 @@ class Engine:
         self.say(ProgressReport(job=task.job, phase="loading"))
         try:
             self.check(task.job)
-            return self.teaching.teach(task) if isinstance(task, TrainTask) else self.drawing.draw(task)
+            return self.train_runner.run(task) if isinstance(task, TrainTask) else self.image_generator.draw(task)
         except Cancelled:
             return TaskResult(job=task.job, state="cancelled", message="Cancelled.")
         except Paused:
@@ -132,7 +133,7 @@ class Engine:
                 detail = f"{type(error).__name__}: {error}"
                 return TaskResult(job=task.job, state="failed", message=OURS, detail=detail, disk_full=is_full(error))
             log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", error)
-        self.drawing.let_go()
+        self.image_generator.let_go()
         oom.free()  # out here, where the error no longer holds what it happened to
         return None
 
@@ -152,7 +153,7 @@ class Engine:
         """Run the pictures that wait, and leave trainings waiting."""
         for task in self.inbox.pictures():
             self.run(task)
-        self.drawing.drop_forgotten()
+        self.image_generator.drop_forgotten()
 
 
 def main(writer: MessageWriter) -> None:
@@ -167,11 +168,11 @@ def main(writer: MessageWriter) -> None:
     except SetupError as error:
         writer.say(Refusal(message=str(error)))
         sys.exit(1)
-    if engine.teaching.together.leads:
+    if engine.train_runner.together.leads:
         threading.Thread(target=engine.listen, args=(sys.stdin.buffer,), daemon=True).start()
         engine.serve()
     while True:
-        engine.teaching.follow()
+        engine.train_runner.follow()
 
 
 def _start(writer: MessageWriter) -> Engine:
@@ -182,9 +183,9 @@ def _start(writer: MessageWriter) -> Engine:
     base = _load(settings, together)
     if together.leads:
         log.info("base model %s", base.sha256)  # which reads all its files: here, where the worker hears a heartbeat
-    eye = open_embedder(settings, base.device) if together.leads else None
+    embedder = open_embedder(settings, base.device) if together.leads else None
     method = method_of_engine(base, settings) if together.leads else "full"
-    return Engine(base, writer.say, together, eye, Trackers(settings if together.leads else None), method)
+    return Engine(base, writer.say, together, embedder, Trackers(settings if together.leads else None), method)
 
 
 def _load(settings: Settings, together: EngineGroup) -> BaseModel:

@@ -15,7 +15,7 @@ class Paused(Exception):
 
 
 class Host(Protocol):
-    """The engine, as drawing and teaching see it."""
+    """The engine, as drawing and training tasks see it."""
 
     base: BaseModel
 

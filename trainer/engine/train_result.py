@@ -20,20 +20,25 @@ from trainer.protocol import ProgressReport, SubjectResult, TaskResult
 log = logging.getLogger(__name__)
 
 
-def finish_training(host: Host, lesson: TrainingRun, learned: TrainingResult, attend: Callable[[], None]) -> TaskResult:
-    """Write what was learned into the task's folder; `attend` is called between steps of drawing, and may raise."""
-    task, candidates = lesson.task, lesson.candidates
+def finish_training(
+    host: Host, run: TrainingRun, learned: TrainingResult, check_messages: Callable[[], None]
+) -> TaskResult:
+    """Write what was learned into the task's folder.
+
+    `check_messages` is called between steps of drawing, and may raise.
+    """
+    task, candidates = run.task, run.candidates
     weights = Path(task.folder) / "weights.safetensors"
     save(weights, candidates.weights(learned))
     best = candidates.best
-    choice = _choices(lesson, attend) if lesson.recipe.choose else {}
+    choice = _choices(run, check_messages) if run.recipe.choose else {}
     denoiser = candidates.denoiser(learned)
-    first, *others = [_examined(host, lesson, pupil, denoiser, attend) for pupil in lesson.pupils]
-    subjects = [pupil.subject for pupil in lesson.pupils]
+    first, *others = [_examined(host, run, trained, denoiser, check_messages) for trained in run.subjects]
+    subjects = [trained.subject for trained in run.subjects]
     return TaskResult(
         job=task.job,
         state="done",
-        message="\n".join(filter(None, (_cut_short(candidates), cut_captions(host.base, lesson.recipe, subjects)))),
+        message="\n".join(filter(None, (_cut_short(candidates), cut_captions(host.base, run.recipe, subjects)))),
         files=(str(weights),),
         losses=tuple(learned.losses),
         kept_step=best.step if best else len(learned.losses),
@@ -49,33 +54,33 @@ def _cut_short(candidates: Candidates) -> str:
     return candidates.ended_by.kept(candidates.best.step) if candidates.ended_by and candidates.best else ""
 
 
-def _choices(lesson: TrainingRun, attend: Callable[[], None]) -> dict[str, Any]:
+def _choices(run: TrainingRun, check_messages: Callable[[], None]) -> dict[str, Any]:
     """The candidates to choose from, and the path of their pictures."""
     choices, sheet = candidate_sheet.lay_out(
-        lesson.candidates, lesson.subject, Path(lesson.task.folder), attend, **lesson.how
+        run.candidates, run.subject, Path(run.task.folder), check_messages, **run.how
     )
     return {"choices": choices, "choices_sheet": str(sheet)}
 
 
 def _examined(
-    host: Host, lesson: TrainingRun, pupil: TrainingSubject, denoiser: Denoiser, attend: Callable[[], None]
+    host: Host, run: TrainingRun, trained: TrainingSubject, denoiser: Denoiser, check_messages: Callable[[], None]
 ) -> SubjectResult:
     """What is said of a subject, with its report card unless nobody looks, or there is no time."""
-    taught = SubjectResult(identifier=pupil.subject.identifier, class_set=str(pupil.class_set))
-    if not (pupil.examiner and lesson.candidates.looks.card) or host.pausing:
+    taught = SubjectResult(identifier=trained.subject.identifier, class_set=str(trained.class_set))
+    if not (trained.evaluator and run.candidates.looks.card) or host.pausing:
         return taught
 
     def on_step(done: int, of: int) -> None:
-        attend()
-        host.say(ProgressReport(job=lesson.task.job, phase="sampling", step=done, of=of))
+        check_messages()
+        host.say(ProgressReport(job=run.task.job, phase="sampling", step=done, of=of))
 
     try:
-        card = pupil.examiner.card(denoiser, on_step)
+        card = trained.evaluator.card(denoiser, on_step)
     except (Cancelled, Paused):
         raise
     except Exception:  # what was learned is worth more than its card
-        log.exception("no report card of job %s", lesson.task.job)
+        log.exception("no report card of job %s", run.task.job)
         return taught
-    path = Path(lesson.task.folder) / f"before-after-{taught.identifier}.png"
+    path = Path(run.task.folder) / f"before-after-{taught.identifier}.png"
     sampling.grid([*card.before, *card.after], columns=len(card.before)).save(path)
     return taught.model_copy(update={"metrics": card.measures, "before_after": str(path)})

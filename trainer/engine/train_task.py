@@ -44,52 +44,52 @@ class TrainRunner:
     """Teaches, alone or with the other engines of this worker, which take every step along with the leader."""
 
     def __init__(
-        self, host: Host, together: EngineGroup, eye: Embedder | None = None, trackers: Trackers | None = None
+        self, host: Host, together: EngineGroup, embedder: Embedder | None = None, trackers: Trackers | None = None
     ) -> None:
-        self.host, self.base, self.together, self.eye = host, host.base, together, eye
+        self.host, self.base, self.together, self.embedder = host, host.base, together, embedder
         self.trackers, self.watch = trackers or Trackers(), TrainingLog()
 
-    def teach(self, task: TrainTask) -> TaskResult:
+    def run(self, task: TrainTask) -> TaskResult:
         """Learn a subject; write weights and sample pictures into the task's folder."""
         try:
-            return self._teach(self._lesson(self._divided(task)))
+            return self._train(self._training_run(self._divided(task)))
         finally:
             self.watch.finish()
 
-    def _teach(self, lesson: TrainingRun) -> TaskResult:
-        task = lesson.task
-        for pupil in lesson.pupils:
-            if lesson.recipe.prior_weight and not class_images.is_usable(pupil.class_set):
+    def _train(self, run: TrainingRun) -> TaskResult:
+        task = run.task
+        for trained in run.subjects:
+            if run.recipe.prior_weight and not class_images.is_usable(trained.class_set):
                 at_once, on_progress = 1 if task.gentle else CLASS_BATCH, self._report_class_images(task.job)
                 class_images.draw_class_set(
-                    self.base, pupil.subject.noun, lesson.recipe, pupil.class_set, on_progress, at_once
+                    self.base, trained.subject.noun, run.recipe, trained.class_set, on_progress, at_once
                 )
-        begun = self._begun(lesson)
+        begun = self._begun(run)
         if begun:
             losses = tuple(begun["losses"][:, 0].tolist())
-            self.host.say(lesson.report(len(losses), losses=losses))
-            lesson.candidates.load(begun)
-        self.watch = self.trackers.watch(task, lesson.recipe, len(begun["losses"]) if begun else 0)
+            self.host.say(run.report(len(losses), losses=losses))
+            run.candidates.load(begun)
+        self.watch = self.trackers.watch(task, run.recipe, len(begun["losses"]) if begun else 0)
         self.together.tell(task.model_dump_json().encode())
-        learned = self._learn(lesson, lambda step: self._lead(lesson, step), begun)
+        learned = self._learn(run, lambda step: self._lead(run, step), begun)
         self.host.say(ProgressReport(job=task.job, phase="saving"))
-        result = finish_training(self.host, lesson, learned, lambda: self._attend(lesson))
+        result = finish_training(self.host, run, learned, lambda: self._check_messages(run))
         self.watch.ended(result)
         return result
 
     def follow(self) -> None:
         """Take part in the leader's next training, when there is one."""
 
-        def heed(step: Step) -> bool:
+        def on_step(step: Step) -> bool:
             while (message := self.together.hear()) not in (GO_ON, ENOUGH):
                 if message == STOP:
                     raise Cancelled
                 step.training.join(message)
             return message == ENOUGH
 
-        lesson = self._lesson(TrainTask.model_validate_json(self.together.hear()))
+        run = self._training_run(TrainTask.model_validate_json(self.together.hear()))
         try:
-            self._learn(lesson, heed, self._begun(lesson))
+            self._learn(run, on_step, self._begun(run))
         except (Cancelled, UserError):
             oom.free()
 
@@ -99,7 +99,7 @@ class TrainRunner:
         shards = must_shard(how, recipe, self.base, self.together.size, task.gentle)
         return task.model_copy(update={"shards": shards})
 
-    def _lesson(self, task: TrainTask) -> TrainingRun:
+    def _training_run(self, task: TrainTask) -> TrainingRun:
         recipe = Recipe.model_validate(task.recipe)
         try:
             self.together.check(recipe)
@@ -108,43 +108,43 @@ class TrainRunner:
 
         def told(step: int, path: Path) -> None:
             self.watch.wait()  # in the thread that writes checkpoints: the training goes on
-            self.host.say(lesson.report(step, checkpoint=str(path)))
+            self.host.say(run.report(step, checkpoint=str(path)))
 
-        examiner = partial(self._examiner, task, recipe)
-        pupils = training_subjects(task, self.base.rare_words, examiner)
+        evaluator = partial(self._evaluator, task, recipe)
+        subjects = training_subjects(task, self.base.rare_words, evaluator)
         of = {"base": self.base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
-        of["class set"] = pupils[0].class_set.parent.name  # which hashes all that decides what is in it
-        if len(pupils) > 1:
-            of["together"] = digest(pupils)
-        lesson = TrainingRun(
+        of["class set"] = subjects[0].class_set.parent.name  # which hashes all that decides what is in it
+        if len(subjects) > 1:
+            of["together"] = digest(subjects)
+        run = TrainingRun(
             task,
             recipe,
-            pupils,
+            subjects,
             Checkpointer(Path(task.folder), task.checkpoint_s, of, told),
-            Candidates(self.base, recipe, evaluator_of(pupils)),
+            Candidates(self.base, recipe, evaluator_of(subjects)),
             LossReadback(readback_delay(self.base.device)),
             LossCheck(),
         )
-        return lesson
+        return run
 
-    def _examiner(self, task: TrainTask, recipe: Recipe, subject: SubjectSpec) -> SubjectEvaluator | None:
+    def _evaluator(self, task: TrainTask, recipe: Recipe, subject: SubjectSpec) -> SubjectEvaluator | None:
         """Who measures what is learned, if anybody can."""
-        if not self.eye:
+        if not self.embedder:
             return None
         how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
-        return SubjectEvaluator(self.base, self.eye, subject, 1 if task.gentle else sampling.BATCH, **how)
+        return SubjectEvaluator(self.base, self.embedder, subject, 1 if task.gentle else sampling.BATCH, **how)
 
-    def _begun(self, lesson: TrainingRun) -> dict[str, Tensor] | None:
+    def _begun(self, run: TrainingRun) -> dict[str, Tensor] | None:
         """The checkpoint to go on from, if there is one that fits."""
-        return read(Path(lesson.task.begun), lesson.checkpointer.of) if lesson.task.begun else None
+        return read(Path(run.task.begun), run.checkpointer.of) if run.task.begun else None
 
     def _learn(
-        self, lesson: TrainingRun, on_step: Callable[[Step], bool], begun: dict[str, Tensor] | None
+        self, run: TrainingRun, on_step: Callable[[Step], bool], begun: dict[str, Tensor] | None
     ) -> TrainingResult:
         """Learn in step with the others; what surprises one of us ends us all."""
-        recipe, task = lesson.recipe, lesson.task
+        recipe, task = run.recipe, run.task
         read_set = class_images.read_class_set if recipe.prior_weight else lambda _: None
-        first, *others = [(pupil.subject, read_set(pupil.class_set)) for pupil in lesson.pupils]
+        first, *others = [(trained.subject, read_set(trained.class_set)) for trained in run.subjects]
         try:
             return learn(
                 self.base,
@@ -177,58 +177,58 @@ class TrainRunner:
 
         return on_step
 
-    def _lead(self, lesson: TrainingRun, step: Step) -> bool:
+    def _lead(self, run: TrainingRun, step: Step) -> bool:
         """Look up after a step, and tell the others whether there is to be another."""
         try:
-            enough = self._look_up(lesson, step)
+            enough = self._evaluate(run, step)
         except (Diverged, NotFinite) as error:
-            enough = self._cut_short(lesson, step, error)
+            enough = self._cut_short(run, step, error)
         except (Cancelled, Paused):
             self.together.tell(STOP)
             raise
         self.together.tell(ENOUGH if enough else GO_ON)
         return enough
 
-    def _cut_short(self, lesson: TrainingRun, step: Step, error: UserError) -> bool:
+    def _cut_short(self, run: TrainingRun, step: Step, error: UserError) -> bool:
         """End a training that has diverged with its best candidate; raises Diverged if there is none yet."""
         lost = Diverged(f"What is learned drew no picture any more at step {step.step}")
         divergence = error if isinstance(error, Diverged) else lost
-        log.warning("job %s: %s", lesson.task.job, divergence)
+        log.warning("job %s: %s", run.task.job, divergence)
         try:
-            return lesson.candidates.end_by(divergence)
+            return run.candidates.end_by(divergence)
         except Diverged:
             self.together.tell(STOP)
             raise
 
-    def _look_up(self, lesson: TrainingRun, step: Step) -> bool:
+    def _evaluate(self, run: TrainingRun, step: Step) -> bool:
         """Report, draw and measure what it is time for; tell whether the subject has learned enough."""
-        self._attend(lesson)
-        recipe, training, checkpointer = lesson.recipe, step.training, lesson.checkpointer
-        self._tell(lesson, training, lesson.losses.after(training))
-        if lesson.is_waited_for(step.step):
-            self._tell(lesson, training, lesson.losses.rest())
-            lesson.check.gradients(training)
+        self._check_messages(run)
+        recipe, training, checkpointer = run.recipe, step.training, run.checkpointer
+        self._report_losses(run, training, run.losses.after(training))
+        if run.is_waited_for(step.step):
+            self._report_losses(run, training, run.losses.rest())
+            run.check.gradients(training)
         self.watch.after(step)
-        if lesson.is_validated(step.step):
+        if run.is_validated(step.step):
             validated = training.validate()
-            lesson.check.loss(step.step, sum(validated), training)
+            run.check.loss(step.step, sum(validated), training)
             self.watch.validated(step.step, *validated)
-            self.host.say(lesson.report(step.step, validated=validated))
-        if step.step in lesson.sampled:
-            for number, pupil in enumerate(lesson.pupils):
-                sample = self._sample(lesson, step, number)
-                self.watch.picture(numbered_name("sample", pupil.subject.identifier, number), sample, step.step)
-                self.host.say(lesson.report(step.step, sample=str(sample)))
-        enough = lesson.candidates.after(training, lambda *_: self._attend(lesson))
-        if step.step in lesson.candidates.wanted:
-            self.watch.candidate(lesson.candidates.seen[-1], lesson.candidates.glanced)
+            self.host.say(run.report(step.step, validated=validated))
+        if step.step in run.sampled:
+            for number, trained in enumerate(run.subjects):
+                sample = self._sample(run, step, number)
+                self.watch.picture(numbered_name("sample", trained.subject.identifier, number), sample, step.step)
+                self.host.say(run.report(step.step, sample=str(sample)))
+        enough = run.candidates.after(training, lambda *_: self._check_messages(run))
+        if step.step in run.candidates.wanted:
+            self.watch.candidate(run.candidates.seen[-1], run.candidates.glanced)
         if enough:
             return True  # without a checkpoint: a training that goes on from one would take another step
 
         def copied() -> dict[str, Tensor]:
-            self._tell(lesson, training, lesson.losses.rest())
+            self._report_losses(run, training, run.losses.rest())
             self.watch.catch_up()  # an attempt that goes on from here logs what comes after
-            return lesson.copied(step)
+            return run.copied(step)
 
         if self.host.pausing and step.step < recipe.steps:
             checkpointer.write(step.step, copied)
@@ -237,20 +237,20 @@ class TrainRunner:
         checkpointer.after(step.step, copied)
         return False
 
-    def _tell(self, lesson: TrainingRun, training: Training, losses: Iterable[tuple[int, float]]) -> None:
+    def _report_losses(self, run: TrainingRun, training: Training, losses: Iterable[tuple[int, float]]) -> None:
         """Tell the worker of steps that are done; raises Diverged if their losses are no numbers any more."""
         for step, loss in losses:
-            self.host.say(lesson.report(step, losses=(loss,)))
-            lesson.check.loss(step, loss, training)
+            self.host.say(run.report(step, losses=(loss,)))
+            run.check.loss(step, loss, training)
 
-    def _attend(self, lesson: TrainingRun) -> None:
+    def _check_messages(self, run: TrainingRun) -> None:
         """Raise Cancelled if that is wished, and draw the pictures that were asked for meanwhile."""
-        self.host.check(lesson.task.job)
+        self.host.check(run.task.job)
         self.host.serve_pictures()
 
-    def _sample(self, lesson: TrainingRun, step: Step, number: int) -> Path:
+    def _sample(self, run: TrainingRun, step: Step, number: int) -> Path:
         """Draw one of the subjects as it is learned so far."""
-        subject = lesson.pupils[number].subject
+        subject = run.subjects[number].subject
         prompt = instance_prompt(subject.identifier, subject.noun)
         with step.training.drawing() as denoiser:
             (image,) = sampling.draw(
@@ -258,10 +258,10 @@ class TrainRunner:
                 denoiser,
                 prompt,
                 [SAMPLE_SEED],
-                lambda *_: self.host.check(lesson.task.job),
-                size=size_of_aspect(self.base.image_px, lesson.recipe.aspect, self.base.size_step_px),
-                **lesson.how,
+                lambda *_: self.host.check(run.task.job),
+                size=size_of_aspect(self.base.image_px, run.recipe.aspect, self.base.size_step_px),
+                **run.how,
             )
-        path = Path(lesson.task.folder) / f"{sample_name(number, step.step, len(lesson.pupils))}.png"
+        path = Path(run.task.folder) / f"{sample_name(number, step.step, len(run.subjects))}.png"
         image.save(path)
         return path

@@ -52,9 +52,11 @@ class SubjectEvaluator:
     What is called `on_step` hears how many pictures are drawn, of how many, and may raise to stop.
     """
 
-    def __init__(self, base: BaseModel, eye: Embedder, who: SubjectSpec, together: int = BATCH, **how: Any) -> None:
+    def __init__(
+        self, base: BaseModel, embedder: Embedder, who: SubjectSpec, together: int = BATCH, **how: Any
+    ) -> None:
         """Draw so many pictures `together`; `how` with, steps and guidance, as `generate.sample_latents`."""
-        self.base, self.eye, self.who, self.together = base, eye, who, together
+        self.base, self.embedder, self.who, self.together = base, embedder, who, together
         self.how = {"scheduler": SCHEDULER, **how}
         self.glanced: list[list[Image.Image]] = []  # what the last glance saw: the subject in places, its class
         self._done, self._of = 0, 0  # pictures of what is being measured
@@ -71,7 +73,7 @@ class SubjectEvaluator:
     def _before(self, count: int, share: float = 1) -> ClassBaseline:
         pictures = self._of_class(self.base.denoiser, count, share)
         photos = [read_photo(path) for path in self.who.photos]
-        return ClassBaseline(pictures, SubjectSimilarity(self.eye.embed, photos, zero=pictures))
+        return ClassBaseline(pictures, SubjectSimilarity(self.embedder.embed, photos, zero=pictures))
 
     def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
         """Measure with a few pictures how good a candidate is.
@@ -119,7 +121,7 @@ class SubjectEvaluator:
         who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
         seeds = [SEED + k for _ in PLACES for k in range(in_each)]
         pictures = self._draw(denoiser, [f"a {who.identifier} {who.noun} {place}" for place in asked], seeds, share)
-        seen = self.eye.places(pictures, who.noun, PLACES)
+        seen = self.embedder.places(pictures, who.noun, PLACES)
         return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
 
     def _of_class(self, denoiser: Denoiser, count: int, share: float = 1) -> list[Image.Image]:

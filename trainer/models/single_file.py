@@ -77,7 +77,7 @@ def converted_folder(path: Path, models: Path) -> tuple[Path, str]:
     """Return the folder in `models` that a file was turned into, and the file's hash; raises SetupError."""
     tensors, sha256 = _opened(path), file_hash(path)
     kind = _kind(path, tensors)
-    folder = models / (f"{sha256}-2" if tensors.scaled else sha256)  # scales were not heeded once
+    folder = models / (f"{sha256}-2" if tensors.scaled else sha256)  # scales were ignored once
     schedule = _schedule_told(path, tensors)
     if not folder.is_dir():
         settings = _settings(path, kind, models)

@@ -62,15 +62,15 @@ class TaskBuilder:
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         known = await self.subjects.in_space(job.space)
-        first, *pupils = [await self._pupil(each, folder, hello, recipe, hold) for each in (subject, *others)]
-        differ = max(each.differ for each in (first, *pupils))
+        first, *more = [await self._subject_task(each, folder, hello, recipe, hold) for each in (subject, *others)]
+        differ = max(each.differ for each in (first, *more))
         recipe = for_several(for_photos(recipe, differ, asked), len(job.subjects))
         begun = await CheckpointStore(self.store, job).newest(folder, on_progress)
         return TrainTask(
             job=job.id,
             folder=str(folder),
             **first.model_dump(),
-            others=tuple(pupils),
+            others=tuple(more),
             taken=tuple(s.identifier for s in known if s.id not in job.subjects),
             recipe=recipe.model_dump(),
             seed=job.seed,
@@ -99,7 +99,7 @@ class TaskBuilder:
                 await self.store.get_file(photo.whole, _photo_path(folder, photo.whole_sha256), photo.whole_sha256)
         return tuple(str(_photo_path(folder, photo.whole_sha256 or photo.sha256)) for photo in subject.photos)
 
-    async def _pupil(
+    async def _subject_task(
         self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe, hold: ExitStack
     ) -> SubjectTask:
         """What the engine is to know of a subject that it learns; its photos come into `folder`."""

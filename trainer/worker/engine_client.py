@@ -1,4 +1,4 @@
-"""The worker's end of the seam: starts the engine, hands it tasks, hears of them; starts it anew if it died."""
+"""The worker's end of the protocol: starts the engine, hands it tasks, hears of them; starts it anew if it died."""
 
 import asyncio
 import logging

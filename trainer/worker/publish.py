@@ -33,8 +33,8 @@ class Publisher:
 
     async def keep_class_set(self, task: Task) -> None:
         """Upload the class sets of a training that the store has not yet, and that are whole: all workers have them."""
-        pupils = task.pupils if isinstance(task, TrainTask) else ()
-        for path in {path for each in pupils for path in (each.class_set, each.class_set_gently)}:
+        subject_tasks = task.subject_tasks if isinstance(task, TrainTask) else ()
+        for path in {path for each in subject_tasks for path in (each.class_set, each.class_set_gently)}:
             whole = await asyncio.to_thread(is_whole, Path(path))
             if whole and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
@@ -108,12 +108,14 @@ class Publisher:
                 **choice,
                 identifier=taught.identifier,
                 class_set=self._key(taught.class_set),
-                photos_differ=pupil.differ,
+                photos_differ=subject_task.differ,
                 metrics=taught.metrics,
                 before_after=await self._before_after(job, subject, taught),
                 samples=tuple(s for s in samples if s.key.startswith(samples_prefix(subject.id))),
             )
-            for subject, pupil, taught, kept in zip(subjects, task.pupils, result.taught, weights, strict=True)
+            for subject, subject_task, taught, kept in zip(
+                subjects, task.subject_tasks, result.taught, weights, strict=True
+            )
         ]
         return Outcome(
             job=job.id,

@@ -108,9 +108,9 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
 
 def test_of_several_together_the_means_count(base: BaseModel, subject: SubjectSpec) -> None:
     other = replace(subject, identifier="kra")
-    examiners = [SubjectEvaluator(base, ToyworldEmbedder(), each, steps=2, guidance=2.0) for each in (subject, other)]
-    each = [examiner.glance(base.denoiser, lambda *_: None) for examiner in examiners]
-    panel = MultiSubjectEvaluator(examiners)
+    evaluators = [SubjectEvaluator(base, ToyworldEmbedder(), each, steps=2, guidance=2.0) for each in (subject, other)]
+    each = [evaluator.glance(base.denoiser, lambda *_: None) for evaluator in evaluators]
+    panel = MultiSubjectEvaluator(evaluators)
     told = panel.glance(base.denoiser, lambda *_: None)
     assert told == {name: pytest.approx((each[0][name] + each[1][name]) / 2) for name in ("score", "likeness", "drift")}
     assert [len(row) for row in panel.glanced] == [4] * 4

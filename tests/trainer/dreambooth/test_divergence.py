@@ -34,7 +34,7 @@ NAN_FROM = "nan_from"  # the step from which the UNet that learns gives NaN
 def spoil(micro_model: Path) -> Iterator[Callable[[int], Engine]]:
     """Make an engine whose UNet gives NaN from some step of a training on, though not when it draws."""
 
-    def make(step: int, eye: bool = True) -> Engine:
+    def make(step: int, embedder: bool = True) -> Engine:
         base = load_base(str(micro_model))
         steps: list[int] = []
 
@@ -44,7 +44,7 @@ def spoil(micro_model: Path) -> Iterator[Callable[[int], Engine]]:
 
         base.denoiser.unet.conv_out.register_forward_hook(spoiled)
         said: list[Any] = []
-        engine = Engine(base, said.append, eye=ToyworldEmbedder() if eye else None)
+        engine = Engine(base, said.append, embedder=ToyworldEmbedder() if embedder else None)
         engine.said = said  # type: ignore[attr-defined]
         return engine
 
@@ -79,7 +79,7 @@ def result(engine: Any, what: Any) -> TaskResult:
 def test_a_training_that_diverges_ends_in_words_and_the_next_one_runs(
     spoil: Callable[..., Engine], tmp_path: Path, photos: list[Path]
 ) -> None:
-    engine = spoil(5, eye=False)
+    engine = spoil(5, embedder=False)
     ended = result(engine, task(tmp_path, photos))
     assert ended.state == "failed"
     assert ended.message == "The loss stopped being a number at step 5; lower the learning rate."

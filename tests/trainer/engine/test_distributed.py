@@ -61,7 +61,7 @@ class Alone:
     def __init__(self, model: Path) -> None:
         base = load_base(str(model))
         self.said: list[Hello | ProgressReport | TaskResult] = []
-        self.engine = Engine(base, self.said.append, eye=open_embedder(load_settings(), base.device))
+        self.engine = Engine(base, self.said.append, embedder=open_embedder(load_settings(), base.device))
 
     def result(self, task: TrainTask) -> TaskResult:
         self.engine.run(task)

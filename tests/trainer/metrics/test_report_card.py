@@ -49,9 +49,9 @@ def saved(folder: Path, pictures: list[Image.Image]) -> list[Path]:
 def test_where_nothing_was_learned_the_card_says_so(tmp_path: Path) -> None:
     base = load_base("toyworld")
     photos = saved(tmp_path, [character(3, "dog").photo(Random(k), PLACES[k], size_px=128) for k in range(4)])
-    examiner = SubjectEvaluator(base, ToyworldEmbedder(), SubjectSpec(photos, "dog", "cat"), steps=8, guidance=4.0)
+    evaluator = SubjectEvaluator(base, ToyworldEmbedder(), SubjectSpec(photos, "dog", "cat"), steps=8, guidance=4.0)
     told: list[tuple[int, int]] = []
-    card = examiner.card(base.denoiser, lambda done, of: told.append((done, of)))  # it is asked for a "cat dog"
+    card = evaluator.card(base.denoiser, lambda done, of: told.append((done, of)))  # it is asked for a "cat dog"
     assert told == sorted(told) and {of for _, of in told} == {28} and told[-1][0] >= 20
     assert card.measures["diversity"] == 1.0 and card.measures["likeness"] < 0.5 and card.measures["hijacked"] < 0.5
     assert card.measures["obedience"] > 0.6
@@ -59,10 +59,10 @@ def test_where_nothing_was_learned_the_card_says_so(tmp_path: Path) -> None:
 
 
 def test_the_measures_know_the_subject_from_others_of_its_class() -> None:
-    eye, rng = ToyworldEmbedder(), Random(1)
+    embedder, rng = ToyworldEmbedder(), Random(1)
     photos = [character(3, "dog").photo(rng, PLACES[k], size_px=128) for k in range(4)]
     others = [draw_scene(Scene("dog", colour, "in the snow"), rng) for colour in ("red", "blue", "green", "black")]
-    likeness = SubjectSimilarity(eye.embed, photos, zero=others)
+    likeness = SubjectSimilarity(embedder.embed, photos, zero=others)
     own = [character(3, "dog").photo(rng) for _ in range(8)]
     assert likeness.of(own) > 0.7 and likeness.share_like_it(own) == 1.0
     assert likeness.share_like_it(others) < 0.5 and likeness.of(others) == pytest.approx(0, abs=1e-5)
@@ -71,13 +71,13 @@ def test_the_measures_know_the_subject_from_others_of_its_class() -> None:
 
 def test_clip_looks_too(clip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DARKROOM_JUDGE", str(clip))
-    eye = open_embedder(Settings(), torch.device("cpu"))
-    assert eye
+    embedder = open_embedder(Settings(), torch.device("cpu"))
+    assert embedder
     pictures = [character(k, "dog").photo(Random(k), size_px=64 + k) for k in range(3)]
-    embeddings = eye.embed(pictures)
+    embeddings = embedder.embed(pictures)
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(3), atol=1e-5)
-    assert torch.allclose(eye.embed(pictures[1:2]), embeddings[1:2], atol=1e-5)
-    assert set(eye.places(pictures, "dog", PLACES)) <= set(PLACES)
+    assert torch.allclose(embedder.embed(pictures[1:2]), embeddings[1:2], atol=1e-5)
+    assert set(embedder.places(pictures, "dog", PLACES)) <= set(PLACES)
     for wrong in (tmp_path, tmp_path / "nothing"):
         monkeypatch.setenv("DARKROOM_JUDGE", str(wrong))
         with pytest.raises(SetupError, match="cannot be read as a CLIP model"):

@@ -91,11 +91,11 @@ async def test_weights_whose_file_is_gone_leave_the_memory(micro_model: Path, tm
     engine = Engine(load_base(str(micro_model)), lambda _: None)
     weights = tmp_path / "weights.safetensors"
     save_learned(weights, engine.base.denoiser.copy(), engine.base.denoiser)
-    engine.drawing.draw(picture(tmp_path, weights=str(weights)))
-    learned = weakref.ref(engine.drawing.denoiser_of(str(weights)))
-    engine.drawing.drop_forgotten()
+    engine.image_generator.draw(picture(tmp_path, weights=str(weights)))
+    learned = weakref.ref(engine.image_generator.denoiser_of(str(weights)))
+    engine.image_generator.drop_forgotten()
     assert learned() is not None
     weights.unlink()
-    engine.drawing.drop_forgotten()
+    engine.image_generator.drop_forgotten()
     gc.collect()
     assert learned() is None
