@@ -13,7 +13,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 from arq.connections import ArqRedis
 
 from bot.app import Darkroom
@@ -21,7 +20,7 @@ from bot.core.messages import Reply, Request, Upload
 from storage.queue import broker
 from storage.settings import Settings, load_settings
 from tests.servers.backing import valkey
-from tests.support.micro_models import write_micro_model, write_micro_sd1, write_micro_sd2, write_micro_sdxl
+from trainer import threads  # which sets OpenMP's environment before any test imports PyTorch
 
 if TYPE_CHECKING:
     from trainer.models.base import BaseModel  # which takes seconds to import: not every test needs it
@@ -36,8 +35,8 @@ def pytest_configure() -> None:
     other; it also adds up the same wherever it runs.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    threads.set_up()
     os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
 
 
 def pytest_collection() -> None:
@@ -89,6 +88,8 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def micro_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.micro_models import write_micro_model
+
     return write_micro_model(tmp_path_factory.mktemp("model"))
 
 
@@ -111,16 +112,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def micro_sd1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.micro_models import write_micro_sd1
+
     return write_micro_sd1(tmp_path_factory.mktemp("sd1"))
 
 
 @pytest.fixture(scope="session")
 def micro_sd2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.micro_models import write_micro_sd2
+
     return write_micro_sd2(tmp_path_factory.mktemp("sd2"))
 
 
 @pytest.fixture(scope="session")
 def micro_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.micro_models import write_micro_sdxl
+
     return write_micro_sdxl(tmp_path_factory.mktemp("sdxl"))
 
 
