@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.catalogue import possible
 from tests.chaos.run import broken, run
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 FAULTS_S, EVERY_S = 20, 1.5
 SEED = 3
 LONG = {"broken_model", "freeze_engine", "kill_bot"}  # they have to start a process, or wait for a watchdog

@@ -47,7 +47,7 @@ WRONG_TRAININGS = (
 )
 
 
-@pytest.fixture(params=["discord", "slack", "web", "terminal"])
+@pytest.fixture(params=["discord", "slack", "web", pytest.param("terminal", marks=pytest.mark.slow)])
 async def front(
     request: pytest.FixtureRequest, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Darkroom
 ) -> AsyncIterator[Front]:

@@ -17,7 +17,7 @@ from tests.chaos.scene import Scene
 from tests.chaos.worker import Worker
 from tests.conftest import Chat, photos_of_a_character
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
 LEASE_S = 2.0
 STEPS = 180
 AWAY_S = 6.0  # three leases
@@ -80,10 +80,7 @@ async def begun(scene: Scene, chat: Chat) -> tuple["asyncio.Task[list[Reply]]", 
     return training, jobs[0].id
 
 
-SLOWLY = [pytest.param(lose, marks=pytest.mark.slow) for lose in (freeze, cut_off_from_redis, cut_off_from_the_store)]
-
-
-@pytest.mark.parametrize("lose", [kill, *SLOWLY])
+@pytest.mark.parametrize("lose", [kill, freeze, cut_off_from_redis, cut_off_from_the_store])
 async def test_another_worker_goes_on_within_a_lease_and_two_seconds(scene: Scene, lose: object) -> None:
     await scene.workers_ready()
     chat = Chat(scene.app, space=lose.__name__)
@@ -100,7 +97,6 @@ async def test_another_worker_goes_on_within_a_lease_and_two_seconds(scene: Scen
         other.send(signal.SIGCONT)
 
 
-@pytest.mark.slow
 async def test_where_nobody_reaches_the_store_what_runs_goes_on(scene: Scene) -> None:
     await scene.workers_ready()
     chat = Chat(scene.app, space="store away")
