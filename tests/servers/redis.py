@@ -63,6 +63,7 @@ class Firewall:
         self.port = port
         self._lines: dict[asyncio.StreamWriter, asyncio.StreamWriter] = {}
         self._deaf: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = 0
 
     def drop(self) -> None:
@@ -77,14 +78,25 @@ class Firewall:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one connection on."""
         self.connections += 1
-        with contextlib.suppress(OSError):
+        task = asyncio.current_task()
+        assert task
+        self._tasks.add(task)
+        try:
             there_reader, there = await asyncio.open_connection("127.0.0.1", self.port)
             self._lines[writer] = there
-            with contextlib.suppress(OSError):
-                await asyncio.gather(self._pass_on(writer, reader, there), self._pass_on(writer, there_reader, writer))
-            there.close()
-        self._lines.pop(writer, None)
-        writer.close()
+            await asyncio.gather(self._pass_on(writer, reader, there), self._pass_on(writer, there_reader, writer))
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            for end in (writer, self._lines.pop(writer, writer)):
+                end.transport.abort()
+            self._tasks.discard(task)
+
+    async def close(self) -> None:
+        """End all connections, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _pass_on(
         self, line: asyncio.StreamWriter, reader: asyncio.StreamReader, to: asyncio.StreamWriter
@@ -104,5 +116,5 @@ async def firewall(port: int) -> AsyncIterator[tuple[Firewall, str]]:
     try:
         yield wall, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
     finally:
-        wall.drop()
         server.close()
+        await wall.close()

@@ -187,8 +187,9 @@ class Chat:
             await self._show_answers(request, question)
         except OUTAGES as error:
             log.warning("the answer to message %s cannot be kept: %s", request.id, error)
-            if not self.messages[request.id].answered:
-                await self._resume(self.messages[request.id])
+            asked = self.messages.get(request.id)
+            if asked and not asked.answered:
+                await self._resume(asked)
 
     async def _show_answers(self, request: Request, question: ChatMessage | None) -> None:
         async with aclosing(self.app.answer(request)) as replies:
@@ -201,7 +202,8 @@ class Chat:
                 if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
                     self._start(request.id, self._follow(request.id))
                     return
-        if request.command in FORGETTING and self.messages[request.id].reply.state == "done":
+        asked = self.messages.get(request.id)
+        if request.command in FORGETTING and asked and asked.reply.state == "done":
             await self._forget(request.arguments.get("name", ""), but=request.id)
         if request.command in DELETING:
             await self.sweep()
@@ -229,15 +231,20 @@ class Chat:
                 async for reply in self.app.watch(job):
                     await self._update(job, reply)
             except OUTAGES as error:
-                known = self.messages[job].reply.job  # if not, its photos are still to be looked up, in the store
-                await self._update(job, Reply(text=sentence_of(error), state="working", job=known))
+                if message := self.messages.get(job):  # without a job yet its photos are still to be looked up
+                    reply = Reply(text=sentence_of(error), state="working", job=message.reply.job)
+                    await self._update(job, reply)
                 raise
 
         await patient(f"job {job} cannot be followed")(watch)
 
     async def _update(self, message_id: str, reply: Reply) -> None:
-        """Show an answer; keep it where it tells something that must outlive this process."""
-        before = self.messages[message_id]
+        """Show an answer; keep it where it tells something that must outlive this process.
+
+        One to a message that was deleted meanwhile is dropped.
+        """
+        if not (before := self.messages.get(message_id)):
+            return
         message = before.with_reply(reply)
         if message.photos and not before.reply.job:
             message = message.model_copy(update={"photos": await self._kept_photos(message.photos, reply)})

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from redis import Redis
@@ -311,17 +311,21 @@ async def test_a_user_of_one_prefix_needs_no_other_keys() -> None:
 
 
 async def test_a_server_in_protected_mode_is_named_as_such() -> None:
-    async def deny(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    hung_up = asyncio.Event()
+
+    async def deny(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"-DENIED Redis is running in protected mode because no password is set.\r\n")
-        await writer.drain()
-        await asyncio.sleep(0.2)
+        with suppress(OSError):
+            await reader.read()
         writer.close()
+        hung_up.set()
 
     server = await asyncio.start_server(deny, "127.0.0.1", 0)
     redis = broker.open_client(f"redis://:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
     with pytest.raises(ERRORS) as caught:
         await redis.get("x")
     await redis.aclose()
+    await hung_up.wait()
     server.close()
     assert failure_of(caught.value) is Failure.PERMANENT
     assert "protected mode" in reason_of(caught.value)

@@ -283,6 +283,7 @@ async def test_a_plain_sentence_is_drawn(page: Page, store: FolderStore) -> None
     await add_subject(store)
     line = page.locator("#line")
     await line.press_sequentially("a [re")
+    await expect(page.locator("#options [role=option]")).to_contain_text(["rex"])
     await line.press("Tab")
     await line.press_sequentially(" dog in Paris --count 2")
     await expect(page.locator("#hint")).to_have_text("Enter draws this. A / begins a command.")
