@@ -19,21 +19,21 @@ class RecentSet(Generic[T]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._found: OrderedDict[T, None] = OrderedDict()
+        self._newest: OrderedDict[T, None] = OrderedDict()
 
     def add(self, thing: T) -> None:
         """Remember something, as the newest."""
-        self._found[thing] = None
-        self._found.move_to_end(thing)
-        while len(self._found) > self._most:
-            self._found.popitem(last=False)
+        self._newest[thing] = None
+        self._newest.move_to_end(thing)
+        while len(self._newest) > self._most:
+            self._newest.popitem(last=False)
 
     def discard(self, thing: T) -> None:
         """Forget something, if it is known."""
-        self._found.pop(thing, None)
+        self._newest.pop(thing, None)
 
     def __contains__(self, thing: T) -> bool:
-        return thing in self._found
+        return thing in self._newest
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._newest)

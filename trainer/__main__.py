@@ -83,7 +83,7 @@ def recipes(settings: Settings) -> dict[str, object]:
 
 async def work(settings: Settings, queues: list[str]) -> None:
     """Work until SIGINT or SIGTERM, which lets what runs come to a good end; a second one ends it at once."""
-    from trainer.worker.worker import run_worker  # imports torch by way of the engine's helpers: not for --help
+    from trainer.worker.worker import run_worker
 
     store = await open_store(settings)
     redis = await broker.connect_patiently(settings.redis_url or "redis://127.0.0.1:6379", settings)

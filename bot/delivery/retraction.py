@@ -68,19 +68,26 @@ class Retraction:
     async def _is_new(self, name: str, since_s: float) -> bool:
         """Whether a message is about what was deleted since; a note that cannot be read may be."""
         try:
-            return parsed_in_part(Posted, (await self.store.get(name)).data, name).deleted_s >= since_s
+            return (await self._read(name)).deleted_s >= since_s
         except (Damaged, Newer):
             return True
         except Missing:
             return False
 
+    async def _read(self, name: str) -> Posted:
+        return parsed_in_part(Posted, (await self.store.get(name)).data, name)
+
     async def _all(self, failed: Counter[str], since_s: float) -> None:
         """Take back everything; what cannot be, for good, is let go of, and counted by its reason if it is new."""
         async with self._one_at_a_time:
             for name in await self.store.names(self.prefix):
-                is_new = await self._is_new(name, since_s)
+                is_new = True  # as far as is known
                 try:
-                    await self._one(name)
+                    posted = await self._read(name)
+                    is_new = posted.deleted_s >= since_s
+                    await self._one(posted)
+                except Missing:
+                    continue
                 except (ChatRefused, UnknownTrouble, Damaged) as error:
                     log.warning("a message stays as it is: %s", error)
                     failed[str(error)[:100]] += is_new
@@ -96,10 +103,9 @@ class Retraction:
                     continue
                 await self.store.delete(name)
 
-    async def _one(self, name: str) -> None:
+    async def _one(self, posted: Posted) -> None:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(UnknownTrouble), wait=pause_s, stop=RetryDeadline(None), reraise=True
         )
-        with suppress(Missing, MessageGone):
-            posted = parsed_in_part(Posted, (await self.store.get(name)).data, name)
+        with suppress(MessageGone):
             await retrying(self.poster.retract, posted)

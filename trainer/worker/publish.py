@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -93,14 +94,7 @@ class Publisher:
         weights = [await self._keep_weights(job, each, Path(result.files[0]), on_progress) for each in job.subjects]
         candidates = [await self._keep_weights(job, job.subject, Path(c.weights), on_progress) for c in result.choices]
         subjects = await self._still_there(job)
-        choice = {
-            "kept_step": result.kept_step,
-            "candidates": tuple(
-                Candidate(step=c.step, measures=c.measures, **kept)
-                for c, kept in zip(result.choices, candidates, strict=True)
-            ),
-            "choices": await self._choices(job, subjects[0], result),
-        }
+        choice = await self._choice(job, subjects[0], result, candidates)
         learned = [
             TrainedSubject(
                 **kept,
@@ -132,6 +126,17 @@ class Publisher:
             validated=result.validated,
             settings={"seed": job.seed, **task.recipe},
         )
+
+    async def _choice(
+        self, job: TrainJob, subject: Subject, result: TaskResult, candidates: list[dict[str, str]]
+    ) -> dict[str, Any]:
+        """What the record of a subject says of the candidates that a person chooses from, whose weights are stored."""
+        choices = zip(result.choices, candidates, strict=True)
+        return {
+            "kept_step": result.kept_step,
+            "candidates": tuple(Candidate(step=c.step, measures=c.measures, **kept) for c, kept in choices),
+            "choices": await self._choices(job, subject, result),
+        }
 
     async def _keep_weights(self, job: TrainJob, subject: str, path: Path, on_progress: OnProgress) -> dict[str, str]:
         """Store weights below a subject's name; return what its record says of them."""

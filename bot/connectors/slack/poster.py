@@ -36,6 +36,8 @@ from storage.recent_set import RecentSet
 
 log = logging.getLogger(__name__)
 
+DOUBTFUL = 10_000  # messages that are looked for before they are said again
+
 RESPONSE_URL_S = 25 * 60.0  # it ends after half an hour
 PROCESSING_S = (0.5, 1.0, 2.0, 4.0)  # how long Slack may take until an uploaded picture can be shown
 WITHOUT_S = 600.0  # until pictures inside messages are tried again where Slack does not take them
@@ -61,9 +63,6 @@ class MessageLayout:
 
     reply: Reply
     bare: bool = False
-
-
-DOUBTFUL = 10_000  # messages that are looked for before they are said again
 
 
 class SlackPoster(Poster):

@@ -22,6 +22,8 @@ from storage.recent_set import RecentSet
 
 log = logging.getLogger(__name__)
 
+OURS = 10_000  # jobs and subjects of which it is remembered that they are this space's
+
 # Pictures only, by their names: never records, weights or checkpoints.
 PICTURE = re.compile(
     r"(?P<home>jobs|subjects|drafts)/(?P<id>[0-9a-f]{20})/([a-z0-9_-]+/)*[a-z0-9_-]+\.(?P<type>png|jpg|webp)"
@@ -38,9 +40,6 @@ class GallerySubject(Record):
     state: str  # a newer version may know more than we do
     sample: Picture | None
     buttons: tuple[Button, ...]
-
-
-OURS = 10_000  # jobs and subjects of which it is remembered that they are this space's
 
 
 class GalleryJob(Record):

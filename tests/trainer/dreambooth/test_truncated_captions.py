@@ -31,7 +31,7 @@ def base(micro_model: Path) -> BaseModel:
 def test_a_prompt_that_is_cut_is_told(base: BaseModel, tmp_path: Path, prompt: str, negative: str, said: str) -> None:
     how = {"guidance": 5.0, "scheduler": "ddim", "vary_seed": None, "facts": {}, "weights": None}
     task = ImagineTask(job="j", folder=str(tmp_path), prompt=prompt, negative=negative, seeds=(1,), steps=1, **how)
-    assert Engine(base, lambda _: None).drawing.draw(task).message == said
+    assert Engine(base, lambda _: None).image_generator.draw(task).message == said
 
 
 def test_captions_that_are_cut_are_told(base: BaseModel) -> None:

@@ -1,17 +1,12 @@
 """Buttons of the local web chat whose work fails: that is seen beside them, heard, and they can be pressed again."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from bot.connectors.web.connector import opened
 from storage.objects.folder import FolderStore
 from storage.settings import Settings
-from tests.servers.backing import valkey
-from tests.support.web_chat import add_pictures, add_subject, chat, chromium, no_sideways, say, settings_of, shot, visit
+from tests.support.web_chat import add_pictures, add_subject, chat, no_sideways, say, shot, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -28,28 +23,6 @@ SENTENCES = [
     "This did not work (error 500). Please try again.",
     "This did not work (error 502). Please try again.",
 ]
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with valkey() as url:
-        yield url
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def settings(tmp_path: Path, redis_url: str) -> Settings:
-    return settings_of(tmp_path, redis_url)
-
-
-@pytest.fixture
-def store(settings: Settings) -> FolderStore:
-    return FolderStore(Path(settings.store_url))
 
 
 async def refuse(page: Page, number: int) -> None:

@@ -1,11 +1,8 @@
 """Small things of the local web chat's page, each as a person would expect it."""
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser, expect
 
 from bot.core.chat_log import ChatLog, ChatMessage
@@ -14,8 +11,7 @@ from storage.contract.subjects import Subjects
 from storage.ids import new_id
 from storage.objects.folder import FolderStore
 from storage.settings import Settings
-from tests.servers.backing import valkey
-from tests.support.web_chat import add_pictures, add_subject, chat, chromium, files, say, settings_of, shot
+from tests.support.web_chat import add_pictures, add_subject, chat, files, say, shot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 CONTRAST = """node => {
@@ -26,28 +22,6 @@ CONTRAST = """node => {
   const ratio = (one, other) => (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
   return [ratio(tab, text), ratio(tab, bar)];
 }"""
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with valkey() as url:
-        yield url
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def settings(tmp_path: Path, redis_url: str) -> Settings:
-    return settings_of(tmp_path, redis_url)
-
-
-@pytest.fixture
-def store(settings: Settings) -> FolderStore:
-    return FolderStore(Path(settings.store_url))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

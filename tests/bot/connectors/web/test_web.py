@@ -1,8 +1,7 @@
 """The local web chat in a real Chromium, without a worker: what it offers, refuses, remembers and looks like."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,18 +17,15 @@ from storage.contract.subjects import Subjects
 from storage.ids import new_id
 from storage.objects.folder import FolderStore
 from storage.settings import Settings
-from tests.servers.backing import valkey
 from tests.support.photo_files import saved, scene
 from tests.support.web_chat import (
     PHONE,
     add_pictures,
     add_subject,
     chat,
-    chromium,
     files,
     no_sideways,
     say,
-    settings_of,
     shot,
     visit,
 )
@@ -53,28 +49,6 @@ CONTRAST = """() => {
   probe.remove();
   return Math.min(...ratios);
 }"""
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    with valkey() as url:
-        yield url
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def settings(tmp_path: Path, redis_url: str) -> Settings:
-    return settings_of(tmp_path, redis_url)
-
-
-@pytest.fixture
-def store(settings: Settings) -> FolderStore:
-    return FolderStore(Path(settings.store_url))
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -1,0 +1,35 @@
+"""What tests of the web chat's page share: a queue, a browser, and the settings and store of one test."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from storage.objects.folder import FolderStore
+from storage.settings import Settings
+from tests.servers.backing import valkey
+from tests.support.web_chat import chromium, settings_of
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    with valkey() as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> Settings:
+    return settings_of(tmp_path, redis_url)
+
+
+@pytest.fixture
+def store(settings: Settings) -> FolderStore:
+    return FolderStore(Path(settings.store_url))
