@@ -32,7 +32,7 @@ from storage.objects.open import open_store
 from storage.objects.store import Store
 from storage.queue import broker, newest_id
 from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothi
 class Darkroom(CommandContext):
     """One deployment, as a front end sees it."""
 
-    def __init__(self, settings: Settings, store: Store, redis: ArqRedis) -> None:
+    def __init__(self, settings: BotSettings, store: Store, redis: ArqRedis) -> None:
         self.settings, self.store, self.redis, self.retract = settings, store, redis, {}
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
         self.in_flight = InFlight(settings)
@@ -68,7 +68,7 @@ class Darkroom(CommandContext):
         self._upkeep = [asyncio.create_task(work) for work in works]
 
     @classmethod
-    async def open(cls, settings: Settings, redis_url: str, short: bool = False) -> "Darkroom":
+    async def open(cls, settings: BotSettings, redis_url: str, short: bool = False) -> "Darkroom":
         """Connect to queue and store, for a `short` command or to stay; raises SetupError if either does not work."""
         store, redis = await open_store(settings, short), await broker.connect(redis_url, settings)
         with suppress(*SERVICE_ERRORS):

@@ -18,6 +18,9 @@ from bot.cli.settings_table import rows
 from bot.commands.registry import COMMANDS
 from bot.connectors.slack.setup import HTTP_EXAMPLE, manifest_text
 from storage.contract.family_defaults import FAMILY_DEFAULTS
+from storage.settings.bot import BotSettings
+from storage.settings.shared import SharedSettings
+from storage.settings.trainer import TrainerSettings
 
 MADE = "<!-- Made by `make docs` from the program: change it there. -->\n\n"
 
@@ -190,8 +193,12 @@ SETTINGS = """# Settings
 
 Settings are environment variables, or lines of a file `.env` in the working directory. `darkroom settings` prints them
 with their values; `darkroom doctor` checks that they work.
-
 """
+READERS = {
+    SharedSettings: "Bot and workers",
+    BotSettings: "The bot and the terminal",
+    TrainerSettings: "Workers",
+}
 
 
 def commands_page() -> str:
@@ -234,8 +241,11 @@ def _sentence(*parts: str) -> str:
 
 def settings_page() -> str:
     """Make docs/settings.md."""
-    lines = [f"| `{row.name}` | {row.meaning} | {row.default} |\n" for row in rows()]
-    return MADE + SETTINGS + "| setting | meaning | default |\n|---|---|---|\n" + "".join(lines)
+    parts = [MADE, SETTINGS]
+    for kind, title in READERS.items():
+        parts.append(f"\n## {title}\n\n| setting | meaning | default |\n|---|---|---|\n")
+        parts += [f"| `{row.name}` | {row.meaning} | {row.default} |\n" for row in rows(kind)]
+    return "".join(parts)
 
 
 def recipes_page() -> str:

@@ -18,7 +18,8 @@ from arq.connections import ArqRedis
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request, Upload
 from storage.queue import broker
-from storage.settings import Settings, load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 from tests.servers.backing import valkey
 from trainer import threads  # which sets OpenMP's environment before any test imports PyTorch
 
@@ -78,12 +79,12 @@ class Stack:
     worker: "subprocess.Popen[str]"
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> BotSettings:
         """The settings that all processes of the deployment have."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
-            return load_settings()
+            return load_settings(BotSettings)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from storage.errors import DarkroomError
 from storage.logs import log_to
 from storage.objects.open import open_store
 from storage.queue import broker
-from storage.settings import Settings, load_settings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 from trainer.fast_import import fast_import
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def main() -> None:
     log_to(None, logging.INFO, "%(asctime)s worker %(levelname)s %(message)s")
     logging.getLogger("arq").setLevel(logging.WARNING)
     try:
-        settings = load_settings()
+        settings = load_settings(TrainerSettings)
         if given.check:
             with fast_import():  # torch: not for --help
                 from trainer.doctor import report
@@ -61,7 +62,7 @@ def main() -> None:
         sys.exit(str(error))
 
 
-def recipes(settings: Settings) -> dict[str, object]:
+def recipes(settings: TrainerSettings) -> dict[str, object]:
     """The recipes that suit the base model, by method, and which method this machine takes, all with where it is from.
 
     Raises SetupError.
@@ -81,7 +82,7 @@ def recipes(settings: Settings) -> dict[str, object]:
     return {"method": method, "why": why, "recipes": answer}
 
 
-async def work(settings: Settings, queues: list[str]) -> None:
+async def work(settings: TrainerSettings, queues: list[str]) -> None:
     """Work until SIGINT or SIGTERM, which lets what runs come to a good end; a second one ends it at once."""
     from trainer.worker.worker import run_worker
 

@@ -10,7 +10,7 @@ from storage.contract.base import Record
 from storage.contract.jobs import Method
 from storage.contract.recipe import Recipe
 from storage.errors import SetupError
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from trainer.dreambooth.trackers import check as check_trackers
 from trainer.memory.device import Device, this_machine
 from trainer.memory.estimate import MemoryEstimate
@@ -36,7 +36,7 @@ class DoctorReport(Record):
     lines: tuple[str, ...]
 
 
-def report(settings: Settings) -> DoctorReport:
+def report(settings: TrainerSettings) -> DoctorReport:
     """Say whether a worker could run here, and what could be trained."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     sees = f"PyTorch {torch.__version__} sees {', '.join(gpus) if gpus else 'no GPU, so it works on the CPU'}."
@@ -56,7 +56,7 @@ def report(settings: Settings) -> DoctorReport:
     return DoctorReport(state=state, lines=(_where(source), *fits.lines, *asides, sees))
 
 
-def _check_finite(source: Source, settings: Settings) -> None:
+def _check_finite(source: Source, settings: TrainerSettings) -> None:
     """Raise SetupError if weights are no numbers, unless they are still to be downloaded. Reads all of them."""
     path = Path(settings.base_model).expanduser()
     if path.is_file():
@@ -66,7 +66,7 @@ def _check_finite(source: Source, settings: Settings) -> None:
             check_file(source.folder / name, source.called)
 
 
-def base_model_here(settings: Settings) -> tuple[Source, Method, str]:
+def base_model_here(settings: TrainerSettings) -> tuple[Source, Method, str]:
     """The base model, by which method subjects are learned here if nobody asks for one, and why; raises SetupError."""
     here = this_machine()
     source, dtype = _found(settings, here)
@@ -75,7 +75,7 @@ def base_model_here(settings: Settings) -> tuple[Source, Method, str]:
     )
 
 
-def _found(settings: Settings, here: Device) -> tuple[Source, torch.dtype]:
+def _found(settings: TrainerSettings, here: Device) -> tuple[Source, torch.dtype]:
     """The base model, without its weights, and what it would be kept in; raises SetupError."""
     dtype = dtype_for(settings.precision, here.device)
     return find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False), dtype
@@ -89,7 +89,7 @@ def _where(source: Source) -> str:
     return f"{source.called} is in {source.folder}."
 
 
-def _asides(source: Source, settings: Settings) -> tuple[str, ...]:
+def _asides(source: Source, settings: TrainerSettings) -> tuple[str, ...]:
     """What else there is to say of the base model: that it is distilled, and what nobody reads of its file."""
     path = Path(settings.base_model).expanduser()
     sentences, names, left_out = [], [HubName.of(settings.base_model).repo, path.stem], list[str]()
@@ -116,7 +116,7 @@ def _asides(source: Source, settings: Settings) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _fits(source: Source, skeleton: MetaModel, here: Device, settings: Settings) -> DoctorReport:
+def _fits(source: Source, skeleton: MetaModel, here: Device, settings: TrainerSettings) -> DoctorReport:
     """What each kind of work takes, whether there is as much, and how subjects are learned here."""
     needs = MemoryEstimate(skeleton)
     drawing = here.needs_bytes(needs.drawing_bytes())

@@ -13,7 +13,7 @@ from pathlib import Path
 from bot.arguments.validation import problems
 from storage.contract.recipe import Changes, Recipe
 from storage.errors import UserError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 DESCRIPTION = "description"
 ALIASES = {  # what other trainers call it, but for `lr` and `text_encoder`, which are spelled out first
@@ -33,7 +33,7 @@ ALIASES = {  # what other trainers call it, but for `lr` and `text_encoder`, whi
 }
 
 
-def asked_for(settings: Settings, preset: str | None, typed: str) -> Changes:
+def asked_for(settings: BotSettings, preset: str | None, typed: str) -> Changes:
     """The changes of a preset and those that were typed, which win; raises UserError with a sentence per problem."""
     return merged(settings.recipes_folder, preset, parsed(typed))
 

@@ -21,7 +21,8 @@ from storage.contract.subjects import Subject, Subjects, weights_prefix
 from storage.errors import Damaged, UserError
 from storage.objects.open import open_store
 from storage.objects.store import Store
-from storage.settings import Settings, load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 
 WEIGHTS = "weights.safetensors"
 
@@ -31,7 +32,7 @@ A = TypeVar("A", bound=Arguments)
 async def export(given: Given, out: Path) -> CommandResult:
     """Write a subject into a folder of its own below `out`, as files that other programs read."""
     arguments = checked(ExportArguments, given)
-    settings = load_settings()
+    settings = load_settings(BotSettings)
     store = await open_store(settings, short=True)
     subject = prompts.by_name(arguments.name, seen_by(PERSON.actor, await Subjects(store).in_space(SPACE)))
     if subject.state != "ready" or not subject.weights_key:
@@ -69,7 +70,7 @@ async def import_(given: Given, file: Path) -> CommandResult:
     arguments = checked(ImportArguments, given)
     if not file.exists():
         raise UserError(f"There is no file {file}.")
-    settings = load_settings()
+    settings = load_settings(BotSettings)
     store = await open_store(settings, short=True)
     if taken := await Subjects(store).find(SPACE, arguments.name):
         raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
@@ -110,7 +111,7 @@ async def _publish(store: Store, subject: Subject, weights: Path) -> None:
         raise
 
 
-def _other_base(subject: Subject, settings: Settings) -> str:
+def _other_base(subject: Subject, settings: BotSettings) -> str:
     if subject.base_sha256:  # then the trainer has compared them
         return ""
     if subject.base_model == settings.base_model:

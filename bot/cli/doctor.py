@@ -12,6 +12,7 @@ from bot.connectors.terminal.screen import CommandResult, Screen
 from bot.core.checks import MARKS, Check, State
 from bot.local.stack import Stack
 from bot.local.trainer_process import answer_of
+from storage.contract.base_models import TOYWORLD
 from storage.errors import SetupError
 from storage.objects.open import make_store
 from storage.objects.store_probe import probe_store
@@ -19,7 +20,9 @@ from storage.probes import ProbeResult, failed, sentences
 from storage.queue import broker
 from storage.queue.redis_errors import ERRORS
 from storage.queue.redis_probe import probe_redis
-from storage.settings import Settings, load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 
 TRAINER_CHECK_S = 180  # it may ask the hub, and rehearses steps on the base model
 DISK_LEAST_BYTES, DISK_LITTLE_BYTES = 200 * 2**20, 2 * 2**30
@@ -48,7 +51,7 @@ async def checks() -> AsyncIterator[Check]:
     """All checks, in the order in which trouble in one explains trouble in the next."""
     yield Check(name="Python", state="ok", says=f"{sys.version.split()[0]} in {sys.prefix}")
     try:
-        settings = load_settings()
+        settings, _ = load_settings(BotSettings), load_settings(TrainerSettings)
     except SetupError as error:
         yield Check(name="settings", state="fail", says=f"{error} See docs/settings.md.")
         return
@@ -65,7 +68,7 @@ async def checks() -> AsyncIterator[Check]:
         yield check
 
 
-def _disk(settings: Settings) -> Check:
+def _disk(settings: BotSettings) -> Check:
     home, least = settings.home, settings.disk_least_bytes
     nearest = next(p for p in (home, *home.absolute().parents) if p.exists())
     free = shutil.disk_usage(nearest).free
@@ -79,7 +82,7 @@ def _disk(settings: Settings) -> Check:
     return Check(name="disk", state=state, says=f"{free / 2**30:.1f} GiB free at {nearest}{advice}")
 
 
-async def _store(settings: Settings) -> Check:
+async def _store(settings: BotSettings) -> Check:
     try:
         findings = await probe_store(make_store(settings.store_url))
     except SetupError as error:
@@ -100,9 +103,9 @@ def _probed(name: str, where: str, findings: list[ProbeResult], advice: str) -> 
     return Check(name=name, state=state, says=f"{says_all} {advice}" if state == "fail" else says_all)
 
 
-def judge(settings: Settings) -> list[Check]:
+def judge(settings: BotSettings) -> list[Check]:
     """Check whether a judge is configured, which evaluates subjects; Toyworld has its own."""
-    if settings.toyworld:
+    if settings.base_model == TOYWORLD:
         return []
     if settings.judge:
         return [Check(name="judge", state="ok", says=f"{settings.judge} evaluates subjects")]
@@ -113,7 +116,7 @@ def judge(settings: Settings) -> list[Check]:
     return [Check(name="judge", state="warn", says=says)]
 
 
-async def _queue(settings: Settings) -> list[Check]:
+async def _queue(settings: BotSettings) -> list[Check]:
     where = "REDIS_URL" if settings.redis_url else "the embedded Valkey"
     try:
         if settings.redis_url:
@@ -124,7 +127,7 @@ async def _queue(settings: Settings) -> list[Check]:
         return [Check(name="queue", state="fail", says=str(error))]
 
 
-async def _ask_queue(where: str, url: str, settings: Settings) -> list[Check]:
+async def _ask_queue(where: str, url: str, settings: BotSettings) -> list[Check]:
     try:
         async with aclosing(broker.open_client(url, settings)) as redis:
             probed = _probed("queue", where, await probe_redis(redis), "docs/operating.md says what Redis must allow.")
@@ -136,7 +139,7 @@ async def _ask_queue(where: str, url: str, settings: Settings) -> list[Check]:
     return [probed, _workers(alive, settings)]
 
 
-def _workers(alive: dict[str, list[str]], settings: Settings) -> Check:
+def _workers(alive: dict[str, list[str]], settings: BotSettings) -> Check:
     """Say how many there are for each kind of job, from what each lacks to take one."""
     missing = [kind for kind, lacks in alive.items() if not lacks]
     if not missing:
@@ -150,7 +153,7 @@ def _workers(alive: dict[str, list[str]], settings: Settings) -> Check:
     return Check(name="workers", state="ok", says=says)
 
 
-async def _chats(settings: Settings) -> AsyncIterator[Check]:
+async def _chats(settings: BotSettings) -> AsyncIterator[Check]:
     """The chats that are configured. Their libraries are imported only then."""
     if settings.discord_token:
         from bot.connectors.discord import setup as discord_setup
@@ -164,7 +167,7 @@ async def _chats(settings: Settings) -> AsyncIterator[Check]:
             yield check
 
 
-async def _trainer(settings: Settings) -> Check:
+async def _trainer(settings: BotSettings) -> Check:
     """Ask the trainer in a process of its own: base model, device, everything that needs torch."""
     try:
         report = await answer_of("--check", TRAINER_CHECK_S)

@@ -27,4 +27,4 @@ def evaluate(
     from bot.connectors.terminal import connector
     from bot.experiments import evaluation
 
-    return connector.run(lambda session: evaluation.play(session, file, out, keep, clip, dino), as_json)
+    return connector.run(lambda session: evaluation.play(session, file, out, keep, clip, dino), as_json, unpaced=True)

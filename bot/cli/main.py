@@ -224,7 +224,7 @@ def sweep(
     from bot.connectors.terminal import connector
     from bot.experiments import sweep as sweeps
 
-    return connector.run(lambda session: sweeps.play(session, file, out, keep), as_json)
+    return connector.run(lambda session: sweeps.play(session, file, out, keep), as_json, unpaced=True)
 
 
 @app.command(rich_help_panel=UPKEEP)

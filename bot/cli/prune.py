@@ -7,7 +7,8 @@ from storage.contract.jobs import TrainJob
 from storage.errors import UserError
 from storage.lifecycle.retention import prune
 from storage.objects.open import open_store
-from storage.settings import load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 from storage.text import plural
 
 DAY_S = 24 * 3600
@@ -17,7 +18,7 @@ async def result(older_days: float, dry_run: bool) -> CommandResult:
     """Delete what is older, or with `dry_run` say what would be; raises UserError, SetupError and StoreError."""
     if older_days < 1:
         raise UserError("Say --older with a number of days, 1 at least.")
-    store = await open_store(load_settings())
+    store = await open_store(load_settings(BotSettings))
     rows: list[dict[str, Any]] = []
     async for job, objects in prune(store, older_days * DAY_S, dry_run):
         about = {"job": job.id, "kind": job.kind, "said": job.said, "accepted_s": job.accepted_s}

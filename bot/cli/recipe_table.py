@@ -12,7 +12,8 @@ from storage.contract.recipe import Recipe
 from storage.contract.subjects import Subjects
 from storage.errors import SetupError, UserError
 from storage.objects.open import open_store
-from storage.settings import load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 
 TRAINER_S = 120  # importing PyTorch takes its time, and so does rehearsing a step
 
@@ -36,7 +37,7 @@ async def result(name: str | None, asked: RecipeQuery) -> CommandResult:
 
 async def _of_subject(name: str) -> CommandResult:
     """The recipe that is stored with a subject."""
-    there = await Subjects(await open_store(load_settings(), short=True)).in_space(SPACE)
+    there = await Subjects(await open_store(load_settings(BotSettings), short=True)).in_space(SPACE)
     subject = prompts.by_name(name, seen_by(PERSON.actor, there))
     if not subject.recipe:
         raise UserError(f"{subject.name} has no recipe: it {'is not ready' if subject.photos else 'was imported'}.")
@@ -47,7 +48,7 @@ async def _of_subject(name: str) -> CommandResult:
 
 async def _would_be(asked: RecipeQuery) -> CommandResult:
     """The recipe that a training would have here."""
-    settings = load_settings()
+    settings = load_settings(BotSettings)
     changes = recipe_options.asked_for(settings, asked.preset, asked.typed)
     if asked.method:
         changes |= recipe_options.checked({"method": asked.method})

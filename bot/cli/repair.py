@@ -13,7 +13,8 @@ from storage.contract.base import Stored
 from storage.lifecycle.repair import CHECKS, Check, RepairFinding, damaged_records
 from storage.objects.open import open_store
 from storage.objects.store import Store
-from storage.settings import load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 
 MESSAGES: dict[str, tuple[str, type[Stored]]] = {  # by prefix: how names of their records end
     "chats/": (".json", ChatMessage),
@@ -40,7 +41,7 @@ def run(dry_run: bool, as_json: bool) -> int:
 
 
 async def _repair(dry_run: bool, as_json: bool) -> CommandResult:
-    store, findings = await open_store(load_settings()), list[RepairFinding]()
+    store, findings = await open_store(load_settings(BotSettings)), list[RepairFinding]()
     for check in ALL_CHECKS:
         async for finding in check(store, dry_run):
             findings.append(finding)

@@ -18,10 +18,12 @@ from bot.local.stack import Stack
 from storage.errors import SetupError
 from storage.logs import log_to
 from storage.queue.broker import QUEUES
-from storage.settings import Settings, load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 
-Service = Callable[[Settings], Coroutine[Any, Any, None]]
-Chat = Callable[[Settings, str, Callable[[str], None]], Coroutine[Any, Any, None]]  # settings, queue, to say "ready"
+Service = Callable[[BotSettings], Coroutine[Any, Any, None]]
+Chat = Callable[[BotSettings, str, Callable[[str], None]], Coroutine[Any, Any, None]]  # settings, queue, to say "ready"
 
 
 def run(service: Service) -> int:
@@ -29,7 +31,7 @@ def run(service: Service) -> int:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     log_to(None, logging.WARNING, "%(asctime)s %(name)s %(message)s")
     try:
-        asyncio.run(until_stopped(service(load_settings())))
+        asyncio.run(until_stopped(service(load_settings(BotSettings))))
     except SetupError as error:
         console.print(str(error), markup=False)
         return 1
@@ -38,14 +40,14 @@ def run(service: Service) -> int:
     return 0
 
 
-async def web(settings: Settings) -> None:
+async def web(settings: BotSettings) -> None:
     """Serve the web chat; queue and store must be there, workers may come and go."""
     async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url) as url:
         _announce(f"Darkroom's web chat: {url}")
         await asyncio.Event().wait()
 
 
-async def discord(settings: Settings) -> None:
+async def discord(settings: BotSettings) -> None:
     """Serve Discord; raises SetupError if it is not configured."""
     if not settings.discord_token:
         raise SetupError("DISCORD_TOKEN is not set. docs/discord.md says where the token comes from.")
@@ -53,7 +55,7 @@ async def discord(settings: Settings) -> None:
         await chats(settings)["Discord"](settings, stack.redis_url, _announce)
 
 
-async def slack(settings: Settings) -> None:
+async def slack(settings: BotSettings) -> None:
     """Serve Slack; raises SetupError if it is not configured."""
     if not settings.slack_bot_token:
         raise SetupError("SLACK_BOT_TOKEN is not set. docs/slack.md says where the token comes from.")
@@ -61,7 +63,7 @@ async def slack(settings: Settings) -> None:
         await chats(settings)["Slack"](settings, stack.redis_url, _announce)
 
 
-def chats(settings: Settings) -> dict[str, Chat]:
+def chats(settings: BotSettings) -> dict[str, Chat]:
     """The chats that are configured, each with what serves it. Their libraries are imported only then."""
     configured: dict[str, Chat] = {}
     if settings.discord_token:
@@ -75,17 +77,17 @@ def chats(settings: Settings) -> dict[str, Chat]:
     return configured
 
 
-async def up(settings: Settings) -> None:
+async def up(settings: BotSettings) -> None:
     """Run all that is configured."""
     await _everything(settings, _up, chats(settings).values())
 
 
-async def up_without_worker(settings: Settings) -> None:
+async def up_without_worker(settings: BotSettings) -> None:
     """Run the chats that are configured and the web chat; workers are elsewhere."""
     await _everything(settings, _up, chats(settings).values(), worker=False)
 
 
-async def demo(settings: Settings) -> None:
+async def demo(settings: BotSettings) -> None:
     """Run everything, and say what to do with it; where it runs already, say where."""
     if url := await running(settings):
         _announce(f"Darkroom runs here already: {url}")
@@ -108,7 +110,7 @@ def _up(url: str) -> str:
 
 
 async def _everything(
-    settings: Settings,
+    settings: BotSettings,
     welcome: Callable[[str], str],
     serving: Iterable[Chat] = (),
     worker: bool = True,
@@ -129,7 +131,7 @@ async def _everything(
             raise errors.exceptions[0] from None
 
 
-async def _beside_others(serve: Chat, settings: Settings, redis_url: str) -> None:
+async def _beside_others(serve: Chat, settings: BotSettings, redis_url: str) -> None:
     """Serve a chat; one that is refused after it has served ends alone. Raises SetupError where it cannot begin."""
     served = False
 
@@ -151,7 +153,7 @@ def run_worker(queues: str) -> int:
     if not set(queues.split(",")) <= set(QUEUES):
         raise typer.BadParameter(f"--queues takes {' and '.join(QUEUES)}, with a comma between, not {queues}.")
     try:
-        settings = load_settings()
+        settings = load_settings(TrainerSettings)
     except SetupError as error:
         Console(stderr=True).print(str(error), markup=False)
         return 1
@@ -161,7 +163,7 @@ def run_worker(queues: str) -> int:
     return run(lambda settings: _worker_beside_queue(settings, command))
 
 
-async def _worker_beside_queue(settings: Settings, command: list[str]) -> None:
+async def _worker_beside_queue(settings: BotSettings, command: list[str]) -> None:
     async with Stack(settings, _say, stays=True) as stack:
         worker = Child(command, environment={"REDIS_URL": stack.redis_url})
         try:

@@ -7,7 +7,12 @@ from pydantic.fields import FieldInfo
 
 from bot.connectors.terminal.screen import CommandResult
 from storage.contract.base import Record
-from storage.settings import Settings, load_settings, without_secrets
+from storage.queue.redis_url import without_secrets
+from storage.settings.bot import BotSettings
+from storage.settings.shared import SharedSettings, load_settings
+from storage.settings.trainer import TrainerSettings
+
+READERS = (SharedSettings, BotSettings, TrainerSettings)
 
 
 class SettingRow(Record):
@@ -19,8 +24,9 @@ class SettingRow(Record):
     value: str = ""
 
 
-def rows(settings: Settings | None = None) -> list[SettingRow]:
-    """All settings, with their values if `settings` are given."""
+def rows(kind: type[SharedSettings], settings: SharedSettings | None = None) -> list[SettingRow]:
+    """The settings of one reader, without those that all share, and with their values if `settings` are given."""
+    shared = SharedSettings.model_fields if kind is not SharedSettings else {}
     return [
         SettingRow(
             name=str(field.validation_alias),
@@ -28,7 +34,8 @@ def rows(settings: Settings | None = None) -> list[SettingRow]:
             default=_default(field),
             value=_masked(getattr(settings, name)) if settings else "",
         )
-        for name, field in Settings.model_fields.items()
+        for name, field in kind.model_fields.items()
+        if name not in shared
     ]
 
 
@@ -49,7 +56,7 @@ def _masked(value: Any) -> str:
 
 async def result() -> CommandResult:
     """The settings as they are now; raises SetupError for those that are wrong."""
-    known = rows(load_settings())
+    known = [row for kind in READERS for row in rows(kind, load_settings(kind))]
     table = {
         row.name: f"{row.value or '(unset)'}\n{row.meaning}{f' Default: {row.default}.' if row.default else ''}\n"
         for row in known

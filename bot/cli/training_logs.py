@@ -13,7 +13,8 @@ from bot.core.policy import seen_by
 from storage.contract.subjects import Subjects, logs_prefix
 from storage.errors import UserError
 from storage.objects.open import open_store
-from storage.settings import load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 
 NONE = "Nothing is kept of how {name} was learned: the workers' DARKROOM_TRACKERS did not name tensorboard then."
 
@@ -21,7 +22,7 @@ NONE = "Nothing is kept of how {name} was learned: the workers' DARKROOM_TRACKER
 async def fetch(given: Given, out: Path) -> CommandResult:
     """Fetch them into a folder of the subject's name below `out`, where a folder for each training is one run."""
     arguments = checked(SubjectArguments, given)
-    store = await open_store(load_settings(), short=True)
+    store = await open_store(load_settings(BotSettings), short=True)
     subject = prompts.by_name(arguments.name, seen_by(PERSON.actor, await Subjects(store).in_space(SPACE)))
     prefix = logs_prefix(subject.id)
     keys = await store.names(prefix)

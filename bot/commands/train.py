@@ -16,7 +16,7 @@ from storage.contract.jobs import TrainJob, job_key
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import Damaged, Missing, UserError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from storage.text import plural
 
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
@@ -46,7 +46,7 @@ def _looking(bot: CommandContext, request: Request, photos: int) -> str:
     return f"Looking at your {plural(photos, 'photo')}.{notice}"
 
 
-def photos_hint(settings: Settings) -> str:
+def photos_hint(settings: BotSettings) -> str:
     """What a form says beside the photos that it asks for."""
     shown = "They are shown in the channel when it is done." if settings.photos_in_public else "They are not shown."
     return f"Three to six from different sides work best. {shown}"

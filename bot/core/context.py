@@ -18,7 +18,7 @@ from storage.errors import Damaged, Missing, UserError
 from storage.ids import is_id, made_s
 from storage.lifecycle.damaged_jobs import JOB_DAMAGED, end_damaged, job_remains
 from storage.objects.store import Store
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ MATCHES = 100  # newest jobs among which a prefix is looked up: every job of a s
 class CommandContext(ABC):
     """What a command needs around it."""
 
-    settings: Settings
+    settings: BotSettings
     store: Store
     redis: ArqRedis
     dispatch: Dispatch

@@ -6,7 +6,7 @@ from bot.core.messages import Request
 from storage.contract.jobs import ImagineJob, TrainJob
 from storage.errors import UserError
 from storage.queue.job_queue import JobQueue
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from storage.text import plural
 
 MINUTE_S = 60
@@ -15,7 +15,7 @@ MINUTE_S = 60
 class Limits:
     """The limits of a deployment; what counts is kept in Redis, for all of its bots."""
 
-    def __init__(self, settings: Settings, redis: ArqRedis) -> None:
+    def __init__(self, settings: BotSettings, redis: ArqRedis) -> None:
         self.settings, self.redis = settings, redis
 
     async def pace(self, request: Request) -> None:

@@ -12,7 +12,6 @@ from bot.arguments import validation
 from bot.arguments.arguments import ImagineArguments, TrainArguments
 from bot.arguments.prompts import BRACKET
 from bot.connectors.terminal.connector import Session
-from bot.core.limits import Limits
 from bot.core.local_space import USER
 from bot.core.messages import Reply, Request, Upload
 from storage.contract.recipe import Changes
@@ -34,13 +33,6 @@ def read_file(path: Path, kind: type[File], called: str) -> File:
         raise UserError(f"{path} is no {called}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg'].lower()}.") from None
     except ValueError as error:  # of TOML and of encodings
         raise UserError(f"{path} is no TOML file: {error}.") from None
-
-
-def enter(session: Session, space: str) -> None:
-    """Have a session work in a space of its own, where it may ask as fast as it likes."""
-    session.space, darkroom = space, session.darkroom
-    patient = darkroom.settings.model_copy(update={"requests_per_minute": 10**6})
-    darkroom.limits = Limits(patient, darkroom.redis)
 
 
 async def ask(session: Session, command: str, given: dict[str, str], uploads: tuple[Upload, ...] = ()) -> Reply:

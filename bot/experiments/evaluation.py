@@ -23,6 +23,7 @@ from bot.experiments.evaluation_jobs import EvaluationDrawer, jobs_of
 from bot.experiments.evaluation_plan import EvaluationPlan, prompts_of, read_plan
 from bot.experiments.evaluation_report import means, sheet_rows, table
 from bot.experiments.metrics_process import MetricsProcess, fetched_photos, metric_models
+from storage.contract.base_models import TOYWORLD
 from storage.contract.evaluation import Figures
 from storage.contract.subjects import Subject
 from storage.errors import UserError
@@ -118,7 +119,7 @@ async def play(
     plan, darkroom = read_plan(path), session.darkroom
     models = metric_models(darkroom.settings, clip, dino)
     cases = [await _case(session, plan, name, path.parent) for name in plan.subjects]
-    common.enter(session, SPACE)
+    session.space = SPACE
     async with MetricsProcess(models, darkroom.settings) as measuring:  # what it lacks is told before hours of learning
         session.stack.need_worker()
         out.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,7 @@ async def play(
 async def _case(session: Session, plan: EvaluationPlan, name: str, beside: Path) -> SubjectEvaluation:
     """Look a subject of the plan up; raises UserError if its photos, its prompts or itself are not there."""
     settings, sitter = session.darkroom.settings, plan.subjects[name]
-    asked = prompts_of(plan, name, beside, "toyworld" if settings.toyworld else "object")
+    asked = prompts_of(plan, name, beside, "toyworld" if settings.base_model == TOYWORLD else "object")
     if sitter.photos:
         photos = await asyncio.to_thread(read_photos, [beside / each for each in sitter.photos], settings)
         return SubjectEvaluation(name, asked, photos)

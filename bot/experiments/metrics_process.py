@@ -8,11 +8,12 @@ from pathlib import Path
 
 from bot.experiments.evaluation_plan import as_meters_read
 from bot.local.trainer_process import INSTALL, last_words
+from storage.contract.base_models import TOYWORLD
 from storage.contract.evaluation import Drawn, Figures, MeasureRequest, MetricModels
 from storage.contract.subjects import Subject
 from storage.errors import SetupError, UserError
 from storage.objects.store import Store
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 LOG = "measuring.log"  # in DARKROOM_HOME: what the process says besides
 LINE_MOST_BYTES = 2**24  # of an answer; figures of a prompt are a hundred
@@ -22,9 +23,11 @@ NO_MODELS = (
 )
 
 
-def metric_models(settings: Settings, clip: str | None, dino: str | None) -> MetricModels:
+def metric_models(settings: BotSettings, clip: str | None, dino: str | None) -> MetricModels:
     """Who is to measure, by options and settings; raises UserError if that is nobody."""
-    models = MetricModels(clip=clip or settings.judge, dino=dino or settings.dino, judge=settings.toyworld)
+    models = MetricModels(
+        clip=clip or settings.judge, dino=dino or settings.dino, judge=settings.base_model == TOYWORLD
+    )
     if not (models.clip or models.dino or models.judge):
         raise UserError(NO_MODELS)
     return models
@@ -33,7 +36,7 @@ def metric_models(settings: Settings, clip: str | None, dino: str | None) -> Met
 class MetricsProcess:
     """A process of the trainer that measures, as a context: it holds the models, and takes one subject at a time."""
 
-    def __init__(self, models: MetricModels, settings: Settings) -> None:
+    def __init__(self, models: MetricModels, settings: BotSettings) -> None:
         self.models, self.log = models, settings.home / LOG
         self._lock = asyncio.Lock()
 

@@ -120,7 +120,7 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandRe
     """Run a sweep; leave `sweep.json`, `sweep.md` and `contact-sheet.png` in `out`."""
     darkroom = session.darkroom
     plan = read_plan(path, darkroom.settings.recipes_folder)
-    common.enter(session, SPACE)
+    session.space = SPACE
     photos = {
         name: await asyncio.to_thread(read_photos, [path.parent / each for each in sitter.photos], darkroom.settings)
         for name, sitter in plan.subjects.items()

@@ -16,7 +16,9 @@ from storage.errors import SetupError
 from storage.failures import Failure
 from storage.queue import broker
 from storage.queue.redis_errors import ERRORS, meaning_of
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 
 T = TypeVar("T")
 
@@ -30,7 +32,7 @@ class Stack:
     One that `stays` takes an embedded queue over from a command that ends, which then need not wait for it.
     """
 
-    def __init__(self, settings: Settings, say: Say, stays: bool = False) -> None:
+    def __init__(self, settings: BotSettings, say: Say, stays: bool = False) -> None:
         self.settings, self.say, self.stays = settings, say, stays
         self.redis_url = settings.redis_url
         self._valkey: Valkey | None = None
@@ -131,6 +133,7 @@ class Stack:
             )
         if self._worker:
             self.say(f"The worker stopped: {self._worker.last_words()}")
+        load_settings(TrainerSettings)  # what is wrong there is better said here than in the worker's log
         self.say("Starting a worker.")
         self._ready.clear()
         command = [sys.executable, "-m", "trainer", "--queues", ",".join(queues)]

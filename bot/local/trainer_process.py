@@ -11,7 +11,7 @@ from typing import Any
 from bot.connectors.terminal.screen import Screen
 from storage.contract.conversion import ANSWERS, ConversionResult, ExportRequest, ImportRequest
 from storage.errors import SetupError, UserError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 LOG = "exchange.log"  # in DARKROOM_HOME: what the process says besides
 INSTALL = " `make setup` in Darkroom's checkout installs what is missing."
@@ -33,7 +33,7 @@ async def answer_of(flag: str, within_s: float) -> Any:
         raise SetupError(why) from None
 
 
-async def ask(request: ExportRequest | ImportRequest, settings: Settings) -> ConversionResult:
+async def ask(request: ExportRequest | ImportRequest, settings: BotSettings) -> ConversionResult:
     """Ask for an export or import, show on the screen how it goes, and return how it ended.
 
     Raises UserError if it was refused, and SetupError if it could not be done here.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from storage.errors import UserError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 REQUESTS = 2  # as large as they may be, of one person at once
 
@@ -13,7 +13,7 @@ REQUESTS = 2  # as large as they may be, of one person at once
 class InFlight:
     """The photos of all people that are on the way; kept by each process for itself, whose memory they take."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: BotSettings) -> None:
         self.files_most, self.bytes_most = REQUESTS * settings.photos_max, settings.photos_max_bytes
         self._files: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()

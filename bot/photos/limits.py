@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from storage.contract.base_models import photo_size
+
 if TYPE_CHECKING:  # the process that decodes photos reads no settings
-    from storage.settings import Settings
+    from storage.settings.bot import BotSettings
 
 CPU_S = 12  # of one photo: one of 64 million pixels took up to eight
 WALL_S = 30.0
@@ -24,7 +26,9 @@ class PhotoLimits(NamedTuple):
     memory_bytes: int = MEMORY_BYTES  # of address space, beyond what the process has
 
     @classmethod
-    def of(cls, settings: "Settings") -> "PhotoLimits":
+    def of(cls, settings: "BotSettings") -> "PhotoLimits":
         """Those that an operator set."""
         memory_bytes = MEMORY_BYTES + BYTES_A_PIXEL * settings.photo_max_pixels
-        return cls(settings.photo_max_pixels, settings.photo_min_px, settings.photo_px, memory_bytes=memory_bytes)
+        size = photo_size(settings.base_model)
+        min_px = settings.photo_short_side_px or size.short_side_min_px
+        return cls(settings.photo_max_pixels, min_px, size.prepared_px, memory_bytes=memory_bytes)

@@ -11,14 +11,14 @@ from storage.objects.folder import FolderStore
 from storage.objects.store import Store
 from storage.objects.store_probe import probe_store
 from storage.probes import failed, sentences
-from storage.settings import Settings
+from storage.settings.shared import SharedSettings
 
 log = logging.getLogger(__name__)
 
 PROVEN_S = 3600  # for so long a short command trusts what a process on this machine found out
 
 
-async def open_store(settings: Settings, short: bool = False) -> Store:
+async def open_store(settings: SharedSettings, short: bool = False) -> Store:
     """Return the store of the settings; raises SetupError in a sentence that says what does not work.
 
     What a short command asks of it costs less than to try everything, so it relies on who did that lately.
@@ -49,7 +49,7 @@ def make_store(url: str) -> Store:
     return FolderStore(Path(url).expanduser())
 
 
-def _note(settings: Settings, store: Store) -> Path:
+def _note(settings: SharedSettings, store: Store) -> Path:
     """The file whose age tells when this store was last proven, for this server and these credentials."""
     return settings.home / "proven" / hashlib.sha256(str(store).encode()).hexdigest()[:20]
 

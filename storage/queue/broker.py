@@ -22,8 +22,8 @@ from storage.probes import failed, sentences
 from storage.queue.redis_client import PrefixedRedis, client
 from storage.queue.redis_errors import ERRORS, meaning_of
 from storage.queue.redis_probe import probe_redis
-from storage.queue.redis_url import parse_redis_url
-from storage.settings import Settings, without_secrets
+from storage.queue.redis_url import parse_redis_url, without_secrets
+from storage.settings.shared import SharedSettings
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def from_json(data: bytes) -> Any:
     return json.loads(data)
 
 
-async def connect(url: str, settings: Settings | None = None) -> PrefixedRedis:
+async def connect(url: str, settings: SharedSettings | None = None) -> PrefixedRedis:
     """Open a pool on the Redis of `url`, proven to do all that is needed of it.
 
     Raises NoRedis in a sentence that says what does not work, or SetupError for what is no URL.
@@ -95,9 +95,9 @@ async def connect(url: str, settings: Settings | None = None) -> PrefixedRedis:
     return redis
 
 
-def open_client(url: str, settings: Settings | None = None) -> PrefixedRedis:
+def open_client(url: str, settings: SharedSettings | None = None) -> PrefixedRedis:
     """Make a client that was not tried yet; raises SetupError for what is no URL."""
-    settings = settings or Settings()
+    settings = settings or SharedSettings()
     redis = client(parse_redis_url(url), settings.redis_prefix, settings.redis_connections)
     redis.job_serializer, redis.job_deserializer, redis.expires_extra_ms = to_json, from_json, EXPIRES_MS
     return redis
@@ -117,7 +117,7 @@ def _say_once(state: RetryCallState) -> None:
         log.warning("%s I keep trying.", state.outcome.exception())
 
 
-async def connect_patiently(url: str, settings: Settings | None = None) -> PrefixedRedis:
+async def connect_patiently(url: str, settings: SharedSettings | None = None) -> PrefixedRedis:
     """Open a pool on the Redis of `url` as soon as there is one; raises NoRedis where waiting does not help."""
     began_s = time.monotonic()
 

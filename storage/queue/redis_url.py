@@ -145,3 +145,16 @@ def _value(name: str, text: str, kind: type) -> Any:
         return BOOLEANS[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
         raise _NotSo(f"the option {name} has a value that does not fit") from None
+
+
+def without_secrets(url: str) -> str:
+    """Where a URL leads, without what lets one in there: for messages, logs and lists.
+
+    >>> without_secrets("redis://bot:hunter2@queue.example:6379/0?password=hunter2")
+    'redis://queue.example:6379/0'
+    """
+    scheme, _, rest = url.partition("://")
+    place, _, query = rest.partition("?")
+    if "@" in query:  # perhaps a password with a question mark in it
+        return f"{scheme}://…"
+    return f"{scheme}://{place.rpartition('@')[2]}"

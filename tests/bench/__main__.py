@@ -19,7 +19,8 @@ from typing import NamedTuple
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request, Upload
 from research.toyworld.scenes import character
-from storage.settings import load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 from tests.conftest import start_worker, stop_worker
 from tests.servers.backing import valkey
 from trainer.toyworld.words import PLACES
@@ -62,7 +63,7 @@ async def timed(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), *
 
 async def measure(redis_url: str) -> dict[str, float]:
     """Time trainings and pictures through a deployment, whose worker is started anew for the last training."""
-    app, first = await Darkroom.open(load_settings(), redis_url), NOUNS[0]
+    app, first = await Darkroom.open(load_settings(BotSettings), redis_url), NOUNS[0]
     worker = await asyncio.to_thread(start_worker, {})
     try:
         cold, warm = [], []

@@ -26,7 +26,7 @@ from storage.ids import new_id
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.lifecycle.reconcile import LOOKED_KEY, SWEPT_KEY, keep_queued
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.bench.history_store import MINE, Counted, CountedFolder, counted_s3, drawing, fill, finish, s3_server
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
@@ -42,7 +42,7 @@ Row = dict[str, tuple[int, float]]  # by what was done: requests, seconds
 class Deployment:
     """One bot and a store that counts."""
 
-    def __init__(self, settings: Settings, store: Counted, redis: Any, home: Path) -> None:
+    def __init__(self, settings: BotSettings, store: Counted, redis: Any, home: Path) -> None:
         self.settings, self.store, self.redis, self.home = settings, store, redis, home
         self.row: Row = {}
 
@@ -152,7 +152,7 @@ async def measure(kind: str, sizes: list[int]) -> dict[int, Row]:
             store: Counted = CountedFolder(home / "store")
             if kind == "s3":
                 store = counted_s3(where)
-            here = Deployment(Settings(), store, await broker.connect(url), home)
+            here = Deployment(BotSettings(), store, await broker.connect(url), home)
             for size in sizes:
                 began_s = time.monotonic()
                 await fill(store, done, size)

@@ -21,7 +21,7 @@ from storage.ids import CLOCK, IdClock, id_at, made_s, new_id
 from storage.lifecycle.finalize import finalize_job, publish_outcome
 from storage.objects.folder import FolderStore
 from storage.queue import newest_id
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 DAY_S = 24 * 3600
 HASH = "ab" * 32
@@ -84,7 +84,7 @@ async def test_a_process_that_starts_after_the_jump_goes_on_from_the_newest_id(r
 
 
 async def test_new_messages_stand_below_old_ones(tmp_path: Path, redis: ArqRedis) -> None:
-    app = Darkroom(Settings(DARKROOM_HOME=tmp_path), FolderStore(tmp_path / "store"), redis)
+    app = Darkroom(BotSettings(DARKROOM_HOME=tmp_path), FolderStore(tmp_path / "store"), redis)
     tomorrow = id_at(made_s(new_id()) + DAY_S)  # said before the clock went back
     old = ChatMessage(id=tomorrow, said="hi", reply=Reply(text="Hello."))
     await ChatLog(app.store, "local").write(old)

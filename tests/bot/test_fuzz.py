@@ -22,7 +22,7 @@ from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.objects.transfers import file_hash
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.servers.backing import valkey
 from tests.support.stores import records
 from trainer.dreambooth import checkpoint
@@ -58,7 +58,7 @@ def url() -> Iterator[str]:
 @pytest.fixture
 async def app(url: str, tmp_path: Path) -> AsyncIterator[Darkroom]:
     """A deployment without workers: what is accepted stays queued."""
-    settings = Settings(
+    settings = BotSettings(
         DARKROOM_HOME=str(tmp_path),
         DARKROOM_PHOTO_MIN_PX="64",
         DARKROOM_PHOTO_MAX_PIXELS="1000000",

@@ -13,7 +13,7 @@ from storage.ids import new_id
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.lifecycle.reconcile import put_back
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.bench.history_store import MINE, CountedFolder, drawing, fill, finish
 from tests.servers.backing import valkey
 from tests.support.manual_worker import Hand
@@ -68,7 +68,7 @@ async def test_requests_do_not_grow_with_history(tmp_path: Path) -> None:
     with valkey() as url:
         for size in SIZES:
             await fill(store, done, size)
-            app = Darkroom(Settings(DARKROOM_HOME=str(tmp_path)), store, await broker.connect(url))
+            app = Darkroom(BotSettings(DARKROOM_HOME=str(tmp_path)), store, await broker.connect(url))
             costs.append(await Costs(app, store).all())
             await app.close()
             done = size

@@ -10,7 +10,7 @@ from bot.app import Darkroom
 from bot.commands import button_ids, drafts
 from bot.core import dedupe
 from bot.core.messages import Button
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
 from tests.support.discord_bot import SPACE, Place
@@ -25,7 +25,7 @@ async def test_what_is_a_day_old_goes_while_a_bot_runs(tmp_path: Path, monkeypat
     monkeypatch.setattr(maintenance, "EVERY_S", 0.05)
     monkeypatch.setattr(maintenance, "POLL_S", 0.05)
     with valkey() as url:
-        app = await Darkroom.open(Settings(DARKROOM_HOME=str(tmp_path)), url)
+        app = await Darkroom.open(BotSettings(DARKROOM_HOME=str(tmp_path)), url)
         fresh = await button_ids.write(app.store, LONG)
         old = f"{'0' * 12}{fresh[13:]}"
         await dedupe.is_first(app.redis, app.store, "new")
@@ -72,7 +72,7 @@ async def test_what_discord_delivers_again_after_redis_was_emptied_is_one_job(pl
 
 async def test_yesterdays_events_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with valkey() as url:
-        app = await Darkroom.open(Settings(DARKROOM_HOME=str(tmp_path)), url)
+        app = await Darkroom.open(BotSettings(DARKROOM_HOME=str(tmp_path)), url)
         assert await app.first("slack:1")
         now_s = dedupe.time.time()
         for days, known in ((1, True), (2, False)):

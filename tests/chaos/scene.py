@@ -18,7 +18,7 @@ from bot.app import Darkroom
 from bot.connectors.web.chat import Chat
 from storage.objects.store import Store
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.chaos.disks import small_disk
 from tests.chaos.final_messages import Witness
 from tests.chaos.next_version import next_version
@@ -79,7 +79,7 @@ class Scene:
         relay, wire, environment = await self._ways("bot")
         self.bot_relay, self.bot_wire, self.bot_environment = relay, wire, environment
         os.environ |= {name: value for name, value in environment.items() if name.startswith("AWS_")}
-        self.settings = Settings(**environment, DARKROOM_HOME=str(self.folder / "bot"))
+        self.settings = BotSettings(**environment, DARKROOM_HOME=str(self.folder / "bot"))
         await self.open_chat()
         self.redis = await broker.connect(environment["REDIS_URL"])
 

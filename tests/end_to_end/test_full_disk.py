@@ -15,7 +15,7 @@ from storage.contract.subjects import Subject
 from storage.errors import Full
 from storage.lifecycle.erasure import receipt_key
 from storage.objects.folder import FolderStore
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.servers.backing import opened
 from tests.support.loop_mounts import ext4_image, mounted
 
@@ -30,7 +30,7 @@ async def app(image: Path, redis: ArqRedis, tmp_path: Path) -> AsyncIterator[Dar
     """A bot whose store is on a small disk of its own, with a subject that has been drawn, and open jobs."""
     with mounted(image) as disk:
         store = FolderStore(disk / "store")
-        darkroom = Darkroom(Settings(DARKROOM_HOME=tmp_path), store, redis)
+        darkroom = Darkroom(BotSettings(DARKROOM_HOME=tmp_path), store, redis)
         for task in darkroom._upkeep:
             task.cancel()
         yield darkroom

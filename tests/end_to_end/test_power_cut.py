@@ -12,7 +12,7 @@ from bot.core.messages import Request, Upload
 from storage.contract.jobs import TrainJob, job_key, read_job
 from storage.contract.subjects import Subjects
 from storage.objects.folder import FolderStore
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
 from tests.support.loop_mounts import ext4_image, mounted
 
@@ -26,7 +26,7 @@ def image(tmp_path: Path) -> Path:
 
 
 async def test_no_accepted_job_is_lost_when_the_power_goes(image: Path, redis: ArqRedis, tmp_path: Path) -> None:
-    settings = Settings(DARKROOM_HOME=tmp_path, DARKROOM_PHOTO_MIN_PX=64, DARKROOM_REQUESTS_PER_MINUTE=1000)
+    settings = BotSettings(DARKROOM_HOME=tmp_path, DARKROOM_PHOTO_MIN_PX=64, DARKROOM_REQUESTS_PER_MINUTE=1000)
     photos, lost = photos_of_a_character(), []
     with mounted(image) as disk:
         app = Darkroom(settings, FolderStore(disk / "store"), redis)

@@ -7,7 +7,8 @@ from redis import Redis
 
 from bot.app import Darkroom
 from storage.queue.redis_probe import probe_redis
-from storage.settings import load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 from tests.conftest import Chat, start_worker, stop_worker
 from tests.servers.redis import port_of, valkey_tcp
 
@@ -30,7 +31,7 @@ async def test_pictures_are_drawn_with_the_documented_rights_and_by_commands_tha
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        settings = load_settings()
+        settings = load_settings(BotSettings)
         app = await Darkroom.open(settings, settings.redis_url)
         admin.config_resetstat()
         await probe_redis(app.redis)

@@ -17,7 +17,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from redis import Redis
 
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import SharedSettings
+from storage.settings.trainer import TrainerSettings
 from tests.servers.backing import valkey
 
 HERE = Path(__file__).parents[2]
@@ -127,8 +129,12 @@ def test_the_services_are_those_that_are_meant() -> None:
     assert SERVICES["bot"]["network_mode"] == "host", "the chat listens on loopback only"
 
 
+def names_of(settings: type[SharedSettings]) -> set[str]:
+    return {str(field.validation_alias) for field in settings.model_fields.values()}
+
+
 def test_the_services_are_told_settings_that_exist() -> None:
-    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    known = names_of(BotSettings) | names_of(TrainerSettings)
     for name in ("bot", "worker"):
         given = set(SERVICES[name]["environment"])
         assert {name for name in given if not name.startswith(("AWS_", "HF_"))} <= known
@@ -138,9 +144,7 @@ def test_the_services_are_told_settings_that_exist() -> None:
 
 
 def test_the_worker_is_given_the_settings_that_it_reads_and_no_tokens() -> None:
-    code = "".join(p.read_text() for part in ("trainer", "storage") for p in (HERE / part).rglob("*.py"))
-    reads = {name for name in Settings.model_fields if re.search(rf"\bsettings\.{name}\b", code)}
-    wanted = {str(Settings.model_fields[name].validation_alias) for name in reads}
+    wanted = names_of(TrainerSettings)
     given = set(SERVICES["worker"]["environment"])
     assert "env_file" not in SERVICES["worker"]
     assert wanted - given <= {"DARKROOM_HOME"}, "which is set in the image"

@@ -22,7 +22,7 @@ from redis.exceptions import AuthenticationError, RedisError
 
 from storage.objects.open import open_store
 from storage.objects.store import Store
-from storage.settings import Settings
+from storage.settings.shared import SharedSettings
 
 STARTS_WITHIN_S = 60
 SECRET = "kept-out-of-every-message"
@@ -208,4 +208,4 @@ def s3_environment(endpoint: str) -> dict[str, str]:
 
 async def opened(url: str) -> Store:
     """Open a store as every process of Darkroom does."""
-    return await open_store(Settings(DARKROOM_STORE=url))
+    return await open_store(SharedSettings(DARKROOM_STORE=url))

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from bot.app import Darkroom
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 READY_S = 30.0
 # Tests ask faster, and for more at once, than people may.
@@ -83,9 +83,9 @@ async def bot_process(
         await bot.ended()
 
 
-def settings_of(environment: Mapping[str, str]) -> Settings:
+def settings_of(environment: Mapping[str, str]) -> BotSettings:
     """The settings that a process with this environment has."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        return Settings(_env_file=None)
+        return BotSettings(_env_file=None)

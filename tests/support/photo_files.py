@@ -19,7 +19,7 @@ from bot.photos.limits import PhotoLimits
 from bot.photos.prepare import prepare_photo
 from bot.photos.vetting import PreparedPhoto, Vetting, check
 from bot.photos.vetting import judged as judged_readings
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 pillow_heif.register_heif_opener()
 
@@ -46,13 +46,13 @@ def saved(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def judged(*files: bytes, names: tuple[str, ...] = (), **settings: Any) -> Vetting:
     """Vet files called 1, 2, … or `names` under the usual settings with some changed."""
-    chosen = Settings(_env_file=None, DARKROOM_BASE_MODEL="toyworld").model_copy(update=settings)
+    chosen = BotSettings(_env_file=None, DARKROOM_BASE_MODEL="toyworld").model_copy(update=settings)
     calls = names or tuple(str(n) for n in range(1, len(files) + 1))
     uploads = [Upload(name=n, data=d) for n, d in zip(calls, files, strict=True)]
     return judged_readings(uploads, [_reading(upload, chosen) for upload in uploads])
 
 
-def _reading(upload: Upload, settings: Settings) -> DecodedPhoto | PhotoError:
+def _reading(upload: Upload, settings: BotSettings) -> DecodedPhoto | PhotoError:
     try:
         check(upload, settings.photo_max_bytes)
         return prepare_photo(upload.data, PhotoLimits.of(settings))

@@ -13,7 +13,7 @@ from bot.app import Darkroom
 from bot.connectors.slack import connector
 from bot.connectors.slack.poster import SlackPoster
 from storage.contract.jobs import ImagineJob, TrainJob
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
 from tests.servers.slack import Slack, SlackServer
@@ -47,7 +47,7 @@ class Scene:
         return self.slack.server
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> BotSettings:
         """The settings of the bot."""
         return settings_of(self.environment)
 

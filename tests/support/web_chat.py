@@ -17,7 +17,7 @@ from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.subjects import Photo, Subject, Subjects
 from storage.ids import new_id
 from storage.objects.store import Store
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.support.photo_files import saved, scene
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts" / "web"
@@ -28,11 +28,11 @@ EXPECTED = ("Failed to load resource", "net::ERR_")  # in the console of a page 
 expect.set_options(timeout=20_000)
 
 
-def settings_of(home: Path, redis_url: str, **more: Any) -> Settings:
+def settings_of(home: Path, redis_url: str, **more: Any) -> BotSettings:
     """Settings of a chat that keeps everything under `home`."""
     named = {"DARKROOM_HOME": home, "REDIS_URL": redis_url, "DARKROOM_PORT": 0, "DARKROOM_REQUESTS_PER_MINUTE": 1000}
     named |= more
-    return Settings(_env_file=None, **named)
+    return BotSettings(_env_file=None, **named)
 
 
 @asynccontextmanager
@@ -67,7 +67,7 @@ async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Pag
 
 
 @asynccontextmanager
-async def chat(settings: Settings, browser: Browser, **context: Any) -> AsyncIterator[Page]:
+async def chat(settings: BotSettings, browser: Browser, **context: Any) -> AsyncIterator[Page]:
     """Serve a chat and open it."""
     async with opened(settings, settings.redis_url) as url, visit(browser, url, **context) as page:
         await expect(page.locator("#chips button").first).to_be_visible()

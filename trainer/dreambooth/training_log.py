@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from storage.contract.recipe import Recipe
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from trainer.diffusion import sampling
 from trainer.dreambooth.candidates import CandidateSnapshot
 from trainer.dreambooth.trackers import TrackerThread, check, opened
@@ -127,7 +127,7 @@ class TrainingLog:
 class Trackers:
     """The trackers of one engine."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: TrainerSettings | None = None) -> None:
         """Open those that the settings name; raises SetupError."""
         self.settings = settings
         self.lines = [TrackerThread(name) for name in settings.tracker_names] if settings else []

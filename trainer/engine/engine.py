@@ -18,7 +18,8 @@ from storage.contract.jobs import Method
 from storage.errors import SetupError, UserError
 from storage.logs import log_to
 from storage.objects.folder_errors import is_full
-from storage.settings import Settings, load_settings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 from trainer.dreambooth.training_log import Trackers
 from trainer.engine.distributed import EngineGroup
 from trainer.engine.generate_task import ImageGenerator
@@ -179,7 +180,7 @@ def _start(writer: MessageWriter) -> Engine:
     """Load all that an engine needs; raises SetupError."""
     together = EngineGroup()
     torch.set_num_threads(max(1, torch.get_num_threads() // together.size))
-    settings = load_settings()
+    settings = load_settings(TrainerSettings)
     base = _load(settings, together)
     if together.leads:
         log.info("base model %s", base.sha256)  # which reads all its files: here, where the worker hears a heartbeat
@@ -188,7 +189,7 @@ def _start(writer: MessageWriter) -> Engine:
     return Engine(base, writer.say, together, embedder, Trackers(settings if together.leads else None), method)
 
 
-def _load(settings: Settings, together: EngineGroup) -> BaseModel:
+def _load(settings: TrainerSettings, together: EngineGroup) -> BaseModel:
     """Load the base model, the leader first: what is to be downloaded is downloaded once. Raises SetupError."""
     if not together.leads:
         together.hear()

@@ -11,7 +11,8 @@ from torch import Tensor
 from storage.contract.recipe import Recipe
 from storage.contract.sizes import size_of_aspect
 from storage.errors import SetupError, UserError
-from storage.settings import load_settings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 from trainer.diffusion import sampling
 from trainer.dreambooth import class_images
 from trainer.dreambooth.candidates import Candidates
@@ -95,7 +96,7 @@ class TrainRunner:
 
     def _divided(self, task: TrainTask) -> TrainTask:
         """The task, with what the engines need to agree on before they begin."""
-        recipe, how = Recipe.model_validate(task.recipe), load_settings().sharding
+        recipe, how = Recipe.model_validate(task.recipe), load_settings(TrainerSettings).sharding
         shards = must_shard(how, recipe, self.base, self.together.size, task.gentle)
         return task.model_copy(update={"shards": shards})
 

@@ -8,7 +8,7 @@ import psutil
 import torch
 
 from storage.contract.recipe import Recipe
-from storage.settings import Sharding
+from storage.settings.trainer import Sharding
 from trainer.memory.estimate import MemoryEstimate
 from trainer.models.base import BaseModel
 from trainer.models.meta_model import MetaModel

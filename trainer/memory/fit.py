@@ -8,7 +8,7 @@ import torch
 
 from storage.contract.jobs import Method
 from storage.contract.recipe import Recipe
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from trainer.memory.device import HALVES, Device, may_shard, this_machine
 from trainer.memory.estimate import MemoryEstimate
 from trainer.memory.oom import with_less_memory
@@ -25,7 +25,9 @@ class MemoryPlan(NamedTuple):
     takes_bytes: int
 
 
-def memory_plans(needs: MemoryEstimate, here: Device, recipe: Recipe, settings: Settings) -> Iterator[MemoryPlan]:
+def memory_plans(
+    needs: MemoryEstimate, here: Device, recipe: Recipe, settings: TrainerSettings
+) -> Iterator[MemoryPlan]:
     """The ways in which the engine would try to give a training here, each slower than the one before."""
     kept_in = next(needs.skeleton.denoiser.parameters()).dtype
     half = HALVES.get(recipe.precision, None if kept_in is torch.float32 else kept_in)
@@ -42,7 +44,7 @@ def memory_plans(needs: MemoryEstimate, here: Device, recipe: Recipe, settings: 
 
 
 def method_here(
-    folder: Path, needs: Callable[[], MemoryEstimate], here: Device, settings: Settings
+    folder: Path, needs: Callable[[], MemoryEstimate], here: Device, settings: TrainerSettings
 ) -> tuple[Method, str]:
     """The method of a training for which nobody has asked for one on this machine, and why it is that.
 
@@ -59,7 +61,7 @@ def method_here(
     return "lora", f"as full takes {in_gb(way.takes_bytes)}, {has}"
 
 
-def method_of_engine(base: BaseModel, settings: Settings) -> Method:
+def method_of_engine(base: BaseModel, settings: TrainerSettings) -> Method:
     """The same for an engine that has loaded a base model."""
     dtype = base.denoiser.unet.conv_in.weight.dtype
     return method_here(base.folder, lambda: MemoryEstimate(MetaModel.of(base.folder, dtype)), this_machine(), settings)[

@@ -12,9 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from storage.contract.base_models import TOYWORLD
 from storage.errors import SetupError
 from storage.nouns import with_article
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from trainer.diffusion.images import to_tensor
 from trainer.metrics.load_errors import load_error
 from trainer.models.finite import check_finite
@@ -90,10 +91,10 @@ def _direction(features: Any) -> Tensor:
     return embedding
 
 
-def open_embedder(settings: Settings, device: torch.device) -> Embedder | None:
+def open_embedder(settings: TrainerSettings, device: torch.device) -> Embedder | None:
     """Who is to look, by the settings; None if nobody is. Raises SetupError in a sentence."""
     if not settings.judge:
-        return ToyworldEmbedder() if settings.toyworld else None
+        return ToyworldEmbedder() if settings.base_model == TOYWORLD else None
     name = str(Path(settings.judge).expanduser()) if Path(settings.judge).expanduser().is_dir() else settings.judge
     try:
         return ClipEmbedder(name, device)

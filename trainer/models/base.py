@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from storage.errors import SetupError
-from storage.settings import Precision, load_settings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import Precision, TrainerSettings
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.denoiser import Denoiser, TextEmbeddings
 from trainer.models.diffusers_layout import INDEX, config_of
@@ -120,7 +121,9 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
     dtype = dtype_for(precision, device)
-    source = find(base_model, models_folder(home or load_settings().home), half=dtype is not torch.float32)
+    source = find(
+        base_model, models_folder(home or load_settings(TrainerSettings).home), half=dtype is not torch.float32
+    )
     try:
         base = _load(source, device, dtype)
         check_finite([*base.denoiser.named_parameters(), *base.vae.named_parameters(prefix="vae")], source.called)

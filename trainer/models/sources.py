@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.contract.base_models import TOYWORLD
 from storage.errors import SetupError
 from trainer.models import hub
 from trainer.models.diffusers_layout import NO_PICKLES, PICKLES, check_kind, names_in, needed_files, without_weights
@@ -29,7 +30,7 @@ def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Sou
     `half` prefers weights in half precision; those that are on this machine are taken before those that are not.
     Without `weights`, only what tells about them is downloaded. Raises SetupError naming what is missing.
     """
-    path = TOYWORLD_FOLDER if base_model == "toyworld" else Path(base_model).expanduser()
+    path = TOYWORLD_FOLDER if base_model == TOYWORLD else Path(base_model).expanduser()
     called = f"The base model {base_model}"
     if path.suffix in PICKLES and not path.is_dir():
         raise SetupError(f"{called} is a pickle, {NO_PICKLES.replace('they are', 'it is').replace('them', 'it')}")

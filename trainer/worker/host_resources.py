@@ -5,7 +5,7 @@ import shutil
 
 import psutil
 
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 
 log = logging.getLogger(__name__)
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 class HostResources:
     """Free disk space and memory, beside what the settings ask for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: TrainerSettings) -> None:
         self.settings = settings
         self._lack = ""
 

@@ -30,7 +30,7 @@ from storage.queue import broker
 from storage.queue.job_queue import JobQueue
 from storage.queue.redis_errors import ERRORS, best_effort, meaning_of
 from storage.service_errors import Patience
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from trainer.protocol import OURS
 from trainer.worker.attempt import Attempt, EngineDied, HandedBack, JobEnded
 from trainer.worker.build_task import TaskBuilder
@@ -60,7 +60,7 @@ STORE_OBSTACLE, DISK_OBSTACLE = "the storage fails", "a worker's disk is full"
 class JobRunner:
     """Takes one job at a time from acceptance to outcome."""
 
-    def __init__(self, settings: Settings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
+    def __init__(self, settings: TrainerSettings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
         self.store, self.redis, self.engine = store, redis, engine
         self.cache = Cache(store, settings.home / "cache", settings.disk_least_bytes)
         self.strikes = RetryLimits(redis)
@@ -206,7 +206,7 @@ class JobRunner:
         return outcome if is_ours else None
 
 
-async def run_worker(settings: Settings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
+async def run_worker(settings: TrainerSettings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
     """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
     limits = SilenceLimits(settings.engine_silence_s, settings.engine_loading_s)
     engine = EngineClient(settings.base_model, settings.gpus_per_training, limits)
@@ -240,7 +240,7 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def _worker(
-    settings: Settings, redis: ArqRedis, kind: str, runner: JobRunner, room: HostResources, reach: StoreHealth
+    settings: TrainerSettings, redis: ArqRedis, kind: str, runner: JobRunner, room: HostResources, reach: StoreHealth
 ) -> FairWorker:
     async def may_take() -> bool:
         return not room.lacks() and await reach.ready()

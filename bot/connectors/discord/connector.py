@@ -31,7 +31,7 @@ from bot.delivery.retry import ServeAgain
 from bot.photos.fetch import FileHosts
 from storage.errors import SetupError, StoreError
 from storage.service_errors import SERVICE_ERRORS, reason_of
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ ASK_AGAIN_S = 5.0
 Ready = Callable[[str], None]
 
 
-async def serve(settings: Settings, redis_url: str, ready: Ready) -> None:
+async def serve(settings: BotSettings, redis_url: str, ready: Ready) -> None:
     """Serve Discord until cancelled; `ready` is told when it does. Raises SetupError in a sentence.
 
     Of several processes with one token one leads; the others stand by and take over within seconds. What discord.py can

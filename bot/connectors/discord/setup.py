@@ -13,7 +13,7 @@ from bot.connectors.discord.request import NEEDED, lacking
 from bot.connectors.discord.slash_commands import Json, registered
 from bot.core.checks import Check
 from storage.failures import Failure
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 AUTHORIZE = "https://discord.com/oauth2/authorize"
 PORTAL = "https://discord.com/developers/applications"
@@ -32,7 +32,7 @@ def invite_link(application_id: int | str) -> str:
     return f"{AUTHORIZE}?{urlencode(asks)}"
 
 
-async def checks(settings: Settings) -> AsyncIterator[Check]:
+async def checks(settings: BotSettings) -> AsyncIterator[Check]:
     """Look at token, commands, servers and permissions, and say what to click."""
     if not settings.discord_token:
         return

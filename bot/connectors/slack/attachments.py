@@ -23,7 +23,7 @@ from storage.contract.outcomes import Picture
 from storage.contract.posted_messages import Posted, home_of, note
 from storage.errors import Missing, UserError
 from storage.objects.store import Store
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 HOSTS = {"files.slack.com", "files.slack-gov.com"}
 ALT_MAX = 1000
@@ -47,7 +47,7 @@ class UploadRefused(NotTaken):
 class Attachments:
     """Fetches what people attach, with the bot's token, which goes to Slack's own hosts only."""
 
-    def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: Settings) -> None:
+    def __init__(self, client: AsyncWebClient, http: aiohttp.ClientSession, settings: BotSettings) -> None:
         self.client, self.http, self.most_bytes = client, http, settings.photo_max_bytes
         self.hosts = FileHosts(HOSTS, settings.slack_api_url)
         self._fetching = FairSlots(AT_ONCE, each=EACH_AT_ONCE)

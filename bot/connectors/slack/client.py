@@ -11,7 +11,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.connectors.slack.errors import verdict
 from bot.delivery.posts import BotRefused
 from storage.errors import SetupError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 TIMEOUT_S = 30.0
 CONNECT = "apps.connections.open"  # the one method that takes the token of the app in place of the bot's
@@ -42,7 +42,7 @@ def session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
 
 
-def web_client(settings: Settings, http: aiohttp.ClientSession | None) -> Client:
+def web_client(settings: BotSettings, http: aiohttp.ClientSession | None) -> Client:
     """A client with the bot's token; raises SetupError if there is none.
 
     It tries nothing again by itself, since it would post twice what arrived but was not answered.

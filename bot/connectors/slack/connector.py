@@ -33,14 +33,14 @@ from bot.delivery.reliable_poster import pause_s
 from bot.delivery.retry import ServeAgain
 from storage.errors import SetupError
 from storage.service_errors import SERVICE_ERRORS, reason_of
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 log = logging.getLogger(__name__)
 
 PING_S = 5.0  # between two looks whether the socket lives
 
 
-async def serve(settings: Settings, redis_url: str, ready: Callable[[str], None]) -> None:
+async def serve(settings: BotSettings, redis_url: str, ready: Callable[[str], None]) -> None:
     """Serve a Slack workspace until cancelled; call `ready` with a sentence whenever this process does.
 
     Of several processes with one token one serves, and the others stand by. Trouble that passes is waited for; raises
@@ -107,7 +107,7 @@ async def _serving(
 
 
 @asynccontextmanager
-async def _connected(settings: Settings, client: AsyncWebClient, events: EventHandler) -> AsyncIterator[str]:
+async def _connected(settings: BotSettings, client: AsyncWebClient, events: EventHandler) -> AsyncIterator[str]:
     """Let Slack reach `events`: by Socket Mode where there is an app token, else by signed HTTP requests."""
     secret = "" if settings.slack_app_token else signing_secret(settings)
     bolt = AsyncApp(
@@ -126,7 +126,7 @@ async def _connected(settings: Settings, client: AsyncWebClient, events: EventHa
 
 
 @asynccontextmanager
-async def _socket(settings: Settings, client: AsyncWebClient, bolt: AsyncApp) -> AsyncIterator[None]:
+async def _socket(settings: BotSettings, client: AsyncWebClient, bolt: AsyncApp) -> AsyncIterator[None]:
     url = await socket_url(settings, client)
     assert settings.slack_app_token
     handler = AsyncSocketModeHandler(bolt, settings.slack_app_token.get_secret_value(), ping_interval=PING_S)
@@ -152,7 +152,7 @@ def _trying_once(client: SocketModeClient) -> aiohttp.ClientSession:
 
 
 @asynccontextmanager
-async def _listening(settings: Settings, bolt: AsyncApp) -> AsyncIterator[str]:
+async def _listening(settings: BotSettings, bolt: AsyncApp) -> AsyncIterator[str]:
     runner = web.AppRunner(bolt.web_app(PATH), access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -162,7 +162,7 @@ async def _listening(settings: Settings, bolt: AsyncApp) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _bind(runner: web.AppRunner, settings: Settings) -> None:
+async def _bind(runner: web.AppRunner, settings: BotSettings) -> None:
     try:
         await web.TCPSite(runner, settings.slack_host, settings.slack_port).start()
     except OSError as error:

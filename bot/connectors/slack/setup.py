@@ -15,7 +15,7 @@ from bot.connectors.slack.tokens import APP_PAGE, advice, signing_secret, socket
 from bot.core.checks import Check, State
 from bot.delivery.posts import ChatRefused, ChatTrouble
 from storage.errors import SetupError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 PATH = "/slack/events"
 HTTP_EXAMPLE = f"https://darkroom.example{PATH}"
@@ -98,7 +98,7 @@ def _slash_command(word: str) -> dict[str, Any]:
     }
 
 
-async def checks(settings: Settings) -> AsyncIterator[Check]:
+async def checks(settings: BotSettings) -> AsyncIterator[Check]:
     """Look at tokens, scopes and the connection; nothing at all if Slack is not configured."""
     if not settings.slack_bot_token:
         return
@@ -128,7 +128,7 @@ def _scopes(headers: Any) -> Check:
     return Check(name="Slack scopes", state=state, says=f"missing: {lost}. {advice}")
 
 
-async def _connection(settings: Settings, client: AsyncWebClient) -> Check:
+async def _connection(settings: BotSettings, client: AsyncWebClient) -> Check:
     try:
         if settings.slack_app_token:
             await socket_url(settings, client)

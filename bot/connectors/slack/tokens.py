@@ -14,7 +14,7 @@ from bot.delivery.posts import ChatRefused, ChatTrouble, UnknownTrouble
 from bot.delivery.reliable_poster import RetryDeadline, pause_s
 from storage.errors import SetupError
 from storage.failures import Failure
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +43,13 @@ async def who_am_i(client: AsyncWebClient) -> dict[str, str]:
     return {name: str(answer[name]) for name in names if answer.get(name)}
 
 
-async def socket_url(settings: Settings, client: AsyncWebClient) -> str:
+async def socket_url(settings: BotSettings, client: AsyncWebClient) -> str:
     """Open a connection for Socket Mode; raises SetupError that says what to click, ChatTrouble where that passes."""
     token = settings.slack_app_token.get_secret_value() if settings.slack_app_token else ""
     return str((await _used(APP_TOKEN, lambda: client.apps_connections_open(app_token=token)))["url"])
 
 
-async def until_refused(settings: Settings, client: Client) -> None:
+async def until_refused(settings: BotSettings, client: Client) -> None:
     """Wait until Slack refuses a token while the bot serves; raises SetupError then, with the sentence of the start.
 
     One method may be refused while the token is good: so the token itself is asked about before.
@@ -92,7 +92,7 @@ async def _used(setting: str, call: Callable[[], Awaitable[AsyncSlackResponse]])
         raise SetupError(advice(setting, error)) from error
 
 
-def signing_secret(settings: Settings) -> str:
+def signing_secret(settings: BotSettings) -> str:
     """The secret that HTTP requests are signed with; raises SetupError if there is none."""
     if not settings.slack_signing_secret:
         raise SetupError(

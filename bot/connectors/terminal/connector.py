@@ -26,10 +26,12 @@ from storage.errors import Damaged, SetupError, StoreError, UserError
 from storage.logs import log_to
 from storage.objects.store import Store
 from storage.service_errors import SERVICE_ERRORS, reason_of
-from storage.settings import Settings, load_settings
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 
 log = logging.getLogger(__name__)
 
+UNPACED = 10**6  # requests a minute of a command that sends many by itself
 STOP_S = 5  # a running job ends within two seconds of being asked to
 
 Work = Callable[["Session"], Coroutine[Any, Any, CommandResult]]
@@ -84,9 +86,12 @@ class Session:
         return stopped
 
 
-def run(work: Work, as_json: bool) -> int:
-    """Run a command that needs the deployment, print its result, return its exit status."""
-    return settled(lambda report: _in_session(work, report), as_json)
+def run(work: Work, as_json: bool, unpaced: bool = False) -> int:
+    """Run a command that needs the deployment, print its result, return its exit status.
+
+    An `unpaced` command may send as many requests a minute as it likes.
+    """
+    return settled(lambda report: _in_session(work, report, unpaced), as_json)
 
 
 def run_alone(start: Callable[[], Coroutine[Any, Any, CommandResult]], as_json: bool) -> int:
@@ -124,8 +129,10 @@ def settled(work: Callable[[Report], Coroutine[Any, Any, None]], as_json: bool) 
     return codes[-1]
 
 
-async def _in_session(work: Work, report: Report) -> None:
-    settings, screen = load_settings(), Screen()
+async def _in_session(work: Work, report: Report, unpaced: bool) -> None:
+    settings, screen = load_settings(BotSettings), Screen()
+    if unpaced:
+        settings = settings.model_copy(update={"requests_per_minute": UNPACED})
     async with Stack(settings, screen.say) as stack:
         _log_to(settings.home / "darkroom.log")
         darkroom = await Darkroom.open(settings, stack.redis_url, short=True)
@@ -246,7 +253,7 @@ def check_writable(out: Path) -> None:
         raise UserError(f"Pictures cannot be saved in {out}: {nearest} is not a folder that can be written.")
 
 
-def read_photos(paths: list[Path], settings: Settings) -> tuple[Upload, ...]:
+def read_photos(paths: list[Path], settings: BotSettings) -> tuple[Upload, ...]:
     """Read photo files, and those in folders, with captions; raises UserError for what is not there, or too much."""
     files = captions.without_captions([file for path in paths for file in _files(path)])
     check_number(len(files), settings.photos_max)

@@ -17,14 +17,14 @@ from bot.connectors.web.gallery import Gallery
 from bot.connectors.web.guard import add_headers, guard
 from bot.connectors.web.multipart import WORDS_MAX_BYTES, UploadLimits
 from storage.errors import SetupError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 PAGE = Path(__file__).parent / "page"
 HOST = "127.0.0.1"
 NEXT_PORTS = 20  # that a demo tries where its own is taken
 
 
-async def serve(settings: Settings, redis_url: str, listening: Callable[[str], None]) -> None:
+async def serve(settings: BotSettings, redis_url: str, listening: Callable[[str], None]) -> None:
     """Serve the chat until cancelled; call `listening` with its URL as soon as it can be opened.
 
     Raises SetupError in a sentence if the port is taken, or if the store or the queue does not work.
@@ -35,7 +35,7 @@ async def serve(settings: Settings, redis_url: str, listening: Callable[[str], N
 
 
 @asynccontextmanager
-async def opened(settings: Settings, redis_url: str, ports: int = 1) -> AsyncIterator[str]:
+async def opened(settings: BotSettings, redis_url: str, ports: int = 1) -> AsyncIterator[str]:
     """Serve the chat inside the block, at the URL that this gives: on its port, or the next that is free of so many."""
     app = await Darkroom.open(settings, redis_url)
     chat = Chat(app)
@@ -92,7 +92,7 @@ def application(chat: Chat) -> web.Application:
     return app
 
 
-async def running(settings: Settings) -> str | None:
+async def running(settings: BotSettings) -> str | None:
     """The URL of the chat of this DARKROOM_HOME that runs already, if one does on its port or the next."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         for port in range(settings.port, settings.port + NEXT_PORTS) if settings.port else ():
@@ -103,7 +103,7 @@ async def running(settings: Settings) -> str | None:
     return None
 
 
-def _home_digest(settings: Settings) -> str:
+def _home_digest(settings: BotSettings) -> str:
     """A hash of the folder, which tells two deployments apart and tells nobody the path."""
     return hashlib.sha256(str(settings.home.absolute()).encode()).hexdigest()[:20]
 

@@ -7,7 +7,7 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
 
 from bot.core.messages import Upload
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from storage.text import one_line
 
 WORDS_MAX_BYTES = 2**20  # of all that is typed with the photos
@@ -48,7 +48,7 @@ class UploadLimits:
     bytes: int
 
     @classmethod
-    def of(cls, settings: Settings) -> "UploadLimits":
+    def of(cls, settings: BotSettings) -> "UploadLimits":
         """Those that an operator set; twice as many files, as each photo may have its caption beside it."""
         most = min(settings.photos_max * settings.photo_max_bytes, settings.photos_max_bytes)
         return cls(2 * settings.photos_max, settings.photo_max_bytes, most)

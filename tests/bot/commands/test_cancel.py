@@ -17,7 +17,7 @@ from storage.contract.jobs import TrainJob, job_key
 from storage.contract.outcomes import outcome_key
 from storage.ids import new_id
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import Hold, proxy, s3_environment, valkey
 from tests.support.micro_models import RECIPE, write_micro_model
@@ -64,7 +64,7 @@ def deployment(s3_server: str, s3_client: Any, tmp_path_factory: pytest.TempPath
 async def app(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Darkroom]:
     for name, value in deployment.environment.items():
         monkeypatch.setenv(name, value)
-    darkroom = await Darkroom.open(Settings(), deployment.environment["REDIS_URL"])
+    darkroom = await Darkroom.open(BotSettings(), deployment.environment["REDIS_URL"])
     yield darkroom
     await darkroom.close()
 

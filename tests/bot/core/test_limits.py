@@ -16,7 +16,7 @@ from storage.contract.jobs import ImagineJob
 from storage.contract.outcomes import outcome_key
 from storage.lifecycle.reconcile import put_back
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
 from tests.support.stores import records
@@ -35,7 +35,7 @@ async def bots(tmp_path: Path) -> AsyncIterator[Bots]:
     with valkey() as url:
 
         async def bot(**settings: Any) -> Darkroom:
-            known = Settings(DARKROOM_HOME=str(tmp_path), DARKROOM_PHOTO_MIN_PX="64", **settings)
+            known = BotSettings(DARKROOM_HOME=str(tmp_path), DARKROOM_PHOTO_MIN_PX="64", **settings)
             opened.append(await Darkroom.open(known, url))
             return opened[-1]
 

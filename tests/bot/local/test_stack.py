@@ -24,7 +24,7 @@ from storage.errors import SetupError
 from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.support.terminal import environment
 
 WITHIN_S = 15
@@ -222,7 +222,7 @@ async def test_a_worker_that_cannot_start_is_said_with_its_last_words(
     with pytest.raises(
         SetupError, match=r"No worker could be started: The store /dev/null/store cannot be used.*worker\.log"
     ):
-        async with Stack(Settings(DARKROOM_HOME=tmp_path), said.append) as stack:
+        async with Stack(BotSettings(DARKROOM_HOME=tmp_path), said.append) as stack:
             pid = server_pid(stack.redis_url)
             await stack.worker_ready()
     assert said == ["Starting a worker."]

@@ -9,7 +9,7 @@ from bot.connectors.terminal.connector import read_photos
 from bot.core.messages import Upload
 from bot.photos import captions
 from storage.contract.subjects import Photo
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character
 from tests.support.photo_files import saved, scene
 from trainer.dreambooth.dataset import SubjectSpec
@@ -138,7 +138,7 @@ def test_at_the_terminal_text_files_lie_beside_the_photos(tmp_path: Path) -> Non
     for k in range(3):
         (tmp_path / f"{k}.png").write_bytes(saved(scene(seed=k)))
     (tmp_path / "1.txt").write_text("on a red sofa\n")
-    told = Settings(_env_file=None)  # type: ignore[call-arg]
+    told = BotSettings(_env_file=None)  # type: ignore[call-arg]
     wanted = {"0.png": "", "1.png": "on a red sofa\n", "2.png": ""}
     for given in ([tmp_path], sorted(tmp_path.glob("*.png")), sorted(tmp_path.iterdir())):
         assert {photo.name: photo.caption for photo in read_photos(given, told)} == wanted

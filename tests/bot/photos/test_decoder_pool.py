@@ -21,7 +21,7 @@ from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
 from bot.photos.vetting import vet
 from storage.errors import UserError
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.support.photo_files import saved, scene
 from tests.support.slow_photos import KINDS, many_chunks, many_scans, packed_png, slow_photos
 
@@ -227,7 +227,7 @@ async def test_a_turn_given_up_leaves_nothing() -> None:
 
 
 def test_one_persons_photos_on_the_way_are_bounded() -> None:
-    settings = Settings(_env_file=None, DARKROOM_PHOTOS_MAX="3", DARKROOM_PHOTOS_MAX_BYTES="10000")
+    settings = BotSettings(_env_file=None, DARKROOM_PHOTOS_MAX="3", DARKROOM_PHOTOS_MAX_BYTES="10000")
     in_flight = InFlight(settings)
     with in_flight.of("mallory") as first, in_flight.of("ada") as other:
         first.take(3, 6000)

@@ -24,7 +24,7 @@ from storage.lifecycle.reconcile import put_back
 from storage.lifecycle.repair import CHECKS, check_jobs
 from storage.objects.folder import FolderStore
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.fair_worker import FairWorker
 from trainer.worker.worker import JobRunner
@@ -36,7 +36,7 @@ HASH = "ab" * 32
 @pytest.fixture
 async def app(tmp_path: Path, redis: ArqRedis) -> AsyncIterator[Darkroom]:
     """A bot of this version, without a worker."""
-    darkroom = Darkroom(Settings(DARKROOM_HOME=tmp_path), FolderStore(tmp_path / "store"), redis)
+    darkroom = Darkroom(BotSettings(DARKROOM_HOME=tmp_path), FolderStore(tmp_path / "store"), redis)
     for task in darkroom._upkeep:
         task.cancel()
     yield darkroom

@@ -30,7 +30,7 @@ from storage.lifecycle.index_backfill import build_indexes
 from storage.lifecycle.reconcile import put_back
 from storage.lifecycle.repair import RepairFinding
 from storage.objects.store import Store
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 
 DAMAGE = {
     "flipped": lambda b: bytes([b[0] ^ 0x80]) + b[1:],
@@ -41,7 +41,7 @@ DAMAGE = {
 
 @pytest.fixture
 async def app(tmp_path: Path, redis: ArqRedis, store: Store) -> AsyncIterator[Darkroom]:
-    darkroom = Darkroom(Settings(DARKROOM_HOME=tmp_path), store, redis)
+    darkroom = Darkroom(BotSettings(DARKROOM_HOME=tmp_path), store, redis)
     for task in darkroom._upkeep:
         task.cancel()
     yield darkroom

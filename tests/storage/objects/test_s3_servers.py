@@ -20,7 +20,7 @@ from storage.errors import SetupError, StoreError
 from storage.failures import Failure
 from storage.objects.open import make_store, open_store
 from storage.objects.store_probe import probe_store
-from storage.settings import Settings
+from storage.settings.shared import SharedSettings
 from tests.servers.backing import Mischief, opened, proxy
 
 Serve = Callable[[Callable[[str, str, Message], Mischief]], str]
@@ -208,7 +208,7 @@ async def test_a_short_command_relies_on_what_was_found_out_lately(
 ) -> None:
     asked: list[str] = []
     url = serve(lambda method, path, headers: asked.append(method))
-    settings = Settings(DARKROOM_STORE=url, DARKROOM_HOME=tmp_path)
+    settings = SharedSettings(DARKROOM_STORE=url, DARKROOM_HOME=tmp_path)
     await open_store(settings, short=True)
     assert len(asked) > 15, "nobody has tried it yet"
     asked.clear()

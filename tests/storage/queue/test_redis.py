@@ -17,7 +17,7 @@ from storage.queue.redis_client import PrefixedRedis
 from storage.queue.redis_errors import ERRORS
 from storage.queue.redis_probe import probe_redis
 from storage.service_errors import Patience, failure_of, reason_of
-from storage.settings import Settings
+from storage.settings.shared import SharedSettings
 from tests.servers.backing import valkey
 from tests.servers.redis import firewall, port_of, valkey_tcp
 
@@ -25,7 +25,7 @@ DOCUMENTED = "on >pw ~darkroom:* ~arq:* &darkroom:* +@all -@admin -@dangerous".s
 
 
 @asynccontextmanager
-async def connected(url: str, settings: Settings | None = None) -> AsyncIterator[PrefixedRedis]:
+async def connected(url: str, settings: SharedSettings | None = None) -> AsyncIterator[PrefixedRedis]:
     redis = await broker.connect(url, settings)
     try:
         yield redis
@@ -33,7 +33,7 @@ async def connected(url: str, settings: Settings | None = None) -> AsyncIterator
         await redis.aclose()
 
 
-async def refusal(url: str, settings: Settings | None = None) -> broker.NoRedis:
+async def refusal(url: str, settings: SharedSettings | None = None) -> broker.NoRedis:
     with pytest.raises(broker.NoRedis) as caught:
         await broker.connect(url, settings)
     return caught.value
@@ -240,7 +240,7 @@ async def test_forty_wait_for_a_server_that_allows_twenty_connections() -> None:
 async def test_one_pool_has_no_more_connections_than_the_setting_says() -> None:
     with valkey_tcp() as admin:
         url = f"redis://127.0.0.1:{port_of(admin)}/0"
-        async with connected(url, Settings(DARKROOM_REDIS_CONNECTIONS=3)) as redis:
+        async with connected(url, SharedSettings(DARKROOM_REDIS_CONNECTIONS=3)) as redis:
             await asyncio.gather(*(redis.incr("n") for _ in range(200)))
             assert admin.info("clients")["connected_clients"] <= 1 + 3
 
@@ -279,7 +279,7 @@ async def test_a_worker_that_died_is_not_counted_and_forgotten(redis: PrefixedRe
 
 async def test_deployments_with_a_prefix_each_share_a_database() -> None:
     with valkey() as url:
-        settings = [Settings(DARKROOM_REDIS_PREFIX=prefix) for prefix in ("a:", "b:")]
+        settings = [SharedSettings(DARKROOM_REDIS_PREFIX=prefix) for prefix in ("a:", "b:")]
         async with connected(url, settings[0]) as a, connected(url, settings[1]) as b, connected(url) as plain:
             await broker.register_worker(a, "one", ["train"], "")
             assert await broker.workers(a, "train") == [""] and not await broker.workers(b, "train")
@@ -302,7 +302,7 @@ async def test_a_user_of_one_prefix_needs_no_other_keys() -> None:
         rights = "on >pw ~acme:darkroom:* ~acme:arq:* &acme:darkroom:* +@all -@admin -@dangerous".split()
         admin.execute_command("ACL", "SETUSER", "bot", *rights)
         url = f"redis://bot:pw@127.0.0.1:{port_of(admin)}/0"
-        async with connected(url, Settings(DARKROOM_REDIS_PREFIX="acme:")) as redis:
+        async with connected(url, SharedSettings(DARKROOM_REDIS_PREFIX="acme:")) as redis:
             assert await redis.enqueue_job("f", _job_id="x", _queue_name="darkroom:train")
         assert "~darkroom:*" in str(await refusal(url))
 

@@ -7,8 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from storage.errors import SetupError
-from storage.queue.redis_url import parse_redis_url
-from storage.settings import without_secrets
+from storage.queue.redis_url import parse_redis_url, without_secrets
 
 PASSWORDS = st.text("ab1:#/?@%+&[]é ", min_size=1, max_size=12)
 

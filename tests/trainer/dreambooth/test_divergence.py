@@ -13,7 +13,7 @@ from torch import Tensor
 
 from storage.contract.recipe import Recipe
 from storage.errors import SetupError, UserError
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from tests.support.micro_models import RECIPE
 from tests.trainer.worker.test_engine_client import picture
 from trainer.diffusion import sampling
@@ -167,7 +167,7 @@ def test_a_base_model_that_has_nan_is_refused_by_the_engine_and_by_doctor(
     spoiled_file(folder / part / f"{file}.safetensors", "weight", value)
     with pytest.raises(SetupError, match="weights that are not numbers"):
         load_base(str(folder))
-    found = report(Settings(DARKROOM_HOME=str(tmp_path), DARKROOM_BASE_MODEL=str(folder)))
+    found = report(TrainerSettings(DARKROOM_HOME=str(tmp_path), DARKROOM_BASE_MODEL=str(folder)))
     assert found.state == "fail" and "weights that are not numbers" in found.lines[0]
 
 

@@ -25,7 +25,8 @@ from storage.errors import SetupError, UserError
 from storage.lifecycle.erasure import erase_subject
 from storage.objects.folder import FolderStore
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
+from storage.settings.trainer import TrainerSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import valkey
 from trainer.doctor import report
@@ -80,7 +81,7 @@ async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_fo
         }
         for name, value in env.items():
             monkeypatch.setenv(name, value)
-        app = await Darkroom.open(Settings(), url)
+        app = await Darkroom.open(BotSettings(), url)
         chat = Chat(app)
         first = await asyncio.to_thread(start_worker, env)
         how: dict[str, Any] = {"name": "rex", "noun": "dog", "steps": STEPS}
@@ -240,11 +241,11 @@ def test_trackers_that_cannot_be_had_are_named_at_the_start(micro_model: Path, m
     ):
         monkeypatch.setenv("DARKROOM_TRACKERS", f"tensorboard, {name}")
         with pytest.raises(SetupError, match=sentence):
-            Trackers(Settings())
-        found = report(Settings())
+            Trackers(TrainerSettings())
+        found = report(TrainerSettings())
         assert found.state == "fail" and f"DARKROOM_TRACKERS names {name}" in found.lines[0]
     monkeypatch.setenv("DARKROOM_TRACKERS", " TensorBoard,,tensorboard ")
-    assert [line.name for line in Trackers(Settings()).lines] == ["tensorboard"]
+    assert [line.name for line in Trackers(TrainerSettings()).lines] == ["tensorboard"]
 
 
 @pytest.mark.parametrize("forgotten", [False, True])
@@ -269,7 +270,7 @@ async def test_a_late_upload_stays_only_with_its_subject(tmp_path: Path, forgott
 
 async def test_where_nothing_was_kept_a_sentence_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
-    store = FolderStore(Settings().home / "store")
+    store = FolderStore(TrainerSettings().home / "store")
     await Subjects(store).add(Subject(space="local", owner="you", name="rex", noun="dog", base_model="toyworld"))
     with pytest.raises(UserError, match=r"how rex was learned: .*DARKROOM_TRACKERS"):
         await training_logs.fetch({"name": "rex"}, tmp_path / "out")

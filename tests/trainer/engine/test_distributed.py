@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 
 from storage.contract.recipe import Recipe
 from storage.errors import SetupError
-from storage.settings import load_settings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 from tests.conftest import photos_of_a_character
 from tests.support.micro_models import RECIPE
 from tests.trainer.worker.test_engine_client import picture, result
@@ -61,7 +62,9 @@ class Alone:
     def __init__(self, model: Path) -> None:
         base = load_base(str(model))
         self.said: list[Hello | ProgressReport | TaskResult] = []
-        self.engine = Engine(base, self.said.append, embedder=open_embedder(load_settings(), base.device))
+        self.engine = Engine(
+            base, self.said.append, embedder=open_embedder(load_settings(TrainerSettings), base.device)
+        )
 
     def result(self, task: TrainTask) -> TaskResult:
         self.engine.run(task)

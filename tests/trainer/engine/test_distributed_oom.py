@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from bot.app import Darkroom
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import valkey
 from tests.support.micro_models import RECIPE
@@ -35,7 +35,7 @@ async def test_a_training_that_is_too_much_for_one_of_two_is_done_with_less(mode
             "DARKROOM_GPUS_PER_TRAINING": "2",
             "DARKROOM_PHOTO_MIN_PX": "64",
         }
-        worker, app = start_worker(environment), await Darkroom.open(Settings(**environment), url)
+        worker, app = start_worker(environment), await Darkroom.open(BotSettings(**environment), url)
         try:
             engines = psutil.Process(worker.pid).children(recursive=True)
             (follower,) = (process for process in engines if process.environ().get("RANK") == "1")

@@ -14,7 +14,8 @@ import torch
 
 from bot.cli import doctor
 from storage.contract.recipe import Recipe
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
+from storage.settings.trainer import TrainerSettings
 from tests.conftest import photos_of_a_character
 from tests.support.micro_models import write_model_of_channels
 from trainer import doctor as check
@@ -99,7 +100,7 @@ def test_the_doctor_says_whether_model_and_machine_fit_each_other(
     monkeypatch.setattr(check, "this_machine", lambda: Device("a small GPU", int(memory_bytes), torch.device("cpu")))
     monkeypatch.setenv("DARKROOM_BASE_MODEL", str(larger))
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
-    told = report(Settings())
+    told = report(TrainerSettings())
     assert told.state == state and sentence in " ".join(told.lines)
     assert "Drawing takes about 0." in told.lines[1] and "training in full 0.6 GB" in told.lines[1]
 
@@ -113,17 +114,17 @@ def test_the_doctor_says_by_which_method_subjects_are_learned(
     (tmp_path / "model" / "darkroom.json").unlink()
     for name, value in {"BASE_MODEL": tmp_path / "model", "HOME": tmp_path}.items():
         monkeypatch.setenv(f"DARKROOM_{name}", str(value))
-    told = report(Settings())
+    told = report(TrainerSettings())
     assert told.state == "ok" and "too little for training in full" in told.lines[2]
     assert "learned by lora: as full takes 0.5 GB, and a small GPU has 0.4 GB" in told.lines[3]
 
 
 def test_the_doctor_warns_where_nobody_looks_at_what_is_learned() -> None:
-    (warning,) = doctor.judge(Settings(DARKROOM_BASE_MODEL="org/model"))
+    (warning,) = doctor.judge(BotSettings(DARKROOM_BASE_MODEL="org/model"))
     assert warning.state == "warn" and "no early stopping. Set DARKROOM_JUDGE" in warning.says
-    (content,) = doctor.judge(Settings(DARKROOM_BASE_MODEL="org/model", DARKROOM_JUDGE="org/clip"))
+    (content,) = doctor.judge(BotSettings(DARKROOM_BASE_MODEL="org/model", DARKROOM_JUDGE="org/clip"))
     assert content.state == "ok"
-    assert doctor.judge(Settings(DARKROOM_BASE_MODEL="toyworld")) == []
+    assert doctor.judge(BotSettings(DARKROOM_BASE_MODEL="toyworld")) == []
 
 
 @pytest.mark.slow
@@ -133,7 +134,7 @@ def test_the_doctor_says_when_several_gpus_divide_a_training(
     monkeypatch.setattr(check, "this_machine", lambda: Device("a small GPU", int(0.5e9), torch.device("cpu")))
     for name, value in {"BASE_MODEL": larger, "HOME": tmp_path, "GPUS_PER_TRAINING": 8}.items():
         monkeypatch.setenv(f"DARKROOM_{name}", str(value))
-    told = report(Settings())
+    told = report(TrainerSettings())
     assert told.state == "ok" and "training in full 0.6 GB or, divided among 8 GPUs, 0.4 GB of each" in told.lines[1]
     monkeypatch.setenv("DARKROOM_SHARDING", "none")
-    assert "divided" not in report(Settings()).lines[1]
+    assert "divided" not in report(TrainerSettings()).lines[1]

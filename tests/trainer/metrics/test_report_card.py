@@ -16,7 +16,7 @@ from bot.core.messages import Upload
 from research.toyworld.scenes import character, draw_scene
 from storage.contract.subjects import logs_prefix
 from storage.errors import SetupError
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import valkey
 from tests.support.micro_models import write_micro_clip
@@ -71,7 +71,7 @@ def test_the_measures_know_the_subject_from_others_of_its_class() -> None:
 
 def test_clip_looks_too(clip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DARKROOM_JUDGE", str(clip))
-    embedder = open_embedder(Settings(), torch.device("cpu"))
+    embedder = open_embedder(TrainerSettings(), torch.device("cpu"))
     assert embedder
     pictures = [character(k, "dog").photo(Random(k), size_px=64 + k) for k in range(3)]
     embeddings = embedder.embed(pictures)
@@ -81,12 +81,12 @@ def test_clip_looks_too(clip: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     for wrong in (tmp_path, tmp_path / "nothing"):
         monkeypatch.setenv("DARKROOM_JUDGE", str(wrong))
         with pytest.raises(SetupError, match="cannot be read as a CLIP model"):
-            open_embedder(Settings(), torch.device("cpu"))
+            open_embedder(TrainerSettings(), torch.device("cpu"))
 
 
 def test_nobody_looks_at_other_models_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_BASE_MODEL", "/models/sd15")
-    assert open_embedder(Settings(), torch.device("cpu")) is None
+    assert open_embedder(TrainerSettings(), torch.device("cpu")) is None
 
 
 @pytest.fixture(scope="module")

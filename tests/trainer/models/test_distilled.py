@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from bot.arguments.arguments import ImagineArguments
 from storage.contract.jobs import ImagineJob, read_job
 from storage.errors import SetupError
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from tests.support.single_file_models import write_single
 from trainer.doctor import report
 from trainer.models.base import load_base
@@ -96,12 +96,12 @@ def test_drawing_that_does_not_work_is_told(model: Path, drawing: object) -> Non
 def test_the_doctor_tells(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DARKROOM_BASE_MODEL", str(model))
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
-    assert report(Settings()).state == "ok"
+    assert report(TrainerSettings()).state == "ok"
     tell(model, SCHEDULE, timestep_spacing="trailing")
-    told = report(Settings())
+    told = report(TrainerSettings())
     assert told.state == "warn" and "Its scheduler begins at the very last step" in " ".join(told.lines)
     tell(model, "model_index.json", _name_or_path="stabilityai/sd-turbo")
-    told = report(Settings())
+    told = report(TrainerSettings())
     assert told.state == "warn" and "It is distilled (Turbo: " in " ".join(told.lines)
     assert "draws with steps 4, guidance 1, scheduler euler-a" in " ".join(told.lines)
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storage.errors import SetupError, UserError
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from tests.support.single_file_models import write_single
 from trainer.diffusion import sampling
 from trainer.doctor import report
@@ -136,7 +136,7 @@ def test_the_doctor_compares_shapes(
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path / "home"))
     for path in (model, single):
         monkeypatch.setenv("DARKROOM_BASE_MODEL", str(path))
-        told = report(Settings())
+        told = report(TrainerSettings())
         assert told.state == "fail" and "an inpainting model (its UNet takes 9 channels" in told.lines[0]
 
 

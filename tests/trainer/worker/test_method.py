@@ -20,7 +20,8 @@ from storage.contract.outcomes import Outcome, TrainedSubject
 from storage.contract.subjects import Photo, Subject, Subjects
 from storage.lifecycle.finalize import record_training
 from storage.objects.store import Store
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
+from storage.settings.trainer import TrainerSettings
 from tests.conftest import Chat, photos_of_a_character
 from tests.servers.backing import valkey
 from tests.support.micro_models import RECIPE, write_model_of_channels
@@ -64,7 +65,7 @@ def test_it_is_full_wherever_there_is_a_way_to_give_that_and_else_lora(
         MemoryEstimate, "training_bytes", cache(MemoryEstimate.training_bytes)
     )  # to rehearse a step takes a second
     needs = MemoryEstimate(MetaModel.of(larger, torch.float32))
-    settings = Settings(DARKROOM_GPUS_PER_TRAINING=8)
+    settings = TrainerSettings(DARKROOM_GPUS_PER_TRAINING=8)
 
     def found(memory_bytes: int, **changes: Any) -> str:
         here = Device("a GPU", memory_bytes, torch.device("cpu"))
@@ -86,10 +87,10 @@ def test_a_base_model_that_says_so_and_sdxl_decide_without_the_memory(micro_sdxl
     here = Device("a large GPU", 10**12, torch.device("cpu"))
     for method in ("lora", "full"):
         folder = tell(tmp_path / method, recipe={"method": method})
-        assert method_here(folder, unasked, here, Settings()) == (method, "as suits the base model")
+        assert method_here(folder, unasked, here, TrainerSettings()) == (method, "as suits the base model")
     bare = shutil.copytree(micro_sdxl, tmp_path / "sdxl")
     (bare / "darkroom.json").unlink()
-    assert method_here(bare, unasked, here, Settings()) == ("lora", "usual for Stable Diffusion XL")
+    assert method_here(bare, unasked, here, TrainerSettings()) == ("lora", "usual for Stable Diffusion XL")
     how = recipe_for(bare)
     assert (how.method, how.learning_rate, how.text_learning_rate, how.steps) == ("lora", 1e-4, 0, 500)
 
@@ -181,7 +182,7 @@ def env(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 async def app(env: dict[str, str]) -> AsyncIterator[Darkroom]:
-    darkroom = await Darkroom.open(Settings(**env), env["REDIS_URL"])
+    darkroom = await Darkroom.open(BotSettings(**env), env["REDIS_URL"])
     yield darkroom
     await darkroom.close()
 

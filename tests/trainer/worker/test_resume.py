@@ -15,7 +15,7 @@ from bot.app import Darkroom
 from bot.core.messages import Reply
 from storage.contract.outcomes import outcome_key
 from storage.queue import broker
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import valkey
 
@@ -41,7 +41,7 @@ def env(micro_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 async def app(env: dict[str, str]) -> AsyncIterator[Darkroom]:
-    darkroom = await Darkroom.open(Settings(**env), env["REDIS_URL"])
+    darkroom = await Darkroom.open(BotSettings(**env), env["REDIS_URL"])
     yield darkroom
     await darkroom.close()
 

@@ -18,7 +18,7 @@ from storage.lifecycle.finalize import read_outcome
 from storage.objects.store import Store
 from storage.queue import broker
 from storage.service_errors import UNKNOWN_S
-from storage.settings import Settings
+from storage.settings.trainer import TrainerSettings
 from tests.servers.backing import opened, proxy
 from tests.support.loop_mounts import ext4_image, mounted
 from trainer.worker.engine_client import EngineClient
@@ -56,7 +56,7 @@ async def store(bucket: str, s3_server: str, refusal: Refusal, monkeypatch: pyte
 @pytest.fixture
 async def runner(micro_model: Path, tmp_path: Path, store: Store, redis: ArqRedis) -> AsyncIterator[JobRunner]:
     engine = EngineClient(str(micro_model))
-    yield JobRunner(Settings(DARKROOM_HOME=str(tmp_path)), store, redis, engine)
+    yield JobRunner(TrainerSettings(DARKROOM_HOME=str(tmp_path)), store, redis, engine)
     await engine.stop()
 
 
@@ -158,7 +158,7 @@ async def test_a_full_disk_of_the_worker_is_no_fault_of_the_job(
     await store.put(job_key(job.id), job.model_dump_json().encode())
     engine = EngineClient(str(micro_model))
     with mounted(ext4_image(tmp_path / "disk.img", 8 * 2**20)) as disk:
-        runner = JobRunner(Settings(DARKROOM_HOME=str(disk)), store, redis, engine)
+        runner = JobRunner(TrainerSettings(DARKROOM_HOME=str(disk)), store, redis, engine)
         fill(disk / "filler")
         assert await run(runner, job.id, STRIKES + 1) == STRIKES + 1
         told = await broker.read_progress(redis, job.id)

@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Browser
 
 from storage.objects.folder import FolderStore
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.servers.backing import valkey
 from tests.support.web_chat import chromium, settings_of
 
@@ -26,10 +26,10 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, redis_url: str) -> Settings:
+def settings(tmp_path: Path, redis_url: str) -> BotSettings:
     return settings_of(tmp_path, redis_url)
 
 
 @pytest.fixture
-def store(settings: Settings) -> FolderStore:
+def store(settings: BotSettings) -> FolderStore:
     return FolderStore(Path(settings.store_url))

@@ -5,7 +5,7 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from bot.connectors.web.connector import opened
 from storage.objects.folder import FolderStore
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.support.web_chat import add_pictures, add_subject, chat, no_sideways, say, shot, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,7 +40,7 @@ async def refuse(page: Page, number: int) -> None:
 
 @pytest.mark.parametrize("number", range(len(REFUSALS)))
 async def test_a_refusal_is_said_beside_the_button(
-    settings: Settings, store: FolderStore, browser: Browser, number: int
+    settings: BotSettings, store: FolderStore, browser: Browser, number: int
 ) -> None:
     await add_subject(store)
     async with chat(settings, browser) as page:
@@ -59,7 +59,7 @@ async def test_a_refusal_is_said_beside_the_button(
 
 
 async def test_a_server_that_is_away_is_said_at_every_kind_of_button(
-    settings: Settings, store: FolderStore, browser: Browser
+    settings: BotSettings, store: FolderStore, browser: Browser
 ) -> None:
     await add_subject(store)
     await add_pictures(store, "a [rex] dog")
@@ -99,7 +99,7 @@ async def test_a_server_that_is_away_is_said_at_every_kind_of_button(
 
 @pytest.mark.parametrize("width_px", [320, 390, 1100])
 async def test_chips_keep_their_words_and_more_opens_at_its_button(
-    settings: Settings, store: FolderStore, browser: Browser, width_px: int
+    settings: BotSettings, store: FolderStore, browser: Browser, width_px: int
 ) -> None:
     for name in ("rex", "mia"):
         await add_subject(store, name=name)
@@ -122,7 +122,7 @@ async def test_chips_keep_their_words_and_more_opens_at_its_button(
 
 
 async def test_chips_for_subjects_come_with_the_subjects(
-    settings: Settings, store: FolderStore, browser: Browser
+    settings: BotSettings, store: FolderStore, browser: Browser
 ) -> None:
     async with chat(settings, browser) as page:
         chips, menu = page.locator("#chips > button"), page.locator("#chips .menu li button")

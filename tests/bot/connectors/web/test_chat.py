@@ -15,7 +15,7 @@ from bot.core.local_space import SPACE, USER
 from bot.core.messages import Request, Upload
 from storage.ids import new_id
 from storage.lifecycle.garbage_collection import GarbageCollector
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import Mischief, proxy, s3_environment, valkey
 
@@ -61,7 +61,7 @@ async def trouble(
 
 @pytest.fixture
 async def chat(trouble: Trouble) -> AsyncIterator[Chat]:
-    settings = Settings()
+    settings = BotSettings()
     app = await Darkroom.open(settings, settings.redis_url)
     chat = Chat(app)
     await chat.open()

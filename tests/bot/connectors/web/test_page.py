@@ -10,7 +10,7 @@ from bot.core.messages import Reply
 from storage.contract.subjects import Subjects
 from storage.ids import new_id
 from storage.objects.folder import FolderStore
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.support.web_chat import add_pictures, add_subject, chat, files, say, shot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -25,7 +25,7 @@ CONTRAST = """node => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_first_visit_begins_with_the_headline(settings: Settings, browser: Browser, scheme: Any) -> None:
+async def test_a_first_visit_begins_with_the_headline(settings: BotSettings, browser: Browser, scheme: Any) -> None:
     for size in ({"width": 390, "height": 700}, {"width": 1100, "height": 600}):
         async with chat(settings, browser, color_scheme=scheme) as page:
             await page.set_viewport_size(size)  # type: ignore[arg-type]
@@ -36,13 +36,13 @@ async def test_a_first_visit_begins_with_the_headline(settings: Settings, browse
             await shot(page, f"first-visit-{size['width']}-{scheme}")
 
 
-async def test_the_chosen_tab_stands_out(settings: Settings, browser: Browser) -> None:
+async def test_the_chosen_tab_stands_out(settings: BotSettings, browser: Browser) -> None:
     async with chat(settings, browser, color_scheme="dark") as page:
         text, bar = await page.locator("nav a[aria-current]").evaluate(CONTRAST)
         assert text >= 4.5 and bar >= 1.5
 
 
-async def test_lines_come_back_with_the_arrow_keys_also_after_a_reload(settings: Settings, browser: Browser) -> None:
+async def test_lines_come_back_with_the_arrow_keys_also_after_a_reload(settings: BotSettings, browser: Browser) -> None:
     async with chat(settings, browser) as page:
         for line in ("/help", "/jobs", "/help"):
             await say(page, line)
@@ -61,7 +61,7 @@ async def test_lines_come_back_with_the_arrow_keys_also_after_a_reload(settings:
 
 
 async def test_edit_prompt_ends_in_a_button_that_says_draw(
-    settings: Settings, store: FolderStore, browser: Browser
+    settings: BotSettings, store: FolderStore, browser: Browser
 ) -> None:
     await add_pictures(store, "a dog")
     async with chat(settings, browser) as page:
@@ -79,7 +79,7 @@ async def test_edit_prompt_ends_in_a_button_that_says_draw(
         await shot(page, "form-edit-prompt")
 
 
-async def test_show_folds_its_numbers(settings: Settings, store: FolderStore, browser: Browser) -> None:
+async def test_show_folds_its_numbers(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     rex = await add_subject(store)
     await Subjects(store).change(rex.id, lambda s: s.model_copy(update={"recipe": {"steps": 400, "batch": 2}}))
     facts = {f"fact {number}": "1" for number in range(30)}
@@ -95,7 +95,7 @@ async def test_show_folds_its_numbers(settings: Settings, store: FolderStore, br
         await expect(listed.locator("dt:visible").nth(10)).to_be_visible()
 
 
-async def test_sent_photos_are_seen_at_once(settings: Settings, browser: Browser) -> None:
+async def test_sent_photos_are_seen_at_once(settings: BotSettings, browser: Browser) -> None:
     async with chat(settings, browser) as page:
         await page.set_input_files("#files", files(3))
         message = await say(page, "/dreambooth train rex")  # refused, so the server keeps none
@@ -105,7 +105,7 @@ async def test_sent_photos_are_seen_at_once(settings: Settings, browser: Browser
         assert await photos.evaluate_all("all => all.every((img) => img.complete && img.naturalWidth > 0)")
 
 
-async def test_the_title_tells_of_work(settings: Settings, browser: Browser) -> None:
+async def test_the_title_tells_of_work(settings: BotSettings, browser: Browser) -> None:
     async with chat(settings, browser) as page:
         await expect(page).to_have_title("Darkroom")
         message = await say(page, "/imagine a dog")
@@ -114,7 +114,9 @@ async def test_the_title_tells_of_work(settings: Settings, browser: Browser) -> 
         await expect(page).to_have_title("Darkroom")
 
 
-async def test_the_gallery_is_updated_and_not_rebuilt(settings: Settings, store: FolderStore, browser: Browser) -> None:
+async def test_the_gallery_is_updated_and_not_rebuilt(
+    settings: BotSettings, store: FolderStore, browser: Browser
+) -> None:
     await add_pictures(store, "a dog", side_px=600)
     async with chat(settings, browser) as page:
         await page.get_by_role("link", name="Gallery").click()

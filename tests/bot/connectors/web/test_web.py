@@ -16,7 +16,7 @@ from bot.core.messages import Reply
 from storage.contract.subjects import Subjects
 from storage.ids import new_id
 from storage.objects.folder import FolderStore
-from storage.settings import Settings
+from storage.settings.bot import BotSettings
 from tests.support.photo_files import saved, scene
 from tests.support.web_chat import (
     PHONE,
@@ -52,7 +52,7 @@ CONTRAST = """() => {
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def page(settings: Settings, browser: Browser) -> AsyncIterator[Page]:
+async def page(settings: BotSettings, browser: Browser) -> AsyncIterator[Page]:
     async with chat(settings, browser) as page:
         yield page
 
@@ -341,7 +341,7 @@ async def test_a_queued_job_is_followed_and_cancelled(page: Page) -> None:
     await expect(message.locator("progress")).to_have_count(0)
 
 
-async def test_a_reload_and_a_restart_lose_nothing(settings: Settings, browser: Browser) -> None:
+async def test_a_reload_and_a_restart_lose_nothing(settings: BotSettings, browser: Browser) -> None:
     async with opened(settings, settings.redis_url) as url:
         fixed = settings.model_copy(update={"port": int(url.rpartition(":")[2])})
         async with visit(browser, url) as page:
@@ -367,7 +367,9 @@ async def test_a_reload_and_a_restart_lose_nothing(settings: Settings, browser: 
             await expect(page.locator("#messages > li")).to_have_count(3)
 
 
-async def test_the_gallery_shows_enlarges_and_deletes(settings: Settings, store: FolderStore, browser: Browser) -> None:
+async def test_the_gallery_shows_enlarges_and_deletes(
+    settings: BotSettings, store: FolderStore, browser: Browser
+) -> None:
     await add_subject(store)
     await add_pictures(store, "a [rex] dog on the moon", seeds=(1, 2, 3, 4))
     async with chat(settings, browser) as page:
@@ -428,7 +430,7 @@ async def test_show_tells_the_report_card_and_what_to_do(page: Page, store: Fold
     await expect(answer).to_contain_text("It does not look much like the photos yet")
 
 
-async def test_a_button_opens_its_form_filled_in(settings: Settings, store: FolderStore, browser: Browser) -> None:
+async def test_a_button_opens_its_form_filled_in(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     await add_subject(store)
     async with chat(settings, browser) as page:
         await page.get_by_role("link", name="Gallery").click()
@@ -448,7 +450,7 @@ async def test_a_button_opens_its_form_filled_in(settings: Settings, store: Fold
         await expect(said).to_have_text("rex can now be drawn by you and nobody else.")
 
 
-async def test_what_is_far_back_comes_on_demand(settings: Settings, store: FolderStore, browser: Browser) -> None:
+async def test_what_is_far_back_comes_on_demand(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     log = ChatLog(store, "local")
     for number in range(65):
         await log.write(ChatMessage(id=new_id(), said=f"line {number}", reply=Reply(text=f"answer {number}")))
@@ -480,7 +482,7 @@ async def test_the_keyboard_reaches_everything(page: Page) -> None:
     assert reached[4:] == ["Add photos", "Prompt or command", "Send", "Imagine", "Train"]
 
 
-async def test_what_is_forgotten_leaves_the_page(settings: Settings, store: FolderStore, browser: Browser) -> None:
+async def test_what_is_forgotten_leaves_the_page(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     await add_subject(store)
     async with chat(settings, browser) as page:
         shown = await say(page, "/dreambooth show rex")
@@ -499,7 +501,7 @@ async def test_what_is_forgotten_leaves_the_page(settings: Settings, store: Fold
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_a_phone_needs_no_sideways_scrolling(
-    settings: Settings, store: FolderStore, browser: Browser, scheme: Any
+    settings: BotSettings, store: FolderStore, browser: Browser, scheme: Any
 ) -> None:
     await add_subject(store, name="a" * 32)
     await add_pictures(store, "a dog")
@@ -526,13 +528,13 @@ async def test_a_phone_needs_no_sideways_scrolling(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_text_stands_out_from_its_ground(settings: Settings, browser: Browser, scheme: Any) -> None:
+async def test_text_stands_out_from_its_ground(settings: BotSettings, browser: Browser, scheme: Any) -> None:
     async with chat(settings, browser, color_scheme=scheme) as page:
         assert await page.evaluate(CONTRAST) >= 4.5
         await shot(page, f"welcome-{scheme}")
 
 
-async def test_motion_stops_for_those_who_ask(settings: Settings, browser: Browser) -> None:
+async def test_motion_stops_for_those_who_ask(settings: BotSettings, browser: Browser) -> None:
     async with chat(settings, browser, reduced_motion="reduce") as page:
         await say(page, "/imagine a dog")
         await expect(page.locator("progress")).to_be_visible()

@@ -1,0 +1,94 @@
+"""Settings that bot and worker both read, and how settings are loaded: by a call, never at import."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from platformdirs import user_data_path
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from storage.contract.base_models import TOYWORLD
+from storage.errors import SetupError
+
+S = TypeVar("S", bound="SharedSettings")
+
+
+class SharedSettings(BaseSettings):
+    """What bot and workers both read. `docs/settings.md` is generated from the descriptions."""
+
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("darkroom", appauthor=False),
+        validation_alias="DARKROOM_HOME",
+        description="Folder of local state: the embedded queue, the folder store, caches.",
+    )
+    redis_url: str = Field(
+        "",
+        validation_alias="REDIS_URL",
+        description="Queue: redis://, rediss://, unix://, redis-sentinel:// or rediss-sentinel://; docs/operating.md "
+        "has examples. Unset: an embedded Valkey under DARKROOM_HOME.",
+    )
+    redis_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._:{}-]*$",
+        validation_alias="DARKROOM_REDIS_PREFIX",
+        description="Prefix of all Redis keys, like `acme:`, so that several deployments can share a database. "
+        "The same for all processes of a deployment.",
+    )
+    redis_connections: int = Field(
+        8,
+        ge=2,
+        le=1000,
+        validation_alias="DARKROOM_REDIS_CONNECTIONS",
+        description="Connection pool: maximum connections of a process to Redis; further commands wait for a free one.",
+    )
+    store: str = Field(
+        "",
+        validation_alias="DARKROOM_STORE",
+        description="Object store: s3://bucket/prefix or a folder. Unset: DARKROOM_HOME/store. "
+        "S3 access is boto3's own: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3.",
+    )
+    base_model: str = Field(
+        TOYWORLD,
+        validation_alias="DARKROOM_BASE_MODEL",
+        description="Base model: `toyworld`, which ships; a folder in diffusers' layout; a .safetensors file; or a "
+        "model on the Hugging Face hub, org/name or org/name@revision. docs/models.md says more.",
+    )
+    judge: str = Field(
+        "",
+        validation_alias="DARKROOM_JUDGE",
+        description="CLIP model that evaluates subjects, for report cards, candidates and early stopping: a folder or "
+        "a name on the Hugging Face hub. Unset: none; toyworld has a judge of its own.",
+    )
+    lease_s: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        validation_alias="DARKROOM_LEASE_S",
+        description="Lease: seconds after which the job of a dead worker is handed to another one.",
+    )
+    disk_least_bytes: int = Field(
+        2**30,
+        ge=0,
+        validation_alias="DARKROOM_DISK_LEAST_BYTES",
+        description="Minimum free disk space under DARKROOM_HOME; below it a worker takes no jobs.",
+    )
+
+    @property
+    def store_url(self) -> str:
+        """The object store, with the default filled in."""
+        return self.store or str(self.home / "store")
+
+
+def load_settings(kind: type[S]) -> S:
+    """Read the environment; raises SetupError with a sentence for each setting that is wrong."""
+    try:
+        return kind()
+    except RuntimeError as error:  # of platformdirs
+        raise SetupError(
+            "This account has no home folder: set DARKROOM_HOME to the folder that is to be used."
+        ) from error
+    except ValidationError as error:
+        problems = [f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise SetupError("; ".join(problems) + ".") from None

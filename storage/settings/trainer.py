@@ -1,0 +1,73 @@
+"""Settings that only the worker and its engine read."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from storage.settings.shared import SharedSettings
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Sharding = Literal["auto", "none", "full"]
+
+
+class TrainerSettings(SharedSettings):
+    """What a worker and its engine read. They get no tokens of chats."""
+
+    precision: Precision = Field(
+        "auto",
+        validation_alias="DARKROOM_PRECISION",
+        description="Precision of the base model: float32, bfloat16, float16 or auto (half precision on a GPU).",
+    )
+    trackers: str = Field(
+        "",
+        validation_alias="DARKROOM_TRACKERS",
+        description="Experiment trackers, by their names in Accelerate, separated by commas: tensorboard, wandb, "
+        "mlflow … docs/tracking.md says what they log and where. Unset: none.",
+    )
+    gpus_per_training: int = Field(
+        1,
+        ge=1,
+        le=16,
+        validation_alias="DARKROOM_GPUS_PER_TRAINING",
+        description="GPUs of this worker that train one subject together (data parallel). With several workers on a "
+        "host, set CUDA_VISIBLE_DEVICES for each.",
+    )
+    sharding: Sharding = Field(
+        "auto",
+        validation_alias="DARKROOM_SHARDING",
+        description="Sharding of full trainings over these GPUs; none: each holds all weights, gradients and optimizer "
+        "state (DDP); full: each holds a shard (FSDP); auto: shard only if it does not fit otherwise.",
+    )
+    checkpoint_s: float = Field(
+        60.0,
+        ge=0,
+        le=86400,
+        validation_alias="DARKROOM_CHECKPOINT_S",
+        description="Seconds between two checkpoints, from which a training resumes; longer if writing them is slow.",
+    )
+    engine_silence_s: float = Field(
+        120.0,
+        ge=1,
+        le=86400,
+        validation_alias="DARKROOM_ENGINE_SILENCE_S",
+        description="Watchdog timeout: seconds without a heartbeat from the engine while it trains or generates, after "
+        "which it is killed and its job retried. Twenty steps, if that is longer.",
+    )
+    engine_loading_s: float = Field(
+        1800.0,
+        ge=1,
+        le=86400,
+        validation_alias="DARKROOM_ENGINE_LOADING_S",
+        description="Watchdog timeout in seconds while the engine loads, compiles or saves.",
+    )
+    memory_least_bytes: int = Field(
+        256 * 2**20,
+        ge=0,
+        validation_alias="DARKROOM_MEMORY_LEAST_BYTES",
+        description="Minimum free memory of the machine; below it a worker takes no jobs.",
+    )
+
+    @property
+    def tracker_names(self) -> list[str]:
+        """The trackers one by one."""
+        return list(dict.fromkeys(name for part in self.trackers.split(",") if (name := part.strip().lower())))
