@@ -27,6 +27,8 @@ from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.lifecycle.reconcile import LOOKED_KEY, SWEPT_KEY, keep_queued
 from storage.queue import broker
 from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 from tests.bench.history_store import MINE, Counted, CountedFolder, counted_s3, drawing, fill, finish, s3_server
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
@@ -133,7 +135,7 @@ async def measure_idle(here: Deployment) -> None:
 @asynccontextmanager
 async def working(here: Deployment) -> AsyncIterator[None]:
     """A worker with the micro model, in this process so that its requests count."""
-    task = asyncio.create_task(run_worker(here.settings, here.store, here.redis, ["train", "imagine"]))
+    task = asyncio.create_task(run_worker(load_settings(TrainerSettings), here.store, here.redis, ["train", "imagine"]))
     try:
         yield
     finally:

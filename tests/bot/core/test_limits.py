@@ -17,6 +17,7 @@ from storage.contract.outcomes import outcome_key
 from storage.lifecycle.reconcile import put_back
 from storage.queue import broker
 from storage.settings.bot import BotSettings
+from storage.settings.trainer import TrainerSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
 from tests.support.stores import records
@@ -146,7 +147,7 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
     async def work(ctx: dict[str, Any], job_id: str) -> None:
         done.set()
 
-    room = HostResources(app.settings.model_copy(update={"disk_least_bytes": 2**62}))
+    room = HostResources(TrainerSettings(DARKROOM_HOME=app.settings.home, DARKROOM_DISK_LEAST_BYTES=2**62))
 
     async def has_room() -> bool:
         return not room.lacks()
@@ -171,7 +172,7 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
     assert reply.text == "Waiting: the workers have too little disk space at the moment."
     assert "taking no jobs" in caplog.text and str(app.settings.home) in caplog.text
     assert not done.is_set()
-    room.settings = app.settings
+    room.settings = TrainerSettings(DARKROOM_HOME=app.settings.home)
     await asyncio.wait_for(done.wait(), 5)
     await worker.stop()
     for task in working:

@@ -25,6 +25,7 @@ from storage.lifecycle.repair import CHECKS, check_jobs
 from storage.objects.folder import FolderStore
 from storage.queue import broker
 from storage.settings.bot import BotSettings
+from storage.settings.trainer import TrainerSettings
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.fair_worker import FairWorker
 from trainer.worker.worker import JobRunner
@@ -278,7 +279,9 @@ async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
     await app.dispatch.enqueue(IMAGINE)
     await app.store.put(job_key(damaged), b"{torn")
     await app.dispatch.enqueue(IMAGINE.model_copy(update={"id": damaged}))
-    runner = JobRunner(app.settings, app.store, app.redis, EngineClient(str(micro_model)))
+    runner = JobRunner(
+        TrainerSettings(DARKROOM_HOME=app.settings.home), app.store, app.redis, EngineClient(str(micro_model))
+    )
     tries: list[str] = []
 
     async def run(ctx: dict[str, Any], job_id: str) -> None:
@@ -310,7 +313,9 @@ async def test_a_recipe_with_a_number_that_only_a_newer_version_knows_waits_for_
 ) -> None:
     job = TrainJob(space="home", owner="ada", subject=new_id(), recipe={"sharpness": 2})
     await app.store.put(job_key(job.id), job.model_dump_json().encode())
-    runner = JobRunner(app.settings, app.store, app.redis, EngineClient(str(micro_model)))
+    runner = JobRunner(
+        TrainerSettings(DARKROOM_HOME=app.settings.home), app.store, app.redis, EngineClient(str(micro_model))
+    )
     with pytest.raises(RetryJob):
         await runner.run({"job_try": 1}, job.id)
     assert runner.left == {job.id} and not await app.store.exists(outcome_key(job.id))
