@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
@@ -41,23 +41,16 @@ redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
 return {}
 """  # what has ended is dropped on the way: it has begun, or is not queued for long, and is in no queue
 BEGIN = """
-local since, space, owner = unpack(cjson.decode(redis.call('hget', KEYS[2], ARGV[3]) or '[0]'))
-if since ~= 0 then
+local function begin(open, served, job, remembered)
+  local since, space, owner = unpack(cjson.decode(redis.call('hget', open, job) or '[0]'))
+  if since == 0 then return end
   local time = redis.call('time')
   local now = time[1] .. string.format('%06d', time[2])
-  redis.call('zadd', KEYS[3], now, space, now, space .. '\\n' .. owner)
-  redis.call('zremrangebyrank', KEYS[3], 0, -1 - ARGV[4])
-  redis.call('hset', KEYS[2], ARGV[3], cjson.encode({0, space, owner}))
+  redis.call('zadd', served, now, space, now, space .. '\\n' .. owner)
+  redis.call('zremrangebyrank', served, 0, -1 - remembered)
+  redis.call('hset', open, job, cjson.encode({0, space, owner}))
 end
-"""  # person and space have had their turn, and the job, if it has to begin again, goes first
-
-
-class ClaimScript(NamedTuple):
-    """Lua to be run in one with the claim of a job, whose own are the first of the KEYS and the first two ARGV."""
-
-    lua: str
-    keys: list[str]
-    args: list[str | int]
+"""  # for the script that claims a job: person and space have had their turn, and the job goes first if it begins again
 
 
 @lru_cache(10_000)
@@ -125,9 +118,10 @@ class JobQueue:
         last_us = await self._redis.zmscore(self._served, list(map("\n".join, names))) if names else []
         return {name: us for name, us in zip(names, last_us, strict=True) if us}
 
-    def begin(self, job: str) -> ClaimScript:
-        """Note that a job begins, in one with claiming it."""
-        return ClaimScript(BEGIN, [self._open, self._served], [job, REMEMBERED])
+    @property
+    def turn_keys(self) -> list[str]:
+        """The keys that BEGIN reads and writes."""
+        return [self._open, self._served]
 
     async def leave(self, job: str) -> None:
         """Note that a job that waited is not open any more. One that has begun need not say so."""

@@ -18,10 +18,10 @@ from storage.contract.jobs import ImagineJob
 from storage.queue import broker
 from storage.queue.job_queue import JobQueue
 from tests.servers.backing import valkey
-from trainer.worker.fair_worker import FairWorker
+from trainer.worker.queue_worker import QueueWorker
 
 ROUNDS, JOBS, PEOPLE, AT_ONCE = 7, 500, 20, 10
-LEASE_S = 10.0
+LEASE_S, POLL_S = 10.0, 0.01
 
 
 async def work(ctx: dict[str, Any], job: str) -> None:
@@ -35,23 +35,36 @@ async def jobs_per_s(redis: ArqRedis, ours: bool) -> float:
         await line.enqueue(
             ImagineJob(space="here", owner=str(number % PEOPLE), prompt="a dog", model_prompt="a dog", seed=1)
         )
-    options: dict[str, Any] = {
-        "functions": [func(work, name=broker.RUN_JOB)],
-        "redis_pool": redis,
-        "job_serializer": broker.to_json,
-        "job_deserializer": broker.from_json,
-        "max_jobs": AT_ONCE,
-        "poll_delay": 0.01,
-        "keep_result": 0,
-        "burst": True,
-    }
-    if ours:
-        worker: Worker = FairWorker(kind="imagine", lease_s=LEASE_S, **options)
-    else:
-        worker = Worker(queue_name=line.queue, handle_signals=False, **options)
     began_s = time.monotonic()
-    await worker.async_run()
+    await (run_ours(redis, line) if ours else run_stock(redis, line))
     return JOBS / (time.monotonic() - began_s)
+
+
+async def run_ours(redis: ArqRedis, line: JobQueue) -> None:
+    """Run all that is queued with our worker."""
+    functions = [func(work, name=broker.RUN_JOB)]
+    worker = QueueWorker(redis, line.kind, functions, lease_s=LEASE_S, jobs_max=AT_ONCE, poll_s=POLL_S)
+    working = asyncio.create_task(worker.run())
+    while await redis.zcard(line.queue):  # noqa: ASYNC110
+        await asyncio.sleep(POLL_S)
+    await worker.stop()
+    await asyncio.wait([working])
+
+
+async def run_stock(redis: ArqRedis, line: JobQueue) -> None:
+    """Run all that is queued with arq's worker."""
+    await Worker(
+        [func(work, name=broker.RUN_JOB)],
+        queue_name=line.queue,
+        redis_pool=redis,
+        handle_signals=False,
+        job_serializer=broker.to_json,
+        job_deserializer=broker.from_json,
+        max_jobs=AT_ONCE,
+        poll_delay=POLL_S,
+        keep_result=0,
+        burst=True,
+    ).async_run()
 
 
 async def measure() -> dict[str, float]:

@@ -13,9 +13,10 @@ from arq.worker import func
 
 from storage.objects.folder import FolderStore
 from storage.queue import broker
-from trainer.worker.leased_worker import LeasedWorker
+from trainer.worker.queue_worker import QueueWorker
 
 log = logging.getLogger("leased")
+KIND = "test"  # of jobs
 
 
 async def main(url: str, store: str, lease_s: float, work_s: float) -> None:
@@ -31,17 +32,8 @@ async def main(url: str, store: str, lease_s: float, work_s: float) -> None:
         won = await FolderStore(Path(store)).put_new(f"done/{ctx['job_id']}", b"")
         log.info("won" if won else "lost")
 
-    await LeasedWorker(
-        lease_s=lease_s,
-        functions=[func(work, name="work")],
-        queue_name="q",
-        redis_pool=await broker.connect(url),
-        job_serializer=broker.to_json,
-        job_deserializer=broker.from_json,
-        max_jobs=1,
-        poll_delay=0.05,
-        keep_result=0,
-    ).async_run()
+    functions = [func(work, name="work")]
+    await QueueWorker(await broker.connect(url), KIND, functions, lease_s=lease_s, poll_s=0.05).run()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from arq.connections import ArqRedis
 from storage.objects.store import Store
 from storage.queue import broker
 from storage.service_errors import SERVICE_ERRORS, reason_of
-from trainer.worker.leased_worker import BEATS, FENCE
+from trainer.worker.lease import FENCE, RENEWALS
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class StoreHealth:
 
     async def ready(self) -> bool:
         """Whether the store answers now, so that a job can be taken."""
-        if self._silent_s >= self.lease_s / BEATS:
+        if self._silent_s >= self.lease_s / RENEWALS:
             await self._ask()
         return self._silent_s < DOUBT * self.lease_s
 
@@ -59,7 +59,7 @@ class StoreHealth:
         while True:
             if self.is_busy() or self._silent_s >= IDLE_S:
                 await self._ask()
-            await asyncio.sleep(self.lease_s / BEATS)
+            await asyncio.sleep(self.lease_s / RENEWALS)
 
     async def _ask(self) -> None:
         try:

@@ -36,9 +36,9 @@ from trainer.worker.attempt import Attempt, EngineDied, HandedBack, JobEnded
 from trainer.worker.build_task import TaskBuilder
 from trainer.worker.cache import Cache
 from trainer.worker.engine_client import EngineClient
-from trainer.worker.fair_worker import FairWorker
 from trainer.worker.host_resources import HostResources
 from trainer.worker.job_support import runnable_job
+from trainer.worker.queue_worker import QueueWorker
 from trainer.worker.retry_limits import RetryLimits
 from trainer.worker.scratch import own_folder
 from trainer.worker.store_health import StoreHealth
@@ -220,7 +220,7 @@ async def run_worker(settings: TrainerSettings, store: Store, redis: ArqRedis, q
         log.info("ready on %s: %s %s, %d px", hello.device, settings.base_model, hello.revision, hello.image_px)
         looking = reach.keep_looking(), announce(redis, queues, room, reach.good), runner.cache.keep_clean(redis)
         upkeep = *looking, keep_queued(store, redis, settings.lease_s)
-        serving += map(asyncio.create_task, (*upkeep, *(worker.async_run() for worker in workers)))
+        serving += map(asyncio.create_task, (*upkeep, *(worker.run() for worker in workers)))
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
         for task in ended:
             task.result()
@@ -241,24 +241,18 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 def _worker(
     settings: TrainerSettings, redis: ArqRedis, kind: str, runner: JobRunner, room: HostResources, reach: StoreHealth
-) -> FairWorker:
+) -> QueueWorker:
     async def may_take() -> bool:
         return not room.lacks() and await reach.ready()
 
-    return FairWorker(
-        kind=kind,
+    return QueueWorker(
+        redis,
+        kind,
+        [func(runner.run, name=broker.RUN_JOB, timeout=LONGEST_JOB_S)],
         lease_s=settings.lease_s,
-        left=runner.left,
+        skipped=runner.left,
         may_take=may_take,
         must_leave=partial(reach.is_needed_elsewhere, kind),
-        functions=[func(runner.run, name=broker.RUN_JOB, timeout=LONGEST_JOB_S)],
-        redis_pool=redis,
-        job_serializer=broker.to_json,
-        job_deserializer=broker.from_json,
-        max_jobs=1,
-        poll_delay=0.1,
-        keep_result=0,
-        health_check_key=f"darkroom:health:{kind}:{new_id()}",
     )
 
 

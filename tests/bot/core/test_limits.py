@@ -21,8 +21,8 @@ from storage.settings.trainer import TrainerSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
 from tests.support.stores import records
-from trainer.worker.fair_worker import FairWorker
 from trainer.worker.host_resources import HostResources
+from trainer.worker.queue_worker import QueueWorker
 from trainer.worker.worker import announce
 
 pytestmark = pytest.mark.timeout(180)
@@ -152,18 +152,9 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
     async def has_room() -> bool:
         return not room.lacks()
 
-    options = {"job_serializer": broker.to_json, "job_deserializer": broker.from_json, "poll_delay": 0.05}
     functions = [func(work, name=broker.RUN_JOB)]
-    worker = FairWorker(
-        kind="imagine",
-        may_take=has_room,
-        lease_s=2,
-        redis_pool=app.redis,
-        functions=functions,
-        max_jobs=1,
-        **options,
-    )
-    working = [asyncio.create_task(worker.async_run()), asyncio.create_task(announce(app.redis, ["imagine"], room))]
+    worker = QueueWorker(app.redis, "imagine", functions, lease_s=2, poll_s=0.05, may_take=has_room)
+    working = [asyncio.create_task(worker.run()), asyncio.create_task(announce(app.redis, ["imagine"], room))]
     await asyncio.sleep(0.5)
     job = (await first(app, "imagine", prompt="a dog")).job
     await asyncio.sleep(1)

@@ -27,7 +27,7 @@ from storage.queue import broker
 from storage.settings.bot import BotSettings
 from storage.settings.trainer import TrainerSettings
 from trainer.worker.engine_client import EngineClient
-from trainer.worker.fair_worker import FairWorker
+from trainer.worker.queue_worker import QueueWorker
 from trainer.worker.worker import JobRunner
 
 IMAGINE = ImagineJob(space="home", owner="ada", said="/imagine a dog", prompt="a dog", model_prompt="a dog", seed=1)
@@ -288,12 +288,9 @@ async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
         tries.append(job_id)
         await runner.run(ctx, job_id)
 
-    options = {"job_serializer": broker.to_json, "job_deserializer": broker.from_json, "poll_delay": 0.05}
     functions = [func(run, name=broker.RUN_JOB)]
-    worker = FairWorker(
-        kind="imagine", left=runner.left, lease_s=2, redis_pool=app.redis, functions=functions, max_jobs=1, **options
-    )
-    working = asyncio.create_task(worker.async_run())
+    worker = QueueWorker(app.redis, "imagine", functions, lease_s=2, poll_s=0.05, skipped=runner.left)
+    working = asyncio.create_task(worker.run())
     async with asyncio.timeout(120):
         while not await app.store.exists(outcome_key(damaged)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -24,7 +24,7 @@ from storage.objects.folder import FolderStore
 from storage.queue import broker
 from storage.queue.job_queue import RESERVED_S, JobQueue
 from tests.servers.backing import valkey
-from trainer.worker.leased_worker import Lease
+from trainer.worker.lease import Leases
 
 T = TypeVar("T")
 PEOPLE = st.tuples(st.sampled_from(["here", "there"]), st.sampled_from(["ada", "bob", "eve"]))
@@ -78,8 +78,7 @@ class Turns(RuleBasedStateMachine):
     def take(self) -> None:
         """A worker takes what is next."""
         _, (taken, *_) = self.do(self.line.order())
-        self.do(self.redis.set(in_progress_key_prefix + taken, b"1"))
-        assert self.do(Lease(self.redis.register_script, taken, 60).claim(self.line.begin(taken)))
+        assert self.do(Leases(self.redis, self.line, 60).of(taken).claim())
         again = [id_ for id_, runs in self.begun.items() if not runs]
         assert taken in (again or self.fresh)  # what had its turn goes on first
         self.begun[taken] = True

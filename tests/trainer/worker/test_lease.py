@@ -16,9 +16,11 @@ from arq.worker import func
 
 from storage.queue import broker
 from tests.servers.backing import valkey
-from trainer.worker.leased_worker import LeasedWorker
+from tests.support.leased_process import KIND
+from trainer.worker.queue_worker import QueueWorker
 
 LEASE_S = 1.5
+QUEUE = broker.queue_name(KIND)
 JOB = "0123456789abcdef0123"
 
 
@@ -60,12 +62,12 @@ def start(redis: ArqRedis, tmp_path: Path) -> Iterator[Callable[[float], Process
 
 
 async def enqueue(redis: ArqRedis, job: str = JOB) -> None:
-    assert await redis.enqueue_job("work", _job_id=job, _queue_name="q")
+    assert await redis.enqueue_job("work", _job_id=job, _queue_name=QUEUE)
 
 
 async def drained(redis: ArqRedis) -> None:
     async with asyncio.timeout(120):
-        while await redis.zcard("q"):  # noqa: ASYNC110
+        while await redis.zcard(QUEUE):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
@@ -106,17 +108,7 @@ class Worked:
     def __init__(self, redis: ArqRedis, lease_s: float = LEASE_S) -> None:
         self.began, self.ended, self.go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.starts = 0
-        self.worker = LeasedWorker(
-            lease_s=lease_s,
-            functions=[func(self.work, name="work")],
-            queue_name="q",
-            redis_pool=redis,
-            job_serializer=broker.to_json,
-            job_deserializer=broker.from_json,
-            max_jobs=1,
-            poll_delay=0.05,
-            keep_result=0,
-        )
+        self.worker = QueueWorker(redis, KIND, [func(self.work, name="work")], lease_s=lease_s, poll_s=0.05)
 
     async def work(self, ctx: dict[str, Any]) -> None:
         self.starts += 1
@@ -127,7 +119,7 @@ class Worked:
             self.ended.set()
 
     async def __aenter__(self) -> "Worked":
-        self.task = asyncio.create_task(self.worker.async_run())
+        self.task = asyncio.create_task(self.worker.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -201,7 +193,7 @@ async def test_what_runs_is_finished_or_given_back(redis: ArqRedis) -> None:
         await one.began.wait()
         one.go_on.set()
         await one.worker.drain(5)
-        assert await redis.zcard("q") == 0
+        assert await redis.zcard(QUEUE) == 0
         await enqueue(redis, "another")
         await asyncio.sleep(0.3)
         assert one.starts == 1
@@ -209,5 +201,5 @@ async def test_what_runs_is_finished_or_given_back(redis: ArqRedis) -> None:
         await two.began.wait()
         await two.worker.drain(0.1)
         await two.worker.stop()
-        assert await redis.zcard("q") == 1
+        assert await redis.zcard(QUEUE) == 1
         assert not await redis.exists("arq:in-progress:another")

@@ -1,0 +1,187 @@
+"""The worker's loop over one queue: takes jobs in fair turns, runs each under a lease, and takes it off the queue.
+
+Jobs are queued by arq (`storage.queue.job_queue`), and its `Retry` and `RetryJob` ask for another attempt. Its own
+worker counts attempts and gives up, trusts marks that nobody owns, and ends with the first error of Redis; this loop
+outlives every outage, and a crash is no failure: whoever runs the job counts better.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Container, Sequence
+from typing import Any
+
+from arq.connections import ArqRedis
+from arq.jobs import DeserializationError, deserialize_job_raw
+from arq.utils import poll, timestamp_ms
+from arq.worker import Function, Retry, RetryJob
+
+from storage.queue.broker import from_json
+from storage.queue.job_queue import JobQueue
+from storage.queue.redis_errors import ERRORS, meaning_of
+from storage.service_errors import Patience
+from trainer.worker.lease import RENEWALS, RETRY_S, Claim, Lease, Leases
+
+log = logging.getLogger(__name__)
+
+JOBS_READ = 10_000  # ids that a worker looks through for one that nobody holds
+
+
+async def _always() -> bool:
+    return True
+
+
+async def _never() -> bool:
+    return False
+
+
+class QueueWorker:
+    """Serves the queue of one kind of job, `jobs_max` at a time."""
+
+    def __init__(
+        self,
+        redis: ArqRedis,
+        kind: str,
+        functions: Sequence[Function],
+        *,
+        lease_s: float,
+        jobs_max: int = 1,
+        poll_s: float = 0.1,
+        skipped: Container[str] = frozenset(),
+        may_take: Callable[[], Awaitable[bool]] = _always,
+        must_leave: Callable[[], Awaitable[bool]] = _never,
+    ) -> None:
+        """`may_take` is asked before jobs are taken, `must_leave` now and then whether one that runs is to be left.
+
+        `skipped` are ids of jobs that are left to workers of a newer version.
+        """
+        self.queue, self.lease_s, self.jobs_max, self.poll_s = JobQueue(redis, kind), lease_s, jobs_max, poll_s
+        self.skipped, self.may_take, self.must_leave = skipped, may_take, must_leave
+        self._redis, self._leases = redis, Leases(redis, self.queue, lease_s)
+        self._functions = {function.name: function for function in functions}
+        self._running: dict[asyncio.Task[None], asyncio.Task[float | None]] = {}  # each job's task, and its attempt's
+        self._takes_jobs = True
+        self._loop: asyncio.Task[Any] | None = None
+        self._bug: BaseException | None = None
+        self._patience = Patience()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job runs."""
+        return bool(self._running)
+
+    async def run(self) -> None:
+        """Take and run jobs until cancelled; raises SetupError where Redis refuses for good."""
+        self._loop = asyncio.current_task()
+        async for _ in poll(self.poll_s):
+            if self._bug:
+                raise self._bug
+            try:
+                if self._has_room:
+                    await self._take()
+                self._patience.worked()
+            except ERRORS as error:
+                self._patience.bear(error)
+                log.warning("waiting for Redis: %s", meaning_of(error).reason)
+                await asyncio.sleep(RETRY_S)
+
+    async def drain(self, within_s: float) -> None:
+        """Take no more jobs, and return when those that run are done, at the latest after `within_s`."""
+        self._takes_jobs = False
+        if self._running:
+            await asyncio.wait(self._running, timeout=within_s)
+
+    async def stop(self) -> None:
+        """Give every job back that is not done, and end."""
+        self._takes_jobs = False
+        if self._loop:
+            self._loop.cancel()
+        for attempt in self._running.values():
+            attempt.cancel()
+        if ending := {*self._running, *filter(None, [self._loop])}:
+            await asyncio.wait(ending, timeout=self.lease_s)  # by then the jobs are free in any case
+
+    @property
+    def _has_room(self) -> bool:
+        return self._takes_jobs and len(self._running) < self.jobs_max
+
+    async def _take(self) -> None:
+        """Start the jobs that nobody holds and that may run now, by whose turn it is, while there is room."""
+        ids = await self._redis.zrangebyscore(self.queue.queue, "-inf", timestamp_ms(), start=0, num=JOBS_READ)
+        open_ids = [job for job in ids if job.decode() not in self.skipped]
+        waiting = (await self.queue.order(open_ids))[1] if open_ids else []
+        if not waiting or not await self.may_take():
+            return
+        for job in waiting:
+            if not self._has_room:
+                return
+            lease = self._leases.of(job)
+            if claim := await lease.claim():
+                self._start(lease, claim)
+
+    def _start(self, lease: Lease, claim: Claim) -> None:
+        attempt = asyncio.create_task(self._attempt(lease.job, claim))
+        task = asyncio.create_task(self._run(lease, attempt))
+        self._running[task] = attempt
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        if not task.cancelled() and (error := task.exception()):
+            self._bug = error
+
+    async def _run(self, lease: Lease, attempt: asyncio.Task[float | None]) -> None:
+        """See an attempt to its end, and then take the job off the queue or give it back."""
+        renewing = asyncio.create_task(self._renew(lease, attempt))
+        try:
+            again_in_s = await attempt
+        except asyncio.CancelledError:  # it is left to others
+            again_in_s = 0
+        finally:
+            renewing.cancel()
+        if again_in_s is None:
+            await lease.finish()
+        else:
+            log.info("job %s is given back, to be run again in %.0f s", lease.job, again_in_s)
+            await lease.release(again_in_s)
+
+    async def _attempt(self, job: str, claim: Claim) -> float | None:
+        """Run a job once; return in how many seconds it is to be run again, None if it is over."""
+        if claim.body is None:
+            log.warning("job %s has expired", job)
+            return None
+        try:
+            name, args, kwargs, *_ = deserialize_job_raw(claim.body, deserializer=from_json)
+            function = self._functions[name]
+        except (DeserializationError, KeyError):
+            log.exception("what is queued as job %s is none of ours, and is dropped", job)
+            return None
+        context: dict[str, Any] = {"job_id": job, "job_try": claim.attempt}
+        try:
+            async with asyncio.timeout(function.timeout_s):
+                await function.coroutine(context, *args, **kwargs)
+        except Retry as retry:
+            return (retry.defer_score or 0) / 1000
+        except RetryJob:
+            return 0
+        except Exception:
+            log.exception("job %s failed", job)
+        return None
+
+    async def _renew(self, lease: Lease, attempt: asyncio.Task[float | None]) -> None:
+        """Renew a lease until cancelled; if it is lost, or the job must be left, stop the attempt."""
+        while True:
+            await asyncio.sleep(lease.length_s / RENEWALS)
+            if not await lease.renew():
+                log.warning("the lease of job %s is lost, %s: it is left to others", lease.job, lease.why_lost)
+            elif await self._is_to_leave():
+                log.warning("job %s is left to others: it cannot be ended here", lease.job)
+            else:
+                continue
+            attempt.cancel()
+            return
+
+    async def _is_to_leave(self) -> bool:
+        try:
+            return await self.must_leave()
+        except ERRORS:
+            return False
