@@ -16,7 +16,8 @@ import pytest
 from arq.connections import ArqRedis
 
 from bot.app import Darkroom
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
+from bot.photos.uploads import Upload
 from storage.queue import broker
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings

@@ -1,13 +1,10 @@
 """Commands as forms: every argument with what a field, a completion or a page of help needs to know of it."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from storage.contract.base import Record
-
-if TYPE_CHECKING:  # commands bring Pillow and its friends along, too slow for `darkroom --help`
-    from bot.commands.registry import Command
 
 Kind = Literal["text", "whole", "number", "choice"]
 KINDS: dict[str, Kind] = {"string": "text", "integer": "whole", "number": "number", "boolean": "choice"}
@@ -48,18 +45,6 @@ class Form(Record):
     def brief(self) -> tuple[Field, ...]:
         """The fields that are needed most: few enough for every chat's forms."""
         return tuple(field for field in self.fields if field.required or field.brief)
-
-
-def form(command: "Command") -> Form:
-    """Describe a command."""
-    return Form(
-        name=command.name,
-        summary=command.summary,
-        usage=f"/{command.usage}",
-        takes_photos=command.takes_photos,
-        needs_subjects=command.needs_subjects,
-        fields=fields(command.arguments),
-    )
 
 
 def fields(arguments: type[BaseModel]) -> tuple[Field, ...]:

@@ -12,7 +12,7 @@ from bot.arguments import prompts
 from bot.arguments.arguments import Arguments, ExportArguments, ImportArguments
 from bot.arguments.validation import check
 from bot.cli.options import Given
-from bot.connectors.terminal.screen import CommandResult, in_terminal
+from bot.connectors.terminal.screen import CommandResult, Screen, in_terminal
 from bot.core.local_space import PERSON, SPACE, USER
 from bot.core.policy import seen_by
 from bot.local.trainer_process import ask
@@ -56,7 +56,8 @@ async def export(given: Given, out: Path) -> CommandResult:
         await store.get_file(subject.weights_key, folder / WEIGHTS)
         if await asyncio.to_thread(_sha256, folder / WEIGHTS) != subject.weights_sha256:
             raise Damaged(f"The weights of {subject.name} are damaged in the store.")
-        ended = await ask(request, settings)
+        with Screen() as screen:
+            ended = await ask(request, settings, screen.status)
         (folder / "files").rename(target)
     message = " ".join(filter(None, [f"{subject.name} is in {target}.", ended.says, _other_base(subject, settings)]))
     files = sorted(str(path) for path in target.rglob("*") if path.is_file())
@@ -77,7 +78,8 @@ async def import_(given: Given, file: Path) -> CommandResult:
     with _folder(settings.home) as folder:
         weights = folder / WEIGHTS
         request = ImportRequest(base_model=settings.base_model, file=str(file.resolve()), weights=str(weights))
-        ended = await ask(request, settings)
+        with Screen() as screen:
+            ended = await ask(request, settings, screen.status)
         assert ended.method
         subject = Subject(
             space=SPACE,

@@ -12,7 +12,7 @@ from bot.connectors.terminal.screen import CommandResult, Screen
 from bot.core.checks import MARKS, Check, State
 from bot.local.stack import Stack
 from bot.local.trainer_process import answer_of
-from storage.contract.base_models import TOYWORLD
+from storage.base_models import TOYWORLD
 from storage.errors import SetupError
 from storage.objects.open import make_store
 from storage.objects.store_probe import probe_store

@@ -9,7 +9,8 @@ import time
 
 from bot.arguments.arguments import TrainArguments
 from bot.core.context import CommandContext
-from bot.core.messages import Button, Reply, Request, Upload
+from bot.core.messages import Button, Reply, Request
+from bot.photos.uploads import Upload
 from bot.photos.vetting import Vetting
 from storage.contract.base import Stored
 from storage.contract.records import parsed

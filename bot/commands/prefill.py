@@ -3,7 +3,7 @@
 from typing import Any
 
 from bot.arguments import prompts
-from bot.arguments.forms import Form, form
+from bot.arguments.forms import Form
 from bot.commands.registry import COMMANDS
 from bot.core import policy
 from bot.core.context import CommandContext, find_pictures
@@ -20,7 +20,7 @@ async def filled_form(bot: CommandContext, request: Request, command: str, argum
     given = dict(arguments)
     if job := given.pop("like", None):
         given = await _like(bot, request, job) | given
-    empty = form(COMMANDS[command])
+    empty = COMMANDS[command].form()
     hidden = {"draft", "job"} if COMMANDS[command].hidden else set()
     fields = [f.model_copy(update={"default": given.get(f.name, f.default)}) for f in empty.fields]
     return empty.model_copy(

@@ -23,6 +23,7 @@ from bot.arguments.arguments import (
     bare,
     required,
 )
+from bot.arguments.forms import Form, fields
 from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.arguments.validation import check
 from bot.commands.consents import allow, refuse
@@ -65,6 +66,17 @@ class Command:
         words = [self.name, *needed, *([f"[{'|'.join(others)}]"] if others else [])]
         options = " [--option value …]" if len(needed) + len(others) < len(self.arguments.model_fields) else ""
         return " ".join([words[0], *(word.upper() for word in words[1:])]) + options
+
+    def form(self) -> Form:
+        """Describe the command for a form, a completion or a page of help."""
+        return Form(
+            name=self.name,
+            summary=self.summary,
+            usage=f"/{self.usage}",
+            takes_photos=self.takes_photos,
+            needs_subjects=self.needs_subjects,
+            fields=fields(self.arguments),
+        )
 
     def check(self, values: dict[str, str]) -> Arguments:
         """Build the arguments; raises UserError with a sentence per problem."""

@@ -8,9 +8,10 @@ from bot.arguments.arguments import DraftArguments, RetrainArguments, TrainArgum
 from bot.commands import drafts
 from bot.core import access
 from bot.core.context import CommandContext, ReplyStream
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
 from bot.core.policy import is_direct
 from bot.photos import captions
+from bot.photos.uploads import Upload
 from bot.photos.vetting import PreparedPhoto, Vetting, check_number, vet
 from storage.contract.jobs import TrainJob, job_key
 from storage.contract.recipe import Changes

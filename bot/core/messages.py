@@ -1,29 +1,20 @@
 """What any chat can say and be told: neutral, frozen, without a chat library."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from bot.core.policy import Actor, Moderates
 from bot.photos.in_flight import InFlightShare
+from bot.photos.uploads import Upload
 from storage.contract.base import Record
 from storage.contract.jobs import Audience
 from storage.contract.outcomes import Picture
 from storage.contract.progress import Progress
 from storage.ids import new_id
-from storage.text import one_line
 
 SHOWN = 10  # pictures in a message at most; Discord takes no more
-
-
-class Upload(Record):
-    """A file that a person attached, exactly as it came; or why it did not, in `trouble`."""
-
-    name: Annotated[str, AfterValidator(one_line)]
-    data: bytes = Field(b"", repr=False)
-    trouble: str = ""  # follows the name in a sentence: "is gone, its link has expired"
-    caption: str = ""  # what the person says is in it: the chat's alt text, or a text file beside it
 
 
 Fetch = Callable[[InFlightShare], Awaitable[tuple[Upload, ...]]]  # gets files that are not here yet, each or why not

@@ -13,7 +13,8 @@ from bot.arguments.arguments import ImagineArguments, TrainArguments
 from bot.arguments.prompts import BRACKET
 from bot.connectors.terminal.connector import Session
 from bot.core.local_space import USER
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
+from bot.photos.uploads import Upload
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject
 from storage.errors import UserError

@@ -16,14 +16,15 @@ from bot.arguments import prompts
 from bot.connectors.terminal.connector import Session, check_writable, read_photos
 from bot.connectors.terminal.screen import CommandResult
 from bot.core import local_space
-from bot.core.messages import Reply, Upload
+from bot.core.messages import Reply
 from bot.delivery.contact_sheet import contact_sheet
 from bot.experiments import common
 from bot.experiments.evaluation_jobs import EvaluationDrawer, jobs_of
 from bot.experiments.evaluation_plan import EvaluationPlan, prompts_of, read_plan
 from bot.experiments.evaluation_report import means, sheet_rows, table
 from bot.experiments.metrics_process import MetricsProcess, fetched_photos, metric_models
-from storage.contract.base_models import TOYWORLD
+from bot.photos.uploads import Upload
+from storage.base_models import TOYWORLD
 from storage.contract.evaluation import Figures
 from storage.contract.subjects import Subject
 from storage.errors import UserError

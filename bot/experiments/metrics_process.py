@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bot.experiments.evaluation_plan import as_meters_read
 from bot.local.trainer_process import INSTALL, last_words
-from storage.contract.base_models import TOYWORLD
+from storage.base_models import TOYWORLD
 from storage.contract.evaluation import Drawn, Figures, MeasureRequest, MetricModels
 from storage.contract.subjects import Subject
 from storage.errors import SetupError, UserError

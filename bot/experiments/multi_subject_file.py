@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.arguments import recipe_options
 from bot.arguments.arguments import TrainArguments
-from bot.cli.options import Given
 from bot.commands.registry import COMMANDS
 from bot.commands.train import free_name, keep, vetted
 from bot.commands.train_together import job_of
@@ -27,10 +26,11 @@ from bot.connectors.terminal.connector import Session, read_photos
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.local_space import USER
-from bot.core.messages import Request, Upload
+from bot.core.messages import Request
 from bot.experiments.common import read_file
 from bot.experiments.sweep import SweepSubject
 from bot.photos import captions
+from bot.photos.uploads import Upload
 from storage.contract.compatibility import SUBJECTS_MOST
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import UserError
@@ -52,7 +52,7 @@ class NewSubject:
     uploads: tuple[Upload, ...]
 
 
-async def train(session: Session, path: Path, photos: list[Path], given: Given) -> CommandResult:
+async def train(session: Session, path: Path, photos: list[Path], given: dict[str, str | None]) -> CommandResult:
     """Learn the subjects of a file together; what else is `given` holds for all of them."""
     if photos or given["name"] or given["class"]:
         raise UserError("With --together the file says which names, classes and photos: leave them out.")

@@ -32,9 +32,10 @@ from bot.arguments.arguments import TrainArguments
 from bot.arguments.prompts import BRACKET, V
 from bot.connectors.terminal.connector import Session, read_photos
 from bot.connectors.terminal.screen import CommandResult
-from bot.core.messages import Reply, Upload
+from bot.core.messages import Reply
 from bot.delivery.contact_sheet import SheetRow, contact_sheet
 from bot.experiments import common
+from bot.photos.uploads import Upload
 from storage.contract.outcomes import Picture
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject

@@ -5,10 +5,10 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bot.connectors.terminal.screen import Screen
 from storage.contract.conversion import ANSWERS, ConversionResult, ExportRequest, ImportRequest
 from storage.errors import SetupError, UserError
 from storage.settings.bot import BotSettings
@@ -33,21 +33,23 @@ async def answer_of(flag: str, within_s: float) -> Any:
         raise SetupError(why) from None
 
 
-async def ask(request: ExportRequest | ImportRequest, settings: BotSettings) -> ConversionResult:
-    """Ask for an export or import, show on the screen how it goes, and return how it ended.
+async def ask(
+    request: ExportRequest | ImportRequest, settings: BotSettings, on_status: Callable[[str], None]
+) -> ConversionResult:
+    """Ask for an export or import, report what is being done, and return how it ended.
 
     Raises UserError if it was refused, and SetupError if it could not be done here.
     """
     log = settings.home / LOG
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as log_file, Screen() as screen:
+    with log.open("wb") as log_file:
         environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}  # the workers have the GPU, and its memory
         command = (sys.executable, "-m", "trainer.conversion")
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, stderr=log_file, env=environment
         )
         try:
-            ended = await _follow(process, request, screen)
+            ended = await _follow(process, request, on_status)
             await process.wait()
         finally:
             if process.returncode is None:
@@ -70,8 +72,10 @@ def last_words(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-async def _follow(process: Process, request: ExportRequest | ImportRequest, screen: Screen) -> ConversionResult | None:
-    """Hand the request over and show what is being done; None if the process ends without a last word."""
+async def _follow(
+    process: Process, request: ExportRequest | ImportRequest, on_status: Callable[[str], None]
+) -> ConversionResult | None:
+    """Hand the request over and report what is being done; None if the process ends without a last word."""
     assert process.stdin and process.stdout
     process.stdin.write(request.model_dump_json().encode())
     process.stdin.close()  # its end is what the process waits for; one that died already is noticed below
@@ -79,5 +83,5 @@ async def _follow(process: Process, request: ExportRequest | ImportRequest, scre
         answer = ANSWERS.validate_json(line)
         if isinstance(answer, ConversionResult):
             return answer
-        screen.status(answer.what)
+        on_status(answer.what)
     return None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from storage.text import one_line
 
 SUFFIX = ".txt"

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 
 CHUNK_BYTES = 2**16
 AT_ONCE = 4  # files, of all people: each may be as large as a photo may be

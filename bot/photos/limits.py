@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from storage.contract.base_models import photo_size
+from storage.base_models import photo_size
 
 if TYPE_CHECKING:  # the process that decodes photos reads no settings
     from storage.settings.bot import BotSettings

@@ -8,11 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from pydantic import Field
 
-from bot.core.messages import Upload
 from bot.photos.captions import plain
 from bot.photos.decoder_result import DecodedPhoto
 from bot.photos.duplicates import near_duplicates
 from bot.photos.errors import PhotoError
+from bot.photos.uploads import Upload
 from storage.contract.base import Record
 from storage.contract.subjects import Photo
 from storage.errors import UserError

@@ -6,7 +6,7 @@ import logging
 from arq.connections import ArqRedis
 
 from storage.ids import CLOCK, is_id, new_id
-from storage.service_errors import SERVICE_ERRORS, reason_of
+from storage.queue.redis_errors import ERRORS, meaning_of
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,6 @@ async def keep_newest_id(redis: ArqRedis) -> None:
         try:
             await load_newest_id(redis)  # others may be ahead
             await redis.set(KEY, new_id())
-        except SERVICE_ERRORS as error:
-            log.warning("the newest id is not noted: %s", reason_of(error))
+        except ERRORS as error:
+            log.warning("the newest id is not noted: Redis cannot be used: %s.", meaning_of(error).reason)
         await asyncio.sleep(EVERY_S)

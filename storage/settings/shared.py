@@ -7,7 +7,7 @@ from platformdirs import user_data_path
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from storage.contract.base_models import TOYWORLD
+from storage.base_models import TOYWORLD
 from storage.errors import SetupError
 
 S = TypeVar("S", bound="SharedSettings")

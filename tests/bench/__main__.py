@@ -17,7 +17,8 @@ from random import Random
 from typing import NamedTuple
 
 from bot.app import Darkroom
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
+from bot.photos.uploads import Upload
 from research.toyworld.scenes import character
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings

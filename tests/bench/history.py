@@ -20,7 +20,8 @@ from bot.app import Darkroom
 from bot.connectors.web.gallery import Gallery
 from bot.connectors.web.handlers import JOBS_AT_ONCE
 from bot.core.local_space import USER
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
+from bot.photos.uploads import Upload
 from storage.contract.subjects import Subject
 from storage.ids import new_id
 from storage.lifecycle.garbage_collection import GarbageCollector

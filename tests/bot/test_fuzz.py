@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from bot.app import Darkroom
 from bot.arguments.arguments import ImagineArguments
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
+from bot.photos.uploads import Upload
 from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
 from storage.contract.subjects import Subject, checkpoint_prefix, subject_key
 from storage.errors import Damaged, DarkroomError, Newer

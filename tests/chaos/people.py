@@ -7,7 +7,8 @@ from typing import Any
 
 from bot.connectors.web.chat import Chat
 from bot.core.local_space import SPACE, USER
-from bot.core.messages import Request, Upload
+from bot.core.messages import Request
+from bot.photos.uploads import Upload
 from storage.errors import StoreError
 from tests.chaos.scene import Scene
 from tests.conftest import photos_of_a_character

@@ -13,7 +13,7 @@ from bot.app import Darkroom
 from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.slack.poster import SlackPoster
 from bot.core.local_space import SPACE as LOCAL
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from storage.contract.subjects import weights_prefix
 from tests.conftest import Stack, photos_of_a_character
 from tests.support.front_ends import BOB, Front, Shown

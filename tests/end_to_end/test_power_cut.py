@@ -8,7 +8,8 @@ import pytest
 from arq.connections import ArqRedis
 
 from bot.app import Darkroom
-from bot.core.messages import Request, Upload
+from bot.core.messages import Request
+from bot.photos.uploads import Upload
 from storage.contract.jobs import TrainJob, job_key, read_job
 from storage.contract.subjects import Subjects
 from storage.objects.folder import FolderStore

@@ -15,7 +15,7 @@ from bot.arguments.prompts import find_subjects, model_prompt
 from bot.connectors.discord.slash_commands import help_reply as discord_help
 from bot.connectors.slack.slash_commands import help_reply as slack_help
 from bot.connectors.terminal.screen import CommandResult, print_result
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from storage.contract.recipe import Recipe
 from storage.contract.subjects import Subject, name_key
 from storage.logs import log_to

@@ -12,11 +12,11 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from bot.core.messages import Upload
 from bot.photos.decoder_result import DecodedPhoto
 from bot.photos.errors import PhotoError
 from bot.photos.limits import PhotoLimits
 from bot.photos.prepare import prepare_photo
+from bot.photos.uploads import Upload
 from bot.photos.vetting import PreparedPhoto, Vetting, check
 from bot.photos.vetting import judged as judged_readings
 from storage.settings.bot import BotSettings

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from storage.contract.base_models import TOYWORLD
+from storage.base_models import TOYWORLD
 from storage.errors import SetupError
 from storage.nouns import with_article
 from storage.settings.trainer import TrainerSettings

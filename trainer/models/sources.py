@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.contract.base_models import TOYWORLD
+from storage.base_models import TOYWORLD
 from storage.errors import SetupError
 from trainer.models import hub
 from trainer.models.diffusers_layout import NO_PICKLES, PICKLES, check_kind, names_in, needed_files, without_weights

@@ -25,13 +25,14 @@ from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.discord.render import render
 from bot.connectors.discord.request import closed_to, request_of
 from bot.connectors.discord.slash_commands import AttachedFile, help_reply
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
 from bot.delivery.posts import ChatRefused, ChatTrouble, Post
 from bot.delivery.reliable_poster import RetryDeadline, pause_s
 from bot.photos.fair_slots import FairSlots
 from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetched
 from bot.photos.in_flight import InFlightShare
+from bot.photos.uploads import Upload
 from bot.photos.vetting import check_number
 from storage.queue.redis_errors import best_effort
 

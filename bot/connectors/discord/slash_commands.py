@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bot.arguments.forms import Field, form
+from bot.arguments.forms import Field
 from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.commands.registry import COMMANDS, Command
 from bot.core.messages import Reply
@@ -76,7 +76,7 @@ def _command(name: str, about: Json, kind: int = SLASH) -> Json:
 
 def _options(command: Command) -> Iterator[Json]:
     """Required ones first, as Discord wants them; where a form can ask for the rest, nothing is required."""
-    fields = sorted(form(command).fields, key=lambda field: not field.required)
+    fields = sorted(command.form().fields, key=lambda field: not field.required)
     yield from (_option(field, field.required and not command.takes_photos) for field in fields if field.required)
     if command.takes_photos:
         for number in range(1, PHOTOS + 1):
@@ -136,7 +136,7 @@ def typing(data: Json) -> tuple[Field, str] | None:
     sub = options[0] if options and options[0]["type"] == SUBCOMMAND else None
     name = f"{data['name']} {sub['name']}" if sub else data["name"]
     focused = next((o for o in (sub["options"] if sub else options) if o.get("focused")), None)
-    fields = form(SPOKEN[name]).fields if name in SPOKEN else ()
+    fields = SPOKEN[name].form().fields if name in SPOKEN else ()
     return next(((f, str(focused["value"])) for f in fields if focused and f.name == focused["name"]), None)
 
 

@@ -12,13 +12,13 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay
 from bot.connectors.slack.client import TIMEOUT_S
 from bot.connectors.slack.errors import FileGone, meaning
 from bot.connectors.slack.markup import clipped
-from bot.core.messages import Upload
 from bot.delivery.posts import ChatRefused, ChatTrouble, NotTaken
 from bot.delivery.reliable_poster import pause_s
 from bot.photos.declared_type import may_be_photo, named
 from bot.photos.fair_slots import FairSlots
 from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetched
 from bot.photos.in_flight import InFlightShare
+from bot.photos.uploads import Upload
 from storage.contract.outcomes import Picture
 from storage.contract.posted_messages import Posted, home_of, note
 from storage.errors import Missing, UserError

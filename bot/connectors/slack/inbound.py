@@ -13,7 +13,6 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.app import Darkroom
-from bot.arguments.forms import form
 from bot.arguments.validation import problems
 from bot.commands import button_ids
 from bot.commands.departures import Departures
@@ -119,7 +118,7 @@ class EventHandler:
     async def suggest(self, ack: AsyncAck, body: Payload) -> None:
         """What a list in a form offers while somebody types."""
         sent = forms.read({"state": {"values": {}}, **body["view"]})
-        field = next(f for f in form(COMMANDS[sent.command]).fields if f.name == body["block_id"])
+        field = next(f for f in COMMANDS[sent.command].form().fields if f.name == body["block_id"])
         begun = fold(body.get("value", ""))
         known: list[tuple[str, str]] = []
         with suppress(UserError):  # who may not ask is offered nothing

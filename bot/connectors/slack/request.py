@@ -18,7 +18,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.connectors.slack.context import DIRECT, GROUP_DIRECT, PRIVATE, PUBLIC, InboundContext
 from bot.connectors.slack.errors import code, verdict
 from bot.connectors.slack.markup import escape
-from bot.core.messages import PlaceMention, Request, Upload
+from bot.core.messages import PlaceMention, Request
+from bot.photos.uploads import Upload
 from storage.errors import UserError
 from storage.failures import Failure
 

@@ -15,10 +15,11 @@ from bot.app import Darkroom
 from bot.connectors.terminal.screen import INTERRUPTED, USAGE, CommandResult, Screen, failure, print_result
 from bot.core import access
 from bot.core.local_space import PERSON, SPACE, USER  # one person on one machine, on the page as at the terminal
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
 from bot.local.children import until_stopped
 from bot.local.stack import Stack
 from bot.photos import captions
+from bot.photos.uploads import Upload
 from bot.photos.vetting import check_number
 from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.outcomes import Picture

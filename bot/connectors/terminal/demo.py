@@ -11,8 +11,9 @@ from PIL import Image
 from bot.connectors.terminal.connector import Session
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.local_space import USER
-from bot.core.messages import Reply, Upload
+from bot.core.messages import Reply
 from bot.delivery.contact_sheet import SheetRow, contact_sheet
+from bot.photos.uploads import Upload
 from storage.contract.jobs import ImagineJob
 
 SPACE = "demo"  # a space of its own, so that a rex of yours stays yours

@@ -15,8 +15,9 @@ from bot.commands.drafts import Draft
 from bot.connectors.web.listener import Listener
 from bot.core.chat_log import READERS, ChatLog, ChatMessage, ChatPhoto
 from bot.core.local_space import SPACE
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
 from bot.delivery.retry import OUTAGES, patient, sentence_of
+from bot.photos.uploads import Upload
 from bot.photos.vetting import labels
 from storage.contract.posted_messages import home_of, record_key
 from storage.contract.subjects import Subject

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bot.app import apology
-from bot.arguments.forms import Form, form
+from bot.arguments.forms import Form
 from bot.arguments.parser import parse, typed
 from bot.commands.prefill import filled_form
 from bot.commands.registry import COMMANDS
@@ -21,9 +21,10 @@ from bot.core import access
 from bot.core.chat_log import ChatMessage
 from bot.core.context import PREFIX
 from bot.core.local_space import PERSON, SPACE, USER
-from bot.core.messages import Request, Upload
+from bot.core.messages import Request
 from bot.photos import captions
 from bot.photos.file_types import EXTENSIONS, MEDIA_TYPES
+from bot.photos.uploads import Upload
 from storage.contract.base import Record
 from storage.errors import Missing, UserError
 from storage.failures import Failure
@@ -107,7 +108,7 @@ def _id(request: web.Request, name: str) -> str:
 async def welcome(request: web.Request) -> web.Response:
     """Tell the page what there is to command."""
     chat = request.app[CHAT]
-    forms = tuple(form(command) for command in COMMANDS.values() if not command.hidden)
+    forms = tuple(command.form() for command in COMMANDS.values() if not command.hidden)
     there = len(await access.visible_subjects(chat.app, PERSON))
     return _json(Welcome(commands=forms, subjects=there, upload_max_bytes=request.app[UPLOAD_LIMITS].body_bytes))
 

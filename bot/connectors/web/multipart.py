@@ -6,7 +6,7 @@ from pathlib import PurePath
 from aiohttp import BodyPartReader, web
 from aiohttp.http import HttpProcessingError
 
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from storage.settings.bot import BotSettings
 from storage.text import one_line
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.arguments.arguments import ImagineArguments
-from bot.arguments.forms import fields, form
+from bot.arguments.forms import fields
 from bot.arguments.parser import parse, typed
 from bot.commands.registry import COMMANDS
 from bot.connectors.web.completion import complete
@@ -69,7 +69,7 @@ async def test_any_line_can_be_completed(line: str) -> None:
 
 def test_every_argument_becomes_a_field() -> None:
     for command in COMMANDS.values():
-        shown = form(command)
+        shown = command.form()
         assert [f.name for f in shown.fields] == [f.alias or name for name, f in command.arguments.model_fields.items()]
         assert all(f.meaning for f in shown.fields), command.name
 

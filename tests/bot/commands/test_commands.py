@@ -3,7 +3,7 @@
 import pytest
 
 from bot.app import Darkroom
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from tests.conftest import Chat, photos_of_a_character
 from tests.support.stores import records
 

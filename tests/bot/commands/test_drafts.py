@@ -4,7 +4,8 @@ import pytest
 
 from bot.app import Darkroom
 from bot.commands import drafts
-from bot.core.messages import Reply, Upload
+from bot.core.messages import Reply
+from bot.photos.uploads import Upload
 from storage.contract.subjects import Subject
 from storage.ids import new_id
 from tests.conftest import Chat, photos_of_a_character

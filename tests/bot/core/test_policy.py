@@ -9,8 +9,9 @@ import pytest
 
 from bot.app import Darkroom
 from bot.core import policy
-from bot.core.messages import Reply, Request, Upload
+from bot.core.messages import Reply, Request
 from bot.core.policy import Actor
+from bot.photos.uploads import Upload
 from storage.contract.jobs import Audience, ImagineJob, TrainJob
 from storage.contract.subjects import Subject
 from tests.conftest import CALLED, Chat, photos_of_a_character

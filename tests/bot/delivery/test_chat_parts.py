@@ -17,10 +17,11 @@ from bot.commands.prefill import filled_form
 from bot.commands.registry import COMMANDS
 from bot.commands.replies import forget_button
 from bot.connectors.slack.render import blocks
-from bot.core.messages import Button, Reply, Request, Upload
+from bot.core.messages import Button, Reply, Request
 from bot.delivery import leader_election
 from bot.photos import fetch
 from bot.photos.fetch import FileHosts, fetched
+from bot.photos.uploads import Upload
 from storage.contract.outcomes import Picture
 from storage.contract.recipe import Recipe
 from storage.contract.subjects import Subject, Subjects

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bot.connectors.terminal.connector import read_photos
-from bot.core.messages import Upload
 from bot.photos import captions
+from bot.photos.uploads import Upload
 from storage.contract.subjects import Photo
 from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character

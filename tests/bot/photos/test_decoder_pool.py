@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bot.core.messages import Upload
 from bot.photos.decoder_pool import DecodePool
 from bot.photos.errors import PhotoError
 from bot.photos.fair_slots import FairSlots
 from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
+from bot.photos.uploads import Upload
 from bot.photos.vetting import vet
 from storage.errors import UserError
 from storage.settings.bot import BotSettings

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 
 ADA, BOB = "ada", "bob"
 LOOK_EVERY_S = 0.02

@@ -8,7 +8,7 @@ from typing import Any
 from bot.app import Darkroom
 from bot.commands.registry import COMMANDS
 from bot.connectors.discord.slash_commands import spoken
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from tests.conftest import Stack
 from tests.servers.discord import Discord, File, discord_server
 from tests.servers.discord.world import Message

@@ -9,7 +9,7 @@ from typing import Any
 from bot.app import Darkroom
 from bot.arguments.parser import typed
 from bot.commands.registry import COMMANDS
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from tests.conftest import Stack
 from tests.servers.slack import Slack, SlackServer
 from tests.servers.slack.block_kit import elements

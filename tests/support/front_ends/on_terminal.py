@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from tests.conftest import Stack
 from tests.support.front_ends import Front, Shown
 from tests.support.terminal import SHELL, Said, environment

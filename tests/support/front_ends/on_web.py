@@ -9,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 from bot.arguments.parser import typed
 from bot.commands.registry import COMMANDS
 from bot.connectors.web.connector import opened
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from tests.conftest import Stack
 from tests.support import web_chat
 from tests.support.front_ends import ADA, Front, Shown

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from research.toyworld.scenes import character
 from storage.contract.subjects import Photo
 from tests.conftest import Chat

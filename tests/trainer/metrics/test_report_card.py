@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bot.app import Darkroom
 from bot.commands.report_card import advice, in_words
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from research.toyworld.scenes import character, draw_scene
 from storage.contract.subjects import logs_prefix
 from storage.errors import SetupError

@@ -1,6 +1,6 @@
 """Slack as people use it: commands, forms, buttons, mentions, what all see and what only one sees."""
 
-from bot.core.messages import Upload
+from bot.photos.uploads import Upload
 from storage.contract.jobs import ImagineJob, TrainJob
 from storage.ids import new_id
 from tests.conftest import photos_of_a_character

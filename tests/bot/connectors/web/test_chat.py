@@ -12,7 +12,8 @@ from bot.app import Darkroom
 from bot.connectors.web.chat import Chat
 from bot.core.chat_log import ChatMessage
 from bot.core.local_space import SPACE, USER
-from bot.core.messages import Request, Upload
+from bot.core.messages import Request
+from bot.photos.uploads import Upload
 from storage.ids import new_id
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.settings.bot import BotSettings

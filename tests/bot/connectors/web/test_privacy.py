@@ -11,7 +11,8 @@ from bot.connectors.web.chat import Chat
 from bot.connectors.web.gallery import Gallery
 from bot.core.chat_log import ChatMessage
 from bot.core.local_space import SPACE, USER
-from bot.core.messages import Request, Upload
+from bot.core.messages import Request
+from bot.photos.uploads import Upload
 from storage.contract.jobs import ImagineJob, TrainJob, job_key
 from storage.contract.subjects import Subject, subject_key
 from storage.errors import Missing
