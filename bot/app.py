@@ -22,7 +22,7 @@ from bot.photos.limits import PhotoLimits
 from storage.contract.jobs import Job, TrainJob, job_key
 from storage.contract.outcomes import Outcome
 from storage.contract.subjects import Subjects
-from storage.errors import Damaged, DiskFull, Full, Missing, Newer, StoreError, UserError
+from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
 from storage.failures import Failure
 from storage.ids import new_id
 from storage.lifecycle.damaged_jobs import end_damaged
@@ -33,6 +33,7 @@ from storage.objects.store import Store
 from storage.queue import broker, newest_id
 from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
 from storage.settings.bot import BotSettings
+from storage.store_sentences import Sentences, store_sentence
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,8 @@ FAILURE_SAYS = {
     Failure.PERMANENT: "The storage or the queue refuses this, and will again. Tell who runs me: the log says why.",
     Failure.UNKNOWN: "The storage or the queue failed. Please try again soon; if it happens again, tell who runs me.",
 }
-STORE_SAYS: dict[type[StoreError], str] = {
-    Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
-    Newer: "A newer version of me wrote what this needs, and this one does not understand it.",
-    Full: "The disk of the storage is full, so nothing new can be kept. Deleting and forgetting make room.",
-    DiskFull: "The disk of the machine that needs a file of the storage is full. Whoever runs me has to make room.",
+FULL_SAYS: Sentences = {
+    Full: "The disk of the storage is full, so nothing new can be kept. Deleting and forgetting make room."
 }
 MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "forget-me"}
 ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothing is lost; it continues by itself."
@@ -188,5 +186,5 @@ def apology(error: Exception) -> str:
     """What people read where queue or store failed, with one of SERVICE_ERRORS: by the kind of failure."""
     if isinstance(error, Missing):
         return "What this needs is not in the storage any more."
-    sentence = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), "")
+    sentence = store_sentence(error, FULL_SAYS)
     return sentence or FAILURE_SAYS[failure_of(error)]

@@ -1,20 +1,18 @@
 """Child processes that never outlive us: started here, stopped here, and taken along if we crash."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-T = TypeVar("T")
+from storage.parent_death import die_with_parent
 
-_PR_SET_PDEATHSIG = 1  # of prctl(2), which only Linux has
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+T = TypeVar("T")
 
 
 class Child:
@@ -39,7 +37,7 @@ class Child:
                 stderr=output,
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
-                preexec_fn=_die_with(os.getpid()),
+                preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
             )
 
     @property
@@ -79,20 +77,6 @@ class Child:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _die_with(parent: int) -> Callable[[], None] | None:
-    """What makes a child end when `parent` does, however that happens; None where the system cannot."""
-    if _LIBC is None:
-        return None
-    libc = _LIBC
-
-    def in_child() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before we could ask
-            os._exit(1)
-
-    return in_child
 
 
 async def until_stopped(work: Coroutine[Any, Any, T]) -> T:

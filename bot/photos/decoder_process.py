@@ -7,7 +7,6 @@ The libraries are loaded once; a fork of this process costs a few milliseconds, 
 be killed or crash without harm. No child outlives this process, nor this process the bot.
 """
 
-import ctypes
 import gc
 import io
 import os
@@ -24,13 +23,13 @@ from bot.photos import decoder_protocol
 from bot.photos.errors import PhotoError
 from bot.photos.limits import RESULT_BYTES, SLOW_AFTER_S, PhotoLimits
 from bot.photos.prepare import prepare_photo
+from storage.parent_death import die_with_parent
 
 TOO_SLOW = "takes too long to read"
 TOO_LARGE = "takes too much memory to read"
 CRASHED = "cannot be read: reading it was ended by the system"
 NICE = 10  # for what takes long
 UPLOAD_MOST_BYTES = 2**32
-PR_SET_PDEATHSIG = 1  # of prctl(2), which only Linux has; elsewhere the end of stdin tells
 
 
 def serve() -> None:
@@ -46,9 +45,9 @@ def serve() -> None:
 def _attend(data: bytes, limits: PhotoLimits) -> bytes | None:
     """Have a child prepare a photo; return the frame that says what came of it, None if the bot is gone."""
     reading, writing = os.pipe()
-    child = os.fork()
+    parent, child = os.getpid(), os.fork()
     if child == 0:
-        _be_child(reading, writing, data, limits)
+        _be_child(parent, reading, writing, data, limits)
     os.close(writing)
     try:
         answer, why = _heard(reading, child, limits.wall_s)
@@ -99,11 +98,11 @@ def _is_whole(answer: bytes) -> bool:
     return len(answer) == size + header + body
 
 
-def _be_child(reading: int, writing: int, data: bytes, limits: PhotoLimits) -> None:
+def _be_child(parent: int, reading: int, writing: int, data: bytes, limits: PhotoLimits) -> None:
     """Prepare a photo within limits, say what came of it, and end this process."""
     try:
         os.close(reading)
-        _die_with(os.getppid())
+        die_with_parent(parent)
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nothing, number)
@@ -171,14 +170,6 @@ def _write(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-def _die_with(parent: int) -> None:
-    """End when the parent does, however that happens, where the system can; at once if it did already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
 def _load_libraries() -> None:
     """Have loaded, before the first fork, whatever a photo needs. Nothing here may start a thread, as codecs do."""
     Image.init()
@@ -189,7 +180,7 @@ def _load_libraries() -> None:
 
 
 if __name__ == "__main__":
-    _die_with(int(sys.argv[1]))
+    die_with_parent(int(sys.argv[1]))
     _load_libraries()
     with suppress(BrokenPipeError, KeyboardInterrupt):
         serve()

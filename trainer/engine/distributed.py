@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from storage.contract.recipe import Recipe
 from storage.errors import SetupError
-from trainer.child_process import die_with_parent
+from storage.parent_death import die_with_parent
 
 FOR_EVER = timedelta(days=3650)
 GO_ON, ENOUGH, STOP = b"go on", b"enough", b"stop"

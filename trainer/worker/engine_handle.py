@@ -6,12 +6,13 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 import psutil
 from pydantic import BaseModel, ValidationError
 
 from storage.errors import SetupError
-from trainer.child_process import die_with_parent
+from storage.parent_death import die_with_parent
 from trainer.protocol import Alive, Hello, ProgressReport, Refusal, Task, TaskResult, failure_of, read_news
 from trainer.skipped_lines import SkippedLines
 from trainer.worker.watchdog import SilenceLimits, Watchdog
@@ -80,7 +81,7 @@ class EngineHandle:
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            preexec_fn=die_with_parent,
+            preexec_fn=partial(die_with_parent, os.getpid()),
             env={**KEEP_MEMORY, **os.environ},
             limit=LINE_LIMIT_BYTES,
         )

@@ -13,11 +13,12 @@ from arq.connections import ArqRedis
 
 from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.outcomes import Outcome
-from storage.errors import Damaged, DiskFull, Full, Missing, StoreError
+from storage.errors import DiskFull, Full, Missing, StoreError
 from storage.failures import Failure
 from storage.queue import broker
 from storage.queue.redis_errors import best_effort
 from storage.service_errors import UNKNOWN_S
+from storage.store_sentences import Sentences, store_sentence
 from trainer.worker.attempt import EngineDied
 from trainer.worker.engine_handle import DIED
 
@@ -29,8 +30,7 @@ LOST = f"{LOSSES} workers in a row were lost while they worked on this, so I gav
 GAVE_UP = f"That happened {STRIKES} times, so I gave up."
 STORE_FAILED = "The storage failed again and again while we worked on this. Please try again later."
 STORE_REFUSED = "The storage refuses what this needs, so it has ended. Whoever runs me finds the reason in the log."
-STORE_SAYS: dict[type[StoreError], str] = {
-    Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
+SENTENCES: Sentences = {
     Missing: "Something that this needs is not in the storage any more.",
     Full: "The disk of the storage is full, so what was made could not be kept. Whoever runs me has to make room.",
 }
@@ -75,7 +75,7 @@ class RetryLimits:
         if is_new and not is_permanent:
             return None
         usual = STORE_REFUSED if error.failure is Failure.PERMANENT else STORE_FAILED
-        says = next((says for kind, says in STORE_SAYS.items() if isinstance(error, kind)), usual)
+        says = store_sentence(error, SENTENCES, usual)
         return Outcome(job=job_id, state="failed", message=says, detail=f"{type(error).__name__}: {error}")
 
     def has_failed_store(self, job_id: str) -> bool:
