@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from bot.connectors.slack.attachments import PictureUploads, UploadRefused
 from bot.connectors.slack.context import RESPONSE_URL
 from bot.connectors.slack.errors import BlocksRefused, meaning
 from bot.connectors.slack.render import blocks, fallback
 from bot.connectors.slack.request import RequestFactory
+from bot.connectors.slack.uploads import PictureUploads, UploadRefused
 from bot.core.messages import Reply
 from bot.delivery.posts import (
     RETRACTED,
