@@ -20,6 +20,7 @@ from storage.probes import ProbeResult, failed, sentences
 from storage.queue import broker
 from storage.queue.redis_errors import ERRORS
 from storage.queue.redis_probe import probe_redis
+from storage.queue.worker_registry import living_workers
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
@@ -133,7 +134,7 @@ async def _ask_queue(where: str, url: str, settings: BotSettings) -> list[Check]
             probed = _probed("queue", where, await probe_redis(redis), "docs/operating.md says what Redis must allow.")
             if probed.state == "fail":
                 return [probed]
-            alive = {kind: await broker.workers(redis, kind) for kind in broker.QUEUES}
+            alive = {kind: await living_workers(redis, kind) for kind in broker.QUEUES}
     except ERRORS as error:
         raise broker.no_redis(url, error) from error
     return [probed, _workers(alive, settings)]

@@ -20,6 +20,8 @@ from storage.lifecycle.finalize import cancel_without_room, finalize_job, publis
 from storage.lifecycle.job_index import READERS, JobIndex, hashed
 from storage.objects.store import PAGE, Store
 from storage.queue import broker
+from storage.queue.forgotten_subjects import note_forgotten
+from storage.queue.job_progress import announce_change, read_progress
 from storage.queue.job_queue import JobQueue
 from storage.queue.redis_errors import best_effort
 
@@ -62,7 +64,7 @@ class Dispatch:
         latest, heard, last, changed, gone, quiet, looked_s = None, None, None, False, 0, 0, -STORE_S
         with self.events.of(job.id) as inbox:
             while True:
-                progress = latest or await broker.read_progress(self.redis, job.id)
+                progress = latest or await read_progress(self.redis, job.id)
                 due = time.monotonic() - looked_s >= (POLL_S if gone > 1 else STORE_S)
                 if changed or due or _is_ending(progress):
                     if outcome := await self.outcome(job.id):
@@ -126,12 +128,12 @@ class Dispatch:
                 await self.redis.zrem(broker.queue_name(job.kind), job.id)
                 await self.redis.delete(job_key_prefix + job.id)
                 await JobQueue(self.redis, job.kind).leave(job.id)
-            await broker.announce_change(self.redis, job.id)
+            await announce_change(self.redis, job.id)
 
     async def note_forgotten(self, subject: str) -> None:
         """Have workers drop their copies of a subject; they find out later by themselves."""
         with best_effort("workers find out later who is forgotten"):
-            await broker.note_forgotten(self.redis, subject)
+            await note_forgotten(self.redis, subject)
 
     async def _is_running(self, job: Job) -> bool:
         """Whether a worker has it, as far as can be known."""

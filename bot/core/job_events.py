@@ -16,7 +16,7 @@ from arq.connections import ArqRedis
 from pydantic import ValidationError
 
 from storage.contract.progress import Progress
-from storage.queue.broker import JobEvent, events_channel
+from storage.queue.job_progress import JobEvent, events_channel
 from storage.queue.redis_errors import ERRORS
 
 log = logging.getLogger(__name__)

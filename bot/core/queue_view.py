@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from arq.connections import ArqRedis
 
-from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from storage.queue.job_queue import JobQueue
+from storage.queue.worker_registry import living_workers
 
 LOOK_S = 0.5  # one look serves all who wait, however many they are
 ROUND_S = 5  # nobody knows better than that
@@ -69,7 +70,7 @@ class QueueViews:
     async def _look(self, kind: str) -> QueueView:
         line = JobQueue(self.redis, kind)
         running, waiting = await line.order()
-        reports = [await broker.read_progress(self.redis, job) for job in running]
+        reports = [await read_progress(self.redis, job) for job in running]
         left_s = tuple(p.left_s for p in reports if p and p.left_s is not None)
-        workers = tuple(await broker.workers(self.redis, kind))
+        workers = tuple(await living_workers(self.redis, kind))
         return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers)

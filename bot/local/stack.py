@@ -16,6 +16,7 @@ from storage.errors import SetupError
 from storage.failures import Failure
 from storage.queue import broker
 from storage.queue.redis_errors import ERRORS, meaning_of
+from storage.queue.worker_registry import living_workers, unregister_all
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
@@ -51,7 +52,7 @@ class Stack:
             connect = broker.connect_patiently if self.stays else broker.connect
             self._redis = await connect(self.redis_url, self.settings)
             if self._valkey and self._valkey.owned:  # nobody can have joined a new queue yet
-                await broker.unregister_all(self._redis)
+                await unregister_all(self._redis)
             elif self._valkey and self.stays:
                 self._heir = asyncio.create_task(self._valkey.inherit())
         except BaseException:
@@ -113,7 +114,7 @@ class Stack:
         answered_s = time.monotonic()
         while True:
             try:
-                missing = [kind for kind in broker.QUEUES if not await broker.workers(self._redis, kind)]
+                missing = [kind for kind in broker.QUEUES if not await living_workers(self._redis, kind)]
                 answered_s = time.monotonic()
                 if not missing:
                     self._ready.set()

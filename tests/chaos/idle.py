@@ -13,6 +13,7 @@ from storage.contract.records import stored_job
 from storage.errors import DarkroomError
 from storage.lifecycle.job_index import JobIndex
 from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from tests.chaos.scene import Scene
 
 STILL_S = 300.0  # without anything new of a job, or of another that it may wait for, it is lost
@@ -75,5 +76,5 @@ async def _look(scene: Scene, movement: Movement, job: str) -> None:
     with suppress(DarkroomError, RedisError, OSError):
         if job not in movement.kinds and await scene.store.exists(job_key(job)):
             movement.kinds[job] = (await stored_job(scene.store, job)).kind
-        if progress := await broker.read_progress(scene.redis, job):
+        if progress := await read_progress(scene.redis, job):
             movement.saw(job, progress.phase, progress.step)

@@ -12,7 +12,7 @@ from storage.contract.jobs import ImagineJob, TrainJob, attempt_prefix
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.progress import Phase, Progress
 from storage.contract.subjects import Subject
-from storage.queue import broker
+from storage.queue.job_progress import announce_change, write_progress
 from storage.queue.job_queue import JobQueue
 from tests.support.photo_files import saved, scene
 
@@ -49,7 +49,7 @@ class Hand:
         """Say where a job is."""
         pictures = [await self.picture(job, f"sample-{k}") for k in range(samples)]
         said = Progress(job=job, phase=phase, step=step, of=of, left_s=90, samples=tuple(pictures), losses=losses)
-        await broker.write_progress(self.app.redis, said)
+        await write_progress(self.app.redis, said)
 
     async def draw(self, job: ImagineJob, grid: Picture | None = None) -> None:
         """Finish a drawing well; its grid may be there already."""
@@ -92,7 +92,7 @@ class Hand:
         line = JobQueue(self.app.redis, (await self.app.dispatch.job(outcome.job)).kind)
         await self.app.redis.zrem(line.queue, outcome.job)
         await line.leave(outcome.job)
-        await broker.announce_change(self.app.redis, outcome.job)
+        await announce_change(self.app.redis, outcome.job)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.outcomes import Outcome
 from storage.errors import DiskFull, SetupError, StoreError
 from storage.lifecycle.finalize import is_open
-from storage.queue import broker
+from storage.queue.failed_attempts import clear_failed_attempts, failed_attempts
 from storage.queue.redis_errors import ERRORS, best_effort
 from storage.service_errors import reason_of
 from trainer.protocol import Hello, ImagineTask, ProgressReport, Task, TaskResult, TrainTask
@@ -92,7 +92,7 @@ class Attempt:
     async def _has_crashed(self, redis: ArqRedis) -> bool:
         """Whether an engine died of this job before, perhaps for want of memory: so less is used from then on."""
         with best_effort("whether an engine died of a job is not known"):
-            return await broker.strikes(redis, self.job.id, "crash") > 0
+            return await failed_attempts(redis, self.job.id, "crash") > 0
         return False
 
     async def _beat(self, reporter: ProgressReporter) -> None:
@@ -132,7 +132,7 @@ class Attempt:
         if news.checkpoint and self.checkpoints:
             self.checkpoints.add(news.step, Path(news.checkpoint))
             with best_effort("attempts before a checkpoint count"):
-                await broker.clear_strikes(reporter.redis, self.job.id, "loss")  # it gets somewhere
+                await clear_failed_attempts(reporter.redis, self.job.id, "loss")  # it gets somewhere
         if news.sample:
             self.samples.append(Path(news.sample))
             try:

@@ -21,7 +21,7 @@ from storage.contract.subjects import subject_key
 from storage.ids import is_id
 from storage.objects.store import Store, checked_name
 from storage.objects.transfers import PART, OnProgress, file_hash, ignore_progress
-from storage.queue import broker
+from storage.queue.forgotten_subjects import forgotten_subjects
 from storage.service_errors import SERVICE_ERRORS, reason_of
 from trainer.worker.scratch import lock
 
@@ -71,7 +71,7 @@ class Cache:
                     await self.drop_forgotten()
                     looked_s = time.monotonic()
                 await asyncio.to_thread(self.make_room)
-                await self.drop_forgotten(await broker.forgotten(redis))
+                await self.drop_forgotten(await forgotten_subjects(redis))
             except SERVICE_ERRORS as error:
                 log.warning("cannot look for forgotten subjects: %s", reason_of(error))
             await asyncio.sleep(LOOK_S)

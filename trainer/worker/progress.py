@@ -7,7 +7,7 @@ from arq.connections import ArqRedis
 from storage.contract.outcomes import Picture
 from storage.contract.progress import Phase, Progress
 from storage.objects.transfers import OnProgress
-from storage.queue import broker
+from storage.queue.job_progress import write_progress
 from trainer.protocol import ProgressReport
 
 CURVE_POINTS = 60
@@ -55,7 +55,7 @@ class ProgressReporter:
 
     async def write(self) -> int:
         """Publish it; return how often others have announced that the job has changed."""
-        return await broker.write_progress(self.redis, self.now())
+        return await write_progress(self.redis, self.now())
 
     def _left_s(self) -> float | None:
         _, began_s, first = self._phase_began

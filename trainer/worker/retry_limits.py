@@ -15,7 +15,7 @@ from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.outcomes import Outcome
 from storage.errors import DiskFull, Full, Missing, StoreError
 from storage.failures import Failure
-from storage.queue import broker
+from storage.queue.failed_attempts import clear_failed_attempts, count_failed_attempt, failed_attempts
 from storage.queue.redis_errors import best_effort
 from storage.service_errors import UNKNOWN_S
 from storage.store_sentences import Sentences, store_sentence
@@ -49,9 +49,9 @@ class RetryLimits:
     async def out(self, job: TrainJob | ImagineJob) -> Outcome | None:
         """How a job has failed that had too many; None if another attempt may be had."""
         with best_effort("nobody knows how often a job was tried"):
-            if await broker.strikes(self.redis, job.id, "loss") >= LOSSES:
+            if await failed_attempts(self.redis, job.id, "loss") >= LOSSES:
                 return _failed(job, LOST, f"{LOSSES} workers were lost with it")
-            if await broker.strikes(self.redis, job.id, "crash") >= STRIKES:
+            if await failed_attempts(self.redis, job.id, "crash") >= STRIKES:
                 return _failed(job, f"{DIED} {GAVE_UP}", UNKNOWN)
         return None
 
@@ -59,7 +59,7 @@ class RetryLimits:
         """Count an attempt of which the engine died; return the failure if it was one too many."""
         strikes = 1
         with best_effort("an engine that died is not counted"):
-            strikes = await broker.count_strike(self.redis, job.id, "crash")
+            strikes = await count_failed_attempt(self.redis, job.id, "crash")
         if strikes < STRIKES:
             log.warning("job %s is tried again: %s", job.id, died)
             return None
@@ -95,12 +95,12 @@ class RetryLimits:
     async def begin(self, job: TrainJob | ImagineJob) -> None:
         """Count an attempt that begins; those that end are taken off again, so what stays was lost with its worker."""
         with best_effort("an attempt is not counted"):
-            await broker.count_strike(self.redis, job.id, "loss")
+            await count_failed_attempt(self.redis, job.id, "loss")
 
     async def end(self, job: TrainJob | ImagineJob) -> None:
         """Take what began off again, and those before: we live to tell."""
         with best_effort("an attempt that has ended counts"):
-            await broker.clear_strikes(self.redis, job.id, "loss")
+            await clear_failed_attempts(self.redis, job.id, "loss")
 
 
 def _failed(job: TrainJob | ImagineJob, message: str, detail: str) -> Outcome:

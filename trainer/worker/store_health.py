@@ -11,7 +11,7 @@ from collections.abc import Callable
 from arq.connections import ArqRedis
 
 from storage.objects.store import Store
-from storage.queue import broker
+from storage.queue.worker_registry import living_workers
 from storage.service_errors import SERVICE_ERRORS, reason_of
 from trainer.worker.lease import FENCE, RENEWALS
 
@@ -48,7 +48,7 @@ class StoreHealth:
         Where it is silent to all, what runs may as well go on until it has to save something. Who is in doubt takes
         back that it lives, long before it looks who else does.
         """
-        return self._silent_s > FENCE * self.lease_s and "" in await broker.workers(self.redis, kind)
+        return self._silent_s > FENCE * self.lease_s and "" in await living_workers(self.redis, kind)
 
     @property
     def _silent_s(self) -> float:

@@ -27,8 +27,10 @@ from storage.lifecycle.reconcile import keep_queued
 from storage.objects.folder_errors import is_full
 from storage.objects.store import Store
 from storage.queue import broker
+from storage.queue.job_progress import announce_change, write_progress
 from storage.queue.job_queue import JobQueue
 from storage.queue.redis_errors import ERRORS, best_effort, meaning_of
+from storage.queue.worker_registry import register_worker, unregister_worker
 from storage.service_errors import Patience
 from storage.settings.trainer import TrainerSettings
 from trainer.protocol import OURS
@@ -117,7 +119,7 @@ class JobRunner:
 
     async def _tell(self, job_id: str, obstacle: str) -> None:
         with best_effort("nobody hears what a job waits for"):
-            await broker.write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=obstacle))
+            await write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=obstacle))
 
     async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
         try:
@@ -132,7 +134,7 @@ class JobRunner:
             task.add_done_callback(self._looking_back.discard)
             raise
         with best_effort("who follows a job finds out later that it is over"):
-            await broker.announce_change(self.redis, job.id)
+            await announce_change(self.redis, job.id)
 
     async def _look_back(self, job: TrainJob | ImagineJob) -> None:
         """Tidy up after a job that is over: others may have ended it before our last upload."""
@@ -265,9 +267,9 @@ async def announce(
         while True:
             try:
                 if may_take():
-                    await broker.register_worker(redis, worker, queues, room.lacks())
+                    await register_worker(redis, worker, queues, room.lacks())
                 else:
-                    await broker.unregister_worker(redis, worker, queues)
+                    await unregister_worker(redis, worker, queues)
                 trouble = ""
                 patience.worked()
             except ERRORS as error:
@@ -279,4 +281,4 @@ async def announce(
             await asyncio.sleep(ANNOUNCED_S)
     finally:
         with best_effort("it is found out later that a worker is gone"):
-            await broker.unregister_worker(redis, worker, queues)
+            await unregister_worker(redis, worker, queues)

@@ -19,7 +19,8 @@ from bot.cli.main import app
 from storage.contract.outcomes import outcome_key
 from storage.contract.subjects import Subject, Subjects
 from storage.objects.folder import FolderStore
-from storage.queue.broker import QUEUES, worker_key, workers_key
+from storage.queue.broker import QUEUES
+from storage.queue.worker_registry import worker_key, workers_key
 from tests.servers.backing import valkey
 from tests.support.terminal import HERE, Said, darkrooms, environment, start
 

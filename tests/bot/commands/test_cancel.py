@@ -17,6 +17,7 @@ from storage.contract.jobs import TrainJob, job_key
 from storage.contract.outcomes import outcome_key
 from storage.ids import new_id
 from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import Hold, proxy, s3_environment, valkey
@@ -76,7 +77,7 @@ async def until(happened: Callable[[], Awaitable[bool]], within_s: float = 60) -
 
 
 async def phase(app: Darkroom, job: str) -> str:
-    progress = await broker.read_progress(app.redis, job)
+    progress = await read_progress(app.redis, job)
     return progress.phase if progress and progress.step > 1 else ""
 
 

@@ -15,6 +15,7 @@ from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.progress import Progress
 from storage.objects.folder import FolderStore
 from storage.queue import broker
+from storage.queue.job_progress import announce_change, events_channel, write_progress
 
 AT_ONCE_S, AFTER_ALL_S = 1.0, 20.0
 
@@ -39,7 +40,7 @@ async def end(dispatch: Dispatch, job: ImagineJob) -> None:
 
 
 async def subscribers(redis: ArqRedis) -> int:
-    return int((await redis.pubsub_numsub(broker.events_channel(redis)))[0][1])
+    return int((await redis.pubsub_numsub(events_channel(redis)))[0][1])
 
 
 async def test_news_are_heard_at_once_by_all_who_follow_through_one_connection(
@@ -57,11 +58,11 @@ async def test_news_are_heard_at_once_by_all_who_follow_through_one_connection(
             while not await subscribers(redis):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         began_s = time.monotonic()
-        await broker.write_progress(redis, Progress(job=jobs[0].id, phase="drawing", step=3, of=30))
+        await write_progress(redis, Progress(job=jobs[0].id, phase="drawing", step=3, of=30))
         for follower in (one, other):
             assert (await anext(follower)).step == 3  # type: ignore[union-attr]
         await end(dispatch, jobs[0])
-        await broker.announce_change(redis, jobs[0].id)
+        await announce_change(redis, jobs[0].id)
         for follower in (one, other):
             assert isinstance(await anext(follower), Outcome)
         assert time.monotonic() - began_s < AT_ONCE_S and await subscribers(redis) == 1
@@ -88,9 +89,9 @@ async def test_a_redis_user_who_may_not_subscribe_is_told_later(tmp_path: Path, 
     job = await accepted(dispatch)
     async with aclosing(dispatch.follow(job)) as news:
         await anext(news)
-        assert await broker.write_progress(mute, Progress(job=job.id, phase="drawing", step=3, of=30)) == 0
-        await broker.announce_change(mute, job.id)
-        assert await broker.write_progress(mute, Progress(job=job.id, phase="drawing", step=4, of=30)) == 1
+        assert await write_progress(mute, Progress(job=job.id, phase="drawing", step=3, of=30)) == 0
+        await announce_change(mute, job.id)
+        assert await write_progress(mute, Progress(job=job.id, phase="drawing", step=4, of=30)) == 1
         async with asyncio.timeout(AFTER_ALL_S):
             while (told := await anext(news)).phase != "drawing":  # type: ignore[union-attr]
                 pass

@@ -8,7 +8,7 @@ import pytest
 from bot.delivery import reliable_poster
 from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.progress import Progress
-from storage.queue import broker
+from storage.queue.job_progress import write_progress
 from tests.conftest import photos_of_a_character
 from tests.servers.discord import Discord
 from tests.servers.slack.people import begun, images
@@ -79,7 +79,7 @@ async def test_a_sample_picture_cannot_be_read_for_a_while(scene: Scene, caplog:
         sample = await scene.hand.picture(job.id, "sample-0")
         with unreadable(scene.app, sample.key):
             now = Progress(job=job.id, phase="learning", step=10, of=400, samples=(sample,))
-            await broker.write_progress(scene.app.redis, now)
+            await write_progress(scene.app.redis, now)
             await logged(caplog, f"message of job {job.id}: what is to be said cannot be read")
         await scene.slack.message("10 of 400")
         await scene.hand.train(job)

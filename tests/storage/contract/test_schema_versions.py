@@ -24,6 +24,7 @@ from storage.lifecycle.reconcile import put_back
 from storage.lifecycle.repair import CHECKS, check_jobs
 from storage.objects.folder import FolderStore
 from storage.queue import broker
+from storage.queue.job_progress import progress_key
 from storage.settings.bot import BotSettings
 from storage.settings.trainer import TrainerSettings
 from trainer.worker.engine_client import EngineClient
@@ -321,11 +322,11 @@ async def test_a_recipe_with_a_number_that_only_a_newer_version_knows_waits_for_
 async def test_a_phase_that_only_a_newer_version_knows_is_said(app: Darkroom) -> None:
     await app.dispatch.accept(IMAGINE)
     progress = {"job": IMAGINE.id, "phase": "sharpening", "step": 1, "of": 4, "eta": "soon", "schema_version": 2}
-    await app.redis.set(broker.progress_key(IMAGINE.id), json.dumps(progress))
+    await app.redis.set(progress_key(IMAGINE.id), json.dumps(progress))
     assert (await first_news(app, IMAGINE.id)).text == "Sharpening, 1 of 4."
-    await app.redis.set(broker.progress_key(IMAGINE.id), json.dumps({**progress, "losses": "none"}))
+    await app.redis.set(progress_key(IMAGINE.id), json.dumps({**progress, "losses": "none"}))
     assert (await first_news(app, IMAGINE.id)).text == "Sharpening, 1 of 4."
-    await app.redis.set(broker.progress_key(IMAGINE.id), b"{torn")
+    await app.redis.set(progress_key(IMAGINE.id), b"{torn")
     assert "Waiting" in (await first_news(app, IMAGINE.id)).text
 
 

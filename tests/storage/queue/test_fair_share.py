@@ -22,7 +22,9 @@ from storage.contract.progress import Progress
 from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.queue import broker
+from storage.queue.job_progress import write_progress
 from storage.queue.job_queue import RESERVED_S, JobQueue
+from storage.queue.worker_registry import register_worker
 from tests.servers.backing import valkey
 from trainer.worker.lease import Leases
 
@@ -184,9 +186,9 @@ async def test_one_look_serves_all_who_wait(redis: ArqRedis) -> None:
     for one in (first, second):
         await line.enqueue(one)
     await line.measured(30)
-    await broker.register_worker(redis, "one", ["imagine"], "")
+    await register_worker(redis, "one", ["imagine"], "")
     await redis.set(in_progress_key_prefix + first.id, b"1")
-    await broker.write_progress(redis, Progress(job=first.id, phase="drawing", left_s=12))
+    await write_progress(redis, Progress(job=first.id, phase="drawing", left_s=12))
     views = await asyncio.gather(*(looks.view("imagine") for _ in range(50)))
     assert {view.ahead(second.id) for view in views} == {1}
     assert {view.done_in_s(second.id) for view in views} == {40}

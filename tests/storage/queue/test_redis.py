@@ -13,9 +13,12 @@ from storage.contract.progress import Progress
 from storage.errors import SetupError
 from storage.failures import Failure
 from storage.queue import broker
+from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
+from storage.queue.job_progress import write_progress
 from storage.queue.redis_client import PrefixedRedis
 from storage.queue.redis_errors import ERRORS
 from storage.queue.redis_probe import probe_redis
+from storage.queue.worker_registry import living_workers, register_worker, unregister_all, worker_key, workers_key
 from storage.service_errors import Patience, failure_of, reason_of
 from storage.settings.shared import SharedSettings
 from tests.servers.backing import valkey
@@ -179,7 +182,7 @@ async def test_after_a_failover_the_next_command_reaches_the_new_primary() -> No
             old.execute_command("REPLICAOF", "127.0.0.1", port_of(new))
             for n in range(20):
                 await redis.set(f"k{n}", "2")
-                await broker.write_progress(redis, Progress(job="0" * 20, phase="loading"))
+                await write_progress(redis, Progress(job="0" * 20, phase="loading"))
                 async with redis.pipeline(transaction=True) as pipe:
                     pipe.incr("counted")
                     await pipe.execute()
@@ -256,38 +259,38 @@ async def test_no_command_looks_through_all_keys() -> None:
                 await redis.eval(fill, 0, start)
             assert await redis.dbsize() == 300_000
             await redis.config_resetstat()
-            await broker.register_worker(redis, "a", broker.QUEUES, "")
+            await register_worker(redis, "a", broker.QUEUES, "")
             began_s = time.monotonic()
             for _ in range(200):
-                assert await broker.workers(redis, "train") == [""]
+                assert await living_workers(redis, "train") == [""]
             assert time.monotonic() - began_s < 5
-            await broker.unregister_all(redis)
-            assert await broker.workers(redis, "train") == []
+            await unregister_all(redis)
+            assert await living_workers(redis, "train") == []
             calls = await redis.info("commandstats")
             assert not {"cmdstat_scan", "cmdstat_keys"} & set(calls)
 
 
 async def test_a_worker_that_died_is_not_counted_and_forgotten(redis: PrefixedRedis) -> None:
-    await broker.register_worker(redis, "dead", ["train"], "")
-    await redis.delete(broker.worker_key("dead", "train"))  # as it does by itself
-    await broker.register_worker(redis, "alive", ["train"], "disk")
-    assert await broker.workers(redis, "train") == ["disk"]
-    await redis.zadd(broker.workers_key("train"), {"dead": 1})
-    await broker.register_worker(redis, "alive", ["train"], "")
-    assert await redis.zrange(broker.workers_key("train"), 0, -1) == [b"alive"]
+    await register_worker(redis, "dead", ["train"], "")
+    await redis.delete(worker_key("dead", "train"))  # as it does by itself
+    await register_worker(redis, "alive", ["train"], "disk")
+    assert await living_workers(redis, "train") == ["disk"]
+    await redis.zadd(workers_key("train"), {"dead": 1})
+    await register_worker(redis, "alive", ["train"], "")
+    assert await redis.zrange(workers_key("train"), 0, -1) == [b"alive"]
 
 
 async def test_deployments_with_a_prefix_each_share_a_database() -> None:
     with valkey() as url:
         settings = [SharedSettings(DARKROOM_REDIS_PREFIX=prefix) for prefix in ("a:", "b:")]
         async with connected(url, settings[0]) as a, connected(url, settings[1]) as b, connected(url) as plain:
-            await broker.register_worker(a, "one", ["train"], "")
-            assert await broker.workers(a, "train") == [""] and not await broker.workers(b, "train")
+            await register_worker(a, "one", ["train"], "")
+            assert await living_workers(a, "train") == [""] and not await living_workers(b, "train")
             assert await a.enqueue_job("f", _job_id="same", _queue_name="q")
             assert await b.enqueue_job("f", _job_id="same", _queue_name="q")
             assert not await a.enqueue_job("f", _job_id="same", _queue_name="q")
-            assert await broker.count_strike(a, "job", "crash") == 1
-            assert await broker.strikes(b, "job", "crash") == 0
+            assert await count_failed_attempt(a, "job", "crash") == 1
+            assert await failed_attempts(b, "job", "crash") == 0
             assert [job.job_id for job in await a.queued_jobs(queue_name="q")] == ["same"]
             lock = a.lock("darkroom:leader:x", timeout=5)
             assert await lock.acquire(blocking=False) and await lock.reacquire()

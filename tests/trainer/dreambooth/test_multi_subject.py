@@ -16,7 +16,7 @@ from storage.contract.jobs import TrainJob, job_key
 from storage.contract.outcomes import outcome_key
 from storage.contract.subjects import Subject, checkpoint_prefix, samples_prefix, weights_prefix
 from storage.errors import UserError
-from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from tests.bot.arguments.test_multi_subject_prompts import subject
 from tests.conftest import Chat, Stack, photos_of_a_character
 from trainer.dreambooth.checkpoint import Checkpointer, read
@@ -156,7 +156,7 @@ async def begun(chat: Chat, app: Darkroom) -> tuple[TrainJob, "asyncio.Task[obje
     async with asyncio.timeout(120):
         while True:
             (job, *_) = await app.dispatch.jobs(chat.space, most=1)
-            progress = await broker.read_progress(app.redis, job.id)
+            progress = await read_progress(app.redis, job.id)
             if progress and progress.phase == "learning" and progress.step > 20:
                 assert isinstance(job, TrainJob) and job.others
                 return job, task

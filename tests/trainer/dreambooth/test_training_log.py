@@ -24,7 +24,7 @@ from storage.contract.subjects import Subject, Subjects
 from storage.errors import SetupError, UserError
 from storage.lifecycle.erasure import erase_subject
 from storage.objects.folder import FolderStore
-from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from storage.settings.bot import BotSettings
 from storage.settings.trainer import TrainerSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
@@ -58,7 +58,7 @@ async def reached(app: Darkroom, step: int) -> None:
     async with asyncio.timeout(120):
         while True:
             jobs = await app.dispatch.jobs("local")
-            progress = await broker.read_progress(app.redis, jobs[0].id) if jobs else None
+            progress = await read_progress(app.redis, jobs[0].id) if jobs else None
             if progress and progress.step >= step:
                 return
             await asyncio.sleep(0.05)

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from bot.core.messages import Reply
-from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from tests.chaos.scene import Scene
 from tests.chaos.worker import Worker
 from tests.conftest import Chat, photos_of_a_character
@@ -57,7 +57,7 @@ async def learning(scene: Scene, job: str) -> Worker:
     """Wait until a training has begun to learn; return the worker that has it."""
     async with asyncio.timeout(120):
         while True:
-            progress = await broker.read_progress(scene.redis, job)
+            progress = await read_progress(scene.redis, job)
             if progress and progress.phase == "learning" and progress.step > 5:
                 return next(worker for worker in scene.workers if job in worker.relay.reports)
             await asyncio.sleep(0.02)

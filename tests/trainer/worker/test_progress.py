@@ -9,7 +9,7 @@ from bot.commands import replies
 from storage.contract.jobs import TrainJob
 from storage.objects.folder import FolderStore
 from storage.objects.transfers import COPY_BYTES
-from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from trainer.protocol import ProgressReport
 from trainer.worker.progress import ProgressReporter
 
@@ -28,7 +28,7 @@ async def test_saving_is_told_in_percent(redis: ArqRedis, tmp_path: Path) -> Non
     await FolderStore(tmp_path / "store").put_file("a/b", big, note)
     assert [text.split(" %")[0] for text in read] == [f"Saving, {percent}" for percent in (25, 50, 75, 100)]
     await reporter.write()
-    progress = await broker.read_progress(redis, job.id)
+    progress = await read_progress(redis, job.id)
     assert progress and (progress.phase, progress.step, progress.of) == ("saving", 100, 100)
 
 

@@ -15,6 +15,7 @@ from bot.app import Darkroom
 from bot.core.messages import Reply
 from storage.contract.outcomes import outcome_key
 from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import valkey
@@ -87,7 +88,7 @@ class Training:
                 job = next(
                     (j for j in await self.app.dispatch.jobs(self.chat.space) if j.accepted_s > self.before), None
                 )
-                progress = job and await broker.read_progress(self.app.redis, job.id)
+                progress = job and await read_progress(self.app.redis, job.id)
                 if progress and progress.step > step:
                     return progress.at_s
                 await asyncio.sleep(0.05)

@@ -16,7 +16,7 @@ from storage.failures import Failure
 from storage.ids import new_id
 from storage.lifecycle.finalize import read_outcome
 from storage.objects.store import Store
-from storage.queue import broker
+from storage.queue.job_progress import read_progress
 from storage.service_errors import UNKNOWN_S
 from storage.settings.trainer import TrainerSettings
 from tests.servers.backing import opened, proxy
@@ -103,7 +103,7 @@ async def test_a_job_that_is_done_is_not_done_again_while_its_outcome_cannot_be_
     await store.put(job_key(job.id), job.model_dump_json().encode())
     refusal.part = "/outcome.json"
     assert await run(runner, job.id, 4) == 4
-    told = await broker.read_progress(runner.redis, job.id)
+    told = await read_progress(runner.redis, job.id)
     assert told and told.obstacle == STORE_OBSTACLE
     refusal.part = ""
     assert await run(runner, job.id, 1) == 0
@@ -161,7 +161,7 @@ async def test_a_full_disk_of_the_worker_is_no_fault_of_the_job(
         runner = JobRunner(TrainerSettings(DARKROOM_HOME=str(disk)), store, redis, engine)
         fill(disk / "filler")
         assert await run(runner, job.id, STRIKES + 1) == STRIKES + 1
-        told = await broker.read_progress(redis, job.id)
+        told = await read_progress(redis, job.id)
         assert told and told.obstacle == DISK_OBSTACLE
         (disk / "filler").unlink()
         assert await run(runner, job.id, 1) == 0

@@ -13,7 +13,8 @@ from bot.app import Darkroom
 from bot.core.messages import Reply
 from storage.contract.jobs import ImagineJob, job_key
 from storage.contract.outcomes import Outcome, outcome_key
-from storage.queue import broker
+from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
+from storage.queue.job_progress import read_progress
 from storage.text import duration
 from tests.conftest import Chat, Stack, photos_of_a_character
 
@@ -96,7 +97,7 @@ async def started(
     task = asyncio.create_task(chat(command, uploads, **arguments))
     for _ in range(400):
         for job in await app.dispatch.jobs(chat.space):
-            progress = await broker.read_progress(app.redis, job.id)
+            progress = await read_progress(app.redis, job.id)
             if progress and progress.phase in ("learning", "drawing") and progress.step > 2:
                 return task, job.id
         await asyncio.sleep(0.05)
@@ -159,7 +160,7 @@ async def kill(engine: psutil.Process, stack: Stack) -> psutil.Process:
 async def goes_on(app: Darkroom, job: str, after_s: float) -> bool:
     """Wait until somebody tells of a training that goes on."""
     async with asyncio.timeout(120):
-        while not (told := await broker.read_progress(app.redis, job)) or told.at_s < after_s or told.step <= 2:  # noqa: ASYNC110
+        while not (told := await read_progress(app.redis, job)) or told.at_s < after_s or told.step <= 2:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return True
 
@@ -185,12 +186,12 @@ async def test_a_job_with_which_worker_after_worker_is_lost_fails_in_words(chat:
     for lost, state in ((4, "done"), (5, "failed")):
         job = ImagineJob(space=chat.space, owner="you", prompt="a dog", model_prompt="a dog", seed=1, steps=1, count=1)
         for _ in range(lost):
-            await broker.count_strike(app.redis, job.id, "loss")
+            await count_failed_attempt(app.redis, job.id, "loss")
         await app.dispatch.accept(job)
         *_, last = [reply async for reply in app.watch(job.id)]
         assert last.state == state, last.text
         assert state == "done" or "5 workers in a row were lost" in last.text
-    assert await broker.strikes(app.redis, str((await chat("imagine", prompt="a dog", steps=1))[-1].job), "loss") == 0
+    assert await failed_attempts(app.redis, str((await chat("imagine", prompt="a dog", steps=1))[-1].job), "loss") == 0
 
 
 async def test_a_forgotten_subject_does_not_come_back(chat: Chat, app: Darkroom) -> None:
@@ -229,7 +230,7 @@ async def test_progress_is_told_at_least_once_a_second(chat: Chat, app: Darkroom
     task, job = await started(app, chat, "dreambooth train", name="watched", noun="dog", steps=4000)
     told = set()
     for _ in range(30):
-        progress = await broker.read_progress(app.redis, job)
+        progress = await read_progress(app.redis, job)
         assert progress
         told.add(progress.at_s)
         await asyncio.sleep(0.1)
