@@ -21,7 +21,7 @@ from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
 from storage.contract.jobs import Job, TrainJob, job_key
 from storage.contract.outcomes import Outcome
-from storage.contract.subjects import Subjects
+from storage.contract.subject_repository import Subjects
 from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
 from storage.failures import Failure
 from storage.ids import new_id

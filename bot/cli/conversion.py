@@ -17,7 +17,8 @@ from bot.core.local_space import PERSON, SPACE, USER
 from bot.core.policy import seen_by
 from bot.local.trainer_process import ask
 from storage.contract.conversion import ExportRequest, ImportRequest
-from storage.contract.subjects import Subject, Subjects, weights_prefix
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, weights_prefix
 from storage.errors import Damaged, UserError
 from storage.objects.open import open_store
 from storage.objects.store import Store

@@ -9,7 +9,7 @@ from bot.core.local_space import PERSON, SPACE
 from bot.core.policy import seen_by
 from bot.local.trainer_process import answer_of
 from storage.contract.recipe import Recipe
-from storage.contract.subjects import Subjects
+from storage.contract.subject_repository import Subjects
 from storage.errors import SetupError, UserError
 from storage.objects.open import open_store
 from storage.settings.bot import BotSettings

@@ -10,7 +10,8 @@ from bot.cli.options import Given
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.local_space import PERSON, SPACE
 from bot.core.policy import seen_by
-from storage.contract.subjects import Subjects, logs_prefix
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import logs_prefix
 from storage.errors import UserError
 from storage.objects.open import open_store
 from storage.settings.bot import BotSettings

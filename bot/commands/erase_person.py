@@ -14,7 +14,8 @@ from bot.core.job_owners import forget_owners
 from bot.core.messages import Button, Reply, Request
 from bot.core.policy import is_local, same_person
 from storage.contract.jobs import Job
-from storage.contract.subjects import NAMES, Subject, Subjects, name_prefix, subject_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import NAMES, Subject, name_prefix, subject_key
 from storage.errors import Damaged, Missing, Newer
 from storage.lifecycle import erasure
 from storage.lifecycle.damaged_jobs import job_remains

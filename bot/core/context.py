@@ -13,7 +13,8 @@ from bot.core.limits import Limits
 from bot.core.messages import Reply, Request
 from bot.photos.decoder_pool import DecodePool
 from storage.contract.jobs import ImagineJob, Job, NewerJob, StoredJob, TrainJob
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, UserError
 from storage.ids import is_id, made_s
 from storage.lifecycle.damaged_jobs import JOB_DAMAGED, end_damaged, job_remains

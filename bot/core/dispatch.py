@@ -14,7 +14,7 @@ from storage.contract.jobs import NEWER_WORKER, Job, NewerJob, StoredJob, TrainJ
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.progress import Progress
 from storage.contract.records import read_outcome, stored_job
-from storage.contract.subjects import Subjects
+from storage.contract.subject_repository import Subjects
 from storage.errors import Damaged, Full
 from storage.lifecycle.finalize import cancel_without_room, finalize_job, publish_outcome
 from storage.lifecycle.job_index import READERS, JobIndex, hashed

@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 from bot.core.dispatch import Dispatch
 from storage.contract.jobs import StoredJob
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 
 T = TypeVar("T")
 FRESH_S = 3.0

@@ -3,7 +3,8 @@
 from typing import Any
 
 from storage.contract.outcomes import Candidate, samples_until
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import UserError
 
 

@@ -9,7 +9,8 @@ from storage.contract.jobs import SEED_MAX, ImagineJob, NewerJob, StoredJob, job
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.records import read_outcome
 from storage.contract.sizes import Size, png_size
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, Newer
 from storage.ids import is_id
 from storage.objects.store import Store

@@ -15,7 +15,8 @@ from storage.contract.base import Stored
 from storage.contract.jobs import Job, TrainJob
 from storage.contract.outcomes import Outcome
 from storage.contract.records import parsed, parsed_in_part, read_outcome
-from storage.contract.subjects import Subject, Subjects, logs_prefix, subject_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, logs_prefix, subject_key
 from storage.errors import Damaged, Full, Missing, Newer, StoreError
 from storage.ids import is_id
 from storage.lifecycle.finalize import delete_job, publish_outcome, record_training

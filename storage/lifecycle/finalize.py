@@ -13,7 +13,8 @@ from storage.contract.jobs import ImagineJob, Job, TrainJob, job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key, samples_until
 from storage.contract.posted_messages import set_aside
 from storage.contract.records import parsed, read_outcome, stored_job
-from storage.contract.subjects import Subject, Subjects, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, checkpoint_prefix, samples_prefix, subject_key, weights_prefix
 from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
 from storage.ids import is_id
 from storage.lifecycle.job_index import JobIndex, open_key

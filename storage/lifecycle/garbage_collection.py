@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
 from storage.contract.records import parsed, read_outcome, stored_job
-from storage.contract.subjects import NAMES, UNACCEPTED, Subjects, subject_key, unaccepted_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import NAMES, UNACCEPTED, subject_key, unaccepted_key
 from storage.errors import Damaged, Missing, StoreError
 from storage.ids import id_at, is_id, made_s
 from storage.lifecycle.finalize import finalize_job, unpublished_objects, unsettled_key

@@ -14,7 +14,8 @@ from storage.contract.base import Stored
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.records import parsed, read_outcome, stored_job
-from storage.contract.subjects import NAMES, Subject, Subjects, name_key, subject_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import NAMES, Subject, name_key, subject_key
 from storage.errors import Damaged, Missing, Newer, StoreError
 from storage.ids import is_id
 from storage.lifecycle.damaged_jobs import OUTCOME_DAMAGED, end_damaged, outcome_from_pictures

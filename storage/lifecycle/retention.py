@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
 from storage.contract.outcomes import outcome_key
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, Newer
 from storage.ids import id_at, is_id
 from storage.lifecycle.finalize import delete_job

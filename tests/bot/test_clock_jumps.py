@@ -16,7 +16,8 @@ from storage import ids
 from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.outcomes import Outcome, TrainedSubject
 from storage.contract.records import stored_job
-from storage.contract.subjects import Subject, Subjects, weights_prefix
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, weights_prefix
 from storage.ids import CLOCK, IdClock, id_at, made_s, new_id
 from storage.lifecycle.finalize import finalize_job, publish_outcome
 from storage.objects.folder import FolderStore

@@ -13,7 +13,8 @@ from bot.core.messages import Reply
 from storage.contract.jobs import ImagineJob, job_key, read_stored_job
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.records import parsed_in_part
-from storage.contract.subjects import Subject, Subjects, unaccepted_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import Damaged
 from storage.ids import new_id
 from storage.lifecycle.erasure import erase_subject

@@ -11,7 +11,7 @@ from bot.app import Darkroom
 from bot.core.messages import Request
 from bot.photos.uploads import Upload
 from storage.contract.jobs import TrainJob, job_key, read_job
-from storage.contract.subjects import Subjects
+from storage.contract.subject_repository import Subjects
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character

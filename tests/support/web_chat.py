@@ -14,7 +14,8 @@ from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_p
 from bot.connectors.web.connector import opened
 from storage.contract.jobs import ImagineJob, job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
-from storage.contract.subjects import Photo, Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Photo, Subject
 from storage.ids import new_id
 from storage.objects.store import Store
 from storage.settings.bot import BotSettings

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from storage.contract.compatibility import check_compatible
 from storage.contract.jobs import ImagineJob, Method, TrainJob, job_key, read_job
 from storage.contract.recipe import Recipe
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import Missing, UserError
 from storage.objects.store import Store, checked_name
 from storage.objects.transfers import OnProgress

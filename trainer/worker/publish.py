@@ -11,7 +11,8 @@ from storage.background_tasks import in_background
 from storage.contract.jobs import ImagineJob, TrainJob, attempt_prefix
 from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject
 from storage.contract.sizes import Size, png_size
-from storage.contract.subjects import Subject, Subjects, samples_prefix, weights_prefix
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, samples_prefix, weights_prefix
 from storage.errors import Missing, UserError
 from storage.lifecycle.finalize import finalize_job, is_open
 from storage.objects.store import Store

@@ -16,7 +16,8 @@ from bot.arguments.arguments import TrainArguments
 from bot.arguments.parser import parse
 from bot.cli.recipe_table import rows
 from storage.contract.recipe import Recipe
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import UserError
 from storage.objects.folder import FolderStore
 from tests.conftest import Chat, Stack, photos_of_a_character

@@ -17,7 +17,8 @@ from bot.arguments.arguments import ImagineArguments, TrainArguments
 from bot.arguments.forms import fields
 from bot.cli.main import app
 from storage.contract.outcomes import outcome_key
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.objects.folder import FolderStore
 from storage.queue.broker import QUEUES
 from storage.queue.worker_registry import worker_key, workers_key

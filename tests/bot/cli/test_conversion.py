@@ -7,7 +7,8 @@ import pytest
 from safetensors.torch import save_file
 from torch import ones
 
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.objects.folder import FolderStore
 from tests.conftest import Chat, Stack, photos_of_a_character
 from tests.support.terminal import Said, darkroom, darkrooms, environment

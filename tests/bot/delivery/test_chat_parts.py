@@ -24,7 +24,8 @@ from bot.photos.fetch import FileHosts, fetched
 from bot.photos.uploads import Upload
 from storage.contract.outcomes import Picture
 from storage.contract.recipe import Recipe
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.ids import new_id
 from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.finalize import delete_job

@@ -16,7 +16,8 @@ from bot.core.messages import Reply, Request
 from storage.contract.jobs import ImagineJob, NewerJob, TrainJob, job_key, read_job, read_stored_job
 from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject, outcome_key
 from storage.contract.records import read_outcome, stored_job
-from storage.contract.subjects import Photo, Subject, Subjects, subject_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Photo, Subject, subject_key
 from storage.errors import Damaged, Newer
 from storage.ids import new_id
 from storage.lifecycle.finalize import finalize_job

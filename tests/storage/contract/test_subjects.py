@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from storage.contract.subjects import Subject, Subjects, name_key, name_prefix, subject_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, name_key, name_prefix, subject_key
 from storage.errors import Damaged, Missing, UserError
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.objects.store import Store

@@ -10,7 +10,8 @@ from storage.contract.jobs import ImagineJob, TrainJob, read_job
 from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject
 from storage.contract.progress import Progress
 from storage.contract.records import parsed, read_outcome
-from storage.contract.subjects import Photo, Subject, Subjects, subject_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Photo, Subject, subject_key
 from storage.errors import Damaged, StoreError
 from storage.ids import new_id
 from storage.objects.folder import FolderStore

@@ -8,7 +8,8 @@ import pytest
 from storage.contract.jobs import ImagineJob, TrainJob, job_key
 from storage.contract.outcomes import outcome_key
 from storage.contract.posted_messages import Posted, note
-from storage.contract.subjects import Subject, Subjects, name_key, subject_key
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, name_key, subject_key
 from storage.ids import new_id
 from storage.lifecycle.erasure import (
     Erasure,

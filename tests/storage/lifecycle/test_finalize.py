@@ -6,7 +6,8 @@ import pytest
 
 from storage.contract.jobs import TrainJob, job_key, read_job
 from storage.contract.outcomes import Outcome, Picture, TrainedSubject, outcome_key
-from storage.contract.subjects import Subject, Subjects, checkpoint_prefix, subject_key, weights_prefix
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, checkpoint_prefix, subject_key, weights_prefix
 from storage.lifecycle.finalize import delete_job, finalize_job, publish_outcome, record_training
 from storage.objects.folder import FolderStore
 

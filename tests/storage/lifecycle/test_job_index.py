@@ -11,7 +11,8 @@ from arq.connections import ArqRedis
 from bot.core.dispatch import Dispatch
 from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
 from storage.contract.outcomes import Outcome, outcome_key
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import StoreError
 from storage.ids import new_id
 from storage.lifecycle.erasure import erase_subject

@@ -14,7 +14,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from bot.core.dispatch import Dispatch
 from storage.contract.jobs import ImagineJob, TrainJob, job_key
 from storage.contract.outcomes import Outcome, outcome_key
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.ids import new_id
 from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore

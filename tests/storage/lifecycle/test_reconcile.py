@@ -9,15 +9,8 @@ from arq.connections import ArqRedis
 
 from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
 from storage.contract.outcomes import Outcome, Picture, outcome_key
-from storage.contract.subjects import (
-    Subject,
-    Subjects,
-    checkpoint_prefix,
-    name_key,
-    subject_key,
-    unaccepted_key,
-    weights_prefix,
-)
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, checkpoint_prefix, name_key, subject_key, unaccepted_key, weights_prefix
 from storage.errors import SetupError
 from storage.ids import new_id
 from storage.lifecycle import reconcile

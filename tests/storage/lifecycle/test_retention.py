@@ -7,7 +7,8 @@ import pytest
 from bot.cli import prune as pruning
 from storage.contract.jobs import ImagineJob, TrainJob, job_key
 from storage.contract.outcomes import Outcome, Picture
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import UserError
 from storage.ids import new_id
 from storage.lifecycle.finalize import finalize_job, publish_outcome

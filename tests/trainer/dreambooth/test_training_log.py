@@ -20,7 +20,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from bot.app import Darkroom
 from bot.cli import training_logs
 from storage.contract.jobs import TrainJob, job_key
-from storage.contract.subjects import Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
 from storage.errors import SetupError, UserError
 from storage.lifecycle.erasure import erase_subject
 from storage.objects.folder import FolderStore

@@ -17,7 +17,8 @@ from safetensors import safe_open
 from bot.app import Darkroom
 from storage.contract.jobs import TrainJob, job_key, read_job
 from storage.contract.outcomes import Outcome, TrainedSubject
-from storage.contract.subjects import Photo, Subject, Subjects
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Photo, Subject
 from storage.lifecycle.finalize import record_training
 from storage.objects.store import Store
 from storage.settings.bot import BotSettings

@@ -10,7 +10,8 @@ from PIL import Image
 from storage import background_tasks
 from storage.contract.jobs import ImagineJob, TrainJob, job_key
 from storage.contract.outcomes import Outcome
-from storage.contract.subjects import Subject, Subjects, checkpoint_prefix
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject, checkpoint_prefix
 from storage.errors import UserError
 from storage.ids import new_id
 from storage.lifecycle.erasure import erase_subject

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, expect
 
 from bot.core.chat_log import ChatLog, ChatMessage
 from bot.core.messages import Reply
-from storage.contract.subjects import Subjects
+from storage.contract.subject_repository import Subjects
 from storage.ids import new_id
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
