@@ -24,7 +24,8 @@ from tests.chaos.final_messages import Witness
 from tests.chaos.next_version import next_version
 from tests.chaos.relay import Relay
 from tests.chaos.worker import Wire, Worker
-from tests.servers.backing import SECRET, moto_server, opened, proxy, s3_environment, valkey
+from tests.servers.backing import SECRET, moto_server, opened, s3_environment, valkey
+from tests.servers.proxy import proxy
 
 ENDS_WITHIN_S = 20  # a worker that was asked to
 BUCKET = "chaos"

@@ -15,7 +15,7 @@ import psutil
 from tests.chaos import noisy_pipe
 from tests.chaos.next_version import HERE
 from tests.chaos.relay import Relay
-from tests.servers.backing import Mischief
+from tests.servers.proxy import Mischief
 
 ERRORS: list[Mischief] = ["lose", "cut", (503, "<Error><Code>SlowDown</Code></Error>"), (500, "<Error/>")]
 # The worker as it is, but that it takes another program for Python when it starts its engine.

@@ -12,7 +12,8 @@ import pytest
 
 from storage.ids import new_id
 from storage.objects.store import Store
-from tests.servers.backing import SECRET, Hold, moto_server, opened, proxy, s3_environment
+from tests.servers.backing import SECRET, moto_server, opened, s3_environment
+from tests.servers.proxy import Hold, proxy
 
 INDEXES = ("indexes/", "jobs-about/", "jobs-of/", "open/", "upkeep/")
 

@@ -20,7 +20,8 @@ from storage.queue import broker
 from storage.queue.job_progress import read_progress
 from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
-from tests.servers.backing import Hold, proxy, s3_environment, valkey
+from tests.servers.backing import s3_environment, valkey
+from tests.servers.proxy import Hold, proxy
 from tests.support.micro_models import RECIPE, write_micro_model
 
 pytestmark = pytest.mark.timeout(180)

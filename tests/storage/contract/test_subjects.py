@@ -9,7 +9,7 @@ from storage.contract.subjects import Subject, name_key, name_prefix, subject_ke
 from storage.errors import Damaged, Missing, UserError
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.objects.store import Store
-from tests.servers.backing import Hold
+from tests.servers.proxy import Hold
 
 pytest_plugins = ["tests.support.stores"]
 

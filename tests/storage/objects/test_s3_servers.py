@@ -21,7 +21,8 @@ from storage.failures import Failure
 from storage.objects.open import make_store, open_store
 from storage.objects.store_probe import probe_store
 from storage.settings.shared import SharedSettings
-from tests.servers.backing import Mischief, opened, proxy
+from tests.servers.backing import opened
+from tests.servers.proxy import Mischief, proxy
 
 Serve = Callable[[Callable[[str, str, Message], Mischief]], str]
 

@@ -24,7 +24,8 @@ from storage.errors import Damaged, Missing, SetupError, StoreError
 from storage.objects.folder import FolderStore
 from storage.objects.s3 import S3Store
 from storage.objects.store import NAME, Store
-from tests.servers.backing import SECRET, Mischief, opened, proxy
+from tests.servers.backing import SECRET, opened
+from tests.servers.proxy import Mischief, proxy
 
 pytest_plugins = ["tests.support.stores"]
 

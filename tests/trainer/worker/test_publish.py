@@ -18,7 +18,8 @@ from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.finalize import delete_job, finalize_job, publish_outcome
 from storage.objects.folder import FolderStore
 from storage.objects.store import Store
-from tests.servers.backing import Hold, opened, proxy
+from tests.servers.backing import opened
+from tests.servers.proxy import Hold, proxy
 from trainer.protocol import ImagineTask, TaskResult
 from trainer.worker.cache import Cache
 from trainer.worker.checkpoint_store import CheckpointStore

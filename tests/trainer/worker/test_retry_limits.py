@@ -19,7 +19,8 @@ from storage.objects.store import Store
 from storage.queue.job_progress import read_progress
 from storage.service_errors import UNKNOWN_S
 from storage.settings.trainer import TrainerSettings
-from tests.servers.backing import opened, proxy
+from tests.servers.backing import opened
+from tests.servers.proxy import proxy
 from tests.support.loop_mounts import ext4_image, mounted
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.retry_limits import STORE_FAILED, STORE_REFUSED, STRIKES, RetryLimits

@@ -18,7 +18,8 @@ from storage.ids import new_id
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
-from tests.servers.backing import Mischief, proxy, s3_environment, valkey
+from tests.servers.backing import s3_environment, valkey
+from tests.servers.proxy import Mischief, proxy
 
 REFUSED = (403, "<Error><Code>AccessDenied</Code></Error>")
 
