@@ -150,7 +150,7 @@ class Darkroom(CommandContext):
             yield Reply(text=await end_damaged(self.store, job_id), state="failed", job=job_id)
 
     async def _note(self, job: Job, outcome: Outcome) -> None:
-        """Have the records of a training's subjects say how it ended: who published it may not have come so far yet."""
+        """Finalize a training's subjects, if whoever published its outcome has not come so far yet."""
         if isinstance(job, TrainJob):
             try:
                 await record_training(self.store, job, outcome)
@@ -159,7 +159,7 @@ class Darkroom(CommandContext):
 
 
 def complaint(error: Exception, command: str) -> Reply:
-    """Say what went wrong with a command.
+    """The sentence for an exception that a command raised.
 
     | what happens | the person reads | the log gets |
     |---|---|---|

@@ -8,7 +8,7 @@ TASKS: set[asyncio.Task[None]] = set()  # the event loop alone would not keep th
 
 
 def in_background(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Have work done that is not to end with whoever asks for it; `asyncio.shield` waits for it."""
+    """Start a task that outlives the cancellation of its caller; `asyncio.shield` waits for it."""
     task = asyncio.create_task(work)
     TASKS.add(task)
     task.add_done_callback(TASKS.discard)

@@ -21,7 +21,7 @@ class DarkroomError(Exception):
 
 
 class UserError(DarkroomError):
-    """Bad input, said in a sentence for the person who sent it. Nothing was changed."""
+    """Bad input: a sentence for the person who sent it. Nothing was changed."""
 
 
 class SetupError(DarkroomError):

@@ -33,7 +33,7 @@ class IdClock:
         return f"{self.tick():012x}{secrets.token_hex(4)}"
 
     def see(self, id_: str) -> None:
-        """Have all ids from now on be later than this one, which another process may have made."""
+        """Advance the clock past an id that another process may have made: all ids from now on are later."""
         seen_ms = int(id_[:12], 16)
         if seen_ms < (self._now_s() + AHEAD_MAX_S) * 1000:
             with self._lock:

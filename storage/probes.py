@@ -17,7 +17,7 @@ def expect(is_so: bool, otherwise: str) -> None:
 
 
 class ProbeResult(NamedTuple):
-    """One thing that was tried, as `PUT` or `Lua scripts`."""
+    """The result of one probe, such as `PUT` or `Lua scripts`."""
 
     name: str
     says: str = ""  # why it does not work, and what would help; or what is worth knowing
@@ -27,7 +27,7 @@ class ProbeResult(NamedTuple):
 
 
 def failed(findings: Iterable[ProbeResult]) -> list[ProbeResult]:
-    """Those without which the program cannot work."""
+    """The failed probes without which the program cannot work."""
     return [finding for finding in findings if finding.state == "fail"]
 
 

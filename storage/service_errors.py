@@ -14,17 +14,17 @@ UNKNOWN_S = 600.0  # trouble of unknown kind is waited out for so long
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Tell which kind of failure one of SERVICE_ERRORS is."""
+    """The kind of failure that one of SERVICE_ERRORS is."""
     return error.failure if isinstance(error, StoreError) else meaning_of(error).failure
 
 
 def reason_of(error: BaseException) -> str:
-    """Say why one of SERVICE_ERRORS came, without keys, values or secrets; never empty."""
+    """The reason of one of SERVICE_ERRORS, without keys, values or secrets; never empty."""
     return str(error) if isinstance(error, StoreError) else f"Redis cannot be used: {meaning_of(error).reason}."
 
 
 class Patience:
-    """How long to go on with a service that fails: through an outage for ever, through unknown trouble for a while."""
+    """A retry policy for a service that fails: an outage is retried for ever, an unknown failure for a while."""
 
     def __init__(self, unknown_s: float = UNKNOWN_S) -> None:
         self.unknown_s = unknown_s

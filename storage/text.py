@@ -46,7 +46,7 @@ def _cleaned(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The same on one line, with single spaces between words and none around them."""
+    """Text on one line, with single spaces between words and none around them."""
     return " ".join(clean(text).split())
 
 
@@ -66,7 +66,7 @@ def fold(text: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as they are said: with commas, and an *and* before the last.
+    """Names as an enumeration: with commas, and an *and* before the last.
 
     >>> listed(["rex"]), listed(["rex", "mia", "tom"])
     ('rex', 'rex, mia and tom')
@@ -113,7 +113,7 @@ def _joins(character: str) -> bool:
 
 
 def duration(seconds: float) -> str:
-    """Say a length of time as people do.
+    """A length of time in words.
 
     >>> duration(7.6), duration(95), duration(7300)
     ('8 s', '1 min 35 s', '2 h 2 min')

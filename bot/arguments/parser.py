@@ -52,7 +52,7 @@ def parse(rest: str, arguments: type[Arguments]) -> dict[str, str]:
 
 
 def _bare(words: list[str], names: list[str], arguments: type[Arguments]) -> dict[str, str]:
-    """Give each word to the first argument that takes it, else to the last, which then says what is wrong with it."""
+    """Assign each bare word to the first argument that takes it, else to the last, whose validation then fails."""
     given: dict[str, str] = {}
     for word in words:
         free = [name for name in names if name not in given]

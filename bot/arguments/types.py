@@ -57,7 +57,7 @@ def _checked_size(size: str) -> str:
 
 
 def _text(longest: int) -> WithJsonSchema:
-    """Tell forms the longest text; the check itself stays with the validator, which says it better."""
+    """A maximum length in the JSON schema, for forms; the validator itself refuses in a better sentence."""
     return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": longest})
 
 

@@ -141,7 +141,7 @@ async def _ask_queue(where: str, url: str, settings: BotSettings) -> list[Check]
 
 
 def _workers(alive: dict[str, list[str]], settings: BotSettings) -> Check:
-    """Say how many there are for each kind of job, from what each lacks to take one."""
+    """Check the number of workers for each kind of job, by what each lacks to take one."""
     missing = [kind for kind, lacks in alive.items() if not lacks]
     if not missing:
         idle = {lack for lacks in alive.values() for lack in lacks if lack}

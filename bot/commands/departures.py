@@ -39,7 +39,7 @@ class Members(ABC):
 
     @abstractmethod
     async def tell(self, person: str, sentence: str) -> None:
-        """Tell a person in private, if that is possible."""
+        """Send a private message, if that is possible."""
 
 
 class Departures:
@@ -62,7 +62,7 @@ class Departures:
                 log.exception("looking for who has left failed")
 
     async def look(self) -> None:
-        """See who has left and who is back; forget those whose grace is over."""
+        """Check owners of subjects and jobs for departures and returns; erase those whose retention is over."""
         subjects_of = await self._by_space()
         for space in sorted({*subjects_of, *self.members.spaces()}):
             subjects = subjects_of[space]

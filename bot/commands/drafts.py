@@ -85,7 +85,7 @@ async def uploads(bot: CommandContext, draft: Draft) -> tuple[Upload, ...]:
 
 
 def question(draft: Draft, vetting: Vetting) -> Reply:
-    """Say what became of the photos and ask how to go on."""
+    """The reply to photos without a command: what became of them, and a question how to go on."""
     given, came = {"draft": draft.id}, len(vetting.accepted) + len(vetting.refused)
     usable = f"{len(vetting.accepted)} of {came} photos can be used."
     return Reply(

@@ -99,7 +99,7 @@ async def full(bot: CommandContext, request: Request, given: PictureArguments) -
 
 
 async def about(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
-    """Tell everything that made some pictures."""
+    """The details command: everything that made some pictures."""
     job = await find_job(bot, request, given.job)
     outcome = await bot.dispatch.outcome(job.id)
     if not outcome:

@@ -120,7 +120,7 @@ def _photos(subject: Subject) -> str:
 
 
 async def share(bot: CommandContext, request: Request, given: ShareArguments) -> ReplyStream:
-    """Say who may see and draw a subject: only its owner, a channel, a group, or the whole space."""
+    """Set the audience of a subject: only its owner, a channel, a group, or the whole space."""
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
     access.must_own(subject, request, "share")
     if not given.group and not given.audience:

@@ -1,4 +1,4 @@
-"""What people are told: every sentence and button that follows from a job's progress and outcome."""
+"""Replies about jobs: every sentence and button that follows from a job's progress and outcome."""
 
 from collections.abc import Sequence
 

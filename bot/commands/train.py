@@ -41,7 +41,7 @@ async def train(bot: CommandContext, request: Request, given: TrainArguments) ->
 
 
 def _looking(bot: CommandContext, request: Request, photos: int) -> str:
-    """What is said first; that photos will be shown is told before anything is made of them."""
+    """The first reply; it says whether the photos will be shown, before anything is made of them."""
     shown = bot.settings.photos_in_public and not is_direct(request.space)
     notice = " All who read this channel will see some of them when it is done." if shown else ""
     return f"Looking at your {plural(photos, 'photo')}.{notice}"
@@ -187,7 +187,7 @@ def _job(
 
 
 async def free_name(bot: CommandContext, request: Request, name: str) -> None:
-    """Make sure the name can be taken; a subject of the same person that came to nothing makes room."""
+    """Ensure that a name can be taken: a failed subject of the same person is deleted for it."""
     try:
         taken = await bot.subjects.find(request.space, name)
     except Damaged:

@@ -1,4 +1,4 @@
-"""What the policy lets a person see and do, applied to what is stored, and said in sentences."""
+"""Authorization of stored subjects and jobs: the policy applied, with sentences for refusals."""
 
 from collections.abc import Sequence
 

@@ -8,7 +8,7 @@ CHANNEL, GROUP = "the channel that it is shared with", "the group that it is sha
 
 
 def audience(subject: Subject) -> str:
-    """Say who may draw a subject besides its owner; a front end may replace the words for a place by its name."""
+    """The audience of a subject in words; a front end may replace the words for a place by its name."""
     words = {
         "private": "nobody else",
         "channel": f"everybody in {CHANNEL if subject.shared_with else 'this channel'}",

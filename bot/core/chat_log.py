@@ -52,13 +52,13 @@ class ChatMessage(Stored):
         return lists and bool(re.search(rf"(?<!\w){word}(?!\w)", words, re.IGNORECASE))
 
     def without(self, subject: str) -> "ChatMessage":
-        """The same turn with the name of a subject left out, buttons, facts and pictures, too."""
+        """The turn without the name of a subject, its buttons, facts and pictures."""
         blank = re.compile(rf"(?<!\w){re.escape(subject)}(?!\w)", re.IGNORECASE)
         reply = Reply(text=blank.sub("…", self.reply.text), state=self.reply.state, fault=self.reply.fault)
         return self.model_copy(update={"said": blank.sub("…", self.said), "reply": reply, "progress": None})
 
     def with_reply(self, reply: Reply) -> "ChatMessage":
-        """The same turn with the answer that takes the place of the one before."""
+        """The turn with a newer answer in place of the one before."""
         return self.model_copy(update={"reply": reply, "progress": reply.progress or self.progress})
 
 

@@ -112,7 +112,7 @@ async def _damaged(bot: CommandContext, request: Request, job: str) -> str:
 
 
 async def find_pictures(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> ImagineJob:
-    """The same for a job that drew pictures; raises UserError if it was a training."""
+    """Find a job that drew pictures; raises UserError if it was a training."""
     job = await find_job(bot, request, prefix, to_remove=to_remove)
     if isinstance(job, NewerJob):
         raise UserError("That was asked of a newer version of me, and only that one knows what to do with it.")

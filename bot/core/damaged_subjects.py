@@ -44,7 +44,7 @@ async def damaged_subject(bot: CommandContext, request: Request, name: str) -> S
 
 
 async def _owner(bot: CommandContext, subject: str) -> str:
-    """Who made a subject, by what is left of its record, else by its jobs; empty if nobody can tell any more."""
+    """The owner of a subject whose record is damaged, by what is left of it, else by its jobs; empty if unknown."""
     if owner := owner_of((await bot.store.get(subject_key(subject))).data):
         return owner
     for job in await bot.dispatch.index.about(subject):

@@ -88,7 +88,7 @@ class JobEvents:
             await asyncio.sleep(AGAIN_S)
 
     async def _hear_all(self, channel: Any) -> None:
-        """Hear what is published, until the connection is silent even to a ping."""
+        """Receive what is published, until the connection does not even answer a ping."""
         asked = False
         while True:
             began_s = time.monotonic()

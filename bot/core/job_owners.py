@@ -1,4 +1,4 @@
-"""Who has jobs in a space: remembered in Redis, so that the daily look for who has left reads new jobs only."""
+"""Owners of jobs in a space, cached in Redis, so that the daily check for departures reads new jobs only."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Have a process of the trainer measure pictures: the bot itself is without PyTorch."""
+"""Client of a trainer process that measures pictures: the bot itself is without PyTorch."""
 
 import asyncio
 import sys
@@ -24,7 +24,7 @@ NO_MODELS = (
 
 
 def metric_models(settings: BotSettings, clip: str | None, dino: str | None) -> MetricModels:
-    """Who is to measure, by options and settings; raises UserError if that is nobody."""
+    """The models that measure, by options and settings; raises UserError if there are none."""
     models = MetricModels(
         clip=clip or settings.judge, dino=dino or settings.dino, judge=settings.base_model == TOYWORLD
     )

@@ -37,7 +37,7 @@ from storage.errors import UserError
 
 
 class SubjectsFile(BaseModel):
-    """Who is to be learned together, as the file says it."""
+    """The content of the file: subjects to be trained together."""
 
     model_config = ConfigDict(extra="forbid")
 

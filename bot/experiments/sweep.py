@@ -75,7 +75,7 @@ class SweepPlan(BaseModel):
             yield SweepVariant(asked, changes, asked.get(SEED, 0))
 
     def runs(self, presets: Path) -> Iterator[tuple[str, "SweepVariant"]]:
-        """Each subject in each way."""
+        """Each subject with each combination."""
         return ((name, way) for way in self.ways(presets) for name in self.subjects)
 
 

@@ -83,7 +83,7 @@ class Stack:
             await self._valkey.close()
 
     def need_worker(self) -> None:
-        """From now on see to it that every queue has a living worker."""
+        """Keep a worker alive for every queue from now on."""
         if not self._keeper:
             self._keeper = asyncio.create_task(self._keep_worker())
 

@@ -1,4 +1,4 @@
-"""Have a process of the trainer export or import: the bot itself is without PyTorch."""
+"""Client of a trainer process that exports or imports: the bot itself is without PyTorch."""
 
 import asyncio
 import json

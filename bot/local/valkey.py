@@ -110,7 +110,7 @@ class Valkey:
         return self._child is not None
 
     async def inherit(self) -> None:
-        """Let another's Valkey end without waiting for us, and then run it on at the same address.
+        """Take over another command's Valkey: it need not wait for us, and its data goes on at the same address.
 
         What is connected to it loses the connection for a moment. Does nothing with one of our own.
         """

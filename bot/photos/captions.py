@@ -17,7 +17,7 @@ def plain(text: str) -> str:
 
 
 def paired(uploads: Sequence[Upload]) -> tuple[Upload, ...]:
-    """Take text files that are called like a photo for what is said of it; all others stay as they are."""
+    """Pair photos with their caption files, text files of the same name; all others stay as they are."""
     captions = {_stem(u.name): u.data[:READ_BYTES].decode(errors="replace") for u in uploads if _is_text(u.name)}
     known = {_stem(u.name) for u in uploads if not _is_text(u.name)}
     rest = [u for u in uploads if not (_is_text(u.name) and _stem(u.name) in known)]
@@ -25,7 +25,7 @@ def paired(uploads: Sequence[Upload]) -> tuple[Upload, ...]:
 
 
 def without_captions(files: Sequence[Path]) -> list[Path]:
-    """All but the text files that are called like another file of the same folder."""
+    """Files without caption files: text files that are called like another file of the same folder."""
     photos = {file.with_suffix("") for file in files if not _is_text(file.name)}
     return [file for file in files if not (_is_text(file.name) and file.with_suffix("") in photos)]
 

@@ -1,4 +1,4 @@
-"""Colours that are told by code points (cICP, nclx) or by numbers, turned into sRGB; HDR ones are tone-mapped.
+"""Colour conversion to sRGB, from code points (cICP, nclx) or primaries; HDR is tone-mapped.
 
 Sources: ITU-T H.273 (code points), IEC 61966-2-1 (sRGB), ITU-R BT.2100 (PQ, HLG), BT.2408 (diffuse white at 203 cd/m²).
 """
@@ -45,7 +45,7 @@ class Space(NamedTuple):
 
 
 def coded(cicp: bytes) -> Space | None:
-    """The space that cICP's code points tell; None for sRGB itself, and for what is not told or not known."""
+    """The colour space of cICP's code points; None for sRGB itself, and for unspecified or unknown ones."""
     if len(cicp) < 2:
         return None
     primaries, curve = PRIMARIES.get(cicp[0] if cicp[0] != UNSPECIFIED else 1), CURVES.get(cicp[1])
@@ -98,7 +98,7 @@ def _tone_mapped(light: Floats) -> Floats:
 
 
 def _matrix(primaries: tuple[Point, Point, Point, Point]) -> Floats:
-    """From linear RGB of these primaries to linear sRGB, whites becoming white (scaled in XYZ)."""
+    """The matrix from linear RGB of these primaries to linear sRGB, with the white point adapted (scaled in XYZ)."""
     ours, theirs = _to_xyz(PRIMARIES[1]), _to_xyz(primaries)
     adapted = np.diag(ours.sum(axis=1) / theirs.sum(axis=1)) @ theirs
     return (np.linalg.inv(ours) @ adapted).astype(np.float32)

@@ -30,7 +30,7 @@ def named(name: str, content_type: str) -> str:
 
 
 def no_photos(instead: Sequence[str]) -> str:
-    """Say that there are no photos in a message, and what is there instead.
+    """The sentence for a message without photos: what is attached instead.
 
     >>> no_photos(["a voice message", "a sticker"])
     'There are no photos in that message, only a voice message and a sticker. Choose one with photos.'

@@ -65,7 +65,7 @@ class DecodePool:
                     self._kill(process)
 
     async def warm(self) -> None:
-        """Have a process ready, where none is yet."""
+        """Start a decoder process in advance, if there is none yet."""
         if not self._all:
             self._idle.append(await self._start())
 

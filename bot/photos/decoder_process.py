@@ -43,7 +43,7 @@ def serve() -> None:
 
 
 def _attend(data: bytes, limits: PhotoLimits) -> bytes | None:
-    """Have a child prepare a photo; return the frame that says what came of it, None if the bot is gone."""
+    """Fork a child that prepares a photo; return the frame with the result, None if the bot is gone."""
     reading, writing = os.pipe()
     parent, child = os.getpid(), os.fork()
     if child == 0:
@@ -89,7 +89,7 @@ def _heard(reading: int, child: int, wall_s: float) -> tuple[bytes, str]:
 
 
 def _is_whole(answer: bytes) -> bool:
-    """Whether a child said all that it meant to; a child that was taken over may say anything, so it is looked at."""
+    """Whether a child's answer is complete; a compromised child may send anything, so it is validated."""
     size = decoder_protocol.LENGTHS.size
     try:
         header, body = decoder_protocol.lengths(answer[:size], RESULT_BYTES)
@@ -171,7 +171,7 @@ def _write(file: int, data: bytes) -> None:
 
 
 def _load_libraries() -> None:
-    """Have loaded, before the first fork, whatever a photo needs. Nothing here may start a thread, as codecs do."""
+    """Load, before the first fork, whatever a photo needs. Nothing here may start a thread, as codecs do."""
     Image.init()
     picture = io.BytesIO()
     Image.linear_gradient("L").save(picture, "PNG")

@@ -11,5 +11,5 @@ DUPLICATE_BITS = 30
 
 
 def near_duplicates(views: Sequence[int], others: Sequence[int]) -> bool:
-    """Tell whether two fingerprints are of copies, one perhaps cropped, resized, recompressed or brightened."""
+    """Whether two fingerprints are of near-duplicates: cropped, resized, recompressed or brightened copies."""
     return any((view ^ other).bit_count() <= DUPLICATE_BITS for view in views for other in others)

@@ -42,7 +42,7 @@ class FairSlots:
             self._end(mine)
 
     def set_aside(self, turn: Turn) -> None:
-        """Let a turn that takes long go on beside the slots, if there is room, so that others come to theirs."""
+        """Move a slow turn out of the slots, if there is room beside them, so that others are not delayed."""
         if turn in self._running and not turn.slow and sum(each.slow for each in self._running) < self.aside:
             turn.slow = True
             self._grant()

@@ -21,7 +21,7 @@ class NotFetched(Exception):
 
 
 class Busy(NotFetched):
-    """The same, but it may be had a moment later."""
+    """A download that failed, but may succeed a moment later."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How many photos, of how many bytes, a person may have on the way: fetched, or waiting to be looked at."""
+"""Limit on photos in flight, by person: being fetched, or waiting to be decoded."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ REQUESTS = 2  # as large as they may be, of one person at once
 
 
 class InFlight:
-    """The photos of all people that are on the way; kept by each process for itself, whose memory they take."""
+    """The photos of all people that are in flight; counted by each process for itself, whose memory they take."""
 
     def __init__(self, settings: BotSettings) -> None:
         self.files_most, self.bytes_most = REQUESTS * settings.photos_max, settings.photos_max_bytes
@@ -48,7 +48,7 @@ class InFlight:
 
 
 class InFlightShare:
-    """What one request has on the way."""
+    """The photos in flight of one request."""
 
     def __init__(self, all_of_them: InFlight, person: str) -> None:
         self.person = person
@@ -61,6 +61,6 @@ class InFlightShare:
         self._bytes += size_bytes
 
     def give_back(self) -> None:
-        """Nothing of it is on the way any more."""
+        """Release everything that this request has in flight."""
         self._all.remove(self.person, self._files, self._bytes)
         self._files = self._bytes = 0

@@ -38,7 +38,7 @@ class Jpeg(NamedTuple):
 
     @property
     def filled(self) -> bytes:
-        """The same with more data in its last scan."""
+        """The file with more data in its last scan."""
         return self.data.removesuffix(END) + FILLER + END
 
 

@@ -42,7 +42,7 @@ def without_bars(picture: Image.Image) -> Box | None:
 
 
 def shows_nothing(picture: Image.Image) -> str:
-    """Say of a picture that is all of one colour, or all but black, that it is; empty for all others."""
+    """Why a picture shows nothing, being of one colour or nearly black; empty if it shows something."""
     pixels = np.asarray(picture.convert("RGB"), np.int16).reshape(-1, 3)
     low, high = np.percentile(pixels, (1, 99), axis=0)
     if high.max() <= BLACK:

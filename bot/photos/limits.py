@@ -1,4 +1,4 @@
-"""What a photo may cost: its own size by the settings, and the process that decodes it."""
+"""Resource limits for decoding a photo: its size by the settings, and CPU time and memory of the process."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,7 +27,7 @@ class PhotoLimits(NamedTuple):
 
     @classmethod
     def of(cls, settings: "BotSettings") -> "PhotoLimits":
-        """Those that an operator set."""
+        """The limits that an operator set, for the base model."""
         memory_bytes = MEMORY_BYTES + BYTES_A_PIXEL * settings.photo_max_pixels
         size = photo_size(settings.base_model)
         min_px = settings.photo_short_side_px or size.short_side_min_px

@@ -68,7 +68,7 @@ class Vetting(Record):
 
     @property
     def summary(self) -> str:
-        """Say it in a sentence: "5 of 6 photos used; IMG_3.jpg is a near-duplicate of IMG_1.jpg."."""
+        """The result in a sentence: "5 of 6 photos used; IMG_3.jpg is a near-duplicate of IMG_1.jpg."."""
         used, came = len(self.accepted), len(self.accepted) + len(self.refused)
         photos = plural(came, "photo")
         reasons = {r.reason for r in self.refused}

@@ -8,7 +8,7 @@ from storage.contract.base import Record
 
 
 class MetricModels(Record):
-    """Who measures: folders, or names on the Hugging Face hub; empty where there is none."""
+    """The models that measure: folders, or names on the Hugging Face hub; empty where there is none."""
 
     clip: str = ""  # CLIP-I and CLIP-T
     dino: str = ""

@@ -56,7 +56,7 @@ async def note(store: Store, home: str, posted: Posted) -> None:
 
 
 async def set_aside(store: Store, home: str) -> None:
-    """Have the bots take back what they posted about a job or subject that is being deleted."""
+    """Move the records of messages about a deleted job or subject to the list of messages that bots remove."""
     for name in await store.names(f"{home}/posted-"):
         try:
             data = (await store.get(name)).data

@@ -1,4 +1,4 @@
-"""How a record that does not fit is told apart: one of a newer version of Darkroom, or a damaged one."""
+"""Schema versions: whether a record that does not fit is of a newer version of Darkroom, or damaged."""
 
 import re
 from collections.abc import Iterable, Mapping

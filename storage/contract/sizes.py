@@ -19,7 +19,7 @@ class Size(NamedTuple):
     height_px: int
 
     def __str__(self) -> str:
-        """As people write it.
+        """The size as people write it.
 
         >>> str(Size(768, 512))
         '768×512'

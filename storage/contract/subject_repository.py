@@ -91,7 +91,7 @@ class Subjects:
         return self._checked(parse, subject, (await self.store.get(subject_key(subject))).data)
 
     async def whole(self, subject: str) -> Subject:
-        """The same for who acts on all that it says; raises Newer if a newer version may mean something else by it."""
+        """Read a record to act on all of it; raises Newer if a newer version may mean something else by it."""
         found = await self.get(subject)
         if found.is_newer:
             raise Newer(f"The record {subject_key(subject)!r} was written by a newer version of Darkroom.")
@@ -150,7 +150,7 @@ class Subjects:
         return found
 
     async def mend_name(self, key: str) -> None:
-        """Have a name whose object is damaged lead to its subject again, or free it if there is none."""
+        """Repair a reserved name whose object is damaged: it holds its subject's id again, or is freed."""
         _, tag = await self.store.get(key)
         async for names in self.store.pages("subjects/"):
             for name in (name for name in names if name.endswith("/subject.json")):

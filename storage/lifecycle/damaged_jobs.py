@@ -67,7 +67,7 @@ async def job_remains(store: Store, job: str) -> NewerJob | None:
 
 
 async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
-    """What the damaged outcome of a job said that drew pictures, by those that are there; None if some are missing."""
+    """Rebuild the damaged outcome of a picture job from its pictures; None if some are missing."""
     if not isinstance(job, ImagineJob):
         return None
     names = await store.names(f"jobs/{job.id}/")

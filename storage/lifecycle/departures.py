@@ -1,4 +1,4 @@
-"""Who has left: a person a space, or the bot a whole space. What they made is deleted later, unless they return.
+"""Departures: people who left a space, spaces that removed the bot. Their data is deleted unless they return.
 
 `departures/<hash>.json` notes since when. It is written once, and deleted by a return or with all the rest.
 """
@@ -59,7 +59,7 @@ async def withdraw(store: Store, space: str, person: str = "") -> None:
 
 
 async def every(store: Store) -> list[Departure]:
-    """All that is noted; what is damaged is left out, and the log says which."""
+    """All departures that are noted; damaged records are left out and logged."""
     departures = []
     for name in await store.names(DEPARTURES):
         try:

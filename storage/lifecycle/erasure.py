@@ -178,7 +178,7 @@ async def _jobs_about(index: JobIndex, subject: Subject, only_open: bool) -> lis
 
 
 async def _release(store: Store, job: Job) -> None:
-    """Let those go who were to be learned together with who is forgotten: so they are not learned, and can be anew."""
+    """Release the other subjects of a training whose subject is forgotten, so that they can be trained anew."""
     if isinstance(job, TrainJob) and job.others:
         with suppress(Full):  # it is deleted next
             await publish_outcome(store, job, Outcome(job=job.id, state="failed", message=RELEASED))

@@ -63,7 +63,7 @@ def _must_understand(outcome: Outcome) -> None:
 
 
 def unpublished_objects(names: Iterable[str], outcome: Outcome) -> list[str]:
-    """Those of a job's objects that attempts have made and its outcome does not publish."""
+    """Objects of a job's attempts that its outcome does not publish."""
     cards = (outcome.learned.before_after, outcome.learned.choices) if outcome.learned else ()
     pictures = {picture.key for picture in (*outcome.pictures, outcome.grid, *cards) if picture}
     return [name for name in names if name.count("/") > 2 and name not in pictures]

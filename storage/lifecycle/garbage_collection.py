@@ -49,7 +49,7 @@ class GarbageCollector:
         return await self._go_on(SweepState(clean=(await self._state()).clean), float("inf"))
 
     async def sweep_some(self, within_s: float) -> bool:
-        """Go on with looking over everything for so long; tell whether there is nothing more to do for a day."""
+        """Continue the daily sweep for so long; return whether it is done for the day."""
         state = await self._state()
         if time.time() - state.ended_s < DAY_S:
             return True

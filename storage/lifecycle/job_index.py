@@ -105,7 +105,7 @@ class JobIndex:
         await self.store.delete(open_key(job.space, job.id))
 
     async def close_damaged(self, job: str, hashed_space: str) -> None:
-        """The same for a job whose record is damaged, by the space that its entry is of."""
+        """Close the index entries of a job whose record is damaged, by the space that its entry is of."""
         if hashed_space:
             await self.store.delete(f"{OPEN}{hashed_space}/{job}")
 

@@ -265,7 +265,7 @@ class S3Store(Store):
 
 
 def _finish(moving: Any, transfer: Transfer) -> None:
-    """Wait until s3transfer has moved a file; raises Stopped where it was told to stop."""
+    """Wait until s3transfer has moved a file; raises Stopped if it was cancelled."""
     transfer.when_stopped(moving.cancel)
     try:
         moving.result()

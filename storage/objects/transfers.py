@@ -27,7 +27,7 @@ def ignore_progress(share: float) -> None:
 
 
 class Transfer:
-    """One file on its way; to be called with each number of bytes that has been moved, from any thread."""
+    """A transfer of one file, and its progress callback: called with the bytes that were moved, from any thread."""
 
     def __init__(self, on_progress: OnProgress) -> None:
         self.on_progress, self.size_bytes = on_progress, 0
@@ -36,13 +36,13 @@ class Transfer:
         self._on_stop: Callable[[], object] = lambda: None
 
     def stop(self) -> None:
-        """Have the file stop where it is."""
+        """Cancel the transfer."""
         with self._lock:
             self.stopped = True
         self._on_stop()
 
     def when_stopped(self, do: Callable[[], object]) -> None:
-        """Say what stops it, should that be wanted: it may be wanted already."""
+        """Set what cancels the transfer; called at once if it was cancelled already."""
         with self._lock:
             self._on_stop = do
         if self.stopped:
@@ -58,7 +58,7 @@ class Transfer:
 
 @contextmanager
 def appearing(target: Path, lock: Callable[[], AbstractContextManager[None]] = nullcontext) -> Iterator[Path]:
-    """Give a temporary path beside `target`, which takes its name only when the block ends well.
+    """Atomic write: a temporary path beside `target`, renamed to it only when the block ends well.
 
     By then bytes and name are on disk. Missing folders are synced under the lock: whoever sees one may rely on it.
     """

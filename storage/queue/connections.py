@@ -29,7 +29,7 @@ class _Cancellable(AbstractConnection):
     connecting = False
 
     async def connect(self) -> None:
-        """Connect; what is said meanwhile needs no check of the connection's health."""
+        """Connect, without health checks of the connection meanwhile."""
         self.connecting = True
         try:
             await super().connect()  # type: ignore[no-untyped-call]

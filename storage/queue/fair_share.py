@@ -1,4 +1,4 @@
-"""Whose turn it is: spaces take turns, and in each space its people.
+"""Fair share scheduling (round robin): spaces take turns, and in each space its people.
 
 Until somebody who waits gets a turn, everybody else in the space gets one at most, and every other space one at most
 for each that this space gets. Nobody who comes later goes first, so nobody starves.
@@ -12,7 +12,7 @@ Name = tuple[str, ...]  # of who takes turns: a space, or a space and one of its
 
 
 class Entry(NamedTuple):
-    """Who asked for an open job, and since when it waits by Redis's clock, in µs; 0 once it has begun."""
+    """An open job: since when it waits by Redis's clock, in µs, 0 once it has begun; its space and its owner."""
 
     since_us: int
     space: str

@@ -8,7 +8,7 @@ FORGOTTEN_KEY, FORGOTTEN_TTL_S = "darkroom:forgotten", 3 * 3600
 
 
 async def note_forgotten(redis: ArqRedis, subject: str) -> None:
-    """Have workers drop what they have of a subject that is forgotten."""
+    """Note that a subject was forgotten, so that workers delete their copies of its files."""
     async with redis.pipeline(transaction=False) as all_of:
         all_of.zadd(FORGOTTEN_KEY, {subject: time.time()})
         all_of.zremrangebyscore(FORGOTTEN_KEY, 0, time.time() - FORGOTTEN_TTL_S)

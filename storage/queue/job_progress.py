@@ -50,7 +50,7 @@ def events_channel(redis: ArqRedis) -> str:
 
 
 async def announce_change(redis: ArqRedis, job: str) -> None:
-    """Have everybody look into the store who works on a job or follows it: it has ended, or is deleted."""
+    """Announce that a job has ended or is deleted: its worker and whoever follows it look into the store."""
     async with redis.pipeline(transaction=False) as all_of:
         all_of.incr(_changes_key(job))
         all_of.expire(_changes_key(job), CHANGES_TTL_S)

@@ -15,7 +15,7 @@ EVERY_S = 60.0
 
 
 async def load_newest_id(redis: ArqRedis) -> None:
-    """Have ids be later than those that are known to be made. Raises RedisError."""
+    """Advance this process's clock of ids past the newest id that is known. Raises RedisError."""
     newest = (await redis.get(KEY) or b"").decode(errors="replace")
     if is_id(newest):
         CLOCK.see(newest)

@@ -41,7 +41,7 @@ class PatientPool(BlockingConnectionPool):
     """At most so many connections; who wants one more waits, also where the server allows no more."""
 
     async def get_connection(self, *_: Any, **__: Any) -> AbstractConnection:
-        """Give a connection that works, as soon as there is one; raises ConnectionError after ROOM_S."""
+        """Return a connection that works, as soon as there is one; raises ConnectionError after ROOM_S."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + ROOM_S
         while True:

@@ -121,7 +121,7 @@ SAFE_DETAIL = re.compile(r"unknown (?:sub)?command ['`]?[\w|]+['`]?|the '[\w|]+'
 
 
 def meaning_of(error: BaseException) -> RedisErrorMeaning:
-    """Tell what an error of Redis, or of the way to it, means."""
+    """Classify an error of Redis, or of the way to it, by the tables."""
     while type(error) is ConnectionError and isinstance(error.__cause__, RedisError):
         error = error.__cause__  # redis-py wraps what happens while it connects
     text = server_text(error)
@@ -138,14 +138,14 @@ def meaning_of(error: BaseException) -> RedisErrorMeaning:
 
 
 def server_text(error: BaseException) -> str:
-    """What the server said: without the command, keys and values that redis-py adds to errors of pipelines."""
+    """The server's own error text: without the command, keys and values that redis-py adds to errors of pipelines."""
     text = str(error)
     match = PIPELINED.fullmatch(text)
     return match[1] if match else text
 
 
 def _with_detail(reason: str, text: str) -> str:
-    """The reason with what the server said in particular, if that is a command's name and not a key or a value."""
+    """The reason with the server's detail, if that is a command's name and not a key or a value."""
     match = SAFE_DETAIL.search(text)
     return reason.replace("DETAIL", match[0]) if match else reason.removesuffix(": DETAIL")
 
@@ -155,7 +155,7 @@ ERRORS = (RedisError, OSError)  # whatever is raised while Redis is used; a Time
 
 @contextmanager
 def best_effort(what: str) -> Iterator[None]:
-    """Go on without `what` if Redis fails in the block: the store has all that matters. Only outages are not logged."""
+    """Ignore failures of Redis in the block, with `what` as the consequence. Only outages are not logged."""
     try:
         yield
     except ERRORS as error:

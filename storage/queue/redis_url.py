@@ -71,7 +71,7 @@ def parse_redis_url(url: str) -> RedisAddress:
 
 
 def _readings(rest: str) -> list[tuple[str, str]]:
-    """Who and where, by the standard first; then with the password up to the last @, if it has forbidden characters."""
+    """User and host: by the standard first; then with the password up to the last @, if it has forbidden characters."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     user, _, host = authority.rpartition("@")
     standard = user, host + rest[len(authority) :]

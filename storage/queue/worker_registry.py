@@ -28,7 +28,7 @@ def workers_key(kind: str) -> str:
 
 
 async def register_worker(redis: ArqRedis, worker: str, kinds: Iterable[str], lack: str) -> None:
-    """Say that a worker lives, and what it lacks to take a job."""
+    """Renew a worker's registration, with what it lacks to take a job."""
     register = redis.register_script(REGISTER)
     for kind in kinds:
         keys = [worker_key(worker, kind), workers_key(kind)]
@@ -36,7 +36,7 @@ async def register_worker(redis: ArqRedis, worker: str, kinds: Iterable[str], la
 
 
 async def unregister_worker(redis: ArqRedis, worker: str, kinds: Iterable[str]) -> None:
-    """Say that a worker lives no more, or is not to be counted on."""
+    """Remove a worker that ends, or is not to be counted on."""
     for kind in kinds:
         await redis.delete(worker_key(worker, kind))
         await redis.zrem(workers_key(kind), worker)

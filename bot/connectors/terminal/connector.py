@@ -214,7 +214,7 @@ async def subjects(session: Session) -> CommandResult:
 
 
 async def jobs(session: Session) -> CommandResult:
-    """List the jobs; as JSON what each is, what was said and how it stands."""
+    """List the jobs; as JSON each with its kind, arguments and state."""
     reply = await session.ask("jobs", {})
     rows = []
     for job in await session.darkroom.dispatch.jobs(SPACE):

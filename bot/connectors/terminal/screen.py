@@ -124,7 +124,7 @@ class Screen:
         self.console.print(in_terminal(sentence), markup=False)
 
     def status(self, text: str) -> None:
-        """Say what is being waited for."""
+        """Show a status line: what is being waited for."""
         self._draw(text, 0, 0, "")
 
     def show(self, reply: Reply) -> None:

@@ -26,7 +26,7 @@ class Completion(Record):
 
 
 async def complete(line: str, suggest: Suggest) -> list[Completion]:
-    """Say how `line`, which ends at the cursor, could go on; best first, nothing if nothing is known.
+    """Completions of `line`, which ends at the cursor; best first, none if nothing is known.
 
     A line without a slash is a prompt, with its options.
     """

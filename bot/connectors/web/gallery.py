@@ -103,7 +103,7 @@ class Gallery:
         return (await self.app.store.get(key)).data, TYPES[match["type"]]
 
     async def thumbnail(self, key: str) -> tuple[bytes, str]:
-        """The same of a picture's thumbnail; of a small picture and of a photo, itself."""
+        """The bytes of a picture's thumbnail; a small picture or a photo is its own."""
         match = await self._checked(key)
         if match["type"] == "png" and "/photos/" not in key:
             async with self._making:

@@ -1,4 +1,4 @@
-"""Who may talk to the local web chat: pages that it served itself, under a name of this machine, and nobody else.
+"""Protection against CSRF and DNS rebinding: only pages that the local web chat served itself may talk to it.
 
 Names of this machine count with any port, since a port forward has one of its own. A page elsewhere cannot use that: a
 browser names in Origin the page that calls, and in Host the name that was called, and these must be the same.

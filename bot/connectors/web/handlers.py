@@ -106,7 +106,7 @@ def _id(request: web.Request, name: str) -> str:
 
 
 async def welcome(request: web.Request) -> web.Response:
-    """Tell the page what there is to command."""
+    """The commands and their forms, for the page."""
     chat = request.app[CHAT]
     forms = tuple(command.form() for command in COMMANDS.values() if not command.hidden)
     there = len(await access.visible_subjects(chat.app, PERSON))
@@ -140,7 +140,7 @@ async def _newest(chat: Chat, before: str) -> ChatSnapshot:
 
 
 async def messages(request: web.Request) -> web.Response:
-    """Give the newest messages that are older than one."""
+    """A page of history: the newest messages that are older than one."""
     return _json(await _newest(request.app[CHAT], _id(request, "before")))
 
 
@@ -187,7 +187,7 @@ def _request(command: str, values: dict[str, str], uploads: tuple[Upload, ...], 
 
 
 async def completions(request: web.Request) -> web.Response:
-    """Say how a line could go on."""
+    """Completions of a line."""
     chat = request.app[CHAT]
 
     async def suggest(what: str) -> Sequence[str]:
@@ -200,7 +200,7 @@ async def completions(request: web.Request) -> web.Response:
 
 
 async def filled(request: web.Request) -> web.Response:
-    """Give the form that a button opens, with what the button knows filled in."""
+    """The form that a button opens, with what the button knows filled in."""
     _id(request, "like")
     given = {name: clean(value) for name, value in request.query.items()}
     name = given.pop("command", "")
@@ -214,7 +214,7 @@ async def filled(request: web.Request) -> web.Response:
 
 
 async def wall(request: web.Request) -> web.Response:
-    """Give a page of the gallery; subjects come with the first."""
+    """A page of the gallery; subjects come with the first."""
     gallery, before = request.app[GALLERY], _id(request, "before")
     subjects = () if before else await gallery.subjects()
     made = await gallery.pictures(before, JOBS_AT_ONCE + 1)
@@ -222,12 +222,12 @@ async def wall(request: web.Request) -> web.Response:
 
 
 async def picture(request: web.Request) -> web.Response:
-    """Give a picture by its name in the store; 404 for everything else that is there."""
+    """A picture by its name in the store; 404 for everything else that is there."""
     return await _image(request, request.app[GALLERY].picture)
 
 
 async def thumbnail(request: web.Request) -> web.Response:
-    """Give the thumbnail of a picture by the picture's name; 404 as for the picture."""
+    """The thumbnail of a picture by the picture's name; 404 as for the picture."""
     return await _image(request, request.app[GALLERY].thumbnail)
 
 

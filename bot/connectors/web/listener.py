@@ -1,4 +1,4 @@
-"""What an open page hears of the chat."""
+"""The event queue of one open page of the chat."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ class Listener:
         self._something = asyncio.Event()
 
     def tell(self, message_id: str, message: ChatMessage | None) -> None:
-        """Note a change; a slow page hears only the newest of each message."""
+        """Queue a change; for a slow page only the newest of each message is kept."""
         self._changed[message_id] = message
         self._something.set()
 

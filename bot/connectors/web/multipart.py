@@ -49,13 +49,13 @@ class UploadLimits:
 
     @classmethod
     def of(cls, settings: BotSettings) -> "UploadLimits":
-        """Those that an operator set; twice as many files, as each photo may have its caption beside it."""
+        """The limits that an operator set; twice as many files, as each photo may have a caption file."""
         most = min(settings.photos_max * settings.photo_max_bytes, settings.photos_max_bytes)
         return cls(2 * settings.photos_max, settings.photo_max_bytes, most)
 
     @property
     def body_bytes(self) -> int:
-        """Of photos and words together."""
+        """Maximum size of a request's body: photos and text together."""
         return self.bytes + WORDS_MAX_BYTES
 
     @property
