@@ -1,8 +1,8 @@
-"""What counts against a job: engines that died of it, workers that were lost with it, a store that keeps failing.
+"""Retry limits of a job: engines that crashed under it, workers that were lost with it, a store that keeps failing.
 
-Of the first two attempts are counted. Too many of a kind, and the job has failed: before the next attempt, not only
-after one. A store that fails is waited for, a time that depends on the kind of failure; a full disk of this machine is
-waited for as long as it takes.
+Attempts that ended in the first two ways are counted; above a limit the job has failed, which is checked before each
+attempt, too. A store that fails is waited for, for a time that depends on the kind of failure; a full disk of this
+machine is waited for as long as it takes.
 """
 
 import logging
@@ -24,10 +24,13 @@ from trainer.worker.engine_handle import DIED
 
 log = logging.getLogger(__name__)
 
-STRIKES = 3  # attempts of which the engine died, after which a job has failed
-LOSSES = 5  # workers in a row that may be lost with a job, before it has come any further, until it has failed
-LOST = f"{LOSSES} workers in a row were lost while they worked on this, so I gave up. Whoever runs me should look why."
-GAVE_UP = f"That happened {STRIKES} times, so I gave up."
+CRASHES_MAX = 3  # attempts of which the engine died, after which a job has failed
+LOST_WORKERS_MAX = 5  # workers in a row that may be lost with a job before it makes progress
+LOST = (
+    f"{LOST_WORKERS_MAX} workers in a row were lost while they worked on this, so I gave up. "
+    "Whoever runs me should look why."
+)
+GAVE_UP = f"That happened {CRASHES_MAX} times, so I gave up."
 STORE_FAILED = "The storage failed again and again while we worked on this. Please try again later."
 STORE_REFUSED = "The storage refuses what this needs, so it has ended. Whoever runs me finds the reason in the log."
 SENTENCES: Sentences = {
@@ -40,33 +43,33 @@ KNOWN_MAX = 1000  # jobs of which it is known since when the store fails under t
 
 
 class RetryLimits:
-    """Those of all jobs, in Redis. While it does not answer nothing is counted, and nobody gives up."""
+    """The retry limits of all jobs, counted in Redis; while it does not answer nothing is counted."""
 
     def __init__(self, redis: ArqRedis, now_s: Callable[[], float] = time.monotonic) -> None:
         self.redis, self._now_s = redis, now_s
         self._failing_s: dict[str, tuple[float, float]] = {}  # when the store failed under a job: first, and last
 
     async def out(self, job: TrainJob | ImagineJob) -> Outcome | None:
-        """How a job has failed that had too many; None if another attempt may be had."""
+        """The failure of a job whose attempts are used up; None if another attempt may be had."""
         with best_effort("nobody knows how often a job was tried"):
-            if await failed_attempts(self.redis, job.id, "loss") >= LOSSES:
-                return _failed(job, LOST, f"{LOSSES} workers were lost with it")
-            if await failed_attempts(self.redis, job.id, "crash") >= STRIKES:
+            if await failed_attempts(self.redis, job.id, "loss") >= LOST_WORKERS_MAX:
+                return _failed(job, LOST, f"{LOST_WORKERS_MAX} workers were lost with it")
+            if await failed_attempts(self.redis, job.id, "crash") >= CRASHES_MAX:
                 return _failed(job, f"{DIED} {GAVE_UP}", UNKNOWN)
         return None
 
     async def count(self, job: TrainJob | ImagineJob, died: EngineDied) -> Outcome | None:
         """Count an attempt of which the engine died; return the failure if it was one too many."""
-        strikes = 1
+        crashes = 1
         with best_effort("an engine that died is not counted"):
-            strikes = await count_failed_attempt(self.redis, job.id, "crash")
-        if strikes < STRIKES:
+            crashes = await count_failed_attempt(self.redis, job.id, "crash")
+        if crashes < CRASHES_MAX:
             log.warning("job %s is tried again: %s", job.id, died)
             return None
         return _failed(job, f"{died} {GAVE_UP}", died.detail)
 
     def store_failure(self, job_id: str, error: StoreError) -> Outcome | None:
-        """How a job has failed under which the store did; None if waiting may help."""
+        """The failure of a job under which the store fails; None if waiting may help."""
         if isinstance(error, DiskFull):
             return None
         patience_s = PATIENCE_S.get(error.failure, UNKNOWN_S)
@@ -98,7 +101,7 @@ class RetryLimits:
             await count_failed_attempt(self.redis, job.id, "loss")
 
     async def end(self, job: TrainJob | ImagineJob) -> None:
-        """Take what began off again, and those before: we live to tell."""
+        """Take back the count of this attempt and of those before: the worker is not lost."""
         with best_effort("an attempt that has ended counts"):
             await clear_failed_attempts(self.redis, job.id, "loss")
 

@@ -23,7 +23,7 @@ from tests.servers.backing import opened
 from tests.servers.proxy import proxy
 from tests.support.loop_mounts import ext4_image, mounted
 from trainer.worker.engine_client import EngineClient
-from trainer.worker.retry_limits import STORE_FAILED, STORE_REFUSED, STRIKES, RetryLimits
+from trainer.worker.retry_limits import CRASHES_MAX, STORE_FAILED, STORE_REFUSED, RetryLimits
 from trainer.worker.worker import DISK_OBSTACLE, STORE_OBSTACLE, JobRunner
 
 pytestmark = pytest.mark.timeout(240)
@@ -137,19 +137,19 @@ async def test_a_job_whose_record_cannot_be_read_ends(runner: JobRunner, store: 
 
 async def test_outages_are_waited_for_and_unknown_failures_for_a_while(redis: ArqRedis) -> None:
     now_s = [0.0]
-    strikes = RetryLimits(redis, lambda: now_s[-1])
+    limits = RetryLimits(redis, lambda: now_s[-1])
     outage, unknown = (StoreError("it failed", failure) for failure in (Failure.OUTAGE, Failure.UNKNOWN))
     one, other = new_id(), new_id()
     for minute in range(int(UNKNOWN_S / 60)):
         now_s.append(60.0 * minute)
-        assert strikes.store_failure(one, outage) is strikes.store_failure(other, unknown) is None
+        assert limits.store_failure(one, outage) is limits.store_failure(other, unknown) is None
     now_s.append(UNKNOWN_S)
-    assert strikes.store_failure(one, outage) is None
-    ended = strikes.store_failure(other, unknown)
+    assert limits.store_failure(one, outage) is None
+    ended = limits.store_failure(other, unknown)
     assert ended and ended.message == STORE_FAILED
     now_s.append(24 * 3600)
-    assert strikes.store_failure(one, outage) is None, "it is another outage"
-    assert strikes.store_failure(one, DiskFull("full")) is None
+    assert limits.store_failure(one, outage) is None, "it is another outage"
+    assert limits.store_failure(one, DiskFull("full")) is None
 
 
 async def test_a_full_disk_of_the_worker_is_no_fault_of_the_job(
@@ -161,7 +161,7 @@ async def test_a_full_disk_of_the_worker_is_no_fault_of_the_job(
     with mounted(ext4_image(tmp_path / "disk.img", 8 * 2**20)) as disk:
         runner = JobRunner(TrainerSettings(DARKROOM_HOME=str(disk)), store, redis, engine)
         fill(disk / "filler")
-        assert await run(runner, job.id, STRIKES + 1) == STRIKES + 1
+        assert await run(runner, job.id, CRASHES_MAX + 1) == CRASHES_MAX + 1
         told = await read_progress(redis, job.id)
         assert told and told.obstacle == DISK_OBSTACLE
         (disk / "filler").unlink()
