@@ -21,7 +21,7 @@ def main() -> None:
     """Time our drawing, batches as measured and always four, and the pipeline; print medians and ratios."""
     count = int(sys.argv[1]) if sys.argv[1:] else 16
     base, seeds, prompt = load_base("toyworld"), list(range(count)), "a dog in Paris"
-    pipeline = StableDiffusionPipeline.from_pretrained(TOYWORLD_FOLDER, safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(TOYWORLD_FOLDER, safety_checker=None, torch_dtype=torch.float32)
     pipeline.scheduler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     pipeline.set_progress_bar_config(disable=True)
     batches, sizes = PictureBatches(base), Counter[int]()
