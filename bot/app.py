@@ -13,7 +13,7 @@ from bot.core.context import CommandContext
 from bot.core.dedupe import is_first
 from bot.core.dispatch import Dispatch
 from bot.core.limits import Limits
-from bot.core.messages import Fetch, Reply, Request
+from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.core.suggestions import Suggestions
 from bot.maintenance import keep_tidy
 from bot.photos.decoder_pool import DecodePool
@@ -86,7 +86,10 @@ class Darkroom(CommandContext):
 
     async def first(self, event: str) -> bool:
         """Whether this event of a chat comes for the first time: chats deliver again what they think was not heard."""
-        return await is_first(self.redis, self.store, event)
+        is_new = await is_first(self.redis, self.store, event)
+        if not is_new:
+            log.info("delivered again, and left: %s", event)
+        return is_new
 
     async def answer(self, request: Request, fetch: Fetch | None = None) -> AsyncGenerator[Reply, None]:
         """Answer a request: each reply takes the place of the one before. Never raises, but for cancellation.
@@ -109,11 +112,20 @@ class Darkroom(CommandContext):
                 log.warning(
                     "job %s is accepted, and continues when the queue is back: %s", request.id, reason_of(error)
                 )
-                yield Reply(text=ACCEPTED, state="working", job=request.id)
+                yield Accepted(text=ACCEPTED, job=request.id)
             else:
                 yield complaint(error, request.command)
         finally:
             self.suggestions.drop(request.space)
+
+    async def answer_to_end(self, request: Request) -> AsyncIterator[Reply]:
+        """The same with all replies about the job that comes of it; raises what `watch` raises."""
+        async for reply in self.answer(request):
+            if isinstance(reply, Accepted) and reply.job:
+                async for news in self.watch(reply.job):
+                    yield news
+            else:
+                yield reply
 
     async def _pace(self, request: Request) -> None:
         """Count a request; one that makes room is answered also while the queue cannot count, on a full disk say."""

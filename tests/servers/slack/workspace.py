@@ -1,6 +1,6 @@
 """What there is in a workspace: people, channels, messages, files, forms, and the rules that were broken."""
 
-import itertools
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,7 +161,6 @@ class Workspace:
         self.response_urls: dict[str, ResponseUrl] = {}
         self.deliveries: list[Delivery] = []
         self.processing_s = 0.0  # how long an uploaded file cannot be shown in a block
-        self._numbers = itertools.count(1)
         self._last_ts = 0
         self.add_user(BOT_USER)
 
@@ -170,8 +169,8 @@ class Workspace:
         self.violations.append(rule)
 
     def new_id(self, prefix: str) -> str:
-        """An id that looks like Slack's."""
-        return f"{prefix}{next(self._numbers):08d}"
+        """An id that looks like Slack's: no other workspace has it, or its event would be taken for a redelivery."""
+        return f"{prefix}{secrets.token_hex(5).upper()}"
 
     def new_ts(self) -> str:
         """A message's id: seconds since 1970 with six digits, each later than the one before."""

@@ -8,7 +8,7 @@ from bot.connectors.slack import connector
 from storage.contract.jobs import ImagineJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, images, labels
-from tests.servers.slack.workspace import BOT_USER, Json, View
+from tests.servers.slack.workspace import BOT_USER, Json, View, Workspace
 from tests.support.slack_bot import SPACE, Scene
 
 
@@ -92,3 +92,9 @@ async def test_what_is_delivered_twice_is_done_once(scene: Scene) -> None:
         await slack.message("1 subject:", user=ADA)
         assert [m for m in slack.seen() if "<@" in m.text] == [end]
         assert len(await scene.hand.jobs(SPACE)) == 3
+
+
+def test_no_two_workspaces_of_the_tests_share_an_id() -> None:
+    """A deployment takes what one says for delivered again where another has used the id of its trigger before."""
+    first, second = ({workspace.new_id("trigger.") for _ in range(500)} for workspace in (Workspace(), Workspace()))
+    assert first.isdisjoint(second) and len(first) == 500
