@@ -202,7 +202,7 @@ class Chat:
             arguments={CALLED.get(k, k): str(v) for k, v in arguments.items()},
             **self.who,
         )
-        return [reply async for reply in self.app.answer(request)]
+        return [reply async for reply in self.app.answer_to_end(request)]
 
 
 @pytest.fixture

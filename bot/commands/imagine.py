@@ -40,9 +40,7 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
         **_settings(given),
         **given.shape(),
     )
-    await bot.accept(job)
-    async for reply in bot.watch(job.id):
-        yield reply
+    yield await bot.accept(job)
 
 
 def _settings(given: ImagineArguments) -> dict[str, Any]:
@@ -83,9 +81,7 @@ async def _redraw(
     access.must_draw(subjects, request, f"{what} subject of these pictures is not shared with you here.")
     check_compatible(subjects)
     job = ImagineJob(**{**settings, **request.origin, "seed": seed, **change})
-    await bot.accept(job)
-    async for reply in bot.watch(job.id):
-        yield reply
+    yield await bot.accept(job)
 
 
 async def full(bot: CommandContext, request: Request, given: PictureArguments) -> ReplyStream:

@@ -32,11 +32,7 @@ async def cancel(bot: CommandContext, request: Request, given: JobArguments) -> 
     prompt = await access.visible_prompt(bot, request, job)
     if not await bot.dispatch.cancel(job):
         raise UserError("That has already ended.")
-    async for reply in bot.watch(job.id):
-        if reply.state == "cancelled":
-            yield Reply(text=f"Stopped: {prompt}", job=job.id)
-        elif reply.state != "working":
-            yield Reply(text=f"It ended just before: {prompt}", job=job.id)
+    yield Reply(text=f"Stopped: {prompt}", job=job.id)
 
 
 async def forget(bot: CommandContext, request: Request, given: SubjectArguments) -> ReplyStream:

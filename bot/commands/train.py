@@ -8,7 +8,7 @@ from bot.arguments.arguments import DraftArguments, RetrainArguments, TrainArgum
 from bot.commands import drafts
 from bot.core import access
 from bot.core.context import CommandContext, ReplyStream
-from bot.core.messages import Reply, Request
+from bot.core.messages import Accepted, Reply, Request
 from bot.core.policy import is_direct
 from bot.photos import captions
 from bot.photos.uploads import Upload
@@ -106,9 +106,7 @@ async def retrain(bot: CommandContext, request: Request, given: RetrainArguments
     }
     subject = subject.model_copy(update={"method": changes.pop("method", subject.method)})
     job = _job(request, subject, command, given, changes)
-    await bot.accept(job)
-    async for reply in bot.watch(job.id):
-        yield reply
+    yield await bot.accept(job)
 
 
 def check_learnable(subject: Subject) -> None:
@@ -143,7 +141,7 @@ async def vetted(bot: CommandContext, request: Request, uploads: tuple[Upload, .
 async def _start(
     bot: CommandContext, request: Request, given: TrainArguments, accepted: tuple[PreparedPhoto, ...], note: str
 ) -> ReplyStream:
-    """Store the subject with its photos, hand the training to a worker and follow it."""
+    """Store the subject with its photos, and hand the training to a worker."""
     changes = recipe_options.asked_for(bot.settings, given.recipe, given.changes)
     asked = changes.pop("method", None)
     subject = Subject(
@@ -162,8 +160,7 @@ async def _start(
     await keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
     await bot.store.delete(unaccepted_key(subject.id))
-    async for reply in bot.watch(job.id):
-        yield reply
+    yield Accepted(job=job.id)
 
 
 def _job(

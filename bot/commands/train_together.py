@@ -23,9 +23,7 @@ async def train_together(bot: CommandContext, request: Request, given: TogetherA
         check_learnable(subject)
     usual: Method | None = "lora" if all(subject.method == "lora" for subject in subjects) else None
     job = job_of(request, subjects, given, recipe_options.asked_for(bot.settings, given.recipe, given.changes), usual)
-    await bot.accept(job)
-    async for reply in bot.watch(job.id):
-        yield reply
+    yield await bot.accept(job)
 
 
 def job_of(

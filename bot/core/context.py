@@ -2,7 +2,6 @@
 
 import logging
 import re
-from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from arq.connections import ArqRedis
@@ -10,7 +9,7 @@ from arq.connections import ArqRedis
 from bot.core import policy
 from bot.core.dispatch import Dispatch
 from bot.core.limits import Limits
-from bot.core.messages import Reply, Request
+from bot.core.messages import Accepted, Reply, Request
 from bot.photos.decoder_pool import DecodePool
 from storage.contract.jobs import ImagineJob, Job, NewerJob, StoredJob, TrainJob
 from storage.contract.subject_repository import Subjects
@@ -29,7 +28,7 @@ PREFIX = re.compile(r"[0-9a-f]{1,20}")  # of the id of a job
 MATCHES = 100  # newest jobs among which a prefix is looked up: every job of a space may begin with 0
 
 
-class CommandContext(ABC):
+class CommandContext:
     """What a command needs around it."""
 
     settings: BotSettings
@@ -41,14 +40,11 @@ class CommandContext(ABC):
     retract: dict[str, Callable[[float], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
     decoders: DecodePool
 
-    @abstractmethod
-    def watch(self, job_id: str) -> ReplyStream:
-        """Follow a job to its end."""
-
-    async def accept(self, job: TrainJob | ImagineJob) -> None:
+    async def accept(self, job: TrainJob | ImagineJob) -> Accepted:
         """Take a job on; raises UserError, with nothing done, where that is too much."""
         await self.limits.admit(job)
         await self.dispatch.accept(job)
+        return Accepted(job=job.id)
 
     async def taken_back(self, space: str, request: Request) -> str:
         """Take back what was posted of what a request deletes; a sentence says what could not be, if anything."""

@@ -66,7 +66,7 @@ class Dispatch:
             while True:
                 progress = latest or await read_progress(self.redis, job.id)
                 due = time.monotonic() - looked_s >= (POLL_S if gone > 1 else STORE_S)
-                if changed or due or _is_ending(progress):
+                if changed or due:
                     if outcome := await self.outcome(job.id):
                         yield outcome
                         return
@@ -176,8 +176,3 @@ def _needs_newer(job: Job, progress: Progress | None) -> bool:
 def _obstacle_of(progress: Progress | None) -> str:
     """Why a job waits, as the worker said that tried it last."""
     return progress.obstacle if progress and progress.phase == "queued" else ""
-
-
-def _is_ending(progress: Progress | None) -> bool:
-    """Whether a worker says that it is done; one of an older version says so in no other way."""
-    return progress is not None and progress.phase == "saving" and progress.step >= progress.of

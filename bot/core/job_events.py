@@ -26,16 +26,16 @@ AGAIN_S = 2.0  # between two tries to subscribe
 
 
 class Inbox:
-    """What was published of one job and not taken yet: the newest progress, and whether it has changed otherwise."""
+    """What was published of one job and not taken yet: the newest progress, and whether the store has more."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._changed = False
         self._something = asyncio.Event()
 
-    def put(self, progress: Progress | None) -> None:
-        """Leave a progress, or that the store has something new."""
-        self._progress, self._changed = progress or self._progress, self._changed or progress is None
+    def put(self, event: JobEvent) -> None:
+        """Leave an event."""
+        self._progress, self._changed = event.progress or self._progress, self._changed or event.changed
         self._something.set()
 
     async def take(self, wait_s: float) -> tuple[Progress | None, bool]:
@@ -108,4 +108,4 @@ class JobEvents:
         except ValidationError:  # of another version
             return
         for inbox in self._inboxes.get(event.job, ()):
-            inbox.put(event.progress)
+            inbox.put(event)

@@ -130,3 +130,11 @@ class Reply(Record):
         """The facts that are told at once: none where a button tells them, and no long lists."""
         told_later = any(pick.command == "details" for pick in self.picks)
         return {} if told_later else {name: value for name, value in self.facts.items() if "\n" not in value}
+
+
+class Accepted(Reply):
+    """Ends the answer to a request of which a job was accepted: what becomes of that is followed by its id."""
+
+    text: str = "On it."
+    state: Literal["done", "working", "failed", "cancelled"] = "working"
+    job: str

@@ -12,7 +12,8 @@ from contextlib import aclosing
 from typing import Any
 
 from bot.app import Darkroom, complaint
-from bot.core.messages import Fetch, Reply, Request
+from bot.core.context import ReplyStream
+from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.delivery.announcement import announcement, brief
 from bot.delivery.latest import LatestValue
 from bot.delivery.post_store import PostStore
@@ -34,12 +35,9 @@ INTERRUPTED = "This was interrupted before it began. Please send it again."
 class Follower:
     """Everything that a platform's messages are still to say."""
 
-    def __init__(self, app: Darkroom, poster: Poster) -> None:
-        self.app, self.poster, self.posts = (
-            app,
-            poster,
-            PostStore(app.store, poster.platform, app.redis, poster.secrets_last_s),
-        )
+    def __init__(self, app: Darkroom, poster: Poster, posts: PostStore | None = None) -> None:
+        self.app, self.poster = app, poster
+        self.posts = posts or PostStore(app.store, poster.platform, app.redis, poster.secrets_last_s)
         self.chat = ReliablePoster(poster, self.posts)
         self.retracting = Retraction(app.store, poster)
         app.retract[poster.platform] = self.retracting.now
@@ -50,8 +48,24 @@ class Follower:
         """Go on with what a process before left open."""
         left: list[Post] = await patient("open posts cannot be read")(self.posts.open)
         for post in left:
-            self._start(self._follow(post))
+            self.follow(post)
         self._start(self.retracting.forever())
+
+    def follow(self, post: Post) -> None:
+        """Follow a post's job to its end in the background, wherever it is now."""
+        self._start(self._follow(post))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing to follow."""
+        return not self._tasks
+
+    async def finished(self) -> None:
+        """Wait until there is nothing left to follow; raises what kept it from being followed."""
+        while self._tasks:
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
 
     async def close(self) -> None:
         """Stop following, for good; the next process goes on from there."""
@@ -83,13 +97,17 @@ class Follower:
         the sentence is for the asker alone.
         """
         async with aclosing(self.app.answer(request, fetch)) as replies:
-            async for reply in replies:
-                if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
-                    return self._start(self._follow(post))
-                if reply.fault:
-                    await self.chat.refuse(post, reply)
-                elif reply.state != "working" or post.fresh:
-                    post = await self.chat.show(post, reply, insist=reply.state != "working")
+            await self.show_all(replies, post)
+
+    async def show_all(self, replies: ReplyStream, post: Post) -> None:
+        """Show the replies that answer a request, up to the job that is accepted of it."""
+        async for reply in replies:
+            if isinstance(reply, Accepted):  # the photos are let go with the answer
+                return self.follow(post)
+            if reply.fault:
+                await self.chat.refuse(post, reply)
+            elif reply.state != "working" or post.fresh:
+                post = await self.chat.show(post, reply, insist=reply.state != "working")
         await self.chat.close(post)
 
     async def answer_with(self, fetch: Fetch, request: Request, post: Post) -> None:
@@ -116,18 +134,21 @@ class Follower:
     async def _follow(self, post: Post) -> None:
         """Show a job's progress at the chat's pace, then its end."""
         try:
-            job = await self._job(post.job)
+            job = await self._job(post)
         except Damaged:
             job = None  # the end that this has is told like any other
         else:
             if job is None:
                 return await self._begin_again(post)
         news: LatestValue[Reply] = LatestValue()
-        async with asyncio.TaskGroup() as tasks:  # a surprise while watching ends the wait for news, too
-            watching = tasks.create_task(self._watch(post.job, news))
-            while (reply := await news.take()).state == "working":
-                post = await self.chat.show(post, reply)
-                await self._rest(post, watching)
+        try:
+            async with asyncio.TaskGroup() as tasks:  # a surprise while watching ends the wait for news, too
+                watching = tasks.create_task(self._watch(post.job, news))
+                while (reply := await news.take()).state == "working":
+                    post = await self.chat.show(post, reply)
+                    await self._rest(post, watching)
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
         await self._end(post, job, reply)
 
     async def _begin_again(self, post: Post) -> None:
@@ -149,16 +170,22 @@ class Follower:
         old = time.time() - post.asked_s > OLD_S
         await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
 
-    async def _job(self, job: str) -> StoredJob | None:
+    async def _job(self, post: Post) -> StoredJob | None:
         """Read a job, however long the store takes; None if it never began, or is deleted; raises Damaged."""
 
         async def read() -> StoredJob | None:
             try:
-                return await self.app.dispatch.job(job)
+                return await self.app.dispatch.job(post.job)
             except Missing:
                 return None
+            except Damaged:
+                raise
+            except OUTAGES as error:
+                if post.fresh:
+                    await self.chat.show(post, Reply(text=sentence_of(error), state="working", job=post.job))
+                raise
 
-        return await patient(f"job {job} cannot be read")(read)
+        return await patient(f"job {post.job} cannot be read", self.poster.patience_s)(read)
 
     async def _watch(self, job: str, news: LatestValue[Reply]) -> None:
         """Pass on what becomes of a job, through every outage of store and queue."""
@@ -171,11 +198,11 @@ class Follower:
                 news.put(Reply(text=sentence_of(error), state="working", job=job))
                 raise
 
-        await patient(f"job {job} cannot be followed")(watch)
+        await patient(f"job {job} cannot be followed", self.poster.patience_s)(watch)
 
     async def _end(self, post: Post, job: Job | None, reply: Reply) -> None:
         """Say the last word: pictures take the place of their progress, a training is announced in a new message."""
-        announced = isinstance(job, TrainJob) and reply.state != "cancelled"
+        announced = self.poster.announces and isinstance(job, TrainJob) and reply.state != "cancelled"
         if isinstance(job, TrainJob) and announced:
             post = await self.chat.announce(post, await self._announcement(post, job, reply))
             reply = brief(reply)

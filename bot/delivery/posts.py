@@ -126,6 +126,8 @@ class Poster(ABC):
     edit_every_s: float  # between two edits of one message
     channel_rate: tuple[float, float]  # edits and seconds: so many in so long
     space_rate: tuple[float, float]
+    announces = True  # whether the end of a training is told in a message of its own
+    patience_s: float | None = None  # how long store and queue may fail while a job is followed; None: for ever
 
     async def note_posted(self, reply: Reply, channel: str, message: str) -> None:
         """Note beside the jobs and subjects that a message is about where it is; a store that fails is logged."""

@@ -9,7 +9,14 @@ what is so, and the log says it as an error.
 import logging
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_before_delay,
+    stop_never,
+    wait_random_exponential,
+)
 from tenacity.retry import retry_base
 
 from bot.delivery.posts import BotRefused, ChatError, ChatTrouble, UnknownTrouble
@@ -35,10 +42,10 @@ def sentence_of(error: BaseException) -> str:
     return SENTENCES[failure_of(error)]
 
 
-def patient(about: str) -> AsyncRetrying:
-    """Call a function again for as long as store or queue fail; the log says `about` what, and why.
+def patient(about: str, longest_s: float | None = None) -> AsyncRetrying:
+    """Call a function again while store or queue fail, for `longest_s` if given; the log says `about` what, and why.
 
-    Raises Missing, Damaged and Newer: a record does not mend while we wait.
+    Raises Missing, Damaged and Newer at once: a record does not mend while we wait.
     """
 
     def passes(error: BaseException) -> bool:
@@ -51,7 +58,8 @@ def patient(about: str) -> AsyncRetrying:
             log.log(level, "%s: %s Again in %.1f s", about, reason_of(error), state.upcoming_sleep)
 
     waiting = wait_random_exponential(0.5, PAUSE_S)
-    return AsyncRetrying(retry=retry_if_exception(passes), wait=waiting, before_sleep=warn)
+    stop = stop_never if longest_s is None else stop_before_delay(longest_s)
+    return AsyncRetrying(retry=retry_if_exception(passes), wait=waiting, stop=stop, before_sleep=warn, reraise=True)
 
 
 class ServeAgain(retry_base):

@@ -26,7 +26,7 @@ from bot.connectors.terminal.connector import Session, read_photos
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.local_space import USER
-from bot.core.messages import Request
+from bot.core.messages import Accepted, Request
 from bot.experiments.common import read_file
 from bot.experiments.sweep import SweepSubject
 from bot.photos import captions
@@ -98,8 +98,7 @@ async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubjec
     await bot.dispatch.accept(job)
     for subject in subjects:
         await bot.store.delete(unaccepted_key(subject.id))
-    async for reply in bot.watch(job.id):
-        yield reply
+    yield Accepted(job=job.id)
 
 
 def _subject(bot: CommandContext, request: Request, given: TrainArguments) -> Subject:

@@ -4,9 +4,10 @@ It may be lost at any time, and whoever follows a job then looks into the store.
 """
 
 from contextlib import suppress
+from typing import Self
 
 from arq.connections import ArqRedis
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from storage.contract.progress import Progress
 from storage.contract.records import parsed_in_part
@@ -19,10 +20,19 @@ CHANGES_TTL_S = 3600
 
 
 class JobEvent(BaseModel):
-    """What is published of a job: its progress, or, without one, that the store has something new of it."""
+    """What is published of a job: its progress, or that it has changed in the store.
+
+    Versions before there was `changed` say that by leaving out the progress, and read it so.
+    """
 
     job: str
     progress: Progress | None = None
+    changed: bool = False
+
+    @model_validator(mode="after")
+    def _without_progress_is_changed(self) -> Self:
+        self.changed = self.changed or self.progress is None
+        return self
 
 
 def progress_key(job: str) -> str:
@@ -54,7 +64,7 @@ async def announce_change(redis: ArqRedis, job: str) -> None:
     async with redis.pipeline(transaction=False) as all_of:
         all_of.incr(_changes_key(job))
         all_of.expire(_changes_key(job), CHANGES_TTL_S)
-        all_of.publish(events_channel(redis), JobEvent(job=job).model_dump_json())
+        all_of.publish(events_channel(redis), JobEvent(job=job, changed=True).model_dump_json())
         counted, *_ = await all_of.execute(raise_on_error=False)
     if isinstance(counted, Exception):
         raise counted

@@ -33,7 +33,7 @@ class Costs:
         """Give a command as I do, and count its requests."""
         before = self.store.requests
         request = Request(space=MINE, user=USER, command=command, arguments=arguments)
-        async for reply in self.app.answer(request):
+        async for reply in self.app.answer_to_end(request):
             assert not reply.fault, reply.text
             if command == "imagine" and reply.state == "working" and self.of.setdefault("drawn", 0) == 0:
                 self.of["drawn"] = 1

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,21 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bot.app import Darkroom
+from bot.connectors.terminal.poster import TerminalPoster
 from bot.connectors.terminal.screen import INTERRUPTED, USAGE, CommandResult, Screen, failure, print_result
 from bot.core import access
+from bot.core.context import ReplyStream
 from bot.core.local_space import PERSON, SPACE, USER  # one person on one machine, on the page as at the terminal
 from bot.core.messages import Reply, Request
+from bot.delivery.follower import Follower
+from bot.delivery.in_place import NullPostStore
+from bot.delivery.posts import Post
 from bot.local.children import until_stopped
 from bot.local.stack import Stack
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from bot.photos.vetting import check_number
-from storage.contract.jobs import ImagineJob, TrainJob
+from storage.contract.jobs import ImagineJob
 from storage.contract.outcomes import Picture
 from storage.errors import Damaged, SetupError, StoreError, UserError
 from storage.logs import log_to
@@ -52,38 +57,36 @@ class Session:
         request = Request(space=self.space, user=USER, command=command, arguments=given, uploads=uploads)
         return await self.follow(self.darkroom.answer(request), request.id)
 
-    async def follow(self, replies: AsyncIterator[Reply], job_id: str) -> Reply:
-        """Show replies about a job on the screen, return the last. Starts a worker; Ctrl-C asks the job to stop."""
-        last, printed = Reply(text="Nothing happened.", state="failed"), False
+    async def follow(self, replies: ReplyStream, job_id: str) -> Reply:
+        """Show replies, and all about the job that is accepted; return the last. Ctrl-C asks the job to stop.
+
+        Raises what queue or store fail with for longer than the poster's patience.
+        """
+        poster = TerminalPoster(self.darkroom, self.stack, self.screen)
+        follower, post = Follower(self.darkroom, poster, NullPostStore()), poster.post(job_id, self.space)
         try:
-            async for last in replies:
-                if last.job and last.state == "working":
-                    if not printed:
-                        printed = True
-                        await self._say_note(last.job)
-                    self.stack.need_worker()
-                self.screen.show(last)
+            await follower.show_all(replies, post)
+            await follower.finished()
+            return poster.last
         except asyncio.CancelledError:
-            return await self._stop(job_id)
-        return last
+            return await self._stop(post, follower) or poster.last
+        finally:
+            await follower.close()
 
-    async def _say_note(self, job_id: str) -> None:
-        job = await self.darkroom.dispatch.job(job_id)
-        if isinstance(job, TrainJob) and job.note:
-            self.screen.say(job.note)
-
-    async def _stop(self, job_id: str) -> Reply:
+    async def _stop(self, post: Post, follower: Follower) -> Reply | None:
+        """Ask a job to stop; return what is to be said where its end is not shown."""
         self.interrupted = True
         self.screen.say("Stopping.")
         stopped = Reply(text="Stopped before anything was started.", state="cancelled")
         with suppress(*SERVICE_ERRORS):  # what is not confirmed is said below
-            job = await self.darkroom.dispatch.job(job_id)
-            stopped = Reply(text="Asked the job to stop; it has not confirmed yet.", state="cancelled", job=job_id)
+            job = await self.darkroom.dispatch.job(post.job)
+            stopped = Reply(text="Asked the job to stop; it has not confirmed yet.", state="cancelled", job=post.job)
             await self.darkroom.dispatch.cancel(job)
+            if follower.at_rest:  # it was accepted just now
+                follower.follow(post)
             async with asyncio.timeout(STOP_S):
-                async for reply in self.darkroom.watch(job_id):
-                    if reply.state != "working":
-                        return reply
+                await follower.finished()
+                return None
         return stopped
 
 

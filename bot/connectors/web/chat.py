@@ -1,11 +1,11 @@
-"""The local chat: takes what is said on the page, follows the answers, and tells every page that is open.
+"""The local chat: takes what is said on the page, has it answered and followed, and tells every page that is open.
 
 Nothing of it is lost with the process: messages are kept in the object store, and open ones are followed again.
 """
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -13,15 +13,18 @@ from bot.app import Darkroom
 from bot.commands import drafts
 from bot.commands.drafts import Draft
 from bot.connectors.web.listener import Listener
+from bot.connectors.web.poster import WebPoster
 from bot.core.chat_log import READERS, ChatLog, ChatMessage, ChatPhoto
 from bot.core.local_space import SPACE
 from bot.core.messages import Reply, Request
-from bot.delivery.retry import OUTAGES, patient, sentence_of
+from bot.delivery.follower import Follower
+from bot.delivery.in_place import NullPostStore
+from bot.delivery.retry import OUTAGES, patient
 from bot.photos.uploads import Upload
 from bot.photos.vetting import labels
 from storage.contract.posted_messages import home_of, record_key
 from storage.contract.subjects import Subject
-from storage.errors import Missing, StoreError
+from storage.errors import StoreError
 from storage.ids import CLOCK, new_id
 
 log = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ class Chat:
         self.closing = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._listeners: set[Listener] = set()
+        self.poster = WebPoster(self)
+        self.follower = Follower(app, self.poster, NullPostStore())
 
     async def open(self) -> None:
         """Remember what was said lately, and follow again what was not finished."""
@@ -67,7 +72,7 @@ class Chat:
             await self._sweep(read)
             for message in read:
                 if message.id in self.messages and not message.answered:
-                    self._start(message.id, self._resume(message))
+                    self.follower.follow(self.poster.post(message.id))
 
     async def close(self) -> None:
         """Stop following; the next `open` goes on from there."""
@@ -78,6 +83,7 @@ class Chat:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.follower.close()
 
     @contextmanager
     def listening(self, listener: Listener | None = None) -> Iterator[Listener]:
@@ -127,7 +133,7 @@ class Chat:
     @property
     def at_rest(self) -> bool:
         """Whether everything that was said is answered, and kept."""
-        return not self._tasks
+        return not self._tasks and self.follower.at_rest
 
     def open_jobs(self) -> list[str]:
         """Ids of the jobs that are not finished, newest first."""
@@ -184,30 +190,28 @@ class Chat:
         self._tasks[message_id].add_done_callback(forget)
 
     async def _answer(self, request: Request, question: ChatMessage | None) -> None:
+        """Have a request answered on its message; then take out what it deleted."""
         try:
-            await self._show_answers(request, question)
+            async with aclosing(self._replies(request, question)) as replies:
+                await self.follower.show_all(replies, self.poster.post(request.id))
+            asked = self.messages.get(request.id)
+            if request.command in FORGETTING and asked and asked.reply.state == "done":
+                await self._forget(request.arguments.get("name", ""), but=request.id)
+            if request.command in DELETING:
+                await self.sweep()
         except OUTAGES as error:
             log.warning("the answer to message %s cannot be kept: %s", request.id, error)
             asked = self.messages.get(request.id)
             if asked and not asked.answered:
-                await self._resume(asked)
+                self.follower.follow(self.poster.post(request.id))
 
-    async def _show_answers(self, request: Request, question: ChatMessage | None) -> None:
+    async def _replies(self, request: Request, question: ChatMessage | None) -> AsyncGenerator[Reply, None]:
+        """The replies to a request; a question that it answers goes once that is clear."""
         async with aclosing(self.app.answer(request)) as replies:
             async for reply in replies:
-                if request.command == "delete":
-                    reply = await self._without_deleted(reply)
-                await self._update(request.id, reply)
                 if question and (reply.job or reply.state == "done"):
                     await self._remove(question)
-                if reply.job == request.id:  # accepted: from here on it is followed by id, and the photos are let go
-                    self._start(request.id, self._follow(request.id))
-                    return
-        asked = self.messages.get(request.id)
-        if request.command in FORGETTING and asked and asked.reply.state == "done":
-            await self._forget(request.arguments.get("name", ""), but=request.id)
-        if request.command in DELETING:
-            await self.sweep()
+                yield await self._without_deleted(reply) if request.command == "delete" else reply
 
     async def _without_deleted(self, reply: Reply) -> Reply:
         """Where one picture was deleted, show what is left in the message that had it; give the sentence alone."""
@@ -216,39 +220,22 @@ class Chat:
             await self._keep(made.with_reply(reply.model_copy(update={"text": text})))
         return Reply(text=first_line, state=reply.state, fault=reply.fault)
 
-    async def _resume(self, message: ChatMessage) -> None:
-        try:
-            await self.app.dispatch.job(message.id)
-        except Missing:
-            text = "This was interrupted before it began. Please send it again."
-            return await self._update(message.id, Reply(text=text, state="failed", fault="ours"))
-        except StoreError as error:
-            log.warning("cannot look for the job of message %s: %s", message.id, error)
-        await self._follow(message.id)
-
-    async def _follow(self, job: str) -> None:
-        async def watch() -> None:
-            try:
-                async for reply in self.app.watch(job):
-                    await self._update(job, reply)
-            except OUTAGES as error:
-                if message := self.messages.get(job):  # without a job yet its photos are still to be looked up
-                    reply = Reply(text=sentence_of(error), state="working", job=message.reply.job)
-                    await self._update(job, reply)
-                raise
-
-        await patient(f"job {job} cannot be followed")(watch)
-
-    async def _update(self, message_id: str, reply: Reply) -> None:
+    async def update(self, message_id: str, reply: Reply) -> None:
         """Show an answer; keep it where it tells something that must outlive this process.
 
-        One to a message that was deleted meanwhile is dropped.
+        One to a message that was deleted meanwhile is dropped. Raises StoreError where the photos of work that is done
+        cannot be looked up; of work that goes on they are with the next answer.
         """
         if not (before := self.messages.get(message_id)):
             return
         message = before.with_reply(reply)
         if message.photos and not before.reply.job:
-            message = message.model_copy(update={"photos": await self._kept_photos(message.photos, reply)})
+            try:
+                message = message.model_copy(update={"photos": await self._kept_photos(message.photos, reply)})
+            except StoreError:
+                if reply.state != "working":
+                    raise
+                message = before.with_reply(reply.model_copy(update={"job": None}))
         if (reply.job, reply.state) != (before.reply.job, before.reply.state):
             await self._keep(message)
         else:

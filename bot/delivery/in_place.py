@@ -1,0 +1,54 @@
+"""Front ends of this machine: one message takes every reply, has no rate limit, and is kept by the front end itself."""
+
+from bot.core.local_space import SPACE, USER
+from bot.core.messages import Reply
+from bot.delivery.post_store import PostStore
+from bot.delivery.posts import Post, Poster
+from storage.contract.posted_messages import Posted
+
+
+class InPlacePoster(Poster):
+    """A poster for which everything is an edit: new messages, words in private, refusals."""
+
+    secrets_last_s = edit_every_s = 0.0
+    channel_rate = space_rate = (1_000_000, 1.0)
+    announces = False
+
+    def post(self, job: str, space: str = SPACE) -> Post:
+        """The message that stands for a request, and the job that may come of it."""
+        return Post(platform=self.platform, job=job, space=space, channel="", user=USER, message=job)
+
+    async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
+        """Say it in the post's message."""
+        return (await self.edit(post, reply)).message
+
+    async def find(self, post: Post, nonce: str) -> str | None:
+        """There never is another message."""
+        return None
+
+    async def whisper(self, post: Post, reply: Reply) -> None:
+        """Say it in the post's message, which nobody else reads."""
+        await self.edit(post, reply)
+
+    async def retract(self, posted: Posted) -> None:
+        """Nothing is noted of what is said here, so there is nothing to take back."""
+
+    async def remove(self, post: Post) -> None:
+        """The message stays, and says what is wrong."""
+
+
+class NullPostStore(PostStore):
+    """Keeps no posts: the front end's own record tells which of its messages are open."""
+
+    def __init__(self) -> None:
+        """Need neither store nor queue."""
+
+    async def write(self, post: Post) -> None:
+        """Keep nothing."""
+
+    async def close(self, post: Post) -> None:
+        """Forget nothing."""
+
+    async def open(self) -> list[Post]:
+        """No posts."""
+        return []
