@@ -80,6 +80,26 @@ async def test_a_job_whose_end_nobody_announced_ends_all_the_same(dispatch: Disp
     assert last.state == "failed"
 
 
+@pytest.mark.parametrize("body", ['{"job": "a"}', '{"job": "a", "progress": null}'])
+def test_an_older_version_says_that_a_job_has_changed_by_saying_nothing_else(body: str) -> None:
+    assert broker.JobEvent.model_validate_json(body).changed
+    now = Progress(job="a", phase="drawing")
+    assert not broker.JobEvent(job="a", progress=now).changed, "what moves on has not changed in the store"
+
+
+async def test_the_end_of_a_job_is_heard_of_a_bot_of_an_older_version(dispatch: Dispatch, redis: ArqRedis) -> None:
+    job = await accepted(dispatch)
+    async with aclosing(dispatch.follow(job)) as news:
+        await anext(news)
+        async with asyncio.timeout(AFTER_ALL_S):
+            while not await subscribers(redis):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            await end(dispatch, job)
+            await redis.publish(broker.events_channel(redis), f'{{"job": "{job.id}"}}')
+            while not isinstance(await anext(news), Outcome):
+                pass
+
+
 async def test_a_redis_user_who_may_not_subscribe_is_told_later(tmp_path: Path, redis: ArqRedis) -> None:
     rights = "on >secret ~* +@all -@pubsub"
     await redis.execute_command("ACL", "SETUSER", "mute", *rights.split())
