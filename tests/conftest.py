@@ -200,7 +200,7 @@ class Chat:
             command=command,
             uploads=uploads,
             arguments={CALLED.get(k, k): str(v) for k, v in arguments.items()},
-            **self.who,
+            **{"confirmed": True, **self.who},
         )
         return [reply async for reply in self.app.answer_to_end(request)]
 

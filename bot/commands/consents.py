@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bot.arguments.arguments import ConsentArguments, TrainArguments
 from bot.arguments.validation import check
 from bot.commands.train import train
+from bot.core import policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Button, PlaceMention, Reply, Request
 from storage.contract.base import Stored
@@ -41,7 +42,7 @@ class Consent(Stored):
 
 def needed(request: Request, author: str) -> bool:
     """Whether the author of photos has to be asked: not of one's own, nor by those who moderate there."""
-    return author != request.user and not request.actor.moderates
+    return not policy.may_allow(author, request.actor)
 
 
 async def ask(bot: CommandContext, request: Request, author: str, photos: Sequence[Mapping[str, str | int]]) -> Reply:
@@ -64,7 +65,7 @@ async def ask(bot: CommandContext, request: Request, author: str, photos: Sequen
 async def answered_by(bot: CommandContext, request: Request, consent_id: str) -> Consent:
     """The consent that a person gives or refuses; raises UserError unless they are the author, or moderate there."""
     consent = await _read(bot.store, consent_id)
-    if consent.request.space != request.space or (request.user != consent.author and not request.actor.moderates):
+    if consent.request.space != request.space or not policy.may_allow(consent.author, request.actor):
         raise UserError(NOT_YOURS)
     return consent
 

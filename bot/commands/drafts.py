@@ -8,6 +8,7 @@ import asyncio
 import time
 
 from bot.arguments.arguments import TrainArguments
+from bot.core import policy
 from bot.core.context import CommandContext
 from bot.core.messages import Button, Reply, Request
 from bot.photos.uploads import Upload
@@ -67,7 +68,7 @@ async def find(bot: CommandContext, request: Request, draft: str) -> Draft:
         raise UserError("What was asked there is damaged in the storage. Please send the photos again.") from None
     except Newer:
         raise UserError("That was asked by a newer version of me. Please send the photos again.") from None
-    if record.space not in (request.space, *request.own_spaces) or record.owner != request.user:
+    if not policy.owns(record, request.actor):
         raise UserError("Only the person who sent these photos can say what becomes of them.")
     return record
 

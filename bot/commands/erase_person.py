@@ -7,12 +7,12 @@ from contextlib import suppress
 from bot.arguments.arguments import NoArguments
 from bot.commands import drafts
 from bot.commands.replies import FORGET_ALL
-from bot.core import damaged_subjects
+from bot.core import confirmation, damaged_subjects
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.job_owners import forget_owners
 from bot.core.messages import Button, Reply, Request
-from bot.core.policy import is_local, same_person
+from bot.core.policy import is_local, made_by
 from storage.contract.jobs import Job
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import NAMES, Subject, name_prefix, subject_key
@@ -33,14 +33,14 @@ UNKNOWN_OWNER = (
 
 async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
     """Forget all of a person's subjects, jobs and pictures, wherever on this platform they were made."""
-    if request.asks and not request.sure:
-        button = Button(label="Forget everything", command="forget-me", style="danger")
-        yield Reply(text=FORGET_ALL, buttons=(button,), question=True)
+    button = Button(label="Forget everything", command="forget-me", style="danger", confirm=FORGET_ALL)
+    if question := confirmation.question(request, button):
+        yield question
         return
     unknown: list[str] = []
-    subjects = [subject async for subject in every_subject(bot.store, unknown) if _is_of(subject, request)]
+    subjects = [s async for s in every_subject(bot.store, unknown) if made_by(s, request.actor)]
     counts = await forget_subjects(bot, subjects)
-    jobs = [job async for job in every_job(bot.store, unknown) if _is_of(job, request)]
+    jobs = [job async for job in every_job(bot.store, unknown) if made_by(job, request.actor)]
     counts += await delete_jobs(bot, jobs)
     with best_effort("who had jobs is remembered for a while"):
         await forget_owners(bot.redis, sorted({job.space for job in jobs}))
@@ -51,10 +51,6 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
     summary = f"Forgot everything of yours: {plural(len(subjects), 'subject')}, {plural(counts, 'file')} deleted."
     left = UNKNOWN_OWNER.format(records=plural(len(unknown), "record")) if unknown else ""
     yield Reply(text=" ".join(filter(None, [summary, left, await bot.taken_back(request.space, request)])))
-
-
-def _is_of(thing: Subject | Job, request: Request) -> bool:
-    return thing.owner == request.user and same_person(thing.space, request.space)
 
 
 async def forget_subjects(bot: CommandContext, subjects: list[Subject]) -> int:
@@ -144,5 +140,5 @@ async def _drop_drafts(bot: CommandContext, request: Request) -> None:
                 draft = await drafts.read(bot.store, name.split("/")[1])
             except (Missing, Damaged, Newer):  # those that cannot be read are deleted after a day, as all are
                 continue
-            if draft.owner == request.user and same_person(draft.space, request.space):
+            if made_by(draft, request.actor):
                 await drafts.drop(bot, draft)

@@ -12,7 +12,7 @@ from bot.arguments.arguments import (
     VariationsArguments,
 )
 from bot.commands.replies import details, finished
-from bot.core import access
+from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream, find_job, find_pictures, may_see_job
 from bot.core.messages import Reply, Request
 from storage.contract.compatibility import check_compatible
@@ -106,7 +106,7 @@ async def about(bot: CommandContext, request: Request, given: JobArguments) -> R
 async def delete(bot: CommandContext, request: Request, given: DeleteArguments) -> ReplyStream:
     """Delete one picture, or all of a job and every trace of it."""
     job = await find_pictures(bot, request, given.job, to_remove=True)
-    access.must_cancel(job, request, "delete")
+    policy.check(request.actor, "delete", job)
     if given.seed is not None:
         yield await _delete_one(bot, request, job, given.seed)
         return

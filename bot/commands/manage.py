@@ -7,8 +7,8 @@ from bot.arguments.arguments import ChooseArguments, JobArguments, NoArguments, 
 from bot.commands import report_card, train_together
 from bot.commands.candidate_choice import choice as open_choice
 from bot.commands.erase_person import forget_me
-from bot.commands.replies import FORGET, about_subject, details, finished, forget_button, in_words, show_button
-from bot.core import access
+from bot.commands.replies import about_subject, details, finished, forget_button, in_words, show_button
+from bot.core import access, confirmation, policy
 from bot.core.audience import audience, place
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream, find_job
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 async def cancel(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Stop a job that waits or runs."""
     job = await find_job(bot, request, given.job, to_remove=True)
-    access.must_cancel(job, request, "stop")
+    policy.check(request.actor, "stop", job)
     prompt = await access.visible_prompt(bot, request, job)
     if not await bot.dispatch.cancel(job):
         raise UserError("That has already ended.")
@@ -36,15 +36,14 @@ async def cancel(bot: CommandContext, request: Request, given: JobArguments) -> 
 
 
 async def forget(bot: CommandContext, request: Request, given: SubjectArguments) -> ReplyStream:
-    """Forget a subject: photos, what was learned, and the pictures of it; where the person can be asked, ask first."""
+    """Forget a subject, after a question: photos, what was learned, and the pictures of it."""
     if await access.means_all(bot, request, given.name):
         async for reply in forget_me(bot, request, NoArguments()):
             yield reply
         return
     subject = await access.forgettable(bot, request, given.name)
-    if request.asks and not request.sure:
-        button = forget_button(subject).model_copy(update={"confirm": ""})
-        yield Reply(text=FORGET.format(name=subject.name), buttons=(button,), question=True)
+    if question := confirmation.question(request, forget_button(subject)):
+        yield question
         return
     begun = await erasure.begin(bot.store, subject)
     open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
@@ -118,7 +117,7 @@ def _photos(subject: Subject) -> str:
 async def share(bot: CommandContext, request: Request, given: ShareArguments) -> ReplyStream:
     """Set the audience of a subject: only its owner, a channel, a group, or the whole space."""
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
-    access.must_own(subject, request, "share")
+    policy.check(request.actor, "share", subject)
     if not given.group and not given.audience:
         raise UserError("Say with whom: private, channel, space, or a role or user group.")
     shared = access.shared(request, given.audience, given.group)

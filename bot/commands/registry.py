@@ -57,6 +57,7 @@ class Command:
     answers: Literal["everyone", "asker", "in place"] = "asker"  # who sees it; in place of the message it is asked on
     takes_photos: bool = False
     hidden: bool = False  # sent by buttons, not typed
+    asks_first: bool = False  # a question to who has typed it, for it cannot be undone
     needs_subjects: int = 0  # how many there must be for it to make sense; pages offer it only then
 
     @property
@@ -112,9 +113,10 @@ COMMANDS: dict[str, Command] = {
             "Delete a subject with its photos, weights and pictures.",
             SubjectArguments,
             forget,
+            asks_first=True,
             needs_subjects=1,
         ),
-        Command("forget-me", "Delete all of your data.", NoArguments, forget_me),
+        Command("forget-me", "Delete all of your data.", NoArguments, forget_me, asks_first=True),
         Command("dreambooth cancel", "Cancel a queued or running job.", JobArguments, cancel),
         Command("jobs", "List the jobs.", NoArguments, jobs),
         Command("help", "Show the help: all commands.", NoArguments, show_help),

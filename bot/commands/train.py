@@ -6,7 +6,7 @@ from functools import partial
 from bot.arguments import prompts, recipe_options
 from bot.arguments.arguments import DraftArguments, RetrainArguments, TrainArguments
 from bot.commands import drafts
-from bot.core import access
+from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Accepted, Reply, Request
 from bot.core.policy import is_direct
@@ -24,7 +24,7 @@ ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 
 
 async def train(bot: CommandContext, request: Request, given: TrainArguments) -> ReplyStream:
-    """Learn a subject from photos; where some are refused and the person can be asked, ask first."""
+    """Learn a subject from photos; where some are refused, ask first whether to go on without them."""
     uploads = captions.paired(request.uploads)
     check_number(len(uploads), bot.settings.photos_max)
     recipe_options.asked_for(
@@ -33,7 +33,7 @@ async def train(bot: CommandContext, request: Request, given: TrainArguments) ->
     await free_name(bot, request, given.name)
     yield Reply(text=_looking(bot, request, len(uploads)), state="working")
     vetting = await vetted(bot, request, uploads)
-    if vetting.refused and request.asks:
+    if vetting.refused and not request.confirmed:
         yield drafts.question(await drafts.keep(bot, request, given, vetting), vetting)
         return
     async for reply in _start(bot, request, given, vetting.accepted, vetting.summary):
@@ -97,7 +97,7 @@ async def drop_draft(bot: CommandContext, request: Request, given: DraftArgument
 async def retrain(bot: CommandContext, request: Request, given: RetrainArguments) -> ReplyStream:
     """Learn a subject anew from the photos that it has; it stays as it is until that is done."""
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
-    access.must_own(subject, request, "retrain")
+    policy.check(request.actor, "retrain", subject)
     check_learnable(subject)
     command = f"/dreambooth retrain {subject.name}"
     changes = {

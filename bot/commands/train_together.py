@@ -19,7 +19,7 @@ async def train_together(bot: CommandContext, request: Request, given: TogetherA
     known = await access.visible_subjects(bot, request)
     subjects = [prompts.by_name(name, known) for name in given.names.split()]
     for subject in subjects:
-        access.must_own(subject, request, "retrain")
+        policy.check(request.actor, "retrain", subject)
         check_learnable(subject)
     usual: Method | None = "lora" if all(subject.method == "lora" for subject in subjects) else None
     job = job_of(request, subjects, given, recipe_options.asked_for(bot.settings, given.recipe, given.changes), usual)

@@ -12,9 +12,6 @@ from storage.contract.jobs import Audience, Job, TrainJob
 from storage.contract.subjects import Subject
 from storage.errors import UserError
 
-NOT_OWNER = "Only the person who made this can {deed} it."
-NOT_MODERATOR = "Only the person who made this, or a moderator, can {deed} it."
-
 
 async def visible_subjects(bot: CommandContext, request: Request, listed: Suggestions | None = None) -> list[Subject]:
     """The subjects that the person may see there where they ask, newest first; those of the space itself come first.
@@ -55,21 +52,8 @@ async def forgettable(bot: CommandContext, request: Request, name: str) -> Subje
     subject = await bot.subjects.find(request.space, name)
     if not subject or not policy.may_forget(subject, request.actor):
         subject = prompts.by_name(name, known)
-    if not policy.may_forget(subject, request.actor):
-        raise UserError(NOT_MODERATOR.format(deed="forget"))
+    policy.check(request.actor, "forget", subject)
     return subject
-
-
-def must_own(subject: Subject, request: Request, deed: str) -> None:
-    """Raise UserError unless the subject is the person's own; `deed` says what they wanted."""
-    if not policy.may_share(subject, request.actor):
-        raise UserError(NOT_OWNER.format(deed=deed))
-
-
-def must_cancel(job: Job, request: Request, deed: str) -> None:
-    """Raise UserError unless the person may stop or delete the job; `deed` says what they wanted."""
-    if not policy.may_cancel(job, request.actor):
-        raise UserError(NOT_MODERATOR.format(deed=deed))
 
 
 def must_draw(subjects: Sequence[Subject], request: Request, sentence: str) -> None:

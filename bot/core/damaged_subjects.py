@@ -2,12 +2,13 @@
 
 from contextlib import suppress
 
+from bot.core import policy
 from bot.core.context import CommandContext
 from bot.core.messages import Request
 from bot.core.policy import is_direct
 from storage.contract.jobs import TrainJob
 from storage.contract.subjects import Subject, name_key, subject_key
-from storage.errors import Damaged, Missing, UserError
+from storage.errors import Damaged, Missing
 from storage.lifecycle.damaged_jobs import owner_of, space_of
 from storage.lifecycle.job_index import JobIndex
 from storage.objects.store import Store
@@ -36,10 +37,10 @@ async def damaged_subject(bot: CommandContext, request: Request, name: str) -> S
             await bot.subjects.find(request.space, name)
         except Damaged:
             subject = await bot.subjects.holder(name_key(request.space, name))
-            theirs = {request.user, ""} if is_direct(request.space) else {request.user}
-            if not request.moderator and await _owner(bot, subject) not in theirs:
-                raise UserError("Only the person who made this, or a moderator, can forget it.") from None
-            return Subject(id=subject, space=request.space, owner="", name=name, noun="", base_model="", state="failed")
+            owner = await _owner(bot, subject) or (request.user if is_direct(request.space) else "")
+            left = Subject(id=subject, space=request.space, owner=owner, name=name, noun="", base_model="")
+            policy.check(request.actor, "forget", left)
+            return left.model_copy(update={"owner": "", "state": "failed"})
     return None
 
 

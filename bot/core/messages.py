@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bot.core.policy import Actor, Moderates
 from bot.photos.in_flight import InFlightShare
@@ -36,23 +36,29 @@ class Request(Record):
     secluded: str = ""  # the private channel or thread that it was said in: what is made there is shared with it
     own_spaces: tuple[str, ...] = ()  # other spaces whose subjects and jobs the person sees if they are their own
     groups: tuple[str, ...] = ()  # the person's Discord roles or Slack user groups
-    moderator: bool = False  # may delete and forget what others made anywhere in the space
-    channel_moderator: bool = False  # the same for what was made in this channel, or is shared with it
-    asks: bool = False  # whether a question can be put back to the person, as buttons
+    moderates: Moderates = ""  # where the person may delete and forget what others made: here, or in this channel
+    confirmed: bool = False  # whether the question that comes before it was answered with yes
     granted: str = ""  # the consent that the front end has seen the author of the photos give
-    sure: bool = False  # whether what cannot be undone was asked about before
     id: str = Field(default_factory=new_id)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _before_moderates(cls, data: Any) -> Any:
+        """Read a request that an older version kept: rights were two fields."""
+        if not isinstance(data, dict) or "moderates" in data:
+            return data
+        moderates = "space" if data.get("moderator") else "channel" if data.get("channel_moderator") else ""
+        return {**data, "moderates": moderates}
 
     @property
     def actor(self) -> Actor:
         """The person, as the policy sees them."""
-        moderates: Moderates = "space" if self.moderator else "channel" if self.channel_moderator else ""
         return Actor(
             space=self.space,
             person=self.user,
             channels=tuple(filter(None, (self.channel, self.thread, self.secluded))),
             groups=self.groups,
-            moderates=moderates,
+            moderates=self.moderates,
             own_spaces=self.own_spaces,
         )
 

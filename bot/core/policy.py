@@ -1,17 +1,33 @@
-"""The access policy: who may see, draw, share, forget and cancel what. Every command, list and button asks it.
+"""The access policy: may this actor do this to that? Every command, list and button of every front end asks it.
 
 Subjects and jobs carry an audience: their owner alone, a channel, a group, or the whole space. Work on a subject is
 seen by those who may see both. Moderators remove things; they see, draw and share no more than anybody else.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 from storage.contract.base import Record
 from storage.contract.jobs import Audience, Job
 from storage.contract.subjects import Subject
+from storage.errors import UserError
 
 Moderates = Literal["", "channel", "space"]
+Deed = Literal["share", "retrain", "forget", "stop", "delete"]
+NOT_OWNER = "Only the person who made this can {deed} it."
+NOT_MODERATOR = "Only the person who made this, or a moderator, can {deed} it."
+
+
+class Owned(Protocol):
+    """What somebody has made somewhere: a subject, a job, a draft."""
+
+    @property
+    def space(self) -> str:
+        """Where it was made."""
+
+    @property
+    def owner(self) -> str:
+        """Who made it."""
 
 
 class Actor(Record):
@@ -25,9 +41,16 @@ class Actor(Record):
     own_spaces: tuple[str, ...] = ()  # other spaces of which they see what is their own
 
 
+def check(actor: Actor, deed: Deed, thing: Subject | Job) -> None:
+    """Raise UserError, with a sentence for the actor, unless they may do it to that."""
+    rule = RULES[deed]
+    if not rule.may(thing, actor):
+        raise UserError(rule.refusal.format(deed=deed))
+
+
 def may_see(subject: Subject, actor: Actor) -> bool:
     """Whether a subject is in the actor's space and shared with them there, or is their own."""
-    if _owns(subject, actor):
+    if owns(subject, actor):
         return True
     return subject.space == actor.space and _reaches(subject.shared, subject.shared_with, actor)
 
@@ -44,12 +67,12 @@ def may_draw(subject: Subject, actor: Actor) -> bool:
 
 def may_share(subject: Subject, actor: Actor) -> bool:
     """Whether the actor may share or retrain a subject: its owner alone."""
-    return _owns(subject, actor)
+    return owns(subject, actor)
 
 
 def may_forget(subject: Subject, actor: Actor) -> bool:
     """Whether the actor may forget a subject: its owner, a moderator of the space, one of the channel it is for."""
-    if _owns(subject, actor) or _moderates_space(subject.space, actor):
+    if owns(subject, actor) or _moderates_space(subject.space, actor):
         return True
     in_channel = subject.shared == "channel" and subject.shared_with in actor.channels
     return subject.space == actor.space and actor.moderates == "channel" and in_channel
@@ -60,7 +83,7 @@ def may_see_job(job: Job, subjects: Sequence[Subject], actor: Actor) -> bool:
 
     Jobs of before audiences were stored are shown to others only if all their subjects are.
     """
-    if _owns(job, actor):
+    if owns(job, actor):
         return True
     if job.space != actor.space or len(subjects) < len(job.subjects):
         return False
@@ -73,12 +96,34 @@ def may_see_job(job: Job, subjects: Sequence[Subject], actor: Actor) -> bool:
 
 def may_cancel(job: Job, actor: Actor) -> bool:
     """Whether the actor may stop a job or delete its pictures: its owner, or a moderator of where it was asked for."""
-    if _owns(job, actor) or _moderates_space(job.space, actor):
+    if owns(job, actor) or _moderates_space(job.space, actor):
         return True
     return job.space == actor.space and actor.moderates == "channel" and job.said_in in actor.channels
 
 
-def _owns(thing: Subject | Job, actor: Actor) -> bool:
+def may_allow(author: str, actor: Actor) -> bool:
+    """Whether the actor may let photos be used that `author` posted there: it is for the author, or a moderator."""
+    return author == actor.person or bool(actor.moderates)
+
+
+class Rule(NamedTuple):
+    """Who may do something, and what is said to the others."""
+
+    may: Callable[..., bool]  # of the thing and the actor
+    refusal: str
+
+
+RULES: dict[Deed, Rule] = {
+    "share": Rule(may_share, NOT_OWNER),
+    "retrain": Rule(may_share, NOT_OWNER),
+    "forget": Rule(may_forget, NOT_MODERATOR),
+    "stop": Rule(may_cancel, NOT_MODERATOR),
+    "delete": Rule(may_cancel, NOT_MODERATOR),
+}
+
+
+def owns(thing: Owned, actor: Actor) -> bool:
+    """Whether something is the actor's own, of where they ask or of a space whose own things they see there."""
     return thing.owner == actor.person and thing.space in (actor.space, *actor.own_spaces)
 
 
@@ -115,6 +160,11 @@ def same_person(space: str, other: str) -> bool:
     """
     known_by = [each.split(":")[:2] if each.startswith("slack:") else each.split(":")[:1] for each in (space, other)]
     return known_by[0] == known_by[1]
+
+
+def made_by(thing: Owned, actor: Actor) -> bool:
+    """Whether the actor made something, wherever on the platform that was."""
+    return thing.owner == actor.person and same_person(thing.space, actor.space)
 
 
 def is_local(space: str) -> bool:

@@ -38,7 +38,7 @@ def read_file(path: Path, kind: type[File], called: str) -> File:
 
 async def ask(session: Session, command: str, given: dict[str, str], uploads: tuple[Upload, ...] = ()) -> Reply:
     """Send a command, and return the last reply to it."""
-    request = Request(space=session.space, user=USER, command=command, arguments=given, uploads=uploads)
+    request = Request(space=session.space, user=USER, command=command, arguments=given, uploads=uploads, confirmed=True)
     *_, last = [reply async for reply in session.darkroom.answer_to_end(request)]
     return last
 

@@ -51,8 +51,8 @@ async def timed(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), *
     """Time a command until its last reply, which must be a success."""
     given = {name.rstrip("_"): value for name, value in arguments.items()}
     asked_s, began_s, last = time.time(), time.monotonic(), Reply(text="nothing was said", state="failed")
-    async for reply in app.answer(
-        Request(space="bench", user="bench", command=command, arguments=given, uploads=uploads)
+    async for reply in app.answer_to_end(
+        Request(space="bench", user="bench", command=command, arguments=given, uploads=uploads, confirmed=True)
     ):
         last = reply
     whole_s = time.monotonic() - began_s

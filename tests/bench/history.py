@@ -71,8 +71,8 @@ async def ask(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), **g
     """Give a command as I do; it has to succeed."""
     last = Reply(text="nothing")
     arguments = {name.rstrip("_"): value for name, value in given.items()}
-    request = Request(space=MINE, user=USER, command=command, arguments=arguments, uploads=uploads)
-    async for last in app.answer(request):  # noqa: B007 (only the last counts)
+    request = Request(space=MINE, user=USER, command=command, arguments=arguments, uploads=uploads, confirmed=True)
+    async for last in app.answer_to_end(request):  # noqa: B007 (only the last counts)
         pass
     assert last.state == "done", last.text
     return last

@@ -105,7 +105,7 @@ def refused(what: str, count: int, of: int) -> None:
 
 async def said(app: Darkroom, command: str, uploads: tuple[Upload, ...] = (), **arguments: str) -> Reply:
     """The last reply; what is accepted is taken back, so that the store is empty again."""
-    request = Request(space="fuzz", user="x", command=command, uploads=uploads, arguments=arguments)
+    request = Request(space="fuzz", user="x", command=command, uploads=uploads, arguments=arguments, confirmed=True)
     last = Reply(text="")
     async for last in app.answer(request):
         if last.job:

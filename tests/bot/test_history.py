@@ -32,7 +32,7 @@ class Costs:
     async def ask(self, command: str, **arguments: str) -> None:
         """Give a command as I do, and count its requests."""
         before = self.store.requests
-        request = Request(space=MINE, user=USER, command=command, arguments=arguments)
+        request = Request(space=MINE, user=USER, command=command, arguments=arguments, confirmed=True)
         async for reply in self.app.answer_to_end(request):
             assert not reply.fault, reply.text
             if command == "imagine" and reply.state == "working" and self.of.setdefault("drawn", 0) == 0:

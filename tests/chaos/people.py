@@ -89,5 +89,5 @@ class People:
 async def ask(chat: Chat, command: str, uploads: Any = (), **arguments: object) -> None:
     """Say a command at the chat, as its page would."""
     given = {name: str(value) for name, value in arguments.items()}
-    request = Request(space=SPACE, user=USER, command=command, arguments=given, uploads=uploads)
+    request = Request(space=SPACE, user=USER, command=command, arguments=given, uploads=uploads, confirmed=True)
     await chat.ask(request, f"/{command}")

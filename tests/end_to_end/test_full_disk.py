@@ -53,7 +53,7 @@ def fill(store: FolderStore) -> None:
 
 
 async def said(app: Darkroom, command: str, **arguments: str) -> Reply:
-    request = Request(space="local", user="you", command=command, arguments=arguments)
+    request = Request(space="local", user="you", command=command, arguments=arguments, confirmed=True)
     last = None
     async with aclosing(app.answer(request)) as replies:
         async for last in replies:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 import discord
@@ -11,7 +10,6 @@ from bot.app import Darkroom, complaint
 from bot.commands import button_ids, consents
 from bot.commands.prefill import filled_form
 from bot.commands.registry import COMMANDS
-from bot.commands.replies import FORGET, FORGET_ALL
 from bot.commands.train import photos_hint
 from bot.connectors.discord.ack import ack_repeatedly, heard, in_time
 from bot.connectors.discord.attachments import others_in, photos_in
@@ -21,7 +19,7 @@ from bot.connectors.discord.request import closed_to, request_of
 from bot.connectors.discord.responder import DiscordResponder, InboundCommand
 from bot.connectors.discord.slash_commands import SLASH, TRAIN_MENU, AttachedFile, Json, invoked, typing
 from bot.core import access
-from bot.core.messages import Button, Request
+from bot.core.messages import Button
 from bot.photos import captions
 from bot.photos.declared_type import no_photos
 from bot.photos.vetting import check_number
@@ -34,10 +32,6 @@ UNSAID = (discord.HTTPException, discord.RateLimited)  # what nobody can be told
 SURE, PHOTOS, AUTHOR = "sure", "photos", "author"  # arguments of ours: a question answered, files found, whose
 ALONG = (PHOTOS, AUTHOR)  # what goes along with a form, unseen
 NO = "no"
-QUESTIONS = {
-    "dreambooth forget": FORGET,
-    "forget-me": FORGET_ALL,
-}  # asked first of those who type what cannot be undone
 OLD = "I do not know this any more. Please give the command again."
 
 
@@ -84,28 +78,23 @@ class InteractionHandler:
         if given is None:
             return await self._refuse(interaction, OLD)
         asked = InboundCommand(given.command, given.arguments, given.attached)
-        if question := QUESTIONS.get(given.command.name):
-            request = request_of(interaction, given.command.name, given.arguments)
-            ask = await self._look_first(interaction, request) or question.format(**given.arguments)
-            sure = Button(label="Yes", command=given.command.name, arguments=given.arguments, confirm=ask)
-            return await self._confirm(interaction, sure)
+        if given.command.asks_first:
+            return await self._ask_first(interaction, asked)
         if given.command.takes_photos and not given.attached and not closed_to(interaction):
             return await self._open(interaction, asked, photos=True)
         await self.answers.answer(interaction, asked)
 
-    async def _look_first(self, interaction: discord.Interaction, request: Request) -> str:
-        """The question to ask, if it is another than usual. Raises UserError where it would be asked in vain.
-
-        What takes too long is found out after it.
-        """
-        with suppress(TimeoutError):
+    async def _ask_first(self, interaction: discord.Interaction, asked: InboundCommand) -> None:
+        """Respond with the question that comes first, or say why not; what takes too long comes after a response."""
+        try:
             async with in_time(interaction):
-                if "name" not in request.arguments:
-                    return ""
-                if await access.means_all(self.app, request, request.arguments["name"]):
-                    return FORGET_ALL
-                await access.forgettable(self.app, request, request.arguments["name"])
-        return ""
+                request = request_of(interaction, asked.command.name, asked.arguments)
+                reply = await self.answers.follower.ask(request)
+        except TimeoutError:
+            return await self.answers.answer(interaction, asked)
+        if not reply.question:
+            return await self._refuse(interaction, reply.text)
+        await self._confirm(interaction, reply.buttons[0].model_copy(update={"confirm": reply.text}))
 
     async def _train_menu(self, interaction: discord.Interaction, data: Json) -> None:
         """Train on the photos of a message: its links go along while a form asks for name and class."""

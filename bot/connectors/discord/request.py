@@ -27,7 +27,6 @@ NAMES = {
 def request_of(interaction: discord.Interaction, command: str, arguments: dict[str, str]) -> Request:
     """Say an interaction as a request."""
     user = interaction.user
-    moderates = _moderates(interaction)
     here = str(interaction.channel_id)
     thread = interaction.channel if isinstance(interaction.channel, discord.Thread) else None
     return Request(
@@ -40,10 +39,8 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
         secluded=_secluded(interaction),
         # `roles` would leave out those of which the gateway has not told yet.
         groups=tuple(map(str, user._roles)) if isinstance(user, discord.Member) else (),
-        moderator=moderates == "space",
-        channel_moderator=moderates == "channel",
-        asks=True,
-        sure=True,  # InteractionHandler asks, with a message that the answer takes the place of
+        moderates=_moderates(interaction),
+        confirmed=interaction.type is discord.InteractionType.component,  # InteractionHandler has each button ask
     )
 
 

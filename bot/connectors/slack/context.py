@@ -28,7 +28,7 @@ class InboundContext(Record):
     response_url: str = ""
     message: str = ""  # whose button was pressed, if all can see it
     id: str = Field(default_factory=new_id)  # of the request that this becomes
-    sure: bool = False  # with a button, which asks first
+    confirmed: bool = False  # with a button, which asks first
 
     @property
     def space(self) -> str:
@@ -53,8 +53,8 @@ def by_command(body: Payload) -> InboundContext:
     )
 
 
-def by_message(body: Payload) -> InboundContext:
-    """Of a pressed button, or of a shortcut in a message's menu."""
+def by_message(body: Payload, confirmed: bool = False) -> InboundContext:
+    """Of a pressed button, whose question is answered, or of a shortcut in a message's menu."""
     container = body.get("container", {})
     message = "" if container.get("is_ephemeral") else container.get("message_ts", "")
     return InboundContext(
@@ -66,7 +66,7 @@ def by_message(body: Payload) -> InboundContext:
         thread=(container or body["message"]).get("thread_ts", ""),
         response_url=body.get("response_url", ""),
         message=message,
-        sure=True,
+        confirmed=confirmed,
     )
 
 

@@ -86,7 +86,7 @@ class EventHandler:
     async def pressed(self, ack: AsyncAck, body: Payload) -> None:
         """A button, or something chosen from a menu."""
         await ack()
-        asked, action, trigger = by_message(body), body["actions"][0], FormTrigger(body["trigger_id"])
+        asked, action, trigger = by_message(body, confirmed=True), body["actions"][0], FormTrigger(body["trigger_id"])
         value = action.get("value") or action.get("selected_option", {}).get("value", "")
 
         async def work() -> bool:

@@ -83,10 +83,9 @@ class RequestFactory:
             secluded=asked.channel if kind == PRIVATE else "",
             own_spaces=(asked.space,) if direct else (),
             groups=tuple(str(group["id"]) for group in groups if asked.user in group.get("users", ())),
-            moderator=standing.admin and not outsider and not direct,
-            asks=True,
+            moderates="space" if standing.admin and not outsider and not direct else "",
+            confirmed=asked.confirmed,
             id=asked.id,
-            sure=asked.sure,
         )
 
     async def groups(self) -> list[Group]:

@@ -54,7 +54,9 @@ class Session:
     async def ask(self, command: str, arguments: dict[str, str | None], uploads: tuple[Upload, ...] = ()) -> Reply:
         """Send a command, show how it goes, return the last reply."""
         given = {name: value for name, value in arguments.items() if value is not None}
-        request = Request(space=self.space, user=USER, command=command, arguments=given, uploads=uploads)
+        request = Request(
+            space=self.space, user=USER, command=command, arguments=given, uploads=uploads, confirmed=True
+        )  # what is to be asked was asked before there was a session; scripts are never asked
         return await self.follow(self.darkroom.answer(request), request.id)
 
     async def follow(self, replies: ReplyStream, job_id: str) -> Reply:

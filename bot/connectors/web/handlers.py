@@ -166,7 +166,7 @@ def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
     """Understand a typed line; gives the request and how the chat repeats it, or raises UserError."""
     name, rest = understood(line, len(uploads))
     values = parse(rest, COMMANDS[name].arguments)
-    return _request(name, values, uploads, sure=False), one_line(line)
+    return _request(name, values, uploads), one_line(line)
 
 
 def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> tuple[Request, str]:
@@ -179,11 +179,12 @@ def _press(chat: Chat, values: dict[str, str], uploads: tuple[Upload, ...]) -> t
     if made or COMMANDS[name].hidden:  # nobody types an id, so it is called by what it is about
         word = "Delete one picture" if name == "delete" and "seed" in values else name.split()[-1].capitalize()
         command = f"{word}: {made.said}" if made else word
-    return _request(name, values, uploads, sure=True), command
+    return _request(name, values, uploads, confirmed=not COMMANDS[name].takes_photos), command
 
 
-def _request(command: str, values: dict[str, str], uploads: tuple[Upload, ...], sure: bool) -> Request:
-    return Request(space=SPACE, user=USER, command=command, arguments=values, uploads=uploads, asks=True, sure=sure)
+def _request(command: str, values: dict[str, str], uploads: tuple[Upload, ...], confirmed: bool = False) -> Request:
+    who = {"space": SPACE, "user": USER}
+    return Request(**who, command=command, arguments=values, uploads=uploads, confirmed=confirmed)
 
 
 async def completions(request: web.Request) -> web.Response:

@@ -94,7 +94,7 @@ async def test_a_moderator_who_may_not_see_a_job_deletes_a_picture_and_is_shown_
     await app.dispatch.accept(job)
     await Hand(app).draw(job)
     arguments = {"job": job.id, "seed": "2"}
-    request = Request(space="discord:7", user="bob", command="delete", arguments=arguments, moderator=True)
+    request = Request(space="discord:7", user="bob", command="delete", arguments=arguments, moderates="space")
     (reply,) = [reply async for reply in app.answer(request)]
     assert reply.text == "Deleted the picture with seed 2: 3 pictures left."
     assert not reply.pictures and not reply.facts and not reply.job

@@ -21,7 +21,7 @@ def pressed(reply: Reply, label: str) -> tuple[str, dict[str, str]]:
 
 @pytest.fixture
 def asked(chat: Chat) -> Chat:
-    return chat.by("ann", asks=True)
+    return chat.by("ann", confirmed=False)
 
 
 async def question(chat: Chat) -> Reply:
@@ -65,7 +65,7 @@ async def test_a_name_is_free_again_where_a_process_died_before_its_training_was
     await asked.app.subjects.add(left)
     assert "already a subject called rex" in (await question(asked)).text
     await asked.app.subjects.change(left.id, lambda s: s.model_copy(update={"created_s": s.created_s - 61}))
-    assert "already a subject called rex" in (await question(asked.by("bob", asks=True))).text
+    assert "already a subject called rex" in (await question(asked.by("bob", confirmed=False))).text
     assert "How shall I go on with rex?" in (await question(asked)).text
 
 
@@ -73,7 +73,7 @@ async def test_somebody_else_cannot_answer_the_question(asked: Chat) -> None:
     reply = await question(asked)
     for label in ("Train", "Cancel", "Add photos"):
         command, arguments = pressed(reply, label)
-        said = (await asked.by("bob", asks=True)(command, photos_of_a_character(1), **arguments))[-1]
+        said = (await asked.by("bob", confirmed=False)(command, photos_of_a_character(1), **arguments))[-1]
         assert said.text.startswith("Only the person who sent these photos") and said.fault == "input"
 
 

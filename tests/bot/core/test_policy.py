@@ -1,5 +1,6 @@
 """Who may do what: the policy as a table, and each command as each kind of person gets to use it."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -14,6 +15,7 @@ from bot.core.policy import Actor
 from bot.photos.uploads import Upload
 from storage.contract.jobs import Audience, ImagineJob, TrainJob
 from storage.contract.subjects import Subject
+from storage.errors import UserError
 from tests.conftest import CALLED, Chat, photos_of_a_character
 from tests.support.bot_process import NO_LIMITS, settings_of
 
@@ -100,6 +102,24 @@ def test_old_jobs_without_a_subject_are_their_owners(who: str) -> None:
     assert policy.may_see_job(drawing(said_in=WALKS, shared="space"), [], ACTORS[who]) == (who in EVERYBODY)
 
 
+@pytest.mark.parametrize("who", ACTORS)
+def test_who_may_not_is_told_who_may(who: str) -> None:
+    rex, actor = subject("space"), ACTORS[who]
+    for deed, may, others in (("retrain", OWNER, ""), ("forget", FORGETS["space"], ", or a moderator,")):
+        if who in may:
+            policy.check(actor, deed, rex)
+        else:
+            with pytest.raises(UserError, match=f"made this{others} can {deed} it"):
+                policy.check(actor, deed, rex)
+
+
+def test_a_request_that_an_older_version_kept_has_its_rights() -> None:
+    old = {"space": SPACE, "user": "eve", "command": "delete", "asks": True, "sure": True}
+    for rights, moderates in (({"moderator": True}, "space"), ({"channel_moderator": True}, "channel"), ({}, "")):
+        request = Request.model_validate_json(json.dumps(old | rights))
+        assert request.actor.moderates == moderates and not request.confirmed, "what it asked is asked again"
+
+
 @pytest.fixture
 async def bare(slack_queue: str, tmp_path: Path) -> AsyncIterator[Chat]:
     """A chat without workers, in a store of this test's own."""
@@ -117,9 +137,9 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "group member": {"channel": "C-other", "groups": (GROUP,)},
     "same channel": {"channel": WALKS},
     "stranger": {"channel": "C-other"},
-    "moderator": {"channel": "C-other", "moderator": True},
-    "channel moderator": {"channel": WALKS, "channel_moderator": True},
-    "outsider": {"channel": WALKS, "groups": (GROUP,), "moderator": True},
+    "moderator": {"channel": "C-other", "moderates": "space"},
+    "channel moderator": {"channel": WALKS, "moderates": "channel"},
+    "outsider": {"channel": WALKS, "groups": (GROUP,), "moderates": "space"},
 }
 ABOUT_SUBJECTS = ("imagine", "dreambooth show", "dreambooth share", "dreambooth retrain", "dreambooth forget")
 REMOVING = ("dreambooth cancel", "delete")
@@ -179,6 +199,19 @@ async def first(chat: Chat, command: str, arguments: dict[str, object]) -> Reply
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize(("command", "label"), [("dreambooth forget", "Forget"), ("forget-me", "Forget everything")])
+async def test_what_cannot_be_undone_is_asked_first_wherever_it_is_typed(bare: Chat, command: str, label: str) -> None:
+    rex = subject("space", bare.space)
+    await bare.app.subjects.add(rex)
+    ada, given = bare.by("ada", confirmed=False), {"name": "rex"} if " " in command else {}
+    (question,) = await ada(command, **given)
+    (button,) = question.buttons
+    assert question.question and question.text.startswith("Forget ") and (button.label, button.confirm) == (label, "")
+    assert await bare.app.subjects.get(rex.id) == rex
+    assert (await bare.by("ada")(button.command, **button.arguments))[-1].text.startswith("Forgot ")
+
+
+@pytest.mark.timeout(300)
 async def test_lists_say_of_others_private_work_only_that_it_is_there(bare: Chat) -> None:
     rex = subject("private", bare.space)
     await bare.app.subjects.add(rex)
@@ -187,8 +220,8 @@ async def test_lists_say_of_others_private_work_only_that_it_is_there(bare: Chat
         await bare.app.dispatch.accept(job)
     mine = " ".join((await bare.by("ada")("jobs"))[-1].facts.values())
     assert "/imagine secret" in mine and "train rex" in mine
-    for moderator in (False, True):
-        theirs = bare.by("dan", moderator=moderator)
+    for moderates in ("", "space"):
+        theirs = bare.by("dan", moderates=moderates)
         listed = (await theirs("jobs"))[-1]
         assert sorted(listed.facts.values()) == ["somebody's drawing — open", "somebody's training — open"]
         assert not (await theirs("dreambooth list"))[-1].facts

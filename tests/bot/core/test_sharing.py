@@ -29,7 +29,7 @@ async def test_a_subject_is_for_the_whole_space_until_it_is_private(chat: Chat) 
     assert said == "rex can now be drawn by you and nobody else."
     assert await sees(chat) and not await sees(friend)
     assert "no subject called rex" in (await friend("imagine", prompt="a [rex] dog"))[-1].text
-    assert not await sees(chat.by("warden", moderator=True))
+    assert not await sees(chat.by("warden", moderates="space"))
 
 
 async def test_sharing_with_a_channel_and_with_a_group(chat: Chat) -> None:
@@ -55,7 +55,7 @@ async def test_only_its_owner_changes_a_subject(chat: Chat, command: str, who: s
 
 async def test_spaces_never_see_each_others_subjects(chat: Chat) -> None:
     await ready(chat)
-    elsewhere = Chat(chat.app, f"{chat.space} elsewhere", chat.user, moderator=True)
+    elsewhere = Chat(chat.app, f"{chat.space} elsewhere", chat.user, moderates="space")
     assert not await sees(elsewhere)
     assert "no subject called rex" in (await elsewhere("dreambooth show", name="rex"))[-1].text
 

@@ -145,7 +145,7 @@ def test_at_the_terminal_text_files_lie_beside_the_photos(tmp_path: Path) -> Non
 
 
 async def test_what_is_said_is_kept_with_the_photo_and_learned(chat: Chat) -> None:
-    asked = chat.by("ann", asks=True)
+    asked = chat.by("ann", confirmed=False)
     first, *others = photos_of_a_character(3)
     said = (first.model_copy(update={"caption": "a dog\non a sofa"}), Upload(name="rex-2.txt", data=LONG.encode()))
     bad = Upload(name="bad.jpg", data=b"no picture at all")

@@ -53,7 +53,7 @@ def written(record: Any, **fields: object) -> bytes:
 
 
 async def last(app: Darkroom, command: str, **arguments: str) -> Reply:
-    request = Request(space="home", user="ada", command=command, arguments=arguments)
+    request = Request(space="home", user="ada", command=command, arguments=arguments, confirmed=True)
     return [reply async for reply in app.answer(request)][-1]
 
 
@@ -188,7 +188,7 @@ async def test_a_newer_subject_whose_base_fields_have_other_types_is_left_alone(
     assert "damaged" not in (await last(app, "dreambooth train", name="rex", **{"class": "dog"})).text
     assert "damaged" not in (await last(app, "imagine", prompt="a [rex] in Paris")).text
     assert (await last(app, "dreambooth list")).state == "done"
-    stranger = Request(space="home", user="bob", command="dreambooth forget", arguments={"name": "rex"})
+    stranger = Request(space="home", user="bob", command="dreambooth forget", arguments={"name": "rex"}, confirmed=True)
     assert "Forgot" not in [reply async for reply in app.answer(stranger)][-1].text
     with suppress(Newer):
         await finalize_job(app.store, job)

@@ -59,7 +59,7 @@ def damaged(request: pytest.FixtureRequest, store: Store) -> Any:
 
 
 async def said(app: Darkroom, command: str, user: str = "you", **arguments: str) -> Reply:
-    request = Request(space="local", user=user, command=command, arguments=arguments)
+    request = Request(space="local", user=user, command=command, arguments=arguments, confirmed=True)
     return [reply async for reply in app.answer(request)][-1]
 
 
@@ -184,11 +184,11 @@ async def test_where_nobody_can_tell_who_made_a_subject_it_takes_a_moderator(app
     rex = (await trained(app, "rex")).model_copy(update={"id": new_id(), "space": space})
     await app.subjects.add(rex)
     await app.store.put(subject_key(rex.id), b"")
-    asked = Request(space=space, user="you", command="dreambooth forget", arguments={"name": "rex"})
-    for channel_moderator in (False, True):
-        of_anybody = asked.model_copy(update={"id": new_id(), "channel_moderator": channel_moderator})
+    asked = Request(space=space, user="you", command="dreambooth forget", arguments={"name": "rex"}, confirmed=True)
+    for moderates in ("", "channel"):
+        of_anybody = asked.model_copy(update={"id": new_id(), "moderates": moderates})
         assert "Only the person" in [reply async for reply in app.answer(of_anybody)][-1].text
-    of_moderator = asked.model_copy(update={"id": new_id(), "moderator": True})
+    of_moderator = asked.model_copy(update={"id": new_id(), "moderates": "space"})
     assert [reply async for reply in app.answer(of_moderator)][-1].text.startswith("Forgot rex")
 
 

@@ -45,7 +45,7 @@ async def ask(chat: Chat, command: str, *uploads: Upload, **arguments: str) -> C
     """Say something on the page, and wait until it is answered or followed."""
     given = {name.rstrip("_"): value for name, value in arguments.items()}
     said = " ".join([f"/{command}", *given.values()])
-    request = Request(space=SPACE, user=USER, command=command, arguments=given, uploads=uploads, sure=True)
+    request = Request(space=SPACE, user=USER, command=command, arguments=given, uploads=uploads, confirmed=True)
     message = await chat.ask(request, said)
     async with asyncio.timeout(120):
         while not chat.messages[message.id].answered and not chat.messages[message.id].reply.job:  # noqa: ASYNC110
@@ -97,7 +97,7 @@ async def test_a_name_that_is_forgotten_at_the_terminal_leaves_the_history(app: 
     await conversation(chat)
     await rested(chat)
     await chat.close()
-    request = Request(space=SPACE, user=USER, command="dreambooth forget", arguments={"name": "rex"})
+    request = Request(space=SPACE, user=USER, command="dreambooth forget", arguments={"name": "rex"}, confirmed=True)
     (reply,) = [reply async for reply in app.answer(request)]
     assert reply.text.startswith("Forgot rex")
     again = Chat(app)
