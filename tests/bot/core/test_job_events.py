@@ -15,7 +15,7 @@ from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.progress import Progress
 from storage.objects.folder import FolderStore
 from storage.queue import broker
-from storage.queue.job_progress import announce_change, events_channel, write_progress
+from storage.queue.job_progress import JobEvent, announce_change, events_channel, write_progress
 
 AT_ONCE_S, AFTER_ALL_S = 1.0, 20.0
 
@@ -82,9 +82,9 @@ async def test_a_job_whose_end_nobody_announced_ends_all_the_same(dispatch: Disp
 
 @pytest.mark.parametrize("body", ['{"job": "a"}', '{"job": "a", "progress": null}'])
 def test_an_older_version_says_that_a_job_has_changed_by_saying_nothing_else(body: str) -> None:
-    assert broker.JobEvent.model_validate_json(body).changed
+    assert JobEvent.model_validate_json(body).changed
     now = Progress(job="a", phase="drawing")
-    assert not broker.JobEvent(job="a", progress=now).changed, "what moves on has not changed in the store"
+    assert not JobEvent(job="a", progress=now).changed, "what moves on has not changed in the store"
 
 
 async def test_the_end_of_a_job_is_heard_of_a_bot_of_an_older_version(dispatch: Dispatch, redis: ArqRedis) -> None:
@@ -95,7 +95,7 @@ async def test_the_end_of_a_job_is_heard_of_a_bot_of_an_older_version(dispatch: 
             while not await subscribers(redis):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
             await end(dispatch, job)
-            await redis.publish(broker.events_channel(redis), f'{{"job": "{job.id}"}}')
+            await redis.publish(events_channel(redis), f'{{"job": "{job.id}"}}')
             while not isinstance(await anext(news), Outcome):
                 pass
 
