@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tenacity import wait_none
 
@@ -37,6 +37,7 @@ from tests.servers.backing import valkey
 pytestmark = pytest.mark.timeout(300)
 
 
+@settings(deadline=None)  # a store takes its time on a busy machine
 @given(
     command=st.sampled_from(sorted(COMMANDS)),
     arguments=st.dictionaries(st.text(min_size=1, max_size=9), st.text(min_size=1, max_size=200), max_size=4),
