@@ -16,7 +16,7 @@ from storage.queue.job_progress import announce_change, write_progress
 from storage.queue.job_queue import JobQueue
 from tests.support.photo_files import saved, scene
 
-ACCEPTED_S = 15.0
+ACCEPTED_S = 120.0
 
 
 class Hand:
