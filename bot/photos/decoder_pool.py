@@ -70,11 +70,11 @@ class DecodePool:
             self._idle.append(await self._start())
 
     async def close(self) -> None:
-        """End all processes at once."""
-        ending = list(self._all)
-        for process in ending:
+        """End all processes at once; wait for those as well that were killed before."""
+        for process in self._all:
             self._kill(process)
-        await asyncio.gather(*(process.wait() for process in ending))
+        await asyncio.gather(*map(_gone, self._all))
+        self._all.clear()
 
     async def _ready(self) -> Process:
         """A process that waits for a photo."""
@@ -82,7 +82,6 @@ class DecodePool:
             process = self._idle.pop()
             if process.returncode is None:
                 return process
-            self._all.discard(process)
         return await self._start()
 
     async def _asked(self, process: Process, data: bytes) -> tuple[decoder_protocol.Json, bytes]:
@@ -101,13 +100,22 @@ class DecodePool:
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=PIPE, env=environment, start_new_session=True, limit=2**22
         )
-        self._all.add(process)
+        self._all = {each for each in self._all if each.returncode is None} | {process}
         return process
 
     def _kill(self, process: Process) -> None:
-        """End a process and its child."""
-        self._all.discard(process)
+        """End a process and its child; `close` waits until it is gone."""
         with suppress(ValueError):
             self._idle.remove(process)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)
+
+
+async def _gone(process: Process) -> None:
+    """Wait until a process that was killed is gone, and its pipes are closed."""
+    assert process.stdin and process.stdout
+    process.stdin.close()
+    with suppress(OSError, RuntimeError):  # who reads its answer still comes to the end as well
+        await process.stdout.read()
+    await process.wait()

@@ -1,6 +1,7 @@
 """Photos are decoded in a process that may be killed: what it may take, what it may know, and whose turn it is."""
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -77,6 +78,19 @@ async def test_wall_clock_counts_where_no_cpu_time_is_used() -> None:
     assert await refusal(pool, slow()) == "takes too long to read"
     assert (await pool.read("ada", GOOD)).side_px == 96
     await pool.close()
+
+
+async def test_a_photo_that_nobody_waits_for_any_more_leaves_no_process(children_before: set[psutil.Process]) -> None:
+    pool = DecodePool(QUICK)
+    reading = asyncio.create_task(pool.read("ada", slow()))
+    while not (started := set(psutil.Process().children()) - children_before):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    reading.cancel()
+    await asyncio.wait({reading})
+    await pool.close()
+    assert not any(process.is_running() for process in started)
+    del pool, reading
+    gc.collect()  # what is left open is told of now, as an error
 
 
 async def test_memory_is_limited() -> None:
