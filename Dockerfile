@@ -41,6 +41,7 @@ COPY README.md LICENSE ./
 COPY storage storage
 COPY bot bot
 COPY trainer trainer
+COPY docs docs
 RUN pip install --no-cache-dir --no-deps --no-build-isolation .
 USER 10001
 # no health check: a worker that is stuck loses its lease, and one that cannot go on ends and is restarted

@@ -45,10 +45,10 @@ setup: .venv/.dev  ## Make .venv and install everything into it, for tests and c
 
 lock: setup  ## Resolve requirements/*.txt anew from pyproject.toml
 	$(BIN)/pip install --quiet uv==0.13.9
-	$(LOCK) $(TRAINER) --extra tensorboard --extra embedded --extra dev -o requirements/dev.txt
+	$(LOCK) $(TRAINER) --extra ask --extra tensorboard --extra embedded --extra dev -o requirements/dev.txt
 	$(LOCK) requirements/build.in -c requirements/dev.txt -o requirements/bot.txt
-	$(LOCK) $(TRAINER) --extra embedded -c requirements/dev.txt -o requirements/demo.txt
-	$(LOCK) $(TRAINER) --extra tensorboard -c requirements/dev.txt -o requirements/trainer.txt
+	$(LOCK) $(TRAINER) --extra ask --extra embedded -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) $(TRAINER) --extra ask --extra tensorboard -c requirements/dev.txt -o requirements/trainer.txt
 
 demo: .venv/.demo  ## Run everything here: queue, store, worker and web chat
 	@$(BIN)/darkroom demo

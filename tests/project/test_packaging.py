@@ -49,9 +49,9 @@ def test_what_the_dockerfile_copies_is_there_and_not_ignored() -> None:
 
 LOCKS = {  # by lock file: the extras that it is for
     "bot": (),
-    "demo": ("trainer", "embedded"),
-    "trainer": ("trainer", "tensorboard"),
-    "dev": ("trainer", "tensorboard", "embedded", "dev"),
+    "demo": ("trainer", "ask", "embedded"),
+    "trainer": ("trainer", "ask", "tensorboard"),
+    "dev": ("trainer", "ask", "tensorboard", "embedded", "dev"),
 }
 
 

@@ -1,0 +1,166 @@
+"""Documents of a space, which people add so that questions are answered from them.
+
+    documents/<space>/<name>/record.json    what it is
+    documents/<space>/<name>/<sha256>       its bytes
+    documents/<space>/<name>/<sha256>.json  its text, once a worker has extracted it
+
+Space and name are hashed, because people typed them. A document of the same name replaces the one before.
+"""
+
+import hashlib
+import logging
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field
+
+from storage.contract.base import Stored
+from storage.contract.fields import NewerValues, ObjectName, Part, Text
+from storage.contract.jobs import Audience
+from storage.contract.records import parsed_in_part
+from storage.errors import Damaged, Missing, Newer, UserError
+from storage.ids import ordered_s
+from storage.objects.store import Store
+from storage.text import fold, one_line
+
+log = logging.getLogger(__name__)
+
+MediaType = Literal["application/pdf", "text/html", "text/markdown", "text/plain"]
+MEDIA_TYPES: dict[str, MediaType] = {  # by the end of a file's name
+    ".pdf": "application/pdf",
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".txt": "text/plain",
+    ".text": "text/plain",
+    ".rst": "text/plain",
+}
+PREFIX = "documents/"
+NAME_MAX = 200  # characters
+DOCUMENT_MAX_BYTES = 32 * 2**20
+DOCUMENTS_MAX = 500  # of a space
+
+
+class Document(Stored):
+    """A document; `shared` says who may be answered from it beside its owner, as with subjects."""
+
+    space: str
+    owner: str
+    name: Text  # the file's, with folders before it if it came in one
+    media_type: Annotated[MediaType, NewerValues]
+    size_bytes: int = Field(ge=0)
+    sha256: Part
+    content_key: ObjectName
+    shared: Annotated[Audience, NewerValues] = "space"
+    shared_with: str = ""
+    added_s: float = Field(default_factory=ordered_s)
+
+    @property
+    def id(self) -> str:
+        """What jobs call it."""
+        return document_id(self.name)
+
+    @property
+    def text_key(self) -> str:
+        """Name of the object with its text."""
+        return f"{self.content_key}.json"
+
+
+def document_id(name: str) -> str:
+    """The id of a document in its space: the same for names that people take for one."""
+    return hashlib.sha256(fold(name).encode()).hexdigest()[:20]
+
+
+def documents_prefix(space: str) -> str:
+    """Prefix of all objects of a space's documents."""
+    return f"{PREFIX}{hashlib.sha256(space.encode()).hexdigest()[:20]}/"
+
+
+def media_type_of(name: str) -> MediaType | None:
+    """The media type of a file by its name; None for one that cannot be a document."""
+    ending = f".{name.rpartition('.')[2].lower()}"
+    return MEDIA_TYPES.get(ending)
+
+
+class Documents:
+    """The documents in a store. Who may see or delete which is the policy's to say, before any of this is called."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def save(
+        self, space: str, owner: str, name: str, data: bytes, shared: Audience = "space", shared_with: str = ""
+    ) -> Document:
+        """Keep a document, instead of the one of that name if there is one; raises UserError."""
+        name = one_line(name)[:NAME_MAX]
+        media_type = _checked(name, data)
+        folder = f"{documents_prefix(space)}{document_id(name)}/"
+        record_key = f"{folder}record.json"
+        taken = await self._store.exists(record_key)
+        if not taken and len(await self._record_keys(space)) >= DOCUMENTS_MAX:
+            raise UserError(f"There are {DOCUMENTS_MAX} documents here already, which is the limit: delete some first.")
+        sha256 = hashlib.sha256(data).hexdigest()
+        document = Document(
+            space=space, owner=owner, name=name, media_type=media_type, size_bytes=len(data), sha256=sha256,
+            content_key=f"{folder}{sha256}", shared=shared, shared_with=shared_with,
+        )  # fmt: skip
+        await self._store.put(document.content_key, data)
+        await self._store.put(record_key, document.model_dump_json().encode())
+        for key in await self._store.names(folder):
+            if key not in (record_key, document.content_key, document.text_key):
+                await self._store.delete(key)
+        return document
+
+    async def in_space(self, space: str) -> list[Document]:
+        """Documents of a space by name. One whose record is damaged, or of a newer version, is left out."""
+        found = []
+        for key in await self._record_keys(space):
+            try:
+                document = parsed_in_part(Document, (await self._store.get(key)).data, key)
+            except Missing:  # deleted meanwhile
+                continue
+            except (Damaged, Newer) as error:
+                log.warning("a document is left out: %s", error)
+                continue
+            if document.space == space and document.media_type in get_args(MediaType):
+                found.append(document)
+        return sorted(found, key=lambda document: fold(document.name))
+
+    async def find(self, space: str, name: str) -> Document | None:
+        """The document of that name in a space."""
+        wanted = document_id(one_line(name)[:NAME_MAX])
+        return next((each for each in await self.in_space(space) if each.id == wanted), None)
+
+    async def read(self, document: Document) -> bytes:
+        """Its bytes; raises Missing, and Damaged if they are not what was saved."""
+        data = (await self._store.get(document.content_key)).data
+        if hashlib.sha256(data).hexdigest() != document.sha256:
+            raise Damaged(f"The document {document.content_key!r} is damaged.")
+        return data
+
+    async def delete(self, document: Document) -> None:
+        """Delete a document and everything made of it."""
+        await self._store.delete_prefix(f"{documents_prefix(document.space)}{document.id}/")
+
+    async def delete_all(self, space: str, owner: str | None = None) -> int:
+        """Delete the documents of a space, or those of one person in it; return how many."""
+        doomed = [each for each in await self.in_space(space) if owner in (None, each.owner)]
+        for document in doomed:
+            await self.delete(document)
+        if owner is None:  # what cannot be read goes, too
+            await self._store.delete_prefix(documents_prefix(space))
+        return len(doomed)
+
+    async def _record_keys(self, space: str) -> list[str]:
+        return [key for key in await self._store.names(documents_prefix(space)) if key.endswith("/record.json")]
+
+
+def _checked(name: str, data: bytes) -> MediaType:
+    media_type = media_type_of(name)
+    if media_type is None:
+        raise UserError(f"{name or 'This file'} cannot be a document: PDF, HTML, Markdown and plain text can.")
+    if not data:
+        raise UserError(f"{name} is empty.")
+    if len(data) > DOCUMENT_MAX_BYTES:
+        raise UserError(f"{name} is too large: {DOCUMENT_MAX_BYTES // 2**20} MB is the limit.")
+    return media_type

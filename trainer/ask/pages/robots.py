@@ -1,0 +1,64 @@
+"""robots.txt (RFC 9309): which pages a site lets be read by us."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from protego import Protego
+
+from trainer.ask.pages.errors import AddressRefused, PageRefused
+
+ROBOT_NAME = "DarkroomBot"
+MAX_BYTES = 500 * 1024  # as much as RFC 9309 asks to be read
+KEPT_S = 3600.0
+SITES_MAX = 1000
+
+Fetch = Callable[[str, int], Awaitable[tuple[int, bytes]]]  # a URL and the bytes at most; a status and a body
+
+
+class _Rules(NamedTuple):
+    allows: Callable[[str], bool]
+    until_s: float
+
+
+class RobotsCache:
+    """Rules of sites, fetched when they are needed first and kept for an hour."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch = fetch
+        self._rules: OrderedDict[str, _Rules] = OrderedDict()
+
+    async def allows(self, url: str) -> bool:
+        """Whether a page may be read; raises AddressRefused if its site may not even be asked."""
+        parts = urlsplit(url)
+        site = f"{parts.scheme}://{parts.netloc}"
+        rules = self._rules.get(site)
+        if rules is None or rules.until_s < time.monotonic():
+            rules = self._rules[site] = _Rules(await self._read(site), time.monotonic() + KEPT_S)
+            if len(self._rules) > SITES_MAX:
+                self._rules.popitem(last=False)
+        return rules.allows(url)
+
+    async def _read(self, site: str) -> Callable[[str], bool]:
+        try:
+            status, body = await self._fetch(f"{site}/robots.txt", MAX_BYTES)
+        except AddressRefused:
+            raise
+        except PageRefused:
+            return _forbids_all  # not reachable: nothing may be read (RFC 9309, 2.3.1.4)
+        if status >= 500:
+            return _forbids_all
+        if status != 200:
+            return _allows_all
+        rules = Protego.parse(body.decode("utf-8", "replace"))
+        return lambda url: bool(rules.can_fetch(url, ROBOT_NAME))
+
+
+def _allows_all(url: str) -> bool:
+    return True
+
+
+def _forbids_all(url: str) -> bool:
+    return False

@@ -1,0 +1,1 @@
+"""Ranking of passages: BM25 and static vectors, fused; copies merged, stale sources marked."""
