@@ -18,6 +18,7 @@ from bot.cli.settings_table import rows
 from bot.commands.registry import COMMANDS
 from bot.connectors.slack.setup import HTTP_EXAMPLE, manifest_text
 from storage.contract.family_defaults import FAMILY_DEFAULTS
+from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
 from storage.settings.shared import SharedSettings
 from storage.settings.trainer import TrainerSettings
@@ -198,6 +199,7 @@ READERS = {
     SharedSettings: "Bot and workers",
     BotSettings: "The bot and the terminal",
     TrainerSettings: "Workers",
+    AskSettings: "Workers that answer questions",
 }
 
 

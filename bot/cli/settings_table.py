@@ -8,11 +8,12 @@ from pydantic.fields import FieldInfo
 from bot.connectors.terminal.screen import CommandResult
 from storage.contract.base import Record
 from storage.queue.redis_url import without_secrets
+from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
 from storage.settings.shared import SharedSettings, load_settings
 from storage.settings.trainer import TrainerSettings
 
-READERS = (SharedSettings, BotSettings, TrainerSettings)
+READERS = (SharedSettings, BotSettings, TrainerSettings, AskSettings)
 
 
 class SettingRow(Record):

@@ -8,11 +8,14 @@ import typer
 
 from bot.cli.main import app
 from docs_tools.reference import commands_page, settings_page
+from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
 from storage.settings.trainer import TrainerSettings
 
 SETTINGS = {
-    str(field.validation_alias) for kind in (BotSettings, TrainerSettings) for field in kind.model_fields.values()
+    str(field.validation_alias)
+    for kind in (BotSettings, TrainerSettings, AskSettings)
+    for field in kind.model_fields.values()
 }
 HERE = Path(__file__).parents[2]
 PAGES = sorted([*HERE.glob("*.md"), *(HERE / "docs").glob("*.md")])

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from storage.ask.domain_rules import without_www
-from storage.ask.settings import SearchSettings
 from storage.contract.ask import AskFilters, ContextSize, Source
 from storage.objects.store import Store
+from storage.settings.ask import AskSettings
 from storage.text import plural
 from trainer.ask.documents.index import DocumentIndexes
 from trainer.ask.documents.library import DocumentLibrary
@@ -41,7 +41,7 @@ OnSource = Callable[[Source], None]
 class Retriever:
     """Finds what answers questions; one for a process. `close` it."""
 
-    def __init__(self, settings: SearchSettings, store: Store) -> None:
+    def __init__(self, settings: AskSettings, store: Store) -> None:
         self._session = aiohttp.ClientSession()
         self._search: FailoverSearch = open_search(settings, self._session)
         self._extractor = ExtractorPool()

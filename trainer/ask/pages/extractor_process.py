@@ -12,8 +12,8 @@ import sys
 from contextlib import suppress
 from typing import Any, BinaryIO
 
+from storage.parent_death import die_with_parent
 from trainer.ask.pages.extract import Extracted, extract
-from trainer.child_process import die_with_parent
 
 CRASHED = Extracted(trouble="cannot be read")
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import aiohttp
 from pydantic import SecretStr
 
-from storage.ask.settings import SearchSettings
 from storage.errors import SetupError
+from storage.settings.ask import AskSettings
 from storage.text import listed
 from trainer.ask.search.brave import Brave
 from trainer.ask.search.failover import FailoverSearch
@@ -15,28 +15,28 @@ from trainer.ask.search.searxng import SearXNG
 from trainer.ask.search.sonar import Sonar
 
 
-def open_search(settings: SearchSettings, session: aiohttp.ClientSession) -> FailoverSearch:
+def open_search(settings: AskSettings, session: aiohttp.ClientSession) -> FailoverSearch:
     """Providers in their order, those that are set up; raises SetupError for a name that there is not."""
     opened = [_known(name)(settings, session) for name in settings.provider_names]
     return FailoverSearch([provider for provider in opened if provider])
 
 
-def _known(name: str) -> Callable[[SearchSettings, aiohttp.ClientSession], SearchProvider | None]:
+def _known(name: str) -> Callable[[AskSettings, aiohttp.ClientSession], SearchProvider | None]:
     if name not in PROVIDERS:
         raise SetupError(f"DARKROOM_ASK_SEARCH has “{name}”: the search providers are {listed(list(PROVIDERS))}.")
     return PROVIDERS[name]
 
 
-def _searxng(settings: SearchSettings, session: aiohttp.ClientSession) -> SearchProvider | None:
+def _searxng(settings: AskSettings, session: aiohttp.ClientSession) -> SearchProvider | None:
     return SearXNG(session, settings.searxng_url, settings.search_timeout_s) if settings.searxng_url else None
 
 
-def _brave(settings: SearchSettings, session: aiohttp.ClientSession) -> SearchProvider | None:
+def _brave(settings: AskSettings, session: aiohttp.ClientSession) -> SearchProvider | None:
     key = _secret(settings.brave_key)
     return Brave(session, settings.brave_url, key, settings.search_timeout_s) if key else None
 
 
-def _sonar(settings: SearchSettings, session: aiohttp.ClientSession) -> SearchProvider | None:
+def _sonar(settings: AskSettings, session: aiohttp.ClientSession) -> SearchProvider | None:
     if not settings.sonar_url:
         return None
     key, timeout_s = _secret(settings.sonar_key), settings.search_timeout_s

@@ -1,13 +1,12 @@
 """Settings of /ask that the worker reads: search providers, and which pages may be fetched."""
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from storage.settings.shared import SharedSettings
 
 
-class SearchSettings(BaseSettings):
-    """Where questions are searched for. Without any of these, they are answered from documents."""
-
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
+class AskSettings(SharedSettings):
+    """What a worker that answers questions reads. Without a search provider, they are answered from documents."""
 
     search_providers: str = Field(
         "searxng, brave, sonar",
