@@ -58,6 +58,7 @@ class Darkroom(CommandContext):
         self.in_flight = InFlight(settings)
         self.decoders = DecodePool(PhotoLimits.of(settings))
         self.suggestions = Suggestions(self.subjects, self.dispatch)
+        # Every bot has these; Redis decides which of several does the work of a minute.
         works = (
             newest_id.keep_newest_id(redis),
             keep_queued(store, redis, settings.lease_s),
@@ -69,6 +70,7 @@ class Darkroom(CommandContext):
     async def open(cls, settings: BotSettings, redis_url: str, short: bool = False) -> "Darkroom":
         """Connect to queue and store, for a `short` command or to stay; raises SetupError if either does not work."""
         store, redis = await open_store(settings, short), await broker.connect(redis_url, settings)
+        # Only the order of ids after a clock that went back depends on this: no reason not to start.
         with suppress(*SERVICE_ERRORS):
             await newest_id.load_newest_id(redis)
         return cls(settings, store, redis)
@@ -101,6 +103,7 @@ class Darkroom(CommandContext):
             command = COMMANDS.get(request.command)
             if command is None:
                 raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
+            # Counted before anything is fetched: a refusal must not cost memory or traffic.
             with self.in_flight.of(request.person) as share:
                 share.take(len(request.uploads), sum(len(upload.data) for upload in request.uploads))
                 if fetch:
@@ -108,6 +111,8 @@ class Darkroom(CommandContext):
                 async for reply in command.answer(self, request, command.check(request.arguments)):
                     yield reply
         except Exception as error:
+            # The job has its request's id. If its record is there, the reconciler queues it, and the person need not
+            # ask again.
             if isinstance(error, SERVICE_ERRORS) and await self._is_accepted(request.id):
                 log.warning(
                     "job %s is accepted, and continues when the queue is back: %s", request.id, reason_of(error)
@@ -116,6 +121,7 @@ class Darkroom(CommandContext):
             else:
                 yield complaint(error, request.command)
         finally:
+            # Whatever was asked may have changed the names that completion offers.
             self.suggestions.drop(request.space)
 
     async def answer_to_end(self, request: Request) -> AsyncIterator[Reply]:
@@ -132,6 +138,7 @@ class Darkroom(CommandContext):
         try:
             await self.limits.pace(request)
         except SERVICE_ERRORS:
+            # On a full disk Redis refuses writes, and only these commands can mend that.
             if request.command not in MAKE_ROOM:
                 raise
 
@@ -150,6 +157,7 @@ class Darkroom(CommandContext):
         try:
             job = await self.dispatch.job(job_id)
             async for news in self.dispatch.follow(job):
+                # "Ready" is said only once the subject's record says so, or drawing it at once would fail.
                 if isinstance(news, Outcome):
                     await self._note(job, news)
                     yield replies.finished(job, news, await self.subjects_of(job))
@@ -188,6 +196,7 @@ def complaint(error: Exception, command: str) -> Reply:
         level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
         log.log(level, "%s failed: %s", command, reason_of(error))
         return Reply(text=apology(error), state="failed", fault="ours")
+    # The traceback may hold prompts and names: people get a reference to it, and the log the rest.
     reference = new_id()[-8:]
     log.error("surprise %s in %s", reference, command, exc_info=error)
     text = f"Something went wrong on our side (reference {reference}). If it happens again, tell who runs me."

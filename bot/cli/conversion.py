@@ -39,6 +39,7 @@ async def export(given: Given, out: Path) -> CommandResult:
     if subject.state != "ready" or not subject.weights_key:
         raise UserError(f"{subject.name} is not ready yet.")
     target = (out / f"{subject.name}-{arguments.format}").resolve()
+    # Never overwritten: the folder may hold an export that somebody has changed since.
     if target.exists():
         raise UserError(f"{target} is there already. Remove it, or say with --out where else.")
     with _folder(target.parent) as folder:

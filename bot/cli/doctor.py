@@ -71,6 +71,7 @@ async def checks() -> AsyncIterator[Check]:
 
 def _disk(settings: BotSettings) -> Check:
     home, least = settings.home, settings.disk_least_bytes
+    # The folder itself is made by the first command that needs it.
     nearest = next(p for p in (home, *home.absolute().parents) if p.exists())
     free = shutil.disk_usage(nearest).free
     state: State = "ok"
@@ -122,6 +123,7 @@ async def _queue(settings: BotSettings) -> list[Check]:
     try:
         if settings.redis_url:
             return await _ask_queue(where, settings.redis_url, settings)
+        # An embedded queue is started for the check, as any command would.
         async with Stack(settings, typer.echo) as stack:
             return await _ask_queue(where, stack.redis_url, settings)
     except SetupError as error:
@@ -132,6 +134,7 @@ async def _ask_queue(where: str, url: str, settings: BotSettings) -> list[Check]
     try:
         async with aclosing(broker.open_client(url, settings)) as redis:
             probed = _probed("queue", where, await probe_redis(redis), "docs/operating.md says what Redis must allow.")
+            # Asking such a Redis for workers would only fail again, with a worse message.
             if probed.state == "fail":
                 return [probed]
             alive = {kind: await living_workers(redis, kind) for kind in broker.QUEUES}
@@ -176,6 +179,7 @@ async def _trainer(settings: BotSettings) -> Check:
         return Check(name="trainer", state="fail", says=f"no answer within {TRAINER_CHECK_S} s")
     except SetupError as error:
         advice = "`make setup` in Darkroom's checkout installs it; a host that runs only the bot does without."
+        # With a queue elsewhere, workers are elsewhere too, and a host without PyTorch is as it should be.
         state: State = "warn" if settings.redis_url else "fail"
         return Check(name="trainer", state=state, says=f"it does not run here ({error}). {advice}")
     return Check(name="trainer", state=report["state"], says=" ".join(report["lines"]))

@@ -44,6 +44,7 @@ async def web(settings: BotSettings) -> None:
     """Serve the web chat; queue and store must be there, workers may come and go."""
     async with Stack(settings, _say, stays=True) as stack, opened(settings, stack.redis_url) as url:
         _announce(f"Darkroom's web chat: {url}")
+        # The page is served by the context around; this only ends by cancellation.
         await asyncio.Event().wait()
 
 
@@ -124,10 +125,12 @@ async def _everything(
         _announce(welcome(url))
         try:
             async with asyncio.TaskGroup() as tasks:
+                # Ends everything with a sentence if the worker or the queue is lost for good.
                 tasks.create_task(stack.during(asyncio.Event().wait()))
                 for serve in serving:
                     tasks.create_task(_beside_others(serve, settings, stack.redis_url))
         except* SetupError as errors:
+            # The first one is the cause; the others were cancelled by it.
             raise errors.exceptions[0] from None
 
 
@@ -143,6 +146,7 @@ async def _beside_others(serve: Chat, settings: BotSettings, redis_url: str) -> 
     try:
         await serve(settings, redis_url, announce)
     except SetupError as error:
+        # At the start somebody watches, and can mend a wrong token; later the other chats matter more.
         if not served:
             raise
         _say(f"{error} Everything else goes on.")
@@ -159,6 +163,7 @@ def run_worker(queues: str) -> int:
         return 1
     command = [sys.executable, "-m", "trainer", "--queues", queues]
     if settings.redis_url:
+        # Signals of a service manager then reach the worker itself, with no parent in between.
         os.execv(command[0], command)  # noqa: S606 (our own Python, and no shell)
     return run(lambda settings: _worker_beside_queue(settings, command))
 

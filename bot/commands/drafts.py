@@ -41,6 +41,7 @@ def prefix(draft: str) -> str:
 async def keep(bot: CommandContext, request: Request, given: TrainArguments, vetting: Vetting) -> Draft:
     """Write a new draft down."""
     draft = new_id()
+    # The record comes last: a draft that can be read has all its photos.
     photos = [await photo.keep(bot.store, f"{prefix(draft)}photos/") for photo in vetting.accepted]
     record = Draft(id=draft, space=request.space, owner=request.user, arguments=given, photos=tuple(photos))
     await bot.store.put(f"{prefix(draft)}draft.json", record.model_dump_json(by_alias=True).encode())
@@ -68,6 +69,7 @@ async def find(bot: CommandContext, request: Request, draft: str) -> Draft:
         raise UserError("What was asked there is damaged in the storage. Please send the photos again.") from None
     except Newer:
         raise UserError("That was asked by a newer version of me. Please send the photos again.") from None
+    # Ids are hard to guess, but buttons of others are seen and pressed in a channel.
     if not policy.owns(record, request.actor):
         raise UserError("Only the person who sent these photos can say what becomes of them.")
     return record
@@ -80,6 +82,7 @@ async def drop(bot: CommandContext, draft: Draft) -> None:
 
 async def uploads(bot: CommandContext, draft: Draft) -> tuple[Upload, ...]:
     """The photos of a draft as files, to be vetted again together with others."""
+    # The photo before it was cropped, where there is one: it is vetted and cropped anew.
     bodies = await asyncio.gather(*(bot.store.get(photo.whole or photo.key) for photo in draft.photos))
     pairs = zip(draft.photos, bodies, strict=True)
     return tuple(Upload(name=photo.name, data=body.data, caption=photo.caption) for photo, body in pairs)
@@ -103,6 +106,7 @@ def question(draft: Draft, vetting: Vetting) -> Reply:
 
 async def sweep(store: Store) -> None:
     """Delete the drafts that nobody came back to; an id begins with its time."""
+    # An id begins with its time in ms, as twelve hexadecimal digits: no record need be read.
     oldest = f"{int((time.time() - KEPT_S) * 1000):012x}"
     ids = {name.split("/")[1] for name in await store.names("drafts/")}
     for draft in sorted(ids):

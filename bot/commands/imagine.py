@@ -26,6 +26,7 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
     """Draw pictures from a prompt."""
     known = await access.named(bot, request, prompts.names_in(given.prompt, given.subject))
     named = prompts.find_subjects(given.prompt, known, request.user, given.subject)
+    # Ids, not names: a name may be given to another subject while the job waits.
     subjects = [subject.id for subject in prompts.different(named)]
     job = ImagineJob(
         **request.origin,
@@ -46,11 +47,13 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
 def _settings(given: ImagineArguments) -> dict[str, Any]:
     """What the person asked for, and which settings nobody asked for: there the base model may have its own."""
     options = {"steps": given.steps, "guidance": given.guidance, "scheduler": given.scheduler}
+    # Only the worker knows the base model's own values, which may differ from the usual ones.
     asked = {name: value for name, value in options.items() if value is not None}
     return {**asked, "unasked": tuple(name for name in options if name not in asked)}
 
 
 def _chance() -> int:
+    # Seeds are shown to people, who type them again: so they stay short.
     return SystemRandom().randrange(2**31)
 
 
@@ -71,6 +74,7 @@ async def variations(bot: CommandContext, request: Request, given: VariationsArg
 async def _redraw(
     bot: CommandContext, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]
 ) -> ReplyStream:
+    # `model_prompt` is taken over as it was: the subject's identifier does not change when it is retrained.
     fixed = {"prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "unasked"}
     fixed |= {"size_px", "width_px", "height_px", "aspect"}
     settings = old.model_dump(include={*fixed, "count", "steps", "guidance"})
@@ -78,6 +82,7 @@ async def _redraw(
     what = "A" if old.others else "The"
     if len(subjects) < len(old.subjects):
         raise UserError(f"{what} subject of these pictures is forgotten, so they cannot be drawn again.")
+    # Who sees a picture need not be allowed to draw its subject: it may have been made private since.
     access.must_draw(subjects, request, f"{what} subject of these pictures is not shared with you here.")
     check_compatible(subjects)
     job = ImagineJob(**{**settings, **request.origin, "seed": seed, **change})
@@ -110,6 +115,7 @@ async def delete(bot: CommandContext, request: Request, given: DeleteArguments) 
     if given.seed is not None:
         yield await _delete_one(bot, request, job, given.seed)
         return
+    # Cancelled first, so that no worker publishes pictures of a job that is deleted.
     await bot.dispatch.cancel(job)
     try:
         outcome = await bot.dispatch.outcome(job.id)
@@ -131,6 +137,7 @@ async def _delete_one(bot: CommandContext, request: Request, job: ImagineJob, se
         outcome = await delete_picture(bot.store, job, seed)
     except Missing:
         raise UserError("These pictures are deleted already.") from None
+    # An empty grid is of no use, and the prompt of deleted pictures should not stay in lists.
     if not outcome.pictures:
         await delete_job(bot.store, job.id, job)
     deleted = f"Deleted the picture with seed {seed}: {plural(len(outcome.pictures), 'picture')} left."

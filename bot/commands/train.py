@@ -125,6 +125,7 @@ async def _last_changes(bot: CommandContext, subject: Subject) -> Changes:
         job = None
     if not isinstance(job, TrainJob):
         return {}
+    # `choose` is a wish for one training; the rest of a recipe is about the subject.
     once = {name: value for name, value in job.recipe.items() if name != "choose"}
     return {**once, **({"steps": job.steps} if job.steps else {})}
 
@@ -156,6 +157,7 @@ async def _start(
     )
     command = f"/dreambooth train {given.name} {given.noun}"
     job = _job(request, subject, command, given, changes, note)
+    # The quota comes before anything is stored, and photos before the job, so a worker that takes it finds them.
     await bot.limits.admit(job)
     await keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
@@ -191,6 +193,7 @@ async def free_name(bot: CommandContext, request: Request, name: str) -> None:
         forget = f"Forget it first: /dreambooth forget {name}"
         raise UserError(f"There is a subject called {name} here whose record is damaged. {forget}") from None
     if taken and taken.owner == request.user and (taken.state == "failed" or await _left(bot, request, taken)):
+        # A failed training keeps its photos for a retrain; a new one under its name brings photos of its own.
         await bot.subjects.forget(taken)
     elif taken:
         raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
@@ -200,6 +203,7 @@ async def _left(bot: CommandContext, request: Request, subject: Subject) -> bool
     """Whether a process died between storing a subject and accepting its training, perhaps in this very request."""
     if subject.job == request.id:
         return True
+    # Young ones may still be on their way to being accepted in another process.
     old = time.time() - subject.created_s > ACCEPTED_WITHIN_S
     return old and subject.job is not None and not await bot.store.exists(job_key(subject.job))
 
@@ -207,6 +211,7 @@ async def _left(bot: CommandContext, request: Request, subject: Subject) -> bool
 async def keep(bot: CommandContext, subject: Subject, accepted: tuple[PreparedPhoto, ...]) -> None:
     """Store a new subject with its photos, or nothing at all; a mark has what a crash or the store leaves swept up."""
     mark = unaccepted_key(subject.id)
+    # The mark is written before the record, so that the sweep finds whatever a crash leaves between the two.
     await bot.store.put(mark, str(subject.job).encode())
     try:
         await bot.subjects.add(subject)

@@ -20,6 +20,7 @@ async def visible_subjects(bot: CommandContext, request: Request, listed: Sugges
     """
     actor, visible = request.actor, []
     for space in (request.space, *request.own_spaces):
+        # Lists for completion must come within two seconds; permissions are never taken from a cache.
         visible += policy.seen_by(actor, await (listed or bot.subjects).in_space(space))
     return visible
 
@@ -36,6 +37,7 @@ async def named(bot: CommandContext, request: Request, names: Sequence[str]) -> 
     """
     if not names:
         return []
+    # By name where possible: a space may hold thousands of subjects, and a prompt names one or two.
     matches = [] if "v" in names else await bot.subjects.find_all(request.space, names)
     visible = policy.seen_by(request.actor, matches)
     return visible if len(visible) == len(names) else await visible_subjects(bot, request)
@@ -50,6 +52,7 @@ async def forgettable(bot: CommandContext, request: Request, name: str) -> Subje
         return damaged
     known = await visible_subjects(bot, request)
     subject = await bot.subjects.find(request.space, name)
+    # Falling back to what the person sees gives the same sentence for names that do not exist and hidden ones.
     if not subject or not policy.may_forget(subject, request.actor):
         subject = prompts.by_name(name, known)
     policy.check(request.actor, "forget", subject)
@@ -66,6 +69,7 @@ def shared(request: Request, audience: Audience | None, group: str | None) -> di
     """The fields of a subject that say with whom it is shared: what is asked for, else with all who read it there."""
     if group:
         return {"shared": "group", "shared_with": group}
+    # What is made in a private channel would otherwise be seen by the whole server.
     kind = audience or ("channel" if request.secluded else "space")
     return {"shared": kind, "shared_with": (request.secluded or request.channel) if kind == "channel" else ""}
 

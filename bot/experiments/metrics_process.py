@@ -77,6 +77,7 @@ class MetricsProcess:
 
     async def _ask(self, request: MetricModels | MeasureRequest) -> Figures:
         assert self._process.stdin and self._process.stdout
+        # One request at a time: answers have no ids, and come in the order of requests.
         async with self._lock:
             with suppress(ConnectionError):  # it is gone: what it logged says why
                 self._process.stdin.write(request.model_dump_json().encode() + b"\n")

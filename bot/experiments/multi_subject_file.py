@@ -79,6 +79,7 @@ async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubjec
     """Store new subjects with their photos, or none of them, and learn them together."""
     given = newcomers[0].given
     changes = recipe_options.asked_for(bot.settings, given.recipe, given.changes)
+    # All names and photos are checked before anything is stored: either all subjects come into being, or none.
     for each in newcomers:
         await free_name(bot, request, each.given.name)
     vettings = {each.given.name: await vetted(bot, request, each.uploads) for each in newcomers}
@@ -89,14 +90,17 @@ async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubjec
     stored: list[Subject] = []
     try:
         for subject in subjects:
+            # One training has one method, so all its subjects do.
             await keep(bot, subject.model_copy(update={"method": job.method}), vettings[subject.name].accepted)
             stored.append(subject)
+    # Ctrl-C included: half of a training's subjects would be of no use.
     except BaseException:
         for subject in stored:
             await bot.subjects.forget(subject)
         raise
     await bot.dispatch.accept(job)
     for subject in subjects:
+        # Only now are they safe from the sweep, which deletes subjects whose training was never accepted.
         await bot.store.delete(unaccepted_key(subject.id))
     yield Accepted(job=job.id)
 

@@ -108,6 +108,7 @@ def read_plan(path: Path, presets: Path) -> SweepPlan:
     number = len(plan.subjects) * math.prod(map(len, plan.grid.values()))
     if number > TRAININGS_MOST:
         raise UserError(f"{path} asks for {number} trainings; {TRAININGS_MOST} is the most in one sweep.")
+    # Everything is checked before the first training: a typo in the last row must not cost hours.
     for name, way in plan.runs(presets):
         common.check(TrainArguments, {"name": name, "class": plan.subjects[name].noun, "seed": str(way.seed)})
     for prompt in plan.prompts:
@@ -126,6 +127,7 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandRe
         name: await asyncio.to_thread(read_photos, [path.parent / each for each in sitter.photos], darkroom.settings)
         for name, sitter in plan.subjects.items()
     }
+    # More would be refused by the quota, which counts these like anybody's.
     places = asyncio.Semaphore(darkroom.settings.trainings_per_person)
     session.stack.need_worker()
 
@@ -142,6 +144,7 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandRe
     if rows := [await _row(session, run) for run in runs if run.pictures]:
         contact_sheet(rows).save(out / "contact-sheet.png")
     failed = sum(run.state != "done" for run in runs)
+    # After a failure they are what a second run resumes from.
     if not (failed or keep):
         learned = [run.learned for run in runs]
         await asyncio.gather(*(common.ask(session, "dreambooth forget", {"name": name}) for name in learned))

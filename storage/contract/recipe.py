@@ -21,6 +21,7 @@ class Recipe(BaseModel):
     What suits a base model lies beside it; a preset and what a person asks for come on top.
     """
 
+    # A typo in a preset or in --set must not train with the default unnoticed.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Method = Field("full", description="what is trained: all weights (full fine-tuning), or LoRA adapters")

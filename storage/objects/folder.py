@@ -77,6 +77,7 @@ class FolderStore(Store):
             return await asyncio.to_thread(function, key, *arguments)
         except OSError as error:
             says = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+            # A full disk has its own class: forgetting and deleting go on then, and make room.
             kind = Full if is_full(error) else StoreError
             raise kind(f"The store in {self.root} failed: {says}.", os_failure(error)) from error
 
@@ -90,6 +91,7 @@ class FolderStore(Store):
             part.write_bytes(data)
 
     def _write_if(self, key: str, data: bytes, tag: str | None) -> bool:
+        # Without the lock two processes could both find their condition true, and both write.
         with self._lock():
             if is_so := self._tag(key) == tag:
                 with appearing(self._path(key)) as part:
@@ -132,6 +134,7 @@ class FolderStore(Store):
     def _below(self, folder: str, prefix: str, after: str) -> Iterator[str]:
         try:
             with os.scandir(self.root / folder) as entries:
+                # Folders sort with their slash, so that `a-b` comes before `a/b`, as in S3.
                 paths = sorted(
                     f"{folder}{'/' * bool(folder)}{entry.name}{'/' * entry.is_dir(follow_symlinks=False)}"
                     for entry in entries
@@ -152,6 +155,7 @@ class FolderStore(Store):
 
     def _delete_prefix(self, prefix: str) -> list[str]:
         with self._lock():
+            # Half-written files are not object names and are deleted here too, but not reported.
             names = list(self._files(prefix))
             unlink([self.root / name for name in names], self.root)
         return [name for name in names if NAME.fullmatch(name)]
@@ -160,6 +164,7 @@ class FolderStore(Store):
     def _lock(self) -> Iterator[None]:
         make_folder(self.root)
         with (self.root / LOCK).open("w") as handle:
+            # The kernel releases the lock when its holder dies, so no stale lock is left behind.
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 

@@ -139,8 +139,10 @@ def meaning_of(error: BaseException) -> S3ErrorMeaning:
         return meaning._replace(reason=meaning.reason.replace("WHAT", asked(error)))
     if status == 429:
         return CODES["429"]
+    # Codes outside the table are of other servers than AWS: their status has to do.
     if status == 408 or (status >= 500 and status != 501):
         return S3ErrorMeaning(OUTAGE, f"it answered {code}")
+    # Proxies answer 401 and 403 with codes of their own.
     kind = PERMANENT if status in (401, 403) else UNKNOWN
     return S3ErrorMeaning(kind, f"it answered {code} to {asked(error)}")
 

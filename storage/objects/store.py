@@ -71,6 +71,8 @@ class Store(ABC):
         transfer = Transfer(on_progress)
         upload = asyncio.ensure_future(self._run(self._upload, key, path, transfer))
         try:
+            # A thread cannot be cancelled: the upload is told to stop, and its object is deleted behind the caller's
+            # back.
             await asyncio.shield(upload)
         except asyncio.CancelledError:
             transfer.stop()
