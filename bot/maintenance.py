@@ -45,6 +45,8 @@ async def keep_tidy(store: Store, redis: ArqRedis, forget_after_days: int = 30) 
     settled_s = time.monotonic() + EVERY_S
     while True:
         try:
+            # The key is the lock and the clock of all bots at once; it is gone when Redis was wiped, which only
+            # tidies early.
             is_due = bool(await redis.set(TIDIED_KEY, b"1", nx=True, px=int(1000 * EVERY_S)))
         except SERVICE_ERRORS as error:
             log.warning("cannot tidy up yet: %s", reason_of(error))
@@ -71,6 +73,7 @@ async def tidy(store: Store, redis: ArqRedis, grace_s: float | None) -> None:
             await chore()
         except SERVICE_ERRORS as error:
             log.warning("cannot tidy up %s, which waits until the next hour: %s", name, reason_of(error))
+        # One broken chore must not keep the others from being done.
         except Exception:
             log.exception("tidying up %s failed", name)
 

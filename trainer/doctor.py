@@ -45,6 +45,7 @@ def report(settings: TrainerSettings) -> DoctorReport:
         check_trackers(settings.tracker_names)
         source, dtype = _found(settings, here)
         skeleton = MetaModel.of(source.folder, dtype)
+        # What is not downloaded yet cannot be compared; the worker does it when it starts.
         if source.files and not source.missing_bytes:
             check_weights(source, skeleton)
         _check_finite(source, settings)
@@ -125,6 +126,7 @@ def _fits(source: Source, skeleton: MetaModel, here: Device, settings: TrainerSe
         tried = []
         for way in memory_plans(needs, here, _recipe(source, method), settings):
             tried.append(_said(way))
+            # The ways are sorted by speed: the first that fits is the one that a training would take.
             if way.takes_bytes <= here.memory_bytes:
                 break
         else:

@@ -74,6 +74,7 @@ def setting(name: str) -> str:
 
 def checked(changes: Mapping[str, object]) -> Changes:
     """Changes as the recipe takes them; raises UserError with a sentence for each that it does not."""
+    # Aliases first: two names of one number must not pass as two numbers.
     changes = {setting(name): value for name, value in changes.items()}
     if wrong := problems(Recipe, dict(changes)):
         raise UserError(" ".join(_unknown(name) or sentence for name, sentence in wrong.items()))

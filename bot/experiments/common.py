@@ -45,6 +45,7 @@ async def ask(session: Session, command: str, given: dict[str, str], uploads: tu
 
 def name_of(subject: str, what: object) -> str:
     """What a subject is called that is learned in a certain way: the same whenever it is."""
+    # The name is the record of what was done: a second run finds the subject by it, and needs no state of its own.
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     return f"{subject[:20]}-{digest[:8]}"
 
@@ -69,6 +70,7 @@ async def learned(
 ) -> Subject | Reply:
     """Learn a subject, unless that was done before of the same photos by the same base model; a reply if it failed."""
     subjects = session.darkroom.subjects
+    # By content, so that a renamed photo is the same and a changed one is not.
     shown = [[hashlib.sha256(photo.data).hexdigest(), photo.caption] for photo in photos]
     name = name_of(called, [session.darkroom.settings.base_model, noun, changes, shown, seed])
     subject = await subjects.find(session.space, name)

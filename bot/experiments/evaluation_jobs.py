@@ -41,6 +41,7 @@ def _job(
         steps=plan.steps,
         guidance=plan.guidance,
     )
+    # With the hash of the weights: after a retrain nothing that was drawn before may count.
     what = [subject.id, subject.weights_sha256, job.model_dump(exclude={"id", "accepted_s"})]
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     return job.model_copy(update={"id": f"{(subject.job or subject.id)[:12]}{digest[:8]}"})
@@ -72,6 +73,7 @@ class EvaluationDrawer:
         darkroom = self.session.darkroom
         outcome = await darkroom.dispatch.outcome(job.id)
         if outcome and outcome.state != "done":
+            # A failed job would keep its id, and asking again for the same id is the same job.
             await delete_job(darkroom.store, job.id)
         try:
             await darkroom.dispatch.job(job.id)

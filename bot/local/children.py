@@ -54,11 +54,13 @@ class Child:
         """Ask it to end; after `grace_s` end it and its own children."""
         if not self.alive:
             return
+        # SIGTERM first: a worker hands its jobs back, and a queue writes its file.
         self._process.terminate()
         try:
             await asyncio.wait_for(self.ended(), grace_s)
         except TimeoutError:
             with suppress(ProcessLookupError):
+                # It leads a session of its own, so this reaches the engines that it has started, too.
                 os.killpg(self.pid, signal.SIGKILL)
             await self.ended()
 
@@ -74,6 +76,7 @@ class Child:
         if not self.log:
             return ""
         with self.log.open("rb") as log:
+            # The file may hold the words of earlier processes.
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").splitlines()
         return next((line.strip() for line in reversed(lines) if line.strip()), "")

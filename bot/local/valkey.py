@@ -40,10 +40,12 @@ class Valkey:
         `say` hears of files that could not be read and were set aside.
         """
         deadline_s = time.monotonic() + START_S
+        # Owner and users are told apart by locks, not by a file with a pid, which outlives its process.
         try:
             folder.mkdir(parents=True, exist_ok=True)
             while time.monotonic() < deadline_s:
                 if owner := _lock(folder / "owner.lock", fcntl.LOCK_EX):
+                    # Where the kernel does not end children, the Valkey of an owner that crashed still runs.
                     await end_orphan(folder)
                     return await cls(folder, new_url(folder), owner, say)._run()
                 user = _lock(folder / "users.lock", fcntl.LOCK_SH)
@@ -60,6 +62,7 @@ class Valkey:
         try:
             if not await self._started():
                 await self._start_empty()
+            # Written last: who reads the address finds a server that answers.
             (self._folder / "address").write_text(self.url)
         except BaseException:
             await self.close()
@@ -89,6 +92,7 @@ class Valkey:
             raise SetupError(why)
         shutil.rmtree(aside, ignore_errors=True)
         data.rename(aside)
+        # If it does not start without its files either, they were not the cause and are put back.
         if not await self._started():
             shutil.rmtree(data, ignore_errors=True)
             aside.rename(data)
@@ -128,6 +132,7 @@ class Valkey:
         """Wait until no other process needs our Valkey, and keep it so."""
         warned = False
         while self.owned:
+            # Exclusive, so nobody joins a queue that is about to end.
             if users := _lock(self._folder / "users.lock", fcntl.LOCK_EX):
                 self._locks.append(users)
                 return

@@ -54,6 +54,7 @@ def _attend(data: bytes, limits: PhotoLimits) -> bytes | None:
     finally:
         os.close(reading)
         with suppress(ProcessLookupError):
+            # Whatever state it is in: a child that decodes a hostile file is not asked to end.
             os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
     if why == "gone":
@@ -74,6 +75,7 @@ def _heard(reading: int, child: int, wall_s: float) -> tuple[bytes, str]:
             nice = True
             with suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, child, NICE)
+        # Standard input is watched as well, since its end is the only sign of a dead bot on systems without prctl.
         ready, _, _ = select.select([reading, 0], [], [], min(wall_s - passed_s, wall_s if nice else SLOW_AFTER_S))
         if 0 in ready:  # nothing is asked while something is answered: the bot is gone
             return b"", "gone"
@@ -84,6 +86,7 @@ def _heard(reading: int, child: int, wall_s: float) -> tuple[bytes, str]:
         size += len(part)
         if not part:
             return b"".join(parts), ""
+        # More than two pictures can have: the child is out of control, or under somebody else's.
         if size > RESULT_BYTES:
             return b"", CRASHED
 
@@ -103,12 +106,14 @@ def _be_child(parent: int, reading: int, writing: int, data: bytes, limits: Phot
     try:
         os.close(reading)
         die_with_parent(parent)
+        # The pipes to the bot are closed to the child: it could otherwise answer for another photo.
         nothing = os.open(os.devnull, os.O_RDWR)
         for number in (0, 1, 2):
             os.dup2(nothing, number)
         _limit(limits)
         _write(writing, _answer(data, limits))
     finally:
+        # Not sys.exit: handlers and buffers of the parent must not run here.
         os._exit(0)
 
 
@@ -126,6 +131,7 @@ def _limit(limits: PhotoLimits) -> None:
     most = {
         resource.RLIMIT_CPU: limits.cpu_s,
         resource.RLIMIT_AS: _address_space() + limits.memory_bytes,
+        # It may write to no file, open few, and leave no core dump with a person's photo in it.
         resource.RLIMIT_FSIZE: 0,
         resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_CORE: 0,
@@ -176,6 +182,7 @@ def _load_libraries() -> None:
     picture = io.BytesIO()
     Image.linear_gradient("L").save(picture, "PNG")
     prepare_photo(picture.getvalue(), PhotoLimits(2**16, 1, 64))
+    # A collection would touch every object, and copy pages that children share with this process.
     gc.freeze()
 
 

@@ -36,8 +36,10 @@ async def end_damaged(store: Store, job: str) -> str:
     except Damaged:
         return OUTCOME_DAMAGED
     failed = Outcome(job=job, state="failed", message=JOB_DAMAGED)
+    # A worker may hold the job and end it at this moment: the conditional write decides.
     if await store.put_new(outcome_key(job), failed.model_dump_json().encode()):
         log.error("job %s is damaged, and has failed", job)
+    # Otherwise they would be "being learned" for ever, and their names could not be had again.
     for subject in await _subjects_of(store, job):
         with suppress(Missing, Damaged, Newer):
             await Subjects(store).change(subject, lambda found: _failed(found, job))
@@ -73,6 +75,7 @@ async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
     names = await store.names(f"jobs/{job.id}/")
     for grid in (name for name in names if name.endswith("/grid.png")):
         prefix = grid.removesuffix("grid.png")
+        # Files are named by seed, and seeds follow from the job, so the outcome can be told from a listing.
         seeds = [(job.seed + k) % (SEED_MAX + 1) for k in range(job.count)]
         if all(f"{prefix}{seed}.png" in names for seed in seeds):
             pictures = [await _picture(store, f"{prefix}{seed}.png", job.prompt, seed) for seed in seeds]

@@ -36,6 +36,7 @@ async def build_indexes(store: Store, within_s: float) -> bool:
     async for names in store.pages("jobs/", after=state.after):
         await _add(index, names)
         state = state.model_copy(update={"after": names[-1]})
+        # After each page: a bot that ends goes on from here, and indexing twice does no harm.
         await store.put(STATE, state.model_dump_json().encode())
         if time.monotonic() > until_s:
             log.info("indexing jobs that were there before: as far as %s", state.after)
@@ -59,11 +60,13 @@ async def index_faults(store: Store) -> AsyncIterator[tuple[str, StoredJob | Non
             there = {name for name in there if job_of(name) != job_id}
             continue
         is_open = outcome_key(job_id) not in names
+        # The last of them is the open one, which a job that has ended does not have.
         entries = entries_of(job)
         if missing := [key for key in (entries if is_open else entries[:-1]) if key not in there]:
             yield missing[0], job, is_open
         there -= {*entries}
     for key in sorted(there):
+        # A young entry may be one whose job is just being written: entries come first.
         if is_old(job_of(key)):
             yield key, None, False
 

@@ -33,10 +33,12 @@ async def prune(store: Store, older_s: float, dry_run: bool = False) -> AsyncIte
     before_s = time.time() - older_s
     open_ = await JobIndex(store).open_jobs()
     async for job_id, names in _jobs_until(store, id_at(before_s)):
+        # Without an outcome it has not ended, whatever its age; and what has no record is the sweep's.
         if job_id in open_ or not {job_key(job_id), outcome_key(job_id)} <= {*names}:
             continue
         try:
             job = read_job((await store.get(job_key(job_id))).data)
+            # Ids sort by time, but a job's id is its request's: the record says when it was accepted.
             if job.accepted_s > before_s or await _is_needed(store, job, names):
                 continue
         except Missing:  # deleted just now
@@ -58,6 +60,7 @@ async def _jobs_until(store: Store, end: str) -> AsyncIterator[tuple[str, list[s
             if job != last and own:
                 yield last, own
                 own = []
+            # Names are sorted, and ids begin with their time: all that follow are younger.
             if job >= end:
                 return
             if is_id(job):

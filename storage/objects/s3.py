@@ -145,6 +145,7 @@ class S3Store(Store):
         try:
             return function(*arguments)
         except FAILURES as error:
+            # botocore renews only credentials that it knows to expire; these may have changed in a file.
             expired = answer_code(unwrapped(error)) in EXPIRED
             if not (expired and self._access and self._access.renewed(used)):
                 raise
@@ -158,6 +159,7 @@ class S3Store(Store):
         self.client.put_object(**self._where(key), Body=data)
 
     def _put_if(self, key: str, data: bytes, condition: dict[str, str]) -> bool:
+        # Without a mark, a lost answer to our own write could not be told from somebody else's write.
         mark = uuid4().hex
         try:
             self.client.put_object(**self._where(key), Body=data, Metadata={"write": mark}, **condition)
@@ -210,6 +212,7 @@ class S3Store(Store):
             transfer.size_bytes = self._head(key)["ContentLength"]
         where = self._where(key)
         with appearing(path) as part:
+            # A manager for each file: cancelling one must not stop the transfers of other jobs.
             with part.open("wb") as handle, create_transfer_manager(self.client, TRANSFER) as moving:
                 subscribers = [ProgressCallbackInvoker(transfer)]
                 _finish(moving.download(where["Bucket"], where["Key"], handle, subscribers=subscribers), transfer)

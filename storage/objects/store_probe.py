@@ -33,6 +33,7 @@ async def _read(store: Store, root: str) -> None:
 async def _only_if_new(store: Store, root: str) -> None:
     first = await store.put_new(f"{root}/b", DATA)
     expect(first, "a conditional write (If-None-Match) of a new name is refused as if it were there")
+    # With other content, so that a server that compares content cannot pass.
     expect(not await store.put_new(f"{root}/b", b""), f"it ignores conditional writes (If-None-Match), {TWICE}")
 
 
@@ -62,6 +63,7 @@ async def _parts(store: Store, root: str) -> None:
 
 async def _delete(store: Store, root: str) -> None:
     await store.delete(f"{root}/c")
+    # Deleting what is not there must be no error: retries do that.
     await store.delete(f"{root}/none")
     await store.delete_prefix(f"{root}/")
     expect(await store.names(f"{root}/") == [], "what was deleted is still listed")
@@ -102,6 +104,7 @@ async def _findings(store: Store) -> AsyncIterator[ProbeResult]:
                 return  # the rest would fail of the same
         if isinstance(store, FolderStore):
             yield _space(store)
+    # What stays after a crash is swept an hour later.
     finally:
         with suppress(StoreError):
             await store.delete_prefix(f"{root}/")

@@ -46,11 +46,13 @@ def open_foreign(path: Path) -> OpenedFiles:
     if path.is_dir():
         return OpenedFiles(_opened(path, _files(path)), {})
     tensors = _opened(path, [("", path)])
+    # By names and shapes alone: nothing of a wrong file is loaded, however large it is.
     if what := file_kind(tensors.shapes):
         raise UserError(f"{path.name} is {what}. {TAKES}.")
     for name, prefix in UNETS.items():
         if name in tensors.shapes:
             return OpenedFiles(_opened(path, [(prefix, path)]), {})
+    # Other programs' files may lie beside a settings file that is about something else.
     by_peft = any(PEFT.search(name) for name in tensors.shapes)
     return OpenedFiles(tensors, _existing({"": path.with_name(CONFIG)}) if by_peft else {})
 
@@ -70,6 +72,7 @@ def _only_file(folder: Path) -> Path | None:
     """The file of a LoRA in a folder, by its name or because there is no other."""
     files = sorted(folder.glob("*.safetensors"))
     named = [file for file in files if file.name in (ADAPTER, "pytorch_lora_weights.safetensors")]
+    # Returned to be refused by name; it is never opened.
     if pickle := next((file for file in (folder / "adapter_model.bin",) if file.is_file() and not files), None):
         return pickle
     return named[0] if named else files[0] if len(files) == 1 else None

@@ -37,6 +37,7 @@ def import_file(request: ImportRequest, doing: Callable[[str], None]) -> Convers
     doing("Reading the file")
     foreign = open_foreign(path)
     doing("Loading the base model")
+    # In half precision the differences that were learned would vanish in rounding.
     base = load_base(request.base_model, precision="float32")
     method: Method = "lora" if lora_formats.is_lora(foreign.tensors) else "full"
     try:
@@ -66,6 +67,7 @@ def _check_schedule(tensors: SafetensorsFiles, base: BaseModel) -> str:
         schedule = noise_schedule_of(tensors.shapes, tensors.metadata)
     except ValueError as error:
         raise Unusable(str(error)) from error
+    # A velocity model read as an epsilon model draws noise, and nothing in its shapes tells the two apart.
     ours = base.scheduler.config.prediction_type
     if (predicts := schedule.get(PREDICTION, ours)) != ours:
         raise ValueError(f"it predicts {in_words(predicts)}, the base model {in_words(ours)}")
@@ -87,6 +89,7 @@ def _adapters(foreign: OpenedFiles, base: BaseModel, where: Mapping[str, KeyLoca
 
 def _check_effect(kept: Mapping[str, Tensor], added: Mapping[str, Tensor]) -> None:
     """Raise Unusable for adapters that add nothing to the base model, or more than can be computed with."""
+    # A LoRA starts with zeros in one matrix of each pair: a file of an untrained one is valid and useless.
     if not any(weight.any() for weight in added.values()):
         raise Unusable("nothing was learned in it: all that it adds to the base model is zero")
     if _are_numbers(kept) and not _are_numbers(added):
@@ -131,6 +134,7 @@ def _differences(
     looked_up = _looked_up(tensors, where)
     there = {name for name, place in looked_up.items() if place.name in tensors.shapes}
     named, notes = base.denoiser.state_dict(), []
+    # Checkpoints often leave out text encoders that were not trained; the base model's are used then.
     for network in ("text_encoder", "text_encoder_2"):
         of_network = {name for name in named if name.startswith(f"{network}.")}
         if not of_network & there:
@@ -181,6 +185,7 @@ def _read(tensors: SafetensorsFiles, place: KeyLocation, like: Tensor) -> Tensor
 
 def _difference(name: str, value: Tensor, before: Tensor) -> dict[str, Tensor]:
     """What was learned of one weight, by its name: nothing, if it only was rounded."""
+    # Compared in the file's own precision: what only was rounded when the file was written was not learned.
     if torch.equal(value.float(), before.to(value.dtype).float()):
         return {}
     return {name: (value.float() - before.float()).to(torch.bfloat16).contiguous()}

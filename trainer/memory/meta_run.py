@@ -43,6 +43,7 @@ class _MemoryTally(TorchDispatchMode):  # type: ignore[no-untyped-call]  # PyTor
     def _count(self, tensor: object, times: int) -> None:
         if not isinstance(tensor, Tensor):
             return
+        # Views share a storage, which counts once, and lives until the last of them is gone.
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._seen:
@@ -65,6 +66,7 @@ class Shortcuts(TorchFunctionMode):
         self.half = half
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # On this device attention would be computed step by step, with a matrix of scores that no real kernel keeps.
         attends = func is F.scaled_dot_product_attention
         if self.half and (attends or func in self.HALVED):
             args, kwargs = _cast((args, kwargs), self.half)

@@ -61,6 +61,7 @@ class ClipEmbedder:
         """Raises OSError or ValueError if it cannot be read, SetupError if its weights are not all numbers."""
         from transformers import CLIPModel, CLIPProcessor  # takes a second, and most have no use for it
 
+        # Only safetensors: other weight files are pickles, which run code when they are read.
         self._model: Any = CLIPModel.from_pretrained(name, use_safetensors=True).to(device).eval()
         check_finite(self._model.named_parameters(), f"The CLIP model {name}")
         self._processor: Any = CLIPProcessor.from_pretrained(name)
@@ -74,6 +75,7 @@ class ClipEmbedder:
     @torch.no_grad()
     def places(self, pictures: list[Image.Image], noun: str, places: Sequence[str]) -> list[str]:
         """The place whose words fit best."""
+        # CLIP's own wording for zero-shot classification, with the subject's class in it.
         words = self.read([f"a photo of {with_article(noun)} {place}" for place in places])
         return [places[int(k)] for k in (self.embed(pictures) @ words.T).argmax(1)]
 

@@ -43,6 +43,7 @@ async def complete(line: str, suggest: Suggest) -> list[Completion]:
     known = {field.name: field for field in fields(command.arguments)}
     if option := OPEN_OPTION.search(line):
         used = {mark[1] for mark in OPTION.finditer(line)}
+        # Required arguments are typed without their names, so these are not offered.
         free = [field for field in known.values() if (field.many or field.name not in used) and not field.required]
         return _matching(line, option.start(1), [(f"--{field.name} ", field.meaning) for field in free])
     return await _values(line, known, suggest)

@@ -42,10 +42,12 @@ async def opened(settings: BotSettings, redis_url: str, ports: int = 1) -> Async
     runner = web.AppRunner(application(chat), access_log=None, shutdown_timeout=1)
     try:
         await runner.setup()
+        # What was open before a restart is followed again before the first page can ask.
         await chat.open()
         await _bind(runner, settings.port, ports)
         yield f"http://{HOST}:{runner.addresses[0][1]}"
     finally:
+        # In this order: streams end when the chat closes, and handlers need the application until they have ended.
         await chat.close()
         await runner.cleanup()
         await app.close()
@@ -98,6 +100,7 @@ async def running(settings: BotSettings) -> str | None:
         for port in range(settings.port, settings.port + NEXT_PORTS) if settings.port else ():
             with suppress(aiohttp.ClientError, TimeoutError, ValueError):
                 async with session.get(f"http://{HOST}:{port}/healthz") as response:
+                    # Another deployment, or another program, may be on that port.
                     if (await response.json())["home"] == _home_digest(settings):
                         return f"http://{HOST}:{port}"
     return None

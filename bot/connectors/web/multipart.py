@@ -66,6 +66,7 @@ class UploadLimits:
 
 async def read_form(request: web.Request, limits: UploadLimits) -> MultipartForm:
     """Read a form, and no more of it than may be sent; raises NotAForm or TooMuch."""
+    # An honest client is refused before it sends anything; what is really sent is counted below.
     if (request.content_length or 0) > limits.body_bytes:
         raise TooMuch(limits.sentence)
     try:
@@ -107,6 +108,7 @@ async def _photo(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits
     if len(sent.uploads) >= limits.files:
         raise TooMuch(f"Those are too many files: {limits.files // 2} photos are the most.")
     left = limits.bytes - sent.photos_bytes
+    # One byte more than is allowed, which tells vetting that a photo is too large, and by name.
     data = await _read(part, sent, limits, min(limits.file_bytes, left) + 1)
     sent.photos_bytes += len(data)
     if sent.photos_bytes > limits.bytes:
