@@ -37,7 +37,7 @@ class DoctorReport(Record):
 
 
 def report(settings: TrainerSettings) -> DoctorReport:
-    """Say whether a worker could run here, and what could be trained."""
+    """Diagnose whether a worker could run here, and what could be trained."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     sees = f"PyTorch {torch.__version__} sees {', '.join(gpus) if gpus else 'no GPU, so it works on the CPU'}."
     here = this_machine()

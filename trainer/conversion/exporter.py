@@ -176,7 +176,7 @@ def _marks(base: BaseModel) -> dict[str, Tensor]:
 
 
 def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dict[str, str]:
-    """What other programs are told of a file, in the words of Stability AI's ModelSpec and of kohya's scripts."""
+    """Metadata of an exported file, by Stability AI's ModelSpec and kohya's scripts."""
     metadata = {
         "format": "pt",
         "modelspec.sai_model_spec": "1.0.0",

@@ -101,7 +101,7 @@ def _are_numbers(weights: Mapping[str, Tensor]) -> bool:
 
 
 def _other_family(tensors: SafetensorsFiles, base: BaseModel) -> str:
-    """Say that a file was made for another family by its metadata: one for a text encoder alone fits several."""
+    """A note if a file was made for another family by its metadata: one for a text encoder alone fits several."""
     told, ours = family_told(tensors.metadata), BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
     two = base.denoiser.text_encoder_2 is not None
     if told is None or (told is ours if ours else (told is SDXL) == two):
@@ -164,7 +164,7 @@ def _has_own_vae(tensors: SafetensorsFiles, where: Mapping[str, KeyLocation], ba
 
 
 def _left_out(tensors: SafetensorsFiles, where: Mapping[str, KeyLocation]) -> list[str]:
-    """Say what else is in a checkpoint; raises ValueError where that belongs to the networks."""
+    """Notes on what else is in a checkpoint; raises ValueError where that belongs to the networks."""
     extra = [name for name in unread_keys(where, tensors.shapes) if not name.startswith(VAE_PREFIX)]
     if inside := [name for name in extra if name.startswith(NETWORKS)]:
         raise ValueError(f"it has weights that the base model has not: {some_of(inside)}")
@@ -179,7 +179,7 @@ def _looked_up(tensors: SafetensorsFiles, where: Mapping[str, KeyLocation]) -> d
 
 
 def _read(tensors: SafetensorsFiles, place: KeyLocation, like: Tensor) -> Tensor:
-    """One weight of ours out of the file."""
+    """Read one of our weights from the file."""
     return picked(tensors.__getitem__, place).reshape(like.shape)
 
 

@@ -42,7 +42,7 @@ class Unusable(ValueError):
 
 
 class PeftSettings:
-    """What is told of ranks and alphas, by networks: `unet`, `text_encoder`, `text_encoder_2`, or "" for all."""
+    """Ranks and alphas of peft's settings, by networks: `unet`, `text_encoder`, `text_encoder_2`, or "" for all."""
 
     def __init__(self, by_network: Mapping[str, Settings]) -> None:
         """Check them; raises Unusable."""
@@ -70,11 +70,11 @@ class PeftSettings:
             raise Unusable(f"its {CONFIG} cannot be read") from error
 
     def __bool__(self) -> bool:
-        """Whether anything is told."""
+        """Whether there are any settings."""
         return any(self._by_network.values())
 
     def alpha(self, path: str, rank: int) -> float:
-        """The alpha of a layer by its path in the denoiser; the rank if nothing is told. Raises Unusable."""
+        """The alpha of a layer by its path in the denoiser; the rank if there is none. Raises Unusable."""
         network, _, module = path.partition(".")
         settings = self._by_network.get(network) or self._by_network.get("") or {}
         alpha = self._exception(settings.get("alpha_pattern") or {}, module)

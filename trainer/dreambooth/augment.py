@@ -28,7 +28,7 @@ class Views:
     photos: Tensor
 
     def by_size(self) -> list["Views"]:
-        """The same, apart by the size of the pictures."""
+        """The views, grouped by the size of the pictures."""
         sizes = dict.fromkeys(image.size for image in self.images)
         return [self.of([k for k, image in enumerate(self.images) if image.size == size]) for size in sizes]
 

@@ -45,7 +45,7 @@ def should_stop_early(scores: list[float], patience: int) -> bool:
 
 
 class Candidates:
-    """Those of one training. Without an evaluator none is better than another, and the last one counts."""
+    """The candidates of one training. Without an evaluator none is better than another, and the last one counts."""
 
     def __init__(
         self, base: BaseModel, recipe: Recipe, evaluator: SubjectEvaluator | MultiSubjectEvaluator | None
@@ -87,7 +87,7 @@ class Candidates:
         return should_stop_early([one.measures["score"] for one in self.seen], self.recipe.patience)
 
     def end_by(self, divergence: Diverged) -> bool:
-        """Have the best so far be what was learned; raises the divergence where there is none."""
+        """End a diverged training with the best candidate so far; raises the divergence if there is none."""
         if self.best is None:
             raise divergence
         self.ended_by = divergence
@@ -107,7 +107,7 @@ class Candidates:
         return weights
 
     def denoiser(self, learned: TrainingResult) -> Denoiser:
-        """The same to be drawn with."""
+        """A denoiser with the candidate's weights, for drawing."""
         best = self.best
         return learned.denoiser if best is None or best.step == len(learned.losses) else self.denoiser_of(best)
 
@@ -128,7 +128,7 @@ class Candidates:
         return {"candidates": torch.tensor(numbers, dtype=torch.float64), **tensors}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         weights: dict[int, dict[str, Tensor]] = {}
         for key, value in state.items():
             if key.startswith("candidate."):

@@ -33,7 +33,7 @@ class Checkpointer:
             self.write(step, copied)
 
     def write(self, step: int, copied: Callable[[], dict[str, Tensor]]) -> None:
-        """Have the state after a step copied, which the next will change, and write the copy in the background."""
+        """Copy the state after a step, which the next will change, and write the copy in the background."""
         self.finish()
         began_s = time.monotonic()
         copy = copied()

@@ -23,20 +23,20 @@ CAPTURING = ("cuda",)  # devices that have such graphs
 
 
 def compile_blocks(denoiser: Denoiser) -> None:
-    """Have the UNet's blocks compiled, kind by kind: the next training of this process finds them compiled."""
+    """Compile the UNet's blocks, kind by kind; later trainings of this process reuse the compiled code."""
     torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is, with a warning
     torch._dynamo.config.recompile_limit = VARIANTS
     denoiser.unet.compile_repeated_blocks()
 
 
 def as_written() -> AbstractContextManager[Any]:
-    """In here all runs as it is written: pictures come in more shapes than would be worth compiling for."""
+    """Eager mode as a context: pictures come in more shapes than would be worth compiling for."""
     stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
     return stance
 
 
 def let_go(denoiser: Denoiser) -> None:
-    """Have compiled blocks run as they are written from now on."""
+    """Run compiled blocks in eager mode from now on."""
     for module in denoiser.modules():
         module._compiled_call_impl = None
 

@@ -51,5 +51,5 @@ class SubjectDataset:
 
     @torch.no_grad()
     def read_by(self, denoiser: Denoiser) -> None:
-        """Have text encoders that do not learn read the prompts once for all steps."""
+        """Encode the prompts once for all steps, with text encoders that are not trained."""
         self.texts = [denoiser.read(ids) for ids in self._prompts]

@@ -18,7 +18,7 @@ class Diverged(UserError):
         self.what, self.advice = what, advice
 
     def kept(self, step: int) -> str:
-        """What people are told where an earlier state was kept."""
+        """The sentence for a training of which an earlier state was kept."""
         return f"{self.what}, so it is kept as it was at step {step}. To get further, {self.advice}."
 
 

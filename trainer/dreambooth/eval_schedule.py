@@ -29,14 +29,14 @@ class EvalSchedule:
 
 
 def candidate_steps(steps: int, count: int) -> tuple[int, ...]:
-    """So many steps, evenly from a fifth of a training to its end, which always is one."""
+    """Steps at which candidates are taken: evenly from a fifth of a training to its end, which always is one."""
     gaps = max(1, count - 1)
     shares = [1 - (1 - FIRST_SHARE) * k / gaps for k in reversed(range(count))]
     return _at(shares, steps)
 
 
 def plan_evaluations(recipe: Recipe, examined: bool, subjects: int = 1, device: str = "cpu") -> EvalSchedule:
-    """As often as the recipe says, and as `looking_share` allows; `examined` where somebody can measure pictures.
+    """The evaluation schedule by the recipe, within `looking_share`; `examined` if an evaluator can measure pictures.
 
     First the report card, as far as it fits, then candidates, two at least, or else samples. Where people are to choose
     there are as many candidates as they have asked for.

@@ -65,7 +65,7 @@ class Shards:
         return copy
 
     def copied(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Whole tensors on the CPU, on the leader; nothing on the others. A call for all."""
+        """Gather whole tensors on the leader's CPU; nothing on the others. A collective: all have to call it."""
         tensors = {}
         for name, tensor in state.items():  # one at a time: no GPU has room for all
             gathered = whole(tensor)

@@ -1,4 +1,4 @@
-"""The losses of a training as they are told while it runs: a little late where there is a GPU.
+"""Loss readback: losses are copied from the device some steps late, so that no step waits for them.
 
 To ask for a step's loss is to wait until the step is done, and a GPU that was waited for has nothing to do until the
 next step is laid out before it. So its losses come in copies of their own, and each is read when others are under way.
@@ -16,19 +16,19 @@ LATE = 2  # steps that a GPU has before it while a loss is waited for
 
 
 def readback_delay(device: torch.device) -> int:
-    """By how many steps losses are late: a CPU has done a step when it is told of it."""
+    """The delay of losses in steps: none on a CPU, whose steps are done when they are reported."""
     return LATE if device.type == "cuda" else 0
 
 
 class LossReadback:
-    """Each step's loss, once, in their order."""
+    """A queue of losses on the device; yields each step's loss once, in order."""
 
     def __init__(self, late: int) -> None:
         self.late = late
         self._coming: deque[tuple[int, Tensor, torch.cuda.Event | None]] = deque()
 
     def after(self, training: Training) -> Iterator[tuple[int, float]]:
-        """Have the newest step's loss copied; yield steps and losses that are not too new to be read."""
+        """Start copying the newest step's loss; yield steps and losses that can be read without waiting."""
         step = training.taken
         loss = training.losses[step - 1, 0].to("cpu", non_blocking=True, copy=True)
         there = None

@@ -1,4 +1,4 @@
-"""All that the next step of a training depends on, as tensors by name, and how a training goes on from it."""
+"""Training state as tensors by name, all that the next step depends on; saved in checkpoints and restored."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -44,7 +44,7 @@ def copied(training: "Training") -> dict[str, Tensor]:
 
 
 def restore(training: "Training", state: dict[str, Tensor]) -> None:
-    """Go on from a state; raises KeyError or RuntimeError if it is another training's.
+    """Restore a state; raises KeyError or RuntimeError if it is another training's.
 
     One that was written on another kind of device goes on, too, but by other chance: theirs cannot be handed over.
     """

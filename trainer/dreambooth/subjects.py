@@ -1,4 +1,4 @@
-"""Who is learned in a training, one subject or several: which words mean them, what each is learned beside."""
+"""Subjects of a training, one or several: their identifiers, prompts and class images."""
 
 import hashlib
 import json
@@ -76,7 +76,7 @@ class MultiSubjectEvaluator:
 
 
 def evaluator_of(subjects: Sequence[TrainingSubject]) -> SubjectEvaluator | MultiSubjectEvaluator | None:
-    """Who measures all of them: one alone by its own evaluator; None where nobody can."""
+    """The evaluator of all subjects; of one alone its own, None without an embedder."""
     evaluators = [each.evaluator for each in subjects if each.evaluator]
     if len(evaluators) < 2:
         return evaluators[0] if evaluators else None

@@ -1,4 +1,4 @@
-"""The trackers that Accelerate knows, by name: whether they let us in, how each is opened, and how it is told.
+"""Experiment trackers that Accelerate knows, by name: whether they can be used, opened, and logged to.
 
 Each has a thread of its own, in which all is said to it in order. So a training waits for none of them, and one that
 fails or does not answer spoils neither the training nor what the others say.
@@ -77,7 +77,7 @@ def opened(name: str, run: str, folder: Path, home: Path, first: int) -> General
 
 
 class TrackerThread:
-    """One tracker, and the thread in which it is told everything. What goes wrong is logged once in a training."""
+    """One tracker and the thread that logs to it. What goes wrong is logged once in a training."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -88,11 +88,11 @@ class TrackerThread:
         self._thread.submit(self._open, make, values)
 
     def tell(self, say: Callable[[GeneralTracker], object]) -> "Future[None]":
-        """Have something said to the tracker when its turn comes."""
+        """Queue a call of the tracker."""
         return self._thread.submit(self._tell, say)
 
     def show(self, name: str, picture: Image.Image | Path | str, step: int) -> None:
-        """Have a picture logged, if the tracker takes pictures; one in a file is read in the tracker's thread."""
+        """Queue a picture, if the tracker takes pictures; one in a file is read in the tracker's thread."""
 
         def say(tracker: GeneralTracker) -> None:
             if hasattr(tracker, "log_images"):

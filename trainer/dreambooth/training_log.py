@@ -111,11 +111,11 @@ class TrainingLog:
             line.tell(lambda tracker: tracker.log(values, step=step))
 
     def wait(self) -> bool:
-        """Wait a moment until all has been said so far; tell whether it has."""
+        """Wait a moment for the trackers' queues to empty; return whether they are."""
         return not wait([line.tell(lambda tracker: None) for line in self.lines], WAIT_S).not_done
 
     def finish(self) -> None:
-        """End the run, and wait a moment for what is still to be said."""
+        """End the run, and wait a moment for what is still queued."""
         self._newest = None  # it holds the model
         for line in self.lines:
             line.tell(lambda tracker: tracker.finish())

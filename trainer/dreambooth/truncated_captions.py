@@ -1,4 +1,4 @@
-"""What people are told of captions that the text encoder does not read to their end."""
+"""Warnings about captions that are longer than the text encoder's context."""
 
 from collections.abc import Sequence
 

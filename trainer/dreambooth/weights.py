@@ -36,7 +36,7 @@ def save(path: Path, weights: dict[str, Tensor]) -> None:
 
 
 def _differences(learned: Denoiser, base: Denoiser) -> Iterator[tuple[str, Tensor]]:
-    """One at a time: a GPU that has just learned has no room for all of them."""
+    """Differences of weights to the base model's, one at a time: a GPU has no room for all of them after a training."""
     before = base.state_dict()
     for name, value in learned.state_dict().items():
         if value.is_floating_point() and not torch.equal(value, before[name].to(value.dtype)):
@@ -56,7 +56,7 @@ def load_learned(path: Path, into: Denoiser, base: Denoiser, *others: Path) -> N
 
 
 def put(weights: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
-    """The same with what `half_precision` gave."""
+    """Load weights that `half_precision` returned."""
     _put(_added(weights, base), into, base)
 
 

@@ -1,4 +1,4 @@
-"""How much memory a base model needs, told from its settings alone, before anybody loads it.
+"""Estimates of the memory that a base model needs, from its settings alone, before it is loaded.
 
 What is held is counted, and what a step or a picture takes besides is rehearsed.
 """

@@ -18,7 +18,7 @@ from trainer.models.meta_model import MetaModel
 
 
 class MemoryPlan(NamedTuple):
-    """One way to give a training, and the memory that has to be there for it."""
+    """One way to run a training, and the memory that it takes."""
 
     gpus: int  # among which its state is divided
     gentle: bool
@@ -62,7 +62,7 @@ def method_here(
 
 
 def method_of_engine(base: BaseModel, settings: TrainerSettings) -> Method:
-    """The same for an engine that has loaded a base model."""
+    """The method that an engine uses if nobody asks for one, with its base model loaded."""
     dtype = base.denoiser.unet.conv_in.weight.dtype
     return method_here(base.folder, lambda: MemoryEstimate(MetaModel.of(base.folder, dtype)), this_machine(), settings)[
         0

@@ -28,20 +28,20 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def free() -> None:
-    """Give back what is held for later, and what errors still held."""
+    """Free cached memory, and what references in tracebacks still held."""
     gc.collect()
     torch.cuda.empty_cache()
 
 
 def with_less_memory(recipe: Recipe) -> Recipe:
-    """The same training one example at a time, with activations made anew: what is learned stays alike."""
+    """The recipe with micro-batches of one and gradient checkpointing: the result is the same but for rounding."""
     passes = recipe.batch * recipe.accumulation
     return recipe.model_copy(update={"batch": 1, "accumulation": passes, "gradient_checkpointing": True})
 
 
 @contextmanager
 def in_tiles(base: BaseModel) -> Iterator[None]:
-    """Have the VAE decode pictures that are larger than the base model's own in tiles of that size."""
+    """Tiled VAE decoding, for pictures that are larger than the base model's own size."""
     vae = base.vae
     vae.tile_sample_min_size, vae.tile_latent_min_size = base.image_px, base.image_px // base.vae_factor
     vae.enable_tiling()

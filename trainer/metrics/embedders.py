@@ -1,4 +1,4 @@
-"""Who looks at pictures for report cards: Toyworld's judge, or a CLIP model (Radford et al. 2021, arXiv 2103.00020).
+"""Image embedders for report cards: Toyworld's judge, or a CLIP model (Radford et al. 2021, arXiv 2103.00020).
 
 CLIP's similarity of pictures is CLIP-I of Ruiz et al. 2022; where a picture is, is the place whose words fit it best.
 """
@@ -25,13 +25,13 @@ JUDGE_PX = 64
 
 
 class Embedder(Protocol):
-    """Sees what is in pictures."""
+    """An image embedder that also classifies places."""
 
     def embed(self, pictures: list[Image.Image]) -> Tensor:
         """What each shows as a direction: n × d, of length 1."""
 
     def places(self, pictures: list[Image.Image], noun: str, places: Sequence[str]) -> list[str]:
-        """In which of these places the thing is in each picture; something else if it is elsewhere."""
+        """The place in each picture, one of these; something else if it is elsewhere."""
 
 
 class ToyworldEmbedder:
@@ -94,7 +94,7 @@ def _direction(features: Any) -> Tensor:
 
 
 def open_embedder(settings: TrainerSettings, device: torch.device) -> Embedder | None:
-    """Who is to look, by the settings; None if nobody is. Raises SetupError in a sentence."""
+    """The embedder by the settings; None if there is none. Raises SetupError in a sentence."""
     if not settings.judge:
         return ToyworldEmbedder() if settings.base_model == TOYWORLD else None
     name = str(Path(settings.judge).expanduser()) if Path(settings.judge).expanduser().is_dir() else settings.judge

@@ -1,4 +1,4 @@
-"""Who measures for `darkroom eval`: DINO, CLIP, or Toyworld's judge, each in a form that tells of words as well."""
+"""Embedders for `darkroom eval`: DINO, CLIP, or Toyworld's judge; some embed texts as well."""
 
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -26,7 +26,7 @@ class PromptEmbeddings(NamedTuple):
 
 
 class EvalEmbedder(Protocol):
-    """Sees pictures, and perhaps how far they are what a prompt says."""
+    """An embedder of pictures, and perhaps of prompts."""
 
     def see(self, pictures: list[Image.Image], text: str) -> PromptEmbeddings:
         """Look at pictures of one prompt; of photos the text is empty."""

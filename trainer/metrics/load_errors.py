@@ -20,7 +20,7 @@ def load_error(name: str, error: Exception) -> str:
 
 
 def _files_of(name: str) -> list[str]:
-    """The files of a model; none where they cannot be told."""
+    """The files of a model; none if they cannot be listed."""
     folder = Path(name)
     if folder.is_dir():
         return sorted(path.name for path in folder.iterdir())

@@ -20,7 +20,7 @@ DIGITS = 4
 
 
 class SubjectEmbeddings(NamedTuple):
-    """All that one meter has seen of a subject."""
+    """One embedder's embeddings of a subject's photos and pictures."""
 
     photos: PromptEmbeddings
     prompts: list[PromptEmbeddings]

@@ -68,7 +68,7 @@ def random_scene(rng: Random) -> Scene:
 
 
 def caption(scene: Scene, rng: Random, rare_words: tuple[str, ...] = ()) -> str:
-    """Say what is in `scene` the way people do: not everything, and in varying order.
+    """A caption of `scene` as people write them: not everything, and in varying order.
 
     Now and then a meaningless word of `rare_words` stands before the noun, so that the model learns to
     pass over words it does not know; one of them is what a subject's identifier will be.

@@ -62,7 +62,7 @@ class Cache:
         return path
 
     async def keep_clean(self, redis: ArqRedis) -> None:
-        """Drop what is forgotten, and what there is no room for, now and every few seconds, until cancelled."""
+        """Evict files of forgotten subjects, and least recently used ones if space runs low, until cancelled."""
         await asyncio.to_thread(self.drop_parts)
         looked_s = -math.inf
         while True:

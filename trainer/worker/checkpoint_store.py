@@ -18,7 +18,7 @@ KEPT = 2  # the newest, and the one before in case it is damaged
 
 
 class CheckpointStore:
-    """Those of one training, `<step>/<sha256>.safetensors` each. They are uploaded in the background."""
+    """The checkpoints of one training, `<step>/<sha256>.safetensors` each, uploaded in the background."""
 
     def __init__(self, store: Store, job: TrainJob, logs: TensorBoardStore | None = None) -> None:
         """`logs` are those of this attempt: they are to reach as far as the checkpoints."""

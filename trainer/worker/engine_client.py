@@ -1,4 +1,4 @@
-"""The worker's end of the protocol: starts the engine, hands it tasks, hears of them; starts it anew if it died."""
+"""Client of the engine's process: starts it, sends tasks, receives reports; restarts it after a crash."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""One engine process, as the worker sees it: read, watched, and certain to end all its tasks with a result."""
+"""Handle of one engine process: reads its messages, watches it, and ends all its tasks with a result."""
 
 import asyncio
 import logging
@@ -100,13 +100,13 @@ class EngineHandle:
         return self.process.returncode is None and not self._tasks[0].done()
 
     def open(self, task: Task) -> "asyncio.Queue[News]":
-        """What will be said of a task; a result is certain to be the last of it."""
+        """Open the queue of messages about a task; the last one is always a result."""
         self.watchdog.begin(task)
         queue = self._news[task.job] = asyncio.Queue()
         return queue
 
     def close(self, job: str) -> None:
-        """Listen no more to what is said of a task."""
+        """Close the queue of messages about a task."""
         self.watchdog.end(job)
         del self._news[job]
 
@@ -115,7 +115,7 @@ class EngineHandle:
         return job in self._news
 
     async def write(self, message: BaseModel) -> None:
-        """Tell the engine something; if it has just died the reader tells everybody."""
+        """Send the engine a message; if it has just died, the reader ends all tasks."""
         assert self.process.stdin
         try:
             self.process.stdin.write(message.model_dump_json().encode() + b"\n")
@@ -196,7 +196,7 @@ class EngineHandle:
         reader.cancel()  # the pipe is still open: the process cannot be killed, or has left others behind
 
     async def _end(self) -> None:
-        """See to it that the process has ended, and tell everybody who waits for it."""
+        """Ensure that the process has ended, and end all tasks with a failure."""
         try:
             await asyncio.wait_for(self.process.wait(), ENDS_WITHIN_S)
         except TimeoutError:

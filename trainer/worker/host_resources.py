@@ -1,4 +1,4 @@
-"""Whether this machine has room for another job. Without room a job waits; begun without room, it would fail."""
+"""Free disk space and memory of this machine. Without enough of them a job waits; if it began, it would fail."""
 
 import logging
 import shutil
@@ -18,7 +18,7 @@ class HostResources:
         self._lack = ""
 
     def lacks(self) -> str:
-        """What there is too little of, in a word or two; empty if there is room. The log hears of changes."""
+        """The resource there is too little of, in a word or two; empty if there is enough. Changes are logged."""
         lack, why = self._look()
         if lack != self._lack:
             log.warning("%s", f"taking no jobs: {why}" if lack else "there is room again, and jobs are taken")

@@ -84,7 +84,7 @@ class Leases:
 
 
 class Lease:
-    """One worker's hold on one job."""
+    """The lease of one worker on one job."""
 
     def __init__(self, leases: Leases, job: str) -> None:
         self.job, self.length_s = job, leases.length_s

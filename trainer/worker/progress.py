@@ -26,7 +26,7 @@ class ProgressReporter:
         self._phase_began: tuple[Phase, float, int] = ("loading", time.monotonic(), 0)
 
     def heard(self, report: ProgressReport) -> None:
-        """Take in what the engine said."""
+        """Take in a report of the engine."""
         if report.phase != self._phase_began[0]:
             self._phase_began = (report.phase, time.monotonic(), report.step)
         if report.phase == "learning" and self.first_step_s is None:
@@ -37,7 +37,7 @@ class ProgressReporter:
         self._last = report
 
     def moving(self, phase: Phase) -> OnProgress:
-        """What is told how far a file is, from 0 to 1: the job's progress in that phase, in percent."""
+        """A progress callback for transfers, from 0 to 1: the job's progress in that phase, in percent."""
         return lambda share: self.heard(ProgressReport(job=self.job, phase=phase, step=round(100 * share), of=100))
 
     def now(self) -> Progress:

@@ -91,7 +91,7 @@ class QueueWorker:
             await asyncio.wait(self._running, timeout=within_s)
 
     async def stop(self) -> None:
-        """Give every job back that is not done, and end."""
+        """Release every job that is not done, and end."""
         self._takes_jobs = False
         if self._loop:
             self._loop.cancel()
@@ -130,7 +130,7 @@ class QueueWorker:
             self._bug = error
 
     async def _run(self, lease: Lease, attempt: asyncio.Task[float | None]) -> None:
-        """See an attempt to its end, and then take the job off the queue or give it back."""
+        """Await an attempt, and then take the job off the queue or release it."""
         renewing = asyncio.create_task(self._renew(lease, attempt))
         try:
             again_in_s = await attempt

@@ -19,7 +19,7 @@ SUFFIX = ".tfevents"  # by which TensorBoard knows its files, wherever it is in 
 
 
 class TensorBoardStore:
-    """Those of one attempt, uploaded before each checkpoint, so that they reach as far, and at the end."""
+    """TensorBoard files of one attempt, uploaded before each checkpoint, so that they reach as far, and at the end."""
 
     def __init__(self, store: Store, job: TrainJob, attempt: str, folder: Path) -> None:
         """`folder` is where TensorBoard's files appear, if there are any."""

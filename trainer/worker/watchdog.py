@@ -32,7 +32,7 @@ class _Pace:
     longest_s: float = 0.0  # since the last report
 
     def heard(self, news: ProgressReport | Alive, silent_s: float) -> None:
-        """Note what was said of the task after a silence. A slow step says that it lives, and at once what it did."""
+        """Note a message about the task after a silence. A slow step sends a heartbeat, and at once its report."""
         self.longest_s = max(self.longest_s, silent_s)
         if not isinstance(news, ProgressReport):
             return
@@ -72,7 +72,7 @@ class Watchdog:
         self._paces.pop(job, None)
 
     def heard(self, news: ProgressReport | TaskResult | Alive) -> None:
-        """Note that the engine has said something."""
+        """Note a sign of life of the engine."""
         if isinstance(news, TaskResult):
             self.end(news.job)
         elif pace := self._paces.get(news.job):
