@@ -107,9 +107,8 @@ class DecodePool:
         """End a process and its child; `close` waits until it is gone."""
         with suppress(ValueError):
             self._idle.remove(process)
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, 9)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)  # a child may outlive the process, and hold its pipes
 
 
 async def _gone(process: Process) -> None:
