@@ -9,9 +9,10 @@ from arq.connections import ArqRedis
 
 from bot.commands import replies
 from bot.commands.registry import COMMANDS
-from bot.core.context import CommandContext
+from bot.core.context import Application
 from bot.core.dedupe import is_first
 from bot.core.dispatch import Dispatch
+from bot.core.error_replies import complaint
 from bot.core.limits import Limits
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.core.suggestions import Suggestions
@@ -22,34 +23,23 @@ from bot.photos.limits import PhotoLimits
 from storage.contract.jobs import Job, TrainJob, job_key
 from storage.contract.outcomes import Outcome
 from storage.contract.subject_repository import Subjects
-from storage.errors import Damaged, Full, Missing, Newer, StoreError, UserError
-from storage.failures import Failure
-from storage.ids import new_id
+from storage.errors import Damaged, Missing, Newer, StoreError, UserError
 from storage.lifecycle.damaged_jobs import end_damaged
 from storage.lifecycle.finalize import record_training
 from storage.lifecycle.reconcile import keep_queued
 from storage.objects.open import open_store
 from storage.objects.store import Store
 from storage.queue import broker, newest_id
-from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
+from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.settings.bot import BotSettings
-from storage.store_sentences import Sentences, store_sentence
 
 log = logging.getLogger(__name__)
 
-FAILURE_SAYS = {
-    Failure.OUTAGE: "The storage or the queue does not answer. Please try again soon.",
-    Failure.PERMANENT: "The storage or the queue refuses this, and will again. Tell who runs me: the log says why.",
-    Failure.UNKNOWN: "The storage or the queue failed. Please try again soon; if it happens again, tell who runs me.",
-}
-FULL_SAYS: Sentences = {
-    Full: "The disk of the storage is full, so nothing new can be kept. Deleting and forgetting make room."
-}
 MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "forget-me"}
 ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothing is lost; it continues by itself."
 
 
-class Darkroom(CommandContext):
+class Darkroom(Application):
     """One deployment, as a front end sees it."""
 
     def __init__(self, settings: BotSettings, store: Store, redis: ArqRedis) -> None:
@@ -176,36 +166,3 @@ class Darkroom(CommandContext):
                 await record_training(self.store, job, outcome)
             except (Damaged, Newer) as error:
                 log.error("a subject of job %s does not say how it ended: %s", job.id, error)
-
-
-def complaint(error: Exception, command: str) -> Reply:
-    """The sentence for an exception that a command raised.
-
-    | what happens | the person reads | the log gets |
-    |---|---|---|
-    | bad input (UserError, ValueError of the arguments) | its sentence | nothing |
-    | a record is damaged, or of a newer version; the disk is full | that, and who can help | a warning |
-    | the store or the queue is away | that nothing was lost, try again | a warning |
-    | the store or the queue refuses | that this will not help | an error |
-    | anything else | a short reference | the traceback with that reference |
-    """
-    if isinstance(error, UserError):
-        return Reply(text=str(error), state="failed", fault="input")
-    if isinstance(error, SERVICE_ERRORS):
-        failure = failure_of(error)
-        level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
-        log.log(level, "%s failed: %s", command, reason_of(error))
-        return Reply(text=apology(error), state="failed", fault="ours")
-    # The traceback may hold prompts and names: people get a reference to it, and the log the rest.
-    reference = new_id()[-8:]
-    log.error("surprise %s in %s", reference, command, exc_info=error)
-    text = f"Something went wrong on our side (reference {reference}). If it happens again, tell who runs me."
-    return Reply(text=text, state="failed", fault="ours")
-
-
-def apology(error: Exception) -> str:
-    """What people read where queue or store failed, with one of SERVICE_ERRORS: by the kind of failure."""
-    if isinstance(error, Missing):
-        return "What this needs is not in the storage any more."
-    sentence = store_sentence(error, FULL_SAYS)
-    return sentence or FAILURE_SAYS[failure_of(error)]

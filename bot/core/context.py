@@ -2,14 +2,15 @@
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from arq.connections import ArqRedis
 
 from bot.core import policy
 from bot.core.dispatch import Dispatch
 from bot.core.limits import Limits
-from bot.core.messages import Accepted, Reply, Request
+from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.photos.decoder_pool import DecodePool
 from storage.contract.jobs import ImagineJob, Job, NewerJob, StoredJob, TrainJob
 from storage.contract.subject_repository import Subjects
@@ -66,6 +67,18 @@ class CommandContext:
             except Damaged as error:
                 log.error("a subject is left out: %s", error)
         return subjects
+
+
+class Application(CommandContext, ABC):
+    """What messages that follow a job need: answers to requests, and jobs to follow. `bot.app` is the one there is."""
+
+    @abstractmethod
+    def answer(self, request: Request, fetch: Fetch | None = None) -> AsyncGenerator[Reply, None]:
+        """Answer a request, with files from `fetch`: each reply takes the place of the one before. Never raises."""
+
+    @abstractmethod
+    def watch(self, job_id: str) -> ReplyStream:
+        """Follow a job to its end, from wherever it is now; raises StoreError, OSError or RedisError."""
 
 
 async def may_see_job(bot: CommandContext, request: Request, job: Job) -> bool:

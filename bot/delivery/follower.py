@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 from contextlib import aclosing
 from typing import Any
 
-from bot.app import Darkroom, complaint
-from bot.core.context import ReplyStream
+from bot.core.context import Application, ReplyStream
+from bot.core.error_replies import complaint
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.delivery.announcement import announcement, brief
 from bot.delivery.latest import LatestValue
@@ -35,7 +35,7 @@ INTERRUPTED = "This was interrupted before it began. Please send it again."
 class Follower:
     """Everything that a platform's messages are still to say."""
 
-    def __init__(self, app: Darkroom, poster: Poster, posts: PostStore | None = None) -> None:
+    def __init__(self, app: Application, poster: Poster, posts: PostStore | None = None) -> None:
         self.app, self.poster = app, poster
         self.posts = posts or PostStore(app.store, poster.platform, app.redis, poster.secrets_last_s)
         self.chat = ReliablePoster(poster, self.posts)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import discord
 
-from bot.app import Darkroom, complaint
+from bot.app import Darkroom
 from bot.commands import button_ids, consents
 from bot.commands.prefill import filled_form
 from bot.commands.registry import COMMANDS
@@ -19,6 +19,7 @@ from bot.connectors.discord.request import closed_to, request_of
 from bot.connectors.discord.responder import DiscordResponder, InboundCommand
 from bot.connectors.discord.slash_commands import SLASH, TRAIN_MENU, AttachedFile, Json, invoked, typing
 from bot.core import access
+from bot.core.error_replies import complaint
 from bot.core.messages import Button
 from bot.photos import captions
 from bot.photos.declared_type import no_photos

@@ -8,7 +8,7 @@ from functools import partial
 
 from slack_sdk.models.views import View
 
-from bot.app import Darkroom, complaint
+from bot.app import Darkroom
 from bot.commands import consents
 from bot.commands.prefill import filled_form
 from bot.commands.registry import COMMANDS, Command
@@ -22,6 +22,7 @@ from bot.connectors.slack.poster import SlackPoster, begun
 from bot.connectors.slack.render import blocks
 from bot.connectors.slack.request import RequestFactory
 from bot.connectors.slack.slash_commands import HELP, help_reply
+from bot.core.error_replies import complaint
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
 from bot.delivery.posts import BotRefused, ChatRefused, ChatTrouble, Post, TooFast, UnknownTrouble

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from bot.app import apology
 from bot.arguments.forms import Form
 from bot.arguments.parser import parse, typed
 from bot.commands.prefill import filled_form
@@ -20,6 +19,7 @@ from bot.connectors.web.slash_commands import understood
 from bot.core import access
 from bot.core.chat_log import ChatMessage
 from bot.core.context import PREFIX
+from bot.core.error_replies import apology
 from bot.core.local_space import PERSON, SPACE, USER
 from bot.core.messages import Request
 from bot.photos import captions
