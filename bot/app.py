@@ -115,7 +115,7 @@ class Darkroom(Application):
             self.suggestions.drop(request.space)
 
     async def answer_to_end(self, request: Request) -> AsyncIterator[Reply]:
-        """The same with all replies about the job that comes of it; raises what `watch` raises."""
+        """Answer a request, and follow its job to the end; raises what `watch` raises."""
         async for reply in self.answer(request):
             if isinstance(reply, Accepted) and reply.job:
                 async for news in self.watch(reply.job):

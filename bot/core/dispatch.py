@@ -131,7 +131,7 @@ class Dispatch:
             await announce_change(self.redis, job.id)
 
     async def note_forgotten(self, subject: str) -> None:
-        """Have workers drop their copies of a subject; they find out later by themselves."""
+        """Note a forgotten subject for workers' caches; they find out later by themselves."""
         with best_effort("workers find out later who is forgotten"):
             await note_forgotten(self.redis, subject)
 
@@ -169,10 +169,10 @@ class Dispatch:
 
 
 def _needs_newer(job: Job, progress: Progress | None) -> bool:
-    """Whether this version does not understand a job, or the last that a worker said is that it does not."""
+    """Whether a job needs a newer version, by this one's reading or the last worker's."""
     return isinstance(job, NewerJob) or (progress is not None and progress.obstacle == NEWER_WORKER)
 
 
 def _obstacle_of(progress: Progress | None) -> str:
-    """Why a job waits, as the worker said that tried it last."""
+    """The obstacle that the last worker reported, for which a job waits."""
     return progress.obstacle if progress and progress.phase == "queued" else ""

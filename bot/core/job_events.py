@@ -59,7 +59,7 @@ class JobEvents:
 
     @contextmanager
     def of(self, job: str) -> Iterator[Inbox]:
-        """Hear of a job while the block runs. The first to ask has the connection opened."""
+        """Subscribe to a job's events while the block runs. The first subscriber opens the connection."""
         if not self._listening or self._listening.done():  # a surprise may have ended it
             self._listening = asyncio.create_task(self._listen())
         inbox = Inbox()

@@ -1,4 +1,4 @@
-"""What any chat can say and be told: neutral, frozen, without a chat library."""
+"""Requests and replies, as every front end has them: neutral, frozen, without a chat library."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
@@ -133,7 +133,7 @@ class Reply(Record):
 
     @property
     def open_facts(self) -> dict[str, str]:
-        """The facts that are told at once: none where a button tells them, and no long lists."""
+        """The facts that are shown at once: none where a button shows them, and no long lists."""
         told_later = any(pick.command == "details" for pick in self.picks)
         return {} if told_later else {name: value for name, value in self.facts.items() if "\n" not in value}
 

@@ -56,7 +56,7 @@ def may_see(subject: Subject, actor: Actor) -> bool:
 
 
 def seen_by(actor: Actor, subjects: Iterable[Subject]) -> list[Subject]:
-    """Those of the subjects that the actor may see, in their order."""
+    """Filter the subjects that the actor may see, in their order."""
     return [subject for subject in subjects if may_see(subject, actor)]
 
 

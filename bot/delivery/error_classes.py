@@ -1,4 +1,4 @@
-"""What a chat's error means: whether it passes, what is refused for good, and what the person is told.
+"""Classes of chat errors: outages, permanent refusals, unknown ones, each with a sentence for the person.
 
 Each chat has one table from its codes to verdicts, `errors.py` in its connector's folder; nothing else looks at
 codes.
@@ -26,7 +26,7 @@ class ErrorClass:
     says: str = ""
 
     def error(self, about: object) -> ChatTrouble | ChatRefused:
-        """Return the exception, about what the chat said."""
+        """The exception of this class, with the chat's error."""
         return self.raises(about, self.says)
 
 

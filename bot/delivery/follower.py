@@ -1,4 +1,4 @@
-"""Answers in a chat whose messages stay: progress in one message, the end told once, whatever happens meanwhile.
+"""Messages that follow jobs to their end: progress in one message, the end posted once, also after a restart.
 
 Messages are deleted, channels closed, chats ask for patience, and this process may die at any line: a post is kept
 in the store until its last word is said, and `resume` goes on with those that a process before left.
@@ -33,7 +33,7 @@ INTERRUPTED = "This was interrupted before it began. Please send it again."
 
 
 class Follower:
-    """Everything that a platform's messages are still to say."""
+    """The open posts of one chat platform, each followed by a task."""
 
     def __init__(self, app: Application, poster: Poster, posts: PostStore | None = None) -> None:
         self.app, self.poster = app, poster
@@ -45,7 +45,7 @@ class Follower:
         self._closed = False
 
     async def resume(self) -> None:
-        """Go on with what a process before left open."""
+        """Resume the open posts of the process before."""
         left: list[Post] = await patient("open posts cannot be read")(self.posts.open)
         for post in left:
             self.follow(post)
@@ -83,7 +83,7 @@ class Follower:
             log.warning("post %s could not be kept: %s", post.job, error)
 
     async def ask(self, request: Request) -> Reply:
-        """The last word on a request that only the asker hears of."""
+        """Answer a request in private: return its last reply."""
         reply = Reply(text="Done.")
         async with aclosing(self.app.answer(request)) as replies:
             async for reply in replies:  # noqa: B007 (only the last counts)
@@ -107,7 +107,7 @@ class Follower:
             if reply.fault:
                 await self.chat.refuse(post, reply)
             elif reply.state != "working" or post.fresh:
-                post = await self.chat.show(post, reply, insist=reply.state != "working")
+                post = await self.chat.show(post, reply, final=reply.state != "working")
         await self.chat.close(post)
 
     async def answer_with(self, fetch: Fetch, request: Request, post: Post) -> None:
@@ -162,11 +162,11 @@ class Follower:
             await self.chat.keep(post)
             return await self.answer(request, post)
         sorry = Reply(text=INTERRUPTED, state="failed", fault="ours")
-        await (self.chat.show(post, sorry, insist=True) if post.fresh else self.chat.whisper(post, sorry))
+        await (self.chat.show(post, sorry, final=True) if post.fresh else self.chat.whisper(post, sorry))
         await self.chat.close(post)
 
     async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:
-        """Wait until this message may be edited again, or until nothing is left to watch: the end is told at once."""
+        """Wait until this message may be edited again, or until its job has ended: the end is posted at once."""
         old = time.time() - post.asked_s > OLD_S
         await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
 
@@ -206,7 +206,7 @@ class Follower:
         if isinstance(job, TrainJob) and announced:
             post = await self.chat.announce(post, await self._announcement(post, job, reply))
             reply = brief(reply)
-        await self.chat.show(post, reply, insist=True, told=announced)
+        await self.chat.show(post, reply, final=True, announced=announced)
         await self.chat.close(post)
 
     async def _announcement(self, post: Post, job: TrainJob, reply: Reply) -> Reply:

@@ -31,7 +31,7 @@ class InPlacePoster(Poster):
         await self.edit(post, reply)
 
     async def retract(self, posted: Posted) -> None:
-        """Nothing is noted of what is said here, so there is nothing to take back."""
+        """Do nothing: messages here are not recorded, so there is nothing to take back."""
 
     async def remove(self, post: Post) -> None:
         """The message stays, and says what is wrong."""

@@ -1,4 +1,4 @@
-"""Who of several processes with one token speaks: a renewed lock in Redis. The others stand by."""
+"""Leader election among processes with the same token: a lock in Redis that the leader renews. The others stand by."""
 
 import asyncio
 import logging
@@ -55,7 +55,7 @@ class LeaderLock:
             await asyncio.sleep(pause_s)
 
     async def resign(self) -> None:
-        """Let the next one lead at once."""
+        """Release the lock, so that the next one leads at once."""
         try:
             await self._lock.release()
         except ERRORS as error:

@@ -39,7 +39,7 @@ class PostStore:
                 await self.redis.set(self._secrets_key(post.job), json.dumps(secrets), ex=left_s)
 
     async def close(self, post: Post) -> None:
-        """Forget a post: its last word is said."""
+        """Delete a post whose final message is confirmed."""
         await self.store.delete(f"{self.prefix}{post.job}.json")
         with best_effort("tokens of a message that is done lapse by themselves"):
             await self.redis.delete(self._secrets_key(post.job))

@@ -39,7 +39,7 @@ class ChatRefused(ChatError):
 
 
 class MessageGone(ChatRefused):
-    """The message, or the one that is answered, is deleted or can not be changed any more: it is said anew."""
+    """The message, or the one that it answers, is deleted or cannot be edited any more: a new one is sent."""
 
 
 class ChannelClosed(ChatRefused):
@@ -55,11 +55,11 @@ class ChatTrouble(ChatError):
 
 
 class TooFast(ChatTrouble):
-    """A rate limit; `told` if the chat said for how long."""
+    """A rate limit; `stated` if the chat gave the delay."""
 
-    def __init__(self, retry_after_s: float, told: bool = True) -> None:
+    def __init__(self, retry_after_s: float, stated: bool = True) -> None:
         super().__init__(f"asked to wait {retry_after_s:.1f} s")
-        self.retry_after_s, self.told = retry_after_s, told
+        self.retry_after_s, self.stated = retry_after_s, stated
 
 
 class UnknownTrouble(ChatTrouble):
@@ -75,7 +75,7 @@ class BotRefused(ChatTrouble):
 
 @contextmanager
 def store_as_trouble() -> Iterator[None]:
-    """Raise a store that fails as trouble of the chat: what is to be said cannot be said yet.
+    """Raise failures of the store as ChatTrouble: a message that needs it cannot be sent yet.
 
     What waiting does not mend stays what it is: Missing, Damaged, Newer.
     """
@@ -88,7 +88,7 @@ def store_as_trouble() -> Iterator[None]:
 
 
 def without_pictures(reply: Reply, chat: str) -> Reply:
-    """What is said where a chat does not take the pictures; once there is no more to come, that they are missing."""
+    """The reply without pictures, where a chat refuses them; a final one says that they are missing."""
     if not reply.shown:
         return reply
     says = f"\n{chat} does not take the pictures here."
@@ -168,7 +168,7 @@ class Poster(ABC):
 
     @abstractmethod
     async def whisper(self, post: Post, reply: Reply) -> None:
-        """Tell who asked, and nobody else."""
+        """Send a message that only the asker sees."""
 
     @abstractmethod
     async def retract(self, posted: Posted) -> None:

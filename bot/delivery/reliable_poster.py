@@ -46,7 +46,7 @@ REMEMBERED = 1024  # lanes and spaces whose pace is kept; a lane counts for seco
 
 
 class ReliablePoster:
-    """A chat as the follower wants it: what can be said is said."""
+    """A poster with retries and rate limits, and with fallbacks where a chat refuses a message for good."""
 
     def __init__(self, poster: Poster, posts: PostStore) -> None:
         self.poster, self.posts = poster, posts
@@ -63,22 +63,22 @@ class ReliablePoster:
         say = partial(self.poster.send, post, reply, nonce=nonce, mention=False)
         return await self._again(post, say, BEGIN_S, paced=False, unless=BotRefused)
 
-    async def show(self, post: Post, reply: Reply, insist: bool = False, told: bool = False) -> Post:
+    async def show(self, post: Post, reply: Reply, final: bool = False, announced: bool = False) -> Post:
         """Make the post's message say `reply`; return the post as it is now.
 
         Progress is let go on trouble, for there will be more of it, and after a refusal is not shown any more. Who
-        asked is told in private only what is insisted on and what they were not `told` already.
+        asked reads in private only `final` replies, and those that were not `announced` to them already.
         """
-        if post.job in self._refused and not insist:
+        if post.job in self._refused and not final:
             return post
         try:
-            return await self._again(post, lambda: self._edit(post, reply), OWED if insist else SHORT_S)
+            return await self._again(post, lambda: self._edit(post, reply), OWED if final else SHORT_S)
         except GIVEN_UP as error:
-            if insist or isinstance(error, ChatRefused):
+            if final or isinstance(error, ChatRefused):
                 self._note_refusal(post, error)
             else:
                 log.warning("message of job %s: %s", post.job, error)
-            if insist and not told:
+            if final and not announced:
                 await self.whisper(post, _with_reason(reply, error), OWED)
         except ChatTrouble as error:
             log.warning("message of job %s: %s", post.job, error)
@@ -86,7 +86,7 @@ class ReliablePoster:
         return post
 
     async def announce(self, post: Post, reply: Reply) -> Post:
-        """Tell who asked in a message of its own, once: after a crash in the middle of it, look first.
+        """Announce a result in a new message, exactly once: after a crash in between, search for it first.
 
         Where it stays unknown whether it was said, it is said in private, which repeats nothing in the channel.
         """
@@ -104,7 +104,7 @@ class ReliablePoster:
         return post
 
     async def refuse(self, post: Post, reply: Reply) -> None:
-        """Tell who asked what is wrong, and take the message away if it stood for nothing else."""
+        """Send the asker a refusal in private, and delete the message if it stood for nothing else."""
         try:
             if post.fresh:
                 await self.poster.remove(post)
@@ -113,7 +113,7 @@ class ReliablePoster:
         await self.whisper(post, reply)
 
     def _note_refusal(self, post: Post, error: Exception) -> None:
-        """Log once for each job that nothing can be said any more where it was asked for."""
+        """Log once for each job that its channel refuses messages for good."""
         if post.job in self._refused:
             return
         self._refused.add(post.job)
@@ -131,7 +131,7 @@ class ReliablePoster:
             return post
 
     async def whisper(self, post: Post, reply: Reply, longest_s: float | None = WHISPER_S) -> None:
-        """Tell who asked, and nobody else, as long as there is a way.
+        """Send a message that only the asker sees, as long as there is a way.
 
         That answers one thing that a person did, so it does not wait behind all that is said to others.
         """
@@ -142,7 +142,7 @@ class ReliablePoster:
             log.log(level, "%s could not be told of job %s: %s", post.user, post.job, error)
 
     async def close(self, post: Post) -> None:
-        """Forget a post whose last word is said, however long the store takes: it would be said again."""
+        """Delete a post whose final message is confirmed, however long the store takes: it would be posted again."""
         self._refused.discard(post.job)
         await self.prepared(post, lambda: self.posts.close(post))
 
@@ -206,7 +206,7 @@ class RetryDeadline(stop_base):
 def pause_s(state: RetryCallState) -> float:
     """Seconds to the next try: those that the chat asks for, else exponentially more with full jitter (AWS 2015)."""
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, TooFast) and error.told:
+    if isinstance(error, TooFast) and error.stated:
         return error.retry_after_s
     if isinstance(error, TooFast):  # not for how long, so twice as long each time
         return min(PAUSE_S, error.retry_after_s * 2.0 ** min(10, state.attempt_number - 1))
@@ -214,7 +214,7 @@ def pause_s(state: RetryCallState) -> float:
 
 
 def _with_reason(reply: Reply, error: Exception) -> Reply:
-    """The reply, with the reason why it comes in private, where one can be said truly."""
+    """The reply with the reason why it comes in private, if that is known."""
     says = getattr(error, "says", "")
     return reply.model_copy(update={"text": f"{reply.text}\n{says}"}) if says else reply
 

@@ -84,7 +84,7 @@ class ServeAgain(retry_base):
 
 
 def front_end_failure(error: BaseException) -> Failure | None:
-    """Tell which kind of failure stopped a front end; None for a bug, or what has a sentence already."""
+    """The kind of failure that stopped a front end; None for a bug, or what has a sentence already."""
     if isinstance(error, UnknownTrouble | BotRefused | Damaged | Newer | Missing):
         return Failure.UNKNOWN
     if isinstance(error, ChatError):

@@ -125,11 +125,11 @@ class S3Store(Store):
 
     async def _run(self, function: Callable[..., T], key: str, *arguments: object) -> T:
         try:
-            return await asyncio.to_thread(self._insisting, function, key, *arguments)
+            return await asyncio.to_thread(self._with_retries, function, key, *arguments)
         except FAILURES as error:
             raise store_error(error, self.client.meta.endpoint_url, self.bucket, key) from error
 
-    def _insisting(self, function: Callable[..., T], *arguments: object) -> T:
+    def _with_retries(self, function: Callable[..., T], *arguments: object) -> T:
         """Call again while others write the same object, and once with newer credentials where ours have expired."""
         retrying = Retrying(
             retry=retry_if_exception(lambda error: answer_code(unwrapped(error)) in CONFLICTS),

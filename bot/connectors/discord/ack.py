@@ -22,13 +22,13 @@ def heard(interaction: discord.Interaction) -> None:
 
 
 def in_time(interaction: discord.Interaction) -> asyncio.Timeout:
-    """Let what is done in this context last until the interaction must be acknowledged; raises TimeoutError."""
+    """A deadline for what has to be done before the interaction is acknowledged; raises TimeoutError."""
     return asyncio.timeout_at(interaction.extras[UNTIL])
 
 
 @contextmanager
 def ack_repeatedly(interaction: discord.Interaction) -> Iterator[None]:
-    """Do without what discord.py wants to be told of a response that Discord took."""
+    """Ignore what discord.py cannot read in the answer to a response that Discord has taken."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Darkroom on Discord: connects, leads or stands by, and passes on what it hears."""
+"""The Discord connector: gateway connection, leader election, registration of commands, events."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ Ready = Callable[[str], None]
 
 
 async def serve(settings: BotSettings, redis_url: str, ready: Ready) -> None:
-    """Serve Discord until cancelled; `ready` is told when it does. Raises SetupError in a sentence.
+    """Serve Discord until cancelled; `ready` is called once it does. Raises SetupError in a sentence.
 
     Of several processes with one token one leads; the others stand by and take over within seconds. What discord.py can
     wait for while it is connected, it does.
@@ -151,7 +151,7 @@ class DiscordBot(discord.AutoShardedClient):
                 self.gate.token_refused.set()
 
     async def connected(self) -> None:
-        """Serve: tell Discord our commands, go on with what was open, hear. Raises SetupError in a sentence."""
+        """Serve: register commands, resume open posts, handle events. Raises SetupError in a sentence."""
         if self.app.settings.discord_api_url:
             # discord.py would go to Discord's own gateway when a session is lost.
             _, gateway, _ = await self.http.get_bot_gateway()
@@ -182,7 +182,7 @@ class DiscordBot(discord.AutoShardedClient):
         await self.answers.close()  # now that nothing fetches any more
 
     async def _register(self) -> None:
-        """Tell Discord our commands, if they are others than the last time: it takes that a few times a day."""
+        """Register our commands with Discord if they have changed: it takes that a few times a day."""
         assert self.application_id
         known = f"darkroom:discord:commands:{self.application_id}"
         if (await self.app.redis.get(known) or b"").decode() == digest() and await self._all_there():
@@ -194,7 +194,7 @@ class DiscordBot(discord.AutoShardedClient):
             log.error("the commands could not be registered, so the previous ones stay: %s", error)
 
     async def _all_there(self) -> bool:
-        """Whether Discord still offers what we told it; somebody may have changed that behind our back."""
+        """Whether Discord still has the commands that we registered; somebody else may have changed them."""
         assert self.application_id
         try:
             there = await self.http.get_global_commands(self.application_id)
@@ -213,7 +213,7 @@ class DiscordBot(discord.AutoShardedClient):
             self._say_ready(f"Darkroom is on Discord as {self.user.name}{shards}.")
 
     async def on_ready(self) -> None:
-        """See which servers we are in (again)."""
+        """Record which servers we are in (again)."""
         try:
             await self._while_open(self.departures.still_here())
         except StoreError as error:

@@ -1,4 +1,4 @@
-"""Discord's errors: which pass by themselves, which do not, and what the person is told.
+"""Discord's errors: outages, permanent refusals and rate limits, by code, and their sentences.
 
 The codes are those of https://discord.com/developers/docs/topics/opcodes-and-status-codes. One that is not here is
 judged by its status; what that does not tell either is unknown, and tried for a bounded time.
@@ -103,7 +103,7 @@ async def meaning() -> AsyncIterator[None]:
     except RuntimeError as error:  # of aiohttp, whose session is closed already when we are told to stop
         raise ChatTrouble(str(error)) from error
     except KeyError as error:  # of discord.py, where a 429 does not say for how long
-        raise TooFast(PATIENCE_S, told=False) from error
+        raise TooFast(PATIENCE_S, stated=False) from error
     except (TypeError, ValueError) as error:  # of discord.py, where a page comes instead of an answer
         raise ChatTrouble(f"the answer is not understood: {error!r}") from error
 
@@ -116,6 +116,6 @@ def chat_error(error: discord.DiscordException) -> ChatTrouble | ChatRefused:
         return TooFast(error.retry_after)
     error_class = verdict(error)
     if error_class is OUTAGE and isinstance(error, discord.HTTPException) and error.status == 429:
-        told_s = retry_after_s(error)
-        return TooFast(PATIENCE_S if told_s is None else told_s, told=told_s is not None)
+        delay_s = retry_after_s(error)
+        return TooFast(PATIENCE_S if delay_s is None else delay_s, stated=delay_s is not None)
     return error_class.error(error)

@@ -37,7 +37,7 @@ OLD = "I do not know this any more. Please give the command again."
 
 
 class InteractionHandler:
-    """Hears interactions."""
+    """The handler of interactions: commands, buttons, forms, completions."""
 
     def __init__(self, app: Darkroom, answers: DiscordResponder) -> None:
         self.app, self.answers = app, answers
@@ -62,7 +62,7 @@ class InteractionHandler:
             await self._refuse(interaction, complaint(error, str(data.get("name", "a button"))).text)
 
     async def _refuse(self, interaction: discord.Interaction, sentence: str) -> None:
-        """Tell the asker why there is nothing else."""
+        """Send the asker a refusal."""
         try:
             if interaction.response.is_done():
                 await interaction.followup.send(plain(sentence), ephemeral=True)
@@ -140,7 +140,7 @@ class InteractionHandler:
             await self.answers.answer(interaction, asked)
 
     async def _allow(self, interaction: discord.Interaction, asked: InboundCommand) -> None:
-        """Go on with a training whose photos' author agrees; raises UserError for anybody else."""
+        """Start a training whose photos' author consents; raises UserError for anybody else."""
         request = request_of(interaction, asked.command.name, asked.arguments)
         async with in_time(interaction):
             consent = await consents.answered_by(self.app, request, asked.arguments["consent"])

@@ -1,4 +1,4 @@
-"""Who is in the servers: asked one by one, for the list of members is a privileged intent that we do without."""
+"""Members of servers, looked up one by one: the member list is a privileged intent that we do without."""
 
 import logging
 from contextlib import suppress
@@ -45,7 +45,7 @@ class DiscordMembers(Members):
         return False
 
     async def tell(self, person: str, sentence: str) -> None:
-        """Tell a person in a private message; Discord takes none where no server is shared."""
+        """Send a private message; Discord takes none where no server is shared."""
         with suppress(*FAILURES):
             private = await self.client.create_dm(discord.Object(int(person)))
             await private.send(plain(sentence))

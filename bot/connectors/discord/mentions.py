@@ -6,7 +6,7 @@ from bot.core.messages import PlaceMention
 
 
 def place_name(client: discord.Client, space: str, place: PlaceMention | None) -> str:
-    """A mention of a channel or role; empty where the gateway has not told of the server (yet)."""
+    """A mention of a channel or role; empty while the gateway has not sent the server (yet)."""
     if place and place.kind == "person":
         return f"<@{place.id}>"
     server = space.removeprefix("discord:")

@@ -125,7 +125,7 @@ class DiscordPoster(Poster):
         return post.model_copy(update={"message": message, "extra": {**post.extra, "shown": shown}})
 
     async def whisper(self, post: Post, reply: Reply) -> None:
-        """Tell who asked: for them alone in the channel while the token lives, else in a private message.
+        """Send a message that only the asker sees: in the channel while the token lives, else in private.
 
         That is another space than a server, where buttons about a server's jobs and subjects would find nothing.
         """
@@ -176,11 +176,11 @@ class DiscordPoster(Poster):
         return "" if token in self._dead else token
 
     def _editing_token(self, post: Post) -> str:
-        """The same, if the post's message is the one that it edits: `aside` means that it was another."""
+        """The interaction's token, if the post's message is the one that it edits: `aside` means another."""
         return "" if post.extra.get("aside") else self._living_token(post)
 
     def _without_token(self, post: Post) -> Post:
-        """The same post, to be written with the bot's own token, for that of its interaction is of no use."""
+        """The post without its interaction's token, which is of no use: it is edited with the bot's own one."""
         self._dead.append(post.extra.get("token", ""))
         return post.model_copy(update={"extra": {k: v for k, v in post.extra.items() if k != "token"}})
 

@@ -1,4 +1,4 @@
-"""Who asks what, where, and whether the bot may answer there."""
+"""Requests from interactions: person, place and rights, and whether the bot may answer there."""
 
 import discord
 

@@ -63,12 +63,12 @@ class DiscordResponder:
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Let go of what is open."""
+        """Close the HTTP session that photos are fetched with."""
         if self._session:
             await self._session.close()
 
     async def first(self, interaction: discord.Interaction) -> bool:
-        """Whether this was not heard before; what cannot be told is taken for new."""
+        """Whether an event comes for the first time; while Redis cannot say, it is taken for new."""
         with best_effort("what was heard before cannot be told"):
             async with asyncio.timeout(ASK_REDIS_S):
                 return await self.app.first(f"discord:{interaction.id}")

@@ -77,7 +77,7 @@ class Attachments:
         return upload.model_copy(update={"caption": str(known.get("alt_txt") or "")})
 
     async def _info(self, file_id: str) -> File:
-        """Look up a file of which an event told only the id; raises Refused, and ChatTrouble after some tries."""
+        """Look up a file of which an event has only the id; raises ChatRefused, and ChatTrouble after some tries."""
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(ChatTrouble), wait=pause_s, stop=stop_before_delay(TIMEOUT_S), reraise=True
         )
@@ -90,7 +90,7 @@ class Attachments:
 
 
 def _untold(file: File) -> bool:
-    """Whether Slack told little more than the id: of files in channels shared with other companies, and by a form."""
+    """Whether a file object has little more than an id, as in channels shared with other companies, or in a form."""
     return file.get("file_access") == "check_file_info" or not (_link(file) or withheld(file))
 
 

@@ -88,7 +88,7 @@ async def _lead_once(lead: LeaderLock, work: Callable[[], Awaitable[None]]) -> N
 async def _serving(
     app: Darkroom, client: Client, http: aiohttp.ClientSession, me: dict[str, str]
 ) -> AsyncIterator[str]:
-    """Hear and answer inside the block; gives how Slack reaches us, who are `me`."""
+    """Serve Slack inside the block; yields how Slack reaches us, who are `me`."""
     people = RequestFactory(client, me, app.settings.slack_outsiders)
     follower = Follower(app, SlackPoster(client, app.store, people))
     answers = SlackResponder(app, client, follower, people, Attachments(client, http, app.settings))
@@ -108,7 +108,7 @@ async def _serving(
 
 @asynccontextmanager
 async def _connected(settings: BotSettings, client: AsyncWebClient, events: EventHandler) -> AsyncIterator[str]:
-    """Let Slack reach `events`: by Socket Mode where there is an app token, else by signed HTTP requests."""
+    """Receive events: by Socket Mode if there is an app token, else by signed HTTP requests."""
     secret = "" if settings.slack_app_token else signing_secret(settings)
     bolt = AsyncApp(
         client=client,

@@ -43,7 +43,7 @@ class InboundContext(Record):
 
 
 def by_command(body: Payload) -> InboundContext:
-    """Of a typed command."""
+    """The context of a typed command."""
     return InboundContext(
         team=body["team_id"],
         user=body["user_id"],
@@ -54,7 +54,7 @@ def by_command(body: Payload) -> InboundContext:
 
 
 def by_message(body: Payload, confirmed: bool = False) -> InboundContext:
-    """Of a pressed button, whose question is answered, or of a shortcut in a message's menu."""
+    """The context of a pressed button, whose question is answered, or of a shortcut in a message's menu."""
     container = body.get("container", {})
     message = "" if container.get("is_ephemeral") else container.get("message_ts", "")
     return InboundContext(
@@ -71,7 +71,7 @@ def by_message(body: Payload, confirmed: bool = False) -> InboundContext:
 
 
 def by_event(body: Payload) -> InboundContext:
-    """Of something said to the bot."""
+    """The context of a message to the bot."""
     event = body["event"]
     return InboundContext(
         team=body["team_id"],

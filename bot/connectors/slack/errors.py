@@ -1,4 +1,4 @@
-"""Slack's errors: which pass by themselves, which do not, and what the person is told.
+"""Slack's errors: outages, permanent refusals and rate limits, by code, and their sentences.
 
 The codes are those of https://docs.slack.dev/reference/methods and of each method's page there. One that is not here is
 unknown: it is tried for a bounded time.
@@ -172,8 +172,8 @@ def answered(error: Exception) -> bool:
 def _translated(error: Exception) -> ChatTrouble | ChatRefused:
     name, error_class = code(error), verdict(error)
     if name in ("ratelimited", "rate_limited") or status(error) == 429:
-        told_s = _retry_after_s(error)
-        return TooFast(PATIENCE_S if told_s is None else told_s, told=told_s is not None)
+        delay_s = _retry_after_s(error)
+        return TooFast(PATIENCE_S if delay_s is None else delay_s, stated=delay_s is not None)
     if name:
         return error_class.error(name)
     words = error if isinstance(error, SlackApiError) else f"Slack does not answer: {type(error).__name__} {error}"

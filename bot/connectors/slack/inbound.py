@@ -39,14 +39,14 @@ FINISH_S = 3.0  # to go on with what was begun when the bot is stopped
 
 
 class EventHandler:
-    """Hears what people do, and has it answered."""
+    """The handler of Slack's events: commands, buttons, forms, shortcuts, messages."""
 
     def __init__(self, app: Darkroom, answers: SlackResponder, departures: Departures) -> None:
         self.app, self.answers, self.departures = app, answers, departures
         self._tasks: set[asyncio.Task[None]] = set()
 
     def listen(self, bolt: AsyncApp) -> None:
-        """Hear what comes through `bolt`."""
+        """Register the handlers with `bolt`."""
         bolt.command(ANYTHING)(self.typed)
         bolt.action(PRESS)(self.pressed)
         bolt.view(forms.CALLBACK)(self.sent)
@@ -102,7 +102,7 @@ class EventHandler:
         await self._start(asked, body["trigger_id"], work)
 
     async def sent(self, ack: AsyncAck, body: Payload) -> None:
-        """A form; what is wrong with it is said beside its fields."""
+        """Handle a submitted form; problems are shown beside its fields."""
         sent = forms.read(body["view"])
         command, values = COMMANDS[sent.command], {**sent.fixed, **sent.values}
         if wrong := forms.errors(body["view"], problems(command.arguments, values)):
@@ -145,7 +145,7 @@ class EventHandler:
         await self._start(asked, body["trigger_id"], work)
 
     async def mentioned(self, body: Payload, context: Payload) -> None:
-        """Something said to the bot, perhaps with photos: `@darkroom train rex dog`."""
+        """Handle a mention, perhaps with photos: `@darkroom train rex dog`."""
         event = body["event"]
         if "user" not in event or event.get("bot_id"):  # another app's words
             return
@@ -159,7 +159,7 @@ class EventHandler:
         await self._start(asked, body["event_id"], work)
 
     async def messaged(self, body: Payload, context: Payload) -> None:
-        """The same in a direct message, where nobody needs to be mentioned, and where photos may be added later."""
+        """Handle a direct message, where nobody needs to be mentioned, and where photos may be added later."""
         event = body["event"]
         if event.get("channel_type") != "im":
             return

@@ -63,7 +63,7 @@ def clipped(text: str, longest: int) -> str:
 
 
 def clipped_escaped(escaped: str, longest: int) -> str:
-    """The same of a text that is escaped, of which no letter is cut in two.
+    """Clip a text that is escaped, without cutting an escape in two.
 
     >>> clipped_escaped("a &amp; b", 6)
     'a …'

@@ -1,4 +1,4 @@
-"""Who is in the workspace, as Slack tells of each person."""
+"""Members of the workspace, looked up one by one."""
 
 import logging
 from contextlib import suppress
@@ -43,7 +43,7 @@ class SlackMembers(Members):
             return None
 
     async def tell(self, person: str, sentence: str) -> None:
-        """Tell a person in a direct message; Slack takes none for whoever is deactivated."""
+        """Send a direct message; Slack takes none for whoever is deactivated."""
         with suppress(*FAILURES):
             direct = (await self.client.conversations_open(users=person))["channel"]["id"]
             await self.client.chat_postMessage(channel=direct, text=escape(sentence))

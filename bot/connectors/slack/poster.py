@@ -154,7 +154,7 @@ class SlackPoster(Poster):
         return post.model_copy(update={"message": message, "extra": {**extra, **shown}})
 
     async def whisper(self, post: Post, reply: Reply) -> None:
-        """Tell who asked: as an answer only they see, or where that is not possible in a direct message."""
+        """Send a message that only the asker sees, or where that is not possible a direct message."""
 
         async def say(way: MessageLayout) -> str:
             way = replace(way, reply=without_pictures(way.reply, "Slack")) if way.bare else way

@@ -1,4 +1,4 @@
-"""Who people are on Slack: moderators are the workspace's admins and owners, groups its user groups.
+"""Requests from Slack events: person, rights and groups. Moderators are the workspace's admins and owners.
 
 Where Slack does not tell, for want of rights or in time, nobody is a moderator or a member of a group, and a channel is
 taken for private: that is never an error. People of other workspaces and guests are outsiders, and refused by default.

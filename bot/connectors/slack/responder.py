@@ -98,7 +98,7 @@ class SlackResponder:
         return False
 
     async def allow(self, asked: InboundContext, consent_id: str) -> bool:
-        """Go on with a training whose photos' author agrees; raises UserError for anybody else."""
+        """Start a training whose photos' author consents; raises UserError for anybody else."""
         command, arguments = COMMANDS["consent allow"], {"consent": consent_id}
         request = await self.people.request(asked, command.name, arguments)
         consent = await consents.answered_by(self.app, request, consent_id)
@@ -142,13 +142,13 @@ class SlackResponder:
             except ChatTrouble as error:
                 log.info("no form yet: %s", error)
                 lost = lost or not isinstance(error, TooFast)
-                pause_s = error.retry_after_s if isinstance(error, TooFast) and error.told else AGAIN_S
+                pause_s = error.retry_after_s if isinstance(error, TooFast) and error.stated else AGAIN_S
                 if trigger.left_s < pause_s:
                     raise UserError(TOO_LATE) from error
                 await asyncio.sleep(pause_s)
 
     async def tell(self, asked: InboundContext, reply: Reply) -> None:
-        """Tell the person, and nobody else."""
+        """Send a message that only the person sees."""
         await self.follower.chat.whisper(asked.post(), reply)
 
     async def welcome(self, asked: InboundContext) -> bool:

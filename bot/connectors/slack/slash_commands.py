@@ -40,7 +40,7 @@ def by_command(word: str, text: str) -> tuple[Command, str]:
 
 
 def by_mention(text: str, bot_user: str) -> tuple[Command, str]:
-    """The same for what is said to the bot: `@darkroom train rex dog`."""
+    """Parse a mention of the bot: `@darkroom train rex dog`."""
     return _found(plain(re.sub(rf"<@{bot_user}(\|[^>]*)?>", " ", text)), SPOKEN)
 
 

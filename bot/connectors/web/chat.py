@@ -1,4 +1,4 @@
-"""The local chat: takes what is said on the page, has it answered and followed, and tells every page that is open.
+"""The local chat: answers requests of the page, follows their jobs, and updates every open page.
 
 Nothing of it is lost with the process: messages are kept in the object store, and open ones are followed again.
 """
@@ -49,7 +49,7 @@ class Chat:
         self.follower = Follower(app, self.poster, NullPostStore())
 
     async def open(self) -> None:
-        """Remember what was said lately, and follow again what was not finished."""
+        """Load the latest messages, and resume those that were not finished."""
         self._unread = await self.log.names()
         await self._read_more()
 
@@ -87,7 +87,7 @@ class Chat:
 
     @contextmanager
     def listening(self, listener: Listener | None = None) -> Iterator[Listener]:
-        """Hear of every change while the block runs."""
+        """Subscribe to changes while the block runs."""
         listener = listener or Listener()
         self._listeners.add(listener)
         try:
@@ -123,7 +123,7 @@ class Chat:
         return None
 
     async def refuse(self, typed: str, sentence: str, uploads: Sequence[Upload]) -> ChatMessage:
-        """Note something that was said and is no command, with the sentence that says so."""
+        """Record a message that is no command, with the sentence that says so."""
         attached = tuple(ChatPhoto(name=label) for label in labels(uploads))
         reply = Reply(text=sentence, state="failed", fault="input")
         message = ChatMessage(id=new_id(), said=typed, photos=attached, reply=reply)
@@ -169,7 +169,7 @@ class Chat:
         await self.log.write(self.messages[but].without(name) if name else self.messages[but])
 
     async def _there(self, homes: set[str]) -> set[str]:
-        """Those jobs and subjects that are there: the newest jobs as the index has them, others one by one."""
+        """Which jobs and subjects exist: the newest jobs by the index, others one by one."""
         known: set[str] = set()
         async for page in self.app.dispatch.index.of_space(SPACE):
             known |= {f"jobs/{job}" for job in page}
@@ -190,7 +190,7 @@ class Chat:
         self._tasks[message_id].add_done_callback(forget)
 
     async def _answer(self, request: Request, question: ChatMessage | None) -> None:
-        """Have a request answered on its message; then take out what it deleted."""
+        """Answer a request on its message; then remove what it deleted from the page."""
         try:
             async with aclosing(self._replies(request, question)) as replies:
                 await self.follower.show_all(replies, self.poster.post(request.id))

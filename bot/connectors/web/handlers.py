@@ -1,4 +1,4 @@
-"""What the local web chat answers to its page: the stream of messages, what is said, completions, gallery, pictures."""
+"""HTTP handlers of the local web chat: event stream, messages, completions, forms, gallery, pictures."""
 
 import json
 import logging
