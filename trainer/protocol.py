@@ -60,25 +60,20 @@ class SubjectTask(ProtocolMessage):
     class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
 
 
-class TrainTask(SubjectTask):
-    """Learn a subject, or several together."""
+class TrainTask(ProtocolMessage):
+    """Learn one or more subjects."""
 
     do: Literal["train"] = "train"
     job: str
     folder: str  # where weights and samples are to be written
+    subjects: tuple[SubjectTask, ...] = Field(min_length=1)
     taken: tuple[str, ...]  # identifiers that other subjects have
-    others: tuple[SubjectTask, ...] = ()  # who is learned together with it
     recipe: dict[str, str | int | float | bool | None]
     seed: int
     checkpoint_s: float  # time between two checkpoints
     begun: str | None = None  # path of the checkpoint to go on from
     gentle: bool = False  # with as little memory as can be
     shards: bool = False  # each of several engines keeps but a share of what is learned; they settle it themselves
-
-    @property
-    def subject_tasks(self) -> tuple[SubjectTask, ...]:
-        """All subjects of the training."""
-        return (self, *self.others)
 
 
 class ImagineTask(ProtocolMessage):
@@ -166,12 +161,12 @@ class CandidateReport(ProtocolMessage):
 
 
 class SubjectResult(ProtocolMessage):
-    """What a result says of one more subject; the fields are those of the result."""
+    """What a training's result says of one of its subjects."""
 
     identifier: str
-    class_set: str
-    metrics: Measures = {}
-    before_after: str = ""  # path of the picture of the report card
+    class_set: str  # path of the one that was learned from
+    metrics: Measures = {}  # of the report card
+    before_after: str = ""  # path of the report card's picture, if there is one
 
 
 class TaskResult(ProtocolMessage):
@@ -184,21 +179,12 @@ class TaskResult(ProtocolMessage):
     detail: str = ""
     disk_full: bool = False  # there was no room for what it made: the job is to be tried again when there is
     files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
-    identifier: str = ""
+    subjects: tuple[SubjectResult, ...] = ()  # train: in the order of the task
     losses: Losses = ()
-    class_set: str = ""  # train: the one that was learned from
-    metrics: Measures = {}  # train: of the report card
-    before_after: str = ""  # train: path of the report card's picture, if there is one
     kept_step: int = 0  # train: the step at which it is kept
     choices: tuple[CandidateReport, ...] = ()  # train: candidates to choose from, the one that is kept among them
     choices_sheet: str = ""  # train: path of their picture, a row each
     validated: ValidatedSteps = ()  # train: losses on what is held back: step, instance, prior
-    others: tuple[SubjectResult, ...] = ()  # train: those that were learned together with it
-
-    @property
-    def taught(self) -> tuple[SubjectResult, ...]:
-        """What a training's result says of each of its subjects."""
-        return SubjectResult(**self.model_dump(include=set(SubjectResult.model_fields))), *self.others
 
 
 Task = TrainTask | ImagineTask

@@ -27,13 +27,12 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
     known = await access.named(bot, request, prompts.names_in(given.prompt, given.subject))
     named = prompts.find_subjects(given.prompt, known, request.user, given.subject)
     # Ids, not names: a name may be given to another subject while the job waits.
-    subjects = [subject.id for subject in prompts.different(named)]
+    subjects = tuple(subject.id for subject in prompts.different(named))
     job = ImagineJob(
         **request.origin,
         said=f"/imagine {given.prompt}",
         prompt=given.prompt,
-        subject=subjects[0] if subjects else None,
-        others=tuple(subjects[1:]),
+        subjects=subjects,
         model_prompt=prompts.model_prompt(given.prompt, named),
         count=given.count,
         seed=_chance() if given.seed is None else given.seed,
@@ -75,11 +74,11 @@ async def _redraw(
     bot: CommandContext, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]
 ) -> ReplyStream:
     # `model_prompt` is taken over as it was: the subject's identifier does not change when it is retrained.
-    fixed = {"prompt", "said", "subject", "others", "model_prompt", "negative", "scheduler", "unasked"}
+    fixed = {"prompt", "said", "subjects", "model_prompt", "negative", "scheduler", "unasked"}
     fixed |= {"size_px", "width_px", "height_px", "aspect"}
     settings = old.model_dump(include={*fixed, "count", "steps", "guidance"})
     subjects = await bot.subjects_of(old)
-    what = "A" if old.others else "The"
+    what = "A" if len(old.subjects) > 1 else "The"
     if len(subjects) < len(old.subjects):
         raise UserError(f"{what} subject of these pictures is forgotten, so they cannot be drawn again.")
     # Who sees a picture need not be allowed to draw its subject: it may have been made private since.

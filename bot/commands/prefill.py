@@ -38,7 +38,7 @@ async def _like(bot: CommandContext, request: Request, job_id: str) -> dict[str,
     given = {name: value for name, value in given.items() if name not in job.unasked}
     given |= {"size": job.size and _size_in_words(job.size), "seed": job.seed}
     given |= {} if job.size or job.aspect == "1:1" else {"aspect": job.aspect}
-    if "[v]" in job.prompt.casefold() and job.subject:
+    if "[v]" in job.prompt.casefold() and job.subjects:
         subjects = [subject for subject in await bot.subjects_of(job) if policy.may_draw(subject, request.actor)]
         if not subjects:
             raise UserError("The subject of these pictures is not here any more.")

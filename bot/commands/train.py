@@ -176,7 +176,7 @@ def _job(
     return TrainJob(
         **request.origin,
         said=said,
-        subject=subject.id,
+        subjects=(subject.id,),
         method=subject.method,
         steps=given.steps,
         recipe={**changes, **({"choose": True} if given.choose == "yes" else {})},

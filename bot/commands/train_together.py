@@ -40,8 +40,7 @@ def job_of(
         {
             **request.origin,
             "said": f"/dreambooth together {' '.join(subject.name for subject in subjects)}",
-            "subject": subjects[0].id,
-            "others": tuple(subject.id for subject in subjects[1:]),
+            "subjects": tuple(subject.id for subject in subjects),
             "method": method,
             "steps": given.steps,
             "recipe": {name: value for name, value in changes.items() if name != "method"},
@@ -56,7 +55,7 @@ async def left_behind(bot: CommandContext, request: Request, forgotten: Subject,
     here = [subject for subject in await bot.subjects.in_space(forgotten.space) if subject.id != forgotten.id]
     sentences = []
     for job in jobs:
-        if isinstance(job, TrainJob) and job.others:
+        if isinstance(job, TrainJob) and len(job.subjects) > 1:
             waiting = _named([subject for subject in here if subject.id in job.subjects], request)
             if waiting:
                 sentences.append(f"{_was(waiting)} being learned together with it; that is stopped.")

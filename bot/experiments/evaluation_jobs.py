@@ -34,7 +34,7 @@ def _job(
         owner=USER,
         said=f"/imagine {prompt}",
         prompt=prompt,
-        subject=subject.id if learned else None,
+        subjects=(subject.id,) if learned else (),
         model_prompt=model_prompt,
         count=count,
         seed=plan.seed,

@@ -82,7 +82,7 @@ def compare(base: BaseModel, sitting: CharacterFixture, recipe: Recipe, seeds: i
             if loop == "plain":
                 learned = learn_plainly(base, subject, latents, recipe, seed)
             else:
-                learned = learn(base, subject, latents, recipe, seed, lambda _: None).denoiser
+                learned = learn(base, [(subject, latents)], recipe, seed, lambda _: None).denoiser
             taken = {"loop": loop, "character": sitting.name, "seconds": round(time.perf_counter() - began_s, 1)}
             print(json.dumps(taken | sitting.figures(learned, subject.identifier)), flush=True)  # noqa: T201
 

@@ -64,8 +64,8 @@ def characters(base: BaseModel, noun: str, seeds: list[int], folder: Path) -> li
 
 def learned_together(base: BaseModel, who: list[CharacterSubject], class_latents: Tensor, recipe: Recipe) -> Denoiser:
     """All in one training."""
-    first, *others = [(each.subject, class_latents) for each in who]
-    return learn(base, *first, for_several(recipe, len(who)), 0, lambda _: None, None, others).denoiser
+    subjects = [(each.subject, class_latents) for each in who]
+    return learn(base, subjects, for_several(recipe, len(who)), 0, lambda _: None).denoiser
 
 
 def added_up(base: BaseModel, who: list[CharacterSubject], class_latents: Tensor, recipe: Recipe) -> Denoiser:
@@ -73,7 +73,7 @@ def added_up(base: BaseModel, who: list[CharacterSubject], class_latents: Tensor
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{each.subject.identifier}.safetensors" for each in who]
         for each, file in zip(who, files, strict=True):
-            learned = learn(base, each.subject, class_latents, recipe, 0, lambda _: None)
+            learned = learn(base, [(each.subject, class_latents)], recipe, 0, lambda _: None)
             save_learned(file, learned.denoiser, base.denoiser)
         denoiser = base.denoiser.copy()
         load_learned(files[0], denoiser, base.denoiser, *files[1:])

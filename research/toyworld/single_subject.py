@@ -103,7 +103,7 @@ def trained(
         how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
         candidates = Candidates(base, recipe, SubjectEvaluator(base, ToyworldEmbedder(), subject, **how))
         latents = class_images.read_class_set(class_set)
-        learned = learn(base, subject, latents, recipe, seed, lambda step: candidates.after(step.training))
+        learned = learn(base, [(subject, latents)], recipe, seed, lambda step: candidates.after(step.training))
         seconds = time.perf_counter() - began_s
         kept_step = candidates.best.step if candidates.best else len(learned.losses)
         return TrainedCharacter(

@@ -70,7 +70,7 @@ def compare(base: BaseModel, sitting: CharacterFixture, recipe: Recipe, seed: in
         all_kept = recipe.model_copy(update={"choose": True})
         evaluator = SubjectEvaluator(base, embedder, subject, steps=how[0], guidance=how[1])
         timed = TrainingTimes(Candidates(base, all_kept, evaluator), fixed)
-        learn(base, subject, class_images.read_class_set(class_set), recipe, seed, timed.after)
+        learn(base, [(subject, class_images.read_class_set(class_set))], recipe, seed, timed.after)
     seen = timed.candidates.seen
     last, best = ending(seen, recipe.patience)
     there = [one.step for one in seen].index(fixed)

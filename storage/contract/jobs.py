@@ -7,7 +7,15 @@ outcome once, by a conditional put: whoever wins it has published.
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from storage.contract.base import Stored
 from storage.contract.fields import (
@@ -17,6 +25,7 @@ from storage.contract.fields import (
     Part,
     Text,
 )
+from storage.contract.first_and_others import job_as_before, with_subjects
 from storage.contract.schema_versions import is_newer_value, understood, version_of
 from storage.contract.sizes import SIDE_MAX_PX, SIDE_MIN_PX, SIDE_STEP_PX, Aspect, Size
 from storage.errors import Damaged, Newer
@@ -31,7 +40,7 @@ Unasked = Literal["steps", "guidance", "scheduler"]
 
 SEED_MAX = 2**32 - 1
 STEPS_MAX = 4000  # of a training
-OTHERS_MAX = 16  # subjects of a job besides the first: more than any command takes
+SUBJECTS_MAX = 17  # of a job: more than any command takes
 Side: Any = Field(None, ge=SIDE_MIN_PX, le=SIDE_MAX_PX, multiple_of=SIDE_STEP_PX)  # of a picture, in pixels
 
 
@@ -47,38 +56,35 @@ class Job(Stored):
     shared: Annotated[Audience, NewerValues] | None = None  # who sees it beside its owner; None: it was not noted yet
     shared_with: str = ""  # the channel, or the Discord role or Slack user group
     accepted_s: float = Field(default_factory=ordered_s)
+    subjects: tuple[Part, ...] = Field((), max_length=SUBJECTS_MAX)  # ids of those that it is about
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Ids of all subjects that the job is about."""
-        return ()
+    @model_validator(mode="before")
+    @classmethod
+    def _name_subjects(cls, data: Any) -> Any:
+        return with_subjects(data)
+
+    @model_serializer(mode="wrap")
+    def _name_first_and_others(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        return job_as_before(dump(self)) if info.mode == "json" else dump(self)
 
 
 class TrainJob(Job):
-    """Learn a subject from its photos."""
+    """Learn a subject from its photos, or several together."""
 
     kind: Literal["train"] = "train"
-    subject: Part
-    others: tuple[Part, ...] = Field((), max_length=OTHERS_MAX)  # ids of those that are learned together with it
+    subjects: tuple[Part, ...] = Field(min_length=1, max_length=SUBJECTS_MAX)
     method: Method | None = None  # None: nobody asked for one; the first attempt writes down which it takes
     steps: int | None = Field(None, ge=1, le=STEPS_MAX)  # None: as the recipe says
     recipe: dict[str, str | int | float | bool] = {}  # what is to be otherwise in the recipe besides
     seed: int = Field(0, ge=0, le=SEED_MAX)
     note: Text = ""  # what was said of the photos on acceptance: stands before whatever is said of this job
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Ids of all subjects that are learned."""
-        return (self.subject, *self.others)
-
 
 class ImagineJob(Job):
-    """Draw pictures from a prompt, in which `[name]` or `[V]` may stand for subjects."""
+    """Draw pictures from a prompt, in which `[name]` or `[V]` may stand for subjects: `subjects`, in its order."""
 
     kind: Literal["imagine"] = "imagine"
     prompt: Text  # as the person wrote it
-    subject: Part | None = None  # id of the subject that the prompt names first
-    others: tuple[Part, ...] = Field((), max_length=OTHERS_MAX)  # ids of those that it names besides
     model_prompt: Text  # as the model reads it: identifiers in place of [name] or [V]
     count: int = Field(4, ge=1, le=16)  # these limits are the front door's, too: a body may have been tampered with
     seed: int = Field(ge=0, le=SEED_MAX)
@@ -100,11 +106,6 @@ class ImagineJob(Job):
             return Size(self.width_px, self.height_px)
         return Size(self.size_px, self.size_px) if self.size_px else None
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Ids of all subjects that the prompt names, in its order."""
-        return (self.subject, *self.others) if self.subject else ()
-
 
 class NewerJob(Job):
     """A job that a newer version accepted, of which this one understands no more than who asked, and for what.
@@ -114,13 +115,14 @@ class NewerJob(Job):
 
     kind: Annotated[str, Field(pattern=rf"^{WORD.pattern}$")]
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Ids of the subjects that it names where jobs of today do."""
-        extra = self.model_extra or {}
-        others = extra.get("others")
-        ids = [extra.get("subject"), *(others if isinstance(others, list) else [])]
-        return tuple(each for each in ids if isinstance(each, str) and is_id(each))
+    @model_validator(mode="before")
+    @classmethod
+    def _name_subjects(cls, data: Any) -> Any:
+        """Know the subjects that it names where jobs of today do, as far as they are ids."""
+        fields = with_subjects(data)
+        named = fields.get("subjects", ()) if isinstance(fields, dict) else ()
+        ids = [each for each in named if isinstance(each, str) and is_id(each)] if named is not None else []
+        return {**fields, "subjects": ids} if isinstance(fields, dict) else fields
 
 
 _KNOWN_JOB: TypeAdapter[TrainJob | ImagineJob] = TypeAdapter(

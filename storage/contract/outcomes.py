@@ -1,11 +1,12 @@
 """The outcome of a job: what it has made, written once to the object store by a conditional put."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from storage.contract.base import Record, Stored
-from storage.contract.fields import MANY, PIXELS_MAX, Id, NewerValues, ObjectName, ObjectNameOrEmpty, Part
+from storage.contract.fields import MANY, PIXELS_MAX, Id, NewerValues, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty
+from storage.contract.first_and_others import outcome_as_before, with_learned_subjects
 
 
 class Picture(Record):
@@ -34,8 +35,9 @@ class Candidate(Record):
 
 
 class TrainedSubject(Record):
-    """What a training has made, as the subject's record is to say it."""
+    """What a training has made of one subject, as the subject's record is to say it."""
 
+    subject: PartOrEmpty = ""  # its id; empty in old records of trainings of one
     weights_key: ObjectName
     weights_sha256: Part
     identifier: str
@@ -62,9 +64,7 @@ class Outcome(Stored):
     seconds: float = 0.0  # from start of the attempt that won to its end
     pictures: tuple[Picture, ...] = Field((), max_length=MANY)  # imagine: one each; train: the sample pictures
     grid: Picture | None = None
-    learned: TrainedSubject | None = None
-    others: dict[str, TrainedSubject] = {}  # by id of the subject: of those that were learned together with the first
-    subject: str | None = None
+    subjects: tuple[TrainedSubject, ...] = ()  # train: in the order of the job
     subject_version: str | None = None  # sha256 of the subject's weights; of several, with commas between them
     steps: int | None = None
     first_step_s: float | None = None  # from acceptance to the first step of the attempt that won
@@ -73,9 +73,18 @@ class Outcome(Stored):
     validated: tuple[tuple[int, float, float], ...] = ()  # losses on what was held back: step, instance, prior
     settings: dict[str, str | int | float | None] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_subjects(cls, data: Any) -> Any:
+        return with_learned_subjects(data)
+
+    @model_serializer(mode="wrap")
+    def _name_first_and_others(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        return outcome_as_before(dump(self)) if info.mode == "json" else dump(self)
+
     def learned_of(self, subject: str) -> TrainedSubject | None:
         """What was learned of one of the job's subjects, by its id."""
-        return self.others.get(subject, self.learned)
+        return next((each for each in self.subjects if each.subject in (subject, "")), None)
 
 
 def outcome_key(job: str) -> str:

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 JOB_DAMAGED = "What was asked here is damaged in the storage, so it cannot be done. Please ask again."
 OUTCOME_DAMAGED = "This has ended, but how is not known any more: its record is damaged in the storage."
-_IDS = re.compile(rb'"(?:subject|others)"\s*:\s*(\[[^\]]*\]|"[^"]*")')  # as a job names its subjects
+_IDS = re.compile(rb'"(?:subjects?|others)"\s*:\s*(\[[^\]]*\]|"[^"]*")')  # as a job names its subjects
 _ID = re.compile(rb'"([0-9a-f]{20})"')
 _SPACE = re.compile(rb'"space"\s*:\s*"([^"\\]{1,200})"')
 _OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
@@ -65,7 +65,7 @@ async def job_remains(store: Store, job: str) -> NewerJob | None:
     space, owner, subjects = space_of(record), owner_of(record), _subjects_in(record)
     if not space or not owner or not is_id(job):
         return None
-    return NewerJob.model_validate({"id": job, "kind": "damaged", "space": space, "owner": owner, "others": subjects})
+    return NewerJob.model_validate({"id": job, "kind": "damaged", "space": space, "owner": owner, "subjects": subjects})
 
 
 async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
@@ -108,7 +108,8 @@ async def _subjects_of(store: Store, job: str) -> list[str]:
 
 
 def _subjects_in(record: bytes) -> list[str]:
-    return [found.decode() for named in _IDS.findall(record) for found in _ID.findall(named)]
+    ids = [found.decode() for named in _IDS.findall(record) for found in _ID.findall(named)]
+    return list(dict.fromkeys(ids))
 
 
 def _first(pattern: re.Pattern[bytes], record: bytes) -> str:

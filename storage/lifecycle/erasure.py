@@ -179,7 +179,7 @@ async def _jobs_about(index: JobIndex, subject: Subject, only_open: bool) -> lis
 
 async def _release(store: Store, job: Job) -> None:
     """Release the other subjects of a training whose subject is forgotten, so that they can be trained anew."""
-    if isinstance(job, TrainJob) and job.others:
+    if isinstance(job, TrainJob) and len(job.subjects) > 1:
         with suppress(Full):  # it is deleted next
             await publish_outcome(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
         try:
@@ -187,4 +187,4 @@ async def _release(store: Store, job: Job) -> None:
                 await record_training(store, job, outcome)
         except (Damaged, Newer, Full) as error:  # nobody is kept for that
             log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
-        await store.delete_prefix(f"{logs_prefix(job.subject)}{job.id}/")  # they have sample pictures of all
+        await store.delete_prefix(f"{logs_prefix(job.subjects[0])}{job.id}/")  # they have sample pictures of all

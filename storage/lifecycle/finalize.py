@@ -64,7 +64,7 @@ def _must_understand(outcome: Outcome) -> None:
 
 def unpublished_objects(names: Iterable[str], outcome: Outcome) -> list[str]:
     """Objects of a job's attempts that its outcome does not publish."""
-    cards = (outcome.learned.before_after, outcome.learned.choices) if outcome.learned else ()
+    cards = [card for each in outcome.subjects for card in (each.before_after, each.choices)]
     pictures = {picture.key for picture in (*outcome.pictures, outcome.grid, *cards) if picture}
     return [name for name in names if name.count("/") > 2 and name not in pictures]
 
@@ -140,7 +140,7 @@ async def cancel_without_room(store: Store, job: Job) -> None:
     """Cancel a job in a store that is too full to keep an outcome: delete it, and a subject that it was to make."""
     await delete_job(store, job.id, job)
     if isinstance(job, TrainJob):
-        await store.delete_prefix(checkpoint_prefix(job.subject, job.id))
+        await store.delete_prefix(checkpoint_prefix(job.subjects[0], job.id))
     for each in job.subjects if isinstance(job, TrainJob) else ():
         with suppress(Missing, Damaged):
             subject = await Subjects(store).get(each)
@@ -176,7 +176,8 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
     trained = outcome.learned_of(subject.id)
     if trained is None or subject.learned_s >= job.accepted_s:  # it may have been chosen otherwise since
         return subject
-    learned = {name: getattr(trained, name) for name in type(trained).model_fields} | (trained.model_extra or {})
+    says = {name for name in type(trained).model_fields if name != "subject"}
+    learned = {name: getattr(trained, name) for name in says} | (trained.model_extra or {})
     decided = 0 if trained.candidates else trained.kept_step
     learned["samples"] = samples_until(trained.samples or outcome.pictures, decided)
     how = {"method": trained.recipe.get("method", job.method), "job": job.id, "learned_s": job.accepted_s}
@@ -186,7 +187,7 @@ def _noted(subject: Subject, job: TrainJob, outcome: Outcome) -> Subject:
 async def _settle_training(store: Store, job: TrainJob, outcome: Outcome | None) -> None:
     if outcome:
         await record_training(store, job, outcome)
-    await store.delete_prefix(checkpoint_prefix(job.subject, job.id))
+    await store.delete_prefix(checkpoint_prefix(job.subjects[0], job.id))
     for each in job.subjects:
         try:
             subject = await Subjects(store).whole(each)

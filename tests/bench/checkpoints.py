@@ -21,7 +21,7 @@ from storage.contract.subjects import Subject
 from storage.ids import new_id
 from storage.objects.folder import FolderStore
 from trainer.models.default_recipe import recipe_for
-from trainer.protocol import ProgressReport, TaskResult, TrainTask
+from trainer.protocol import ProgressReport, SubjectTask, TaskResult, TrainTask
 from trainer.toyworld.words import PLACES
 from trainer.worker.checkpoint_store import CheckpointStore
 from trainer.worker.engine_client import EngineClient
@@ -35,19 +35,18 @@ async def train(engine: EngineClient, folder: Path, photos: tuple[str, ...], eve
     store = FolderStore(folder / "store")
     subject = Subject(space="home", owner="ada", name=new_id(), noun="dog", base_model="toyworld")
     await Subjects(store).add(subject)
-    job = TrainJob(space="home", owner="ada", subject=subject.id)
+    job = TrainJob(space="home", owner="ada", subjects=(subject.id,))
     checkpoints, kept = CheckpointStore(store, job), 0
     work = folder / job.id
     work.mkdir()
     recipe = recipe_for(Path((await engine.start()).folder), steps=STEPS, sample_steps=1)
+    class_set = str(folder / "class.safetensors")
+    about = SubjectTask(subject=subject.id, noun="dog", photos=photos, class_set=class_set)
     task = TrainTask(
         job=job.id,
         folder=str(work),
-        photos=photos,
-        subject=subject.id,
-        noun="dog",
+        subjects=(about,),
         taken=(),
-        class_set=str(folder / "class.safetensors"),
         recipe=recipe.model_dump(),
         seed=1,
         checkpoint_s=every_s,

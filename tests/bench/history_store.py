@@ -158,7 +158,7 @@ def drawing(job: str, space: str, subject: str | None = None) -> ImagineJob:
         model_prompt="a dog in Paris",
         seed=1,
         count=1,
-        subject=subject,
+        subjects=(subject,),
     )
 
 

@@ -31,7 +31,7 @@ def work(folder: Path) -> dict[str, Callable[[], object]]:
         (folder / upload.name).write_bytes(upload.data)
     base = load_base("toyworld")
     how = recipe_for(base.folder, steps=4000, prior_weight=0)
-    training = Training(base, SubjectSpec(sorted(folder.iterdir()), "dog", "zuf"), None, how, seed=0)
+    training = Training(base, [(SubjectSpec(sorted(folder.iterdir()), "dog", "zuf"), None)], how, seed=0)
 
     def steps() -> None:
         for _ in range(STEPS):

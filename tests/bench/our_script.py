@@ -65,7 +65,7 @@ def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out
     asked_s = time.perf_counter()
     if not class_set.exists():
         classes.draw_class_set(base, "dog", how, class_set, lambda *_: None)
-    training = Training(base, SubjectSpec(photos, "dog", "zuf"), classes.read_class_set(class_set), how, seed=0)
+    training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), classes.read_class_set(class_set))], how, seed=0)
     steps_s = []
     for _ in range(how.steps):
         began_s = time.perf_counter()

@@ -120,7 +120,8 @@ async def test_a_retrain_counts_that_was_accepted_after_the_clock_went_back(
     await subjects.add(rex)
     now_s = ids.ordered_s()
     jobs = [
-        TrainJob(space="s", owner="o", subject=rex.id, accepted_s=accepted_s) for accepted_s in (now_s, now_s - DAY_S)
+        TrainJob(space="s", owner="o", subjects=(rex.id,), accepted_s=accepted_s)
+        for accepted_s in (now_s, now_s - DAY_S)
     ]
     for job in jobs:
         await dispatch.accept(job)
@@ -137,19 +138,19 @@ async def test_a_retrain_after_one_that_was_learned_in_the_future_counts(tmp_pat
     ahead_s = ids.ordered_s() + DAY_S  # as older versions noted it, without `asked_s`
     rex = Subject(space="s", owner="o", name="rex", noun="dog", base_model="m", state="ready", learned_s=ahead_s)
     await subjects.add(rex)
-    job = TrainJob(space="s", owner="o", subject=rex.id)
+    job = TrainJob(space="s", owner="o", subjects=(rex.id,))
     await Dispatch(store, redis).accept(job)
     await ended(store, job)
     assert (await subjects.get(rex.id)).job == job.id
 
 
 def key(job: TrainJob) -> str:
-    return f"{weights_prefix(job.subject)}{job.id}/attempt-1/{HASH}.safetensors"
+    return f"{weights_prefix(job.subjects[0])}{job.id}/attempt-1/{HASH}.safetensors"
 
 
 async def ended(store: FolderStore, job: TrainJob) -> None:
     """A worker publishes the training, from the record that it reads."""
     await store.put(key(job), b"weights")
     learned = TrainedSubject(weights_key=key(job), weights_sha256=HASH, identifier="x", recipe={})
-    await publish_outcome(store, job, Outcome(job=job.id, state="done", message="", learned=learned))
+    await publish_outcome(store, job, Outcome(job=job.id, state="done", message="", subjects=(learned,)))
     await finalize_job(store, await stored_job(store, job.id))

@@ -154,7 +154,7 @@ async def test_names(app: Darkroom) -> None:
 
 def job_bodies(chance: Random) -> Iterator[tuple[str, bytes]]:
     """Jobs whose bodies are damaged, or say what no job can."""
-    train = TrainJob(space="fuzz", owner="x", subject=new_id())
+    train = TrainJob(space="fuzz", owner="x", subjects=(new_id(),))
     imagine = ImagineJob(space="fuzz", owner="x", prompt="a dog", model_prompt="a dog", seed=1)
     for _ in range(JOBS):
         job = chance.choice([train, imagine]).model_copy(update={"id": new_id()})
@@ -222,8 +222,8 @@ async def test_weights_and_checkpoints(base: BaseModel, tmp_path: Path) -> None:
     save_file(some, path, {"of": "this"})
     whole, sha256 = path.read_bytes(), file_hash(path)
     header = int.from_bytes(whole[:8], "little") + 8
-    job = TrainJob(space="fuzz", owner="x", subject=new_id())
-    begun = f"{checkpoint_prefix(job.subject, job.id)}000001/{sha256}.safetensors"
+    job = TrainJob(space="fuzz", owner="x", subjects=(new_id(),))
+    begun = f"{checkpoint_prefix(job.subjects[0], job.id)}000001/{sha256}.safetensors"
     by_hash = by_loader = 0
     for number in range(WEIGHTS):
         torn = mangled(whole[: header + 64], chance) + whole[header + 64 :]

@@ -102,8 +102,8 @@ class Checker:
     def _known_names(self) -> list[str]:
         known = []
         for job, outcome in self.outcomes.items():
-            card = outcome.learned and outcome.learned.before_after
-            pictures = [picture.key for picture in (*outcome.pictures, outcome.grid, card) if picture]
+            cards = [each.before_after for each in outcome.subjects]
+            pictures = [picture.key for picture in (*outcome.pictures, outcome.grid, *cards) if picture]
             known += [job_key(job), outcome_key(job), *pictures]
         for subject in self.subjects.values():
             own = [f"subjects/{subject.id}/subject.json", name_key(subject.space, subject.name)]
@@ -191,7 +191,7 @@ class Checker:
                 for photo, path in zip(subject.photos, paths, strict=True):
                     await self.store.get_file(photo.key, path)
                 photographed = Photographed(paths, subject.noun, subject.identifier)
-                learned = learn(base, photographed, read_class_set(class_set), recipe, job.seed, lambda _: None)
+                learned = learn(base, [(photographed, read_class_set(class_set))], recipe, job.seed, lambda _: None)
                 save_learned(weights, learned.denoiser, base.denoiser)
                 self.compared += 1
                 if hashlib.sha256(weights.read_bytes()).hexdigest() != subject.weights_sha256:

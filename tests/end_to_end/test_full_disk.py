@@ -78,7 +78,7 @@ async def drawing(app: Darkroom, subject: Subject, done: bool) -> ImagineJob:
         prompt="a",
         model_prompt="a",
         seed=1,
-        subject=subject.id,
+        subjects=(subject.id,),
     )
     await app.dispatch.accept(job)
     if done:
@@ -112,7 +112,7 @@ async def test_a_drawing_is_cancelled(app: Darkroom) -> None:
 
 async def test_a_first_training_is_cancelled_and_leaves_nothing(app: Darkroom) -> None:
     rex = await learned(app, "learning")
-    job = TrainJob(space="local", owner="you", said="/dreambooth train rex dog", subject=rex.id)
+    job = TrainJob(space="local", owner="you", said="/dreambooth train rex dog", subjects=(rex.id,))
     await app.dispatch.accept(job)
     fill(app.store)
     assert (await said(app, "dreambooth cancel", job=job.id)).state == "done"

@@ -74,7 +74,7 @@ async def missing(image: Path, job_id: str) -> list[str]:
         job = read_job((await store.get(job_key(job_id))).data)
         if not isinstance(job, TrainJob):
             return []
-        subject = await Subjects(store).get(job.subject)
+        subject = await Subjects(store).get(job.subjects[0])
         named = await Subjects(store).find(job.space, subject.name)
         photos = [photo.key for photo in subject.photos]
         assert photos and named == subject

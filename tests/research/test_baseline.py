@@ -19,7 +19,7 @@ def test_the_plain_loop_gets_as_far_in_as_many_steps(base: BaseModel, photos: li
     how = recipe_for(base.folder, steps=12, warmup_steps=0, schedule="constant", **rates)
     subject = SubjectSpec(photos, "dog", "zuf")
     class_latents = torch.randn(4, 4, 16, 16, generator=Generator().manual_seed(1))
-    training = Training(base, subject, class_latents, how, 0)
+    training = Training(base, [(subject, class_latents)], how, 0)
     (batch,) = training.subjects[0].examples.draw(8, 1, Generator().manual_seed(9))
 
     def losses(denoiser: Denoiser) -> list[float]:
@@ -29,7 +29,7 @@ def test_the_plain_loop_gets_as_far_in_as_many_steps(base: BaseModel, photos: li
 
     before = losses(base.denoiser)
     plain = losses(learn_plainly(base, subject, class_latents, how, 0))
-    ours = losses(learn(base, subject, class_latents, how, 0, lambda _: None).denoiser)
+    ours = losses(learn(base, [(subject, class_latents)], how, 0, lambda _: None).denoiser)
     for first, one, other in zip(before, plain, ours, strict=True):
         assert one < 0.95 * first
         assert one == pytest.approx(other, rel=0.05)

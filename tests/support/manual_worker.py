@@ -63,11 +63,9 @@ class Hand:
         """Finish a training well."""
         samples = tuple([await self.picture(job.id, f"sample-{k}") for k in range(2)])
         ready = {"state": "ready", "identifier": "sks", "samples": samples, "weights_sha256": "0" * 64}
-        subject = await self.app.subjects.change(job.subject, lambda s: s.model_copy(update=ready))
+        subject = await self.app.subjects.change(job.subjects[0], lambda s: s.model_copy(update=ready))
         message = f"{subject.name} is ready: write [{subject.name}] in a prompt."
-        await self._publish(
-            Outcome(job=job.id, state="done", message=message, seconds=90, pictures=samples, subject=subject.id)
-        )
+        await self._publish(Outcome(job=job.id, state="done", message=message, seconds=90, pictures=samples))
         return subject
 
     async def keep(self, space: str, owner: str, count: int) -> None:

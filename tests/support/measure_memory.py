@@ -32,7 +32,7 @@ def work(folder: str, photo: str, recipe: Recipe) -> None:
         if step.step == 1:
             list(sampling.draw(base, other, "a dog", [1, 2, 3, 4], steps=1, guidance=5.0))
 
-    learn(base, SubjectSpec([Path(photo)], "dog", "zuf"), torch.zeros(2, 4, side, side), recipe, 0, on_step)
+    learn(base, [(SubjectSpec([Path(photo)], "dog", "zuf"), torch.zeros(2, 4, side, side))], recipe, 0, on_step)
 
 
 def peak_bytes() -> int:

@@ -31,7 +31,7 @@ def training_subjects(
 ) -> list[TrainingSubject]:
     """The subjects of a task, each with a word that no other has and the class set that it is learned beside."""
     taken, subjects = list(task.taken), []
-    for each in task.subject_tasks:
+    for each in task.subjects:
         identifier = choose(words, each.subject, taken)
         class_set = Path(each.class_set)
         if task.gentle and each.class_set_gently and not class_set.exists():

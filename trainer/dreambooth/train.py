@@ -45,23 +45,21 @@ class TrainingResult:
 
 def learn(
     base: BaseModel,
-    subject: SubjectSpec,
-    class_latents: Tensor | None,
+    subjects: Sequence[tuple[SubjectSpec, Tensor | None]],
     recipe: Recipe,
     seed: int,
     on_step: Callable[[Step], bool | None],
     begun: dict[str, Tensor] | None = None,
-    others: Sequence[tuple[SubjectSpec, Tensor | None]] = (),
     shards: Shards | None = None,
 ) -> TrainingResult:
-    """Train a copy of the base model's denoiser on a subject, and `others` along with it, and return it.
+    """Train a copy of the base model's denoiser on one or more subjects, and return it.
 
-    `class_latents` (n × 4 × h × w, scaled) are the prior-preservation set; None trains without it. `on_step` is
-    called after each step; it may say that this is enough, or raise to stop the training. `begun`, the state of a
-    training before, goes on from there, to the same end bit for bit. With `shards` each of several processes keeps a
-    share of the training, and the leader has what was learned.
+    Beside each subject stand the latents of its class (n × 4 × h × w, scaled), the prior-preservation set; None
+    trains without it. `on_step` is called after each step; it may say that this is enough, or raise to stop the
+    training. `begun`, the state of a training before, goes on from there, to the same end bit for bit. With `shards`
+    each of several processes keeps a share of the training, and the leader has what was learned.
     """
-    training = Training(base, subject, class_latents, recipe, seed, others, shards)
+    training = Training(base, subjects, recipe, seed, shards)
     if begun:
         restore(training, begun)
     enough = False
@@ -77,11 +75,9 @@ class Training:
     def __init__(
         self,
         base: BaseModel,
-        subject: SubjectSpec,
-        class_latents: Tensor | None,
+        subjects: Sequence[tuple[SubjectSpec, Tensor | None]],
         recipe: Recipe,
         seed: int,
-        others: Sequence[tuple[SubjectSpec, Tensor | None]] = (),
         shards: Shards | None = None,
     ) -> None:
         self.base, self.recipe, self.shards, self.taken = base, recipe, shards, 0
@@ -94,8 +90,7 @@ class Training:
         self.casts = get_mixed_precision_context_manager(self.accelerator.native_amp, self.accelerator.autocast_handler)
 
         # the examples and prompts of each subject; at each step it is the next one's turn
-        taught = ((subject, class_latents), *others)
-        self.subjects = [SubjectDataset(base, *each, recipe, self.choice) for each in taught]
+        self.subjects = [SubjectDataset(base, *each, recipe, self.choice) for each in subjects]
 
         # the model; what text encoders that do not learn read is the same at every step
         self.denoiser = trainable_of(base.denoiser, recipe, seed)

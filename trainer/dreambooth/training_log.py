@@ -74,7 +74,7 @@ class TrainingLog:
         """Log what came of it: the report card of each subject, and the pictures that people are shown."""
         last = len(result.losses)
         self.log({"kept_step": result.kept_step}, last)
-        for number, taught in enumerate(result.taught):
+        for number, taught in enumerate(result.subjects):
             card, pair = (
                 numbered_name("report_card", taught.identifier, number),
                 numbered_name("before_and_after", taught.identifier, number),
@@ -150,7 +150,8 @@ class Trackers:
         """What decides a training. Nothing in it was typed by people, for it may leave this machine."""
         assert self.settings
         base = self.settings.base_model
-        of = {"subject": task.subject, "job": task.job, "seed": task.seed, "photos": len(task.photos)}
+        first = task.subjects[0]
+        of = {"subject": first.subject, "job": task.job, "seed": task.seed, "photos": len(first.photos)}
         return {**recipe.model_dump(), "base_model": Path(base).name if Path(base).exists() else base, **of}
 
 

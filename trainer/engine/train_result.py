@@ -33,19 +33,18 @@ def finish_training(
     best = candidates.best
     choice = _choices(run, check_messages) if run.recipe.choose else {}
     denoiser = candidates.denoiser(learned)
-    first, *others = [_examined(host, run, trained, denoiser, check_messages) for trained in run.subjects]
+    results = tuple(_examined(host, run, trained, denoiser, check_messages) for trained in run.subjects)
     subjects = [trained.subject for trained in run.subjects]
     return TaskResult(
         job=task.job,
         state="done",
         message="\n".join(filter(None, (_cut_short(candidates), cut_captions(host.base, run.recipe, subjects)))),
         files=(str(weights),),
+        subjects=results,
         losses=tuple(learned.losses),
         kept_step=best.step if best else len(learned.losses),
         validated=tuple((step, *losses) for step, losses in learned.validated.items()),
-        others=tuple(others),
         **choice,
-        **dict(first),
     )
 
 

@@ -145,16 +145,15 @@ class TrainRunner:
         """Learn in step with the others; what surprises one of us ends us all."""
         recipe, task = run.recipe, run.task
         read_set = class_images.read_class_set if recipe.prior_weight else lambda _: None
-        first, *others = [(trained.subject, read_set(trained.class_set)) for trained in run.subjects]
+        subjects = [(trained.subject, read_set(trained.class_set)) for trained in run.subjects]
         try:
             return learn(
                 self.base,
-                *first,
+                subjects,
                 oom.with_less_memory(recipe) if task.gentle else recipe,
                 task.seed,
                 on_step,
                 begun,
-                others,
                 Shards(self.together.tell) if task.shards else None,
             )
         except (Cancelled, Paused, UserError):

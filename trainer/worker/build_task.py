@@ -55,7 +55,7 @@ class TaskBuilder:
     async def _train(
         self, job: TrainJob, hello: Hello, folder: Path, on_progress: OnProgress, hold: ExitStack
     ) -> TrainTask:
-        subject, *others = [await self.subjects.whole(each) for each in job.subjects]
+        subjects = [await self.subjects.whole(each) for each in job.subjects]
         method = await self._method(job, hello)
         asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
         try:
@@ -63,15 +63,14 @@ class TaskBuilder:
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
         known = await self.subjects.in_space(job.space)
-        first, *more = [await self._subject_task(each, folder, hello, recipe, hold) for each in (subject, *others)]
-        differ = max(each.differ for each in (first, *more))
-        recipe = for_several(for_photos(recipe, differ, asked), len(job.subjects))
+        tasks = tuple([await self._subject_task(each, folder, hello, recipe, hold) for each in subjects])
+        differ = max(each.differ for each in tasks)
+        recipe = for_several(for_photos(recipe, differ, asked), len(subjects))
         begun = await CheckpointStore(self.store, job).newest(folder, on_progress)
         return TrainTask(
             job=job.id,
             folder=str(folder),
-            **first.model_dump(),
-            others=tuple(more),
+            subjects=tasks,
             taken=tuple(s.identifier for s in known if s.id not in job.subjects),
             recipe=recipe.model_dump(),
             seed=job.seed,

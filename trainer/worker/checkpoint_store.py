@@ -22,7 +22,7 @@ class CheckpointStore:
 
     def __init__(self, store: Store, job: TrainJob, logs: TensorBoardStore | None = None) -> None:
         """`logs` are those of this attempt: they are to reach as far as the checkpoints."""
-        self.store, self.job, self.logs, self.prefix = store, job, logs, checkpoint_prefix(job.subject, job.id)
+        self.store, self.job, self.logs, self.prefix = store, job, logs, checkpoint_prefix(job.subjects[0], job.id)
         self._waiting: tuple[int, Path] | None = None
         self._uploading: asyncio.Task[None] | None = None
 

@@ -35,7 +35,7 @@ class Publisher:
 
     async def keep_class_set(self, task: Task) -> None:
         """Upload the class sets of a training that the store has not yet, and that are whole: all workers have them."""
-        subject_tasks = task.subject_tasks if isinstance(task, TrainTask) else ()
+        subject_tasks = task.subjects if isinstance(task, TrainTask) else ()
         for path in {path for each in subject_tasks for path in (each.class_set, each.class_set_gently)}:
             whole = await asyncio.to_thread(is_whole, Path(path))
             if whole and not await self.store.exists(self._key(path)):
@@ -52,7 +52,7 @@ class Publisher:
         Every attempt draws the same ones, but for what devices differ in, and gives them the same names: what one has
         stored another may have published, so it is not taken back when nobody waits for it any more.
         """
-        whose = await self.subjects.get(job.subjects[sample_of(path.stem)]) if job.others else None
+        whose = await self.subjects.get(job.subjects[sample_of(path.stem)]) if len(job.subjects) > 1 else None
         prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
         key = f"{prefix}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
         picture = _picture(key, path, _sample_caption(step := _sample_step(path.stem), whose), step=step)
@@ -68,7 +68,7 @@ class Publisher:
     async def samples(self, job: TrainJob) -> tuple[Picture, ...]:
         """The sample pictures that earlier attempts have stored, oldest first; one that is damaged is left out."""
         by_caption: dict[str, Picture] = {}  # by caption: one of each step, of each subject
-        for whose in await asyncio.gather(*map(self.subjects.get, job.subjects)) if job.others else [None]:
+        for whose in await asyncio.gather(*map(self.subjects.get, job.subjects)) if len(job.subjects) > 1 else [None]:
             prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
             for key in await self.store.names(f"{prefix}sample-"):
                 step = _sample_step(key.split("/")[-2])
@@ -93,11 +93,14 @@ class Publisher:
         """
         for_all = {"recipe": task.recipe, "base_revision": hello.revision, "base_sha256": hello.base_sha256}
         weights = [await self._keep_weights(job, each, Path(result.files[0]), on_progress) for each in job.subjects]
-        candidates = [await self._keep_weights(job, job.subject, Path(c.weights), on_progress) for c in result.choices]
+        candidates = [
+            await self._keep_weights(job, job.subjects[0], Path(c.weights), on_progress) for c in result.choices
+        ]
         subjects = await self._still_there(job)
         choice = await self._choice(job, subjects[0], result, candidates)
         learned = [
             TrainedSubject(
+                subject=subject.id,
                 **kept,
                 **for_all,
                 **choice,
@@ -109,7 +112,7 @@ class Publisher:
                 samples=tuple(s for s in samples if s.key.startswith(samples_prefix(subject.id))),
             )
             for subject, subject_task, taught, kept in zip(
-                subjects, task.subject_tasks, result.taught, weights, strict=True
+                subjects, task.subjects, result.subjects, weights, strict=True
             )
         ]
         return Outcome(
@@ -117,9 +120,7 @@ class Publisher:
             state="done",
             message="\n".join(filter(None, (_ready(subjects), result.message))),
             pictures=samples,
-            learned=learned[0],
-            others=dict(zip(job.others, learned[1:], strict=True)),
-            subject=job.subject,
+            subjects=tuple(learned),
             subject_version=learned[0].weights_sha256,
             steps=len(result.losses),
             loss_first=_mean(result.losses[:10]),
@@ -152,7 +153,9 @@ class Publisher:
             return None
         caption = f"any {subject.noun}, before {subject.name} was learned and after"
         prefix = (
-            f"{_samples_of(job, subject.id)}{self.attempt}/" if job.others else attempt_prefix(job.id, self.attempt)
+            f"{_samples_of(job, subject.id)}{self.attempt}/"
+            if len(job.subjects) > 1
+            else attempt_prefix(job.id, self.attempt)
         )
         return await self._picture(f"{prefix}before-after.png", Path(taught.before_after), caption)
 
@@ -183,7 +186,6 @@ class Publisher:
             message="\n".join(filter(None, (job.prompt, result.message, task.note))),
             pictures=tuple(pictures),
             grid=grid,
-            subject=job.subject,
             subject_version=task.facts.get("subject version"),
             settings={"seed": job.seed, "size": str(Size(pictures[0].width_px, pictures[0].height_px)), **settings},
         )

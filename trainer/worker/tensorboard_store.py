@@ -24,7 +24,7 @@ class TensorBoardStore:
     def __init__(self, store: Store, job: TrainJob, attempt: str, folder: Path) -> None:
         """`folder` is where TensorBoard's files appear, if there are any."""
         self.store, self.job, self.attempt, self.folder = store, job, attempt, folder
-        self.prefix = f"{logs_prefix(job.subject)}{job.id}/"
+        self.prefix = f"{logs_prefix(job.subjects[0])}{job.id}/"
         self._sizes_bytes: dict[Path, int] = {}  # as uploaded
         self._before: int | None = None  # how many files earlier attempts have left
         self._turn = asyncio.Lock()

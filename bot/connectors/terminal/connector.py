@@ -196,7 +196,11 @@ async def draw(session: Session, command: str, given: dict[str, str | None], out
     assert isinstance(job, ImagineJob)
     more["prompt"] = job.prompt
     images = [await save(session.darkroom.store, p, out, f"{job.id}-{p.seed}") for p in reply.pictures]
-    more |= {"images": [str(i) for i in images], "seeds": [p.seed for p in reply.pictures], "subject": job.subject}
+    more |= {
+        "images": [str(i) for i in images],
+        "seeds": [p.seed for p in reply.pictures],
+        "subject": next(iter(job.subjects), None),
+    }
     if reply.grid and len(images) > 1:
         more["grid"] = str(await save(session.darkroom.store, reply.grid, out, f"{job.id}-grid"))
     files = {f"picture {n}": str(path) for n, path in enumerate(images, 1)}

@@ -97,7 +97,9 @@ async def _class_from(session: Session, trained: Reply) -> Pictures:
     session.screen.say(f"Drawing {PLAIN}, now that {NAME} is known.")
     dispatch = session.darkroom.dispatch
     (subject,) = (await dispatch.job(str(trained.job))).subjects
-    job = ImagineJob(space=SPACE, owner=USER, prompt=PLAIN, model_prompt=PLAIN, subject=subject, count=EACH, seed=SEED)
+    job = ImagineJob(
+        space=SPACE, owner=USER, prompt=PLAIN, model_prompt=PLAIN, subjects=(subject,), count=EACH, seed=SEED
+    )
     await dispatch.accept(job)
     return await _pictures(session, await _done(session.follow(session.darkroom.watch(job.id), job.id)))
 

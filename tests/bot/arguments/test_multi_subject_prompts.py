@@ -97,8 +97,9 @@ def test_a_prompt_of_before_says_names_in_place_of_v() -> None:
 
 
 def test_a_job_that_was_stored_before_there_could_be_several_is_still_read() -> None:
-    job = ImagineJob(space="s", owner="you", prompt="a [rex]", model_prompt="a zuf dog", subject="rex's id", seed=1)
-    before = {name: value for name, value in job.model_dump().items() if name != "others"}
+    job = ImagineJob(space="s", owner="you", prompt="a [rex]", model_prompt="a zuf dog", subjects=("rex's id",), seed=1)
+    before = {name: value for name, value in job.model_dump().items() if name != "subjects"}
+    before["subject"] = "rex's id"
     assert read_job(json.dumps(before).encode()) == job and job.subjects == ("rex's id",)
 
 
@@ -113,7 +114,7 @@ def files(base: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
         photo = folder / f"{identifier}.png"
         photo.write_bytes(photos_of_a_character(1, seed)[0].data)
         how = recipe_for(base.folder, method="lora", rank=4, steps=4, learning_rate=1e-2, text_learning_rate=1e-2)
-        learned = learn(base, Learner([photo], "dog", identifier), None, how, seed, lambda step: None)
+        learned = learn(base, [(Learner([photo], "dog", identifier), None)], how, seed, lambda step: None)
         paths.append(folder / f"{identifier}.safetensors")
         save_learned(paths[-1], learned.denoiser, base.denoiser)
     return paths
@@ -177,9 +178,7 @@ async def test_one_who_is_learned_anew_meanwhile_is_not_drawn_with_the_other(cha
         learned = subject(name, space=chat.space, method="full", id=f"{'a' if name == 'rex' else 'b'}" * 20)
         await app.subjects.add(learned)
         ids.append(learned.id)
-    job = ImagineJob(
-        space=chat.space, owner="you", prompt="-", model_prompt="-", subject=ids[0], others=(ids[1],), seed=1
-    )
+    job = ImagineJob(space=chat.space, owner="you", prompt="-", model_prompt="-", subjects=tuple(ids), seed=1)
     await app.accept(job)
     *_, reply = [reply async for reply in app.watch(job.id)]
     assert reply.state == "failed" and "cannot be in one picture as they were learned" in reply.text

@@ -158,7 +158,7 @@ async def test_a_training_that_is_stopped_leaves_nothing(
     kept = [job_key(job.id), outcome_key(job.id)] if command == "cancel" else []
 
     async def is_tidy() -> bool:
-        rest = await app.store.names(f"subjects/{job.subject}/")
+        rest = await app.store.names(f"subjects/{job.subjects[0]}/")
         return not rest and await app.store.names(f"jobs/{job.id}/") == kept
 
     await asyncio.sleep(0.5)  # for uploads that were held back

@@ -31,7 +31,7 @@ async def test_the_shortcut_takes_files_of_which_slack_does_not_know_the_kind(sc
         await scene.slack.submit(await scene.slack.view(), name="rex", **{"class": "dog"})
         job = await scene.job()
         assert isinstance(job, TrainJob)
-        assert len((await scene.app.subjects.get(job.subject)).photos) == 3
+        assert len((await scene.app.subjects.get(job.subjects[0])).photos) == 3
 
 
 NONE: dict[str, tuple[list[Json], str]] = {
@@ -95,7 +95,7 @@ async def test_the_menu_takes_forwarded_photos_and_files_of_no_known_kind(discor
     await discord.submit(form, name="rex", **{"class": "dog"})
     job = await hand.job(SERVER)
     assert isinstance(job, TrainJob)
-    assert len((await hand.app.subjects.get(job.subject)).photos) == 3
+    assert len((await hand.app.subjects.get(job.subjects[0])).photos) == 3
 
 
 async def test_what_is_no_photo_on_discord_is_said_before_a_form_opens(discord: Discord) -> None:

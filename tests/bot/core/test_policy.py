@@ -215,7 +215,9 @@ async def test_what_cannot_be_undone_is_asked_first_wherever_it_is_typed(bare: C
 async def test_lists_say_of_others_private_work_only_that_it_is_there(bare: Chat) -> None:
     rex = subject("private", bare.space)
     await bare.app.subjects.add(rex)
-    training = TrainJob(space=bare.space, owner="ada", said="/dreambooth train rex dog", subject=rex.id, shared="space")
+    training = TrainJob(
+        space=bare.space, owner="ada", said="/dreambooth train rex dog", subjects=(rex.id,), shared="space"
+    )
     for job in (drawing(rex, space=bare.space, shared="space"), training):
         await bare.app.dispatch.accept(job)
     mine = " ".join((await bare.by("ada")("jobs"))[-1].facts.values())
@@ -260,7 +262,7 @@ async def test_a_training_says_with_whom(bare: Chat, given: dict[str, str], expe
         await first_job(ada, "dreambooth train", photos_of_a_character(3), name="rex", noun="dog", **given)
     )
     assert isinstance(job, TrainJob)
-    found = await bare.app.subjects.get(job.subject)
+    found = await bare.app.subjects.get(job.subjects[0])
     assert (found.shared, found.shared_with) == expected
 
 

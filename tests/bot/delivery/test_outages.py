@@ -47,7 +47,7 @@ async def test_a_training_ends_while_its_photos_cannot_be_read(
     asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
     job = await hand.job(SPACE)
     assert isinstance(job, TrainJob)
-    subject = await hand.app.subjects.get(job.subject)
+    subject = await hand.app.subjects.get(job.subjects[0])
     with unreadable(hand.app, subject.photos[0].key):
         await hand.train(job)
         await logged(caplog, f"message of job {job.id}: what is to be said cannot be read")
@@ -63,7 +63,7 @@ async def test_a_training_whose_photos_are_damaged_is_announced_without_a_sheet(
     asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))
     job = await hand.job(SPACE)
     assert isinstance(job, TrainJob)
-    subject = await hand.app.subjects.get(job.subject)
+    subject = await hand.app.subjects.get(job.subjects[0])
     await hand.app.store.put(subject.photos[0].key, b"torn")
     await hand.train(job)
     (said,) = await discord.until(lambda: [m for m in discord.visible(discord.general) if m.pings])

@@ -25,7 +25,7 @@ SAID = ("on a red sofa", "", "a dog in the snow", "")
 def training(base: BaseModel, photos: list[Path], said: tuple[str, ...] = SAID, prior: bool = True, **how: object):  # type: ignore[no-untyped-def]
     class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1)) if prior else None
     recipe = recipe_for(base.folder, **how)  # type: ignore[arg-type]
-    return Training(base, SubjectSpec(photos, "dog", "zuf", said), class_latents, recipe, seed=0)
+    return Training(base, [(SubjectSpec(photos, "dog", "zuf", said), class_latents)], recipe, seed=0)
 
 
 # ---- what is said becomes a prompt

@@ -179,7 +179,7 @@ async def test_a_newer_subject_whose_base_fields_have_other_types_is_left_alone(
 ) -> None:
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", shared="private", created_s=1)
     await app.subjects.add(rex)
-    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    job = TrainJob(space="home", owner="ada", subjects=(rex.id,))
     body = written(rex, schema_version=2, job=job.id, **fields)
     weights = f"subjects/{rex.id}/weights/{job.id}/a.safetensors"
     for key, data in ((subject_key(rex.id), body), (weights, b"w"), (job_key(job.id), written(job))):
@@ -242,10 +242,10 @@ async def test_a_card_with_other_measures_is_shown_as_far_as_it_is_known(
     app: Darkroom, metrics: dict[str, float]
 ) -> None:
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m", state="ready", metrics=metrics)
-    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    job = TrainJob(space="home", owner="ada", subjects=(rex.id,))
     learned = TrainedSubject(weights_key="a/b", weights_sha256=HASH, identifier="zuf", recipe={}, metrics=metrics)
     candidates = (Candidate(step=9, weights_key="a/b", weights_sha256=HASH, measures=metrics),)
-    outcome = Outcome(job=job.id, state="done", message="", learned=learned, steps=9, loss_first=1, loss_last=0)
+    outcome = Outcome(job=job.id, state="done", message="", subjects=(learned,), steps=9, loss_first=1, loss_last=0)
     await app.subjects.add(rex.model_copy(update={"job": job.id, "candidates": candidates}))
     await app.store.put(job_key(job.id), job.model_dump_json().encode())
     await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
@@ -256,7 +256,7 @@ async def test_a_card_with_other_measures_is_shown_as_far_as_it_is_known(
 async def test_a_training_whose_first_loss_was_no_number_is_told(app: Darkroom) -> None:
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
     await app.subjects.add(rex)
-    job = TrainJob(space="home", owner="ada", subject=rex.id)
+    job = TrainJob(space="home", owner="ada", subjects=(rex.id,))
     await app.dispatch.accept(job)
     outcome = Outcome(job=job.id, state="done", message="Learned rex.", loss_first=float("nan"), loss_last=0.1)
     await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
@@ -267,7 +267,7 @@ async def test_a_training_whose_first_loss_was_no_number_is_told(app: Darkroom) 
 async def test_a_subject_of_which_a_newer_version_has_jobs_can_be_forgotten(app: Darkroom) -> None:
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
     await app.subjects.add(rex)
-    job = ImagineJob(**{**IMAGINE.model_dump(), "id": new_id(), "subject": rex.id})
+    job = ImagineJob(**{**IMAGINE.model_dump(), "id": new_id(), "subjects": (rex.id,)})
     await app.store.put(job_key(job.id), written(job, kind="upscale"))
     assert (await last(app, "dreambooth forget", name="rex")).text.startswith("Forgot rex")
     assert await app.store.names("jobs/") == []
@@ -310,7 +310,7 @@ async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
 async def test_a_recipe_with_a_number_that_only_a_newer_version_knows_waits_for_it(
     app: Darkroom, micro_model: Path
 ) -> None:
-    job = TrainJob(space="home", owner="ada", subject=new_id(), recipe={"sharpness": 2})
+    job = TrainJob(space="home", owner="ada", subjects=(new_id(),), recipe={"sharpness": 2})
     await app.store.put(job_key(job.id), job.model_dump_json().encode())
     runner = JobRunner(
         TrainerSettings(DARKROOM_HOME=app.settings.home), app.store, app.redis, EngineClient(str(micro_model))

@@ -122,7 +122,7 @@ def test_class_images_have_the_recipes_shape_and_are_learned_from(
     latents = class_images.read_class_set(tmp_path / "set")
     width, height = size_of_aspect(base.image_px, "3:2", base.size_step_px)
     assert latents.shape[2:] == (height // base.vae_factor, width // base.vae_factor)
-    training = Training(base, SubjectSpec(photos, "dog", "zuf"), latents, how, seed=0)
+    training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), latents)], how, seed=0)
     training.step()
     assert training.losses[0].isfinite().all()
 

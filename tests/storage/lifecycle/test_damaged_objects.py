@@ -73,7 +73,7 @@ async def drawn(app: Darkroom, subject: str | None = None) -> ImagineJob:
     """A job that has drawn two pictures."""
     job = ImagineJob(
         space="local", owner="you", said="/imagine a dog", prompt="a dog", model_prompt="a dog", seed=7, count=2,
-        subject=subject,
+        subjects=(subject,),
     )  # fmt: skip
     await app.dispatch.accept(job)
     names = [f"jobs/{job.id}/attempt-1/{name}.png" for name in (7, 8, "grid")]
@@ -110,7 +110,7 @@ async def everything(store: Store) -> dict[str, bytes]:
 
 async def test_an_open_job_ends_in_words(app: Darkroom, damaged: Any) -> None:
     subject = Subject(space="local", owner="you", name="rex", noun="dog", base_model="m")
-    job = TrainJob(space="local", owner="you", subject=subject.id)
+    job = TrainJob(space="local", owner="you", subjects=(subject.id,))
     subject = subject.model_copy(update={"job": job.id})
     await app.subjects.add(subject)
     other = await drawn(app)

@@ -35,7 +35,7 @@ async def learned(store: FolderStore, name: str = "rex") -> tuple[Subject, Train
     """A subject with its job, and the names of all that is stored of them."""
     subject = Subject(space="home", owner="ada", name=name, noun="dog", base_model="toyworld")
     await Subjects(store).add(subject)
-    job = TrainJob(space="home", owner="ada", subject=subject.id)
+    job = TrainJob(space="home", owner="ada", subjects=(subject.id,))
     names = {f"subjects/{subject.id}/{rest}" for rest in ("photos/1.png", "weights/w.safetensors")}
     names |= {job_key(job.id), f"jobs/{job.id}/samples/sample-000002.png"}
     for key in names:
@@ -77,7 +77,9 @@ async def test_a_forgetting_that_a_crash_cut_short_is_finished(store: FolderStor
 async def test_jobs_that_are_accepted_meanwhile_go_as_well(store: FolderStore, finished_by: str) -> None:
     subject, *_ = await learned(store)
     begun = await begin(store, subject)
-    drawing = ImagineJob(space="home", owner="ada", prompt="a [rex]", model_prompt="a dog", seed=1, subject=subject.id)
+    drawing = ImagineJob(
+        space="home", owner="ada", prompt="a [rex]", model_prompt="a dog", seed=1, subjects=(subject.id,)
+    )
     ended = drawing.model_copy(update={"id": new_id()})
     other = drawing.model_copy(update={"id": new_id(), "subject": None})
     for job in (drawing, ended, other):

@@ -113,7 +113,7 @@ async def test_wherever_deleting_is_cut_off_no_entry_stays_for_good(store: CutOf
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
     await Subjects(store).add(rex)
     for cut_off_after in range(8):
-        job = drawing(200 + cut_off_after, subject=rex.id)
+        job = drawing(200 + cut_off_after, subjects=(rex.id,))
         await accept(store, job)
         await end(store, job)
         store.writes_left = cut_off_after
@@ -154,7 +154,7 @@ async def older_version(store: FolderStore) -> tuple[Subject, list[str]]:
     await Subjects(store).add(rex)
     about = []
     for number in range(1, 21):
-        job = drawing(number, subject=rex.id if number % 4 == 0 else None)
+        job = drawing(number, subjects=(rex.id,) if number % 4 == 0 else ())
         await store.put(job_key(job.id), job.model_dump_json().encode())
         if number % 5:
             ended = Outcome(job=job.id, state="failed", message="")
@@ -162,7 +162,7 @@ async def older_version(store: FolderStore) -> tuple[Subject, list[str]]:
         if number == 7:  # of which nobody has settled the end
             await store.put(f"jobs/{job.id}/unsettled", b"")
             await store.put(f"jobs/{job.id}/attempt-1-a/1.png", b"of an attempt that did not win")
-        about += [job.id] if job.subject else []
+        about += [job.id] if job.subjects else []
     return rex, about
 
 

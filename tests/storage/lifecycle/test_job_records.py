@@ -59,7 +59,7 @@ class JobRecords(RuleBasedStateMachine):
     def accept_a_training(self) -> TrainJob | ImagineJob:
         subject = Subject(space="home", owner="ada", name=new_id(), noun="dog", base_model="toyworld")
         self.do(self.subjects.add(subject))
-        return self._accept(TrainJob(space="home", owner="ada", subject=subject.id))
+        return self._accept(TrainJob(space="home", owner="ada", subjects=(subject.id,)))
 
     def _accept(self, job: TrainJob | ImagineJob) -> TrainJob | ImagineJob:
         self.do(self.dispatch.accept(job))

@@ -78,7 +78,7 @@ async def test_what_belongs_to_nothing_is_swept_once_it_is_old(store: FolderStor
 async def test_what_comes_late_to_a_job_that_is_settled_goes(store: FolderStore) -> None:
     rex = Subject(id=f"{1:020x}", space="s", owner="o", name="rex", noun="dog", base_model="m")
     await Subjects(store).add(rex)
-    job = TrainJob(id=f"{2:020x}", space="s", owner="o", subject=rex.id)
+    job = TrainJob(id=f"{2:020x}", space="s", owner="o", subjects=(rex.id,))
     drawing = ImagineJob(id=f"{3:020x}", space="s", owner="o", prompt="", model_prompt="", seed=1)
     running = job.model_copy(update={"id": f"{4:020x}"})
     for each in (job, drawing, running):
@@ -149,7 +149,7 @@ async def test_what_is_damaged_does_not_hold_up_the_others(
 ) -> None:
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
     await Subjects(store).add(rex)
-    job = TrainJob(id=f"{1:020x}", space="home", owner="ada", subject=rex.id)
+    job = TrainJob(id=f"{1:020x}", space="home", owner="ada", subjects=(rex.id,))
     await store.put(job_key(job.id), job.model_dump_json().encode())
     await publish_outcome(store, job, Outcome(job=job.id, state="failed", message=""))
     key = {"job": job_key(job.id), "outcome": outcome_key(job.id), "subject": subject_key(rex.id)}[torn]

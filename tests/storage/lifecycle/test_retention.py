@@ -48,11 +48,11 @@ async def filled(store: FolderStore) -> tuple[list[str], list[str]]:
     await Subjects(store).add(rex)
     go = [
         await ended(store, drawing(1)),
-        await ended(store, TrainJob(id=f"{3:020x}", space="home", owner="ada", subject=rex.id, **OLD)),
-        await ended(store, TrainJob(id=f"{4:020x}", space="home", owner="ada", subject=new_id(), **OLD)),
+        await ended(store, TrainJob(id=f"{3:020x}", space="home", owner="ada", subjects=(rex.id,), **OLD)),
+        await ended(store, TrainJob(id=f"{4:020x}", space="home", owner="ada", subjects=(new_id(),), **OLD)),
     ]
     stay = [
-        await ended(store, TrainJob(id=f"{2:020x}", space="home", owner="ada", subject=rex.id, **OLD)),
+        await ended(store, TrainJob(id=f"{2:020x}", space="home", owner="ada", subjects=(rex.id,), **OLD)),
         await ended(store, drawing(5), is_open=True),
         await ended(store, drawing(6, id=new_id())),
         await ended(store, drawing(7, accepted_s=2e9)),  # whoever gave it its id had a clock that was wrong

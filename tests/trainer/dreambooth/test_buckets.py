@@ -41,7 +41,7 @@ def training(base: BaseModel, photos: tuple[list[Path], list[Path]], prior: bool
     class_latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1)) if prior else None
     subject = SubjectSpec(photos[0], "dog", "zuf", ("in Paris", "on a sofa", ""), tuple(photos[1]))
     recipe = recipe_for(base.folder, **{"learning_rate": 1e-3, **how})  # type: ignore[arg-type]
-    return Training(base, subject, class_latents, recipe, seed=0)
+    return Training(base, [(subject, class_latents)], recipe, seed=0)
 
 
 def losses(taught: Training, steps: int = 6) -> Tensor:

@@ -58,7 +58,7 @@ def test_a_training_ends_when_there_is_nothing_to_gain(scores: list[float], pati
 
 def test_losses_on_what_is_held_back_can_be_compared_and_disturb_nothing(base: BaseModel, subject: SubjectSpec) -> None:
     how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3)
-    plain, watched = (Training(base, subject, class_latents(), how, 0) for _ in range(2))
+    plain, watched = (Training(base, [(subject, class_latents())], how, 0) for _ in range(2))
     before = watched.validate()
     assert watched.validate() == before and all(loss > 0 for loss in before)
     for _ in range(STEPS):
@@ -70,12 +70,12 @@ def test_losses_on_what_is_held_back_can_be_compared_and_disturb_nothing(base: B
 
 
 def test_what_is_held_back_is_not_learned_from(base: BaseModel, subject: SubjectSpec) -> None:
-    training = Training(base, subject, class_latents(), recipe_for(base.folder), 0)
+    training = Training(base, [(subject, class_latents())], recipe_for(base.folder), 0)
     learned_from = training.subjects[0].examples.class_latents
     assert learned_from is not None and torch.equal(learned_from, class_latents()[:-HELD_BACK])
     held_back = torch.stack([batch.clean[1] for batch in training.subjects[0].validation.batches])
     assert torch.equal(held_back.flip(0), class_latents()[-HELD_BACK:])
-    few = Training(base, subject, class_latents(4), recipe_for(base.folder), 0).subjects[0].examples.class_latents
+    few = Training(base, [(subject, class_latents(4))], recipe_for(base.folder), 0).subjects[0].examples.class_latents
     assert few is not None and len(few) == 4
 
 
@@ -94,7 +94,7 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
                 state.update({k: v.clone() for k, v in {**state_of(step.training), **candidates.state()}.items()})
             return enough
 
-        found = learn(base, subject, class_latents(), how, 0, on_step, begun)
+        found = learn(base, [(subject, class_latents())], how, 0, on_step, begun)
         return candidates, candidates.weights(found)
 
     (whole, weights), (resumed, same) = learned(), learned(state)

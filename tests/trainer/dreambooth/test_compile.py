@@ -42,7 +42,7 @@ def training_of(base: BaseModel, photos: list[Path], steps: int = FEW, **changes
     side = base.image_px // base.vae_factor
     class_latents = torch.randn(8, 4, side, side, generator=torch.Generator().manual_seed(1))
     captions = tuple(f"on sofa {k}" for k, _ in enumerate(photos))
-    return Training(base, SubjectSpec(photos, "dog", "zuf", captions), class_latents, how, seed=0)
+    return Training(base, [(SubjectSpec(photos, "dog", "zuf", captions), class_latents)], how, seed=0)
 
 
 def losses_of(training: Training, between: Callable[[Training], None] = lambda training: None) -> Tensor:

@@ -25,7 +25,7 @@ from trainer.engine.engine import Engine
 from trainer.metrics.embedders import ToyworldEmbedder
 from trainer.models.base import BaseModel, load_base
 from trainer.models.finite import NotFinite
-from trainer.protocol import ProgressReport, TaskResult, TrainTask
+from trainer.protocol import ProgressReport, SubjectTask, TaskResult, TrainTask
 
 NAN_FROM = "nan_from"  # the step from which the UNet that learns gives NaN
 
@@ -55,14 +55,12 @@ def task(folder: Path, photos: list[Path], job: str = "one", **recipe: Any) -> T
     made = folder / job
     made.mkdir()
     how = {**RECIPE, "steps": 10, "candidates": 3, "patience": 0, "report_card": False, "validate_every": 0, **recipe}
+    paths = tuple(map(str, photos))
     return TrainTask(
         job=job,
         folder=str(made),
-        photos=tuple(map(str, photos)),
-        subject="s",
-        noun="dog",
+        subjects=(SubjectTask(subject="s", noun="dog", photos=paths, class_set=str(folder / "class")),),
         taken=(),
-        class_set=str(folder / "class"),
         recipe=how,
         seed=1,
         checkpoint_s=60,

@@ -91,7 +91,7 @@ def test_losses_equal_those_of_a_plain_loop(base: BaseModel, photos: list[Path],
     how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3, word_learning_rate=1e-4, **changes)
     how = how.model_copy(update={"weight_decay": 0.0})  # words have none, which a plain loop does not know
     class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
-    training = Training(base, SubjectSpec(photos, "dog", "zuf"), class_latents, how, seed=0)
+    training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed=0)
     for _ in range(STEPS):
         training.step()
     ours = training.losses[:, 0].tolist()
@@ -111,7 +111,7 @@ def test_losses_of_compiled_blocks_equal_those_of_plain_ones(
     losses = []
     for compiled in ("off", "blocks"):
         how = recipe_for(base.folder, steps=STEPS, method=method, learning_rate=1e-3, compiled=compiled)
-        training = Training(base, SubjectSpec(photos, "dog", "zuf"), class_latents, how, seed=0)
+        training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed=0)
         before = counters["frames"]["ok"]
         for step in range(STEPS):
             if step == STEPS // 2:  # goes through a file, as when it goes on elsewhere
@@ -129,7 +129,7 @@ def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[
     losses = []
     for batch, accumulation in ((4, 1), (2, 2), (1, 4)):
         how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3, batch=batch, accumulation=accumulation)
-        training = Training(base, SubjectSpec(photos, "dog", "zuf"), class_latents, how, seed=0)
+        training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed=0)
         for _ in range(STEPS):
             training.step()
         losses.append(training.losses)

@@ -27,7 +27,7 @@ def both(base: BaseModel, photos: list[Path]) -> dict[str, Denoiser]:
     found = {}
     for name, alpha in ALPHAS.items():
         how = recipe_for(base.folder, method="lora", rank=4, alpha=alpha, steps=6, **rates)
-        found[name] = learn(base, SubjectSpec(photos, "dog", "zuf"), None, how, 0, lambda step: None).denoiser
+        found[name] = learn(base, [(SubjectSpec(photos, "dog", "zuf"), None)], how, 0, lambda step: None).denoiser
     return found
 
 

@@ -77,7 +77,7 @@ def training_of(base: BaseModel, photos: list[Path], **changes: Any) -> Training
     side = base.image_px // base.vae_factor
     class_latents = torch.randn(8, 4, side, side, generator=torch.Generator().manual_seed(1))
     how = recipe_for(base.folder, steps=8, **changes)
-    return Training(base, SubjectSpec(photos, "dog", "zuf"), class_latents, how, seed=0)
+    return Training(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed=0)
 
 
 EVERYTHING = {"snr_gamma": 5.0, "ema_decay": 0.9, "noise_offset": 0.1, "accumulation": 2, "text_steps": 1}

@@ -35,7 +35,8 @@ def cut_outs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def losses(base: BaseModel, photos: list[Path], steps: int = 3, **how: object) -> Tensor:
     class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
-    training = Training(base, SubjectSpec(photos, "dog", "zuf"), class_latents, recipe_for(base.folder, **how), seed=0)  # type: ignore[arg-type]
+    subjects = [(SubjectSpec(photos, "dog", "zuf"), class_latents)]
+    training = Training(base, subjects, recipe_for(base.folder, **how), seed=0)  # type: ignore[arg-type]
     for _ in range(steps):
         training.step()
     return training.losses[:steps]
@@ -120,7 +121,7 @@ def test_the_background_counts_as_much_as_the_recipe_says(base: BaseModel, cut_o
 
 def test_nothing_is_learned_of_a_background_without_weight(base: BaseModel, cut_outs: list[Path]) -> None:
     how = {"mask_weight": 0.0, "batch": 4}
-    training = Training(base, SubjectSpec(cut_outs[:1], "dog", "zuf"), None, recipe_for(base.folder, **how), seed=0)
+    training = Training(base, [(SubjectSpec(cut_outs[:1], "dog", "zuf"), None)], recipe_for(base.folder, **how), seed=0)
     (batch,) = training.subjects[0].examples.draw(4, 1, torch.Generator().manual_seed(0))
     predicted = torch.randn(batch.clean.shape, requires_grad=True)
     dreambooth_loss(predicted, batch.clean, 4, 1.0, mask=batch.mask)[0].backward()
@@ -155,7 +156,7 @@ def test_masks_count_only_if_the_recipe_says_so(
 
 def test_what_is_held_back_has_its_mask(base: BaseModel, cut_outs: list[Path]) -> None:
     how = recipe_for(base.folder, mask_weight=0.0)
-    batches = Training(base, SubjectSpec(cut_outs, "dog", "zuf"), None, how, seed=0).subjects[0].validation.batches
+    batches = Training(base, [(SubjectSpec(cut_outs, "dog", "zuf"), None)], how, seed=0).subjects[0].validation.batches
     clear, _, whole, _ = (batch.mask for batch in batches)
     assert clear is not None and clear.shape == (1, 1, 16, 16) and clear.min() == 0 and (whole == 1).all()
 

@@ -50,7 +50,7 @@ def class_latents() -> torch.Tensor:
 
 def test_subjects_take_turns(base: BaseModel, learners: list[Learner]) -> None:
     first, second = learners
-    training = Training(base, first, class_latents(), recipe_for(base.folder, steps=6), 0, [(second, None)])
+    training = Training(base, [(first, class_latents()), (second, None)], recipe_for(base.folder, steps=6), 0)
     for _ in range(6):
         training.step()
     prior = training.losses[:, 2]  # only the first has class images
@@ -61,9 +61,8 @@ def test_subjects_take_turns(base: BaseModel, learners: list[Learner]) -> None:
 def test_the_turn_goes_on_from_a_checkpoint_bit_for_bit(
     base: BaseModel, learners: list[Learner], tmp_path: Path
 ) -> None:
-    first, second = learners
-    how, others = recipe_for(base.folder, steps=5), [(second, class_latents())]
-    whole = learn(base, first, class_latents(), how, 0, lambda step: None, None, others)
+    how, subjects = recipe_for(base.folder, steps=5), [(learner, class_latents()) for learner in learners]
+    whole = learn(base, subjects, how, 0, lambda step: None)
     written: list[Path] = []
     checkpointer = Checkpointer(tmp_path, 1e9, {"of": "both"}, lambda _, path: written.append(path))
 
@@ -74,9 +73,9 @@ def test_the_turn_goes_on_from_a_checkpoint_bit_for_bit(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        learn(base, first, class_latents(), how, 0, kill, None, others)
+        learn(base, subjects, how, 0, kill)
     begun = read(written[0], {"of": "both"})
-    resumed = learn(base, first, class_latents(), how, 0, lambda step: None, begun, others)
+    resumed = learn(base, subjects, how, 0, lambda step: None, begun)
     assert resumed.losses == whole.losses
     assert all(torch.equal(v, whole.denoiser.state_dict()[n]) for n, v in resumed.denoiser.state_dict().items())
 
@@ -158,7 +157,7 @@ async def begun(chat: Chat, app: Darkroom) -> tuple[TrainJob, "asyncio.Task[obje
             (job, *_) = await app.dispatch.jobs(chat.space, most=1)
             progress = await read_progress(app.redis, job.id)
             if progress and progress.phase == "learning" and progress.step > 20:
-                assert isinstance(job, TrainJob) and job.others
+                assert isinstance(job, TrainJob) and len(job.subjects) > 1
                 return job, task
             await asyncio.sleep(0.05)
 

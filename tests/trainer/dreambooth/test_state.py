@@ -74,7 +74,7 @@ def bitsandbytes(monkeypatch: pytest.MonkeyPatch) -> None:
 def training_of(base: BaseModel, photos: list[Path], **changes: Any) -> Training:
     class_latents = torch.randn(8, 4, 16, 16, generator=torch.Generator().manual_seed(1))
     how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3, **changes)
-    return Training(base, SubjectSpec(photos, "dog", "zuf"), class_latents, how, seed=0)
+    return Training(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed=0)
 
 
 def through_a_file(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:

@@ -47,7 +47,7 @@ def train(
         steps.append(step)
         watch(step)
 
-    return learn(base, SubjectSpec(photos, "dog", "zuf"), class_latents, how, seed, on_step, begun), steps
+    return learn(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed, on_step, begun), steps
 
 
 def test_the_first_losses_are_pinned(base: BaseModel, photos: list[Path]) -> None:
@@ -170,7 +170,7 @@ def test_a_frozen_text_encoder_stays_as_it_is(base: BaseModel, photos: list[Path
 def test_the_learning_rate_rises_and_falls_as_the_recipe_says(base: BaseModel, photos: list[Path]) -> None:
     def rates(**changes: Any) -> list[float]:
         how = recipe(base, steps=6, warmup_steps=2, learning_rate=1e-4, **changes)
-        training = Training(base, SubjectSpec(photos, "dog", "zuf"), None, how, 0)
+        training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), None)], how, 0)
         seen = []
         for _ in range(6):
             seen.append(round(training.optimizer.param_groups[0]["lr"] * 1e4, 2))
@@ -234,9 +234,9 @@ def test_an_offset_is_shared_by_a_channel(base: BaseModel) -> None:
 
 
 def test_flips_are_mirrored_photos(base: BaseModel, photos: list[Path]) -> None:
+    subjects = [(SubjectSpec(photos, "dog", "zuf"), None)]
     plain, flipped = (
-        Training(base, SubjectSpec(photos, "dog", "zuf"), None, recipe(base, flips=flips), 0).subjects[0].examples.mean
-        for flips in (False, True)
+        Training(base, subjects, recipe(base, flips=flips), 0).subjects[0].examples.mean for flips in (False, True)
     )
     assert len(flipped) == 2 * len(plain) and torch.equal(flipped[: len(plain)], plain)
     assert not torch.allclose(flipped[len(plain) :], plain, atol=1e-3)
@@ -247,7 +247,7 @@ def test_a_watcher_that_raises_stops_the_training(base: BaseModel, photos: list[
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        learn(base, SubjectSpec(photos, "dog", "zuf"), None, recipe(base), 0, stop)
+        learn(base, [(SubjectSpec(photos, "dog", "zuf"), None)], recipe(base), 0, stop)
 
 
 def test_saved_weights_draw_what_was_learned(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:

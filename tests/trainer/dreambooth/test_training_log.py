@@ -192,11 +192,13 @@ def test_the_card_of_each_subject_and_a_grid_of_each_candidate_are_logged(tmp_pa
     watch, measures = watched(tmp_path), {"score": 0.5, "likeness": 0.625, "drift": 0.125}
     rows = [[Image.new("RGB", (8, 8), colour)] * 4 for colour in ("red", "blue")]
     watch.candidate(CandidateSnapshot(2, measures, None), rows)
-    mia = SubjectResult(
-        identifier="vek", class_set="", metrics={"likeness": 0.25}, before_after=str(tmp_path / "pair.png")
-    )
-    about: dict[str, Any] = {"identifier": "zof", "metrics": {"likeness": 0.75}, "losses": (1, 1, 1), "kept_step": 2}
-    watch.ended(TaskResult(job="job", state="done", before_after=str(tmp_path / "pair.png"), others=(mia,), **about))
+    results = [
+        SubjectResult(
+            identifier=word, class_set="", metrics={"likeness": share}, before_after=str(tmp_path / "pair.png")
+        )
+        for word, share in (("zof", 0.75), ("vek", 0.25))
+    ]
+    watch.ended(TaskResult(job="job", state="done", subjects=tuple(results), losses=(1, 1, 1), kept_step=2))
     watch.finish()
     run = shown(tmp_path / "tensorboard")
     assert {name: scalars(run, f"candidate/{name}") for name in measures} == {n: {2: v} for n, v in measures.items()}
@@ -254,7 +256,7 @@ async def test_a_late_upload_stays_only_with_its_subject(tmp_path: Path, forgott
     store = FolderStore(tmp_path / "store")
     subject = Subject(space="local", owner="ada", name="rex", noun="dog", base_model="toyworld")
     await Subjects(store).add(subject)
-    job = TrainJob(space="local", owner="ada", subject=subject.id)
+    job = TrainJob(space="local", owner="ada", subjects=(subject.id,))
     await store.put(job_key(job.id), job.model_dump_json().encode())
     names = []
     for attempt in ("attempt-1-ab", "attempt-1-aa"):

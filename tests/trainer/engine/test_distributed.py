@@ -23,7 +23,7 @@ from tests.trainer.worker.test_engine_client import picture, result
 from trainer.engine.engine import Engine
 from trainer.metrics.embedders import open_embedder
 from trainer.models.base import load_base
-from trainer.protocol import Hello, ProgressReport, TaskResult, TrainTask
+from trainer.protocol import Hello, ProgressReport, SubjectTask, TaskResult, TrainTask
 from trainer.worker.engine_client import EngineClient
 
 pytestmark = pytest.mark.timeout(400)
@@ -80,15 +80,18 @@ def training(folder: Path, job: str, begun: Path | None = None, checkpoint_s: fl
     for upload in photos_of_a_character(2):
         (made / upload.name).write_bytes(upload.data)
     photos = sorted(made.glob("*.png"))
+    subject = SubjectTask(
+        subject="s",
+        noun="dog",
+        photos=tuple(map(str, photos)),
+        wholes=(higher(photos[0]), str(photos[1])) if recipe.get("aspect_buckets") else (),
+        class_set=str(folder / "class"),
+    )
     return TrainTask(
         job=job,
         folder=str(made),
-        photos=tuple(map(str, photos)),
-        wholes=(higher(photos[0]), str(photos[1])) if recipe.get("aspect_buckets") else (),
-        subject="s",
-        noun="dog",
+        subjects=(subject,),
         taken=(),
-        class_set=str(folder / "class"),
         recipe=Recipe(**{**RECIPE, "steps": STEPS, **recipe}).model_dump(),
         seed=1,
         checkpoint_s=checkpoint_s,

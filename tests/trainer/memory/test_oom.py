@@ -21,7 +21,7 @@ from tests.conftest import photos_of_a_character
 from tests.support.micro_models import RECIPE
 from tests.trainer.worker.test_engine_client import picture, result
 from trainer.engine.engine import SHORT
-from trainer.protocol import ProgressReport, Task, TaskResult, TrainTask
+from trainer.protocol import ProgressReport, SubjectTask, Task, TaskResult, TrainTask
 from trainer.worker.engine_client import EngineClient
 
 pytestmark = [
@@ -78,12 +78,13 @@ def training(folder: Path, job: str, **changes: Any) -> TrainTask:
     for upload in photos_of_a_character(2):
         (made / upload.name).write_bytes(upload.data)
     recipe = Recipe(**{**RECIPE, "steps": 1, "batch": 8, "class_images": 1, **changes.pop("recipe", {})})
-    about: dict[str, Any] = {"subject": "s", "noun": "dog", "taken": (), "seed": 1, "checkpoint_s": 60}
+    photos, class_set = tuple(map(str, made.glob("*.png"))), str(folder / "class")
+    subject = SubjectTask(subject="s", noun="dog", photos=photos, class_set=class_set)
+    about: dict[str, Any] = {"taken": (), "seed": 1, "checkpoint_s": 60}
     return TrainTask(
         job=job,
         folder=str(made),
-        photos=tuple(map(str, made.glob("*.png"))),
-        class_set=str(folder / "class"),
+        subjects=(subject,),
         recipe=recipe.model_dump(),
         **about,
         **changes,

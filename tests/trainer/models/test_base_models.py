@@ -105,7 +105,7 @@ def class_latents() -> Tensor:
 
 
 def trained(base: BaseModel, photos: list[Path], how: Recipe) -> TrainingResult:
-    return learn(base, SubjectSpec(photos, "dog", "zuf"), class_latents(), how, 0, lambda step: None)
+    return learn(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents())], how, 0, lambda step: None)
 
 
 def plain_losses(kind: str, folder: Path, training: Training) -> list[float]:
@@ -147,7 +147,7 @@ def test_losses_are_those_of_a_plain_loop_of_diffusers(
 ) -> None:
     base = bases[kind]
     how = recipe(base, text_learning_rate=1e-3, steps=20)
-    training = Training(base, SubjectSpec(photos, "dog", "zuf"), class_latents(), how, 0)
+    training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents())], how, 0)
     expected = plain_losses(kind, folders[kind], training)
     assert trained(base, photos, how).losses == pytest.approx(expected, rel=1e-5, abs=1e-5)
 

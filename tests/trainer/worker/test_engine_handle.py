@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from storage.contract.progress import Progress
 from storage.errors import SetupError
 from tests.trainer.worker.test_engine_client import picture
-from trainer.protocol import Alive, Hello, ProgressReport, TaskResult, TrainTask, read_news
+from trainer.protocol import Alive, Hello, ProgressReport, SubjectResult, SubjectTask, TaskResult, TrainTask, read_news
 from trainer.skipped_lines import SkippedLines
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.engine_handle import LINE_LIMIT_BYTES, STUCK, EngineHandle, next_message
@@ -48,8 +48,9 @@ def report(job: str = "one", phase: Any = "learning", **more: Any) -> str:
 
 
 def training(folder: Path, job: str = "one", **recipe: Any) -> TrainTask:
-    paths: dict[str, Any] = {"photos": (), "class_set": "c", "folder": str(folder), "taken": ()}
-    return TrainTask(job=job, subject="s", noun="dog", recipe=recipe, seed=0, checkpoint_s=60, **paths)
+    subject = SubjectTask(subject="s", noun="dog", photos=(), class_set="c")
+    about: dict[str, Any] = {"folder": str(folder), "taken": (), "seed": 0, "checkpoint_s": 60}
+    return TrainTask(job=job, subjects=(subject,), recipe=recipe, **about)
 
 
 async def result(client: EngineClient, task: Any) -> TaskResult:
@@ -221,8 +222,7 @@ def test_numbers_that_are_none_reach_no_record() -> None:
     reporter = ProgressReporter(redis=None, job="one")  # type: ignore[arg-type]  # nothing is written
     reporter.heard(odd)
     assert Progress.model_validate_json(reporter.now().model_dump_json()).losses == (1.0,)
-    ended = TaskResult(
-        job="one", state="done", metrics={"a": math.nan, "b": 1.0}, validated=((1, math.nan, 1), (2, 1, 1))
-    )
-    assert (ended.metrics, ended.validated) == ({"b": 1.0}, ((2, 1.0, 1.0),))
+    measured = SubjectResult(identifier="zuf", class_set="c", metrics={"a": math.nan, "b": 1.0})
+    ended = TaskResult(job="one", state="done", subjects=(measured,), validated=((1, math.nan, 1), (2, 1, 1)))
+    assert (ended.subjects[0].metrics, ended.validated) == ({"b": 1.0}, ((2, 1.0, 1.0),))
     assert read_news(ended.model_dump_json().encode()) == ended

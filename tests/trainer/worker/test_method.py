@@ -124,7 +124,7 @@ async def job(store: Store) -> TrainJob:
     subject = Subject(space="here", owner="you", name="rex", noun="dog", base_model="micro", photos=(photo,))
     await store.put(photo.key, data)
     await Subjects(store).add(subject)
-    job = TrainJob(space="here", owner="you", subject=subject.id)
+    job = TrainJob(space="here", owner="you", subjects=(subject.id,))
     await store.put_new(job_key(job.id), job.model_dump_json().encode())
     return job
 
@@ -162,8 +162,8 @@ async def test_what_was_asked_for_is_taken_on_any_machine(
 
 async def test_the_record_says_what_was_learned(job: TrainJob, store: Store) -> None:
     learned = TrainedSubject(weights_key="w", weights_sha256="w", identifier="zuf", recipe={"method": "lora"})
-    await record_training(store, job, Outcome(job=job.id, state="done", message="", learned=learned))
-    assert (await Subjects(store).get(job.subject)).method == "lora"
+    await record_training(store, job, Outcome(job=job.id, state="done", message="", subjects=(learned,)))
+    assert (await Subjects(store).get(job.subjects[0])).method == "lora"
 
 
 @pytest.fixture(scope="module")

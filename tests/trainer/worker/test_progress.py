@@ -15,7 +15,7 @@ from trainer.worker.progress import ProgressReporter
 
 
 async def test_saving_is_told_in_percent(redis: ArqRedis, tmp_path: Path) -> None:
-    job = TrainJob(space="home", owner="ada", subject="rex")
+    job = TrainJob(space="home", owner="ada", subjects=("rex",))
     reporter, read = ProgressReporter(redis, job.id), []
     big = tmp_path / "big"
     big.write_bytes(bytes(4 * COPY_BYTES))

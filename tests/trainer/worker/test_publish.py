@@ -29,7 +29,7 @@ from trainer.worker.publish import Publisher
 async def accepted(store: Store) -> TrainJob:
     subject = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="toyworld")
     await Subjects(store).add(subject)
-    job = TrainJob(space="home", owner="ada", subject=subject.id)
+    job = TrainJob(space="home", owner="ada", subjects=(subject.id,))
     await store.put(job_key(job.id), job.model_dump_json().encode())
     return job
 
@@ -91,8 +91,10 @@ async def test_a_sample_that_comes_after_the_end_of_its_training_goes(
 
 async def test_pictures_of_a_forgotten_subject_do_not_appear(tmp_path: Path) -> None:
     store = FolderStore(tmp_path / "store")
-    subject = await Subjects(store).get((await accepted(store)).subject)
-    job = ImagineJob(space="home", owner="ada", prompt="a [rex]", model_prompt="a", seed=1, subject=subject.id, count=1)
+    subject = await Subjects(store).get((await accepted(store)).subjects[0])
+    job = ImagineJob(
+        space="home", owner="ada", prompt="a [rex]", model_prompt="a", seed=1, subjects=(subject.id,), count=1
+    )
     await store.put(job_key(job.id), job.model_dump_json().encode())
     one, grid = tmp_path / "1.png", tmp_path / "grid.png"
     for path in (one, grid):
@@ -113,12 +115,14 @@ async def test_a_checkpoint_that_is_removed_while_it_is_looked_for_gives_way_to_
     bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = (404, "<Error><Code>NoSuchKey</Code></Error>")
-    job = TrainJob(space="home", owner="ada", subject=new_id())
+    job = TrainJob(space="home", owner="ada", subjects=(new_id(),))
     for step in (2, 4):
         with proxy(s3_server, lambda _, path, __, step=step: gone if f"/00000{step}/" in path else None) as url:
             monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server)
             store = await opened(f"s3://{bucket}")
-            key = f"{checkpoint_prefix(job.subject, job.id)}00000{step}/{hashlib.sha256(b'%d' % step).hexdigest()}.x"
+            key = (
+                f"{checkpoint_prefix(job.subjects[0], job.id)}00000{step}/{hashlib.sha256(b'%d' % step).hexdigest()}.x"
+            )
             await store.put(key, b"%d" % step)
             monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
             begun = await CheckpointStore(await opened(f"s3://{bucket}"), job).newest(tmp_path)

@@ -38,7 +38,7 @@ async def test_imagine_from_command_to_pictures(discord: Discord, hand: Hand) ->
 async def test_train_from_command_to_announcement(discord: Discord, hand: Hand) -> None:
     asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos(10)))
     job = await hand.job(SPACE)
-    assert len((await hand.app.subjects.get(job.subject)).photos) == 10
+    assert len((await hand.app.subjects.get(job.subjects[0])).photos) == 10
     await hand.progress(job.id, "learning", 100, 400, samples=2, losses=(0.9, 0.5, 0.1))
     await discord.until(lambda: "Learning, 100 of 400" in asked.message.text and len(asked.message.attachments) == 2)
     assert "loss █▅▁ 0.100" in asked.message.text
@@ -77,12 +77,12 @@ async def test_the_alt_text_of_photos_is_their_caption(discord: Discord, hand: H
     said = [replace(photo, description=f"a dog\non sofa {k}") for k, photo in enumerate(photos(2))]
     await discord.slash("dreambooth train", name="rex", class_="dog", **options(said))
     job = await hand.job(SPACE)
-    subject = await hand.app.subjects.get(job.subject)
+    subject = await hand.app.subjects.get(job.subjects[0])
     assert [photo.caption for photo in subject.photos] == ["a dog on sofa 0", "a dog on sofa 1"]
     form = await discord.message_menu("Train on these photos", discord.post("ada", "", *photos(1), *said[1:]))
     await discord.submit(form, name="tom", **{"class": "dog"})
     job = await hand.job(SPACE, 2)
-    subject = await hand.app.subjects.get(job.subject)
+    subject = await hand.app.subjects.get(job.subjects[0])
     assert [photo.caption for photo in subject.photos] == ["", "a dog on sofa 1"]
 
 
@@ -99,7 +99,7 @@ async def test_photos_that_cannot_be_used_are_asked_about(discord: Discord, hand
     form = await discord.press(question, "Add photos")
     await discord.submit(form, files=photos(2, first=5))
     job = await hand.job(SPACE)
-    assert len((await hand.app.subjects.get(job.subject)).photos) == 4
+    assert len((await hand.app.subjects.get(job.subjects[0])).photos) == 4
     await discord.until(lambda: "4 photos used" in question.text)
     assert discord.visible(discord.general) == [question], "one message tells it all"
 

@@ -284,7 +284,7 @@ async def test_an_odd_file_is_refused_and_the_others_are_not(discord: Discord, h
     assert asked.message.text.startswith("2 of 3 photos can be used.") and says in asked.message.text
     await discord.press(asked.message, "Train")
     job = await hand.job(SPACE)
-    assert len((await hand.app.subjects.get(job.subject)).photos) == 2
+    assert len((await hand.app.subjects.get(job.subjects[0])).photos) == 2
 
 
 async def test_odd_files_alone_are_refused_in_one_sentence(discord: Discord, hand: Hand) -> None:
@@ -316,7 +316,7 @@ async def test_a_file_of_25_mb_is_taken(discord: Discord, hand: Hand) -> None:
     large = File("large.png", saved(scene(seed=9)) + bytes(25 << 20), "image/png")
     await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), large]))
     job = await hand.job(SPACE)
-    assert len((await hand.app.subjects.get(job.subject)).photos) == 3
+    assert len((await hand.app.subjects.get(job.subjects[0])).photos) == 3
 
 
 PROMPTS = {

@@ -52,7 +52,7 @@ async def test_killed_just_after_a_question_was_answered(place: Place) -> None:
     async with place.process():
         job = await place.hand.job(SPACE)
         await discord.until(lambda: "9 photos used. Waiting" in question.text and question.labels == ["Cancel"])
-        assert len((await place.app.subjects.get(job.subject)).photos) == 9
+        assert len((await place.app.subjects.get(job.subjects[0])).photos) == 9
     assert discord.visible(discord.general) == [question] and not discord.private()
 
 

@@ -241,7 +241,7 @@ async def test_a_file_that_cannot_be_fetched_is_refused_like_any_other_photo(
         assert question.text.startswith("4 of 5 photos can be used.") and sentence in words(question)
         await scene.slack.press(question, "Train")
         job = await scene.job()
-        assert len((await scene.app.subjects.get(job.subject)).photos) == 4
+        assert len((await scene.app.subjects.get(job.subjects[0])).photos) == 4
 
 
 async def test_when_no_file_can_be_fetched_one_sentence_says_so(scene: Scene) -> None:

@@ -76,7 +76,7 @@ async def test_what_was_learned_in_a_direct_message_before_stays_its_owners(scen
         await scene.app.subjects.add(subject)
     async with scene.bot():
         job = await drawn_in(scene, direct, f"{SPACE}:{direct.id}", "a [rex] dog in Paris")
-        assert job.subject == old.id
+        assert job.subjects[0] == old.id
         await scene.slack.slash("/dreambooth", "list", channel=direct)
         listed = await scene.slack.message("1 subject", user=ADA, channel=direct)
         assert labels(listed) == ["rex"]

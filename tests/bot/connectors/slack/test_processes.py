@@ -90,7 +90,7 @@ async def test_killed_just_after_a_question_was_answered(scene: Scene) -> None:
     async with scene.process():
         job = await scene.job()
         await scene.slack.message(lambda m: m is question and "9 photos used. Waiting" in m.text)
-        assert len((await scene.app.subjects.get(job.subject)).photos) == 9
+        assert len((await scene.app.subjects.get(job.subjects[0])).photos) == 9
     assert scene.slack.seen() == [question] and not scene.slack.seen(user=ADA)
 
 

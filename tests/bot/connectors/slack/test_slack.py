@@ -131,7 +131,7 @@ async def test_the_alt_text_of_photos_is_their_caption(scene: Scene) -> None:
         files = scene.slack.photos(photos_of_a_character(3))
         files[1].alt_text = "a dog on a sofa"
         await scene.slack.mention("train rex dog", files=files)
-        subject = await scene.app.subjects.get((await scene.job()).subject)
+        subject = await scene.app.subjects.get((await scene.job()).subjects[0])
         assert [photo.caption for photo in subject.photos] == ["", "a dog on a sofa", ""]
 
 
@@ -147,7 +147,7 @@ async def test_photos_that_cannot_be_used_are_asked_about(scene: Scene) -> None:
         more = scene.slack.photos(photos_of_a_character(6)[4:])
         await scene.slack.submit(await scene.slack.view(), files=more)
         job = await scene.job()
-        subject = await scene.app.subjects.get(job.subject)
+        subject = await scene.app.subjects.get(job.subjects[0])
         assert len(subject.photos) == 5
         assert scene.slack.seen() == [question], "the message with the question goes on with the training"
 
