@@ -50,3 +50,17 @@ class Source(Record):
     snippet_only: bool = False  # the page itself could not be had
     stale: bool = False  # older than other sources on the same, or says itself that it is out of date
     copies: tuple[str, ...] = Field((), max_length=100)  # URLs of pages with the same text, which are not sources
+
+
+class TextSpan(Record):
+    """A piece of an answer's text: from `start` to before `end`, in characters."""
+
+    start: int = Field(ge=0)
+    end: int = Field(ge=0)
+
+
+class Citation(TextSpan):
+    """A marker `[number]` in an answer's text, and the source that it stands for."""
+
+    source_id: str
+    number: int = Field(ge=1)

@@ -1,0 +1,1 @@
+"""Tests of /ask: retrieval and answers."""

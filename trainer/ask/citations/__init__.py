@@ -1,0 +1,1 @@
+"""Citations in a model's text: found in a stream, mapped to sources, renumbered, and checked."""

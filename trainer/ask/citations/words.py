@@ -1,0 +1,45 @@
+"""Words of a text that carry its meaning, folded and stemmed, to compare what two texts are about."""
+
+import re
+from functools import lru_cache
+
+from storage.text import fold
+
+WORD = re.compile(r"[^\W\d_][^\W_]*(?:'[^\W\d_]+)?|\d[\w.]*\w|\d")
+STOP_WORDS = frozenset(
+    "a about above after again all also am an and any are as at be because been before being below between both but by "
+    "can cannot could did do does doing down during each few for from further had has have having he her here hers him "
+    "his how i if in into is it its itself just many may me might more most much must my no nor not now of off on once "
+    "only or other our out over own per same shall she should so some still such tell than that the their them then "
+    "there these they this those through to too under until up upon us very was we were what when where which while "
+    "who whom whose why will with would you your yes please give say says said according one "
+    "der die das ein eine und oder ist sind war von zu im in mit für auf nicht le la les un une et est de du des en"
+    "".split()
+)
+SUFFIXES = ("ations", "ation", "ings", "ing", "edly", "ed", "es", "s", "ly", "e")
+
+
+@lru_cache(maxsize=50_000)
+def stem(word: str) -> str:
+    """A word without the endings that English inflects it with: enough to find it again.
+
+    >>> stem("opened"), stem("opening"), stem("cities"), stem("city")
+    ('open', 'open', 'citi', 'citi')
+    """
+    for suffix in SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith("ss"):
+            word = word[: -len(suffix)]
+            break
+    return word[:-1] + "i" if word.endswith("y") and len(word) > 3 else word
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text that carry meaning, stemmed, in their order; numbers are among them."""
+    folded = (word.removesuffix("'s") for word in WORD.findall(fold(text)))
+    return [stem(word) for word in folded if word not in STOP_WORDS and len(word) > 1]
+
+
+def name_words(text: str) -> frozenset[str]:
+    """Stems of the words that are written as names: with a capital letter, and not for beginning a sentence."""
+    names = re.findall(r"(?<![.!?:]\s)(?<!^)\b[A-ZÀ-Þ][\w'-]*", text)
+    return frozenset(words_of(" ".join(names)))
