@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from storage.contract.base import Record
-from storage.contract.fields import NewerValues
+from storage.contract.base import Record, Stored
+from storage.contract.fields import MANY, NewerValues
 
 AskMode = Literal["web", "academic", "documents"]
 Recency = Literal["hour", "day", "week", "month", "year"]
@@ -64,3 +64,44 @@ class Citation(TextSpan):
 
     source_id: str
     number: int = Field(ge=1)
+
+
+class Usage(Record):
+    """What an answer took of language models. `cost` is in the currency of the prices that are set; None: none is."""
+
+    model: str = ""  # which wrote it; empty: no model did
+    requests: int = Field(0, ge=0)
+    prompt_tokens: int = Field(0, ge=0)
+    completion_tokens: int = Field(0, ge=0)
+    is_estimated: bool = False  # an endpoint did not count its tokens, so they were estimated
+    cost: float | None = Field(None, ge=0)
+
+
+class Answer(Stored):
+    """An answer with its sources. `numbers` are those of the whole thread, by id of the source."""
+
+    question: str = ""
+    text: str
+    citations: tuple[Citation, ...] = Field((), max_length=MANY)
+    unsupported: tuple[TextSpan, ...] = Field((), max_length=MANY)  # whose numbers or quotations no source has
+    sources: tuple[Source, ...] = Field((), max_length=MANY)  # all that were read; those that are cited first
+    numbers: dict[str, int] = Field(default_factory=dict, max_length=MANY)
+    is_found: bool = True  # False: nothing that answers the question was found
+    is_extractive: bool = False  # written from quotations, without a model
+    notices: tuple[str, ...] = Field((), max_length=MANY)  # sentences about the search and the model
+    related_questions: tuple[str, ...] = Field((), max_length=MANY)
+    usage: Usage = Usage()
+
+    @property
+    def cited_sources(self) -> dict[int, Source]:
+        """The sources that the text cites, by their numbers in it."""
+        sources = {source.id: source for source in self.sources}
+        cited = {each.number: sources[each.source_id] for each in self.citations if each.source_id in sources}
+        return dict(sorted(cited.items()))
+
+
+class Turn(Record):
+    """One question of a thread, and its answer."""
+
+    question: Annotated[str, StringConstraints(max_length=QUESTION_MAX)]
+    answer: Answer

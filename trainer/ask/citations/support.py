@@ -33,7 +33,7 @@ class Claims:
 
 
 @dataclass(frozen=True)
-class SourceText:
+class IndexedSource:
     """What was read of a source, indexed."""
 
     id: str
@@ -42,7 +42,7 @@ class SourceText:
     words: frozenset[str]
 
     @classmethod
-    def of(cls, source: Source, text: str) -> "SourceText":
+    def of(cls, source: Source, text: str) -> "IndexedSource":
         """Index the text of a source; its title and dates are parts of it."""
         dates = " ".join(str(day) for day in (source.published, source.updated) if day)
         whole = f"{source.title}\n{dates}\n{text}"
@@ -64,9 +64,9 @@ class SourceText:
 class SupportChecker:
     """Decides which sources a piece of an answer may cite."""
 
-    def __init__(self, sources: Collection[SourceText], question: str = "") -> None:
+    def __init__(self, sources: Collection[IndexedSource], question: str = "") -> None:
         """`question` is what the answer may repeat: its numbers and quotations need no source."""
-        self._sources: Mapping[str, SourceText] = {source.id: source for source in sources}
+        self._sources: Mapping[str, IndexedSource] = {source.id: source for source in sources}
         self._asked_keys, self._asked = keys_in(question), _plain(question)
 
     def claims(self, text: str) -> Claims:

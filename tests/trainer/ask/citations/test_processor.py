@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from storage.contract.ask import Source
 from trainer.ask.citations.numbering import Numbering
 from trainer.ask.citations.processor import UNSUPPORTED, CitationProcessor
-from trainer.ask.citations.support import SourceText, SupportChecker
+from trainer.ask.citations.support import IndexedSource, SupportChecker
 
 TEXTS = {
     "bridge": "The old bridge over the river is 1,200 metres long. It was opened on 3 May 1999.",
@@ -33,7 +33,7 @@ streams = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=25).m
 
 def checker() -> SupportChecker:
     return SupportChecker(
-        [SourceText.of(Source(id=id_, url=f"https://{id_}.example"), text) for id_, text in TEXTS.items()]
+        [IndexedSource.of(Source(id=id_, url=f"https://{id_}.example"), text) for id_, text in TEXTS.items()]
     )
 
 
