@@ -52,8 +52,12 @@ class Scanner:
         return self._scan(at_end=False)
 
     def finish(self) -> list[Token]:
-        """The tokens of what was held back: no more text comes."""
-        return self._scan(at_end=True)
+        """The tokens of what was held back, and the end of an open code block; a new text may follow."""
+        tokens = self._scan(at_end=True)
+        if self._fence:
+            tokens.append(Token("code", ("" if self._line_start else "\n") + self._fence))
+        self._fence = ""
+        return tokens
 
     def _scan(self, at_end: bool) -> list[Token]:
         tokens: list[Token] = []

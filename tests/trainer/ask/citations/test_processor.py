@@ -113,7 +113,7 @@ def test_spans_are_markers_of_sources_in_order_of_first_use(text: str) -> None:
         ("a [0, 1]", "a [1]"),
         ("`x[1]` [1]", "`x[1]` [1]"),
         ("```\nx[1]\n```\n[1]", "```\nx[1]\n```\n[1]"),
-        ("~~~\n[1]", "~~~\n[1]"),
+        ("~~~\n[1]", "~~~\n[1]\n~~~"),
         ("` [2]", "` [1]"),
         ("[docs](https://a.example/[1]) [1]", "[docs](https://a.example/[1]) [1]"),
         ("![alt](x.png)", "![alt](x.png)"),

@@ -1,0 +1,178 @@
+"""The answer engine: a question becomes a stream of events, from the first source to the whole answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from storage.contract.ask import Answer, Source
+from storage.text import listed
+from trainer.ask.answer.contradictions import Contradiction, find_contradictions
+from trainer.ask.answer.extractive import is_answered, quotations
+from trainer.ask.answer.follow_up import numbers_of, query_of
+from trainer.ask.answer.prompt import NOTHING_FOUND
+from trainer.ask.answer.related import related_questions
+from trainer.ask.answer.request import (
+    AnswerEvent,
+    AnswerFinished,
+    AnswerRequest,
+    Retrieve,
+    SourceFound,
+    TextDelta,
+    TextRestarted,
+)
+from trainer.ask.answer.sentences import Question, Sentence, ranked
+from trainer.ask.answer.writer import AnswerWriter
+from trainer.ask.citations.facts import keys_in
+from trainer.ask.model.client import ModelClient
+from trainer.ask.model.errors import ModelError
+from trainer.ask.model.usage import UsageCounter
+from trainer.ask.retrieval import Query, Retrieval
+
+QUOTED_INSTEAD = "{reason} So these are quotations from the sources."
+
+
+class AnswerEngine:
+    """Answers questions with what `retrieve` finds, by a model if there is one."""
+
+    def __init__(self, retrieve: Retrieve, model: ModelClient | None = None) -> None:
+        self._retrieve = retrieve
+        self._model = model if model and model.endpoints else None
+
+    async def answer(self, request: AnswerRequest) -> AsyncIterator[AnswerEvent]:
+        """Events of one answer; closing the iterator ends all work for it. Raises what `retrieve` raises."""
+        query = query_of(request)
+        retrieval = Retrieval()
+        async with aclosing(self._found(query)) as found:
+            async for each in found:
+                if isinstance(each, Source):
+                    yield SourceFound(each)
+                else:
+                    retrieval = each
+        draft = _Draft(request, query, retrieval, self._model)
+        async with aclosing(draft.events()) as events:
+            async for event in events:
+                yield event
+
+    async def _found(self, query: Query) -> AsyncIterator[Source | Retrieval]:
+        """Sources as they are found, each once, then everything."""
+        queue: asyncio.Queue[Source | None] = asyncio.Queue()
+        task = asyncio.ensure_future(self._retrieve(query, queue.put_nowait))
+        task.add_done_callback(lambda _: queue.put_nowait(None))
+        seen: set[str] = set()
+        try:
+            while source := await queue.get():
+                if source.id not in seen:
+                    seen.add(source.id)
+                    yield source
+            yield await task
+        finally:
+            task.cancel()
+
+
+class _Draft:
+    """One answer that is being written."""
+
+    def __init__(self, request: AnswerRequest, query: Query, retrieval: Retrieval, model: ModelClient | None) -> None:
+        self._request, self._retrieval, self._model = request, retrieval, model
+        self._question = Question(query.question)
+        self._sentences: list[Sentence] = ranked(self._question, retrieval)
+        self._contradictions: list[Contradiction] = []
+        self._writer = AnswerWriter(request, retrieval, numbers_of(request.history))
+        self._counter = model.new_counter() if model else UsageCounter()
+        self._notices = list(retrieval.notices)
+        self._is_extractive = True
+
+    async def events(self) -> AsyncIterator[AnswerEvent]:
+        if not is_answered(self._question, self._sentences):
+            yield TextDelta(self._writer.add(_nothing_found(self._notices)))
+            yield AnswerFinished(self._answer(is_found=False))
+            return
+        self._contradictions = find_contradictions(self._question, self._sentences)
+        async with aclosing(self._text()) as pieces:
+            async for piece in pieces:
+                yield piece
+        if rest := self._writer.processor.finish():
+            yield TextDelta(rest)
+        text = self._writer.processor.text
+        is_found = not text.strip().startswith(NOTHING_FOUND.rstrip("."))
+        for note in self._notes() if is_found else ():
+            yield TextDelta(self._writer.add(f"\n\n{note}") + self._writer.processor.finish())
+        answer = self._answer(is_found)
+        if self._request.wants_related:
+            questions = await related_questions(answer, self._retrieval, self._model, self._counter)
+            answer = answer.model_copy(update={"related_questions": questions, "usage": self._counter.usage})
+        yield AnswerFinished(answer)
+
+    async def _text(self) -> AsyncIterator[AnswerEvent]:
+        """The model's text, or quotations if there is no model, or none that works."""
+        if self._model:
+            try:
+                async with aclosing(
+                    self._writer.from_model(self._model, self._counter, self._contradictions)
+                ) as pieces:
+                    self._is_extractive = False
+                    async for piece in pieces:
+                        if piece is None:
+                            yield TextRestarted()
+                        elif piece:
+                            yield TextDelta(piece)
+                return
+            except ModelError as error:
+                self._is_extractive = True
+                self._notices.append(QUOTED_INSTEAD.format(reason=error))
+                if self._writer.processor.text:
+                    yield TextRestarted()
+        self._writer.restart(checked=False)
+        text = quotations(
+            self._question, self._sentences, self._writer.labels, self._contradictions, self._request.is_short
+        )
+        yield TextDelta(self._writer.add(text))
+
+    def _notes(self) -> list[str]:
+        """What the text has to say besides: contradictions that it does not tell, and stale sources that it cites."""
+        markers = {id_: f"[{number}]" for number, id_ in self._writer.labels.items()}
+        untold = [] if self._is_extractive else [c for c in self._contradictions if not self._is_told(c)]
+        notes = [each.sentence(markers) for each in untold]
+        cited = {citation.source_id for citation in self._writer.processor.citations}
+        cited |= {report.source.id for each in untold for report in each.reports}
+        stale = [source for source in self._retrieval.sources if source.stale and source.id in cited]
+        return notes + [_stale_note(source, markers[source.id]) for source in stale]
+
+    def _is_told(self, contradiction: Contradiction) -> bool:
+        """Whether the text has each of the values, and cites a source for each."""
+        keys = keys_in(self._writer.processor.text)
+        cited = {citation.source_id for citation in self._writer.processor.citations}
+        return all(report.key in keys and report.source.id in cited for report in contradiction.reports)
+
+    def _answer(self, is_found: bool) -> Answer:
+        processor = self._writer.processor
+        processor.finish()
+        cited = dict.fromkeys(citation.source_id for citation in processor.citations)
+        order = {id_: place for place, id_ in enumerate(cited)}
+        sources = sorted(self._retrieval.sources, key=lambda source: order.get(source.id, len(order)))
+        return Answer(
+            question=self._request.query.question,
+            text=processor.text,
+            citations=tuple(processor.citations),
+            unsupported=tuple(processor.unsupported),
+            sources=tuple(sources),
+            numbers=self._writer.numbering.as_dict(),
+            is_found=is_found,
+            is_extractive=self._is_extractive,
+            notices=tuple(dict.fromkeys(self._notices)),
+            usage=self._counter.usage,
+        )
+
+
+def _nothing_found(notices: list[str]) -> str:
+    """The sentence for an answer that nothing supports; what kept the search from looking comes with it."""
+    return " ".join([NOTHING_FOUND, *notices])
+
+
+def _stale_note(source: Source, marker: str) -> str:
+    days = [
+        f"published {source.published}" if source.published else "",
+        f"updated {source.updated}" if source.updated else "",
+    ]
+    when = listed([day for day in days if day])
+    return f"{marker} is out of date{f' ({when})' if when else ''}."

@@ -1,0 +1,115 @@
+"""An answer in the form of OpenAI's chat completions, with Sonar's and OpenRouter's fields for its sources.
+
+`citations` and `search_results` are Sonar's (https://docs.perplexity.ai/api-reference/chat-completions-post): entry n-1
+is the source of `[n]`. `annotations` are OpenRouter's and OpenAI's `url_citation`, with the span of each marker.
+"""
+
+import time
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+from storage.contract.ask import Answer, Citation, Source
+from trainer.ask.answer.request import AnswerEvent, AnswerFinished, SourceFound, TextDelta
+
+Json = dict[str, Any]
+BEGINS_ANEW = "\n\n(The model broke off. Its answer begins anew.)\n\n"  # what was streamed cannot be taken back
+
+
+def completion(answer: Answer, id_: str, model: str, created_s: int | None = None) -> Json:
+    """The whole answer as a `chat.completion`."""
+    message: Json = {"role": "assistant", "content": answer.text, "annotations": annotations(answer)}
+    choice = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": message}
+    body = _body(id_, model, "chat.completion", created_s) | {"choices": [choice], "usage": usage(answer)}
+    return body | sources_fields(answer)
+
+
+async def completion_chunks(
+    events: AsyncIterable[AnswerEvent], id_: str, model: str, include_usage: bool = False
+) -> AsyncIterator[Json]:
+    """The answer as `chat.completion.chunk`s: first what is being read, then text, then citations and the end."""
+    created_s = int(time.time())
+    offset = length = 0
+    reading: list[Source] = []
+    yield _chunk(id_, model, created_s, {"role": "assistant", "content": ""})
+    async for event in events:
+        if isinstance(event, SourceFound):
+            reading.append(event.source)
+            yield _chunk(id_, model, created_s, {}) | {"search_results": [search_result(each) for each in reading]}
+        elif isinstance(event, TextDelta):
+            length += len(event.text)
+            yield _chunk(id_, model, created_s, {"content": event.text})
+        elif isinstance(event, AnswerFinished):
+            delta = {"annotations": annotations(event.answer, offset)}
+            last = _chunk(id_, model, created_s, delta, "stop") | sources_fields(event.answer)
+            yield last if include_usage else last | {"usage": usage(event.answer)}
+            if include_usage:  # OpenAI: a last chunk without choices
+                yield _chunk(id_, model, created_s, None) | {"usage": usage(event.answer)}
+        else:
+            length += len(BEGINS_ANEW)
+            offset = length
+            yield _chunk(id_, model, created_s, {"content": BEGINS_ANEW})
+
+
+def sources_fields(answer: Answer) -> Json:
+    """Sonar's fields. Numbers that this answer does not cite, in a thread, have their places, too."""
+    fields: Json = {"citations": _urls(answer), "search_results": _results(answer)}
+    return fields | ({"related_questions": list(answer.related_questions)} if answer.related_questions else {})
+
+
+def _numbered(answer: Answer) -> list[Source | None]:
+    """Sources by their numbers, from 1 on; None for one of the thread that this answer has not read."""
+    sources = {source.id: source for source in answer.sources}
+    by_number = {number: sources.get(id_) for id_, number in answer.numbers.items()}
+    return [by_number.get(number) for number in range(1, max(by_number, default=0) + 1)]
+
+
+def _urls(answer: Answer) -> list[str]:
+    return [source.url if source else "" for source in _numbered(answer)]
+
+
+def _results(answer: Answer) -> list[Json]:
+    return [search_result(source) if source else {"title": "", "url": "", "date": None} for source in _numbered(answer)]
+
+
+def search_result(source: Source) -> Json:
+    """One of Sonar's `search_results`."""
+    return {
+        "title": source.title,
+        "url": source.url,
+        "date": str(source.published) if source.published else None,
+        "last_updated": str(source.updated) if source.updated else None,
+        "snippet": source.snippet,
+        "source": "web" if source.kind == "web" else "attachment",
+    }
+
+
+def annotations(answer: Answer, offset: int = 0) -> list[Json]:
+    """A `url_citation` for each marker; `offset` is where the answer begins in what was sent."""
+    sources = {source.id: source for source in answer.sources}
+    return [
+        _annotation(each, sources[each.source_id], offset) for each in answer.citations if each.source_id in sources
+    ]
+
+
+def _annotation(citation: Citation, source: Source, offset: int) -> Json:
+    where = {"start_index": citation.start + offset, "end_index": citation.end + offset}
+    told = {"url": source.url, "title": source.title, "content": source.snippet}
+    return {"type": "url_citation", "url_citation": told | where}
+
+
+def usage(answer: Answer) -> Json:
+    """Tokens of the models, and their cost where prices are set."""
+    used = answer.usage
+    counts: Json = {"prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens}
+    counts["total_tokens"] = used.prompt_tokens + used.completion_tokens
+    return counts if used.cost is None else counts | {"cost": {"total_cost": used.cost}}
+
+
+def _body(id_: str, model: str, kind: str, created_s: int | None) -> Json:
+    return {"id": id_, "object": kind, "created": int(time.time()) if created_s is None else created_s, "model": model}
+
+
+def _chunk(id_: str, model: str, created_s: int, delta: Json | None, finish_reason: str | None = None) -> Json:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+    choices = [] if delta is None else [choice]
+    return _body(id_, model, "chat.completion.chunk", created_s) | {"choices": choices}

@@ -1,0 +1,67 @@
+"""One attempt after another to write an answer's text: a model's stream through the citation processor."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+
+from trainer.ask.answer.contradictions import Contradiction
+from trainer.ask.answer.prompt import messages_for
+from trainer.ask.answer.request import AnswerRequest
+from trainer.ask.citations.numbering import Numbering
+from trainer.ask.citations.processor import CitationProcessor
+from trainer.ask.citations.support import IndexedSource, SupportChecker
+from trainer.ask.model.client import Delta, ModelClient
+from trainer.ask.model.errors import TOO_LONG, ModelError
+from trainer.ask.model.usage import UsageCounter
+from trainer.ask.retrieval import Retrieval
+
+BUDGET_SHARES = (1.0, 0.4, 0.15)  # of the usual size of sources, where a model cannot take so much text
+
+
+class AnswerWriter:
+    """Writes the text of one answer; `processor` has what is valid of it."""
+
+    def __init__(self, request: AnswerRequest, retrieval: Retrieval, numbers: Mapping[str, int]) -> None:
+        self.request, self.retrieval, self._numbers = request, retrieval, numbers
+        self.labels = Numbering(numbers).labels(source.id for source in retrieval.sources)
+        self._checker = SupportChecker(indexed_sources(retrieval), request.query.question)
+        self.processor = self._new_processor(checked=True)
+        self.numbering = Numbering(numbers)
+
+    def _new_processor(self, checked: bool) -> CitationProcessor:
+        self.numbering = Numbering(self._numbers)
+        return CitationProcessor(self.labels, self.numbering, self._checker if checked else None)
+
+    def restart(self, checked: bool = True) -> None:
+        """Drop what was written."""
+        self.processor = self._new_processor(checked)
+
+    def add(self, text: str) -> str:
+        """Write a text of our own, with markers; returns what is to be shown."""
+        return self.processor.feed(text)
+
+    async def from_model(
+        self, model: ModelClient, counter: UsageCounter, contradictions: Sequence[Contradiction]
+    ) -> AsyncIterator[str | None]:
+        """Pieces of a model's answer that are safe to show; None: it begins anew. Raises ModelError."""
+        for share in BUDGET_SHARES:
+            messages = messages_for(self.request, self.retrieval, self.labels, contradictions, share)
+            try:
+                async with aclosing(model.stream(messages, counter)) as events:
+                    async for event in events:
+                        if isinstance(event, Delta):
+                            yield self.processor.feed(event.text)
+                        else:
+                            self.restart()
+                            yield None
+                return
+            except ModelError as error:
+                if error.meaning is not TOO_LONG or share == BUDGET_SHARES[-1] or self.processor.text:
+                    raise
+
+
+def indexed_sources(retrieval: Retrieval) -> list[IndexedSource]:
+    """The sources with all that was read of them."""
+    texts: dict[str, list[str]] = {}
+    for passage in retrieval.passages:
+        texts.setdefault(passage.source_id, []).append(passage.text)
+    return [IndexedSource.of(source, "\n".join(texts.get(source.id, []))) for source in retrieval.sources]
