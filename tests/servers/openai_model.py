@@ -94,7 +94,7 @@ def composed(messages: list[dict[str, str]], habit: Habit) -> str:
     question = after.rpartition("Question:")[2].split("\n")[0]
     asked = {word[:6] for word in WORD.findall(question.lower())} - {word[:6] for word in COMMON}
     ranked = sorted(_sentences(block), key=lambda each: -_score(asked, each[1]))
-    best = [each for each in ranked if _score(asked, each[1]) >= max(1, 0.6 * _score(asked, ranked[0][1]))][:3]
+    best = [each for each in ranked if _score(asked, each[1]) >= max(1, 0.8 * _score(asked, ranked[0][1]))][:3]
     if not best or not asked or _score(asked, best[0][1]) < len(asked) / 2:
         return NOTHING
     return " ".join(_cited(sentence, number, habit) for number, sentence in best)

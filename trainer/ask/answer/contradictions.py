@@ -6,12 +6,13 @@ from datetime import date
 
 from storage.contract.ask import Source
 from storage.text import fold, one_line
-from trainer.ask.answer.sentences import Question, Sentence
+from trainer.ask.answer.question import Question
+from trainer.ask.answer.sentences import Sentence
 from trainer.ask.citations.facts import Fact, facts_in
 from trainer.ask.citations.words import stem, words_of
 
 ALIKE = 0.5  # share of their words that two sentences have in common, at least
-RELEVANT = 0.45  # context of a sentence that is about the question
+WORTH_SHARE = 0.85  # of the best sentence's worth, that those about the question have
 CONSIDERED = 40  # sentences, the best first
 SAME_WITHIN = 0.005  # of numbers: rounding is no contradiction
 
@@ -56,7 +57,8 @@ def _when(report: Report) -> str:
 
 def find_contradictions(question: Question, sentences: Sequence[Sentence]) -> list[Contradiction]:
     """Contradictions about what was asked, at most one for each fact that differs."""
-    relevant = [s for s in sentences[:CONSIDERED] if s.context >= RELEVANT and (s.has_kind or not question.kind)]
+    least = WORTH_SHARE * sentences[0].worth if sentences else 0.0
+    relevant = [sentence for sentence in sentences[:CONSIDERED] if sentence.is_answer and sentence.worth >= least]
     reports: list[Report] = []
     found: list[Contradiction] = []
     for n, one in enumerate(relevant):

@@ -1,6 +1,7 @@
 """The answer engine: a question becomes a stream of events, from the first source to the whole answer."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
@@ -10,6 +11,7 @@ from trainer.ask.answer.contradictions import Contradiction, find_contradictions
 from trainer.ask.answer.extractive import is_answered, quotations
 from trainer.ask.answer.follow_up import numbers_of, query_of
 from trainer.ask.answer.prompt import NOTHING_FOUND
+from trainer.ask.answer.question import Question
 from trainer.ask.answer.related import related_questions
 from trainer.ask.answer.request import (
     AnswerEvent,
@@ -20,7 +22,7 @@ from trainer.ask.answer.request import (
     TextDelta,
     TextRestarted,
 )
-from trainer.ask.answer.sentences import Question, Sentence, ranked
+from trainer.ask.answer.sentences import Sentence, ranked
 from trainer.ask.answer.writer import AnswerWriter
 from trainer.ask.citations.facts import keys_in
 from trainer.ask.model.client import ModelClient
@@ -28,6 +30,7 @@ from trainer.ask.model.errors import ModelError
 from trainer.ask.model.usage import UsageCounter
 from trainer.ask.retrieval import Query, Retrieval
 
+DISAGREES = re.compile(r"\b(?:disagree|contradict|differ|discrepan|conflict|whereas|while|however|but )", re.I)
 QUOTED_INSTEAD = "{reason} So these are quotations from the sources."
 
 
@@ -83,7 +86,7 @@ class _Draft:
         self._is_extractive = True
 
     async def events(self) -> AsyncIterator[AnswerEvent]:
-        if not is_answered(self._question, self._sentences):
+        if not is_answered(self._sentences):
             yield TextDelta(self._writer.add(_nothing_found(self._notices)))
             yield AnswerFinished(self._answer(is_found=False))
             return
@@ -123,9 +126,7 @@ class _Draft:
                 if self._writer.processor.text:
                     yield TextRestarted()
         self._writer.restart(checked=False)
-        text = quotations(
-            self._question, self._sentences, self._writer.labels, self._contradictions, self._request.is_short
-        )
+        text = quotations(self._sentences, self._writer.labels, self._contradictions, self._request.is_short)
         yield TextDelta(self._writer.add(text))
 
     def _notes(self) -> list[str]:
@@ -139,8 +140,9 @@ class _Draft:
         return notes + [_stale_note(source, markers[source.id]) for source in stale]
 
     def _is_told(self, contradiction: Contradiction) -> bool:
-        """Whether the text has each of the values, and cites a source for each."""
-        keys = keys_in(self._writer.processor.text)
+        """Whether the text has each of the values with a source, and says that they differ."""
+        text = self._writer.processor.text
+        keys = keys_in(text) if DISAGREES.search(text) else frozenset()
         cited = {citation.source_id for citation in self._writer.processor.citations}
         return all(report.key in keys and report.source.id in cited for report in contradiction.reports)
 

@@ -4,23 +4,20 @@ from collections.abc import Mapping, Sequence
 
 from trainer.ask.answer.contradictions import Contradiction
 from trainer.ask.answer.prompt import as_data
-from trainer.ask.answer.sentences import Question, Sentence
+from trainer.ask.answer.sentences import Sentence
 from trainer.ask.citations.facts import facts_in
 
 QUOTED_MAX, QUOTED_SHORT = 3, 1  # sentences
-CONTEXT_LEAST = 0.62  # share of the question that the best sentence and its surroundings answer
-COVERAGE_LEAST = 0.3  # and the sentence itself
-WORTH_SHARE = 0.8  # of the best sentence's worth, that further ones have
+WORTH_SHARE = 0.85  # of the best sentence's worth, that further ones have
 SAME = 0.7  # share of words in common at which two sentences say the same
 
 
-def is_answered(question: Question, sentences: Sequence[Sentence]) -> bool:
-    """Whether any sentence supports an answer; `sentences` have the best first."""
-    return any(_supports(question, sentence) for sentence in sentences)
+def is_answered(sentences: Sequence[Sentence]) -> bool:
+    """Whether any sentence supports an answer."""
+    return any(sentence.is_answer for sentence in sentences)
 
 
 def quotations(
-    question: Question,
     sentences: Sequence[Sentence],
     labels: Mapping[int, str],
     contradictions: Sequence[Contradiction] = (),
@@ -29,7 +26,7 @@ def quotations(
     """An answer of quotations with markers; contradictions are told first, since they are part of the answer."""
     markers = {id_: f"[{number}]" for number, id_ in labels.items()}
     lines = []
-    for sentence, also in chosen(question, sentences, QUOTED_SHORT if is_short else QUOTED_MAX):
+    for sentence, also in chosen(sentences, QUOTED_SHORT if is_short else QUOTED_MAX):
         cited = "".join(markers[each.source.id] for each in (sentence, *also))
         lines.append(f"“{quotable(sentence.text)}” {cited}")
     return "\n".join([*(each.sentence(markers) for each in contradictions), *lines])
@@ -40,9 +37,9 @@ def quotable(text: str) -> str:
     return as_data(text).replace("“", "‘").replace("”", "’").replace("`", "'")
 
 
-def chosen(question: Question, sentences: Sequence[Sentence], most: int) -> list[tuple[Sentence, list[Sentence]]]:
+def chosen(sentences: Sequence[Sentence], most: int) -> list[tuple[Sentence, list[Sentence]]]:
     """The sentences to quote, each with those of other sources that say the same."""
-    supporting = [sentence for sentence in sentences if _supports(question, sentence)]
+    supporting = [sentence for sentence in sentences if sentence.is_answer]
     picked: list[tuple[Sentence, list[Sentence]]] = []
     for sentence in supporting:
         like = next(((one, also) for one, also in picked if _alike(one, sentence)), None)
@@ -53,11 +50,6 @@ def chosen(question: Question, sentences: Sequence[Sentence], most: int) -> list
         elif len(picked) < most and sentence.worth >= WORTH_SHARE * supporting[0].worth:
             picked.append((sentence, []))
     return picked
-
-
-def _supports(question: Question, sentence: Sentence) -> bool:
-    fits = sentence.context >= CONTEXT_LEAST and sentence.coverage >= COVERAGE_LEAST
-    return fits and (not question.kind or sentence.has_kind)
 
 
 def _alike(one: Sentence, other: Sentence) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from storage.ask.model_settings import ModelSettings
 from storage.failures import Failure
-from storage.settings import without_secrets
+from storage.queue.redis_url import without_secrets
 from trainer.ask.model.errors import BROKE_OFF, EMPTY, FILTERED, TOO_LONG, ModelError, meaning_of
 from trainer.ask.model.usage import UsageCounter
 
