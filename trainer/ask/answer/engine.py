@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from storage.contract.ask import Answer, Source
@@ -41,7 +41,7 @@ class AnswerEngine:
         self._retrieve = retrieve
         self._model = model if model and model.endpoints else None
 
-    async def answer(self, request: AnswerRequest) -> AsyncIterator[AnswerEvent]:
+    async def answer(self, request: AnswerRequest) -> AsyncGenerator[AnswerEvent, None]:
         """Events of one answer; closing the iterator ends all work for it. Raises what `retrieve` raises."""
         query = query_of(request)
         retrieval = Retrieval()
@@ -56,7 +56,7 @@ class AnswerEngine:
             async for event in events:
                 yield event
 
-    async def _found(self, query: Query) -> AsyncIterator[Source | Retrieval]:
+    async def _found(self, query: Query) -> AsyncGenerator[Source | Retrieval, None]:
         """Sources as they are found, each once, then everything."""
         queue: asyncio.Queue[Source | None] = asyncio.Queue()
         task = asyncio.ensure_future(self._retrieve(query, queue.put_nowait))
@@ -85,7 +85,7 @@ class _Draft:
         self._notices = list(retrieval.notices)
         self._is_extractive = True
 
-    async def events(self) -> AsyncIterator[AnswerEvent]:
+    async def events(self) -> AsyncGenerator[AnswerEvent, None]:
         if not is_answered(self._sentences):
             yield TextDelta(self._writer.add(_nothing_found(self._notices)))
             yield AnswerFinished(self._answer(is_found=False))
@@ -106,7 +106,7 @@ class _Draft:
             answer = answer.model_copy(update={"related_questions": questions, "usage": self._counter.usage})
         yield AnswerFinished(answer)
 
-    async def _text(self) -> AsyncIterator[AnswerEvent]:
+    async def _text(self) -> AsyncGenerator[AnswerEvent, None]:
         """The model's text, or quotations if there is no model, or none that works."""
         if self._model:
             try:

@@ -1,6 +1,6 @@
 """One attempt after another to write an answer's text: a model's stream through the citation processor."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from trainer.ask.answer.contradictions import Contradiction
@@ -41,7 +41,7 @@ class AnswerWriter:
 
     async def from_model(
         self, model: ModelClient, counter: UsageCounter, contradictions: Sequence[Contradiction]
-    ) -> AsyncIterator[str | None]:
+    ) -> AsyncGenerator[str | None, None]:
         """Pieces of a model's answer that are safe to show; None: it begins anew. Raises ModelError."""
         for share in BUDGET_SHARES:
             messages = messages_for(self.request, self.retrieval, self.labels, contradictions, share)

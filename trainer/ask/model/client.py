@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -71,7 +71,7 @@ class ModelClient:
 
     async def stream(
         self, messages: Sequence[Message], counter: UsageCounter, max_tokens: int | None = None
-    ) -> AsyncIterator[Delta | Restart]:
+    ) -> AsyncGenerator[Delta | Restart, None]:
         """The pieces of an answer. If an endpoint fails, the next one is asked.
 
         After the first piece there is one more try, announced by `Restart`: at the next endpoint, or at the same one
@@ -109,7 +109,7 @@ class ModelClient:
 
     async def _stream_from(
         self, endpoint: Endpoint, messages: Sequence[Message], counter: UsageCounter, max_tokens: int | None
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Pieces of text from one endpoint; raises ModelError, also where the stream ends without an end."""
         import openai
 
