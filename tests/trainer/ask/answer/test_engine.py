@@ -191,6 +191,7 @@ def test_an_answer_as_written_today_stays_readable() -> None:
     stored = (
         '{"schema_version":1,"question":"q","text":"a [1]",'
         '"citations":[{"start":2,"end":5,"source_id":"s","number":1}],'
+        '"citations":[{"start":2,"end":5,"source_id":"s","number":1}],'
         '"sources":[{"id":"s","url":"https://s.example"}],"numbers":{"s":1},"later":"field"}'
     )
     answer = Answer.model_validate_json(stored)

@@ -1,0 +1,1 @@
+"""Tests of citations in messages."""
