@@ -62,7 +62,7 @@ def disagreements(question: str, *texts: str) -> list[list[str]]:
             ["35 %", "52 percent"],
         ),
         ("How long is the Elm bridge?", ("The Elm bridge is 1,200 m long.", "The Elm bridge is 1200 m long."), None),
-        ("How long is the Elm bridge?", ("The Elm bridge is about 1,180 m long.", "The Elm bridge is 1200 m long."), None),
+        ("How long is Elm bridge?", ("Elm bridge is about 1,180 m long.", "Elm bridge is 1200 m long."), None),
         ("When did the fair open?", ("The fair opened on 3 May 2020.", "The fair opened in May 2020."), None),
         ("How many dogs live in Elm?", ("In Elm live 40 dogs.", "In Elm live 42 cats."), None),
         ("How many dogs live in Elm?", ("In Elm live 40 dogs. In Ash live 42 dogs.",), None),
