@@ -119,6 +119,7 @@ async def play(
     check_writable(out)
     plan, darkroom = read_plan(path), session.darkroom
     models = metric_models(darkroom.settings, clip, dino)
+    # Before the session enters the evaluation's space: subjects that exist are looked up in the person's own.
     cases = [await _case(session, plan, name, path.parent) for name in plan.subjects]
     session.space = SPACE
     async with MetricsProcess(models, darkroom.settings) as measuring:  # what it lacks is told before hours of learning

@@ -66,6 +66,7 @@ class EvaluationPlan(BaseModel):
 def read_plan(path: Path) -> EvaluationPlan:
     """Read an evaluation's file; raises UserError in a sentence if it is none, or asks for what cannot be."""
     plan = common.read_file(path, EvaluationPlan, "evaluation")
+    # Everything is checked before the first subject is trained.
     recipe_options.checked(plan.recipe)
     for name, sitter in plan.subjects.items():
         if sitter.photos:
@@ -97,6 +98,7 @@ def as_model_reads(prompt: str, subject: Subject) -> str:
 
 def as_meters_read(prompt: str, subject: Subject) -> str:
     """The prompt for metric models, which do not know the identifier: "a dog in Paris"."""
+    # A metric model would read the identifier as a word of some meaning, and lower every score by it.
     return " ".join(model_prompt(prompt, {"v": subject.model_copy(update={"identifier": ""})}).split())
 
 

@@ -10,6 +10,7 @@ from storage.settings.shared import SharedSettings
 class BotSettings(SharedSettings):
     """What the bot reads; secrets stay masked when they are printed."""
 
+    # Secrets print as stars: settings are logged, listed and put into error reports.
     discord_token: SecretStr | None = Field(
         None, validation_alias="DISCORD_TOKEN", description="Token of the Discord bot; unset: no Discord."
     )
@@ -34,6 +35,7 @@ class BotSettings(SharedSettings):
         validation_alias="SLACK_API_URL",
         description="URL of Slack's Web API, for GovSlack or a proxy. Unset: https://slack.com/api/.",
     )
+    # Loopback: requests are signed, but only a proxy in front has TLS, which Slack demands.
     slack_host: str = Field(
         "127.0.0.1",
         validation_alias="DARKROOM_SLACK_HOST",
@@ -46,11 +48,13 @@ class BotSettings(SharedSettings):
         validation_alias="DARKROOM_SLACK_PORT",
         description="Port to listen on for Slack's HTTP requests, path /slack/events; 0: any.",
     )
+    # Off by default: who is invited to one channel is not meant to use the workspace's machines.
     slack_outsiders: bool = Field(
         False,
         validation_alias="DARKROOM_SLACK_OUTSIDERS",
         description="Allow guests and people of other organisations (Slack Connect) to use the bot.",
     )
+    # The web chat has no login, so it never listens on anything but loopback.
     port: int = Field(
         8700, ge=0, le=65535, validation_alias="DARKROOM_PORT", description="Port of the web chat on 127.0.0.1; 0: any."
     )
@@ -60,6 +64,7 @@ class BotSettings(SharedSettings):
         description="Allowed hosts: further host names of the web chat, behind a reverse proxy or a tunnel, separated "
         "by commas: darkroom.example.org,10.1.2.3:9000. The web chat has no login; the proxy must add one.",
     )
+    # Off by default: people send photos to the bot, not to the channel.
     photos_in_public: bool = Field(
         False,
         validation_alias="DARKROOM_PHOTOS_IN_PUBLIC",
@@ -83,18 +88,21 @@ class BotSettings(SharedSettings):
     photo_max_bytes: int = Field(
         32 * 2**20, ge=1024, validation_alias="DARKROOM_PHOTO_MAX_BYTES", description="Maximum file size of one photo."
     )
+    # Photos are held in memory while they are checked: this bounds what one person can take of it.
     photos_max_bytes: int = Field(
         256 * 2**20,
         ge=1024,
         validation_alias="DARKROOM_PHOTOS_MAX_BYTES",
         description="Maximum total size of one person's photos that are downloaded or checked at the same time.",
     )
+    # A small file can hold a huge picture; memory for decoding is derived from this limit.
     photo_max_pixels: int = Field(
         64_000_000,
         ge=4096,
         validation_alias="DARKROOM_PHOTO_MAX_PIXELS",
         description="Maximum number of pixels of one photo.",
     )
+    # Stays 0 by default, because the base model may be changed without it.
     photo_short_side_px: int = Field(
         0,
         ge=0,

@@ -16,6 +16,8 @@ S = TypeVar("S", bound="SharedSettings")
 class SharedSettings(BaseSettings):
     """What bot and workers both read. `docs/settings.md` is generated from the descriptions."""
 
+    # Frozen: whoever needs another value makes a copy before anything is built from it. A `.env` may hold others'
+    # lines.
     model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
 
     home: Path = Field(

@@ -38,6 +38,7 @@ class TrainerSettings(SharedSettings):
         description="Sharding of full trainings over these GPUs; none: each holds all weights, gradients and optimizer "
         "state (DDP); full: each holds a shard (FSDP); auto: shard only if it does not fit otherwise.",
     )
+    # Time is lost at most once: a job of a lost worker resumes from the last one.
     checkpoint_s: float = Field(
         60.0,
         ge=0,
@@ -45,6 +46,7 @@ class TrainerSettings(SharedSettings):
         validation_alias="DARKROOM_CHECKPOINT_S",
         description="Seconds between two checkpoints, from which a training resumes; longer if writing them is slow.",
     )
+    # A slow step is no crash: the watchdog learns how long a step takes on this machine.
     engine_silence_s: float = Field(
         120.0,
         ge=1,
@@ -53,6 +55,7 @@ class TrainerSettings(SharedSettings):
         description="Watchdog timeout: seconds without a heartbeat from the engine while it trains or generates, after "
         "which it is killed and its job retried. Twenty steps, if that is longer.",
     )
+    # Downloading and compiling report nothing for minutes.
     engine_loading_s: float = Field(
         1800.0,
         ge=1,
@@ -60,6 +63,7 @@ class TrainerSettings(SharedSettings):
         validation_alias="DARKROOM_ENGINE_LOADING_S",
         description="Watchdog timeout in seconds while the engine loads, compiles or saves.",
     )
+    # Below this the kernel may end the engine in the middle of a job, without a warning.
     memory_least_bytes: int = Field(
         256 * 2**20,
         ge=0,
@@ -70,4 +74,5 @@ class TrainerSettings(SharedSettings):
     @property
     def tracker_names(self) -> list[str]:
         """The trackers one by one."""
+        # Without repetitions, in the order given: no tracker may be opened twice.
         return list(dict.fromkeys(name for part in self.trackers.split(",") if (name := part.strip().lower())))

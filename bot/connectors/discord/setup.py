@@ -38,6 +38,7 @@ async def checks(settings: BotSettings) -> AsyncIterator[Check]:
         return
     use_api(settings.discord_api_url)
     try:
+        # REST only: a gateway connection for a check would count against the bot's daily ones.
         async with discord.Client(intents=discord.Intents.none()) as client:
             await client.login(settings.discord_token.get_secret_value())
             assert client.user and client.application_id
@@ -58,6 +59,7 @@ async def checks(settings: BotSettings) -> AsyncIterator[Check]:
 
 async def _commands(client: discord.Client, application_id: int) -> Check:
     there: list[Any] = list(await client.http.get_global_commands(application_id))
+    # By names alone: Discord adds fields of its own to what was registered.
     known, ours = {_shape(command) for command in there}, {_shape(command) for command in registered()}
     if ours <= known:
         says = ", ".join(sorted(command["name"] for command in registered()))

@@ -50,6 +50,7 @@ async def serve(settings: BotSettings, redis_url: str, ready: Callable[[str], No
     async with AsyncExitStack() as open_:
         app = await Darkroom.open(settings, redis_url)
         open_.push_async_callback(app.close)
+        # One session for the API and for photos: connections are kept open between requests.
         http = await open_.enter_async_context(session())
         client = web_client(settings, http)
         again = ServeAgain()
@@ -61,6 +62,7 @@ async def serve(settings: BotSettings, redis_url: str, ready: Callable[[str], No
 
         async def serve_here() -> None:
             async with _serving(app, client, http, me) as where:
+                # From now on trouble is waited out without end: nobody watches any more.
                 again.works()
                 ready(f"Darkroom is on Slack, in {me['team']}: {where}")
                 await until_refused(settings, client)
@@ -98,6 +100,7 @@ async def _serving(
     try:
         await departures.space_joined(f"slack:{me['team_id']}")
         async with _connected(app.settings, client, events) as where:
+            # Open posts are resumed only by the leader, or each edit would be made twice.
             await follower.resume()
             yield where
     finally:
@@ -130,6 +133,7 @@ async def _socket(settings: BotSettings, client: AsyncWebClient, bolt: AsyncApp)
     url = await socket_url(settings, client)
     assert settings.slack_app_token
     handler = AsyncSocketModeHandler(bolt, settings.slack_app_token.get_secret_value(), ping_interval=PING_S)
+    # Its own session would try one URL for ever, though Slack takes each only once.
     await handler.client.aiohttp_client_session.close()
     handler.client.aiohttp_client_session = _trying_once(handler.client)
     handler.client.wss_uri = url  # the first connection; the client asks for others itself

@@ -52,6 +52,7 @@ async def blocks(
     laid += _facts(reply, place)
     if (more := len(reply.open_facts) - FACTS) > 0:
         laid.append(ContextBlock(elements=[_text(f"… and {more} more")]))
+    # A block with a file that Slack does not have would make it refuse the whole message.
     laid += [_image(picture, reply, files[picture.key]) for picture in reply.shown if picture.key in files]
     return [*laid, *[row async for row in _rows(store, reply)]]
 
@@ -113,6 +114,7 @@ def _image(picture: Picture, reply: Reply, file: str) -> ImageBlock:
 
 async def _rows(store: Store, reply: Reply) -> AsyncIterator[ActionsBlock]:
     """Rows of buttons; what comes in greater numbers is a menu."""
+    # Action ids must be unique in a message, or Slack refuses it.
     numbers = count()
     for some in [reply.loose] if len(reply.loose) > LOOSE else _in_lots(reply.loose, IN_ROW):
         yield ActionsBlock(elements=await _group(store, "Choose", some, numbers))

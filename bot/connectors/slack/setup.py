@@ -71,6 +71,7 @@ def manifest(http_url: str | None = None) -> dict[str, Any]:
             "event_subscriptions": {"bot_events": EVENTS, **request_url},
             "org_deploy_enabled": False,
             "socket_mode_enabled": http_url is None,
+            # A rotating token would have to be kept and renewed by whoever runs the bot, under the store's secrets.
             "token_rotation_enabled": False,
         },
     }
@@ -84,6 +85,7 @@ def manifest_text(http_url: str | None = None) -> str:
 def _slash_command(word: str) -> dict[str, Any]:
     """How Slack offers a command; `should_escape` lets user groups come with their ids."""
     group = [c for name, c in VISIBLE.items() if f"/{name.split()[0]}" == word]
+    # The general word stands for all commands that have no slash command of their own.
     group = group or [c for name, c in VISIBLE.items() if " " not in name and f"/{name}" not in WORDS]
     alone = len(group) == 1 and " " not in group[0].name and word != GENERAL
     names = [command.name.split()[-1] for command in group]
@@ -118,6 +120,7 @@ async def checks(settings: BotSettings) -> AsyncIterator[Check]:
 
 def _scopes(headers: Any) -> Check:
     """Compare the scopes that Slack tells of with those we want."""
+    # Slack sends the scopes with every answer, and has no method to ask for them.
     granted = next((value for name, value in headers.items() if name.lower() == "x-oauth-scopes"), "")
     missing = [scope for scope in SCOPES if scope not in [given.strip() for given in granted.split(",")]]
     if not missing:

@@ -36,6 +36,7 @@ async def who_am_i(client: AsyncWebClient) -> dict[str, str]:
     try:
         answer = await _used(BOT_TOKEN, client.auth_test)
     except ChatTrouble as error:
+        # Nothing answers there at all: a wrong URL or no network, which somebody who starts a bot can mend.
         if not answered(error):
             raise SetupError(advice(BOT_TOKEN, error)) from error
         raise
@@ -56,6 +57,7 @@ async def until_refused(settings: BotSettings, client: Client) -> None:
     """
     while True:
         await client.suspected.wait()
+        # Cleared before asking, so that a suspicion that comes meanwhile is looked into as well.
         client.suspected.clear()
         try:
             if client.token_setting == APP_TOKEN:
@@ -65,6 +67,7 @@ async def until_refused(settings: BotSettings, client: Client) -> None:
         except ChatTrouble as error:
             log.warning("whether Slack refuses %s is not known yet: %s", client.token_setting, error)
             await asyncio.sleep(ASK_AGAIN_S)
+            # Whether the token is refused is still open, so this asks again.
             client.suspected.set()
 
 
@@ -87,6 +90,7 @@ async def _used(setting: str, call: Callable[[], Awaitable[AsyncSlackResponse]])
     try:
         return await retrying(once)
     except (ChatTrouble, ChatRefused) as error:
+        # An outage says nothing of the token: the caller waits for it.
         if verdict(error.__cause__ or error).failure is Failure.OUTAGE:
             raise
         raise SetupError(advice(setting, error)) from error
