@@ -38,8 +38,10 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
         yield question
         return
     unknown: list[str] = []
+    # In all spaces of the platform: whoever wants to be forgotten need not remember where they were.
     subjects = [s async for s in every_subject(bot.store, unknown) if made_by(s, request.actor)]
     counts = await forget_subjects(bot, subjects)
+    # After the subjects, whose erasure deletes most of them already.
     jobs = [job async for job in every_job(bot.store, unknown) if made_by(job, request.actor)]
     counts += await delete_jobs(bot, jobs)
     with best_effort("who had jobs is remembered for a while"):
@@ -68,6 +70,7 @@ async def delete_jobs(bot: CommandContext, jobs: list[Job]) -> int:
     """Stop and delete jobs; return how many objects were deleted."""
     count = 0
     for job in jobs:
+        # Cancelled before it is deleted, so that no worker publishes into what is gone.
         await bot.dispatch.cancel(job)
         count += len(await delete_job(bot.store, job.id, job))
     return count
@@ -81,6 +84,7 @@ async def forget_everything(store: Store, space: str, person: str) -> None:
     index = JobIndex(store)
     async for ids in index.of_space(space):
         for job in await asyncio.gather(*(_readable_job(store, job) for job in ids)):
+            # The index hashes spaces: its entries only say where to look, the record says whose it is.
             if job and job.space == space and person in ("", job.owner):
                 await delete_job(store, job.id, job)
 
@@ -124,6 +128,7 @@ async def every_job(store: Store, unknown: list[str]) -> AsyncIterator[Job]:
                 continue
             if (job := await _readable_job(store, name.split("/")[1])) and job.owner:
                 yield job
+            # What was deleted while this ran is not unknown, only gone.
             elif job or await store.exists(name):
                 unknown.append(name)
 

@@ -45,11 +45,13 @@ async def forget(bot: CommandContext, request: Request, given: SubjectArguments)
     if question := confirmation.question(request, forget_button(subject)):
         yield question
         return
+    # Written down first: an erasure that is interrupted here is finished by any bot.
     begun = await erasure.begin(bot.store, subject)
     open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
     left = await train_together.left_behind(bot, request, subject, open_)
     await bot.dispatch.note_forgotten(subject.id)
     receipt = await erasure.finish(bot.store, begun)
+    # Their records are gone already; this only spares workers the look.
     for job in open_:
         await bot.dispatch.unqueue(job)
     if is_local(request.space):
@@ -84,6 +86,7 @@ async def show(bot: CommandContext, request: Request, given: SubjectArguments) -
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
     facts = {"class": subject.noun, "state": subject.state, "photos": _photos(subject)}
     facts["shared with"] = audience(subject)
+    # In a direct message there are no moderators to speak of.
     if not is_direct(subject.space):
         facts["shared with"] += "; moderators can only forget it"
     facts |= await _details(bot, subject)
@@ -121,6 +124,7 @@ async def share(bot: CommandContext, request: Request, given: ShareArguments) ->
     if not given.group and not given.audience:
         raise UserError("Say with whom: private, channel, space, or a role or user group.")
     shared = access.shared(request, given.audience, given.group)
+    # A change of the record as it is now: a training may end at this moment and write it, too.
     subject = await bot.subjects.change(subject.id, lambda s: s.model_copy(update=shared))
     text = f"{subject.name} can now be drawn by you and {audience(subject)}."
     yield Reply(text=text, place=place(subject))
@@ -135,6 +139,7 @@ async def choose(bot: CommandContext, request: Request, given: ChooseArguments) 
         raise UserError("There is nothing to choose from there.")
     access.must_draw([subject], request, "That subject is not shared with you here.")
     subject = await choose_candidate.choose_candidate(bot.subjects, subject, job.id, given.step)
+    # It deletes the candidates that were not chosen, now that the record names one.
     await finalize_job(bot.store, job)
     reply = finished(job, outcome, [subject])
     chosen = f"{subject.name} is now as it was after {given.step} steps."
@@ -146,6 +151,7 @@ async def jobs(bot: CommandContext, request: Request, given: NoArguments) -> Rep
     known = await bot.dispatch.jobs(request.space, most=20)
     facts = {}
     for job in known:
+        # Others' private work is listed as somebody's, so that people see how long they wait and why.
         prompt = await access.visible_prompt(bot, request, job)
         facts[job.id] = f"{prompt} — {await _standing(bot, job)}"
     yield Reply(text=f"{plural(len(known), 'job')}, newest first:" if known else "No jobs yet.", facts=facts)

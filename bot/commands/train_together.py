@@ -21,6 +21,7 @@ async def train_together(bot: CommandContext, request: Request, given: TogetherA
     for subject in subjects:
         policy.check(request.actor, "retrain", subject)
         check_learnable(subject)
+    # One training has one method: LoRA only if none of them was fully trained before.
     usual: Method | None = "lora" if all(subject.method == "lora" for subject in subjects) else None
     job = job_of(request, subjects, given, recipe_options.asked_for(bot.settings, given.recipe, given.changes), usual)
     yield await bot.accept(job)

@@ -49,6 +49,7 @@ def patient(about: str, longest_s: float | None = None) -> AsyncRetrying:
     """
 
     def passes(error: BaseException) -> bool:
+        # These three are answers of a store that works, and stay the same however often it is asked.
         return isinstance(error, SERVICE_ERRORS) and not isinstance(error, Missing | Damaged | Newer)
 
     def warn(state: RetryCallState) -> None:

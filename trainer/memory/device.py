@@ -46,6 +46,7 @@ def must_shard(how: Sharding, recipe: Recipe, base: BaseModel, gpus: int, gentle
     """Whether they are to: always if `how` says so, else where each has not the memory for all of it, or had not."""
     if not may_shard(how, recipe, gpus):
         return False
+    # A training that ran out of memory before is sharded the next time, whatever the estimate says.
     if how == "full" or gentle:
         return True
     here, dtype = this_machine(), base.denoiser.unet.conv_in.weight.dtype

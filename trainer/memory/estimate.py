@@ -42,6 +42,7 @@ class MemoryEstimate:
         if recipe.gradient_checkpointing:  # what is computed again is to be computed in the same way
             same = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), Shortcuts(half)))
             learner.unet.enable_gradient_checkpointing(same)
+        # LoRA shares the base model's weights; only what it adds is counted here.
         ours = {id(weight) for weight in self.skeleton.denoiser.parameters()}
         weights = _bytes(weight for weight in learner.parameters() if id(weight) not in ours)
         learning = [weight for weight in learner.parameters() if weight.requires_grad]
@@ -51,6 +52,7 @@ class MemoryEstimate:
         def step() -> None:
             learner(*self._noisy(kinds * recipe.batch), self._ids(kinds)).square().mean().backward()
 
+        # The worse of the two: a picture may be drawn between two steps, never during one.
         if shares == 1:
             return self._held_bytes() + weights + moments + max(peak_bytes(step, half), self._pictures_bytes)
         for weight in learning:  # its gradient is shared out at once

@@ -37,6 +37,7 @@ def memory_plans(
         return MemoryPlan(gpus, gentle, here.needs_bytes(needs.training_bytes(how, half, gpus)))
 
     gpus = settings.gpus_per_training if may_shard(settings.sharding, recipe, settings.gpus_per_training) else 1
+    # From quick to slow: who asks takes the first that fits.
     yield way(1, gentle=False)
     if gpus > 1:
         yield way(gpus, gentle=False)

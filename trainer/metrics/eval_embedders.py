@@ -42,6 +42,7 @@ class DinoEvalEmbedder:
         self._model: Any = AutoModel.from_pretrained(name, use_safetensors=True).eval()
         check_finite(self._model.named_parameters(), f"The DINO model {name}")
         self._processor: Any = AutoImageProcessor.from_pretrained(name)
+        # Other vision models have no class token there, and would give numbers that mean nothing.
         if (kind := self._model.config.model_type) not in DINO_KINDS:
             raise ValueError(f"it is a {kind}")
 
@@ -70,6 +71,7 @@ class JudgeEvalEmbedder(ToyworldEmbedder):
 
     def see(self, pictures: list[Image.Image], text: str) -> PromptEmbeddings:
         """Embeddings, and the share of what the text says that the judge sees."""
+        # Toyworld's words are known one by one, so agreement is exact where CLIP has to estimate it.
         verdict, asked = judge_pictures(self.judge, small(pictures)), words_of(text)
         if not asked:
             return PromptEmbeddings(verdict.embeddings)

@@ -52,12 +52,15 @@ class Cache:
         path = self.folder / checked_name(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as meanwhile:
+            # Locked before looking: otherwise the file could be evicted between the look and its use.
             (hold or meanwhile).callback(os.close, await _shared(path.parent))
+            # A disk may have damaged it since; hashing is quick beside what a job costs.
             if path.exists() and sha256 and await asyncio.to_thread(file_hash, path) != sha256:
                 path.unlink()
             if not path.exists() and await self.store.exists(key):
                 await self.store.get_file(key, path, sha256, on_progress)
             if path.exists():
+                # Its time says when it was used last, by which eviction chooses.
                 os.utime(path)
         return path
 
@@ -81,6 +84,7 @@ class Cache:
         for folder in (self.folder / "subjects").glob("*"):
             if among is not None and folder.name not in among:
                 continue
+            # Redis only says where to look; the record decides.
             if not is_id(folder.name) or not await self.store.exists(subject_key(folder.name)):
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
                 log.info("dropped what was cached of the forgotten subject %s", folder.name)
@@ -99,6 +103,7 @@ class Cache:
         used_s = {path: path.stat().st_mtime for path in self.folder.rglob("*") if path.is_file()}
         for path in sorted(used_s, key=used_s.__getitem__):
             with _alone(path.parent) as unused:
+                # Another worker may have used or removed it since the list was made.
                 if unused and path.exists() and path.stat().st_mtime == used_s[path]:
                     path.unlink()
                     log.info("dropped %s, for disk space is short", path.relative_to(self.folder))

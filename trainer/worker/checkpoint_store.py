@@ -40,6 +40,7 @@ class CheckpointStore:
 
     def add(self, step: int, path: Path) -> None:
         """Upload a checkpoint; one that still waits for the one before gives way to it."""
+        # On a slow connection only the newest is worth the time.
         if self._waiting:
             self._waiting[1].unlink(missing_ok=True)
         self._waiting = step, path
@@ -58,6 +59,7 @@ class CheckpointStore:
     async def _upload_all(self) -> None:
         while self._waiting:
             (step, path), self._waiting = self._waiting, None
+            # First, so that logs are never behind the checkpoint that a training resumes from.
             if self.logs:
                 await self.logs.upload()
             try:

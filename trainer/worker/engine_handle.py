@@ -56,6 +56,7 @@ async def next_message(
             return read_news(line)
         except ValidationError:
             skipped.note("which is no message", line)
+            # A result that cannot be read ends its job, or that would wait for ever.
             if failed := failure_of(line, result=True):
                 return failed
         except ValueError:  # asyncio's, which has thrown away what it had read of the line
@@ -188,6 +189,7 @@ class EngineHandle:
         while self.process.returncode is None:
             before_s = clock()
             await asyncio.sleep(TICK_S)
+            # Capped: while this process was stopped, the engine may have written all the time.
             if self.watchdog.tick(min(clock() - before_s, 2 * TICK_S)):
                 log.error("the engine was silent for %.0f s (%s)", self.watchdog.silent_s, self.watchdog.doing)
                 await self.kill(STUCK)
@@ -205,6 +207,7 @@ class EngineHandle:
         message = self._why or (KILLED if status == -signal.SIGKILL else DIED)
         detail = f"the engine ended with {status}"
         log.warning(detail)
+        # Only the job that was being worked on counts as crashed; one that waited beside it is handed back.
         at_work = self._under_way[-1] if self._under_way else ""
         for job, queue in self._news.items():
             state = "paused" if at_work in self._news and job != at_work else "died"

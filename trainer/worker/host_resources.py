@@ -30,6 +30,7 @@ class HostResources:
         free = shutil.disk_usage(home).free
         if free < settings.disk_least_bytes:
             return "disk space", f"{_mib(free)} are free at {home}, {_mib(settings.disk_least_bytes)} are asked for"
+        # Available, not free: the system gives up its file cache when it is asked for.
         free = psutil.virtual_memory().available
         if free < settings.memory_least_bytes:
             return "memory", f"{_mib(free)} of memory are free, {_mib(settings.memory_least_bytes)} are asked for"

@@ -96,6 +96,7 @@ class Lease:
 
     async def claim(self) -> Claim | None:
         """Take the job, which also is its owner's turn; None if it is not to be had now."""
+        # From before the request: the lease may have begun at any time since.
         self._renewed_s = time.monotonic()
         keys = [*self._keys, *self._scripts.queue.turn_keys]
         length_ms = int(self.length_s * 1000)
@@ -132,6 +133,7 @@ class Lease:
             self.lost, self.why_lost = True, why
 
     async def _ask_again(self, began_s: float) -> None:
+        # No longer than until the next renewal: one that hangs must not use up the lease.
         async with asyncio.timeout(self.length_s / RENEWALS):
             args: list[str | int] = [self._token, int(self.length_s * 1000), EXPIRES_MS]
             self.lost = not await self._scripts.renew(keys=self._keys, args=args)

@@ -60,6 +60,7 @@ class ProgressReporter:
     def _left_s(self) -> float | None:
         _, began_s, first = self._phase_began
         done = self._last.step - first
+        # The first steps are slower than the rest: they compile, or warm caches up.
         if done < 3 or not self._last.of:
             return None
         return round((time.monotonic() - began_s) / done * (self._last.of - self._last.step), 1)

@@ -107,8 +107,10 @@ class QueueWorker:
     async def _take(self) -> None:
         """Start the jobs that nobody holds and that may run now, by whose turn it is, while there is room."""
         ids = await self._redis.zrangebyscore(self.queue.queue, "-inf", timestamp_ms(), start=0, num=JOBS_READ)
+        # A job of a newer version would otherwise be taken and given back for ever, and delay the ones behind it.
         open_ids = [job for job in ids if job.decode() not in self.skipped]
         waiting = (await self.queue.order(open_ids))[1] if open_ids else []
+        # Asked only once there is something to take: the answer may cost a request to the store.
         if not waiting or not await self.may_take():
             return
         for job in waiting:
@@ -138,6 +140,7 @@ class QueueWorker:
             again_in_s = 0
         finally:
             renewing.cancel()
+        # The lease is not renewed any more: finishing takes one script, and gives up when it is overdue.
         if again_in_s is None:
             await lease.finish()
         else:

@@ -40,6 +40,7 @@ class TensorBoardStore:
     async def _upload(self) -> None:
         for number, path in enumerate(sorted(self.folder.rglob("*tfevents*"))):
             size_bytes = path.stat().st_size
+            # TensorBoard only appends: what has the same size has the same content.
             if size_bytes != self._sizes_bytes.get(path):
                 await self.store.put_file(await self._key(number), path)
                 self._sizes_bytes[path] = size_bytes

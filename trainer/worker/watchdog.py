@@ -49,6 +49,7 @@ class _Pace:
             return limits.loading_s
         if not self.gaps_s:
             return max(limits.step_s, min(MULTIPLE * self.before_s, limits.loading_s))
+        # The median: one slow step, while another program runs, must not stretch the limit.
         return max(limits.step_s, MULTIPLE * median(self.gaps_s))
 
 
@@ -62,6 +63,7 @@ class Watchdog:
 
     def begin(self, task: Task) -> None:
         """Expect word of a task."""
+        # An engine without a task has nothing to say, so its silence until now does not count.
         if not self._paces:
             self.silent_s = 0.0
         compiles = isinstance(task, TrainTask) and task.recipe.get("compiled", "off") != "off"

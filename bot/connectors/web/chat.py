@@ -41,6 +41,7 @@ class Chat:
         self.app, self.log = app, ChatLog(app.store, SPACE)
         self.messages: dict[str, ChatMessage] = {}  # oldest first; older ones are read on demand
         self._unread: list[str] = []  # names of those in the log, oldest first
+        # Two pages that scroll up at once must not read the same messages twice.
         self._reading = asyncio.Lock()
         self.closing = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -67,6 +68,7 @@ class Chat:
             read = await self.log.read(self._unread[-READ_AT_ONCE:])
             del self._unread[-READ_AT_ONCE:]
             for message in read:
+                # New messages sort below all that are shown, also after the machine's clock went back.
                 CLOCK.see(message.id)
             self.messages = {message.id: message for message in read} | self.messages
             await self._sweep(read)
@@ -77,6 +79,7 @@ class Chat:
     async def close(self) -> None:
         """Stop following; the next `open` goes on from there."""
         self.closing = True
+        # Streams wait for changes: woken, they see that the chat closes, and end.
         for listener in self._listeners:
             listener.wake()
         tasks = list(self._tasks.values())
@@ -110,12 +113,14 @@ class Chat:
         if question := self._question(request):
             photos = (*question.photos, *message.photos)
             message = message.model_copy(update={"said": question.said, "command": question.command, "photos": photos})
+        # Kept before it is answered: a restart in between finds the request and answers it.
         await self._keep(message)
         self._start(message.id, self._answer(request, question))
         return message
 
     def _question(self, request: Request) -> ChatMessage | None:
         """The question that a request answers, if it does."""
+        # The newest first: the same question may have been asked before.
         for message in reversed(self.messages.values()):
             answers = [(button.command, button.arguments) for button in message.reply.buttons]
             if message.reply.question and (request.command, request.arguments) in answers:
@@ -172,6 +177,7 @@ class Chat:
         """Which jobs and subjects exist: the newest jobs by the index, others one by one."""
         known: set[str] = set()
         async for page in self.app.dispatch.index.of_space(SPACE):
+            # One page of the index has all that is shown at first, in a single request.
             known |= {f"jobs/{job}" for job in page}
             break
         asked = sorted(homes - known - {""})
@@ -183,6 +189,7 @@ class Chat:
 
     def _start(self, message_id: str, work: Coroutine[Any, Any, None]) -> None:
         def forget(done: asyncio.Task[None]) -> None:
+            # A later task may have taken its place under the same name.
             if self._tasks.get(message_id) is done:
                 del self._tasks[message_id]
 
@@ -236,6 +243,7 @@ class Chat:
                 if reply.state != "working":
                     raise
                 message = before.with_reply(reply.model_copy(update={"job": None}))
+        # Progress is shown and not written: it comes anew after a restart, twice a second.
         if (reply.job, reply.state) != (before.reply.job, before.reply.state):
             await self._keep(message)
         else:
