@@ -47,7 +47,9 @@ WRONG_TRAININGS = (
 )
 
 
-@pytest.fixture(params=["discord", "slack", "web", pytest.param("terminal", marks=pytest.mark.slow)])
+@pytest.fixture(
+    params=["discord", "slack", *(pytest.param(name, marks=pytest.mark.slow) for name in ("web", "terminal"))]
+)
 async def front(
     request: pytest.FixtureRequest, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Darkroom
 ) -> AsyncIterator[Front]:

@@ -106,6 +106,7 @@ async def test_presets_and_seeds_in_the_grid_and_nothing_stale(session: Session,
         await common.ask(session, "dreambooth forget", {"name": subject.name})
 
 
+@pytest.mark.slow
 async def test_what_was_learned_stays_if_something_failed(session: Session, app: Darkroom, file: Path) -> None:
     (file.parent / "bad").mkdir()
     (file.parent / "bad" / "photo.png").write_bytes(b"no photo")

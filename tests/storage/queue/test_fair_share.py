@@ -129,7 +129,7 @@ class Turns(RuleBasedStateMachine):
 
 
 TestTurns = Turns.TestCase
-TestTurns.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
+TestTurns.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
 
 
 async def test_an_emptied_redis_comes_back_with_the_same_order(redis: ArqRedis, tmp_path: Path) -> None:

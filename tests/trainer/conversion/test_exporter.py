@@ -100,6 +100,7 @@ def _drawn_with(weights: Path, base: BaseModel) -> Tensor:
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
+@pytest.mark.slow
 def test_plain_diffusers_draws_what_darkroom_draws(case: tuple[str, str, str], exports: dict[Any, Exported]) -> None:
     found = exports[case]
     learned = (found.ours - found.plain).norm()

@@ -88,10 +88,10 @@ async def test_shares_of_two_learn_what_one_does(
     [
         ("auto", 10e9, False, {}, False),
         ("auto", 1e6, False, {}, True),
-        ("auto", 10e9, True, {}, True),  # memory ran out before
-        ("auto", 1e6, True, {"method": "lora"}, False),
-        ("none", 1e6, True, {}, False),
-        ("full", 10e9, False, {}, True),
+        pytest.param("auto", 10e9, True, {}, True, marks=pytest.mark.slow),  # memory ran out before
+        pytest.param("auto", 1e6, True, {"method": "lora"}, False, marks=pytest.mark.slow),
+        pytest.param("none", 1e6, True, {}, False, marks=pytest.mark.slow),
+        pytest.param("full", 10e9, False, {}, True, marks=pytest.mark.slow),
         ("full", 10e9, False, {"optimizer": "adamw8bit"}, False),
     ],
 )

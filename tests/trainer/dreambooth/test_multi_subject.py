@@ -162,6 +162,7 @@ async def begun(chat: Chat, app: Darkroom) -> tuple[TrainJob, "asyncio.Task[obje
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_one_who_is_forgotten_meanwhile_ends_it_and_the_others_stay_as_they_were(
     chat: Chat, app: Darkroom
 ) -> None:
@@ -180,6 +181,7 @@ async def test_one_who_is_forgotten_meanwhile_ends_it_and_the_others_stay_as_the
     assert not await app.store.names(samples_prefix(rex.id)) and not await app.store.names(f"subjects/{mia.id}/")
 
 
+@pytest.mark.slow
 async def test_cancelled_it_leaves_all_as_they_were(chat: Chat, app: Darkroom) -> None:
     before = await two(chat)
     job, task = await begun(chat, app)

@@ -85,10 +85,10 @@ def test_the_same_seed_learns_the_same_and_another_does_not(base: BaseModel, pho
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"schedule": "cosine"},
-        {"accumulation": 2, "text_learning_rate": 0.0},
-        {"method": "lora"},
+        pytest.param({}, marks=pytest.mark.slow),
+        pytest.param({"schedule": "cosine"}, marks=pytest.mark.slow),
+        pytest.param({"accumulation": 2, "text_learning_rate": 0.0}, marks=pytest.mark.slow),
+        pytest.param({"method": "lora"}, marks=pytest.mark.slow),
         {"ema_decay": 0.9, "text_steps": 3, "noise_offset": 0.1, "flips": True},
     ],
 )

@@ -70,6 +70,7 @@ def test_half_precision_takes_less(larger: Path) -> None:
         assert half.training_bytes(how, torch.bfloat16) < 0.9 * whole.training_bytes(how, None)
 
 
+@pytest.mark.slow
 def test_eight_bit_moments_save_six_bytes_a_weight(larger: Path) -> None:
     needs = MemoryEstimate(MetaModel.of(larger, torch.float32))
     plain, eight = (needs.training_bytes(Recipe(optimizer=kind), None) for kind in ("adamw", "adamw8bit"))

@@ -189,7 +189,7 @@ def any_precision() -> Iterator[None]:
     AcceleratorState._reset_state()
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("kind", ["sd2", "sdxl"])
 @pytest.mark.usefixtures("any_precision")

@@ -238,7 +238,7 @@ SPELT = {
 }
 
 
-@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("index", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spelling", SPELT)
 def test_pieces_are_read_however_they_are_spelt(spelling: str, index: bool, model: Path, micro_sd1: Path) -> None:
     pattern, variant = SPELT[spelling]

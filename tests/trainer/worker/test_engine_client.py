@@ -48,6 +48,7 @@ async def result(engine: EngineClient, task: ImagineTask) -> TaskResult:
     return last
 
 
+@pytest.mark.slow
 async def test_a_task_that_is_left_stops_and_can_be_taken_up_again(engine: EngineClient, tmp_path: Path) -> None:
     async with aclosing(engine.run(picture(tmp_path, steps=900, seeds=tuple(range(16))))) as said:
         async for _ in said:

@@ -107,6 +107,7 @@ async def weights(app: Darkroom, chat: Chat) -> str | None:
     return subject.weights_sha256
 
 
+@pytest.mark.slow
 async def test_a_training_survives_its_workers(chat: Chat, app: Darkroom, start: Callable[[], Worker]) -> None:
     first = start()
     await Training(app, chat, "dreambooth train", name="rex", noun="dog", steps=STEPS).ends()

@@ -97,6 +97,7 @@ async def test_a_job_ends_that_the_store_refuses_for_good(
     assert "what was queued as '../../x' is no job" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_job_that_is_done_is_not_done_again_while_its_outcome_cannot_be_written(
     runner: JobRunner, store: Store, refusal: Refusal
 ) -> None:
@@ -152,6 +153,7 @@ async def test_outages_are_waited_for_and_unknown_failures_for_a_while(redis: Ar
     assert limits.store_failure(one, DiskFull("full")) is None
 
 
+@pytest.mark.slow
 async def test_a_full_disk_of_the_worker_is_no_fault_of_the_job(
     micro_model: Path, tmp_path: Path, redis: ArqRedis
 ) -> None:

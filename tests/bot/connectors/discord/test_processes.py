@@ -156,6 +156,7 @@ async def test_a_second_process_stands_by_and_takes_over(place: Place) -> None:
     print(f"taken over after {took_s:.1f} s")  # noqa: T201
 
 
+@pytest.mark.slow
 async def test_every_command_is_acknowledged_under_load(place: Place) -> None:
     discord = place.discord
     files = options(photos())

@@ -32,6 +32,7 @@ async def wait_for_last_words(scene: Scene) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_killed_at_each_phase_and_started_again(scene: Scene) -> None:
     places = {name: scene.slack.workspace.add_channel(name) for name in ("queued", "learning", "done", "said", "drawn")}
     jobs: dict[str, TrainJob | ImagineJob] = {}
@@ -94,6 +95,7 @@ async def test_killed_just_after_a_question_was_answered(scene: Scene) -> None:
     assert scene.slack.seen() == [question] and not scene.slack.seen(user=ADA)
 
 
+@pytest.mark.slow
 async def test_killed_while_more_photos_for_a_question_are_fetched(scene: Scene) -> None:
     stuck = scene.slack.workspace.add_file("rex.png", b"-", ADA, serves="stuck")
     async with scene.process() as bot:

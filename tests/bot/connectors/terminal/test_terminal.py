@@ -37,7 +37,9 @@ def test_what_is_unset_is_said_to_be_unset_and_nothing_else(tmp_path: Path) -> N
     assert "None" not in said.stdout.decode()
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+@pytest.mark.parametrize(
+    "encoding", ["ascii", *(pytest.param(name, marks=pytest.mark.slow) for name in ("latin-1", "cp1252"))]
+)
 def test_a_terminal_that_lacks_some_characters_is_no_error(tmp_path: Path, encoding: str) -> None:
     home = {"DARKROOM_HOME": str(tmp_path / "žlutý 犬"), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
     for arguments in (["settings"], ["imagine", "犬" * 2000], ["--help"]):
