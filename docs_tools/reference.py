@@ -20,6 +20,7 @@ from bot.connectors.slack.setup import HTTP_EXAMPLE, manifest_text
 from storage.contract.family_defaults import FAMILY_DEFAULTS
 from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
+from storage.settings.language_model import LanguageModelSettings
 from storage.settings.shared import SharedSettings
 from storage.settings.trainer import TrainerSettings
 
@@ -200,6 +201,7 @@ READERS = {
     BotSettings: "The bot and the terminal",
     TrainerSettings: "Workers",
     AskSettings: "Workers that answer questions",
+    LanguageModelSettings: "Language models of workers that answer questions",
 }
 
 

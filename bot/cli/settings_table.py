@@ -10,10 +10,11 @@ from storage.contract.base import Record
 from storage.queue.redis_url import without_secrets
 from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
+from storage.settings.language_model import LanguageModelSettings
 from storage.settings.shared import SharedSettings, load_settings
 from storage.settings.trainer import TrainerSettings
 
-READERS = (SharedSettings, BotSettings, TrainerSettings, AskSettings)
+READERS = (SharedSettings, BotSettings, TrainerSettings, AskSettings, LanguageModelSettings)
 
 
 class SettingRow(Record):

@@ -10,11 +10,12 @@ from bot.cli.main import app
 from docs_tools.reference import commands_page, settings_page
 from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
+from storage.settings.language_model import LanguageModelSettings
 from storage.settings.trainer import TrainerSettings
 
 SETTINGS = {
     str(field.validation_alias)
-    for kind in (BotSettings, TrainerSettings, AskSettings)
+    for kind in (BotSettings, TrainerSettings, AskSettings, LanguageModelSettings)
     for field in kind.model_fields.values()
 }
 HERE = Path(__file__).parents[2]

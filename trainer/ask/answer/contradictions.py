@@ -1,20 +1,25 @@
 """Contradictions: sentences of different sources about the same thing, with other numbers or dates."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal, InvalidOperation
 
 from storage.contract.ask import Source
-from storage.text import fold, one_line
+from storage.text import one_line
 from trainer.ask.answer.question import Question
-from trainer.ask.answer.sentences import Sentence
+from trainer.ask.answer.sentences import OWN_LEAST, Sentence
 from trainer.ask.citations.facts import Fact, facts_in
-from trainer.ask.citations.words import stem, words_of
+from trainer.ask.citations.words import words_of
 
 ALIKE = 0.5  # share of their words that two sentences have in common, at least
-WORTH_SHARE = 0.85  # of the best sentence's worth, that those about the question have
+WORTH_SHARE = 0.5  # of the best sentence's worth, that those about the question have
 CONSIDERED = 40  # sentences, the best first
-SAME_WITHIN = 0.005  # of numbers: rounding is no contradiction
+COUNTED_WORDS = 3  # after a number, that may say what it counts
+ROUGHLY_WITHIN = 0.03  # of numbers, where one is said to be rough
+DIGITS_LEAST = 3  # that a number which ends in zeros has before them if it may be a rounded one
+BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|of|by|from|until|before|after|year|and|to)|\()\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,11 +62,13 @@ def _when(report: Report) -> str:
 
 def find_contradictions(question: Question, sentences: Sequence[Sentence]) -> list[Contradiction]:
     """Contradictions about what was asked, at most one for each fact that differs."""
+    if question.kind == "name":
+        return []  # which names are of the same thing nobody can tell by their spelling
     least = WORTH_SHARE * sentences[0].worth if sentences else 0.0
-    relevant = [sentence for sentence in sentences[:CONSIDERED] if sentence.is_answer and sentence.worth >= least]
+    relevant = [sentence for sentence in sentences[:CONSIDERED] if _is_relevant(sentence, least)]
     reports: list[Report] = []
     found: list[Contradiction] = []
-    for n, one in enumerate(relevant):
+    for n, one in enumerate(relevant if question.kind else relevant[:1]):
         if any(one.source.id == report.source.id for report in reports):
             continue
         pairs = [pair for other in relevant[n + 1 :] if (pair := _differing(question, one, other))]
@@ -71,13 +78,18 @@ def find_contradictions(question: Question, sentences: Sequence[Sentence]) -> li
     return found
 
 
+def _is_relevant(sentence: Sentence, least: float) -> bool:
+    return sentence.is_answer and sentence.own >= OWN_LEAST and sentence.worth >= least
+
+
 def _differing(question: Question, one: Sentence, other: Sentence) -> tuple[Report, Report] | None:
     """The facts in which two sentences on the same thing differ; None if they agree, or are on different things."""
-    if one.source.id == other.source.id or not _are_alike(question, one, other):
+    if one.source.id == other.source.id:
         return None
+    are_alike = _are_alike(question, one, other)
     ours, theirs = _asked_facts(question, one.text), _asked_facts(question, other.text)
     for fact in ours:
-        rivals = [rival for rival in theirs if _is_comparable(one.text, fact, other.text, rival)]
+        rivals = [rival for rival in theirs if _is_comparable(question, one, fact, other, rival, are_alike)]
         if rivals and not any(_agree(fact, rival) for rival in rivals):
             rival = rivals[0]
             return _report(one, fact), _report(other, rival)
@@ -96,30 +108,33 @@ def _asked_facts(question: Question, text: str) -> list[Fact]:
     asked = {key for fact in facts_in(question.text) for key in fact.keys}
     facts = [fact for fact in facts_in(text) if not asked & set(fact.keys)]
     if question.kind == "date":
-        return [fact for fact in facts if fact.kind == "date" or _is_year(fact)]
+        return [fact for fact in facts if fact.kind == "date" or _is_year(text, fact)]
     if question.kind:
-        facts = [fact for fact in facts if fact.kind != "date" and not (_is_year(fact) and len(facts) > 1)]
+        facts = [fact for fact in facts if fact.kind != "date" and not (_is_year(text, fact) and len(facts) > 1)]
     return facts
 
 
-def _is_year(fact: Fact) -> bool:
-    return fact.kind == "number" and len(fact.keys[0]) == 4 and fact.keys[0][:2] in ("17", "18", "19", "20")
+def _is_year(text: str, fact: Fact) -> bool:
+    """Whether a number is a year: 1730 in "since 1730", not in "1730 people"."""
+    looks_so = fact.kind == "number" and re.fullmatch(r"(?:1\d|20)\d\d", text[fact.start : fact.end]) is not None
+    return looks_so and bool(BEFORE_YEAR.search(text[: fact.start]))
 
 
-def _is_comparable(text: str, fact: Fact, other_text: str, other: Fact) -> bool:
-    """Whether two facts measure the same: both a date, or with the same word after or before them."""
-    if fact.kind != other.kind or _is_year(fact) != _is_year(other):
+def _is_comparable(
+    question: Question, one: Sentence, fact: Fact, other: Sentence, rival: Fact, are_alike: bool
+) -> bool:
+    """Whether two facts measure the same: both a date, or numbers that count the same thing."""
+    if fact.kind != rival.kind or _is_year(one.text, fact) != _is_year(other.text, rival):
         return False
-    if fact.kind == "date" or _is_year(fact):
-        return True
-    ours, theirs = _unit(text, fact), _unit(other_text, other)
-    return ours == theirs or not ours or not theirs
+    if fact.kind != "number" or _is_year(one.text, fact):
+        return are_alike or question.kind in (fact.kind, "date")
+    ours, theirs = _counted(one.text, fact), _counted(other.text, rival)
+    return question.same_words(ours, theirs) if ours and theirs else are_alike
 
 
-def _unit(text: str, fact: Fact) -> str:
-    """The word that a number counts: the next one, stemmed."""
-    words = fold(text[fact.end : fact.end + 40]).replace("-", " ").split()
-    return stem(words[0].strip(".,;:!?()")) if words and words_of(words[0]) else ""
+def _counted(text: str, fact: Fact) -> list[str]:
+    """The words that a number counts: those that follow it, stemmed."""
+    return words_of(" ".join(text[fact.end : fact.end + 60].split()[:COUNTED_WORDS]))
 
 
 def _agree(fact: Fact, other: Fact) -> bool:
@@ -127,12 +142,30 @@ def _agree(fact: Fact, other: Fact) -> bool:
         return True
     if fact.kind == "date":
         return any(a.startswith(b) or b.startswith(a) for a in fact.keys for b in other.keys)
+    if fact.kind == "percent" or fact.is_rough or other.is_rough:
+        return _is_near(fact.keys[0].rstrip("%"), other.keys[0].rstrip("%"), fact.is_rough or other.is_rough)
+    return _is_rounding(fact.keys[0], other.keys[0]) or _is_rounding(other.keys[0], fact.keys[0])
+
+
+def _is_near(one: str, other: str, is_rough: bool) -> bool:
     try:
-        ours, theirs = float(fact.keys[0].rstrip("%")), float(other.keys[0].rstrip("%"))
+        ours, theirs = float(one), float(other)
     except ValueError:
         return False
-    within = 0.06 if fact.is_rough or other.is_rough else SAME_WITHIN
-    return not (_is_year(fact)) and abs(ours - theirs) <= within * max(abs(ours), abs(theirs))
+    return abs(ours - theirs) <= (ROUGHLY_WITHIN if is_rough else 0) * max(abs(ours), abs(theirs))
+
+
+def _is_rounding(coarse: str, fine: str) -> bool:
+    """Whether the first number is the second one rounded: 84 of 84.3, 2980 of 2979; 40 is none of 42."""
+    try:
+        coarse_value, fine_value = Decimal(coarse), Decimal(fine)
+    except InvalidOperation:
+        return False
+    digits = coarse_value.normalize().as_tuple()
+    exponent = int(digits.exponent)
+    if exponent > 0 and len(digits.digits) < DIGITS_LEAST:
+        exponent = 0
+    return round(fine_value, -exponent) == coarse_value
 
 
 def _report(sentence: Sentence, fact: Fact) -> Report:

@@ -9,12 +9,19 @@ from typing import Literal
 from trainer.ask.citations.facts import facts_in
 from trainer.ask.citations.words import stem, words_of
 
-AskedKind = Literal["", "number", "percent", "date"]
+AskedKind = Literal["", "number", "percent", "date", "name"]
 
 KINDS: list[tuple[re.Pattern[str], AskedKind]] = [
     (re.compile(r"\b(?:percentage|percent|per cent|what share)\b"), "percent"),
     (re.compile(r"\bhow (?:many|much|long|far|old|tall|high|deep|big|large|wide|heavy|fast|often)\b"), "number"),
+    (
+        re.compile(
+            r"\b(?:toll|price|fee|costs?|speed|height|length|depth|width|weight|area|population|gauge|temperature|version|port)\b"
+        ),
+        "number",
+    ),
     (re.compile(r"\b(?:when|(?:what|which|in what) (?:year|date|day|month)|since when)\b"), "date"),
+    (re.compile(r"^(?:\w+ )?(?:who|whom|whose|where)\b|\bwhich (?:architect|person|city|town|country)\b"), "name"),
 ]
 TIMES = re.compile(
     r"\b(?:o'clock|noon|midnight|[ap]\.?m\.?|daily|weekly|monthly|yearly|annually|every|spring|summer|autumn|winter|"
@@ -30,8 +37,16 @@ SYNONYMS = [
     frozenset(map(stem, group.split()))
     for group in (
         "tall high height metres meters feet",
-        "long length metres kilometres meters miles hours minutes days",
+        "long length metres kilometres meters miles",
         "old age",
+        "visitors visitor people guests attended attendance",
+        "cost costs charge charges charged toll fee price",
+        "office offices headquarters headquartered seat based",
+        "climb climbs climbed climber ascent ascended ascend",
+        "prize prizes award awards winner wins receives",
+        "speed fast knots maximum top",
+        "design designed designs designer architect plans drew",
+        "work works employ employs employed employee employees staff payroll people",
         "cost costs price prices fee charge expensive pay euros dollars",
         "deep depth",
         "wide width",
@@ -40,16 +55,15 @@ SYNONYMS = [
         "far distance kilometres kilometers km miles",
         "live lives population inhabitants residents people",
         "open opens opened opening inaugurated",
-        "many number count",
-        "built build construct constructed construction completed",
+        "built build construct constructed construction completed shipyard yard keel",
         "start starts begin begins began begun launched",
         "found founded established create created set",
         "write wrote written author",
-        "make made develop developed",
+        "make makes made produce produces produced manufacture product products develop developed",
         "lead leads head director directs directed mayor chair president",
         "big large size area",
         "close closes closed shut",
-        "end ends ended stop stopped",
+        "end ends ended stop stopped terminus terminates",
         "buy purchase",
         "car automobile",
         "photo photos picture pictures image images",
@@ -69,6 +83,7 @@ class Question:
     def __init__(self, text: str) -> None:
         self.text = text
         self.words = frozenset(words_of(text))
+        self.without_names = " ".join(NAME.sub(" ", text).split())
         self.names = frozenset(words_of(" ".join(NAME.findall(text)))) & self.words
         lowered = text.lower()
         self.kind: AskedKind = next((kind for pattern, kind in KINDS if pattern.search(lowered)), "")
@@ -90,10 +105,17 @@ class Question:
         """Its words that a text has, itself or by a synonym."""
         return frozenset(word for word in self.words if not self._likes[word].isdisjoint(words))
 
+    def same_words(self, some: Collection[str], others: Collection[str]) -> bool:
+        """Whether two texts have a word in common, or synonyms of one that was asked for."""
+        common = self.matched(some) & self.matched(others) & self.attributes
+        return bool(common) or not set(some).isdisjoint(others)
+
     def has_kind(self, text: str) -> bool:
         """Whether a text has a fact of the kind that is asked for; yes if none is."""
         if self.kind == "percent":
             return any(fact.kind == "percent" for fact in facts_in(text))
         if self.kind == "date":
             return bool(TIMES.search(text)) or any(fact.kind == "date" for fact in facts_in(text))
+        if self.kind == "name":
+            return any(frozenset(words_of(name)) - self.words for name in NAME.findall(text))
         return not self.kind or bool(COUNTS.search(text))

@@ -8,6 +8,7 @@ from storage.contract.ask import Source
 from storage.text import clean
 from trainer.ask.answer.question import Question
 from trainer.ask.citations.words import words_of
+from trainer.ask.ranking.vectors import static_embedder
 from trainer.ask.retrieval import Retrieval
 
 SENTENCE_BREAK = re.compile(
@@ -19,7 +20,9 @@ MARKUP = re.compile(r"^\s*(?:#+|[-*+•>|]|\d+[.)])\s+|[*_`|]{1,3}")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 NEAR_WEIGHT = 0.6  # of a word in the sentences around, or in the title, beside one in the sentence
 NAMES_LEAST, ATTRIBUTES_LEAST = 0.6, 0.5  # shares of the question that a sentence that answers it has
-OWN_LEAST = 0.3  # share of the question's words that are in the sentence itself
+LIKENESS_LEAST = 0.22  # at which it answers by its vector alone
+STALE_FACTOR = 0.8
+OWN_LEAST = 0.3  # share of the words that are no names that are in the sentence itself
 
 
 @dataclass(frozen=True)
@@ -31,19 +34,22 @@ class Sentence:
     words: frozenset[str]
     names: float = 1.0  # share of the names that it, its neighbours or its title has
     attributes: float = 1.0  # share of the other words, where those nearby count for less
-    own: float = 1.0  # share of all words that are in the sentence itself
+    likeness: float = 0.0  # cosine of its vector and that of the question without names
+    own: float = 1.0  # share of the other words that are in the sentence itself
     has_kind: bool = True  # whether it has what is asked for: a number, a date
 
     @property
     def worth(self) -> float:
         """By what sentences are ordered."""
-        return self.names + 2 * self.attributes + self.own + 0.5 * self.has_kind
+        worth = self.names + self.attributes + self.own + 3 * self.likeness + 0.5 * self.has_kind
+        return worth * (STALE_FACTOR if self.source.stale else 1.0)
 
     @property
     def is_answer(self) -> bool:
         """Whether it supports an answer."""
-        fits = self.names >= NAMES_LEAST and self.attributes >= ATTRIBUTES_LEAST
-        return fits and self.own >= OWN_LEAST and self.has_kind
+        in_words = self.attributes >= ATTRIBUTES_LEAST and self.own >= OWN_LEAST
+        fits = in_words or self.likeness >= LIKENESS_LEAST
+        return fits and self.names >= NAMES_LEAST and self.has_kind
 
 
 def split(text: str) -> list[str]:
@@ -68,19 +74,22 @@ def ranked(question: Question, retrieval: Retrieval) -> list[Sentence]:
 def _scored(question: Question, weights: dict[str, float], source: Source, text: str) -> Iterator[Sentence]:
     pieces = split(text)
     words = [frozenset(words_of(piece)) for piece in pieces]
+    vectors = static_embedder().embed([question.without_names, *pieces])
+    likeness = vectors[1:] @ vectors[0]
     around = frozenset(words_of(" ".join([source.title, source.site, *HEADING.findall(text)])))
     for n, piece in enumerate(pieces):
         own = question.matched(words[n])
         near = question.matched(around.union(*words[max(0, n - 2) : n + 2])) - own
         names = sum(weights[word] for word in (own | near) & question.names) if question.names else 1.0
         told = sum(weights[word] for word in own & question.attributes)
-        told += NEAR_WEIGHT * sum(weights[word] for word in near & question.attributes)
+        near_told = NEAR_WEIGHT * sum(weights[word] for word in near & question.attributes)
         yield Sentence(
             text=piece,
             source=source,
             words=words[n],
             names=names,
-            attributes=told if question.attributes else 1.0,
-            own=len(own) / max(1, len(question.words)),
+            likeness=float(likeness[n]),
+            attributes=told + near_told if question.attributes else 1.0,
+            own=told if question.attributes else float(bool(own)),
             has_kind=question.has_kind(piece),
         )

@@ -7,9 +7,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from storage.ask.model_settings import ModelSettings
+from pydantic import SecretStr
+
 from storage.failures import Failure
 from storage.queue.redis_url import without_secrets
+from storage.settings.language_model import LanguageModelSettings
 from trainer.ask.model.errors import BROKE_OFF, EMPTY, FILTERED, TOO_LONG, ModelError, meaning_of
 from trainer.ask.model.usage import UsageCounter
 
@@ -46,10 +48,10 @@ class Endpoint:
 class ModelClient:
     """Asks the endpoints of the settings, in their order. Close it, or use it as an async context manager."""
 
-    def __init__(self, settings: ModelSettings) -> None:
+    def __init__(self, settings: LanguageModelSettings) -> None:
         self.settings = settings
-        first = Endpoint(settings.url, settings.key.get_secret_value(), settings.model)
-        second = Endpoint(settings.fallback_url, settings.fallback_key.get_secret_value(), settings.fallback_model)
+        first = Endpoint(settings.url, _revealed(settings.key), settings.model)
+        second = Endpoint(settings.fallback_url, _revealed(settings.fallback_key), settings.fallback_model)
         self.endpoints = [endpoint for endpoint in (first, second) if endpoint.url]
         self._clients: dict[str, AsyncOpenAI] = {}
 
@@ -153,3 +155,7 @@ class ModelClient:
                 timeout=self.settings.timeout_s,
             )
         return self._clients[endpoint.url]
+
+
+def _revealed(key: SecretStr | None) -> str:
+    return key.get_secret_value() if key else ""

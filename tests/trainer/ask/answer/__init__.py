@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from datetime import date
 
-from storage.ask.model_settings import ModelSettings
 from storage.contract.ask import AskFilters, Source, Turn
+from storage.settings.language_model import LanguageModelSettings
 from tests.servers.openai_model import ModelServer
 from trainer.ask.answer.engine import AnswerEngine
 from trainer.ask.answer.request import AnswerEvent, AnswerFinished, AnswerRequest, Retrieve
@@ -77,16 +77,16 @@ def asks(question: str, *history: Turn, **options: object) -> AnswerRequest:
     return AnswerRequest(Query(question, AskFilters()), history, **options)  # type: ignore[arg-type]
 
 
-def settings_of(server: ModelServer, other: ModelServer | None = None, **more: object) -> ModelSettings:
+def settings_of(server: ModelServer, other: ModelServer | None = None, **more: object) -> LanguageModelSettings:
     """Settings for one server, or two."""
     values = {"DARKROOM_ASK_MODEL_URL": server.url, "DARKROOM_ASK_MODEL": server.model, **more}
     if other:
         values |= {"DARKROOM_ASK_FALLBACK_URL": other.url, "DARKROOM_ASK_FALLBACK_MODEL": other.model}
-    return ModelSettings.model_validate(values)
+    return LanguageModelSettings.model_validate(values)
 
 
 async def events_of(
-    retrieval: Retrieval, request: AnswerRequest, settings: ModelSettings | None = None
+    retrieval: Retrieval, request: AnswerRequest, settings: LanguageModelSettings | None = None
 ) -> list[AnswerEvent]:
     """All events of one answer."""
     if settings is None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage.ask.model_settings import ModelSettings
 from storage.failures import Failure
+from storage.settings.language_model import LanguageModelSettings
 from tests.servers.openai_model import ModelServer, model_server
 from trainer.ask.model.client import Delta, Message, ModelClient, Restart
 from trainer.ask.model.errors import ModelError
@@ -28,14 +28,14 @@ def servers() -> Iterator[tuple[ModelServer, ModelServer]]:
         yield first, second
 
 
-def settings_of(first: ModelServer, second: ModelServer | None = None, **more: object) -> ModelSettings:
+def settings_of(first: ModelServer, second: ModelServer | None = None, **more: object) -> LanguageModelSettings:
     values = {"DARKROOM_ASK_MODEL_URL": first.url, "DARKROOM_ASK_MODEL": first.model, "DARKROOM_ASK_MODEL_KEY": SECRET}
     if second:
         values |= {"DARKROOM_ASK_FALLBACK_URL": second.url, "DARKROOM_ASK_FALLBACK_MODEL": second.model}
-    return ModelSettings.model_validate(values | more)
+    return LanguageModelSettings.model_validate(values | more)
 
 
-async def streamed(settings: ModelSettings, counter: UsageCounter | None = None) -> list[Delta | Restart]:
+async def streamed(settings: LanguageModelSettings, counter: UsageCounter | None = None) -> list[Delta | Restart]:
     async with ModelClient(settings) as client:
         return [event async for event in client.stream(MESSAGES, counter or client.new_counter())]
 

@@ -1,13 +1,12 @@
 """Settings of the language models that write answers for /ask: two endpoints, their prices and limits."""
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from storage.settings.shared import SharedSettings
 
 
-class ModelSettings(BaseSettings):
+class LanguageModelSettings(SharedSettings):
     """The language models for /ask. Without an endpoint, answers are quotations from sources."""
-
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
 
     url: str = Field(
         "",
@@ -15,8 +14,8 @@ class ModelSettings(BaseSettings):
         description="Language model: base URL of an OpenAI-style endpoint, like http://localhost:11434/v1 (Ollama), "
         "https://openrouter.ai/api/v1 or https://api.perplexity.ai. Unset: answers are quotations from sources.",
     )
-    key: SecretStr = Field(
-        SecretStr(""), validation_alias="DARKROOM_ASK_MODEL_KEY", description="API key for DARKROOM_ASK_MODEL_URL."
+    key: SecretStr | None = Field(
+        None, validation_alias="DARKROOM_ASK_MODEL_KEY", description="API key for DARKROOM_ASK_MODEL_URL."
     )
     model: str = Field(
         "", validation_alias="DARKROOM_ASK_MODEL", description="Name of the model at DARKROOM_ASK_MODEL_URL."
@@ -26,8 +25,8 @@ class ModelSettings(BaseSettings):
         validation_alias="DARKROOM_ASK_FALLBACK_URL",
         description="Failover: base URL of the endpoint that answers if the first one fails. Unset: none.",
     )
-    fallback_key: SecretStr = Field(
-        SecretStr(""),
+    fallback_key: SecretStr | None = Field(
+        None,
         validation_alias="DARKROOM_ASK_FALLBACK_KEY",
         description="API key for DARKROOM_ASK_FALLBACK_URL.",
     )

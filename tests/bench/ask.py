@@ -1,0 +1,187 @@
+"""Measure answers with sources: `python -m tests.bench.ask` prints a table for `docs/benchmarks.md`.
+
+The pages and questions are those of `tests.servers.web_pages`, whose support is known; so no model judges. The language
+model is the one for tests, in all its habits. Pages are read from memory: what is measured is ranking and answering.
+"""
+
+import asyncio
+import itertools
+import math
+import resource
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from storage.contract.ask import Answer, Source
+from storage.settings.language_model import LanguageModelSettings
+from tests.servers.openai_model import HABITS, ModelServer, model_server
+from tests.servers.web_pages.pages import CLOSED_HOST, all_pages
+from tests.servers.web_pages.questions import KnownQuestion, all_questions
+from trainer.ask.answer.engine import AnswerEngine
+from trainer.ask.answer.request import AnswerEvent, AnswerFinished, AnswerRequest, SourceFound, TextDelta
+from trainer.ask.model.client import ModelClient
+from trainer.ask.ranking.rank import rank
+from trainer.ask.ranking.source_text import SourceText
+from trainer.ask.ranking.terms import terms
+from trainer.ask.retrieval import Query, Retrieval
+
+PAGES, PASSAGES = 10, 12
+AT_ONCE = 50
+ANSWERS = 1000
+TELLS = ("contradictory", "stale")
+
+
+class PagesInMemory:
+    """Retrieval over the pages of the small web, by the words they share with the question."""
+
+    def __init__(self) -> None:
+        pages = [p for p in all_pages() if not p.location and p.host != CLOSED_HOST and not p.delay_s]
+        self.texts = {page.name: page.text for page in pages}
+        self._sources = [
+            SourceText(
+                Source(
+                    id=page.name,
+                    url=f"https://{page.name}",
+                    title=page.title,
+                    site=page.host,
+                    published=page.published,
+                    updated=page.modified,
+                ),
+                page.text,
+                0,
+            )
+            for page in pages
+        ]
+        self._terms = [frozenset(terms(f"{each.source.title} {each.text}")) for each in self._sources]
+
+    async def retrieve(self, query: Query, on_source: Callable[[Source], None]) -> Retrieval:
+        """Rank the pages that share the rarest words with the question."""
+        asked = frozenset(terms(query.question))
+        rarity = {word: math.log(1 + len(self._terms) / (0.5 + sum(word in t for t in self._terms))) for word in asked}
+        scores = [sum(rarity[word] for word in asked & words) for words in self._terms]
+        best = sorted(range(len(scores)), key=lambda row: -scores[row])[:PAGES]
+        texts = [self._sources[row] for row in best if scores[row] > 0]
+        for text in texts:
+            on_source(text.source)
+        sources, passages = await asyncio.to_thread(rank, query.question, texts, PASSAGES)
+        return Retrieval(tuple(sources), tuple(passages))
+
+
+@dataclass
+class Timing:
+    """One answer, and how long its beginnings took."""
+
+    answer: Answer
+    first_source_s: float
+    first_word_s: float
+    habit: str = ""
+
+
+@dataclass
+class Score:
+    """Counts of one way to answer: hits, and out of how many."""
+
+    counts: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, name: str, hit: bool) -> None:
+        count = self.counts.setdefault(name, [0, 0])
+        count[0] += hit
+        count[1] += 1
+
+    def row(self, name: str) -> str:
+        hits, of = self.counts.get(name, [0, 0])
+        return f"{hits / max(1, of):.3f} ({hits} of {of})"
+
+
+async def timed(events: AsyncIterator[AnswerEvent]) -> Timing:
+    began_s = time.perf_counter()
+    source_s = word_s = 0.0
+    async for event in events:
+        now_s = time.perf_counter() - began_s
+        if isinstance(event, SourceFound):
+            source_s = source_s or now_s
+        elif isinstance(event, TextDelta):
+            word_s = word_s or now_s
+        elif isinstance(event, AnswerFinished):
+            return Timing(event.answer, source_s, word_s)
+    raise AssertionError("an answer has an end")
+
+
+def judge(score: Score, known: KnownQuestion, answer: Answer, texts: dict[str, str]) -> None:
+    """Count one answer: a page that is cited supports it if it has the answer, or the other one, word for word."""
+    if known.kind == "unanswerable":
+        score.add("unanswerable, declined", not answer.is_found)
+        return
+    score.add("answerable, answered", answer.is_found)
+    score.add("right", known.answer in answer.text)
+    cited = {citation.source_id for citation in answer.citations}
+    values = [value for value in (known.answer, known.other_answer) if value]
+    for page in cited:
+        score.add("citation precision", any(value in texts[page] for value in values))
+    if answer.is_found:
+        score.add("citation recall", any(known.answer in texts[page] for page in cited))
+    if known.kind in TELLS and any(character.isdigit() for character in known.answer):
+        told = "disagree" in answer.text and all(value in answer.text for value in values)
+        score.add("contradictions told", told)
+
+
+async def judged(engine: AnswerEngine, pages: PagesInMemory, server: ModelServer | None) -> tuple[Score, list[Timing]]:
+    score, timings = Score(), []
+    for known, habit in zip(all_questions(), itertools.cycle(HABITS)):
+        if known.kind == "slow":
+            continue
+        if server:
+            server.habit = habit
+        timing = await timed(engine.answer(AnswerRequest(Query(known.text))))
+        judge(score, known, timing.answer, pages.texts)
+        timings.append(timing)
+    return score, timings
+
+
+def median_s(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+async def many_at_once(engine: AnswerEngine) -> str:
+    """All answers of many questions at once are those that they are alone."""
+    questions = [known.text for known in all_questions()[:AT_ONCE]]
+    alone = [(await timed(engine.answer(AnswerRequest(Query(text))))).answer for text in questions]
+    began_s = time.perf_counter()
+    together = await asyncio.gather(*(timed(engine.answer(AnswerRequest(Query(text)))) for text in questions))
+    same = sum(one.text == other.answer.text for one, other in zip(alone, together, strict=True))
+    return f"{same} of {AT_ONCE} the same, in {time.perf_counter() - began_s:.1f} s"
+
+
+async def memory_growth(engine: AnswerEngine) -> str:
+    """Growth of the process's peak memory over many answers, after some to warm up."""
+    questions = itertools.cycle(known.text for known in all_questions()[:20])
+    peaks = []
+    for number in range(ANSWERS):
+        if number in (100, ANSWERS - 1):
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        await timed(engine.answer(AnswerRequest(Query(next(questions)))))
+    return f"{(peaks[1] - peaks[0]) / 1024:.1f} MiB from the 100th to the {ANSWERS}th"
+
+
+async def main() -> None:
+    """Measure both ways to answer, and print a table."""
+    pages = PagesInMemory()
+    with model_server() as server:
+        settings = {"DARKROOM_ASK_MODEL_URL": server.url, "DARKROOM_ASK_MODEL": server.model}
+        async with ModelClient(LanguageModelSettings.model_validate(settings)) as model:
+            with_model = AnswerEngine(pages.retrieve, model)
+            written, timings = await judged(with_model, pages, server)
+            at_once = await many_at_once(with_model)
+        extractive = AnswerEngine(pages.retrieve)
+        quoted, _ = await judged(extractive, pages, None)
+        growth = await memory_growth(extractive)
+    rows = [f"| {name} | {written.row(name)} | {quoted.row(name)} |" for name in written.counts]
+    print("| | with a model | quotations |\n|---|---|---|")  # noqa: T201
+    print("\n".join(rows))  # noqa: T201
+    print(f"\nfirst source {median_s([t.first_source_s for t in timings]):.3f} s, "  # noqa: T201
+          f"first word {median_s([t.first_word_s for t in timings]):.3f} s (medians)")  # fmt: skip
+    print(f"{AT_ONCE} questions at once: {at_once}\nmemory over {ANSWERS} answers: {growth}")  # noqa: T201
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
