@@ -31,6 +31,7 @@ from trainer.ask.model.usage import UsageCounter
 from trainer.ask.retrieval import Query, Retrieval
 
 DISAGREES = re.compile(r"\b(?:disagree|contradict|differ|discrepan|conflict|whereas|while|however|but )", re.I)
+NO_ANSWER = "I have no answer to this."
 QUOTED_INSTEAD = "{reason} So these are quotations from the sources."
 
 
@@ -87,7 +88,7 @@ class _Draft:
 
     async def events(self) -> AsyncGenerator[AnswerEvent, None]:
         if not is_answered(self._sentences):
-            yield TextDelta(self._writer.add(_nothing_found(self._notices)))
+            yield TextDelta(self._writer.add(_nothing_found(self._retrieval)))
             yield AnswerFinished(self._answer(is_found=False))
             return
         self._contradictions = find_contradictions(self._question, self._sentences)
@@ -166,9 +167,10 @@ class _Draft:
         )
 
 
-def _nothing_found(notices: list[str]) -> str:
-    """The sentence for an answer that nothing supports; what kept the search from looking comes with it."""
-    return " ".join([NOTHING_FOUND, *notices])
+def _nothing_found(retrieval: Retrieval) -> str:
+    """What is said where nothing supports an answer; if nothing could be read, why, and not that nothing was found."""
+    was_kept_from_it = retrieval.notices and not retrieval.sources
+    return " ".join([NO_ANSWER if was_kept_from_it else NOTHING_FOUND, *retrieval.notices])
 
 
 def _stale_note(source: Source, marker: str) -> str:
