@@ -133,6 +133,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None: ...
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # who asked may go at any time
+            super().handle()
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.state.lock:

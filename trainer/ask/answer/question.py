@@ -74,6 +74,7 @@ SYNONYMS = [
         "name called named",
     )
 ]
+KIND_WORDS = frozenset(words_of("percentage percent year date month day number"))  # which the kind of fact stands for
 NAME = re.compile(r"(?<!^)\b(?:[A-ZÀ-Þ][\w.'-]*|\d[\w.]*)")
 
 
@@ -82,7 +83,8 @@ class Question:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.words = frozenset(words_of(text))
+        words = frozenset(words_of(text))
+        self.words = words - KIND_WORDS or words
         self.without_names = " ".join(NAME.sub(" ", text).split())
         self.names = frozenset(words_of(" ".join(NAME.findall(text)))) & self.words
         lowered = text.lower()

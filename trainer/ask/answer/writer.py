@@ -24,8 +24,8 @@ class AnswerWriter:
         self.request, self.retrieval, self._numbers = request, retrieval, numbers
         self.labels = Numbering(numbers).labels(source.id for source in retrieval.sources)
         self._checker = SupportChecker(indexed_sources(retrieval), request.query.question)
-        self.processor = self._new_processor(checked=True)
         self.numbering = Numbering(numbers)
+        self.processor = self._new_processor(checked=True)
 
     def _new_processor(self, checked: bool) -> CitationProcessor:
         self.numbering = Numbering(self._numbers)

@@ -113,9 +113,10 @@ class CitationProcessor:
             return
         ids, self._group = list(dict.fromkeys(self._group)), None
         segment = self._sentence.take_segment()
-        if ids and self._checker:
+        if self._checker:  # which may know a source for numbers that stand for none
+            is_cited = bool(ids)
             ids, is_supported = self._checker.cited(segment, ids)
-            self._sentence.failed |= not is_supported
+            self._sentence.failed |= is_cited and not is_supported
         if not ids:
             at_line_start = not self._shown or self._shown[-1].endswith("\n")
             self._space = "" if at_line_start else self._space
