@@ -70,7 +70,7 @@ async def find(bot: CommandContext, request: Request, draft: str) -> Draft:
     except Newer:
         raise UserError("That was asked by a newer version of me. Please send the photos again.") from None
     # Ids are hard to guess, but buttons of others are seen and pressed in a channel.
-    if not policy.owns(record, request.actor):
+    if not policy.owns(request.actor, record.space, record.owner):
         raise UserError("Only the person who sent these photos can say what becomes of them.")
     return record
 

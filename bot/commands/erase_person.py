@@ -39,10 +39,10 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
         return
     unknown: list[str] = []
     # In all spaces of the platform: whoever wants to be forgotten need not remember where they were.
-    subjects = [s async for s in every_subject(bot.store, unknown) if made_by(s, request.actor)]
+    subjects = [s async for s in every_subject(bot.store, unknown) if made_by(request.actor, s.space, s.owner)]
     counts = await forget_subjects(bot, subjects)
     # After the subjects, whose erasure deletes most of them already.
-    jobs = [job async for job in every_job(bot.store, unknown) if made_by(job, request.actor)]
+    jobs = [job async for job in every_job(bot.store, unknown) if made_by(request.actor, job.space, job.owner)]
     counts += await delete_jobs(bot, jobs)
     with best_effort("who had jobs is remembered for a while"):
         await forget_owners(bot.redis, sorted({job.space for job in jobs}))
@@ -145,5 +145,5 @@ async def _drop_drafts(bot: CommandContext, request: Request) -> None:
                 draft = await drafts.read(bot.store, name.split("/")[1])
             except (Missing, Damaged, Newer):  # those that cannot be read are deleted after a day, as all are
                 continue
-            if made_by(draft, request.actor):
+            if made_by(request.actor, draft.space, draft.owner):
                 await drafts.drop(bot, draft)

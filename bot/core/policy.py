@@ -5,7 +5,7 @@ seen by those who may see both. Moderators remove things; they see, draw and sha
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal
 
 from storage.contract.base import Record
 from storage.contract.jobs import Audience, Job
@@ -16,18 +16,6 @@ Moderates = Literal["", "channel", "space"]
 Deed = Literal["share", "retrain", "forget", "stop", "delete"]
 NOT_OWNER = "Only the person who made this can {deed} it."
 NOT_MODERATOR = "Only the person who made this, or a moderator, can {deed} it."
-
-
-class Owned(Protocol):
-    """What somebody has made somewhere: a subject, a job, a draft."""
-
-    @property
-    def space(self) -> str:
-        """Where it was made."""
-
-    @property
-    def owner(self) -> str:
-        """Who made it."""
 
 
 class Actor(Record):
@@ -43,14 +31,14 @@ class Actor(Record):
 
 def check(actor: Actor, deed: Deed, thing: Subject | Job) -> None:
     """Raise UserError, with a sentence for the actor, unless they may do it to that."""
-    rule = RULES[deed]
-    if not rule.may(thing, actor):
-        raise UserError(rule.refusal.format(deed=deed))
+    may, refusal = RULES[deed]
+    if not may(thing, actor):
+        raise UserError(refusal.format(deed=deed))
 
 
 def may_see(subject: Subject, actor: Actor) -> bool:
     """Whether a subject is in the actor's space and shared with them there, or is their own."""
-    if owns(subject, actor):
+    if owns(actor, subject.space, subject.owner):
         return True
     return subject.space == actor.space and _reaches(subject.shared, subject.shared_with, actor)
 
@@ -67,12 +55,12 @@ def may_draw(subject: Subject, actor: Actor) -> bool:
 
 def may_share(subject: Subject, actor: Actor) -> bool:
     """Whether the actor may share or retrain a subject: its owner alone."""
-    return owns(subject, actor)
+    return owns(actor, subject.space, subject.owner)
 
 
 def may_forget(subject: Subject, actor: Actor) -> bool:
     """Whether the actor may forget a subject: its owner, a moderator of the space, one of the channel it is for."""
-    if owns(subject, actor) or _moderates_space(subject.space, actor):
+    if owns(actor, subject.space, subject.owner) or _moderates_space(subject.space, actor):
         return True
     in_channel = subject.shared == "channel" and subject.shared_with in actor.channels
     return subject.space == actor.space and actor.moderates == "channel" and in_channel
@@ -83,7 +71,7 @@ def may_see_job(job: Job, subjects: Sequence[Subject], actor: Actor) -> bool:
 
     Jobs of before audiences were stored are shown to others only if all their subjects are.
     """
-    if owns(job, actor):
+    if owns(actor, job.space, job.owner):
         return True
     if job.space != actor.space or len(subjects) < len(job.subjects):
         return False
@@ -96,7 +84,7 @@ def may_see_job(job: Job, subjects: Sequence[Subject], actor: Actor) -> bool:
 
 def may_cancel(job: Job, actor: Actor) -> bool:
     """Whether the actor may stop a job or delete its pictures: its owner, or a moderator of where it was asked for."""
-    if owns(job, actor) or _moderates_space(job.space, actor):
+    if owns(actor, job.space, job.owner) or _moderates_space(job.space, actor):
         return True
     return job.space == actor.space and actor.moderates == "channel" and job.said_in in actor.channels
 
@@ -106,25 +94,18 @@ def may_allow(author: str, actor: Actor) -> bool:
     return author == actor.person or bool(actor.moderates)
 
 
-class Rule(NamedTuple):
-    """Who may do something, and what is said to the others."""
-
-    may: Callable[..., bool]  # of the thing and the actor
-    refusal: str
-
-
-RULES: dict[Deed, Rule] = {
-    "share": Rule(may_share, NOT_OWNER),
-    "retrain": Rule(may_share, NOT_OWNER),
-    "forget": Rule(may_forget, NOT_MODERATOR),
-    "stop": Rule(may_cancel, NOT_MODERATOR),
-    "delete": Rule(may_cancel, NOT_MODERATOR),
+RULES: dict[Deed, tuple[Callable[..., bool], str]] = {  # who may, of thing and actor, and what the others are told
+    "share": (may_share, NOT_OWNER),
+    "retrain": (may_share, NOT_OWNER),
+    "forget": (may_forget, NOT_MODERATOR),
+    "stop": (may_cancel, NOT_MODERATOR),
+    "delete": (may_cancel, NOT_MODERATOR),
 }
 
 
-def owns(thing: Owned, actor: Actor) -> bool:
+def owns(actor: Actor, space: str, owner: str) -> bool:
     """Whether something is the actor's own, of where they ask or of a space whose own things they see there."""
-    return thing.owner == actor.person and thing.space in (actor.space, *actor.own_spaces)
+    return owner == actor.person and space in (actor.space, *actor.own_spaces)
 
 
 def _moderates_space(space: str, actor: Actor) -> bool:
@@ -162,9 +143,9 @@ def same_person(space: str, other: str) -> bool:
     return known_by[0] == known_by[1]
 
 
-def made_by(thing: Owned, actor: Actor) -> bool:
+def made_by(actor: Actor, space: str, owner: str) -> bool:
     """Whether the actor made something, wherever on the platform that was."""
-    return thing.owner == actor.person and same_person(thing.space, actor.space)
+    return owner == actor.person and same_person(space, actor.space)
 
 
 def is_local(space: str) -> bool:

@@ -52,20 +52,13 @@ class Follower:
         self._start(self.retracting.forever())
 
     def follow(self, post: Post) -> None:
-        """Follow a post's job to its end in the background, wherever it is now."""
-        self._start(self._follow(post))
+        """Follow a post's job in the background."""
+        self._start(self.follow_to_end(post))
 
     @property
     def at_rest(self) -> bool:
         """Whether there is nothing to follow."""
         return not self._tasks
-
-    async def finished(self) -> None:
-        """Wait until there is nothing left to follow; raises what kept it from being followed."""
-        while self._tasks:
-            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
 
     async def close(self) -> None:
         """Stop following, for good; the next process goes on from there."""
@@ -97,18 +90,21 @@ class Follower:
         the sentence is for the asker alone.
         """
         async with aclosing(self.app.answer(request, fetch)) as replies:
-            await self.show_all(replies, post)
+            accepted = await self.show_all(replies, post)
+        if accepted:  # the photos are let go with the answer
+            self.follow(accepted)
 
-    async def show_all(self, replies: ReplyStream, post: Post) -> None:
-        """Show the replies that answer a request, up to the job that is accepted of it."""
+    async def show_all(self, replies: ReplyStream, post: Post) -> Post | None:
+        """Show the replies that answer a request; return the post of a job that is accepted, to be followed now."""
         async for reply in replies:
-            if isinstance(reply, Accepted):  # the photos are let go with the answer
-                return self.follow(post)
+            if isinstance(reply, Accepted):
+                return post
             if reply.fault:
                 await self.chat.refuse(post, reply)
             elif reply.state != "working" or post.fresh:
                 post = await self.chat.show(post, reply, final=reply.state != "working")
         await self.chat.close(post)
+        return None
 
     async def answer_with(self, fetch: Fetch, request: Request, post: Post) -> None:
         """The same with the photos that `fetch` gets; what goes wrong before an answer is told to who asked."""
@@ -131,8 +127,8 @@ class Follower:
         if not task.cancelled() and (error := task.exception()):
             log.error("surprise while following a job: it is tried again at the next start", exc_info=error)
 
-    async def _follow(self, post: Post) -> None:
-        """Show a job's progress at the chat's pace, then its end."""
+    async def follow_to_end(self, post: Post) -> None:
+        """Show a job's progress at the chat's pace, then its end, wherever it is now."""
         try:
             job = await self._job(post)
         except Damaged:

@@ -1,10 +1,15 @@
 """Front ends of this machine: one message takes every reply, has no rate limit, and is kept by the front end itself."""
 
+from collections.abc import Awaitable, Callable
+from math import inf
+
 from bot.core.local_space import SPACE, USER
 from bot.core.messages import Reply
 from bot.delivery.post_store import PostStore
 from bot.delivery.posts import Post, Poster
 from storage.contract.posted_messages import Posted
+
+Show = Callable[[str, Reply], Awaitable[None]]  # has a message, by its id, say a reply; raises StoreError
 
 
 class InPlacePoster(Poster):
@@ -14,21 +19,29 @@ class InPlacePoster(Poster):
     channel_rate = space_rate = (1_000_000, 1.0)
     announces = False
 
+    def __init__(self, platform: str, show: Show, patience_s: float = inf) -> None:
+        self.platform, self.show, self.patience_s = platform, show, patience_s
+
     def post(self, job: str, space: str = SPACE) -> Post:
         """The message that stands for a request, and the job that may come of it."""
         return Post(platform=self.platform, job=job, space=space, channel="", user=USER, message=job)
 
+    async def edit(self, post: Post, reply: Reply) -> Post:
+        """Show a reply."""
+        await self.show(post.message, reply)
+        return post
+
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
-        """Say it in the post's message."""
+        """Show a reply."""
         return (await self.edit(post, reply)).message
+
+    async def whisper(self, post: Post, reply: Reply) -> None:
+        """Show a reply: nobody else reads it."""
+        await self.edit(post, reply)
 
     async def find(self, post: Post, nonce: str) -> str | None:
         """There never is another message."""
         return None
-
-    async def whisper(self, post: Post, reply: Reply) -> None:
-        """Say it in the post's message, which nobody else reads."""
-        await self.edit(post, reply)
 
     async def retract(self, posted: Posted) -> None:
         """Do nothing: messages here are not recorded, so there is nothing to take back."""
@@ -48,7 +61,3 @@ class NullPostStore(PostStore):
 
     async def close(self, post: Post) -> None:
         """Forget nothing."""
-
-    async def open(self) -> list[Post]:
-        """No posts."""
-        return []

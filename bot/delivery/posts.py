@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from math import inf
 
 from pydantic import Field
 
@@ -127,7 +128,7 @@ class Poster(ABC):
     channel_rate: tuple[float, float]  # edits and seconds: so many in so long
     space_rate: tuple[float, float]
     announces = True  # whether the end of a training is told in a message of its own
-    patience_s: float | None = None  # how long store and queue may fail while a job is followed; None: for ever
+    patience_s = inf  # how long store and queue may fail while a job is followed
 
     async def note_posted(self, reply: Reply, channel: str, message: str) -> None:
         """Note beside the jobs and subjects that a message is about where it is; a store that fails is logged."""

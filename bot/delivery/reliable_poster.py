@@ -130,13 +130,16 @@ class ReliablePoster:
             await self.keep(post)  # apart from what is tried again: the new message is there, and one is enough
             return post
 
-    async def whisper(self, post: Post, reply: Reply, longest_s: float | None = WHISPER_S) -> None:
-        """Send a message that only the asker sees, as long as there is a way.
+    async def whisper(
+        self, post: Post, reply: Reply, longest_s: float | None = WHISPER_S, in_place: bool = False
+    ) -> None:
+        """Send a message that only the asker sees, as long as there is a way; `in_place`: edit one that is such.
 
         That answers one thing that a person did, so it does not wait behind all that is said to others.
         """
+        say = self.poster.edit if in_place else self.poster.whisper
         try:
-            await self._again(post, lambda: self.poster.whisper(post, reply), longest_s, paced=False)
+            await self._again(post, lambda: say(post, reply), longest_s, paced=False)
         except (ChatRefused, ChatTrouble) as error:
             level = logging.ERROR if isinstance(error, BOUNDED) else logging.WARNING
             log.log(level, "%s could not be told of job %s: %s", post.user, post.job, error)

@@ -7,16 +7,10 @@ what is so, and the log says it as an error.
 """
 
 import logging
+from math import inf
 
 import aiohttp
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_before_delay,
-    stop_never,
-    wait_random_exponential,
-)
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 from tenacity.retry import retry_base
 
 from bot.delivery.posts import BotRefused, ChatError, ChatTrouble, UnknownTrouble
@@ -42,8 +36,8 @@ def sentence_of(error: BaseException) -> str:
     return SENTENCES[failure_of(error)]
 
 
-def patient(about: str, longest_s: float | None = None) -> AsyncRetrying:
-    """Call a function again while store or queue fail, for `longest_s` if given; the log says `about` what, and why.
+def patient(about: str, longest_s: float = inf) -> AsyncRetrying:
+    """Call a function again while store or queue fail, but not for longer; the log says `about` what, and why.
 
     Raises Missing, Damaged and Newer at once: a record does not mend while we wait.
     """
@@ -59,8 +53,8 @@ def patient(about: str, longest_s: float | None = None) -> AsyncRetrying:
             log.log(level, "%s: %s Again in %.1f s", about, reason_of(error), state.upcoming_sleep)
 
     waiting = wait_random_exponential(0.5, PAUSE_S)
-    stop = stop_never if longest_s is None else stop_before_delay(longest_s)
-    return AsyncRetrying(retry=retry_if_exception(passes), wait=waiting, stop=stop, before_sleep=warn, reraise=True)
+    stop, fails = stop_before_delay(longest_s), retry_if_exception(passes)
+    return AsyncRetrying(retry=fails, wait=waiting, stop=stop, before_sleep=warn, reraise=True)
 
 
 class ServeAgain(retry_base):

@@ -13,7 +13,6 @@ from typing import Any
 
 import aiohttp
 import discord
-from tenacity import AsyncRetrying, retry_if_exception_type
 
 from bot.app import Darkroom
 from bot.commands import consents
@@ -25,10 +24,9 @@ from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.discord.render import render
 from bot.connectors.discord.request import closed_to, request_of
 from bot.connectors.discord.slash_commands import AttachedFile, help_reply
-from bot.core.messages import Reply, Request
+from bot.core.messages import Request
 from bot.delivery.follower import Follower
-from bot.delivery.posts import ChatRefused, ChatTrouble, Post
-from bot.delivery.reliable_poster import RetryDeadline, pause_s
+from bot.delivery.posts import Post
 from bot.photos.fair_slots import FairSlots
 from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetched
 from bot.photos.in_flight import InFlightShare
@@ -39,7 +37,6 @@ from storage.queue.redis_errors import best_effort
 log = logging.getLogger(__name__)
 
 ASK_REDIS_S = 1.0  # an acknowledgement does not wait longer for it
-TELL_S = 60.0  # an answer for the asker alone is tried for so long
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ class DiscordResponder:
         post = self._post(interaction, request, fresh=False)
         await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
         reply = help_reply() if request.command == "help" else await self.follower.ask(request)
-        await self._tell(post, reply)
+        await self.follower.chat.whisper(post, reply, in_place=True)
         await self.follower.chat.close(post)
 
     async def _acknowledge(self, interaction: discord.Interaction, post: Post, **how: bool) -> str:
@@ -139,16 +136,6 @@ class DiscordResponder:
         if request.granted:  # what is said in private is for who asked, and not for whose token this is
             extra = {}
         return Post(platform=self.poster.platform, job=request.id, extra=extra, **where, **more)
-
-    async def _tell(self, post: Post, reply: Reply) -> None:
-        """Say an answer for the asker's eyes only, for a while again and again."""
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ChatTrouble), wait=pause_s, stop=RetryDeadline(TELL_S), reraise=True
-        )
-        try:
-            await retrying(self.poster.edit, post, reply)
-        except (ChatRefused, ChatTrouble) as error:
-            log.warning("%s could not be told: %s", post.user, error)
 
     async def _fetched(self, attached: Sequence[AttachedFile], share: InFlightShare) -> tuple[Upload, ...]:
         """Fetch files from Discord's own hosts; raises UserError if they are too many, or too large together."""

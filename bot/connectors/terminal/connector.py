@@ -12,21 +12,20 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bot.app import Darkroom
-from bot.connectors.terminal.poster import TerminalPoster
 from bot.connectors.terminal.screen import INTERRUPTED, USAGE, CommandResult, Screen, failure, print_result
 from bot.core import access
 from bot.core.context import ReplyStream
 from bot.core.local_space import PERSON, SPACE, USER  # one person on one machine, on the page as at the terminal
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
-from bot.delivery.in_place import NullPostStore
+from bot.delivery.in_place import InPlacePoster, NullPostStore
 from bot.delivery.posts import Post
 from bot.local.children import until_stopped
 from bot.local.stack import Stack
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from bot.photos.vetting import check_number
-from storage.contract.jobs import ImagineJob
+from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.outcomes import Picture
 from storage.errors import Damaged, SetupError, StoreError, UserError
 from storage.logs import log_to
@@ -38,6 +37,7 @@ from storage.settings.shared import load_settings
 log = logging.getLogger(__name__)
 
 UNPACED = 10**6  # requests a minute of a command that sends many by itself
+PATIENCE_S = 10.0  # with queue and store: a script is better told than kept
 STOP_S = 5  # a running job ends within two seconds of being asked to
 
 Work = Callable[["Session"], Coroutine[Any, Any, CommandResult]]
@@ -50,6 +50,7 @@ class Session:
     def __init__(self, darkroom: Darkroom, stack: Stack, screen: Screen, space: str = SPACE) -> None:
         self.darkroom, self.stack, self.screen, self.space = darkroom, stack, screen, space
         self.interrupted = False
+        self._newest: dict[str, Reply] = {}  # by request
 
     async def ask(self, command: str, arguments: dict[str, str | None], uploads: tuple[Upload, ...] = ()) -> Reply:
         """Send a command, show how it goes, return the last reply."""
@@ -62,21 +63,29 @@ class Session:
     async def follow(self, replies: ReplyStream, job_id: str) -> Reply:
         """Show replies, and all about the job that is accepted; return the last. Ctrl-C asks the job to stop.
 
-        Raises what queue or store fail with for longer than the poster's patience.
+        Raises what queue or store fail with for longer than PATIENCE_S.
         """
-        poster = TerminalPoster(self.darkroom, self.stack, self.screen)
+        poster = InPlacePoster("terminal", self._show, PATIENCE_S)
         follower, post = Follower(self.darkroom, poster, NullPostStore()), poster.post(job_id, self.space)
         try:
-            await follower.show_all(replies, post)
-            await follower.finished()
-            return poster.last
+            if accepted := await follower.show_all(replies, post):
+                await follower.follow_to_end(accepted)
         except asyncio.CancelledError:
-            return await self._stop(post, follower) or poster.last
-        finally:
-            await follower.close()
+            await self._stop(post, follower)
+        return self._newest.pop(job_id, Reply(text="Nothing happened.", state="failed"))
 
-    async def _stop(self, post: Post, follower: Follower) -> Reply | None:
-        """Ask a job to stop; return what is to be said where its end is not shown."""
+    async def _show(self, job_id: str, reply: Reply) -> None:
+        """Show a reply; one about a job starts a worker where there is none, and the first tells the job's note."""
+        before, self._newest[job_id] = self._newest.get(job_id), reply
+        if reply.job and reply.state == "working":
+            job = None if before and before.job else await self.darkroom.dispatch.job(reply.job)
+            if isinstance(job, TrainJob) and job.note:
+                self.screen.say(job.note)
+            self.stack.need_worker()
+        self.screen.show(reply)
+
+    async def _stop(self, post: Post, follower: Follower) -> None:
+        """Ask a job to stop, and show its end if that comes soon."""
         self.interrupted = True
         self.screen.say("Stopping.")
         stopped = Reply(text="Stopped before anything was started.", state="cancelled")
@@ -84,12 +93,10 @@ class Session:
             job = await self.darkroom.dispatch.job(post.job)
             stopped = Reply(text="Asked the job to stop; it has not confirmed yet.", state="cancelled", job=post.job)
             await self.darkroom.dispatch.cancel(job)
-            if follower.at_rest:  # it was accepted just now
-                follower.follow(post)
             async with asyncio.timeout(STOP_S):
-                await follower.finished()
-                return None
-        return stopped
+                await follower.follow_to_end(post)
+        if self._newest.get(post.job, Reply(text="", state="working")).state == "working":
+            self._newest[post.job] = stopped
 
 
 def run(work: Work, as_json: bool, unpaced: bool = False) -> int:

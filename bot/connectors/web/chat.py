@@ -13,12 +13,11 @@ from bot.app import Darkroom
 from bot.commands import drafts
 from bot.commands.drafts import Draft
 from bot.connectors.web.listener import Listener
-from bot.connectors.web.poster import WebPoster
 from bot.core.chat_log import READERS, ChatLog, ChatMessage, ChatPhoto
 from bot.core.local_space import SPACE
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
-from bot.delivery.in_place import NullPostStore
+from bot.delivery.in_place import InPlacePoster, NullPostStore
 from bot.delivery.retry import OUTAGES, patient
 from bot.photos.uploads import Upload
 from bot.photos.vetting import labels
@@ -46,7 +45,7 @@ class Chat:
         self.closing = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._listeners: set[Listener] = set()
-        self.poster = WebPoster(self)
+        self.poster = InPlacePoster("web", self._update)
         self.follower = Follower(app, self.poster, NullPostStore())
 
     async def open(self) -> None:
@@ -198,9 +197,11 @@ class Chat:
 
     async def _answer(self, request: Request, question: ChatMessage | None) -> None:
         """Answer a request on its message; then remove what it deleted from the page."""
+        post = self.poster.post(request.id)
         try:
             async with aclosing(self._replies(request, question)) as replies:
-                await self.follower.show_all(replies, self.poster.post(request.id))
+                if accepted := await self.follower.show_all(replies, post):
+                    self.follower.follow(accepted)
             asked = self.messages.get(request.id)
             if request.command in FORGETTING and asked and asked.reply.state == "done":
                 await self._forget(request.arguments.get("name", ""), but=request.id)
@@ -210,7 +211,7 @@ class Chat:
             log.warning("the answer to message %s cannot be kept: %s", request.id, error)
             asked = self.messages.get(request.id)
             if asked and not asked.answered:
-                self.follower.follow(self.poster.post(request.id))
+                self.follower.follow(post)
 
     async def _replies(self, request: Request, question: ChatMessage | None) -> AsyncGenerator[Reply, None]:
         """The replies to a request; a question that it answers goes once that is clear."""
@@ -227,7 +228,7 @@ class Chat:
             await self._keep(made.with_reply(reply.model_copy(update={"text": text})))
         return Reply(text=first_line, state=reply.state, fault=reply.fault)
 
-    async def update(self, message_id: str, reply: Reply) -> None:
+    async def _update(self, message_id: str, reply: Reply) -> None:
         """Show an answer; keep it where it tells something that must outlive this process.
 
         One to a message that was deleted meanwhile is dropped. Raises StoreError where the photos of work that is done
