@@ -143,11 +143,16 @@ def start_worker(environment: dict[str, str]) -> "subprocess.Popen[str]":
     )
     assert process.stderr
     said = []
-    for line in process.stderr:
-        said.append(line)
-        if "ready on" in line:
-            return process
-    raise RuntimeError(f"the worker did not start: {''.join(said)}")
+    try:
+        for line in process.stderr:
+            said.append(line)
+            if "ready on" in line:
+                return process
+        raise RuntimeError(f"the worker did not start: {''.join(said)}")
+    except BaseException:  # a test that gives up waiting leaves neither a process nor an open pipe behind
+        process.kill()
+        process.communicate()
+        raise
 
 
 def stop_worker(process: "subprocess.Popen[str]") -> str:
