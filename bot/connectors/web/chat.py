@@ -167,7 +167,7 @@ class Chat:
         if self.messages[but].reply.question:
             return
         ids = await self.log.ids()
-        for message in [m for m in self.messages.values() if m.id != but and m.id not in ids]:
+        for message in [m for m in self.messages.values() if m.id < but and m.id not in ids]:
             if f"keep {message.id}" not in self._tasks:
                 await self._remove(message)
         await self.log.write(self.messages[but].without(name) if name else self.messages[but])

@@ -20,6 +20,7 @@ from storage.lifecycle.job_index import job_of
 from tests.conftest import photos_of_a_character
 from tests.support.bot_process import NO_LIMITS, settings_of
 from tests.support.manual_worker import Hand
+from tests.support.web_chat import add_subject
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -91,6 +92,15 @@ async def test_a_forgotten_name_leaves_the_history(app: Darkroom, chat: Chat) ->
             await asyncio.sleep(0.02)
     assert "a cat in Rome" in await history(app)
     assert [message.said for message in chat.messages.values()] == ["/imagine a cat in Rome", "/dreambooth forget rex"]
+
+
+async def test_what_is_said_while_a_subject_is_forgotten_is_answered(app: Darkroom, chat: Chat) -> None:
+    for _ in range(6):
+        await add_subject(app.store)
+        await ask(chat, "dreambooth forget", name="rex")
+        said = await ask(chat, "dreambooth list")
+        await rested(chat)
+        assert chat.messages[said.id].reply.text.startswith("No subjects yet")
 
 
 async def test_a_name_that_is_forgotten_at_the_terminal_leaves_the_history(app: Darkroom, chat: Chat) -> None:
