@@ -19,7 +19,7 @@ CONSIDERED = 40  # sentences, the best first
 COUNTED_WORDS = 3  # after a number, that may say what it counts
 ROUGHLY_WITHIN = 0.03  # of numbers, where one is said to be rough
 DIGITS_LEAST = 3  # that a number which ends in zeros has before them if it may be a rounded one
-BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|of|by|from|until|before|after|year|and|to)|\()\s*$", re.IGNORECASE)
+BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|from|until|before|after|year)|\()\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ def find_contradictions(question: Question, sentences: Sequence[Sentence]) -> li
         pairs = [pair for other in relevant[n + 1 :] if (pair := _differing(question, one, other))]
         if pairs:
             reports = [pairs[0][0], *(pair[1] for pair in pairs)]
-            found.append(Contradiction(_ordered(reports)))
+            values = {report.key for report in reports}
+            if not any(values <= {report.key for report in earlier.reports} for earlier in found):
+                found.append(Contradiction(_ordered(reports)))
     return found
 
 

@@ -8,7 +8,7 @@ from trainer.ask.answer.sentences import Sentence
 from trainer.ask.citations.facts import facts_in
 
 QUOTED_MAX, QUOTED_SHORT = 3, 1  # sentences
-WORTH_SHARE = 0.85  # of the best sentence's worth, that further ones have
+WORTH_SHARE = 0.92  # of the best sentence's worth, that further ones have
 SAME = 0.7  # share of words in common at which two sentences say the same
 
 
