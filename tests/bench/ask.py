@@ -7,6 +7,7 @@ model is the one for tests, in all its habits. Pages are read from memory: what 
 import asyncio
 import itertools
 import math
+import re
 import resource
 import time
 from collections.abc import AsyncIterator, Callable
@@ -108,7 +109,7 @@ async def timed(events: AsyncIterator[AnswerEvent]) -> Timing:
 
 
 def judge(score: Score, known: KnownQuestion, answer: Answer, texts: dict[str, str]) -> None:
-    """Count one answer: a page that is cited supports it if it has the answer, or the other one, word for word."""
+    """Count one answer against what is known of its question."""
     if known.kind == "unanswerable":
         score.add("unanswerable, declined", not answer.is_found)
         return
@@ -116,13 +117,24 @@ def judge(score: Score, known: KnownQuestion, answer: Answer, texts: dict[str, s
     score.add("right", known.answer in answer.text)
     cited = {citation.source_id for citation in answer.citations}
     values = [value for value in (known.answer, known.other_answer) if value]
-    for page in cited:
-        score.add("citation precision", any(value in texts[page] for value in values))
+    for citation in answer.citations:
+        score.add("citation precision", supports(texts[citation.source_id], answer.text[: citation.start], values))
     if answer.is_found:
         score.add("citation recall", any(known.answer in texts[page] for page in cited))
     if known.kind in TELLS and any(character.isdigit() for character in known.answer):
         told = "disagree" in answer.text and all(value in answer.text for value in values)
         score.add("contradictions told", told)
+
+
+def supports(page: str, before: str, values: list[str]) -> bool:
+    """Whether a page says what stands before a marker (ALCE's citation precision, exact): its last words, or a value.
+
+    The model and the quotations copy sentences, so that what they say stands word for word on the page.
+    """
+    said = re.sub(r"(?:\s*\[\d+\])+\s*$", "", before).rstrip(" ”.").rpartition("\n")[2]
+    words = " ".join(re.split(r"[“”]|\[\d+\]", said)[-1].split()[-5:])
+    told = re.search(r"(?:says|as of \S+:) ([^\[\];]+)$", said)
+    return (told[1] if told else words) in page or bool(told and any(v in page and v in told[1] for v in values))
 
 
 async def judged(engine: AnswerEngine, pages: PagesInMemory, server: ModelServer | None) -> tuple[Score, list[Timing]]:

@@ -6,6 +6,7 @@ It is deterministic, and has every bad habit of real models. It obeys any order 
 import json
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -92,11 +93,17 @@ def composed(messages: list[dict[str, str]], habit: Habit) -> str:
     if not rest and "three short questions" in text:
         return "1. Who built it?\n2. When did it open?\n3. What does it cost?"
     question = after.rpartition("Question:")[2].split("\n")[0]
-    asked = {word[:6] for word in WORD.findall(question.lower())} - {word[:6] for word in COMMON}
-    ranked = sorted(_sentences(block), key=lambda each: -_score(asked, each[1]))
-    best = [each for each in ranked if _score(asked, each[1]) >= max(1, 0.8 * _score(asked, ranked[0][1]))][:3]
-    if not best or not asked or _score(asked, best[0][1]) < len(asked) / 2:
+    asked = _stems(question)
+    sentences = _sentences(block)
+    counts = Counter(word for _, sentence in sentences for word in asked & _stems(sentence))
+    scores = [
+        sum(1 / counts[word] for word in asked & _stems(sentence)) for _, sentence in sentences
+    ]  # rare words tell
+    most = max(scores, default=0.0)
+    if not most:
         return NOTHING
+    best = [row for row in sorted(range(len(scores)), key=lambda row: -scores[row]) if scores[row] >= 0.8 * most]
+    best = [sentences[row] for row in best[:3]]
     return " ".join(_cited(sentence, number, habit) for number, sentence in best)
 
 
@@ -109,8 +116,8 @@ def _sentences(block: str) -> list[tuple[int, str]]:
     ]
 
 
-def _score(asked: set[str], sentence: str) -> int:
-    return len(asked & {word[:6] for word in WORD.findall(sentence.lower())})
+def _stems(text: str) -> set[str]:
+    return {word[:6] for word in WORD.findall(text.lower())} - {word[:6] for word in COMMON}
 
 
 def _cited(sentence: str, number: int, habit: Habit) -> str:
