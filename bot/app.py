@@ -20,12 +20,12 @@ from bot.maintenance import keep_tidy
 from bot.photos.decoder_pool import DecodePool
 from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
-from storage.contract.jobs import Job, TrainJob, job_key
+from storage.contract.jobs import Job, job_key
 from storage.contract.outcomes import Outcome
 from storage.contract.subject_repository import Subjects
 from storage.errors import Damaged, Missing, Newer, StoreError, UserError
+from storage.kinds import kind_of
 from storage.lifecycle.damaged_jobs import end_damaged
-from storage.lifecycle.finalize import record_training
 from storage.lifecycle.reconcile import keep_queued
 from storage.objects.open import open_store
 from storage.objects.store import Store
@@ -160,9 +160,8 @@ class Darkroom(Application):
             yield Reply(text=await end_damaged(self.store, job_id), state="failed", job=job_id)
 
     async def _note(self, job: Job, outcome: Outcome) -> None:
-        """Finalize a training's subjects, if whoever published its outcome has not come so far yet."""
-        if isinstance(job, TrainJob):
-            try:
-                await record_training(self.store, job, outcome)
-            except (Damaged, Newer) as error:
-                log.error("a subject of job %s does not say how it ended: %s", job.id, error)
+        """Have other records say how a job ended, if whoever published its outcome has not come so far yet."""
+        try:
+            await kind_of(job).note_end(self.store, job, outcome)
+        except (Damaged, Newer) as error:
+            log.error("a record does not say how job %s ended: %s", job.id, error)

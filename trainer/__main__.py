@@ -13,11 +13,13 @@ from typing import get_args
 
 from storage.contract.jobs import Method
 from storage.errors import DarkroomError
+from storage.kinds import KINDS, queues_of_gpus
 from storage.logs import log_to
 from storage.objects.open import open_store
 from storage.queue import broker
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
+from storage.text import listed
 from trainer.fast_import import fast_import
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,7 @@ LAST_S = 18.0  # from SIGTERM to the end, whatever happens: most who send it sen
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m trainer", description="A Darkroom worker.")
-    parser.add_argument("--queues", default="train,imagine", help="what to work on: train, imagine or both")
+    parser.add_argument("--queues", default=",".join(queues_of_gpus()), help="what to work on, with commas between")
     parser.add_argument("--check", action="store_true", help="print one JSON object about this machine and exit")
     parser.add_argument("--recipe", action="store_true", help="print the recipes of the base model as JSON and exit")
     parser.add_argument("--measure", action="store_true", help="measure pictures: lines of JSON in, and out")
@@ -55,8 +57,8 @@ def main() -> None:
                 serve(sys.stdin, out)
             return
         queues = given.queues.split(",")
-        if not set(queues) <= set(broker.QUEUES):
-            parser.error(f"--queues takes {' and '.join(broker.QUEUES)}, not {given.queues}")
+        if not set(queues) <= set(KINDS):
+            parser.error(f"--queues takes {listed([*KINDS])}, not {given.queues}")
         asyncio.run(work(settings, queues))
     except DarkroomError as error:
         sys.exit(str(error))
@@ -84,11 +86,12 @@ def recipes(settings: TrainerSettings) -> dict[str, object]:
 
 async def work(settings: TrainerSettings, queues: list[str]) -> None:
     """Work until SIGINT or SIGTERM, which lets what runs come to a good end; a second one ends it at once."""
+    from trainer.kinds import handlers_of
     from trainer.worker.worker import run_worker
 
     store = await open_store(settings)
     redis = await broker.connect_patiently(settings.redis_url or "redis://127.0.0.1:6379", settings)
-    job = asyncio.create_task(run_worker(settings, store, redis, queues))
+    job = asyncio.create_task(run_worker(settings, store, redis, queues, handlers_of(queues)))
 
     def stop(number: int) -> None:
         if job.cancelling():

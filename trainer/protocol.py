@@ -12,7 +12,7 @@ none is left out. A field that one side does not know is ignored, as after an up
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from storage.contract.jobs import Method, SchedulerName
 from storage.contract.progress import Phase
@@ -60,28 +60,41 @@ class SubjectTask(ProtocolMessage):
     class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
 
 
-class TrainTask(ProtocolMessage):
+class EngineTask(ProtocolMessage):
+    """What every task says."""
+
+    job: str
+    folder: str  # where what is made is to be written
+    gentle: bool = False  # with as little memory as can be
+
+    @property
+    def compiles(self) -> bool:
+        """Whether its first step compiles, and says nothing before it is done."""
+        return False
+
+
+class TrainTask(EngineTask):
     """Learn one or more subjects."""
 
     do: Literal["train"] = "train"
-    job: str
-    folder: str  # where weights and samples are to be written
     subjects: tuple[SubjectTask, ...] = Field(min_length=1)
     taken: tuple[str, ...]  # identifiers that other subjects have
     recipe: dict[str, str | int | float | bool | None]
     seed: int
     checkpoint_s: float  # time between two checkpoints
     begun: str | None = None  # path of the checkpoint to go on from
-    gentle: bool = False  # with as little memory as can be
     shards: bool = False  # each of several engines keeps but a share of what is learned; they settle it themselves
 
+    @property
+    def compiles(self) -> bool:
+        """Whether its first step compiles, and says nothing before it is done."""
+        return self.recipe.get("compiled", "off") != "off"
 
-class ImagineTask(ProtocolMessage):
+
+class ImagineTask(EngineTask):
     """Draw pictures."""
 
     do: Literal["imagine"] = "imagine"
-    job: str
-    folder: str
     prompt: str
     weights: str | None  # path of a subject's weights; None: the base model
     adapters: tuple[str, ...] = ()  # paths of LoRA that is added to them, of other subjects
@@ -96,7 +109,6 @@ class ImagineTask(ProtocolMessage):
     vary_seed: int | None
     facts: dict[str, str]  # written into each PNG beside the settings
     note: str = ""  # what people are told beside the pictures
-    gentle: bool = False  # with as little memory as can be
 
 
 class Cancel(ProtocolMessage):
@@ -178,21 +190,45 @@ class TaskResult(ProtocolMessage):
     message: str = ""
     detail: str = ""
     disk_full: bool = False  # there was no room for what it made: the job is to be tried again when there is
-    files: tuple[str, ...] = ()  # imagine: a PNG per seed, then the grid; train: the weights
-    subjects: tuple[SubjectResult, ...] = ()  # train: in the order of the task
+    files: tuple[str, ...] = ()  # what was made, if it is done: a PNG per seed and then the grid; or the weights
+
+
+class TrainResult(TaskResult):
+    """How a training ended that is done."""
+
+    do: Literal["train"] = "train"
+    subjects: tuple[SubjectResult, ...] = ()  # in the order of the task
     losses: Losses = ()
-    kept_step: int = 0  # train: the step at which it is kept
-    choices: tuple[CandidateReport, ...] = ()  # train: candidates to choose from, the one that is kept among them
-    choices_sheet: str = ""  # train: path of their picture, a row each
-    validated: ValidatedSteps = ()  # train: losses on what is held back: step, instance, prior
+    kept_step: int = 0  # the step at which it is kept
+    choices: tuple[CandidateReport, ...] = ()  # candidates to choose from, the one that is kept among them
+    choices_sheet: str = ""  # path of their picture, a row each
+    validated: ValidatedSteps = ()  # losses on what is held back: step, instance, prior
 
 
 Task = TrainTask | ImagineTask
 _TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel | Pause] = TypeAdapter(
     Annotated[TrainTask | ImagineTask | Cancel | Pause, Field(discriminator="do")]
 )
+
+
+def _tag(message: Any) -> str:
+    """What a message of the engine is, as JSON: results are told apart by the kind of task. Empty for what is none."""
+    if not isinstance(message, dict):
+        return ""
+    is_training = (message.get("say"), message.get("do")) == ("result", "train")
+    return "train" if is_training else str(message.get("say"))
+
+
 _NEWS: TypeAdapter[Hello | Refusal | Alive | ProgressReport | TaskResult] = TypeAdapter(
-    Annotated[Hello | Refusal | Alive | ProgressReport | TaskResult, Field(discriminator="say")]
+    Annotated[
+        Annotated[Hello, Tag("hello")]
+        | Annotated[Refusal, Tag("refusal")]
+        | Annotated[Alive, Tag("alive")]
+        | Annotated[ProgressReport, Tag("report")]
+        | Annotated[TrainResult, Tag("train")]
+        | Annotated[TaskResult, Tag("result")],
+        Discriminator(_tag),
+    ]
 )
 
 

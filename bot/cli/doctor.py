@@ -14,6 +14,7 @@ from bot.local.stack import Stack
 from bot.local.trainer_process import answer_of
 from storage.base_models import TOYWORLD
 from storage.errors import SetupError
+from storage.kinds import KINDS
 from storage.objects.open import make_store
 from storage.objects.store_probe import probe_store
 from storage.probes import ProbeResult, failed, sentences
@@ -137,7 +138,7 @@ async def _ask_queue(where: str, url: str, settings: BotSettings) -> list[Check]
             # Asking such a Redis for workers would only fail again, with a worse message.
             if probed.state == "fail":
                 return [probed]
-            alive = {kind: await living_workers(redis, kind) for kind in broker.QUEUES}
+            alive = {kind: await living_workers(redis, kind) for kind in KINDS}
     except ERRORS as error:
         raise broker.no_redis(url, error) from error
     return [probed, _workers(alive, settings)]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from bot.connectors.terminal.screen import CommandResult
-from storage.contract.jobs import TrainJob
 from storage.errors import UserError
+from storage.kinds.train import TrainJob
 from storage.lifecycle.retention import prune
 from storage.objects.open import open_store
 from storage.settings.bot import BotSettings

@@ -16,11 +16,12 @@ from bot.connectors.web.connector import NEXT_PORTS, opened, running
 from bot.local.children import Child, until_stopped
 from bot.local.stack import Stack
 from storage.errors import SetupError
+from storage.kinds import KINDS
 from storage.logs import log_to
-from storage.queue.broker import QUEUES
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
+from storage.text import listed
 
 Service = Callable[[BotSettings], Coroutine[Any, Any, None]]
 Chat = Callable[[BotSettings, str, Callable[[str], None]], Coroutine[Any, Any, None]]  # settings, queue, to say "ready"
@@ -154,8 +155,8 @@ async def _beside_others(serve: Chat, settings: BotSettings, redis_url: str) -> 
 
 def run_worker(queues: str) -> int:
     """Become a worker; without REDIS_URL run one beside the embedded queue. Raises BadParameter for other queues."""
-    if not set(queues.split(",")) <= set(QUEUES):
-        raise typer.BadParameter(f"--queues takes {' and '.join(QUEUES)}, with a comma between, not {queues}.")
+    if not set(queues.split(",")) <= set(KINDS):
+        raise typer.BadParameter(f"--queues takes {listed([*KINDS])}, with a comma between, not {queues}.")
     try:
         settings = load_settings(TrainerSettings)
     except SetupError as error:

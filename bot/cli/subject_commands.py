@@ -83,8 +83,8 @@ def forget_me(
     as_json: AsJson = False,
 ) -> int:
     """Delete all data: every subject, photo, prompt and picture of this machine."""
-    from bot.commands.replies import FORGET_ALL
     from bot.connectors.terminal import connector
+    from bot.kinds.subject_buttons import FORGET_ALL
 
     if sys.stdin.isatty() and not yes and not as_json and not typer.confirm(FORGET_ALL):
         typer.echo("Left as it is.")
@@ -100,8 +100,8 @@ def forget(
     as_json: AsJson = False,
 ) -> int:
     """Delete a subject with its photos, weights and pictures."""
-    from bot.commands.replies import FORGET, FORGET_ALL
     from bot.connectors.terminal import connector
+    from bot.kinds.subject_buttons import FORGET, FORGET_ALL
 
     asks = sys.stdin.isatty() and not yes and not as_json
     question = f"{FORGET_ALL} (If a subject is called me, that one.)" if given["name"] == "me" else FORGET

@@ -6,13 +6,13 @@ from contextlib import suppress
 
 from bot.arguments.arguments import NoArguments
 from bot.commands import drafts
-from bot.commands.replies import FORGET_ALL
 from bot.core import confirmation, damaged_subjects
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.job_owners import forget_owners
 from bot.core.messages import Button, Reply, Request
 from bot.core.policy import is_local, made_by
+from bot.kinds.subject_buttons import FORGET_ALL
 from storage.contract.jobs import Job
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import NAMES, Subject, name_prefix, subject_key

@@ -13,12 +13,14 @@ from bot.arguments.arguments import (
 )
 from bot.commands.replies import details, finished
 from bot.core import access, policy
-from bot.core.context import CommandContext, ReplyStream, find_job, find_pictures, may_see_job
+from bot.core.context import CommandContext, ReplyStream, find_job, may_see_job
 from bot.core.messages import Reply, Request
 from storage.contract.compatibility import check_compatible
-from storage.contract.jobs import ImagineJob
 from storage.errors import Damaged, Missing, UserError
+from storage.kinds import kind_of
+from storage.kinds.imagine import IMAGINE, ImagineJob
 from storage.lifecycle.finalize import delete_job, delete_picture
+from storage.nouns import with_article
 from storage.text import plural
 
 
@@ -91,7 +93,7 @@ async def _redraw(
 async def full(bot: CommandContext, request: Request, given: PictureArguments) -> ReplyStream:
     """Show one picture of several as the file it is."""
     job = await find_pictures(bot, request, given.job)
-    outcome = await bot.dispatch.outcome(job.id)
+    outcome = await IMAGINE.read_outcome(bot.store, job.id)
     if not outcome or given.number > len(outcome.pictures):
         raise UserError(f"There is no picture {given.number} there.")
     picture = outcome.pictures[given.number - 1]
@@ -101,7 +103,7 @@ async def full(bot: CommandContext, request: Request, given: PictureArguments) -
 async def about(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """The details command: everything that made some pictures."""
     job = await find_job(bot, request, given.job)
-    outcome = await bot.dispatch.outcome(job.id)
+    outcome = await bot.dispatch.outcome(job)
     if not outcome:
         raise UserError("That is not finished yet.")
     yield Reply(text=job.said, facts=details(job, outcome, await bot.subjects_of(job)))
@@ -117,7 +119,7 @@ async def delete(bot: CommandContext, request: Request, given: DeleteArguments) 
     # Cancelled first, so that no worker publishes pictures of a job that is deleted.
     await bot.dispatch.cancel(job)
     try:
-        outcome = await bot.dispatch.outcome(job.id)
+        outcome = await IMAGINE.read_outcome(bot.store, job.id)
     except Damaged:
         outcome = None
     await delete_job(bot.store, job.id, job)
@@ -130,7 +132,7 @@ async def _delete_one(bot: CommandContext, request: Request, job: ImagineJob, se
 
     A moderator who may not see the job is shown nothing.
     """
-    if not await bot.dispatch.outcome(job.id):
+    if not await bot.dispatch.outcome(job):
         raise UserError("That is not finished yet.")
     try:
         outcome = await delete_picture(bot.store, job, seed)
@@ -145,3 +147,13 @@ async def _delete_one(bot: CommandContext, request: Request, job: ImagineJob, se
         return Reply(text=deleted)
     reply = finished(job, outcome, await bot.subjects_of(job))
     return reply.model_copy(update={"text": f"{deleted}\n{reply.text}"})
+
+
+async def find_pictures(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> ImagineJob:
+    """The job that drew pictures, found as `find_job` does; raises UserError if it was of another kind."""
+    job = await find_job(bot, request, prefix, to_remove=to_remove)
+    if not job.is_understood:
+        raise UserError("That was asked of a newer version of me, and only that one knows what to do with it.")
+    if not isinstance(job, ImagineJob):
+        raise UserError(f"That was {with_article(kind_of(job).noun)}, not pictures.")
+    return job

@@ -3,22 +3,24 @@
 import logging
 
 from bot.arguments import prompts
-from bot.arguments.arguments import ChooseArguments, JobArguments, NoArguments, ShareArguments, SubjectArguments
-from bot.commands import report_card, train_together
-from bot.commands.candidate_choice import choice as open_choice
+from bot.arguments.arguments import JobArguments, NoArguments, ShareArguments, SubjectArguments
+from bot.commands import train_together
 from bot.commands.erase_person import forget_me
-from bot.commands.replies import about_subject, details, finished, forget_button, in_words, show_button
+from bot.commands.replies import details
 from bot.core import access, confirmation, policy
 from bot.core.audience import audience, place
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream, find_job
 from bot.core.messages import SHOWN, Reply, Request
 from bot.core.policy import is_direct, is_local
-from storage.contract.jobs import NEWER_WORKER, Job, NewerJob, TrainJob, job_key
+from bot.kinds import report_card
+from bot.kinds.candidate_choice import choice as open_choice
+from bot.kinds.presenter import in_words
+from bot.kinds.subject_buttons import about_subject, forget_button, show_button
+from storage.contract.jobs import NEWER_WORKER, Job, job_key
 from storage.contract.subjects import Subject
-from storage.errors import Damaged, UserError
-from storage.lifecycle import choose_candidate, erasure
-from storage.lifecycle.finalize import finalize_job
+from storage.errors import Damaged, Missing, UserError
+from storage.lifecycle import erasure
 from storage.nouns import with_article
 from storage.text import duration, plural
 
@@ -130,22 +132,6 @@ async def share(bot: CommandContext, request: Request, given: ShareArguments) ->
     yield Reply(text=text, place=place(subject))
 
 
-async def choose(bot: CommandContext, request: Request, given: ChooseArguments) -> ReplyStream:
-    """Make one of the candidates of a training the subject; the others are deleted."""
-    job = await find_job(bot, request, given.job)
-    subject = await bot.subject_of(job)
-    outcome = await bot.dispatch.outcome(job.id)
-    if not isinstance(job, TrainJob) or not subject or not outcome:
-        raise UserError("There is nothing to choose from there.")
-    access.must_draw([subject], request, "That subject is not shared with you here.")
-    subject = await choose_candidate.choose_candidate(bot.subjects, subject, job.id, given.step)
-    # It deletes the candidates that were not chosen, now that the record names one.
-    await finalize_job(bot.store, job)
-    reply = finished(job, outcome, [subject])
-    chosen = f"{subject.name} is now as it was after {given.step} steps."
-    yield reply.model_copy(update={"text": f"{chosen}\n{reply.text}"})
-
-
 async def jobs(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
     """List the jobs of this space, newest first."""
     known = await bot.dispatch.jobs(request.space, most=20)
@@ -160,19 +146,22 @@ async def jobs(bot: CommandContext, request: Request, given: NoArguments) -> Rep
 async def _standing(bot: CommandContext, job: Job) -> str:
     """How a job stands, in a few words."""
     try:
-        outcome = await bot.dispatch.outcome(job.id)
+        outcome = await bot.dispatch.outcome(job)
     except Damaged:
         return "ended; how is damaged in the storage"
     if outcome:
         return f"{outcome.state}, {duration(outcome.seconds)}"
-    return NEWER_WORKER if isinstance(job, NewerJob) else "open"
+    return "open" if job.is_understood else NEWER_WORKER
 
 
 async def _details(bot: CommandContext, subject: Subject) -> dict[str, str]:
     """What made a subject, if that is known."""
     try:
-        if subject.state == "ready" and subject.job and (outcome := await bot.dispatch.outcome(subject.job)):
-            return details(await bot.dispatch.job(subject.job), outcome, [subject])
+        job = await bot.dispatch.job(subject.job) if subject.state == "ready" and subject.job else None
+        if job and (outcome := await bot.dispatch.outcome(job)):
+            return details(job, outcome, [subject])
+    except Missing:
+        return {}
     except Damaged as error:
         log.warning("what made %s is left out: %s", subject.id, error)
     return {}

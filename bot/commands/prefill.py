@@ -4,9 +4,10 @@ from typing import Any
 
 from bot.arguments import prompts
 from bot.arguments.forms import Form
+from bot.commands.imagine import find_pictures
 from bot.commands.registry import COMMANDS
 from bot.core import policy
-from bot.core.context import CommandContext, find_pictures
+from bot.core.context import CommandContext
 from bot.core.messages import Request
 from storage.contract.sizes import Size
 from storage.errors import UserError

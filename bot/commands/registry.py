@@ -29,8 +29,8 @@ from bot.arguments.validation import check
 from bot.commands.consents import allow, refuse
 from bot.commands.erase_person import forget_me
 from bot.commands.imagine import about, again, delete, full, imagine, variations
-from bot.commands.manage import cancel, choose, forget, jobs, share, show, subjects
-from bot.commands.train import add_to_draft, drop_draft, retrain, train, train_draft
+from bot.commands.manage import cancel, forget, jobs, share, show, subjects
+from bot.commands.train import add_to_draft, choose, drop_draft, retrain, train, train_draft
 from bot.commands.train_together import train_together
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request

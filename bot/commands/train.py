@@ -4,19 +4,23 @@ import time
 from functools import partial
 
 from bot.arguments import prompts, recipe_options
-from bot.arguments.arguments import DraftArguments, RetrainArguments, TrainArguments
+from bot.arguments.arguments import ChooseArguments, DraftArguments, RetrainArguments, TrainArguments
 from bot.commands import drafts
+from bot.commands.replies import finished
 from bot.core import access, policy
-from bot.core.context import CommandContext, ReplyStream
+from bot.core.context import CommandContext, ReplyStream, find_job
 from bot.core.messages import Accepted, Reply, Request
 from bot.core.policy import is_direct
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from bot.photos.vetting import PreparedPhoto, Vetting, check_number, vet
-from storage.contract.jobs import TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import Damaged, Missing, UserError
+from storage.kinds.train import TrainJob
+from storage.lifecycle import choose_candidate
+from storage.lifecycle.finalize import finalize_job
 from storage.settings.bot import BotSettings
 from storage.text import plural
 
@@ -224,3 +228,19 @@ async def keep(bot: CommandContext, subject: Subject, accepted: tuple[PreparedPh
     except BaseException:
         await bot.subjects.forget(subject)
         raise
+
+
+async def choose(bot: CommandContext, request: Request, given: ChooseArguments) -> ReplyStream:
+    """Make one of the candidates of a training the subject; the others are deleted."""
+    job = await find_job(bot, request, given.job)
+    subject = await bot.subject_of(job)
+    outcome = await bot.dispatch.outcome(job)
+    if not isinstance(job, TrainJob) or not subject or not outcome:
+        raise UserError("There is nothing to choose from there.")
+    access.must_draw([subject], request, "That subject is not shared with you here.")
+    subject = await choose_candidate.choose_candidate(bot.subjects, subject, job.id, given.step)
+    # It deletes the candidates that were not chosen, now that the record names one.
+    await finalize_job(bot.store, job)
+    reply = finished(job, outcome, [subject])
+    chosen = f"{subject.name} is now as it was after {given.step} steps."
+    yield reply.model_copy(update={"text": f"{chosen}\n{reply.text}"})

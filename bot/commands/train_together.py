@@ -8,9 +8,10 @@ from bot.commands.train import check_learnable
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Request
-from storage.contract.jobs import Job, Method, TrainJob
+from storage.contract.jobs import Job, Method
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject
+from storage.kinds.train import TrainJob
 from storage.text import listed
 
 

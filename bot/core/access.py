@@ -8,9 +8,10 @@ from bot.core.context import CommandContext, may_see_job
 from bot.core.damaged_subjects import damaged_subject
 from bot.core.messages import Request
 from bot.core.suggestions import Suggestions
-from storage.contract.jobs import Audience, Job, TrainJob
+from storage.contract.jobs import Audience, Job
 from storage.contract.subjects import Subject
 from storage.errors import UserError
+from storage.kinds import kind_of
 
 
 async def visible_subjects(bot: CommandContext, request: Request, listed: Suggestions | None = None) -> list[Subject]:
@@ -78,7 +79,7 @@ async def visible_prompt(bot: CommandContext, request: Request, job: Job) -> str
     """What was asked for, as it may stand in a list: of work that the person may not see, only that there is some."""
     if await may_see_job(bot, request, job):
         return job.said or job.id
-    return "somebody's training" if isinstance(job, TrainJob) else "somebody's drawing"
+    return f"somebody's {kind_of(job).noun}"
 
 
 async def stoppable(bot: CommandContext, request: Request, listed: Suggestions) -> list[tuple[str, str]]:

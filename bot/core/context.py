@@ -12,7 +12,7 @@ from bot.core.dispatch import Dispatch
 from bot.core.limits import Limits
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.photos.decoder_pool import DecodePool
-from storage.contract.jobs import ImagineJob, Job, NewerJob, StoredJob, TrainJob
+from storage.contract.jobs import Job
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, UserError
@@ -41,7 +41,7 @@ class CommandContext:
     retract: dict[str, Callable[[float], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
     decoders: DecodePool
 
-    async def accept(self, job: TrainJob | ImagineJob) -> Accepted:
+    async def accept(self, job: Job) -> Accepted:
         """Take a job on; raises UserError, with nothing done, where that is too much."""
         await self.limits.admit(job)
         await self.dispatch.accept(job)
@@ -88,7 +88,7 @@ async def may_see_job(bot: CommandContext, request: Request, job: Job) -> bool:
     return policy.may_see_job(job, await bot.subjects_of(job), request.actor)
 
 
-async def find_job(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> StoredJob:
+async def find_job(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> Job:
     """The newest job whose id begins with `prefix` that the person may see, or else cancel if that is what for.
 
     Raises UserError if there is none: it says the same of jobs that are not there and of those of others.
@@ -99,7 +99,7 @@ async def find_job(bot: CommandContext, request: Request, prefix: str, *, to_rem
     raise UserError(f"There is no job {prefix[:20]} here.")
 
 
-async def _beginning_so(bot: CommandContext, request: Request, prefix: str) -> list[StoredJob]:
+async def _beginning_so(bot: CommandContext, request: Request, prefix: str) -> list[Job]:
     """The jobs of the person's spaces whose ids begin so; one alone for a whole id."""
     if is_id(prefix):
         try:
@@ -118,13 +118,3 @@ async def _damaged(bot: CommandContext, request: Request, job: str) -> str:
     """End a job whose record is damaged; say how it ended, which tells its prompt, to nobody but its owner."""
     said, left = await end_damaged(bot.store, job), await job_remains(bot.store, job)
     return said if left and policy.may_see_job(left, (), request.actor) else JOB_DAMAGED
-
-
-async def find_pictures(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> ImagineJob:
-    """Find a job that drew pictures; raises UserError if it was a training."""
-    job = await find_job(bot, request, prefix, to_remove=to_remove)
-    if isinstance(job, NewerJob):
-        raise UserError("That was asked of a newer version of me, and only that one knows what to do with it.")
-    if not isinstance(job, ImagineJob):
-        raise UserError("That was a training, not pictures.")
-    return job

@@ -6,9 +6,9 @@ from bot.core import policy
 from bot.core.context import CommandContext
 from bot.core.messages import Request
 from bot.core.policy import is_direct
-from storage.contract.jobs import TrainJob
 from storage.contract.subjects import Subject, name_key, subject_key
 from storage.errors import Damaged, Missing
+from storage.kinds import kind_of
 from storage.lifecycle.damaged_jobs import owner_of, space_of
 from storage.lifecycle.job_index import JobIndex
 from storage.objects.store import Store
@@ -19,7 +19,7 @@ async def damaged_placeholder(store: Store, subject: str) -> Subject | None:
     record, index = (await store.get(subject_key(subject))).data, JobIndex(store)
     space, owner = space_of(record), owner_of(record)
     for job_id in [] if space and owner else await index.about(subject):
-        if isinstance(job := await index.job(job_id), TrainJob):
+        if (job := await index.job(job_id)) and kind_of(job).learns:
             space, owner = job.space, job.owner
     if not space or not owner:
         return None

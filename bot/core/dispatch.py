@@ -10,12 +10,12 @@ from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from bot.core.job_events import JobEvents
 from bot.core.queue_view import QueueView, QueueViews
-from storage.contract.jobs import NEWER_WORKER, Job, NewerJob, StoredJob, TrainJob, job_key
+from storage.contract.jobs import NEWER_WORKER, Job, job_key
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.progress import Progress
-from storage.contract.records import read_outcome, stored_job
-from storage.contract.subject_repository import Subjects
-from storage.errors import Damaged, Full
+from storage.errors import Damaged, Full, Missing
+from storage.kinds import kind_of
+from storage.kinds.stored import read_ending, read_outcome, stored_job
 from storage.lifecycle.finalize import cancel_without_room, finalize_job, publish_outcome
 from storage.lifecycle.job_index import READERS, JobIndex, hashed
 from storage.objects.store import PAGE, Store
@@ -41,8 +41,7 @@ class Dispatch:
 
     async def accept(self, job: Job) -> None:
         """Write the job down, then queue it: once written it is not lost. Its entries in the indexes come first."""
-        if isinstance(job, TrainJob):
-            job = await Subjects(self.store).ordered(job)
+        job = await kind_of(job).accepted(self.store, job)
         await self.index.add(job)
         await self.store.put_new(job_key(job.id), job.model_dump_json().encode())
         await self.enqueue(job)
@@ -51,13 +50,17 @@ class Dispatch:
         """Queue a job that is written down; harmless if it already is queued."""
         await JobQueue(self.redis, job.kind).enqueue(job)
 
-    async def job(self, job: str) -> StoredJob:
+    async def job(self, job: str) -> Job:
         """Read a job; raises Missing and Damaged."""
         return await stored_job(self.store, job)
 
-    async def outcome(self, job: str) -> Outcome | None:
-        """How a job ended, if it did."""
-        return await read_outcome(self.store, job)
+    async def outcome(self, job: Job | str) -> Outcome | None:
+        """How a job, or that of an id, ended, as an outcome of its kind; None if it has not."""
+        try:
+            record = await self.job(job) if isinstance(job, str) else job
+        except Missing:
+            return await read_ending(self.store, str(job))
+        return await read_outcome(self.store, record)
 
     async def follow(self, job: Job) -> AsyncIterator[Progress | Outcome]:
         """Yield the job's progress whenever it changes, then its outcome, which ends it; raises Missing if deleted."""
@@ -67,7 +70,7 @@ class Dispatch:
                 progress = latest or await read_progress(self.redis, job.id)
                 due = time.monotonic() - looked_s >= (POLL_S if gone > 1 else STORE_S)
                 if changed or due:
-                    if outcome := await self.outcome(job.id):
+                    if outcome := await self.outcome(job):
                         yield outcome
                         return
                     if looked_s > 0:  # who follows has just read the job
@@ -143,23 +146,23 @@ class Dispatch:
 
     async def jobs(
         self, space: str, *, beginning: str = "", most: int | None = None, only_open: bool = False
-    ) -> list[StoredJob]:
+    ) -> list[Job]:
         """Jobs of a space that are not deleted, newest first: those whose ids begin so, not more than so many."""
         if only_open:
             ids = [job for job in reversed(await self.index.open_jobs(space)) if job.startswith(beginning)]
             known = [job for job in await self._read(space, ids) if job and job.space == space]
             ended = await asyncio.gather(*(self.store.exists(outcome_key(job.id)) for job in known))
             return [job for job, has_ended in zip(known, ended, strict=True) if not has_ended][:most]
-        jobs: list[StoredJob] = []
+        jobs: list[Job] = []
         async for ids in self.index.of_space(space, beginning=beginning, page=most or PAGE):
             jobs += [job for job in await self._read(space, ids) if job and job.space == space]
             if most and len(jobs) >= most:
                 break
         return jobs[:most]
 
-    async def _read(self, space: str, ids: list[str]) -> list[StoredJob | None]:
+    async def _read(self, space: str, ids: list[str]) -> list[Job | None]:
         """Read jobs, some at a time; None for one that is deleted or damaged."""
-        jobs: list[StoredJob | None] = []
+        jobs: list[Job | None] = []
         for start in range(0, len(ids), READERS):
             some = await asyncio.gather(*map(self.index.job, ids[start : start + READERS]))
             for job in (id for id, job in zip(ids[start:], some, strict=False) if not job):
@@ -170,7 +173,7 @@ class Dispatch:
 
 def _needs_newer(job: Job, progress: Progress | None) -> bool:
     """Whether a job needs a newer version, by this one's reading or the last worker's."""
-    return isinstance(job, NewerJob) or (progress is not None and progress.obstacle == NEWER_WORKER)
+    return not job.is_understood or (progress is not None and progress.obstacle == NEWER_WORKER)
 
 
 def _obstacle_of(progress: Progress | None) -> str:

@@ -3,8 +3,9 @@
 from arq.connections import ArqRedis
 
 from bot.core.messages import Request
-from storage.contract.jobs import ImagineJob, TrainJob
+from storage.contract.jobs import Job
 from storage.errors import UserError
+from storage.kinds import kind_of
 from storage.queue.job_queue import JobQueue
 from storage.settings.bot import BotSettings
 from storage.text import plural
@@ -30,12 +31,11 @@ class Limits:
             most = self.settings.requests_per_minute
             raise UserError(f"That is too fast for me: {most} requests a minute. Try again in {left_s} s.")
 
-    async def admit(self, job: TrainJob | ImagineJob) -> None:
+    async def admit(self, job: Job) -> None:
         """Reserve a job's place in its line; raises UserError if it is too large or too many wait."""
-        what, of_person, of_space = "training", self.settings.trainings_per_person, self.settings.trainings_per_space
-        if isinstance(job, ImagineJob):
-            self._check_size(job)
-            what, of_person, of_space = "request", self.settings.pictures_per_person, self.settings.pictures_per_space
+        kind = kind_of(job)
+        kind.check(job, self.settings)
+        what, (of_person, of_space) = kind.counted, kind.limits(self.settings)
         refused = await JobQueue(self.redis, job.kind).admit(job, of_person, of_space)
         if not refused:
             return
@@ -44,12 +44,3 @@ class Limits:
             rest = "Wait until one is done, or cancel one with /dreambooth cancel."
             raise UserError(f"You have {plural(mine, what)} waiting or running, which is the most. {rest}")
         raise UserError(f"{plural(ours, what)} wait or run here already, which is the most. Please try again soon.")
-
-    def _check_size(self, job: ImagineJob) -> None:
-        wide, high = job.size or (1, 1)
-        most = self.settings.pictures_max_pixels // (wide * high)
-        if job.count > most:
-            raise UserError(
-                f"{plural(job.count, 'picture')} of {job.size} pixels are too much for one request. "
-                f"Ask for {most} at most, or for a smaller size."
-            )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from arq.connections import ArqRedis
 
+from storage.kinds import KINDS
 from storage.queue.job_progress import read_progress
 from storage.queue.job_queue import JobQueue
 from storage.queue.worker_registry import living_workers
@@ -25,6 +26,7 @@ class QueueView:
     left_s: tuple[float, ...] = ()  # of those that run, where it can be told
     usual_s: float | None = None  # how long a job takes
     workers: tuple[str, ...] = ()  # what each lacks to take a job; empty for most
+    at_once: int = 1  # jobs that each runs at a time
 
     @property
     def obstacle(self) -> str:
@@ -39,7 +41,7 @@ class QueueView:
 
     def done_in_s(self, job: str) -> float | None:
         """Time until a job that waits is done, to five seconds; None where it cannot be told."""
-        able = self.workers.count("")
+        able = self.workers.count("") * self.at_once
         if job not in self.waiting or self.usual_s is None or not able:
             return None
         free_in_s = [*self.left_s, *[self.usual_s / 2] * (len(self.running) - len(self.left_s))]
@@ -73,4 +75,5 @@ class QueueViews:
         reports = [await read_progress(self.redis, job) for job in running]
         left_s = tuple(p.left_s for p in reports if p and p.left_s is not None)
         workers = tuple(await living_workers(self.redis, kind))
-        return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers)
+        at_once = KINDS[kind].at_once if kind in KINDS else 1
+        return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers, at_once)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from bot.core.dispatch import Dispatch
-from storage.contract.jobs import StoredJob
+from storage.contract.jobs import Job
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 
@@ -30,7 +30,7 @@ class Suggestions:
         """The subjects of a space, newest first."""
         return await self._subjects.get(space)
 
-    async def open_jobs(self, space: str) -> Sequence[StoredJob]:
+    async def open_jobs(self, space: str) -> Sequence[Job]:
         """The open jobs of a space, newest first."""
         return await self._jobs.get(space)
 

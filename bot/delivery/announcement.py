@@ -9,7 +9,7 @@ from bot.core.context import CommandContext
 from bot.core.messages import Reply
 from bot.core.policy import is_direct
 from bot.delivery.contact_sheet import SheetRow, contact_sheet
-from storage.contract.jobs import TrainJob
+from storage.contract.jobs import Job
 from storage.contract.outcomes import Picture
 from storage.nouns import with_article
 from storage.objects.store import Store
@@ -17,7 +17,7 @@ from storage.objects.store import Store
 PHOTOS = 6  # on the sheet at most
 
 
-async def announcement(app: CommandContext, job: TrainJob, reply: Reply) -> Reply:
+async def announcement(app: CommandContext, job: Job, reply: Reply) -> Reply:
     """Return `reply` with the contact sheet of a training that ended well; as it is if there is none to make.
 
     The photos are on it in direct messages, and elsewhere where the settings say so. Raises StoreError.

@@ -21,7 +21,8 @@ from bot.delivery.posts import Post, Poster
 from bot.delivery.reliable_poster import ReliablePoster
 from bot.delivery.retraction import Retraction
 from bot.delivery.retry import OUTAGES, patient, sentence_of
-from storage.contract.jobs import Job, StoredJob, TrainJob
+from bot.kinds import presenter_of
+from storage.contract.jobs import Job
 from storage.errors import Damaged, Missing, StoreError
 
 log = logging.getLogger(__name__)
@@ -166,10 +167,10 @@ class Follower:
         old = time.time() - post.asked_s > OLD_S
         await asyncio.wait({watching}, timeout=self.poster.edit_every_s * (OLD_SLOWER if old else 1))
 
-    async def _job(self, post: Post) -> StoredJob | None:
+    async def _job(self, post: Post) -> Job | None:
         """Read a job, however long the store takes; None if it never began, or is deleted; raises Damaged."""
 
-        async def read() -> StoredJob | None:
+        async def read() -> Job | None:
             try:
                 return await self.app.dispatch.job(post.job)
             except Missing:
@@ -198,14 +199,15 @@ class Follower:
 
     async def _end(self, post: Post, job: Job | None, reply: Reply) -> None:
         """Say the last word: pictures take the place of their progress, a training is announced in a new message."""
-        announced = self.poster.announces and isinstance(job, TrainJob) and reply.state != "cancelled"
-        if isinstance(job, TrainJob) and announced:
+        announced = self.poster.announces and job is not None and presenter_of(job).announced
+        announced = announced and reply.state != "cancelled"
+        if job and announced:
             post = await self.chat.announce(post, await self._announcement(post, job, reply))
             reply = brief(reply)
         await self.chat.show(post, reply, final=True, announced=announced)
         await self.chat.close(post)
 
-    async def _announcement(self, post: Post, job: TrainJob, reply: Reply) -> Reply:
+    async def _announcement(self, post: Post, job: Job, reply: Reply) -> Reply:
         """The reply with its contact sheet, however long the store takes; without one where that cannot be made."""
         try:
             return await self.chat.prepared(post, lambda: announcement(self.app, job, reply))

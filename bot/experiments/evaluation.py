@@ -123,7 +123,7 @@ async def play(
     cases = [await _case(session, plan, name, path.parent) for name in plan.subjects]
     session.space = SPACE
     async with MetricsProcess(models, darkroom.settings) as measuring:  # what it lacks is told before hours of learning
-        session.stack.need_worker()
+        session.stack.need_worker("imagine")
         out.mkdir(parents=True, exist_ok=True)
         evaluation = Evaluation(session, plan, out, measuring)
         cases = await asyncio.gather(*(evaluation.of(case) for case in cases))

@@ -9,9 +9,9 @@ from bot.connectors.terminal.connector import Session, save
 from bot.core.local_space import USER
 from bot.core.messages import Reply
 from bot.experiments.evaluation_plan import EvaluationPlan, as_model_reads, plain_prompt
-from storage.contract.jobs import ImagineJob
 from storage.contract.subjects import Subject
 from storage.errors import Missing
+from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.finalize import delete_job
 
 

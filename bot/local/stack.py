@@ -1,7 +1,6 @@
 """What runs around a command on one machine: the queue and a worker, started where missing and stopped at the end."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -10,16 +9,15 @@ from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
 
-from bot.local.children import Child
+from bot.local.kept_worker import KeptWorker
 from bot.local.valkey import Say, Valkey
 from storage.errors import SetupError
 from storage.failures import Failure
+from storage.kinds import KINDS
 from storage.queue import broker
 from storage.queue.redis_errors import ERRORS, meaning_of
-from storage.queue.worker_registry import living_workers, unregister_all
+from storage.queue.worker_registry import unregister_all
 from storage.settings.bot import BotSettings
-from storage.settings.shared import load_settings
-from storage.settings.trainer import TrainerSettings
 
 T = TypeVar("T")
 
@@ -37,7 +35,7 @@ class Stack:
         self.settings, self.say, self.stays = settings, say, stays
         self.redis_url = settings.redis_url
         self._valkey: Valkey | None = None
-        self._worker: Child | None = None
+        self._workers: dict[bool, KeptWorker] = {}  # by whether their kinds of jobs need a GPU
         self._redis: ArqRedis | None = None
         self._heir: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -75,17 +73,22 @@ class Stack:
             task.cancel()
             with suppress(asyncio.CancelledError, SetupError, OSError):
                 await task
-        if self._worker:
-            await self._worker.stop()
+        for worker in self._workers.values():
+            await worker.stop()
         if self._redis:
             await self._redis.aclose()
         if self._valkey:
             await self._valkey.close()
 
-    def need_worker(self) -> None:
-        """Keep a worker alive for every queue from now on."""
+    def need_worker(self, *kinds: str) -> None:
+        """Keep a worker alive for these kinds of jobs, and those like them, from now on; for all if none is named."""
+        for kind in kinds or KINDS:
+            needs_gpu = KINDS[kind].needs_gpu
+            if needs_gpu not in self._workers:
+                self._workers[needs_gpu] = KeptWorker(self.settings, self.redis_url, self.say, needs_gpu)
+                self._ready.clear()
         if not self._keeper:
-            self._keeper = asyncio.create_task(self._keep_worker())
+            self._keeper = asyncio.create_task(self._keep_workers())
 
     async def worker_ready(self) -> None:
         """Wait until every queue has a living worker; raises SetupError with the reason if it cannot be had."""
@@ -109,33 +112,18 @@ class Stack:
                 raise
         return task.result()
 
-    async def _keep_worker(self) -> None:
+    async def _keep_workers(self) -> None:
         assert self._redis
         answered_s = time.monotonic()
         while True:
             try:
-                missing = [kind for kind in broker.QUEUES if not await living_workers(self._redis, kind)]
+                for worker in [*self._workers.values()]:
+                    await worker.look(self._redis)
                 answered_s = time.monotonic()
-                if not missing:
+                if all(worker.ready for worker in self._workers.values()):
                     self._ready.set()
-                elif not (self._worker and self._worker.alive):
-                    self._start_worker(missing)
             except ERRORS as error:
                 meaning = meaning_of(error)
                 if meaning.failure is Failure.PERMANENT or time.monotonic() - answered_s > QUEUE_AWAY_S:
                     raise SetupError(f"The queue cannot be used any more: {meaning.reason}.") from error
             await asyncio.sleep(LOOK_EVERY_S)
-
-    def _start_worker(self, queues: list[str]) -> None:
-        if self._worker and not self._ready.is_set():
-            raise SetupError(
-                f"No worker could be started: {self._worker.last_words() or 'it says nothing'}. "
-                f"See {self._worker.log}, or run `darkroom doctor`."
-            )
-        if self._worker:
-            self.say(f"The worker stopped: {self._worker.last_words()}")
-        load_settings(TrainerSettings)  # what is wrong there is better said here than in the worker's log
-        self.say("Starting a worker.")
-        self._ready.clear()
-        command = [sys.executable, "-m", "trainer", "--queues", ",".join(queues)]
-        self._worker = Child(command, self.settings.home / "worker.log", {"REDIS_URL": self.redis_url})

@@ -6,17 +6,13 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from storage.contract.base import Stored
-from storage.contract.jobs import StoredJob, job_key, read_stored_job
-from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.schema_versions import understood, version_of
-from storage.errors import Damaged, Missing, Newer
-from storage.objects.store import Store
+from storage.errors import Damaged, Newer
 
 R = TypeVar("R", bound=BaseModel)
 S = TypeVar("S", bound=Stored)
 
 STRICTEST = {"shared": "private"}  # values of fields that are not understood, where the usual one would let people in
-NEWER_ENDED = {"state": "ended", "message": "This has ended. A newer version of me did it, and knows how."}
 
 
 def parsed(kind: type[R], data: bytes, key: str) -> R:
@@ -41,26 +37,6 @@ def parsed_in_part(kind: type[S], data: bytes, key: str, stand_ins: Mapping[str,
             return kind.model_validate(understood(data, kind, stand_ins))
         except ValidationError:
             raise error from None
-
-
-async def stored_job(store: Store, job: str) -> StoredJob:
-    """Read a job from the store; raises Missing and Damaged."""
-    record = read_stored_job((await store.get(job_key(job))).data, job)
-    if record.id != job:
-        raise Damaged(f"The record {job_key(job)!r} is damaged: it is of another job.")
-    return record
-
-
-async def read_outcome(store: Store, job: str) -> Outcome | None:
-    """How a job ended, if it did; raises Damaged if nobody can tell any more."""
-    key = outcome_key(job)
-    try:
-        outcome = parsed_in_part(Outcome, (await store.get(key)).data, key, {**NEWER_ENDED, "job": job})
-    except Missing:
-        return None
-    if outcome.job != job:
-        raise Damaged(f"The record {key!r} is damaged: it is of another job.")
-    return outcome
 
 
 def _damaged(error: ValidationError, key: str) -> Damaged:

@@ -31,20 +31,20 @@ def understood(data: bytes, kind: type[BaseModel], stand_ins: Mapping[str, Any])
 
 
 def is_newer_value(error: ErrorDetails) -> bool:
-    """Whether all that is wrong is a word that a newer version may know: a kind of job, a scheduler.
+    """Whether all that is wrong is a word that a newer version may know: a scheduler, say."""
+    context = error.get("ctx", {})
+    if error["type"] != "literal_error":
+        return False
+    word, known = error["input"], context["expected"]
+    return isinstance(word, str) and is_newer_word(word, re.findall(r"'([^']*)'", known))
+
+
+def is_newer_word(word: str, known: Iterable[str]) -> bool:
+    """Whether a word that is none of the known ones may be a newer version's: a kind of job, a scheduler.
 
     A word that is a known one with a character changed is taken for damage: nobody chooses names so alike.
     """
-    context = error.get("ctx", {})
-    if error["type"] == "union_tag_invalid":
-        word, known = context["tag"], context["expected_tags"]
-    elif error["type"] == "literal_error":
-        word, known = error["input"], context["expected"]
-    else:
-        return False
-    if not isinstance(word, str) or not WORD.fullmatch(word):
-        return False
-    return not is_garbled(word, re.findall(r"'([^']*)'", known))
+    return WORD.fullmatch(word) is not None and not is_garbled(word, known)
 
 
 def is_garbled(word: str, known: Iterable[str]) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from storage.contract.jobs import TrainJob
 from storage.contract.posted_messages import set_aside
 from storage.contract.records import parsed, parsed_in_part
 from storage.contract.subjects import Subject, name_key, name_prefix, subject_key
@@ -115,12 +114,11 @@ class Subjects:
             if await self.store.replace(subject_key(subject), changed.model_dump_json().encode(), tag):
                 return changed
 
-    async def ordered(self, job: TrainJob) -> TrainJob:
-        """The training as accepted after all others of its subjects, whatever the clock says; their records note when.
+    async def ordered(self, subjects: Sequence[str], accepted_s: float) -> float:
+        """When a training counts as accepted: after all others of its subjects, whatever the clock says.
 
-        Which of two trainings counts is decided by that: see `storage.lifecycle.finalize.record_training`.
+        Their records note it. Which of two trainings counts is decided by that: see `storage.kinds.train_end`.
         """
-        accepted_s = job.accepted_s
 
         def asked(record: Subject) -> Subject:
             nonlocal accepted_s
@@ -130,10 +128,10 @@ class Subjects:
                 accepted_s = record.asked_s + ORDER_S
             return record.model_copy(update={"asked_s": accepted_s})
 
-        for subject in job.subjects:
+        for subject in subjects:
             with suppress(Missing, Damaged, Newer):  # whoever takes the job says so
                 await self.change(subject, asked)
-        return job.model_copy(update={"accepted_s": accepted_s})
+        return accepted_s
 
     async def find(self, space: str, name: str) -> Subject | None:
         """The subject of that name in the space, if there is one; raises Damaged if its record is."""

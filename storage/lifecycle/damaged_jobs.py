@@ -4,15 +4,13 @@ import logging
 import re
 from contextlib import suppress
 
-from storage.contract.fields import PIXELS_MAX
-from storage.contract.jobs import SEED_MAX, ImagineJob, NewerJob, StoredJob, job_key
-from storage.contract.outcomes import Outcome, Picture, outcome_key
-from storage.contract.records import read_outcome
-from storage.contract.sizes import Size, png_size
+from storage.contract.jobs import NewerJob, job_key
+from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, Newer
 from storage.ids import is_id
+from storage.kinds.stored import read_ending
 from storage.objects.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,7 +29,7 @@ async def end_damaged(store: Store, job: str) -> str:
     Subjects that it was to learn for the first time have failed: their photos are there, and their names can be had.
     """
     try:
-        if outcome := await read_outcome(store, job):
+        if outcome := await read_ending(store, job):
             return outcome.message
     except Damaged:
         return OUTCOME_DAMAGED
@@ -66,32 +64,6 @@ async def job_remains(store: Store, job: str) -> NewerJob | None:
     if not space or not owner or not is_id(job):
         return None
     return NewerJob.model_validate({"id": job, "kind": "damaged", "space": space, "owner": owner, "subjects": subjects})
-
-
-async def outcome_from_pictures(store: Store, job: StoredJob) -> Outcome | None:
-    """Rebuild the damaged outcome of a picture job from its pictures; None if some are missing."""
-    if not isinstance(job, ImagineJob):
-        return None
-    names = await store.names(f"jobs/{job.id}/")
-    for grid in (name for name in names if name.endswith("/grid.png")):
-        prefix = grid.removesuffix("grid.png")
-        # Files are named by seed, and seeds follow from the job, so the outcome can be told from a listing.
-        seeds = [(job.seed + k) % (SEED_MAX + 1) for k in range(job.count)]
-        if all(f"{prefix}{seed}.png" in names for seed in seeds):
-            pictures = [await _picture(store, f"{prefix}{seed}.png", job.prompt, seed) for seed in seeds]
-            whole = await _picture(store, grid, job.prompt)
-            return Outcome(job=job.id, state="done", message=job.prompt, pictures=tuple(pictures), grid=whole)
-    return None
-
-
-async def _picture(store: Store, key: str, caption: str, seed: int | None = None) -> Picture:
-    """A PNG as an outcome names it."""
-    try:
-        size = png_size((await store.get(key)).data)
-    except ValueError:  # it is damaged as well
-        size = Size(0, 0)
-    sides = {name: min(side_px, PIXELS_MAX) for name, side_px in size._asdict().items()}
-    return Picture(key=key, caption=caption, seed=seed, **sides)
 
 
 def _failed(subject: Subject, job: str) -> Subject:

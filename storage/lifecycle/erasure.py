@@ -12,14 +12,16 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from storage.contract.base import Stored
-from storage.contract.jobs import Job, TrainJob
+from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
-from storage.contract.records import parsed, parsed_in_part, read_outcome
+from storage.contract.records import parsed, parsed_in_part
 from storage.contract.subject_repository import Subjects
-from storage.contract.subjects import Subject, logs_prefix, subject_key
+from storage.contract.subjects import Subject, subject_key
 from storage.errors import Damaged, Full, Missing, Newer, StoreError
 from storage.ids import is_id
-from storage.lifecycle.finalize import delete_job, publish_outcome, record_training
+from storage.kinds import kind_of
+from storage.kinds.stored import read_outcome
+from storage.lifecycle.finalize import delete_job, publish_outcome
 from storage.lifecycle.job_index import JobIndex
 from storage.objects.store import Store
 
@@ -178,13 +180,14 @@ async def _jobs_about(index: JobIndex, subject: Subject, only_open: bool) -> lis
 
 
 async def _release(store: Store, job: Job) -> None:
-    """Release the other subjects of a training whose subject is forgotten, so that they can be trained anew."""
-    if isinstance(job, TrainJob) and len(job.subjects) > 1:
+    """Let those go who were to be learned together with who is forgotten: so they are not learned, and can be anew."""
+    kind = kind_of(job)
+    if kind.learns and len(job.subjects) > 1:
         with suppress(Full):  # it is deleted next
             await publish_outcome(store, job, Outcome(job=job.id, state="failed", message=RELEASED))
         try:
-            if outcome := await read_outcome(store, job.id):
-                await record_training(store, job, outcome)
+            if outcome := await read_outcome(store, job):
+                await kind.note_end(store, job, outcome)
         except (Damaged, Newer, Full) as error:  # nobody is kept for that
             log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
-        await store.delete_prefix(f"{logs_prefix(job.subjects[0])}{job.id}/")  # they have sample pictures of all
+        await kind.part(store, job)

@@ -13,11 +13,12 @@ from collections.abc import Iterable
 
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
-from storage.contract.records import parsed, read_outcome, stored_job
+from storage.contract.records import parsed
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import NAMES, UNACCEPTED, subject_key, unaccepted_key
 from storage.errors import Damaged, Missing, StoreError
 from storage.ids import id_at, is_id, made_s
+from storage.kinds.stored import read_outcome, stored_job
 from storage.lifecycle.finalize import finalize_job, unpublished_objects, unsettled_key
 from storage.lifecycle.job_index import JobIndex
 from storage.lifecycle.sweep_state import STATE, SweepState
@@ -141,9 +142,10 @@ class GarbageCollector:
             record = await stored_job(self.store, job)
             await self.index.add(record, is_open=not ended or unsettled_key(job) in own)
         if ended and old and any(name.count("/") > 2 for name in own):
-            outcome = await read_outcome(self.store, job)
-            if outcome and unpublished_objects(own, outcome):
-                await finalize_job(self.store, await stored_job(self.store, job))
+            record = await stored_job(self.store, job)
+            outcome = await read_outcome(self.store, record)
+            if outcome and unpublished_objects(own, record, outcome):
+                await finalize_job(self.store, record)
         return ended
 
     async def _sweep_unaccepted(self, subject: str) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 
 from storage.contract.base import Record
-from storage.contract.jobs import StoredJob
+from storage.contract.jobs import Job
 from storage.contract.outcomes import outcome_key
 from storage.contract.records import parsed
 from storage.errors import Missing, StoreError
@@ -45,7 +45,7 @@ async def build_indexes(store: Store, within_s: float) -> bool:
     return True
 
 
-async def index_faults(store: Store) -> AsyncIterator[tuple[str, StoredJob | None, bool]]:
+async def index_faults(store: Store) -> AsyncIterator[tuple[str, Job | None, bool]]:
     """Entries that are missing, with their job and whether it is open, and entries too many, without one.
 
     None while old jobs are not indexed: that is no fault.

@@ -16,11 +16,11 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
-from storage.contract.jobs import Job, StoredJob, job_key
+from storage.contract.jobs import Job, job_key
 from storage.contract.outcomes import outcome_key
-from storage.contract.records import stored_job
 from storage.errors import Damaged, Missing
 from storage.ids import ID, is_id, made_s
+from storage.kinds.stored import stored_job
 from storage.objects.store import PAGE, Store
 
 OPEN = "open/"
@@ -161,7 +161,7 @@ class JobIndex:
                 ids |= {job.id for job in some if job and subject in job.subjects}
         return sorted(ids)
 
-    async def job(self, job: str) -> StoredJob | None:
+    async def job(self, job: str) -> Job | None:
         """Read a job; None if it is deleted or damaged."""
         with suppress(Missing, Damaged):
             return await stored_job(self.store, job)

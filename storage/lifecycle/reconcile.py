@@ -10,8 +10,8 @@ import logging
 from arq.connections import ArqRedis
 
 from storage.contract.outcomes import outcome_key
-from storage.contract.records import stored_job
 from storage.errors import Damaged, Missing, Newer, StoreError
+from storage.kinds.stored import stored_job
 from storage.lifecycle.damaged_jobs import end_damaged
 from storage.lifecycle.erasure import finish_all
 from storage.lifecycle.finalize import finalize_job

@@ -13,12 +13,14 @@ from pathlib import Path
 from storage.contract.base import Stored
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
-from storage.contract.records import parsed, read_outcome, stored_job
+from storage.contract.records import parsed
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import NAMES, Subject, name_key, subject_key
 from storage.errors import Damaged, Missing, Newer, StoreError
 from storage.ids import is_id
-from storage.lifecycle.damaged_jobs import OUTCOME_DAMAGED, end_damaged, outcome_from_pictures
+from storage.kinds import kind_of
+from storage.kinds.stored import read_outcome, stored_job
+from storage.lifecycle.damaged_jobs import OUTCOME_DAMAGED, end_damaged
 from storage.lifecycle.erasure import UNDER_WAY, Erasure, Receipt, finish, stand_in
 from storage.lifecycle.finalize import delete_job, finalize_job
 from storage.lifecycle.index_backfill import index_faults
@@ -55,11 +57,10 @@ async def check_jobs(store: Store, dry_run: bool) -> AsyncIterator[RepairFinding
                 await delete_job(store, job)
             continue
         try:
-            await read_outcome(store, job)
+            await read_outcome(store, known)
         except Damaged as error:
-            outcome = await outcome_from_pictures(store, known) or Outcome(
-                job=job, state="failed", message=OUTCOME_DAMAGED
-            )
+            failed = Outcome(job=job, state="failed", message=OUTCOME_DAMAGED)
+            outcome = await kind_of(known).recovered(store, known) or failed
             yield RepairFinding(outcome_key(job), str(error), f"written anew: {outcome.state}")
             if not dry_run:
                 await store.put(outcome_key(job), outcome.model_dump_json().encode())

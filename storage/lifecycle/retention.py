@@ -5,12 +5,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
+from storage.contract.jobs import Job, job_key
 from storage.contract.outcomes import outcome_key
-from storage.contract.subject_repository import Subjects
-from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, Newer
 from storage.ids import id_at, is_id
+from storage.kinds import kind_of
+from storage.kinds.stored import read_job
 from storage.lifecycle.finalize import delete_job
 from storage.lifecycle.job_index import JobIndex
 from storage.objects.store import Store
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Pruned(NamedTuple):
     """A job that was deleted, or would be."""
 
-    job: TrainJob | ImagineJob
+    job: Job
     objects: int  # that belong to it, pictures among them
 
 
@@ -39,7 +39,7 @@ async def prune(store: Store, older_s: float, dry_run: bool = False) -> AsyncIte
         try:
             job = read_job((await store.get(job_key(job_id))).data)
             # Ids sort by time, but a job's id is its request's: the record says when it was accepted.
-            if job.accepted_s > before_s or await _is_needed(store, job, names):
+            if job.accepted_s > before_s or await kind_of(job).is_needed(store, job, names):
                 continue
         except Missing:  # deleted just now
             continue
@@ -68,21 +68,3 @@ async def _jobs_until(store: Store, end: str) -> AsyncIterator[tuple[str, list[s
             last = job
     if own:
         yield last, own
-
-
-async def _is_needed(store: Store, job: TrainJob | ImagineJob, names: list[str]) -> bool:
-    """Whether a subject was made by a training, or shows pictures of it."""
-    if not isinstance(job, TrainJob):
-        return False
-    for each in job.subjects:
-        try:
-            subject = await Subjects(store).whole(each)
-        except Missing:
-            continue
-        if subject.job == job.id or _shown(subject) & {*names}:
-            return True
-    return False
-
-
-def _shown(subject: Subject) -> set[str]:
-    return {picture.key for picture in (*subject.samples, subject.before_after, subject.choices) if picture}

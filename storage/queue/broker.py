@@ -21,7 +21,6 @@ from storage.settings.shared import SharedSettings
 
 log = logging.getLogger(__name__)
 
-QUEUES = {"train": "darkroom:train", "imagine": "darkroom:imagine"}  # of each kind of job, as `queue_name` has it
 RUN_JOB = "run_job"  # the one function that workers offer
 EXPIRES_MS = 30 * 24 * 3600 * 1000  # a queued job's body; arq's day is short for a long queue
 UNKNOWN_S = 120.0  # a failure of unknown kind is waited out for so long

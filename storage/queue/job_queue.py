@@ -15,7 +15,8 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from storage.contract.jobs import Job
-from storage.queue.broker import EXPIRES_MS, QUEUES, RUN_JOB, queue_name
+from storage.kinds import KINDS
+from storage.queue.broker import EXPIRES_MS, RUN_JOB, queue_name
 from storage.queue.fair_share import Entry, Name, fair_order
 
 AT_ONCE = datetime.fromtimestamp(1, UTC)  # when arq may run a job: long ago by any clock, for clocks need not agree
@@ -60,7 +61,7 @@ def _entry(body: bytes | None) -> Entry:
 
 async def queued_jobs(redis: ArqRedis) -> set[str]:
     """Ids of all jobs that are queued or run, of every kind."""
-    return {job.decode() for queue in QUEUES.values() for job in await redis.zrange(queue, 0, -1)}
+    return {job.decode() for kind in KINDS for job in await redis.zrange(queue_name(kind), 0, -1)}
 
 
 class JobQueue:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from arq.connections import ArqRedis
 
-from storage.queue.broker import QUEUES
+from storage.kinds import KINDS
 
 WORKER_SEEN_S = 10  # a worker that has not beaten for this long counts as gone
 REMEMBERED_S = 60  # how long it is in the set of workers, by Redis's clock
@@ -44,7 +44,7 @@ async def unregister_worker(redis: ArqRedis, worker: str, kinds: Iterable[str]) 
 
 async def unregister_all(redis: ArqRedis) -> None:
     """Drop the signs of life of all workers."""
-    for kind in QUEUES:
+    for kind in KINDS:
         for worker in await redis.zrange(workers_key(kind), 0, -1):
             await unregister_worker(redis, worker.decode(), [kind])
 

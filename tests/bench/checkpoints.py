@@ -15,10 +15,10 @@ from pathlib import Path
 from random import Random
 
 from research.toyworld.scenes import character
-from storage.contract.jobs import TrainJob
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.ids import new_id
+from storage.kinds.train import TrainJob
 from storage.objects.folder import FolderStore
 from trainer.models.default_recipe import recipe_for
 from trainer.protocol import ProgressReport, SubjectTask, TaskResult, TrainTask

@@ -34,6 +34,7 @@ from tests.bench.history_store import MINE, Counted, CountedFolder, counted_s3, 
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
 from tests.support.micro_models import write_micro_model
+from trainer.kinds import handlers_of
 from trainer.worker.cache import Cache
 from trainer.worker.store_health import StoreHealth
 from trainer.worker.worker import run_worker
@@ -136,7 +137,15 @@ async def measure_idle(here: Deployment) -> None:
 @asynccontextmanager
 async def working(here: Deployment) -> AsyncIterator[None]:
     """A worker with the micro model, in this process so that its requests count."""
-    task = asyncio.create_task(run_worker(load_settings(TrainerSettings), here.store, here.redis, ["train", "imagine"]))
+    task = asyncio.create_task(
+        run_worker(
+            load_settings(TrainerSettings),
+            here.store,
+            here.redis,
+            ["train", "imagine"],
+            handlers_of(),
+        )
+    )
     try:
         yield
     finally:

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 import aiohttp
 import boto3
 
-from storage.contract.jobs import ImagineJob, job_key
-from storage.contract.outcomes import Outcome, Picture, outcome_key
+from storage.contract.jobs import job_key
+from storage.contract.outcomes import Picture, outcome_key
 from storage.contract.subjects import Subject, name_key, subject_key
 from storage.ids import id_at
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.lifecycle.index_backfill import build_indexes
 from storage.lifecycle.job_index import entries_of
 from storage.objects.folder import FolderStore
@@ -165,7 +166,7 @@ def drawing(job: str, space: str, subject: str | None = None) -> ImagineJob:
 async def finish(put: Put, job: ImagineJob) -> None:
     """Write a job as it is once it is done and settled."""
     picture = Picture(key=f"jobs/{job.id}/attempt-1-aaaaaaaa/1.png", width_px=64, height_px=64, seed=1)
-    outcome = Outcome(job=job.id, state="done", message="a dog in Paris", seconds=3, pictures=(picture,))
+    outcome = ImagineOutcome(job=job.id, state="done", message="a dog in Paris", seconds=3, pictures=(picture,))
     for key in entries_of(job)[:-1]:
         await put(key, b"")
     await put(job_key(job.id), job.model_dump_json().encode())

@@ -14,7 +14,7 @@ from typing import Any
 from arq.connections import ArqRedis
 from arq.worker import Worker, func
 
-from storage.contract.jobs import ImagineJob
+from storage.kinds.imagine import ImagineJob
 from storage.queue import broker
 from storage.queue.job_queue import JobQueue
 from tests.servers.backing import valkey

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from bot.app import Darkroom
-from storage.contract.jobs import ImagineJob
+from storage.kinds.imagine import ImagineJob
 from tests.bench.chats import (
     COMMANDS,
     INTERACTIONS,

@@ -13,12 +13,12 @@ from bot.core.chat_log import ChatLog, ChatMessage
 from bot.core.dispatch import Dispatch
 from bot.core.messages import Reply
 from storage import ids
-from storage.contract.jobs import ImagineJob, TrainJob
-from storage.contract.outcomes import Outcome, TrainedSubject
-from storage.contract.records import stored_job
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, weights_prefix
 from storage.ids import CLOCK, IdClock, id_at, made_s, new_id
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.stored import stored_job
+from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
 from storage.lifecycle.finalize import finalize_job, publish_outcome
 from storage.objects.folder import FolderStore
 from storage.queue import newest_id
@@ -152,5 +152,5 @@ async def ended(store: FolderStore, job: TrainJob) -> None:
     """A worker publishes the training, from the record that it reads."""
     await store.put(key(job), b"weights")
     learned = TrainedSubject(weights_key=key(job), weights_sha256=HASH, identifier="x", recipe={})
-    await publish_outcome(store, job, Outcome(job=job.id, state="done", message="", subjects=(learned,)))
+    await publish_outcome(store, job, TrainOutcome(job=job.id, state="done", message="", subjects=(learned,)))
     await finalize_job(store, await stored_job(store, job.id))

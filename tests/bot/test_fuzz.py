@@ -15,10 +15,13 @@ from bot.app import Darkroom
 from bot.arguments.arguments import ImagineArguments
 from bot.core.messages import Reply, Request
 from bot.photos.uploads import Upload
-from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
+from storage.contract.jobs import job_key
 from storage.contract.subjects import Subject, checkpoint_prefix, subject_key
 from storage.errors import Damaged, DarkroomError, Newer
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.stored import read_job
+from storage.kinds.train import TrainJob
 from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.objects.transfers import file_hash
@@ -179,7 +182,7 @@ async def test_job_bodies(app: Darkroom) -> None:
     refused("job bodies", count, JOBS)
     assert count > JOBS / 2
     assert await put_back(app.store, app.redis) == []
-    assert await app.redis.zcard(broker.QUEUES["train"]) == await app.redis.zcard(broker.QUEUES["imagine"]) == 0
+    assert await app.redis.zcard(broker.queue_name("train")) == await app.redis.zcard(broker.queue_name("imagine")) == 0
     assert await app.dispatch.jobs("fuzz") == []
 
 

@@ -14,12 +14,14 @@ from PIL import Image
 from bot.commands.drafts import asked_about
 from bot.core.chat_log import ChatLog
 from storage.contract.base import Stored
-from storage.contract.jobs import TrainJob, job_key, read_job, read_stored_job
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.recipe import Recipe
 from storage.contract.records import parsed_in_part
 from storage.contract.subjects import NAMES, Subject, name_key, subject_key, unaccepted_key
 from storage.errors import Damaged
+from storage.kinds.stored import read_job, read_stored_job
+from storage.kinds.train import TrainJob
 from storage.lifecycle.erasure import Receipt
 from storage.lifecycle.job_index import JobIndex, about_prefix, job_of, space_key
 from storage.objects.store import Store

@@ -9,8 +9,9 @@ from redis.exceptions import RedisError
 
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
-from storage.contract.records import stored_job
 from storage.errors import DarkroomError
+from storage.kinds import KINDS
+from storage.kinds.stored import stored_job
 from storage.lifecycle.job_index import JobIndex
 from storage.queue import broker
 from storage.queue.job_progress import read_progress
@@ -68,7 +69,7 @@ async def quiet(scene: Scene) -> tuple[list[str], list[str]]:
 
 async def _waiting(scene: Scene) -> list[str]:
     """What is queued although it has ended, and what the chat has not answered."""
-    queued = sum([await scene.redis.zcard(name) for name in broker.QUEUES.values()])
+    queued = sum([await scene.redis.zcard(name) for name in map(broker.queue_name, KINDS)])
     return ["queue"] * bool(queued) + ["chat"] * (not scene.chat.at_rest)
 
 

@@ -4,8 +4,9 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from storage.contract.jobs import job_key, read_job
+from storage.contract.jobs import job_key
 from storage.errors import DarkroomError
+from storage.kinds.stored import read_job
 from tests.chaos.scene import Scene
 from tests.chaos.worker import Worker
 

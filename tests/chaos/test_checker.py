@@ -10,13 +10,15 @@ import pytest
 
 from bot.core.chat_log import ChatMessage
 from bot.core.messages import Reply
-from storage.contract.jobs import ImagineJob, job_key, read_stored_job
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.records import parsed_in_part
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import Damaged
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.stored import read_stored_job
 from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.lifecycle.job_index import JobIndex

@@ -9,10 +9,11 @@ from arq.connections import ArqRedis
 
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request
-from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.subjects import Subject
 from storage.errors import Full
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.lifecycle.erasure import receipt_key
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings

@@ -10,8 +10,10 @@ from arq.connections import ArqRedis
 from bot.app import Darkroom
 from bot.core.messages import Request
 from bot.photos.uploads import Upload
-from storage.contract.jobs import TrainJob, job_key, read_job
+from storage.contract.jobs import job_key
 from storage.contract.subject_repository import Subjects
+from storage.kinds.stored import read_job
+from storage.kinds.train import TrainJob
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character

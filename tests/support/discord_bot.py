@@ -13,7 +13,8 @@ from discord import Client
 from bot.app import Darkroom
 from bot.connectors.discord import connector
 from bot.connectors.discord.poster import DiscordPoster
-from storage.contract.jobs import ImagineJob, TrainJob
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from tests.servers.backing import valkey
 from tests.servers.discord import Discord, File, discord_server
 from tests.servers.discord.rest import BOT_USER

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from PIL import Image
 
 from bot.app import Darkroom
-from storage.contract.jobs import ImagineJob, TrainJob, attempt_prefix
+from storage.contract.jobs import attempt_prefix
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.progress import Phase, Progress
 from storage.contract.subjects import Subject
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
+from storage.kinds.train import TrainJob, TrainOutcome
 from storage.queue.job_progress import announce_change, write_progress
 from storage.queue.job_queue import JobQueue
 from tests.support.photo_files import saved, scene
@@ -56,7 +58,7 @@ class Hand:
         pictures = [await self.picture(job.id, str(job.seed + k), job.seed + k) for k in range(job.count)]
         grid = grid or await self.picture(job.id, "grid")
         await self._publish(
-            Outcome(job=job.id, state="done", message=job.prompt, seconds=3, pictures=tuple(pictures), grid=grid)
+            ImagineOutcome(job=job.id, state="done", message=job.prompt, seconds=3, pictures=tuple(pictures), grid=grid)
         )
 
     async def train(self, job: TrainJob) -> Subject:
@@ -65,7 +67,7 @@ class Hand:
         ready = {"state": "ready", "identifier": "sks", "samples": samples, "weights_sha256": "0" * 64}
         subject = await self.app.subjects.change(job.subjects[0], lambda s: s.model_copy(update=ready))
         message = f"{subject.name} is ready: write [{subject.name}] in a prompt."
-        await self._publish(Outcome(job=job.id, state="done", message=message, seconds=90, pictures=samples))
+        await self._publish(TrainOutcome(job=job.id, state="done", message=message, seconds=90, pictures=samples))
         return subject
 
     async def keep(self, space: str, owner: str, count: int) -> None:

@@ -12,7 +12,8 @@ import pytest
 from bot.app import Darkroom
 from bot.connectors.slack import connector
 from bot.connectors.slack.poster import SlackPoster
-from storage.contract.jobs import ImagineJob, TrainJob
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey

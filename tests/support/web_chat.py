@@ -12,11 +12,12 @@ from PIL import Image
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright, expect
 
 from bot.connectors.web.connector import opened
-from storage.contract.jobs import ImagineJob, job_key
-from storage.contract.outcomes import Outcome, Picture, outcome_key
+from storage.contract.jobs import job_key
+from storage.contract.outcomes import Picture, outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Photo, Subject
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.objects.store import Store
 from storage.settings.bot import BotSettings
 from tests.support.photo_files import saved, scene
@@ -138,7 +139,7 @@ async def add_pictures(
         key = f"jobs/{job.id}/attempt-1/{'grid' if seed is None else seed}.png"
         await store.put(key, _drawn(seed or 0, side_px))
         pictures.append(Picture(key=key, width_px=side_px, height_px=side_px, seed=seed, caption=prompt))
-    outcome = Outcome(job=job.id, state="done", message=prompt, pictures=tuple(pictures[:-1]), grid=pictures[-1])
+    outcome = ImagineOutcome(job=job.id, state="done", message=prompt, pictures=tuple(pictures[:-1]), grid=pictures[-1])
     await store.put(outcome_key(job.id), outcome.model_dump_json().encode())
     return job
 

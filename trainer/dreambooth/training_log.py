@@ -22,7 +22,7 @@ from trainer.diffusion import sampling
 from trainer.dreambooth.candidates import CandidateSnapshot
 from trainer.dreambooth.trackers import TrackerThread, check, opened
 from trainer.dreambooth.train import Step, Training
-from trainer.protocol import TaskResult, TrainTask
+from trainer.protocol import TrainResult, TrainTask
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class TrainingLog:
             pictures = [picture for row in seen for picture in row]
             self.picture("candidate", sampling.grid(pictures, columns=len(seen[0])), candidate.step)
 
-    def ended(self, result: TaskResult) -> None:
+    def ended(self, result: TrainResult) -> None:
         """Log what came of it: the report card of each subject, and the pictures that people are shown."""
         last = len(result.losses)
         self.log({"kept_step": result.kept_step}, last)

@@ -15,14 +15,14 @@ from trainer.dreambooth.truncated_captions import cut_captions
 from trainer.dreambooth.weights import save
 from trainer.engine.host import Cancelled, Host, Paused
 from trainer.models.denoiser import Denoiser
-from trainer.protocol import ProgressReport, SubjectResult, TaskResult
+from trainer.protocol import ProgressReport, SubjectResult, TrainResult
 
 log = logging.getLogger(__name__)
 
 
 def finish_training(
     host: Host, run: TrainingRun, learned: TrainingResult, check_messages: Callable[[], None]
-) -> TaskResult:
+) -> TrainResult:
     """Write what was learned into the task's folder.
 
     `check_messages` is called between steps of drawing, and may raise.
@@ -35,7 +35,7 @@ def finish_training(
     denoiser = candidates.denoiser(learned)
     results = tuple(_examined(host, run, trained, denoiser, check_messages) for trained in run.subjects)
     subjects = [trained.subject for trained in run.subjects]
-    return TaskResult(
+    return TrainResult(
         job=task.job,
         state="done",
         message="\n".join(filter(None, (_cut_short(candidates), cut_captions(host.base, run.recipe, subjects)))),

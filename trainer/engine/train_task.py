@@ -34,7 +34,7 @@ from trainer.memory.device import must_shard
 from trainer.metrics.embedders import Embedder
 from trainer.metrics.report_card import SubjectEvaluator
 from trainer.models.finite import NotFinite
-from trainer.protocol import ProgressReport, TaskResult, TrainTask
+from trainer.protocol import ProgressReport, TrainResult, TrainTask
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +50,14 @@ class TrainRunner:
         self.host, self.base, self.together, self.embedder = host, host.base, together, embedder
         self.trackers, self.watch = trackers or Trackers(), TrainingLog()
 
-    def run(self, task: TrainTask) -> TaskResult:
+    def run(self, task: TrainTask) -> TrainResult:
         """Learn a subject; write weights and sample pictures into the task's folder."""
         try:
             return self._train(self._training_run(self._divided(task)))
         finally:
             self.watch.finish()
 
-    def _train(self, run: TrainingRun) -> TaskResult:
+    def _train(self, run: TrainingRun) -> TrainResult:
         task = run.task
         for trained in run.subjects:
             if run.recipe.prior_weight and not class_images.is_usable(trained.class_set):

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from pathlib import Path, PurePosixPath
 
-from storage.contract.jobs import TrainJob
 from storage.contract.outcomes import outcome_key
 from storage.contract.subjects import checkpoint_prefix, subject_key
 from storage.errors import Damaged, Missing, StoreError
+from storage.kinds.train import TrainJob
 from storage.objects.store import Store
 from storage.objects.transfers import OnProgress, file_hash, ignore_progress
 from trainer.worker.tensorboard_store import TensorBoardStore

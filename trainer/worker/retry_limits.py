@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from arq.connections import ArqRedis
 
-from storage.contract.jobs import ImagineJob, TrainJob
+from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
 from storage.errors import DiskFull, Full, Missing, StoreError
 from storage.failures import Failure
@@ -49,7 +49,7 @@ class RetryLimits:
         self.redis, self._now_s = redis, now_s
         self._failing_s: dict[str, tuple[float, float]] = {}  # when the store failed under a job: first, and last
 
-    async def out(self, job: TrainJob | ImagineJob) -> Outcome | None:
+    async def out(self, job: Job) -> Outcome | None:
         """The failure of a job whose attempts are used up; None if another attempt may be had."""
         with best_effort("nobody knows how often a job was tried"):
             if await failed_attempts(self.redis, job.id, "loss") >= LOST_WORKERS_MAX:
@@ -58,7 +58,7 @@ class RetryLimits:
                 return _failed(job, f"{DIED} {GAVE_UP}", UNKNOWN)
         return None
 
-    async def count(self, job: TrainJob | ImagineJob, died: EngineDied) -> Outcome | None:
+    async def count(self, job: Job, died: EngineDied) -> Outcome | None:
         """Count an attempt of which the engine died; return the failure if it was one too many."""
         crashes = 1
         with best_effort("an engine that died is not counted"):
@@ -95,16 +95,16 @@ class RetryLimits:
             del self._failing_s[next(iter(self._failing_s))]
         return now_s - first_s
 
-    async def begin(self, job: TrainJob | ImagineJob) -> None:
+    async def begin(self, job: Job) -> None:
         """Count an attempt that begins; those that end are taken off again, so what stays was lost with its worker."""
         with best_effort("an attempt is not counted"):
             await count_failed_attempt(self.redis, job.id, "loss")
 
-    async def end(self, job: TrainJob | ImagineJob) -> None:
+    async def end(self, job: Job) -> None:
         """Take back the count of this attempt and of those before: the worker is not lost."""
         with best_effort("an attempt that has ended counts"):
             await clear_failed_attempts(self.redis, job.id, "loss")
 
 
-def _failed(job: TrainJob | ImagineJob, message: str, detail: str) -> Outcome:
+def _failed(job: Job, message: str, detail: str) -> Outcome:
     return Outcome(job=job.id, state="failed", message=message, detail=detail)

@@ -8,9 +8,9 @@ import asyncio
 import logging
 from pathlib import Path
 
-from storage.contract.jobs import TrainJob
 from storage.contract.subjects import logs_prefix, subject_key
 from storage.errors import StoreError
+from storage.kinds.train import TrainJob
 from storage.objects.store import Store
 
 log = logging.getLogger(__name__)

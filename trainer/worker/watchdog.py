@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from storage.contract.progress import Phase
-from trainer.protocol import Alive, ProgressReport, Task, TaskResult, TrainTask
+from trainer.protocol import Alive, ProgressReport, Task, TaskResult
 
 MULTIPLE = 20  # of the usual silence between two messages
 GAPS = 32  # reports of a phase whose silences are remembered
@@ -66,8 +66,7 @@ class Watchdog:
         # An engine without a task has nothing to say, so its silence until now does not count.
         if not self._paces:
             self.silent_s = 0.0
-        compiles = isinstance(task, TrainTask) and task.recipe.get("compiled", "off") != "off"
-        self._paces[task.job] = _Pace(compiles)
+        self._paces[task.job] = _Pace(task.compiles)
 
     def end(self, job: str) -> None:
         """Expect no more of a task."""

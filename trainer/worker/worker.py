@@ -1,48 +1,30 @@
-"""The worker: takes jobs from arq's queues, has attempts at them, publishes their outcomes, and ends well.
+"""The worker: serves queues, each with a loop of its own, says that it lives, and ends well.
 
 There is no tensor work here; the event loop stays free to report and to cancel.
 """
 
 import asyncio
-import contextlib
 import logging
-import shutil
-import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
 
 from arq.connections import ArqRedis
-from arq.worker import Retry, RetryJob, func
+from arq.worker import func
 
-from storage.contract.jobs import NEWER_WORKER, ImagineJob, TrainJob
-from storage.contract.outcomes import Outcome, outcome_key
-from storage.contract.progress import Progress
-from storage.errors import Damaged, DiskFull, Missing, Newer, StoreError, UserError
-from storage.failures import Failure
-from storage.ids import is_id, new_id
-from storage.lifecycle.damaged_jobs import end_damaged
-from storage.lifecycle.finalize import finalize_job, is_open, publish_outcome
+from storage.ids import new_id
+from storage.kinds import KINDS
 from storage.lifecycle.reconcile import keep_queued
-from storage.objects.folder_errors import is_full
 from storage.objects.store import Store
 from storage.queue import broker
-from storage.queue.job_progress import announce_change, write_progress
-from storage.queue.job_queue import JobQueue
 from storage.queue.redis_errors import ERRORS, best_effort, meaning_of
 from storage.queue.worker_registry import register_worker, unregister_worker
 from storage.service_errors import Patience
 from storage.settings.trainer import TrainerSettings
-from trainer.protocol import OURS
-from trainer.worker.attempt import Attempt, EngineDied, HandedBack, JobEnded
-from trainer.worker.build_task import TaskBuilder
-from trainer.worker.cache import Cache
 from trainer.worker.engine_client import EngineClient
+from trainer.worker.handler import Handlers
 from trainer.worker.host_resources import HostResources
-from trainer.worker.job_support import runnable_job
+from trainer.worker.job_runner import JobRunner
 from trainer.worker.queue_worker import QueueWorker
-from trainer.worker.retry_limits import RetryLimits
-from trainer.worker.scratch import own_folder
 from trainer.worker.store_health import StoreHealth
 from trainer.worker.watchdog import SilenceLimits
 
@@ -50,187 +32,51 @@ log = logging.getLogger(__name__)
 
 ANNOUNCED_S = 0.5  # between two signs of life
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
-TIDY_S = 2.0  # to tidy up after what was left to others
 LONGEST_JOB_S = 24 * 3600
-AGAIN_S = 2.0  # from an attempt that ended badly to the next one
-AGAIN_MAX_S = 64.0  # the same while the store fails, or a disk is full: each attempt waits twice as long
-PROBE_BYTES = 2**16  # written before an attempt at a job under which the store failed: attempts cost more
-UNWRITTEN_MAX = 100  # outcomes that are kept while the store refuses them
-STORE_OBSTACLE, DISK_OBSTACLE = "the storage fails", "a worker's disk is full"
 
 
-class JobRunner:
-    """Takes one job at a time from acceptance to outcome."""
+async def run_worker(
+    settings: TrainerSettings, store: Store, redis: ArqRedis, queues: list[str], handlers: Handlers
+) -> None:
+    """Serve the queues until cancelled; then let pictures be finished and trainings be written down.
 
-    def __init__(self, settings: TrainerSettings, store: Store, redis: ArqRedis, engine: EngineClient) -> None:
-        self.store, self.redis, self.engine = store, redis, engine
-        self.cache = Cache(store, settings.home / "cache", settings.disk_least_bytes)
-        self.strikes = RetryLimits(redis)
-        self.tasks = TaskBuilder(store, self.cache, settings.checkpoint_s)
-        self.work = own_folder(settings.home / "work")
-        self.left: set[str] = set()  # jobs that only a newer version can do
-        self._unwritten: dict[str, Outcome] = {}  # of jobs that are done, while the store refuses to take them
-        self._looking_back: set[asyncio.Task[None]] = set()
-
-    async def run(self, ctx: dict[str, Any], job_id: str) -> None:
-        """Run the job of this id and publish its outcome; harmless if it already has one or is deleted.
-
-        Raises arq's Retry or RetryJob where it is to be tried again, here or elsewhere.
-        """
-        if not is_id(job_id):
-            return log.error("what was queued as %.40r is no job, and is dropped", job_id)
-        try:
-            await self._run(ctx, await runnable_job(self.store, job_id))
-        except Missing:
-            log.info("job %s is deleted", job_id)
-        except Newer as error:
-            await self._leave(job_id, error)
-            raise RetryJob from None
-        except Damaged as error:
-            log.error("job %s cannot be run: %s", job_id, error)
-            await end_damaged(self.store, job_id)
-        except StoreError as error:
-            await self._end_or_wait(ctx, job_id, error)
-
-    async def _end_or_wait(self, ctx: dict[str, Any], job_id: str, error: StoreError) -> None:
-        """End a job whose record or outcome the store refuses; raises Retry where waiting may help, or has to."""
-        waits = error.failure is Failure.OUTAGE or job_id in self._unwritten
-        if not waits and (failure := self.strikes.store_failure(job_id, error)):
-            try:
-                await self.store.put_new(outcome_key(job_id), failure.model_dump_json().encode())
-            except StoreError as refusal:
-                error = refusal
-            else:
-                return log.error("job %s has ended: %s", job_id, error)
-        await self._wait(ctx, job_id, error)
-
-    async def _wait(self, ctx: dict[str, Any], job_id: str, error: StoreError) -> NoReturn:
-        """Tell people what a job waits for, and have it tried again, later each time."""
-        log.warning("job %s waits: %s", job_id, error)
-        await self._tell(job_id, DISK_OBSTACLE if isinstance(error, DiskFull) else STORE_OBSTACLE)
-        raise Retry(defer=min(AGAIN_MAX_S, AGAIN_S * 2 ** min(ctx["job_try"] - 1, 16))) from None
-
-    async def _leave(self, job_id: str, error: Newer) -> None:
-        """Leave a job to workers of a newer version, for as long as this one lives, and tell people so."""
-        if job_id not in self.left:
-            log.warning("%s It is left to a worker of that version.", error)
-        self.left.add(job_id)
-        await self._tell(job_id, NEWER_WORKER)
-
-    async def _tell(self, job_id: str, obstacle: str) -> None:
-        with best_effort("nobody hears what a job waits for"):
-            await write_progress(self.redis, Progress(job=job_id, phase="queued", obstacle=obstacle))
-
-    async def _run(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> None:
-        try:
-            outcome = None
-            if not await self.store.exists(outcome_key(job.id)):
-                with contextlib.suppress(JobEnded):
-                    outcome = await self._publish(job, await self._known_outcome(job) or await self._outcome(ctx, job))
-            await finalize_job(self.store, job, outcome)
-        except asyncio.CancelledError:  # it is left to others, and nobody waits for us any more
-            task = asyncio.create_task(self._look_back(job))
-            self._looking_back.add(task)
-            task.add_done_callback(self._looking_back.discard)
-            raise
-        with best_effort("who follows a job finds out later that it is over"):
-            await announce_change(self.redis, job.id)
-
-    async def _look_back(self, job: TrainJob | ImagineJob) -> None:
-        """Tidy up after a job that is over: others may have ended it before our last upload."""
-        try:
-            if not await is_open(self.store, job):
-                await finalize_job(self.store, job)
-        except StoreError as error:
-            log.warning("job %s is left as it is: %s", job.id, error)
-
-    async def close(self) -> None:
-        """Give what is still to be tidied up a moment."""
-        if self._looking_back:
-            await asyncio.wait(self._looking_back, timeout=TIDY_S)
-
-    async def _known_outcome(self, job: TrainJob | ImagineJob) -> Outcome | None:
-        """The outcome of a job that needs no other attempt; None if it does, and the store may take what it makes."""
-        if known := self._unwritten.get(job.id) or await self.strikes.out(job):
-            return known
-        if self.strikes.has_failed_store(job.id):
-            await self.store.put(probe := f"probes/{new_id()}/again", bytes(PROBE_BYTES))
-            await self.store.delete(probe)
-        return None
-
-    async def _outcome(self, ctx: dict[str, Any], job: TrainJob | ImagineJob) -> Outcome:
-        """Have one attempt at a job, and turn what goes wrong into words; raises Retry or RetryJob."""
-        attempt, began_s = f"attempt-{ctx['job_try']}-{new_id()[-8:]}", time.monotonic()
-        folder = self.work / attempt
-        await self.strikes.begin(job)
-        try:
-            folder.mkdir(parents=True)
-            outcome = await Attempt(job, attempt, folder, self.tasks).run(self.engine, self.redis)
-        except HandedBack:
-            raise RetryJob from None
-        except (JobEnded, Newer):
-            raise
-        except EngineDied as error:
-            failure = await self.strikes.count(job, error)
-            if failure is None:
-                raise Retry(defer=AGAIN_S) from None
-            outcome = failure
-        except StoreError as error:
-            outcome = self.strikes.store_failure(job.id, error) or await self._wait(ctx, job.id, error)
-        except UserError as error:
-            outcome = Outcome(job=job.id, state="failed", message=str(error))
-        except Exception as error:
-            if is_full(error):
-                await self._wait(ctx, job.id, DiskFull(str(error)))
-            log.exception("job %s failed", job.id)
-            outcome = Outcome(job=job.id, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            await self.strikes.end(job)
-        return outcome.model_copy(update={"seconds": round(time.monotonic() - began_s, 3)})
-
-    async def _publish(self, job: TrainJob | ImagineJob, outcome: Outcome) -> Outcome | None:
-        """Write the outcome, unless the job has one; return it if it is the one that counts."""
-        try:
-            is_ours = await publish_outcome(self.store, job, outcome)
-        except StoreError:
-            if outcome.state == "done":
-                self._unwritten[job.id] = outcome  # so that only this is tried again
-            if len(self._unwritten) > UNWRITTEN_MAX:
-                del self._unwritten[next(iter(self._unwritten))]
-            raise
-        self._unwritten.pop(job.id, None)
-        if is_ours:
-            log.info("job %s %s in %.1f s %s", job.id, outcome.state, outcome.seconds, outcome.detail)
-            with best_effort("how long jobs take is not known"):
-                if outcome.state == "done":
-                    await JobQueue(self.redis, job.kind).measured(outcome.seconds)
-        return outcome if is_ours else None
-
-
-async def run_worker(settings: TrainerSettings, store: Store, redis: ArqRedis, queues: list[str]) -> None:
-    """Serve the queues until cancelled; then let pictures be finished and trainings be written down."""
+    An engine is started where a kind needs one. Kinds that need none do not wait for it.
+    """
     limits = SilenceLimits(settings.engine_silence_s, settings.engine_loading_s)
     engine = EngineClient(settings.base_model, settings.gpus_per_training, limits)
-    runner = JobRunner(settings, store, redis, engine)
+    runner = JobRunner(settings, store, redis, engine, handlers)
     room = HostResources(settings)
-    reach = StoreHealth(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers))
-    workers = [_worker(settings, redis, kind, runner, room, reach) for kind in queues]
-    serving: list[asyncio.Task[None]] = []
-    try:
+    reach = StoreHealth(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers.values()))
+    workers = {kind: _worker(settings, redis, kind, runner, room, reach) for kind in queues}
+
+    async def start_engine() -> None:
         hello = await engine.start()
         log.info("ready on %s: %s %s, %d px", hello.device, settings.base_model, hello.revision, hello.image_px)
-        looking = reach.keep_looking(), announce(redis, queues, room, reach.good), runner.cache.keep_clean(redis)
-        upkeep = *looking, keep_queued(store, redis, settings.lease_s)
-        serving += map(asyncio.create_task, (*upkeep, *(worker.run() for worker in workers)))
+
+    async def serve(kind: str) -> None:
+        if KINDS[kind].needs_gpu:
+            await engine_ready
+        await workers[kind].run()
+
+    async def announce_ready(kind: str) -> None:
+        if KINDS[kind].needs_gpu:
+            await engine_ready
+        await announce(redis, [kind], room, reach.good)
+
+    needs_engine = any(KINDS[kind].needs_gpu for kind in queues)
+    engine_ready = asyncio.create_task(start_engine() if needs_engine else asyncio.sleep(0))
+    upkeep = reach.keep_looking(), runner.cache.keep_clean(redis), keep_queued(store, redis, settings.lease_s)
+    loops = *upkeep, *map(serve, queues), *map(announce_ready, queues)
+    serving = [engine_ready, *map(asyncio.create_task, loops)]
+    try:
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
         for task in ended:
             task.result()
     finally:
         await _end(serving)
         await engine.pause()
-        await asyncio.gather(*(worker.drain(GRACE_S) for worker in workers))
-        await asyncio.gather(*(worker.stop() for worker in workers))
+        await asyncio.gather(*(worker.drain(GRACE_S) for worker in workers.values()))
+        await asyncio.gather(*(worker.stop() for worker in workers.values()))
         await asyncio.gather(engine.stop(), runner.close())
 
 
@@ -252,6 +98,7 @@ def _worker(
         kind,
         [func(runner.run, name=broker.RUN_JOB, timeout=LONGEST_JOB_S)],
         lease_s=settings.lease_s,
+        jobs_max=KINDS[kind].at_once,
         skipped=runner.left,
         may_take=may_take,
         must_leave=partial(reach.is_needed_elsewhere, kind),

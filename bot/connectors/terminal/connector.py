@@ -20,14 +20,16 @@ from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
 from bot.delivery.in_place import InPlacePoster, NullPostStore
 from bot.delivery.posts import Post
+from bot.kinds import presenter_of
 from bot.local.children import until_stopped
 from bot.local.stack import Stack
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from bot.photos.vetting import check_number
-from storage.contract.jobs import ImagineJob, TrainJob
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Picture
 from storage.errors import Damaged, SetupError, StoreError, UserError
+from storage.kinds.imagine import IMAGINE
 from storage.logs import log_to
 from storage.objects.store import Store
 from storage.service_errors import SERVICE_ERRORS, reason_of
@@ -75,13 +77,14 @@ class Session:
         return self._newest.pop(job_id, Reply(text="Nothing happened.", state="failed"))
 
     async def _show(self, job_id: str, reply: Reply) -> None:
-        """Show a reply; one about a job starts a worker where there is none, and the first tells the job's note."""
-        before, self._newest[job_id] = self._newest.get(job_id), reply
-        if reply.job and reply.state == "working":
-            job = None if before and before.job else await self.darkroom.dispatch.job(reply.job)
-            if isinstance(job, TrainJob) and job.note:
-                self.screen.say(job.note)
-            self.stack.need_worker()
+        """Show a reply; the first about a job starts a worker where there is none, and tells the job's note."""
+        before = self._newest.get(job_id)
+        if reply.job and reply.state == "working" and not (before and before.job):
+            job = await self.darkroom.dispatch.job(reply.job)
+            if note := presenter_of(job).note(job):
+                self.screen.say(note)
+            self.stack.need_worker(*([job.kind] if job.is_understood else ()))
+        self._newest[job_id] = reply
         self.screen.show(reply)
 
     async def _stop(self, post: Post, follower: Follower) -> None:
@@ -199,8 +202,7 @@ async def draw(session: Session, command: str, given: dict[str, str | None], out
     more: dict[str, Any] = {"images": [], "grid": None, "seeds": [], "prompt": given.get("prompt"), "subject": None}
     if not reply.job:
         return _result(reply, **more)
-    job = await session.darkroom.dispatch.job(reply.job)
-    assert isinstance(job, ImagineJob)
+    job = IMAGINE.job.model_validate_json((await session.darkroom.store.get(job_key(reply.job))).data)
     more["prompt"] = job.prompt
     images = [await save(session.darkroom.store, p, out, f"{job.id}-{p.seed}") for p in reply.pictures]
     more |= {

@@ -13,8 +13,9 @@ from bot.connectors.terminal.screen import CommandResult
 from bot.core.local_space import USER
 from bot.core.messages import Reply
 from bot.delivery.contact_sheet import SheetRow, contact_sheet
+from bot.kinds import presenter_of
 from bot.photos.uploads import Upload
-from storage.contract.jobs import ImagineJob
+from storage.kinds.imagine import ImagineJob
 
 SPACE = "demo"  # a space of its own, so that a rex of yours stays yours
 NAME, NOUN = "rex", "dog"
@@ -82,7 +83,7 @@ async def _forget(session: Session) -> None:
     if await session.darkroom.subjects.find(SPACE, NAME):
         await _done(session.ask("dreambooth forget", {"name": NAME}))
     for job in await session.darkroom.dispatch.jobs(SPACE):
-        if isinstance(job, ImagineJob):
+        if presenter_of(job).draws:
             await session.ask("delete", {"job": job.id})
 
 

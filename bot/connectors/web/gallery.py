@@ -12,8 +12,10 @@ from bot.core import access, policy
 from bot.core.context import may_see_job
 from bot.core.local_space import PERSON, SPACE, USER
 from bot.core.messages import Button, Reply
+from bot.kinds import presenter_of
+from bot.kinds.subject_buttons import about_subject
 from storage.contract.base import Record
-from storage.contract.jobs import ImagineJob, Job
+from storage.contract.jobs import Job
 from storage.contract.outcomes import Picture
 from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing
@@ -67,7 +69,7 @@ class Gallery:
                 noun=subject.noun,
                 state=subject.state,
                 sample=subject.samples[-1] if subject.samples else None,
-                buttons=replies.about_subject(subject),
+                buttons=about_subject(subject),
             )
             for subject in await access.visible_subjects(self.app, PERSON)
         ]
@@ -84,17 +86,17 @@ class Gallery:
     async def _made(self, job_id: str) -> GalleryJob | None:
         try:
             job = await self.app.dispatch.job(job_id)
-            outcome = await self.app.dispatch.outcome(job_id)
+            outcome = await self.app.dispatch.outcome(job)
         except Missing:
             return None
         except Damaged as error:
             log.warning("a job is left out: %s", error)
             return None
-        if not isinstance(job, ImagineJob) or not await may_see_job(self.app, PERSON, job):
-            return None
-        if not outcome or not outcome.pictures:
+        if not presenter_of(job).draws or not outcome or not await may_see_job(self.app, PERSON, job):
             return None
         reply = replies.finished(job, outcome, await self.app.subjects_of(job))
+        if not reply.pictures:
+            return None
         return GalleryJob(job=job.id, said=job.said, at_s=job.accepted_s, reply=reply)
 
     async def picture(self, key: str) -> tuple[bytes, str]:

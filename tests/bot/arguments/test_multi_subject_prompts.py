@@ -13,9 +13,11 @@ from torch import Tensor
 from bot.app import Darkroom
 from bot.arguments.prompts import by_names, different, find_subjects, model_prompt
 from storage.contract.compatibility import SUBJECTS_MOST
-from storage.contract.jobs import ImagineJob, job_key, read_job
+from storage.contract.jobs import job_key
 from storage.contract.subjects import Subject
 from storage.errors import UserError
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.stored import read_job
 from tests.conftest import Chat, photos_of_a_character
 from trainer.diffusion import sampling
 from trainer.dreambooth.dataset import SubjectSpec as Learner

@@ -19,8 +19,9 @@ from bot.cli.main import app
 from storage.contract.outcomes import outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
+from storage.kinds import KINDS
 from storage.objects.folder import FolderStore
-from storage.queue.broker import QUEUES
+from storage.queue.broker import queue_name
 from storage.queue.worker_registry import worker_key, workers_key
 from tests.servers.backing import valkey
 from tests.support.terminal import HERE, Said, darkrooms, environment, start
@@ -176,7 +177,7 @@ def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:
 def a_waiting_command(redis_url: str, tmp_path: Path) -> "subprocess.Popen[str]":
     """Start an imagine whose job waits for good: the queue says that workers live, but none does."""
     with Redis(unix_socket_path=redis_url.removeprefix("unix://")) as redis:
-        for kind in QUEUES:
+        for kind in KINDS:
             redis.set(worker_key("nobody", kind), b"")
             redis.zadd(workers_key(kind), {"nobody": 0})
     process = start("imagine", "a dog", "--json", env=environment(tmp_path, REDIS_URL=redis_url), cwd=tmp_path)
@@ -191,7 +192,7 @@ def test_ctrl_c_takes_the_job_back(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=90)
         with Redis(unix_socket_path=url.removeprefix("unix://")) as redis:
-            assert redis.zcard(QUEUES["imagine"]) == 0
+            assert redis.zcard(queue_name("imagine")) == 0
     result = json.loads(out)
     assert (process.returncode, result["state"], err.strip()) == (130, "cancelled", "Stopping.")
     assert (tmp_path / "store" / outcome_key(result["job"])).exists()

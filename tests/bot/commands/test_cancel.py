@@ -13,9 +13,10 @@ import pytest
 from arq.constants import in_progress_key_prefix
 
 from bot.app import Darkroom
-from storage.contract.jobs import TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
 from storage.ids import new_id
+from storage.kinds.train import TrainJob
 from storage.queue import broker
 from storage.queue.job_progress import read_progress
 from storage.settings.bot import BotSettings
@@ -85,7 +86,7 @@ async def phase(app: Darkroom, job: str) -> str:
 async def is_idle(app: Darkroom, job: str) -> bool:
     """Whether nobody holds a job nor will."""
     held = await app.redis.exists(in_progress_key_prefix + job)
-    return not held and await app.redis.zscore(broker.QUEUES["train"], job) is None
+    return not held and await app.redis.zscore(broker.queue_name("train"), job) is None
 
 
 class Moments:
@@ -95,7 +96,7 @@ class Moments:
         self.deployment, self.app, self.job = deployment, app, job
 
     async def queued(self) -> None:
-        assert await self.app.redis.zscore(broker.QUEUES["train"], self.job) is not None
+        assert await self.app.redis.zscore(broker.queue_name("train"), self.job) is not None
 
     async def drawing_class_images(self) -> None:
         await until(lambda: self._is_in("class images"))

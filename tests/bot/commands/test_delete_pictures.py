@@ -10,8 +10,8 @@ from bot.app import Darkroom
 from bot.connectors.web.chat import Chat
 from bot.core.local_space import SPACE, USER
 from bot.core.messages import Reply, Request
-from storage.contract.jobs import ImagineJob
 from storage.contract.outcomes import Outcome
+from storage.kinds.imagine import ImagineJob
 from tests.support.bot_process import NO_LIMITS, settings_of
 from tests.support.manual_worker import Hand
 

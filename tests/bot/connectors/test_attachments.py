@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from storage.contract.jobs import TrainJob
+from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.discord import Discord, File
 from tests.servers.discord.world import ALL_PERMISSIONS, Message

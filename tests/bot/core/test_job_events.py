@@ -10,9 +10,9 @@ import pytest
 from arq.connections import ArqRedis
 
 from bot.core.dispatch import Dispatch
-from storage.contract.jobs import ImagineJob
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.progress import Progress
+from storage.kinds.imagine import ImagineJob
 from storage.objects.folder import FolderStore
 from storage.queue import broker
 from storage.queue.job_progress import JobEvent, announce_change, events_channel, write_progress
@@ -117,7 +117,7 @@ async def test_a_redis_user_who_may_not_subscribe_is_told_later(tmp_path: Path, 
                 pass
             assert told.step == 4  # type: ignore[union-attr]
             await end(dispatch, job)
-            await redis.zrem(broker.QUEUES["imagine"], job.id)
+            await redis.zrem(broker.queue_name("imagine"), job.id)
             while not isinstance(await anext(news), Outcome):
                 pass
     await dispatch.events.close()

@@ -6,8 +6,8 @@ from arq.connections import ArqRedis
 
 from bot.core.dispatch import Dispatch
 from bot.core.job_owners import forget_owners, owners_of_jobs
-from storage.contract.jobs import ImagineJob
 from storage.ids import id_at
+from storage.kinds.imagine import ImagineJob
 from storage.objects.folder import FolderStore
 from tests.bench.history_store import CountedFolder
 

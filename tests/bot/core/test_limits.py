@@ -12,8 +12,8 @@ from arq.worker import func
 
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request
-from storage.contract.jobs import ImagineJob
 from storage.contract.outcomes import outcome_key
+from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.reconcile import put_back
 from storage.queue import broker
 from storage.settings.bot import BotSettings
@@ -175,7 +175,7 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
 async def test_what_is_accepted_while_the_queue_fails_is_said_to_be_and_queued_later(bots: Bots, command: str) -> None:
     app = await bots()
     kind = "train" if command == "dreambooth train" else "imagine"
-    await app.redis.set(broker.QUEUES[kind], b"no queue")  # so that queueing fails, once all is written down
+    await app.redis.set(broker.queue_name(kind), b"no queue")  # so that queueing fails, once all is written down
     asked = {"name": "rex", "class": "dog"} if kind == "train" else {"prompt": "a dog"}
     reply = await first(app, command, **asked)
     assert reply.state == "working" and "This is accepted" in reply.text and reply.job

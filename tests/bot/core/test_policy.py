@@ -13,9 +13,11 @@ from bot.core import policy
 from bot.core.messages import Reply, Request
 from bot.core.policy import Actor
 from bot.photos.uploads import Upload
-from storage.contract.jobs import Audience, ImagineJob, TrainJob
+from storage.contract.jobs import Audience
 from storage.contract.subjects import Subject
 from storage.errors import UserError
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from tests.conftest import CALLED, Chat, photos_of_a_character
 from tests.support.bot_process import NO_LIMITS, settings_of
 

@@ -15,10 +15,10 @@ from tenacity import wait_none
 from bot.commands import button_ids
 from bot.commands.prefill import filled_form
 from bot.commands.registry import COMMANDS
-from bot.commands.replies import forget_button
 from bot.connectors.slack.render import blocks
 from bot.core.messages import Button, Reply, Request
 from bot.delivery import leader_election
+from bot.kinds.subject_buttons import forget_button
 from bot.photos import fetch
 from bot.photos.fetch import FileHosts, fetched
 from bot.photos.uploads import Upload

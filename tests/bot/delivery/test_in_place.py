@@ -12,8 +12,8 @@ from bot.app import Darkroom
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import INTERRUPTED, Follower
 from bot.delivery.in_place import InPlacePoster, NullPostStore
-from storage.contract.jobs import ImagineJob
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
 from tests.servers.backing import valkey
 from tests.support.manual_worker import Hand
 from tests.support.web_chat import settings_of

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.delivery import reliable_poster
-from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.progress import Progress
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.queue.job_progress import write_progress
 from tests.conftest import photos_of_a_character
 from tests.servers.discord import Discord

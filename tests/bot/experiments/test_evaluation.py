@@ -16,9 +16,9 @@ from bot.experiments import common, evaluation
 from bot.experiments.evaluation_jobs import EvaluationDrawer, jobs_of
 from bot.experiments.evaluation_plan import PRESETS, EvaluationPlan, as_meters_read, as_model_reads, prompts_of
 from bot.local.stack import Stack as Around
-from storage.contract.jobs import ImagineJob
 from storage.contract.subjects import Subject
 from storage.errors import SetupError, UserError
+from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.finalize import delete_job
 from tests.conftest import Chat, Stack, photos_of_a_character
 from tests.support.micro_models import write_micro_clip, write_micro_dino

@@ -13,8 +13,8 @@ from bot.connectors.terminal.connector import Session
 from bot.connectors.terminal.screen import Screen
 from bot.experiments import common, sweep
 from bot.local.stack import Stack as Around
-from storage.contract.jobs import TrainJob
 from storage.errors import UserError
+from storage.kinds.train import TrainJob
 from tests.conftest import Stack, photos_of_a_character
 from tests.support.terminal import HERE
 

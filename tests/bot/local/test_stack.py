@@ -19,8 +19,8 @@ from bot.core.dispatch import Dispatch
 from bot.local.children import Child
 from bot.local.stack import Stack
 from bot.local.valkey import Valkey
-from storage.contract.jobs import ImagineJob
 from storage.errors import SetupError
+from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.queue import broker
@@ -192,7 +192,7 @@ async def test_a_queue_that_cannot_be_read_is_set_aside_and_filled_from_the_stor
     damage_queue(folder / "appendonlydir", junk)
     again = await Valkey.open(folder, said.append)
     redis = await broker.connect(again.url)
-    assert await redis.zcard(broker.QUEUES["imagine"]) == 0
+    assert await redis.zcard(broker.queue_name("imagine")) == 0
     assert await put_back(store, redis) == [job.id]
     assert len(said) == 1 and str(folder / "appendonlydir.damaged") in said[0] and "starts empty" in said[0]
     assert (folder / "appendonlydir.damaged").exists()

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from storage.contract.jobs import ImagineJob, NewerJob, TrainJob, read_job, read_stored_job
-from storage.contract.outcomes import Outcome, TrainedSubject
+from storage.contract.jobs import NewerJob
 from storage.contract.records import parsed
 from storage.errors import Damaged
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.stored import read_job, read_stored_job
+from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
 
 REX, MIA, HASH = "a" * 20, "b" * 20, "1" * 64
 TRAIN = (
@@ -53,19 +55,19 @@ def test_a_drawing_of_before_without_subjects_is_read() -> None:
 
 
 def test_an_outcome_of_before_is_read_and_written_so_that_the_version_before_reads_it() -> None:
-    outcome = parsed(Outcome, OUTCOME.encode(), "outcome")
+    outcome = parsed(TrainOutcome, OUTCOME.encode(), "outcome")
     assert [each.subject for each in outcome.subjects] == [REX, MIA]
     rex, mia = outcome.learned_of(REX), outcome.learned_of(MIA)
     assert rex and mia and (rex.identifier, mia.identifier) == ("zuf", "vek")
     written = json.loads(outcome.model_dump_json())
     assert [each["subject"] for each in written.pop("subjects")] == [REX, MIA]
     assert written == json.loads(OUTCOME)
-    assert parsed(Outcome, outcome.model_dump_json().encode(), "outcome") == outcome
+    assert parsed(TrainOutcome, outcome.model_dump_json().encode(), "outcome") == outcome
 
 
 def test_an_outcome_of_before_that_does_not_name_its_subject_is_of_its_job_s() -> None:
     fields = {**json.loads(OUTCOME), "others": {}, "subject": None}
-    learned = parsed(Outcome, json.dumps(fields).encode(), "outcome").learned_of(MIA)
+    learned = parsed(TrainOutcome, json.dumps(fields).encode(), "outcome").learned_of(MIA)
     assert learned and learned.identifier == "zuf"
 
 
@@ -87,12 +89,12 @@ def test_a_damaged_job_of_before_is_damage(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize("fields", [{"learned": 5}, {"others": [5]}, {"others": {REX: 5}}, {"subject": "../x"}])
 def test_a_damaged_outcome_of_before_is_damage(fields: dict[str, Any]) -> None:
     with pytest.raises(Damaged):
-        parsed(Outcome, json.dumps({**json.loads(OUTCOME), **fields}).encode(), "outcome")
+        parsed(TrainOutcome, json.dumps({**json.loads(OUTCOME), **fields}).encode(), "outcome")
 
 
 def test_what_was_learned_of_one_is_stored_with_its_subject() -> None:
     learned = TrainedSubject(subject=REX, weights_key="a/b", weights_sha256=HASH, identifier="zuf", recipe={})
-    outcome = Outcome(job=json.loads(TRAIN)["id"], state="done", message="", subjects=(learned,))
+    outcome = TrainOutcome(job=json.loads(TRAIN)["id"], state="done", message="", subjects=(learned,))
     written = json.loads(outcome.model_dump_json())
     assert written["subject"] == REX and written["others"] == {} and "subject" not in written["learned"]
     assert outcome.learned_of(REX) == learned and outcome.learned_of(MIA) is None

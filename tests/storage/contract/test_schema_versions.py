@@ -13,13 +13,15 @@ from arq.worker import RetryJob, func
 
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request
-from storage.contract.jobs import ImagineJob, NewerJob, TrainJob, job_key, read_job, read_stored_job
-from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject, outcome_key
-from storage.contract.records import read_outcome, stored_job
+from storage.contract.jobs import NewerJob, job_key
+from storage.contract.outcomes import Candidate, Outcome, Picture, outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Photo, Subject, subject_key
 from storage.errors import Damaged, Newer
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
+from storage.kinds.stored import read_ending, read_job, read_stored_job, stored_job
+from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
 from storage.lifecycle.finalize import finalize_job
 from storage.lifecycle.reconcile import put_back
 from storage.lifecycle.repair import CHECKS, check_jobs
@@ -28,9 +30,10 @@ from storage.queue import broker
 from storage.queue.job_progress import progress_key
 from storage.settings.bot import BotSettings
 from storage.settings.trainer import TrainerSettings
+from trainer.kinds import handlers_of
 from trainer.worker.engine_client import EngineClient
+from trainer.worker.job_runner import JobRunner
 from trainer.worker.queue_worker import QueueWorker
-from trainer.worker.worker import JobRunner
 
 IMAGINE = ImagineJob(space="home", owner="ada", said="/imagine a dog", prompt="a dog", model_prompt="a dog", seed=1)
 HASH = "ab" * 32
@@ -136,7 +139,7 @@ async def test_a_job_of_a_newer_version_is_followed_listed_and_cancelled(
     assert (await first_news(app, IMAGINE.id)).text == "Waits for a worker of a newer version."
     assert IMAGINE.id in (await last(app, "jobs")).facts
     assert (await last(app, "dreambooth cancel", job=IMAGINE.id)).text == "Stopped: /imagine a dog"
-    outcome = await read_outcome(app.store, IMAGINE.id)
+    outcome = await read_ending(app.store, IMAGINE.id)
     assert outcome and outcome.state == "cancelled"
 
 
@@ -152,7 +155,7 @@ async def test_a_newer_job_whose_base_fields_have_other_types_is_left_alone(
     await put_back(app.store, app.redis)
     assert [finding async for finding in check_jobs(app.store, dry_run=False)] == []
     assert (await app.store.get(job_key(IMAGINE.id))).data == body
-    assert await read_outcome(app.store, IMAGINE.id) is None, "it has not ended"
+    assert await read_ending(app.store, IMAGINE.id) is None, "it has not ended"
 
 
 async def test_a_newer_outcome_of_other_types_is_not_mended(app: Darkroom) -> None:
@@ -245,7 +248,9 @@ async def test_a_card_with_other_measures_is_shown_as_far_as_it_is_known(
     job = TrainJob(space="home", owner="ada", subjects=(rex.id,))
     learned = TrainedSubject(weights_key="a/b", weights_sha256=HASH, identifier="zuf", recipe={}, metrics=metrics)
     candidates = (Candidate(step=9, weights_key="a/b", weights_sha256=HASH, measures=metrics),)
-    outcome = Outcome(job=job.id, state="done", message="", subjects=(learned,), steps=9, loss_first=1, loss_last=0)
+    outcome = TrainOutcome(
+        job=job.id, state="done", message="", subjects=(learned,), steps=9, loss_first=1, loss_last=0
+    )
     await app.subjects.add(rex.model_copy(update={"job": job.id, "candidates": candidates}))
     await app.store.put(job_key(job.id), job.model_dump_json().encode())
     await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
@@ -258,7 +263,7 @@ async def test_a_training_whose_first_loss_was_no_number_is_told(app: Darkroom) 
     await app.subjects.add(rex)
     job = TrainJob(space="home", owner="ada", subjects=(rex.id,))
     await app.dispatch.accept(job)
-    outcome = Outcome(job=job.id, state="done", message="Learned rex.", loss_first=float("nan"), loss_last=0.1)
+    outcome = TrainOutcome(job=job.id, state="done", message="Learned rex.", loss_first=float("nan"), loss_last=0.1)
     await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
     assert [reply async for reply in app.watch(job.id)][-1].text.startswith("Learned rex.")
     assert (await last(app, "details", job=job.id)).facts["job"] == job.id
@@ -282,7 +287,11 @@ async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
     await app.store.put(job_key(damaged), b"{torn")
     await app.dispatch.enqueue(IMAGINE.model_copy(update={"id": damaged}))
     runner = JobRunner(
-        TrainerSettings(DARKROOM_HOME=app.settings.home), app.store, app.redis, EngineClient(str(micro_model))
+        TrainerSettings(DARKROOM_HOME=app.settings.home),
+        app.store,
+        app.redis,
+        EngineClient(str(micro_model)),
+        handlers_of(),
     )
     tries: list[str] = []
 
@@ -298,7 +307,7 @@ async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
             await asyncio.sleep(0.05)
     await asyncio.sleep(1)  # in which it would be taken again
     assert sorted(tries) == sorted([newer, damaged])
-    assert await app.redis.zrange(broker.QUEUES["imagine"], 0, -1) == [newer.encode()]
+    assert await app.redis.zrange(broker.queue_name("imagine"), 0, -1) == [newer.encode()]
     assert not await app.store.exists(outcome_key(newer))
     assert caplog.text.count("is left to a worker of that version") == 1
     assert (await first_news(app, newer)).text == "Waits for a worker of a newer version."
@@ -313,7 +322,11 @@ async def test_a_recipe_with_a_number_that_only_a_newer_version_knows_waits_for_
     job = TrainJob(space="home", owner="ada", subjects=(new_id(),), recipe={"sharpness": 2})
     await app.store.put(job_key(job.id), job.model_dump_json().encode())
     runner = JobRunner(
-        TrainerSettings(DARKROOM_HOME=app.settings.home), app.store, app.redis, EngineClient(str(micro_model))
+        TrainerSettings(DARKROOM_HOME=app.settings.home),
+        app.store,
+        app.redis,
+        EngineClient(str(micro_model)),
+        handlers_of(),
     )
     with pytest.raises(RetryJob):
         await runner.run({"job_try": 1}, job.id)
@@ -334,7 +347,7 @@ async def test_a_phase_that_only_a_newer_version_knows_is_said(app: Darkroom) ->
 async def test_an_outcome_of_a_newer_version_is_read_as_far_as_can_be(app: Darkroom) -> None:
     await app.dispatch.accept(IMAGINE)
     picture = Picture(key=f"jobs/{IMAGINE.id}/a/1.png", width_px=8, height_px=8)
-    outcome = Outcome(job=IMAGINE.id, state="done", message="Here.", pictures=(picture,))
+    outcome = ImagineOutcome(job=IMAGINE.id, state="done", message="Here.", pictures=(picture,))
     newer = written(outcome, state="partly done", schema_version=2, grid=["a", "b"], cost=3)
     await app.store.put(outcome_key(IMAGINE.id), newer)
     reply = [reply async for reply in app.watch(IMAGINE.id)][-1]
@@ -350,6 +363,6 @@ async def test_the_record_of_another_thing_is_damage(app: Darkroom) -> None:
     )
     rex = Subject(space="home", owner="ada", name="rex", noun="dog", base_model="m")
     await app.store.put(subject_key(other), rex.model_dump_json().encode())
-    for read in (app.dispatch.job(other), read_outcome(app.store, other), Subjects(app.store).get(other)):
+    for read in (app.dispatch.job(other), read_ending(app.store, other), Subjects(app.store).get(other)):
         with pytest.raises(Damaged):
             await read

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from bot.commands.prefill import filled_form
 from bot.core.messages import Request
-from storage.contract.jobs import ImagineJob
 from storage.contract.recipe import Recipe
 from storage.contract.sizes import ASPECTS, SIDE_MAX_PX, SIDE_MIN_PX, read_size, size_of_aspect
+from storage.kinds.imagine import ImagineJob
 from tests.conftest import Chat
 from trainer.dreambooth import class_images
 from trainer.dreambooth.dataset import SubjectSpec

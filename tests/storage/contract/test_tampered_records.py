@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
-from storage.contract.jobs import ImagineJob, TrainJob, read_job
-from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject
+from storage.contract.outcomes import Candidate, Picture
 from storage.contract.progress import Progress
-from storage.contract.records import parsed, read_outcome
+from storage.contract.records import parsed
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Photo, Subject, subject_key
 from storage.errors import Damaged, StoreError
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
+from storage.kinds.stored import read_job
+from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
+from storage.kinds.train_end import TRAIN
 from storage.objects.folder import FolderStore
 from trainer.worker.cache import Cache
 
@@ -30,9 +33,8 @@ LEARNED = TrainedSubject(
     weights_key="subjects/a/w", weights_sha256=HASH, identifier="x", recipe={}, class_set="classes/a",
     before_after=PICTURE, candidates=(CANDIDATE,), choices=PICTURE, samples=(PICTURE,),
 )  # fmt: skip
-OUTCOME = Outcome(
-    job=new_id(), state="done", message="", pictures=(PICTURE,), grid=PICTURE, subjects=(LEARNED, LEARNED)
-)
+OUTCOME = TrainOutcome(job=new_id(), state="done", message="", pictures=(PICTURE,), subjects=(LEARNED, LEARNED))
+DRAWN = ImagineOutcome(job=new_id(), state="done", message="", pictures=(PICTURE,), grid=PICTURE)
 CHECKED = {"key", "sha256", "whole", "whole_sha256", "weights_key", "weights_sha256", "class_set"}
 ELSEWHERE = ["../../../etc/passwd", "/etc/passwd", "a/../../b", "a\\..\\b", "a\x00b", "./a", "..", "~/a b/"]
 
@@ -56,11 +58,11 @@ def changed(record: Any, path: tuple[Any, ...], value: object) -> bytes:
     return json.dumps(fields).encode()
 
 
-@pytest.mark.parametrize("record", [SUBJECT, OUTCOME], ids=["subject", "outcome"])
+@pytest.mark.parametrize("record", [SUBJECT, OUTCOME, DRAWN], ids=["subject", "training", "drawing"])
 @pytest.mark.parametrize("elsewhere", ELSEWHERE)
 def test_a_key_or_hash_that_leads_elsewhere_is_damage(record: Any, elsewhere: str) -> None:
     found = places(json.loads(record.model_dump_json()))
-    assert len(found) >= 9
+    assert len(found) >= (2 if record is DRAWN else 9)
     for place in found:
         with pytest.raises(Damaged):
             parsed(type(record), changed(record, place, elsewhere), "a")
@@ -110,9 +112,9 @@ async def test_sizes_in_what_is_shown_are_bounded(tmp_path: Path) -> None:
     body = changed(OUTCOME, ("pictures",), [picture] * 20_000)
     await store.put(f"jobs/{OUTCOME.job}/outcome.json", body)
     with pytest.raises(Damaged):
-        await read_outcome(store, OUTCOME.job)
+        await TRAIN.read_outcome(store, OUTCOME.job)
     with pytest.raises(Damaged):
-        parsed(Outcome, changed(OUTCOME, ("grid",), {**picture, "width_px": 10**12}), "a")
+        parsed(ImagineOutcome, changed(DRAWN, ("grid",), {**picture, "width_px": 10**12}), "a")
     progress = Progress(job=OUTCOME.job, phase="learning")
     with pytest.raises(Damaged):
         parsed(Progress, changed(progress, ("losses",), [1.0] * 20_000), "a")

@@ -19,11 +19,13 @@ from bot.core.chat_log import ChatLog, ChatMessage
 from bot.core.messages import Reply, Request
 from bot.delivery.post_store import PostStore
 from bot.delivery.posts import Post
-from storage.contract.jobs import ImagineJob, TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
-from storage.contract.records import read_outcome
 from storage.contract.subjects import Photo, Subject, name_key, subject_key
 from storage.ids import new_id
+from storage.kinds.imagine import IMAGINE, ImagineJob, ImagineOutcome
+from storage.kinds.stored import read_ending
+from storage.kinds.train import TrainJob
 from storage.lifecycle.damaged_jobs import JOB_DAMAGED, OUTCOME_DAMAGED
 from storage.lifecycle.erasure import UNDER_WAY, Erasure, finish_all, receipt_key
 from storage.lifecycle.index_backfill import build_indexes
@@ -80,7 +82,7 @@ async def drawn(app: Darkroom, subject: str | None = None) -> ImagineJob:
     for number, name in enumerate(names):
         await app.store.put(name, png(number))
     *pictures, grid = (Picture(key=name, width_px=24, height_px=16) for name in names)
-    outcome = Outcome(job=job.id, state="done", message="a dog", pictures=tuple(pictures), grid=grid)
+    outcome = ImagineOutcome(job=job.id, state="done", message="a dog", pictures=tuple(pictures), grid=grid)
     await app.store.put(outcome_key(job.id), outcome.model_dump_json().encode())
     return job
 
@@ -118,7 +120,7 @@ async def test_an_open_job_ends_in_words(app: Darkroom, damaged: Any) -> None:
     await damaged(job_key(job.id))
     await app.redis.flushall()
     assert await put_back(app.store, app.redis) == []
-    outcome = await read_outcome(app.store, job.id)
+    outcome = await read_ending(app.store, job.id)
     assert outcome and (outcome.state, outcome.message) == ("failed", JOB_DAMAGED)
     assert [(r.state, r.text) async for r in app.watch(job.id)] == [("failed", JOB_DAMAGED)]
     assert (await said(app, "dreambooth cancel", job=job.id)).text == JOB_DAMAGED
@@ -155,7 +157,7 @@ async def test_a_damaged_outcome_hides_no_other_job_and_is_mended(app: Darkroom,
     assert [(r.state, r.text) async for r in app.watch(job.id)] == [("failed", OUTCOME_DAMAGED)]
     (found,) = await repaired(app)
     assert (found.key, found.mend) == (outcome_key(job.id), "written anew: done")
-    outcome = await read_outcome(app.store, job.id)
+    outcome = await IMAGINE.read_outcome(app.store, job.id)
     assert outcome and [(p.seed, p.width_px, p.height_px) for p in outcome.pictures] == [(7, 24, 16), (8, 24, 16)]
     assert await repaired(app) == []
 

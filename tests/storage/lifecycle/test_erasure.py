@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.contract.jobs import ImagineJob, TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
 from storage.contract.posted_messages import Posted, note
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, name_key, subject_key
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.lifecycle.erasure import (
     Erasure,
     Receipt,

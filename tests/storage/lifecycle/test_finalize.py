@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.contract.jobs import TrainJob, job_key, read_job
-from storage.contract.outcomes import Outcome, Picture, TrainedSubject, outcome_key
+from storage.contract.jobs import job_key
+from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, checkpoint_prefix, subject_key, weights_prefix
-from storage.lifecycle.finalize import delete_job, finalize_job, publish_outcome, record_training
+from storage.kinds.stored import read_job
+from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
+from storage.kinds.train_end import TRAIN
+from storage.lifecycle.finalize import delete_job, finalize_job, publish_outcome
 from storage.objects.folder import FolderStore
 
 
@@ -27,7 +30,7 @@ async def accepted(store: FolderStore, subject: Subject | None = None, at_s: flo
     return job
 
 
-async def attempted(store: FolderStore, job: TrainJob, attempt: str) -> Outcome:
+async def attempted(store: FolderStore, job: TrainJob, attempt: str) -> TrainOutcome:
     """What an attempt would publish, with its files in the store."""
     weights, sample = (
         f"{weights_prefix(job.subjects[0])}{job.id}/{attempt}/w",
@@ -35,7 +38,7 @@ async def attempted(store: FolderStore, job: TrainJob, attempt: str) -> Outcome:
     )
     for key in (weights, sample, f"{checkpoint_prefix(job.subjects[0], job.id)}000001/c"):
         await store.put(key, attempt.encode())
-    return Outcome(
+    return TrainOutcome(
         job=job.id,
         state="done",
         message="",
@@ -78,7 +81,7 @@ async def test_whoever_sees_an_outcome_can_do_what_its_publisher_did_not_come_to
     job = await accepted(store)
     outcome = await attempted(store, job, "one")
     await published(store, outcome)
-    await record_training(store, job, outcome)  # as the bot does, before it says that rex is ready
+    await TRAIN.note_end(store, job, outcome)  # as the bot does, before it says that rex is ready
     before = await Subjects(store).get(job.subjects[0])
     assert before.state == "ready"
     await finalize_job(store, job)

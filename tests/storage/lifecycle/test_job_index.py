@@ -9,12 +9,15 @@ import pytest
 from arq.connections import ArqRedis
 
 from bot.core.dispatch import Dispatch
-from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import StoreError
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.stored import read_job
+from storage.kinds.train import TrainJob
 from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.finalize import delete_job, finalize_job, publish_outcome
 from storage.lifecycle.garbage_collection import GarbageCollector

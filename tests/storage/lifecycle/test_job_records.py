@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from bot.core.dispatch import Dispatch
-from storage.contract.jobs import ImagineJob, TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.ids import new_id
+from storage.kinds import KINDS
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.queue import broker
@@ -82,7 +85,7 @@ class JobRecords(RuleBasedStateMachine):
             won = self.do(self.store.put_new(outcome_key(job.id), outcome.model_dump_json().encode()))
             assert won == (self.known[job.id] == "open")
             self.known[job.id] = state if won else self.known[job.id]
-            self.do(self.redis.zrem(broker.QUEUES[job.kind], job.id))
+            self.do(self.redis.zrem(broker.queue_name(job.kind), job.id))
             self.do(self.redis.delete(f"arq:job:{job.id}"))
             self.queued.discard(job.id)
 
@@ -124,7 +127,7 @@ class JobRecords(RuleBasedStateMachine):
 
     @invariant()
     def the_queue_agrees(self) -> None:
-        names = [self.do(self.redis.zrange(name, 0, -1)) for name in broker.QUEUES.values()]
+        names = [self.do(self.redis.zrange(name, 0, -1)) for name in map(broker.queue_name, KINDS)]
         queued = {name.decode() for part in names for name in part}
         assert queued >= self.queued
         assert not (queued - self.queued) & set(self.known)  # what else is in it was deleted

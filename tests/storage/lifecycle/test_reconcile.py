@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from arq.connections import ArqRedis
 
-from storage.contract.jobs import ImagineJob, TrainJob, job_key, read_job
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, checkpoint_prefix, name_key, subject_key, unaccepted_key, weights_prefix
 from storage.errors import SetupError
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
+from storage.kinds.stored import read_job
+from storage.kinds.train import TrainJob
 from storage.lifecycle import reconcile
 from storage.lifecycle.erasure import UNDER_WAY, Erasure, receipt_key
 from storage.lifecycle.finalize import finalize_job, publish_outcome
@@ -44,7 +47,7 @@ async def until(happened: Callable[[], bool]) -> None:
 
 
 async def queued(redis: ArqRedis) -> list[str]:
-    return [job.decode() for job in await redis.zrange(broker.QUEUES["imagine"], 0, -1)]
+    return [job.decode() for job in await redis.zrange(broker.queue_name("imagine"), 0, -1)]
 
 
 async def test_open_jobs_are_put_back_in_their_order_and_once(store: FolderStore, redis: ArqRedis) -> None:
@@ -84,7 +87,7 @@ async def test_what_comes_late_to_a_job_that_is_settled_goes(store: FolderStore)
     for each in (job, drawing, running):
         await store.put(job_key(each.id), each.model_dump_json().encode())
     picture = Picture(key=f"jobs/{drawing.id}/attempt-1-a/1.png", width_px=1, height_px=1)
-    ended = Outcome(job=drawing.id, state="done", message="", pictures=(picture,))
+    ended = ImagineOutcome(job=drawing.id, state="done", message="", pictures=(picture,))
     for each, outcome in ((job, Outcome(job=job.id, state="failed", message="")), (drawing, ended)):
         await publish_outcome(store, each, outcome)
         await store.put(picture.key, b"published")

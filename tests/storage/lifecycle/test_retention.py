@@ -5,12 +5,15 @@ from pathlib import Path
 import pytest
 
 from bot.cli import prune as pruning
-from storage.contract.jobs import ImagineJob, TrainJob, job_key
-from storage.contract.outcomes import Outcome, Picture
+from storage.contract.jobs import job_key
+from storage.contract.outcomes import Picture
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import UserError
 from storage.ids import new_id
+from storage.kinds import kind_of
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.lifecycle.finalize import finalize_job, publish_outcome
 from storage.lifecycle.job_index import JobIndex
 from storage.lifecycle.retention import prune
@@ -32,7 +35,9 @@ async def ended(store: FolderStore, job: TrainJob | ImagineJob, is_open: bool = 
     picture = Picture(key=f"jobs/{job.id}/attempt-1-a/1.png", width_px=1, height_px=1)
     await store.put(picture.key, b"a picture")
     if not is_open:
-        await publish_outcome(store, job, Outcome(job=job.id, state="done", message="", pictures=(picture,)))
+        await publish_outcome(
+            store, job, kind_of(job).outcome(job=job.id, state="done", message="", pictures=(picture,))
+        )
         await finalize_job(store, job)
     return job.id
 

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bot.core.queue_view import QueueView, QueueViews
-from storage.contract.jobs import ImagineJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.progress import Progress
+from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.queue import broker

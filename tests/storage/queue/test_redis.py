@@ -12,6 +12,7 @@ from redis.exceptions import ResponseError
 from storage.contract.progress import Progress
 from storage.errors import SetupError
 from storage.failures import Failure
+from storage.kinds import KINDS
 from storage.queue import broker
 from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
 from storage.queue.job_progress import write_progress
@@ -259,7 +260,7 @@ async def test_no_command_looks_through_all_keys() -> None:
                 await redis.eval(fill, 0, start)
             assert await redis.dbsize() == 300_000
             await redis.config_resetstat()
-            await register_worker(redis, "a", broker.QUEUES, "")
+            await register_worker(redis, "a", KINDS, "")
             began_s = time.monotonic()
             for _ in range(200):
                 assert await living_workers(redis, "train") == [""]

@@ -12,10 +12,11 @@ from bot.connectors.terminal.connector import Session
 from bot.connectors.terminal.screen import Screen
 from bot.experiments import multi_subject_file
 from bot.local.stack import Stack as Around
-from storage.contract.jobs import TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
 from storage.contract.subjects import Subject, checkpoint_prefix, samples_prefix, weights_prefix
 from storage.errors import UserError
+from storage.kinds.train import TrainJob
 from storage.queue.job_progress import read_progress
 from tests.bot.arguments.test_multi_subject_prompts import subject
 from tests.conftest import Chat, Stack, photos_of_a_character

@@ -19,10 +19,11 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from bot.app import Darkroom
 from bot.cli import training_logs
-from storage.contract.jobs import TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import SetupError, UserError
+from storage.kinds.train import TrainJob
 from storage.lifecycle.erasure import erase_subject
 from storage.objects.folder import FolderStore
 from storage.queue.job_progress import read_progress
@@ -35,7 +36,7 @@ from trainer.dreambooth import training_log
 from trainer.dreambooth.candidates import CandidateSnapshot
 from trainer.dreambooth.trackers import TrackerThread, opened
 from trainer.dreambooth.training_log import Trackers, TrainingLog
-from trainer.protocol import SubjectResult, TaskResult
+from trainer.protocol import SubjectResult, TrainResult
 from trainer.worker.tensorboard_store import TensorBoardStore
 
 STEPS = 210
@@ -198,7 +199,7 @@ def test_the_card_of_each_subject_and_a_grid_of_each_candidate_are_logged(tmp_pa
         )
         for word, share in (("zof", 0.75), ("vek", 0.25))
     ]
-    watch.ended(TaskResult(job="job", state="done", subjects=tuple(results), losses=(1, 1, 1), kept_step=2))
+    watch.ended(TrainResult(job="job", state="done", subjects=tuple(results), losses=(1, 1, 1), kept_step=2))
     watch.finish()
     run = shown(tmp_path / "tensorboard")
     assert {name: scalars(run, f"candidate/{name}") for name in measures} == {n: {2: v} for n, v in measures.items()}

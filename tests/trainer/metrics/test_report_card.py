@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bot.app import Darkroom
-from bot.commands.report_card import advice, in_words
+from bot.kinds.report_card import advice, in_words
 from bot.photos.uploads import Upload
 from research.toyworld.scenes import character, draw_scene
 from storage.contract.subjects import logs_prefix

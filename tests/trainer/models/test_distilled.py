@@ -9,16 +9,17 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from bot.arguments.arguments import ImagineArguments
-from storage.contract.jobs import ImagineJob, read_job
 from storage.errors import SetupError
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.stored import read_job
 from storage.settings.trainer import TrainerSettings
 from tests.support.single_file_models import write_single
 from trainer.doctor import report
+from trainer.kinds.imagine import drawn_as
 from trainer.models.base import load_base
 from trainer.models.darkroom_json import DrawingDefaults, by_name, distilled, drawing_of
 from trainer.models.default_recipe import recipe_for
 from trainer.models.sources import find
-from trainer.worker.build_task import drawn_as
 
 SCHEDULE = "scheduler/scheduler_config.json"
 

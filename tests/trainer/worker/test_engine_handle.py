@@ -16,7 +16,17 @@ from hypothesis import strategies as st
 from storage.contract.progress import Progress
 from storage.errors import SetupError
 from tests.trainer.worker.test_engine_client import picture
-from trainer.protocol import Alive, Hello, ProgressReport, SubjectResult, SubjectTask, TaskResult, TrainTask, read_news
+from trainer.protocol import (
+    Alive,
+    Hello,
+    ProgressReport,
+    SubjectResult,
+    SubjectTask,
+    TaskResult,
+    TrainResult,
+    TrainTask,
+    read_news,
+)
 from trainer.skipped_lines import SkippedLines
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.engine_handle import LINE_LIMIT_BYTES, STUCK, EngineHandle, next_message
@@ -223,6 +233,6 @@ def test_numbers_that_are_none_reach_no_record() -> None:
     reporter.heard(odd)
     assert Progress.model_validate_json(reporter.now().model_dump_json()).losses == (1.0,)
     measured = SubjectResult(identifier="zuf", class_set="c", metrics={"a": math.nan, "b": 1.0})
-    ended = TaskResult(job="one", state="done", subjects=(measured,), validated=((1, math.nan, 1), (2, 1, 1)))
+    ended = TrainResult(job="one", state="done", subjects=(measured,), validated=((1, math.nan, 1), (2, 1, 1)))
     assert (ended.subjects[0].metrics, ended.validated) == ({"b": 1.0}, ((2, 1.0, 1.0),))
     assert read_news(ended.model_dump_json().encode()) == ended

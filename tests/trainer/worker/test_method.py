@@ -15,11 +15,12 @@ import torch
 from safetensors import safe_open
 
 from bot.app import Darkroom
-from storage.contract.jobs import TrainJob, job_key, read_job
-from storage.contract.outcomes import Outcome, TrainedSubject
+from storage.contract.jobs import job_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Photo, Subject
-from storage.lifecycle.finalize import record_training
+from storage.kinds.stored import read_job
+from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
+from storage.kinds.train_end import TRAIN
 from storage.objects.store import Store
 from storage.settings.bot import BotSettings
 from storage.settings.trainer import TrainerSettings
@@ -30,13 +31,13 @@ from tests.trainer.worker.test_resume import Training, Worker
 from tests.trainer.worker.test_resume import start as start  # fixtures
 from tests.trainer.worker.test_resume import started as started
 from trainer.dreambooth.weights import ADAPTERS
+from trainer.kinds.train_task import TrainTaskBuilder
 from trainer.memory.device import Device
 from trainer.memory.estimate import MemoryEstimate
 from trainer.memory.fit import memory_plans, method_here
 from trainer.models.default_recipe import recipe_for
 from trainer.models.meta_model import MetaModel
 from trainer.protocol import Hello, TrainTask
-from trainer.worker.build_task import TaskBuilder
 from trainer.worker.cache import Cache
 
 pytestmark = pytest.mark.timeout(240)
@@ -132,7 +133,7 @@ async def job(store: Store) -> TrainJob:
 @pytest.fixture
 def method_taken(store: Store, micro_sd1: Path, tmp_path: Path) -> Callable[..., Any]:
     """Begin an attempt on a machine that would take some method; tell which it takes."""
-    tasks = TaskBuilder(store, Cache(store, tmp_path / "cache"), 30)
+    tasks = TrainTaskBuilder(store, Cache(store, tmp_path / "cache"), 30)
 
     async def taken(job: TrainJob, here: Any) -> str:
         hello = Hello(base_sha256="0", folder=str(micro_sd1), image_px=64, device="cpu", method=here)
@@ -162,7 +163,7 @@ async def test_what_was_asked_for_is_taken_on_any_machine(
 
 async def test_the_record_says_what_was_learned(job: TrainJob, store: Store) -> None:
     learned = TrainedSubject(weights_key="w", weights_sha256="w", identifier="zuf", recipe={"method": "lora"})
-    await record_training(store, job, Outcome(job=job.id, state="done", message="", subjects=(learned,)))
+    await TRAIN.note_end(store, job, TrainOutcome(job=job.id, state="done", message="", subjects=(learned,)))
     assert (await Subjects(store).get(job.subjects[0])).method == "lora"
 
 

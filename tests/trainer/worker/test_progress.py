@@ -6,7 +6,7 @@ from pathlib import Path
 from arq.connections import ArqRedis
 
 from bot.commands import replies
-from storage.contract.jobs import TrainJob
+from storage.kinds.train import TrainJob
 from storage.objects.folder import FolderStore
 from storage.objects.transfers import COPY_BYTES
 from storage.queue.job_progress import read_progress

@@ -3,27 +3,32 @@
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from storage import background_tasks
-from storage.contract.jobs import ImagineJob, TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, checkpoint_prefix
 from storage.errors import UserError
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob, TrainOutcome
 from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.finalize import delete_job, finalize_job, publish_outcome
 from storage.objects.folder import FolderStore
 from storage.objects.store import Store
 from tests.servers.backing import opened
 from tests.servers.proxy import Hold, proxy
-from trainer.protocol import ImagineTask, TaskResult
+from trainer.kinds.imagine import ImagineHandler
+from trainer.kinds.train_publish import TrainPublisher
+from trainer.protocol import Hello, ImagineTask, TaskResult
+from trainer.worker.attempt import Attempt, WorkerContext
 from trainer.worker.cache import Cache
 from trainer.worker.checkpoint_store import CheckpointStore
-from trainer.worker.publish import Publisher
 
 
 async def accepted(store: Store) -> TrainJob:
@@ -34,8 +39,18 @@ async def accepted(store: Store) -> TrainJob:
     return job
 
 
-def attempt(store: Store, folder: Path, name: str) -> Publisher:
-    return Publisher(store, Cache(store, folder / "cache"), name)
+def attempt(store: Store, folder: Path, name: str) -> TrainPublisher:
+    return TrainPublisher(store, Cache(store, folder / "cache"), name)
+
+
+def drawing_attempt(store: Store, job: ImagineJob, folder: Path, name: str) -> ImagineHandler:
+    rest: dict[str, Any] = {
+        "settings": None,
+        "redis": None,
+        "engine": None,
+        "cache": None,
+    }  # which only an engine needs
+    return ImagineHandler(job, Attempt(job, name, folder, WorkerContext(store=store, **rest)))
 
 
 async def until_quiet() -> None:
@@ -64,7 +79,7 @@ async def test_a_late_worker_does_not_take_back_what_another_has_published(
     job = await accepted(store)
     sample = await cut_off_while_uploading(late, job, tmp_path, hold)
     picture = await attempt(store, tmp_path, "attempt-2-b").sample(job, sample)
-    await publish_outcome(store, job, Outcome(job=job.id, state="done", message="", pictures=(picture,)))
+    await publish_outcome(store, job, TrainOutcome(job=job.id, state="done", message="", pictures=(picture,)))
     await finalize_job(store, job)
     hold.end()
     await until_quiet()
@@ -102,10 +117,11 @@ async def test_pictures_of_a_forgotten_subject_do_not_appear(tmp_path: Path) -> 
     how = {"steps": 1, "guidance": 1, "negative": "", "scheduler": "ddim", "vary_seed": None}
     task = ImagineTask(job=job.id, folder="", prompt="a", weights=None, seeds=(1,), facts={}, **how)
     result = TaskResult(job=job.id, state="done", files=(str(one), str(grid)))
-    just_in_time = await attempt(store, tmp_path, "attempt-1-a").imagine(job, task, result)
+    hello = Hello(base_sha256="", folder="", image_px=8, device="cpu")
+    just_in_time = await drawing_attempt(store, job, tmp_path, "attempt-1-a").publish(task, hello, result)
     await erase_subject(store, subject, [])  # which found no job of it: this one was accepted a moment later
     with pytest.raises(UserError, match="was forgotten meanwhile"):
-        await attempt(store, tmp_path, "attempt-2-b").imagine(job, task, result)
+        await drawing_attempt(store, job, tmp_path, "attempt-2-b").publish(task, hello, result)
     await publish_outcome(store, job, just_in_time)
     await finalize_job(store, job)
     assert await store.names(f"jobs/{job.id}/") == []

@@ -160,7 +160,7 @@ async def test_nothing_is_lost_when_redis_is_emptied_and_pictures_are_finished_b
     runs = Training(app, chat, "dreambooth train", name="rex", noun="dog", steps=STEPS)
     await runs.reaches(20)
     waits = Training(app, chat, "dreambooth train", name="tom", noun="dog", steps=2)
-    while await app.redis.zcard(broker.QUEUES["train"]) < 2:  # noqa: ASYNC110
+    while await app.redis.zcard(broker.queue_name("train")) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     await app.redis.flushall()
     await runs.ends()

@@ -10,10 +10,11 @@ import pytest
 from arq.connections import ArqRedis
 from arq.worker import Retry
 
-from storage.contract.jobs import ImagineJob, job_key
+from storage.contract.jobs import job_key
 from storage.errors import DiskFull, StoreError
 from storage.failures import Failure
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.finalize import read_outcome
 from storage.objects.store import Store
 from storage.queue.job_progress import read_progress
@@ -22,9 +23,10 @@ from storage.settings.trainer import TrainerSettings
 from tests.servers.backing import opened
 from tests.servers.proxy import proxy
 from tests.support.loop_mounts import ext4_image, mounted
+from trainer.kinds import handlers_of
 from trainer.worker.engine_client import EngineClient
+from trainer.worker.job_runner import DISK_OBSTACLE, STORE_OBSTACLE, JobRunner
 from trainer.worker.retry_limits import CRASHES_MAX, STORE_FAILED, STORE_REFUSED, RetryLimits
-from trainer.worker.worker import DISK_OBSTACLE, STORE_OBSTACLE, JobRunner
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -57,7 +59,7 @@ async def store(bucket: str, s3_server: str, refusal: Refusal, monkeypatch: pyte
 @pytest.fixture
 async def runner(micro_model: Path, tmp_path: Path, store: Store, redis: ArqRedis) -> AsyncIterator[JobRunner]:
     engine = EngineClient(str(micro_model))
-    yield JobRunner(TrainerSettings(DARKROOM_HOME=str(tmp_path)), store, redis, engine)
+    yield JobRunner(TrainerSettings(DARKROOM_HOME=str(tmp_path)), store, redis, engine, handlers_of())
     await engine.stop()
 
 
@@ -90,7 +92,7 @@ async def test_a_job_ends_that_the_store_refuses_for_good(
     await store.put(job_key(job.id), job.model_dump_json().encode())
     refusal.part = "/attempt-"
     assert await run(runner, job.id, 3) == 0
-    outcome = await read_outcome(store, job.id)
+    outcome = await read_outcome(store, job)
     assert outcome and (outcome.state, outcome.message) == ("failed", STORE_REFUSED)
     assert len(refusal.attempts) == 1
     assert await run(runner, "../../x", 1) == 0
@@ -109,7 +111,7 @@ async def test_a_job_that_is_done_is_not_done_again_while_its_outcome_cannot_be_
     assert told and told.obstacle == STORE_OBSTACLE
     refusal.part = ""
     assert await run(runner, job.id, 1) == 0
-    outcome = await read_outcome(store, job.id)
+    outcome = await read_outcome(store, job)
     assert outcome and outcome.state == "done" and len(refusal.attempts) == 1
 
 
@@ -123,7 +125,7 @@ async def test_while_nothing_can_be_written_a_job_is_not_attempted_again_and_the
     assert len(refusal.attempts) == 1
     refusal.part = ""
     assert await run(runner, job.id, 1) == 0
-    outcome = await read_outcome(store, job.id)
+    outcome = await read_outcome(store, job)
     assert outcome and outcome.state == "done"
 
 
@@ -132,7 +134,7 @@ async def test_a_job_whose_record_cannot_be_read_ends(runner: JobRunner, store: 
     await store.put(job_key(job.id), job.model_dump_json().encode())
     refusal.method, refusal.part = "GET", "/job.json"
     assert await run(runner, job.id, 1) == 0
-    outcome = await read_outcome(store, job.id)
+    outcome = await read_outcome(store, job)
     assert outcome and (outcome.state, outcome.message) == ("failed", STORE_REFUSED)
 
 
@@ -161,13 +163,13 @@ async def test_a_full_disk_of_the_worker_is_no_fault_of_the_job(
     await store.put(job_key(job.id), job.model_dump_json().encode())
     engine = EngineClient(str(micro_model))
     with mounted(ext4_image(tmp_path / "disk.img", 8 * 2**20)) as disk:
-        runner = JobRunner(TrainerSettings(DARKROOM_HOME=str(disk)), store, redis, engine)
+        runner = JobRunner(TrainerSettings(DARKROOM_HOME=str(disk)), store, redis, engine, handlers_of())
         fill(disk / "filler")
         assert await run(runner, job.id, CRASHES_MAX + 1) == CRASHES_MAX + 1
         told = await read_progress(redis, job.id)
         assert told and told.obstacle == DISK_OBSTACLE
         (disk / "filler").unlink()
         assert await run(runner, job.id, 1) == 0
-        outcome = await read_outcome(store, job.id)
+        outcome = await read_outcome(store, job)
         assert outcome and outcome.state == "done"
         await engine.stop()

@@ -11,8 +11,9 @@ from PIL import Image
 
 from bot.app import Darkroom
 from bot.core.messages import Reply
-from storage.contract.jobs import ImagineJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
+from storage.kinds.imagine import ImagineJob
 from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
 from storage.queue.job_progress import read_progress
 from storage.text import duration

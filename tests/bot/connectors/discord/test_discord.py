@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from storage.contract.jobs import TrainJob
+from storage.kinds.train import TrainJob
 from tests.servers.discord import Discord, File
 from tests.servers.discord.world import GUILD
 from tests.support.discord_bot import SPACE, Place, imagined, options, photos, trained

@@ -10,8 +10,8 @@ from bot.connectors.discord import errors as discord_errors
 from bot.connectors.discord.render import plain
 from bot.core.limits import Limits
 from bot.delivery import reliable_poster
-from storage.contract.jobs import ImagineJob
 from storage.errors import SetupError
+from storage.kinds.imagine import ImagineJob
 from tests.servers.discord import Discord, File, Trouble, too_fast
 from tests.servers.discord.people import COMMAND
 from tests.servers.discord.world import ALL_PERMISSIONS, Interaction

@@ -7,9 +7,10 @@ import pytest
 
 from bot.commands.departures import forget_left_spaces
 from bot.connectors.discord.connector import DiscordBot
-from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.posted_messages import Posted
 from storage.contract.subjects import Subject
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.lifecycle import departures
 from tests.servers.discord import Discord
 from tests.servers.discord.world import ADMINISTRATOR, GUILD, MANAGE_MESSAGES, Channel, Person, snowflake

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from storage.contract.jobs import ImagineJob, TrainJob
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from tests.servers.discord import File, Trouble
 from tests.servers.discord.world import Message, Person, snowflake
 from tests.support.discord_bot import SPACE, Place, options, photos

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bot.connectors.slack import connector
-from storage.contract.jobs import ImagineJob
+from storage.kinds.imagine import ImagineJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, images, labels
 from tests.servers.slack.workspace import BOT_USER, Json, View, Workspace

@@ -11,7 +11,7 @@ from bot.connectors.slack import errors as slack_errors
 from bot.connectors.slack import poster as slack_poster
 from bot.core.limits import Limits
 from bot.photos.uploads import Upload
-from storage.contract.jobs import TrainJob
+from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, BOB, begun, images, labels, words
 from tests.servers.slack.server import until

@@ -8,8 +8,9 @@ import pytest
 from bot.commands.departures import Departures, forget_left_spaces
 from bot.connectors.slack.client import session, web_client
 from bot.connectors.slack.members import SlackMembers
-from storage.contract.jobs import ImagineJob, TrainJob
 from storage.contract.subjects import Subject
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.lifecycle import departures
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, BOB, images, labels, words

@@ -7,8 +7,9 @@ from unittest.mock import ANY
 
 import pytest
 
-from storage.contract.jobs import ImagineJob, TrainJob
 from storage.errors import SetupError
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack import Slack
 from tests.servers.slack.people import ADA, BOB, images, labels

@@ -7,8 +7,8 @@ import pytest
 from bot.connectors.slack import connector
 from bot.connectors.slack import poster as slack_poster
 from bot.delivery import reliable_poster
-from storage.contract.jobs import TrainJob
 from storage.errors import SetupError
+from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, images
 from tests.servers.slack.server import until

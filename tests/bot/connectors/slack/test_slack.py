@@ -1,8 +1,9 @@
 """Slack as people use it: commands, forms, buttons, mentions, what all see and what only one sees."""
 
 from bot.photos.uploads import Upload
-from storage.contract.jobs import ImagineJob, TrainJob
 from storage.ids import new_id
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, BOB, begun, images, labels, words
 from tests.support.slack_bot import SPACE, Scene

@@ -13,9 +13,11 @@ from bot.core.chat_log import ChatMessage
 from bot.core.local_space import SPACE, USER
 from bot.core.messages import Request
 from bot.photos.uploads import Upload
-from storage.contract.jobs import ImagineJob, TrainJob, job_key
+from storage.contract.jobs import job_key
 from storage.contract.subjects import Subject, subject_key
 from storage.errors import Missing
+from storage.kinds.imagine import ImagineJob
+from storage.kinds.train import TrainJob
 from storage.lifecycle.job_index import job_of
 from tests.conftest import photos_of_a_character
 from tests.support.bot_process import NO_LIMITS, settings_of

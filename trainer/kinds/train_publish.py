@@ -1,42 +1,40 @@
-"""What an attempt at a job has made goes to the store, below names that no other attempt has."""
+"""What an attempt at a training has made goes to the store, below names that no other attempt has."""
 
 import asyncio
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from storage.background_tasks import in_background
-from storage.contract.jobs import ImagineJob, TrainJob, attempt_prefix
-from storage.contract.outcomes import Candidate, Outcome, Picture, TrainedSubject
-from storage.contract.sizes import Size, png_size
+from storage.contract.jobs import attempt_prefix
+from storage.contract.outcomes import Candidate, Picture
+from storage.contract.sizes import png_size
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, samples_prefix, weights_prefix
-from storage.errors import Missing, UserError
+from storage.errors import Missing
+from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
 from storage.lifecycle.finalize import finalize_job, is_open
 from storage.objects.store import Store
 from storage.objects.transfers import OnProgress, file_hash
 from storage.text import listed
 from trainer.dreambooth.class_set_file import is_whole
 from trainer.dreambooth.prompts import sample_of
-from trainer.protocol import Hello, ImagineTask, SubjectResult, Task, TaskResult, TrainTask
-from trainer.worker.build_task import GONE
+from trainer.kinds.pictures import picture_of, still_there, store_picture
+from trainer.protocol import Hello, SubjectResult, TrainResult, TrainTask
 from trainer.worker.cache import Cache
 
 SAMPLES = "samples"  # stands where the name of an attempt does: sample pictures belong to all attempts of a training
 
 
-class Publisher:
+class TrainPublisher:
     """Stores what one attempt has made, and says what came of it."""
 
     def __init__(self, store: Store, cache: Cache, attempt: str) -> None:
         self.store, self.cache, self.attempt, self.subjects = store, cache, attempt, Subjects(store)
 
-    async def keep_class_set(self, task: Task) -> None:
+    async def keep_class_set(self, task: TrainTask) -> None:
         """Upload the class sets of a training that the store has not yet, and that are whole: all workers have them."""
-        subject_tasks = task.subjects if isinstance(task, TrainTask) else ()
-        for path in {path for each in subject_tasks for path in (each.class_set, each.class_set_gently)}:
+        for path in {path for each in task.subjects for path in (each.class_set, each.class_set_gently)}:
             whole = await asyncio.to_thread(is_whole, Path(path))
             if whole and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
@@ -55,7 +53,7 @@ class Publisher:
         whose = await self.subjects.get(job.subjects[sample_of(path.stem)]) if len(job.subjects) > 1 else None
         prefix = _samples_of(job, whose.id) if whose else attempt_prefix(job.id, SAMPLES)
         key = f"{prefix}{path.stem}/{await asyncio.to_thread(file_hash, path)}.png"
-        picture = _picture(key, path, _sample_caption(step := _sample_step(path.stem), whose), step=step)
+        picture = picture_of(key, path, _sample_caption(step := _sample_step(path.stem), whose), step=step)
         await asyncio.shield(in_background(self._share(job, key, path)))
         return picture
 
@@ -82,11 +80,11 @@ class Publisher:
         self,
         job: TrainJob,
         task: TrainTask,
-        result: TaskResult,
+        result: TrainResult,
         hello: Hello,
         samples: tuple[Picture, ...],
         on_progress: OnProgress,
-    ) -> Outcome:
+    ) -> TrainOutcome:
         """Store the weights where no other attempt does; raises UserError if a subject was forgotten meanwhile.
 
         Each subject has them below its own name, so that forgetting one leaves the others theirs.
@@ -96,7 +94,7 @@ class Publisher:
         candidates = [
             await self._keep_weights(job, job.subjects[0], Path(c.weights), on_progress) for c in result.choices
         ]
-        subjects = await self._still_there(job)
+        subjects = await still_there(self.store, job)
         choice = await self._choice(job, subjects[0], result, candidates)
         learned = [
             TrainedSubject(
@@ -115,7 +113,7 @@ class Publisher:
                 subjects, task.subjects, result.subjects, weights, strict=True
             )
         ]
-        return Outcome(
+        return TrainOutcome(
             job=job.id,
             state="done",
             message="\n".join(filter(None, (_ready(subjects), result.message))),
@@ -130,7 +128,7 @@ class Publisher:
         )
 
     async def _choice(
-        self, job: TrainJob, subject: Subject, result: TaskResult, candidates: list[dict[str, str]]
+        self, job: TrainJob, subject: Subject, result: TrainResult, candidates: list[dict[str, str]]
     ) -> dict[str, Any]:
         """What the record of a subject says of the candidates that a person chooses from, whose weights are stored."""
         choices = zip(result.choices, candidates, strict=True)
@@ -157,61 +155,17 @@ class Publisher:
             if len(job.subjects) > 1
             else attempt_prefix(job.id, self.attempt)
         )
-        return await self._picture(f"{prefix}before-after.png", Path(taught.before_after), caption)
+        return await store_picture(self.store, f"{prefix}before-after.png", Path(taught.before_after), caption)
 
-    async def _choices(self, job: TrainJob, subject: Subject, result: TaskResult) -> Picture | None:
+    async def _choices(self, job: TrainJob, subject: Subject, result: TrainResult) -> Picture | None:
         """Store the picture of the candidates, if there is a choice."""
         if not result.choices_sheet:
             return None
         steps = ", ".join(str(choice.step) for choice in result.choices)
         caption = f"{subject.name} after {steps} steps, a row each"
-        return await self._picture(
-            f"{attempt_prefix(job.id, self.attempt)}choices.png", Path(result.choices_sheet), caption
+        return await store_picture(
+            self.store, f"{attempt_prefix(job.id, self.attempt)}choices.png", Path(result.choices_sheet), caption
         )
-
-    async def imagine(self, job: ImagineJob, task: ImagineTask, result: TaskResult) -> Outcome:
-        """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""
-        prefix, caption = self._prefix(job), job.prompt
-        pictures = []
-        for seed, path in zip(task.seeds, result.files[:-1], strict=True):
-            pictures.append(await self._picture(f"{prefix}{seed}.png", Path(path), caption, seed=seed))
-        grid = await self._picture(f"{prefix}grid.png", Path(result.files[-1]), caption)
-        await self._still_there(job)
-        settings = task.model_dump(
-            include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
-        )
-        return Outcome(
-            job=job.id,
-            state="done",
-            message="\n".join(filter(None, (job.prompt, result.message, task.note))),
-            pictures=tuple(pictures),
-            grid=grid,
-            subject_version=task.facts.get("subject version"),
-            settings={"seed": job.seed, "size": str(Size(pictures[0].width_px, pictures[0].height_px)), **settings},
-        )
-
-    async def _still_there(self, job: TrainJob | ImagineJob) -> list[Subject]:
-        """The subjects of a job; raises UserError if one was forgotten meanwhile."""
-        try:
-            return [await self.subjects.get(each) for each in job.subjects]
-        except Missing as error:
-            raise UserError(GONE) from error
-
-    def _prefix(self, job: TrainJob | ImagineJob) -> str:
-        """Where this attempt has its own files in the store."""
-        return attempt_prefix(job.id, self.attempt)
-
-    async def _picture(self, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:
-        """Store a picture of this attempt's own."""
-        await self.store.put_file(key, path)
-        return _picture(key, path, caption, seed=seed)
-
-
-def _picture(key: str, path: Path, caption: str, **more: int | None) -> Picture:
-    """What is said of the picture in a file that is stored as `key`."""
-    with Image.open(path) as image:
-        width_px, height_px = image.size
-    return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
 
 
 def _ready(subjects: list[Subject]) -> str:

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from bot.commands import report_card
 from bot.core.messages import Button
+from bot.kinds import report_card
 from storage.contract.outcomes import Candidate, Picture
 from storage.contract.subjects import Subject
 

@@ -1,60 +1,46 @@
-"""From a job to a task for the engine: which files it needs, and where they lie."""
+"""From a training job to its task for the engine: which files it needs, and where they lie."""
 
 import asyncio
 import logging
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
-from storage.contract.compatibility import check_compatible
-from storage.contract.jobs import ImagineJob, Method, TrainJob, job_key, read_job
+from storage.contract.jobs import Method, job_key
 from storage.contract.recipe import Recipe
+from storage.contract.records import parsed
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
-from storage.errors import Missing, UserError
+from storage.errors import UserError
+from storage.kinds.train import TrainJob
 from storage.objects.store import Store, checked_name
 from storage.objects.transfers import OnProgress
 from trainer.dreambooth.class_set_file import is_whole
 from trainer.dreambooth.prompts import class_set_key
-from trainer.models.darkroom_json import drawing_of
 from trainer.models.default_recipe import for_photos, for_several, recipe_for
-from trainer.models.versions import BaseModelVersion, check_base
-from trainer.protocol import Hello, ImagineTask, SubjectTask, Task, TrainTask
+from trainer.protocol import Hello, SubjectTask, TrainTask
 from trainer.worker.cache import Cache
 from trainer.worker.checkpoint_store import CheckpointStore
 from trainer.worker.photo_diversity import count_different
 
 log = logging.getLogger(__name__)
 
-GONE = "The subject was forgotten meanwhile."
 
-
-class TaskBuilder:
-    """Builds tasks, with the cache of this machine."""
+class TrainTaskBuilder:
+    """Builds the tasks of trainings, with the cache of this machine."""
 
     def __init__(self, store: Store, cache: Cache, checkpoint_s: float) -> None:
         self.store, self.cache, self.checkpoint_s = store, cache, checkpoint_s
         self.subjects = Subjects(store)
 
     async def build(
-        self, job: TrainJob | ImagineJob, hello: Hello, folder: Path, on_progress: OnProgress, hold: ExitStack
-    ) -> Task:
-        """Fetch what the job needs into `folder` and the cache; raises UserError if the subject is gone.
-
-        What is in the cache stays there until `hold` is closed.
-        """
-        try:
-            if isinstance(job, TrainJob):
-                return await self._train(job, hello, folder, on_progress, hold)
-            return await self._imagine(job, hello, folder, on_progress, hold)
-        except Missing as error:
-            raise UserError(GONE) from error
-
-    async def _train(
         self, job: TrainJob, hello: Hello, folder: Path, on_progress: OnProgress, hold: ExitStack
     ) -> TrainTask:
+        """Fetch what the training needs into `folder` and the cache; raises UserError if it cannot be had so.
+
+        What is in the cache stays there until `hold` is closed. Raises Missing if a subject is gone.
+        """
         subjects = [await self.subjects.whole(each) for each in job.subjects]
         method = await self._method(job, hello)
         asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
@@ -85,8 +71,7 @@ class TaskBuilder:
         """
         while not job.method:
             data, tag = await self.store.get(job_key(job.id))
-            record = read_job(data)
-            assert isinstance(record, TrainJob)
+            record = parsed(TrainJob, data, job_key(job.id))
             job = record if record.method else record.model_copy(update={"method": hello.method})
             if not record.method and not await self.store.replace(job_key(job.id), job.model_dump_json().encode(), tag):
                 job = record  # another attempt was quicker
@@ -129,55 +114,6 @@ class TaskBuilder:
             log.warning("%s is damaged and is deleted; it is drawn anew", key)
             await self.store.delete(key)
         return str(path)
-
-    async def _imagine(
-        self, job: ImagineJob, hello: Hello, folder: Path, on_progress: OnProgress, hold: ExitStack
-    ) -> ImagineTask:
-        subjects = [await self.subjects.whole(subject) for subject in job.subjects]
-        check_compatible(subjects)  # one may have been learned anew meanwhile
-        here = BaseModelVersion(hello.revision, hello.base_sha256)
-        note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
-        weights = {subject.weights_sha256: await self._weights(subject, on_progress, hold) for subject in subjects}
-        paths = sorted(weights.values())  # the same sum however a prompt names them
-        facts = {"prompt": job.prompt, "job": job.id}
-        if subjects:
-            facts["subject"] = ", ".join(subject.name for subject in subjects)
-            facts["subject version"] = ", ".join(str(subject.weights_sha256) for subject in subjects)
-        return ImagineTask(
-            job=job.id,
-            folder=str(folder),
-            prompt=job.model_prompt,
-            weights=paths[0] if paths else None,
-            adapters=tuple(paths[1:]),
-            seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
-            negative=job.negative,
-            **drawn_as(job, Path(hello.folder)),
-            vary_seed=job.vary_seed,
-            facts=facts,
-            note=note,
-        )
-
-    async def _weights(self, subject: Subject, on_progress: OnProgress, hold: ExitStack) -> str:
-        """Path of a subject's weights."""
-        if not subject.weights_key or not subject.weights_sha256:
-            raise UserError(f"{subject.name} is not ready yet.")
-        path = await self.cache.path(subject.weights_key, subject.weights_sha256, on_progress, hold)
-        if not path.exists():
-            raise Missing(subject.weights_key)
-        return str(path)
-
-
-def drawn_as(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
-    """The settings of a picture: what nobody asked for is as the base model's files say, if they say it."""
-    drawing = drawing_of(base_folder)
-    own = {
-        "steps": drawing.steps,
-        "guidance": drawing.guidance,
-        "scheduler": drawing.scheduler,
-    }
-    asked = job.model_dump(include={*own})
-    size = {"size": job.size, "side_px": drawing.size, "aspect": job.aspect}
-    return size | asked | {name: own[name] for name in job.unasked if own.get(name) is not None}
 
 
 def _photo_path(folder: Path, sha256: str) -> Path:

@@ -1,0 +1,16 @@
+"""How chats show the kinds of jobs, a module each. `storage.kinds` says how to add one."""
+
+from typing import Any
+
+from bot.kinds.imagine import ImaginePresenter
+from bot.kinds.presenter import JobPresenter
+from bot.kinds.train import TrainPresenter
+from storage.contract.jobs import Job
+
+PRESENTERS: dict[str, JobPresenter[Any, Any]] = {"train": TrainPresenter(), "imagine": ImaginePresenter()}
+_NEWER: JobPresenter[Any, Any] = JobPresenter()
+
+
+def presenter_of(job: Job) -> JobPresenter[Any, Any]:
+    """How a job is shown; plainly where only a newer version understands it."""
+    return PRESENTERS.get(job.kind, _NEWER) if job.is_understood else _NEWER

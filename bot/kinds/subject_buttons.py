@@ -1,0 +1,61 @@
+"""The buttons under subjects, and who may draw them, in words."""
+
+from collections.abc import Sequence
+
+from bot.core.audience import audience
+from bot.core.messages import Button
+from storage.contract.subjects import Subject
+from storage.text import listed
+
+FORGET_ALL = "Forget everything of yours? All your subjects, photos, prompts and pictures are deleted for good."
+FORGET = "Forget {name}? Its photos and everything learned from them are deleted for good."
+
+
+def who_may_draw(subjects: Sequence[Subject]) -> list[str]:
+    """A sentence for each subject that says who may draw it."""
+    return [f"{subject.name} can be drawn by you and {audience(subject)}." for subject in subjects]
+
+
+def about_subject(subject: Subject) -> tuple[Button, ...]:
+    """The buttons under a subject; only one that is ready can be drawn."""
+    prompt = f"a [{subject.name}] {subject.noun} in Paris"
+    name, home = {"name": subject.name}, home_of(subject)
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
+    )
+    share = Button(label="Share", command="dreambooth share", arguments=name, form=True, home=home)
+    return (*([draw] if subject.state == "ready" else []), show_button(subject), share, forget_button(subject))
+
+
+def home_of(subject: Subject) -> str:
+    """What the buttons about a subject go with."""
+    return f"subjects/{subject.id}"
+
+
+def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
+    """The buttons under subjects that were learned together; those of one are as ever."""
+    if len(subjects) < 2:
+        return tuple(button for subject in subjects for button in about_subject(subject))
+    prompt = listed([f"a [{s.name}] {s.noun}" for s in subjects])
+    home = f"jobs/{subjects[0].job}"  # which goes when any of them is forgotten
+    draw = Button(
+        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
+    )
+    return (draw, *(show_button(subject, f"Show {subject.name}") for subject in subjects))
+
+
+def show_button(subject: Subject, label: str = "Show") -> Button:
+    """The button that shows a subject."""
+    return Button(label=label, command="dreambooth show", arguments={"name": subject.name}, home=home_of(subject))
+
+
+def forget_button(subject: Subject) -> Button:
+    """The button that forgets a subject, after asking."""
+    return Button(
+        label="Forget",
+        command="dreambooth forget",
+        arguments={"name": subject.name},
+        style="danger",
+        confirm=FORGET.format(name=subject.name),
+        home=home_of(subject),
+    )

@@ -1,0 +1,52 @@
+"""A worker process of ours for some kinds of jobs, started where nobody serves them, and again if it stops."""
+
+import sys
+
+from arq.connections import ArqRedis
+
+from bot.local.children import Child
+from bot.local.valkey import Say
+from storage.errors import SetupError
+from storage.kinds import KINDS
+from storage.queue.worker_registry import living_workers
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
+
+
+class KeptWorker:
+    """The one for the kinds that need a GPU, or the one for those that need none."""
+
+    def __init__(self, settings: BotSettings, redis_url: str, say: Say, needs_gpu: bool) -> None:
+        self.settings, self.redis_url, self.say = settings, redis_url, say
+        self.kinds = [kind.name for kind in KINDS.values() if kind.needs_gpu == needs_gpu]
+        self.log = settings.home / ("worker.log" if needs_gpu else "worker-without-gpu.log")
+        self.ready = False  # whether every kind has a living worker, ours or another
+        self._process: Child | None = None
+
+    async def look(self, redis: ArqRedis) -> None:
+        """Start it where that is needed now; raises SetupError if it has stopped before it was ready."""
+        missing = [kind for kind in self.kinds if not await living_workers(redis, kind)]
+        if not missing:
+            self.ready = True
+        elif not (self._process and self._process.alive):
+            self._start(missing)
+
+    async def stop(self) -> None:
+        """End it."""
+        if self._process:
+            await self._process.stop()
+
+    def _start(self, queues: list[str]) -> None:
+        if self._process and not self.ready:
+            raise SetupError(
+                f"No worker could be started: {self._process.last_words() or 'it says nothing'}. "
+                f"See {self._process.log}, or run `darkroom doctor`."
+            )
+        if self._process:
+            self.say(f"The worker stopped: {self._process.last_words()}")
+        load_settings(TrainerSettings)  # what is wrong there is better said here than in the worker's log
+        self.say("Starting a worker.")
+        self.ready = False
+        command = [sys.executable, "-m", "trainer", "--queues", ",".join(queues)]
+        self._process = Child(command, self.log, {"REDIS_URL": self.redis_url})

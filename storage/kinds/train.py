@@ -1,0 +1,76 @@
+"""Trainings: jobs that learn subjects from photos, and their outcomes."""
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from storage.contract.base import Record
+from storage.contract.fields import MANY, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty, Text
+from storage.contract.first_and_others import outcome_as_before, with_learned_subjects
+from storage.contract.jobs import SEED_MAX, STEPS_MAX, SUBJECTS_MAX, Job, Method
+from storage.contract.outcomes import Candidate, Outcome, Picture
+
+
+class TrainJob(Job):
+    """Learn a subject from its photos, or several together."""
+
+    kind: Literal["train"] = "train"
+    subjects: tuple[Part, ...] = Field(min_length=1, max_length=SUBJECTS_MAX)
+    method: Method | None = None  # None: nobody asked for one; the first attempt writes down which it takes
+    steps: int | None = Field(None, ge=1, le=STEPS_MAX)  # None: as the recipe says
+    recipe: dict[str, str | int | float | bool] = {}  # what is to be otherwise in the recipe besides
+    seed: int = Field(0, ge=0, le=SEED_MAX)
+    note: Text = ""  # what was said of the photos on acceptance: stands before whatever is said of this job
+
+
+class TrainedSubject(Record):
+    """What a training has made of one subject, as the subject's record is to say it."""
+
+    subject: PartOrEmpty = ""  # its id; empty in old records of trainings of one
+    weights_key: ObjectName
+    weights_sha256: Part
+    identifier: str
+    recipe: dict[str, str | int | float | bool | None]
+    base_revision: str = ""
+    base_sha256: str = ""
+    class_set: ObjectNameOrEmpty = ""  # name of the class images it was learned beside
+    photos_differ: int = 0  # how many of its photos are unlike all others; 0: it is not known
+    metrics: dict[str, float] = {}  # of the report card, where there is one
+    before_after: Picture | None = None  # of it: the plain class before and after, each column of one seed
+    kept_step: int = 0  # the step at which it is kept; 0: it is not known
+    candidates: tuple[Candidate, ...] = ()  # what people may choose from, what is kept among them
+    choices: Picture | None = None  # of them, a row each
+    samples: tuple[Picture, ...] = ()  # where it was learned with others: the sample pictures that are its own
+
+
+class TrainOutcome(Outcome):
+    """What was learned, with the sample pictures on the way."""
+
+    pictures: tuple[Picture, ...] = Field((), max_length=MANY)  # the sample pictures
+    subjects: tuple[TrainedSubject, ...] = ()  # in the order of the job
+    subject_version: str | None = None  # sha256 of the first one's weights
+    steps: int | None = None
+    first_step_s: float | None = None  # from acceptance to the first step of the attempt that won
+    loss_first: float | None = None
+    loss_last: float | None = None
+    validated: tuple[tuple[int, float, float], ...] = ()  # losses on what was held back: step, instance, prior
+    settings: dict[str, str | int | float | None] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_subjects(cls, data: Any) -> Any:
+        return with_learned_subjects(data)
+
+    @model_serializer(mode="wrap")
+    def _name_first_and_others(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        return outcome_as_before(dump(self)) if info.mode == "json" else dump(self)
+
+    @property
+    def published(self) -> set[str]:
+        """Names of the sample pictures, and of those of the report cards."""
+        cards = [card for each in self.subjects for card in (each.before_after, each.choices)]
+        return {picture.key for picture in (*self.pictures, *cards) if picture}
+
+    def learned_of(self, subject: str) -> TrainedSubject | None:
+        """What was learned of one of the job's subjects, by its id."""
+        return next((each for each in self.subjects if each.subject in (subject, "")), None)

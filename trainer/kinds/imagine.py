@@ -1,0 +1,97 @@
+"""How a worker draws: the task for the engine, and what becomes of its pictures."""
+
+import asyncio
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from storage.contract.compatibility import check_compatible
+from storage.contract.jobs import attempt_prefix
+from storage.contract.sizes import Size
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
+from storage.errors import Missing, UserError
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
+from storage.objects.transfers import OnProgress
+from trainer.kinds.engine_handler import EngineHandler
+from trainer.kinds.pictures import still_there, store_picture
+from trainer.models.darkroom_json import drawing_of
+from trainer.models.versions import BaseModelVersion, check_base
+from trainer.protocol import Hello, ImagineTask, TaskResult
+
+
+class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
+    """Draws the pictures of one job."""
+
+    result = TaskResult
+
+    async def build(self, hello: Hello, hold: ExitStack) -> ImagineTask:
+        """Fetch the weights of the subjects, and say how the engine is to draw."""
+        job, on_progress = self.job, self.attempt.reporter.moving("loading")
+        subjects = [await Subjects(self.attempt.store).whole(subject) for subject in job.subjects]
+        check_compatible(subjects)  # one may have been learned anew meanwhile
+        here = BaseModelVersion(hello.revision, hello.base_sha256)
+        note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
+        weights = {subject.weights_sha256: await self._weights(subject, on_progress, hold) for subject in subjects}
+        paths = sorted(weights.values())  # the same sum however a prompt names them
+        facts = {"prompt": job.prompt, "job": job.id}
+        if subjects:
+            facts["subject"] = ", ".join(subject.name for subject in subjects)
+            facts["subject version"] = ", ".join(str(subject.weights_sha256) for subject in subjects)
+        return ImagineTask(
+            job=job.id,
+            folder=str(self.attempt.folder),
+            prompt=job.model_prompt,
+            weights=paths[0] if paths else None,
+            adapters=tuple(paths[1:]),
+            seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
+            negative=job.negative,
+            **drawn_as(job, Path(hello.folder)),
+            vary_seed=job.vary_seed,
+            facts=facts,
+            note=note,
+        )
+
+    async def _weights(self, subject: Subject, on_progress: OnProgress, hold: ExitStack) -> str:
+        """Path of a subject's weights."""
+        if not subject.weights_key or not subject.weights_sha256:
+            raise UserError(f"{subject.name} is not ready yet.")
+        path = await self.attempt.cache.path(subject.weights_key, subject.weights_sha256, on_progress, hold)
+        if not path.exists():
+            raise Missing(subject.weights_key)
+        return str(path)
+
+    async def publish(self, task: ImagineTask, hello: Hello, result: TaskResult) -> ImagineOutcome:
+        """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""
+        job, store = self.job, self.attempt.store
+        prefix, caption = attempt_prefix(job.id, self.attempt.name), job.prompt
+        pictures = []
+        for seed, path in zip(task.seeds, result.files[:-1], strict=True):
+            pictures.append(await store_picture(store, f"{prefix}{seed}.png", Path(path), caption, seed=seed))
+        grid = await store_picture(store, f"{prefix}grid.png", Path(result.files[-1]), caption)
+        await still_there(store, job)
+        settings = task.model_dump(
+            include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
+        )
+        return ImagineOutcome(
+            job=job.id,
+            state="done",
+            message="\n".join(filter(None, (job.prompt, result.message, task.note))),
+            pictures=tuple(pictures),
+            grid=grid,
+            subject_version=task.facts.get("subject version"),
+            settings={"seed": job.seed, "size": str(Size(pictures[0].width_px, pictures[0].height_px)), **settings},
+        )
+
+
+def drawn_as(job: ImagineJob, base_folder: Path) -> dict[str, Any]:
+    """The settings of a picture: what nobody asked for is as the base model's files say, if they say it."""
+    drawing = drawing_of(base_folder)
+    own = {
+        "steps": drawing.steps,
+        "guidance": drawing.guidance,
+        "scheduler": drawing.scheduler,
+    }
+    asked = job.model_dump(include={*own})
+    size = {"size": job.size, "side_px": drawing.size, "aspect": job.aspect}
+    return size | asked | {name: own[name] for name in job.unasked if own.get(name) is not None}

@@ -1,0 +1,35 @@
+"""Pictures of an attempt in the store."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from storage.contract.jobs import Job
+from storage.contract.outcomes import Picture
+from storage.contract.subject_repository import Subjects
+from storage.contract.subjects import Subject
+from storage.errors import Missing, UserError
+from storage.objects.store import Store
+
+GONE = "The subject was forgotten meanwhile."
+
+
+async def store_picture(store: Store, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:
+    """Store a picture of an attempt's own."""
+    await store.put_file(key, path)
+    return picture_of(key, path, caption, seed=seed)
+
+
+def picture_of(key: str, path: Path, caption: str, **more: int | None) -> Picture:
+    """What is said of the picture in a file that is stored as `key`."""
+    with Image.open(path) as image:
+        width_px, height_px = image.size
+    return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
+
+
+async def still_there(store: Store, job: Job) -> list[Subject]:
+    """The subjects of a job; raises UserError if one was forgotten meanwhile."""
+    try:
+        return [await Subjects(store).get(each) for each in job.subjects]
+    except Missing as error:
+        raise UserError(GONE) from error
