@@ -7,6 +7,7 @@ from itertools import chain, zip_longest
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from storage.ask.domain_rules import without_www
 from storage.contract.ask import AskFilters, ContextSize, Source
@@ -39,9 +40,9 @@ OnSource = Callable[[Source], None]
 
 
 class Retriever:
-    """Finds what answers questions; one for a process. `close` it."""
+    """Finds what answers questions; one for a process. `close` it. `resolver` resolves the names of pages' hosts."""
 
-    def __init__(self, settings: AskSettings, store: Store) -> None:
+    def __init__(self, settings: AskSettings, store: Store, resolver: AbstractResolver | None = None) -> None:
         self._session = aiohttp.ClientSession()
         self._search: FailoverSearch = open_search(settings, self._session)
         self._extractor = ExtractorPool()
@@ -49,6 +50,7 @@ class Retriever:
             AllowedHosts.parse(settings.allowed_hosts),
             timeout_s=settings.page_timeout_s,
             max_bytes=settings.page_max_bytes,
+            resolver=resolver,
         )
         self._reader = PageReader(self._fetcher, self._extractor)
         self._library, self._indexes = DocumentLibrary(store, self._extractor), DocumentIndexes()

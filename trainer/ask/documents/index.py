@@ -30,11 +30,12 @@ class DocumentIndexes:
         key = hash(tuple((text.source.id, text.text) for text in texts))
         if key not in self._indexes:
             rows = [
-                (f"{text.source.title}\n{passage.heading}\n{passage.text}", number)
+                (text.source.title, f"{passage.heading}\n{passage.text}", number)
                 for number, text in enumerate(texts)
                 for passage in split_passages(text.text)
             ]
-            self._indexes[key] = BM25Index([row for row, _ in rows]), [number for _, number in rows]
+            titles, bodies, owners = ([row[column] for row in rows] for column in range(3))
+            self._indexes[key] = BM25Index(titles, bodies), owners
             while len(self._indexes) > INDEXES_MAX:
                 self._indexes.popitem(last=False)
         return self._indexes[key]

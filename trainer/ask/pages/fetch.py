@@ -12,7 +12,7 @@ from aiohttp.abc import AbstractResolver
 from storage import __version__
 from trainer.ask.pages.address_guard import AllowedHosts, checked_target
 from trainer.ask.pages.body import ENCODINGS, read_body
-from trainer.ask.pages.errors import PageRefused
+from trainer.ask.pages.errors import AddressRefused, PageRefused
 from trainer.ask.pages.guarded_connector import check_peer, guarded_connector
 from trainer.ask.pages.robots import ROBOT_NAME, RobotsCache
 
@@ -120,7 +120,10 @@ class PageFetcher:
 def _next(answer: _Answer, url: str) -> str:
     """Where a redirect leads; raises PageRefused if the answer is none."""
     if answer.status in REDIRECTS and answer.location:
-        return urldefrag(urljoin(url, answer.location)).url
+        try:
+            return urldefrag(urljoin(url, answer.location)).url
+        except ValueError:
+            raise AddressRefused("leads to an address that is not valid") from None
     if answer.status in (401, 402, 403, 407, 451):
         raise PageRefused("is not open to everybody")
     if answer.status in (404, 410):

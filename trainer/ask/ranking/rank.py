@@ -11,14 +11,15 @@ from trainer.ask.ranking.bm25 import BM25Index, Scores
 from trainer.ask.ranking.dedupe import are_near_duplicates, merge_copies, shingles
 from trainer.ask.ranking.fusion import reciprocal_rank_fusion
 from trainer.ask.ranking.passages import TextPassage, split_passages
+from trainer.ask.ranking.sentence_likeness import sentence_likeness
+from trainer.ask.ranking.soft_coverage import soft_coverage
 from trainer.ask.ranking.source_text import SourceText
 from trainer.ask.ranking.staleness import last_changed, mark_stale
 from trainer.ask.ranking.vectors import static_embedder
 from trainer.ask.retrieval import Passage
 
-BM25_WEIGHT, VECTOR_WEIGHT = 1.0, 0.5
 EMBEDDED_MAX = 400  # passages of a question, the best by BM25: embedding all of a large collection takes seconds
-RELEVANCE_MIN = 0.2  # of a passage that is given on
+RELEVANCE_MIN = 0.15  # of a passage that is given on
 COMPARABLE = 0.75  # of the best relevance: sources that answer the same question
 SAME_SOURCE_FACTOR = 0.9  # for each passage that its source has already: several sources are preferred to one
 STALE_FACTOR, SNIPPET_FACTOR = 0.8, 0.85
@@ -31,7 +32,7 @@ class _Scored:
 
     passages: list[tuple[SourceText, TextPassage]]
     fused: Scores
-    relevance: Scores  # share of the question that is covered, and likeness, 0…1
+    relevance: Scores  # mean of coverage of the question and likeness of the best sentence, 0…1
 
 
 def rank(question: str, texts: Sequence[SourceText], passages_max: int) -> tuple[list[Source], list[Passage]]:
@@ -53,18 +54,20 @@ def rank(question: str, texts: Sequence[SourceText], passages_max: int) -> tuple
 
 def _score(question: str, texts: Sequence[SourceText]) -> _Scored:
     passages = [(text, passage) for text in texts for passage in split_passages(text.text)]
-    in_context = [f"{text.source.title}\n{passage.heading}\n{passage.text}" for text, passage in passages]
     if not passages:
         return _Scored([], np.zeros(0, np.float32), np.zeros(0, np.float32))
-    index = BM25Index(in_context)
-    embedder = static_embedder()
+    titles = [text.source.title for text, _ in passages]
+    bodies = [f"{passage.heading}\n{passage.text}" for _, passage in passages]
+    index, embedder = BM25Index(titles, bodies), static_embedder()
     matches = index.scores(question)
-    likeness = np.zeros(len(passages), np.float32)
-    nearest = np.argsort(-matches, kind="stable")[:EMBEDDED_MAX]
-    likeness[nearest] = embedder.embed([in_context[row] for row in nearest]) @ embedder.embed([question])[0]
-    fused = reciprocal_rank_fusion([matches, likeness], [BM25_WEIGHT, VECTOR_WEIGHT])
-    relevance = 0.75 * index.coverage(question) + 0.25 * np.clip(likeness, 0, 1)
-    return _Scored(passages, fused, np.asarray(relevance, np.float32))
+    near = np.argsort(-matches, kind="stable")[:EMBEDDED_MAX]
+    near_titles, near_bodies = [titles[row] for row in near], [bodies[row] for row in near]
+    coverage, likeness = np.zeros_like(matches), np.zeros_like(matches)
+    coverage[near] = soft_coverage(question, near_titles, near_bodies, index, embedder)
+    likeness[near] = sentence_likeness(question, near_titles, near_bodies, embedder)
+    fused = reciprocal_rank_fusion([matches, coverage, likeness])
+    relevance = (coverage + likeness) / 2
+    return _Scored(passages, fused, relevance)
 
 
 def _best_passages(scored: _Scored) -> dict[str, str]:

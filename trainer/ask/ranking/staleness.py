@@ -49,12 +49,24 @@ def mark_stale(question: str, texts: Sequence[SourceText], best: Mapping[str, st
 
 
 def answer_tokens(question: str, passage: str) -> frozenset[str]:
-    """Figures, or else names, in the sentence that fits the question best: what an answer would be made of."""
+    """Figures, or else names, in the sentence that fits the question best: what an answer would be made of.
+
+    A sentence without any may be the wrong one; then it is those of the whole passage.
+    """
     asked = set(terms(question))
     sentence = max(split_sentences(passage), key=lambda each: len(asked & set(terms(each))), default="")
-    numbers = frozenset(number.strip(".,") for number in NUMBER.findall(sentence)) - asked
-    figures = frozenset(number for number in numbers if not YEAR.fullmatch(number)) or numbers
-    return figures or frozenset(name for name in NAME.findall(sentence)[1:] if not asked & set(terms(name)))
+    return _figures(sentence, asked) or _names(sentence, asked) or _figures(passage, asked)
+
+
+def _figures(text: str, asked: set[str]) -> frozenset[str]:
+    """Numbers of a text but those of the question; years only where there is nothing else."""
+    numbers = frozenset(number.strip(".,") for number in NUMBER.findall(text)) - asked
+    return frozenset(number for number in numbers if not YEAR.fullmatch(number)) or numbers
+
+
+def _names(sentence: str, asked: set[str]) -> frozenset[str]:
+    """Words with a capital letter, but for the first one."""
+    return frozenset(name for name in NAME.findall(sentence[1:]) if not asked & set(terms(name)))
 
 
 def _is_contradicted(source: str, answers: Mapping[str, frozenset[str]], days: Mapping[str, date | None]) -> bool:

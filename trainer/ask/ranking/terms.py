@@ -23,11 +23,20 @@ def terms(text: str) -> list[str]:
     >>> terms("How deep are the lakes?"), terms("1,200 m")
     (['deep', 'lake'], ['1200', 'm'])
     """
+    return [term for _, term in words_and_terms(text)]
+
+
+def words_and_terms(text: str) -> list[tuple[str, str]]:
+    """The same, each with the word that it comes from."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = [word for word in TOKEN.findall(folded) if word not in STOP_WORDS]
-    found: list[str] = []
-    for word, stem in zip(words, _stemmer().stemWords([word.replace("’", "'") for word in words]), strict=True):
-        found += _pairs(word) if CJK.search(word) else [_number(stem) if word[0].isdigit() else _bare(stem)]
+    stems = _stemmer().stemWords([word.replace("’", "'") for word in words])
+    found: list[tuple[str, str]] = []
+    for word, stem in zip(words, stems, strict=True):
+        if CJK.search(word):
+            found += [(pair, pair) for pair in _pairs(word)]
+        else:
+            found.append((word, _number(stem) if word[0].isdigit() else _bare(stem)))
     return found
 
 

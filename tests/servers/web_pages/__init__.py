@@ -1,0 +1,1 @@
+"""The pages of the small web that `tests.servers.web` serves, and questions whose answers on them are known."""
