@@ -47,7 +47,7 @@ class Document(Stored):
     space: str
     owner: str
     name: Text  # the file's, with folders before it if it came in one
-    media_type: Annotated[MediaType, NewerValues]
+    media_type: str = Field(max_length=100)  # one of MediaType; a newer version may know more
     size_bytes: int = Field(ge=0)
     sha256: Part
     content_key: ObjectName

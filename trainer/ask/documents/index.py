@@ -29,13 +29,10 @@ class DocumentIndexes:
     def _index(self, texts: Sequence[SourceText]) -> tuple[BM25Index, list[int]]:
         key = hash(tuple((text.source.id, text.text) for text in texts))
         if key not in self._indexes:
-            rows = [
-                (text.source.title, f"{passage.heading}\n{passage.text}", number)
-                for number, text in enumerate(texts)
-                for passage in split_passages(text.text)
-            ]
-            titles, bodies, owners = ([row[column] for row in rows] for column in range(3))
-            self._indexes[key] = BM25Index(titles, bodies), owners
+            rows = [(number, passage) for number, text in enumerate(texts) for passage in split_passages(text.text)]
+            titles = [texts[number].source.title for number, _ in rows]
+            bodies = [f"{passage.heading}\n{passage.text}" for _, passage in rows]
+            self._indexes[key] = BM25Index(titles, bodies), [number for number, _ in rows]
             while len(self._indexes) > INDEXES_MAX:
                 self._indexes.popitem(last=False)
         return self._indexes[key]

@@ -1,7 +1,7 @@
 """Decoding text whose declared charset may be wrong."""
 
 import re
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 
 from charset_normalizer import from_bytes
 
@@ -9,6 +9,8 @@ BOMS = ((BOM_UTF8, "utf-8-sig"), (BOM_UTF16_LE, "utf-16"), (BOM_UTF16_BE, "utf-1
 META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]{1,40})""", re.IGNORECASE)
 STATEFUL = ("iso-2022", "utf-16", "utf-7", "hz")  # their bytes may happen to be valid UTF-8, or ASCII
 META_WITHIN_BYTES = 4096
+GUESSED_BYTES = 2**17
+WESTERN = 0.2  # share of bytes that are not ASCII, below which a text has Latin letters
 
 
 def decoded(data: bytes, declared: str = "") -> str:
@@ -28,7 +30,10 @@ def decoded(data: bytes, declared: str = "") -> str:
             return text
     if _is_cut_utf8(data):
         return data.decode("utf-8", "ignore")
-    best = from_bytes(data[: 2**17]).best()
+    foreign = sum(byte >= 0x80 for byte in data[:GUESSED_BYTES])
+    if foreign < WESTERN * min(len(data), GUESSED_BYTES):
+        return data.decode("cp1252", "replace")  # as browsers do
+    best = from_bytes(data[:GUESSED_BYTES]).best()
     return data.decode(best.encoding if best else "cp1252", "replace")
 
 
@@ -46,5 +51,9 @@ def _strictly(data: bytes, charset: str) -> str | None:
 
 
 def _is_cut_utf8(data: bytes) -> bool:
-    """Whether it would be UTF-8 but for its last bytes: a page that was cut off at the size limit."""
-    return _strictly(data[:-3], "utf-8") is not None or any(_strictly(data[:-k], "utf-8") is not None for k in (1, 2))
+    """Whether it would be UTF-8 but for a character that is not whole at its end: it was cut off at the size limit."""
+    try:
+        getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeError:
+        return False
+    return True

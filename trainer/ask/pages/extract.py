@@ -72,7 +72,7 @@ def _html(text: str, url: str) -> Extracted:
     )  # fmt: skip
     body = str(document.text or "") if document else ""
     if not body.strip():
-        body = str(trafilatura.html2txt(text) or "")
+        body = str(trafilatura.html2txt(tree) or "")
     if not body.strip():
         return Extracted(trouble="has no text")
     return Extracted(

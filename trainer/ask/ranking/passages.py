@@ -28,7 +28,7 @@ def split_passages(text: str) -> list[TextPassage]:
         title = HEADING.fullmatch(text[first:last].strip())
         count = _words(text[first:last])
         if words and (title or words + count > WORDS_MAX or words >= WORDS_WANTED):
-            passages.append(TextPassage(text[start:end].strip(), start, heading))
+            passages.append(_passage(text, start, end, heading))
             words = 0
         if title:
             heading = title[1].strip(" #")
@@ -36,8 +36,13 @@ def split_passages(text: str) -> list[TextPassage]:
             start = first
         end, words = last, words + count
     if words:
-        passages.append(TextPassage(text[start:end].strip(), start, heading))
+        passages.append(_passage(text, start, end, heading))
     return passages[:PASSAGES_MAX]
+
+
+def _passage(text: str, first: int, last: int, heading: str) -> TextPassage:
+    inner = text[first:last].lstrip()
+    return TextPassage(inner.rstrip(), last - len(inner), heading)
 
 
 def split_sentences(text: str) -> list[str]:

@@ -20,7 +20,7 @@ from trainer.ask.retrieval import Passage
 
 EMBEDDED_MAX = 400  # passages of a question, the best by BM25: embedding all of a large collection takes seconds
 RELEVANCE_MIN = 0.15  # of a passage that is given on
-COMPARABLE = 0.75  # of the best relevance: sources that answer the same question
+COMPARABLE = 0.5  # of the best relevance: sources that answer the same question
 SAME_SOURCE_FACTOR = 0.9  # for each passage that its source has already: several sources are preferred to one
 STALE_FACTOR, SNIPPET_FACTOR = 0.8, 0.85
 OWN_SITE_FACTOR, OFFICIAL_FACTOR, REFERRED_FACTOR, NEWEST_FACTOR = 1.08, 1.04, 1.06, 1.02
@@ -67,7 +67,7 @@ def _score(question: str, texts: Sequence[SourceText]) -> _Scored:
     likeness[near] = sentence_likeness(question, near_titles, near_bodies, embedder)
     fused = reciprocal_rank_fusion([matches, coverage, likeness])
     relevance = (coverage + likeness) / 2
-    return _Scored(passages, fused, relevance)
+    return _Scored(passages, fused, np.asarray(relevance, np.float32))
 
 
 def _best_passages(scored: _Scored) -> dict[str, str]:

@@ -36,7 +36,7 @@ def last_changed(text: SourceText) -> date | None:
 def mark_stale(question: str, texts: Sequence[SourceText], best: Mapping[str, str]) -> list[SourceText]:
     """The texts, with stale ones marked; `best` has the best passage of each source that is about the question.
 
-    A source is stale if another one is a year newer and gives other figures or names in its answer.
+    A source is stale if others are a year newer, and none of them gives the same figures or names in its answer.
     """
     answers = {source: answer_tokens(question, passage) for source, passage in best.items()}
     days = {text.source.id: last_changed(text) for text in texts}
@@ -73,7 +73,9 @@ def _is_contradicted(source: str, answers: Mapping[str, frozenset[str]], days: M
     own, day = answers.get(source), days.get(source)
     if not own or day is None:
         return False
-    return any(
-        other != source and theirs and not own & theirs and (newer := days.get(other)) and newer - day >= OLDER
+    newer = [
+        theirs
         for other, theirs in answers.items()
-    )
+        if theirs and (their_day := days.get(other)) and their_day - day >= OLDER
+    ]
+    return bool(newer) and not any(own & theirs for theirs in newer)
