@@ -12,7 +12,7 @@ TRAINER := requirements/build.in requirements/torch.in --extra trainer
 TORCH := $(shell sed -nE 's/.*"(torch==[^"]+)".*/\1/p' pyproject.toml)
 SHELL := /bin/bash
 
-.PHONY: help setup demo test test-all chaos check format bench gpu wheels toyworld docs browser lock
+.PHONY: help setup demo test test-all slowest chaos check format bench gpu wheels toyworld docs browser lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ test: setup browser  ## Run the tests, in two processes, but for those marked sl
 
 test-all: setup browser  ## Run all tests
 	$(TEST) -m "slow or not slow"
+
+slowest: setup browser  ## Run all tests, and list the ten slowest
+	$(TEST) -m "slow or not slow" --durations=10
 
 chaos: setup  ## Mistreat a deployment two hundred times while people use it, and check what became of their jobs
 	$(BIN)/python -m tests.chaos --faults 200
