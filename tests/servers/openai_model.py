@@ -71,7 +71,7 @@ class ModelServer:
 def model_server() -> Iterator[ModelServer]:
     """Serve a model on a free port."""
     state = ModelServer()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"state": state}))
     server.daemon_threads = True
     state.url = f"http://127.0.0.1:{server.server_port}/v1"
     Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -132,6 +132,10 @@ def _cited(sentence: str, number: int, habit: Habit) -> str:
         "links": f"[{number}](https://made-up.example/{number})", "wrong_source": f"[{number % 3 + 1}]",
     }.get(habit, f"[{number}]")  # fmt: skip
     return f"{body} {marker}{end}"
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # fifty questions may come at once
 
 
 class _Handler(BaseHTTPRequestHandler):
