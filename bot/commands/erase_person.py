@@ -13,6 +13,7 @@ from bot.core.job_owners import forget_owners
 from bot.core.messages import Button, Reply, Request
 from bot.core.policy import is_local, made_by
 from bot.kinds.subject_buttons import FORGET_ALL
+from storage.ask.documents import Documents
 from storage.contract.jobs import Job
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import NAMES, Subject, name_prefix, subject_key
@@ -46,6 +47,10 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
     counts += await delete_jobs(bot, jobs)
     with best_effort("who had jobs is remembered for a while"):
         await forget_owners(bot.redis, sorted({job.space for job in jobs}))
+    for document in await Documents(bot.store).everywhere():
+        if made_by(request.actor, document.space, document.owner):
+            await Documents(bot.store).delete(document)
+            counts += 1
     await _drop_drafts(bot, request)
     if is_local(request.space):
         log = ChatLog(bot.store, request.space)
@@ -81,6 +86,7 @@ async def forget_everything(store: Store, space: str, person: str) -> None:
     for subject in [found async for found in _subjects(store, name_prefix(space), [])]:
         if subject.space == space and person in ("", subject.owner):
             await erasure.erase_subject(store, subject)
+    await Documents(store).delete_all(space, person or None)
     index = JobIndex(store)
     async for ids in index.of_space(space):
         for job in await asyncio.gather(*(_readable_job(store, job) for job in ids)):

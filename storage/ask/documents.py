@@ -113,18 +113,14 @@ class Documents:
 
     async def in_space(self, space: str) -> list[Document]:
         """Documents of a space by name. One whose record is damaged, or of a newer version, is left out."""
-        found = []
-        for key in await self._record_keys(space):
-            try:
-                document = parsed_in_part(Document, (await self._store.get(key)).data, key)
-            except Missing:  # deleted meanwhile
-                continue
-            except (Damaged, Newer) as error:
-                log.warning("a document is left out: %s", error)
-                continue
-            if document.space == space and document.media_type in get_args(MediaType):
-                found.append(document)
-        return sorted(found, key=lambda document: fold(document.name))
+        found = [await self._record(key) for key in await self._record_keys(space)]
+        readable = [each for each in found if each and each.space == space and each.media_type in get_args(MediaType)]
+        return sorted(readable, key=lambda document: fold(document.name))
+
+    async def everywhere(self) -> list[Document]:
+        """Documents of all spaces, for who deletes what is a person's."""
+        keys = [key for key in await self._store.names(PREFIX) if key.endswith("/record.json")]
+        return [document for document in [await self._record(key) for key in keys] if document]
 
     async def find(self, space: str, name: str) -> Document | None:
         """The document of that name in a space."""
@@ -150,6 +146,15 @@ class Documents:
         if owner is None:  # what cannot be read goes, too
             await self._store.delete_prefix(documents_prefix(space))
         return len(doomed)
+
+    async def _record(self, key: str) -> Document | None:
+        try:
+            return parsed_in_part(Document, (await self._store.get(key)).data, key)
+        except Missing:  # deleted meanwhile
+            return None
+        except (Damaged, Newer) as error:
+            log.warning("a document is left out: %s", error)
+            return None
 
     async def _record_keys(self, space: str) -> list[str]:
         return [key for key in await self._store.names(documents_prefix(space)) if key.endswith("/record.json")]

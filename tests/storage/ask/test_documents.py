@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.commands.erase_person import forget_everything
 from storage.ask import documents as module
 from storage.ask.documents import Document, Documents, document_id, documents_prefix, media_type_of
 from storage.errors import Damaged, UserError
@@ -42,6 +43,15 @@ async def test_a_person_or_a_space_can_be_deleted(documents: Documents, tmp_path
     assert {name.split("/")[1] for name in await FolderStore(tmp_path).names("documents/")} == {
         documents_prefix("t")[10:-1]
     }
+
+
+async def test_what_a_person_who_left_has_added_is_forgotten(documents: Documents, tmp_path: Path) -> None:
+    for space, owner in (("s", "ada"), ("s", "bob"), ("t", "ada")):
+        await documents.save(space, owner, f"{owner}.txt", b"x")
+    await forget_everything(FolderStore(tmp_path), "s", "ada")
+    assert {(each.space, each.owner) for each in await documents.everywhere()} == {("s", "bob"), ("t", "ada")}
+    await forget_everything(FolderStore(tmp_path), "s", "")
+    assert {(each.space, each.owner) for each in await documents.everywhere()} == {("t", "ada")}
 
 
 @pytest.mark.parametrize(
