@@ -17,12 +17,12 @@ from bot.cli.recipe_table import rows as rows_of_recipes
 from bot.cli.settings_table import rows
 from bot.commands.registry import COMMANDS
 from bot.connectors.slack.setup import HTTP_EXAMPLE, manifest_text
-from storage.contract.family_defaults import FAMILY_DEFAULTS
 from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
 from storage.settings.language_model import LanguageModelSettings
 from storage.settings.shared import SharedSettings
 from storage.settings.trainer import TrainerSettings
+from trainer.models.families import FAMILIES
 
 MADE = "<!-- Made by `make docs` from the program: change it there. -->\n\n"
 
@@ -88,7 +88,7 @@ its method, and so does `/dreambooth retrain`.
 
 Learning rates depend on the method. In `darkroom.json`, those under `recipe` apply to the method named there (full,
 if none is named), and those under `lora` to LoRA. The other defaults are published ones (their sources are in
-`storage/contract/family_defaults.py`):
+`trainer/models/stable_diffusion/family.py`):
 
 {USUAL}
 ## Captions, masks, aspect ratio buckets
@@ -260,10 +260,10 @@ def recipes_page() -> str:
 def _usual_rows() -> str:
     """Render the default hyperparameters of each model family as table rows."""
     lines = ["| | UNet | text encoders | steps | accumulation |\n", "|---|---|---|---|---|\n"]
-    for family, methods in FAMILY_DEFAULTS.items():
-        for method, usual in methods.items():
+    for family in FAMILIES:
+        for method, usual in family.defaults.items():
             rates = f"{usual.learning_rate:g} | {usual.text_learning_rate:g}"
-            lines.append(f"| {family}, {method} | {rates} | {usual.steps} | {usual.accumulation} |\n")
+            lines.append(f"| {family.name}, {method} | {rates} | {usual.steps} | {usual.accumulation} |\n")
     return "".join(lines)
 
 

@@ -15,14 +15,13 @@ from trainer.dreambooth.trackers import check as check_trackers
 from trainer.memory.device import Device, this_machine
 from trainer.memory.estimate import MemoryEstimate
 from trainer.memory.fit import MemoryPlan, in_gb, memory_plans, method_here
-from trainer.models import single_file
 from trainer.models.base import dtype_for, models_folder
 from trainer.models.darkroom_json import RECIPE_FILE, distilled, drawing_of, draws_from_the_end
 from trainer.models.default_recipe import recipe_for
 from trainer.models.diffusers_layout import some_of
+from trainer.models.families import family_of, single_files
 from trainer.models.finite import check_file
 from trainer.models.hub import HubName
-from trainer.models.load_weights import check_weights
 from trainer.models.meta_model import MetaModel
 from trainer.models.sources import Source, find
 
@@ -47,7 +46,7 @@ def report(settings: TrainerSettings) -> DoctorReport:
         skeleton = MetaModel.of(source.folder, dtype)
         # What is not downloaded yet cannot be compared; the worker does it when it starts.
         if source.files and not source.missing_bytes:
-            check_weights(source, skeleton)
+            family_of(source.folder).check_weights(source, dtype)
         _check_finite(source, settings)
         fits = _fits(source, skeleton, here, settings)
     except SetupError as error:
@@ -61,7 +60,7 @@ def _check_finite(source: Source, settings: TrainerSettings) -> None:
     """Raise SetupError if weights are no numbers, unless they are still to be downloaded. Reads all of them."""
     path = Path(settings.base_model).expanduser()
     if path.is_file():
-        return check_file(path, source.called, single_file.PREFIXES)
+        return check_file(path, source.called, single_files().PREFIXES)
     for name in source.files if not source.missing_bytes else ():
         if name.endswith(".safetensors"):
             check_file(source.folder / name, source.called)
@@ -95,8 +94,8 @@ def _asides(source: Source, settings: TrainerSettings) -> tuple[str, ...]:
     path = Path(settings.base_model).expanduser()
     sentences, names, left_out = [], [HubName.of(settings.base_model).repo, path.stem], list[str]()
     if not source.files:  # a single file that is not converted yet
-        names += single_file.model_names(path)
-        left_out = single_file.not_read(path, source.folder)
+        names += single_files().model_names(path)
+        left_out = single_files().not_read(path, source.folder)
     drawing = drawing_of(source.folder)
     if distillation := distilled(source.folder, *names):
         how = {**distillation.drawing.model_dump(exclude_none=True), **drawing.model_dump(exclude_none=True)}

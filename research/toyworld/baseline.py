@@ -37,27 +37,28 @@ def learn_plainly(base: BaseModel, subject: SubjectSpec, class_latents: Tensor, 
     """Learn as diffusers' example does, with the three learning rates of the recipe."""
     chance = Generator().manual_seed(seed)
     denoiser = base.denoiser.copy().requires_grad_(True).train()
-    words = denoiser.text_encoder.get_input_embeddings().weight
-    layers = [weight for weight in denoiser.text_encoder.parameters() if weight is not words]
+    (text_encoder,) = denoiser.text_encoders
+    words = text_encoder.get_input_embeddings().weight
+    layers = [weight for weight in text_encoder.parameters() if weight is not words]
     groups = [
-        {"params": list(denoiser.unet.parameters()), "lr": recipe.learning_rate},
+        {"params": list(denoiser.backbone.parameters()), "lr": recipe.learning_rate},
         {"params": layers, "lr": recipe.text_learning_rate},
         {"params": [words], "lr": recipe.word_learning_rate, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
     pixels = to_tensor(views_of(subject.photos, base, recipe, chance).images)
     wordings = [base.token_ids(list(pair))[0] for pair in prompt_pairs(subject.identifier, subject.noun, 2)]
-    count, scale = recipe.batch, base.vae.config.scaling_factor
+    count, vae = recipe.batch, base.parts["vae"]
     for _ in range(recipe.steps):
         which, others = (torch.randint(len(of), (count,), generator=chance) for of in (pixels, class_latents))
         with torch.no_grad():
-            own = base.vae.encode(pixels[which]).latent_dist.sample(chance) * scale
+            own = vae.encode(pixels[which]).latent_dist.sample(chance) * vae.config.scaling_factor
         clean = torch.cat([own, class_latents[others]])
         noise = torch.randn(clean.shape, generator=chance)
         t = torch.randint(base.scheduler.config.num_train_timesteps, (len(clean),), generator=chance)
         ids = wordings[int(torch.randint(2, (1,), generator=chance))].repeat_interleave(count, dim=0)
-        read = denoiser.text_encoder(ids).last_hidden_state
-        predicted = denoiser.unet(base.scheduler.add_noise(clean, noise, t), t, read).sample
+        read = text_encoder(ids).last_hidden_state
+        predicted = denoiser.backbone(base.scheduler.add_noise(clean, noise, t), t, read).sample
         wanted = base.scheduler.get_velocity(clean, noise, t)
         loss = mse_loss(predicted[:count], wanted[:count])
         loss = loss + recipe.prior_weight * mse_loss(predicted[count:], wanted[count:])

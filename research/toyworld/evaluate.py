@@ -78,7 +78,7 @@ def vae_figures(base: BaseModel, photos: Path | None) -> Figures:
 
 
 def _psnr_db(base: BaseModel, pictures: Tensor) -> float:
-    errors = [base.vae(part).sample.clamp(-1, 1) - part for part in torch.split(pictures, 16)]
+    errors = [base.parts["vae"](part).sample.clamp(-1, 1) - part for part in torch.split(pictures, 16)]
     per_picture = (torch.cat(errors) / 2).square().mean((1, 2, 3))
     return float((-10 * per_picture.log10()).mean())
 

@@ -67,7 +67,7 @@ def recipe(method: str, compiled: str) -> Recipe:
 
 def training(base: BaseModel, photos: Path, how: Recipe) -> Training:
     """A training that is about to begin; class latents come from a seed."""
-    side = base.image_px // base.vae_factor
+    side = base.image_px // base.latent_px
     class_latents = torch.randn(4, 4, side, side, generator=Generator().manual_seed(1))
     return Training(base, [(SubjectSpec(sorted(photos.iterdir()), "dog", "zuf"), class_latents)], how, seed=0)
 

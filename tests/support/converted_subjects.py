@@ -71,7 +71,7 @@ def order(name: str, how: str, file: Path, base: BaseModel) -> dict[str, Any]:
     """Have plain diffusers draw the same from a file; `how` is what kind of file it is."""
     px, two = base.image_px, base.denoiser.text_encoder_2 is not None
     what = {"name": name, "how": how, "file": str(file), "base": str(base.folder), "xl": two}
-    return {**what, "image_px": px, "latent_px": px // base.vae_factor}
+    return {**what, "image_px": px, "latent_px": px // base.latent_px}
 
 
 def drawn_plainly(orders: list[dict[str, Any]], folder: Path, **environment: str) -> dict[str, Tensor]:

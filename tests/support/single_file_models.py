@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from trainer.models.base import load_base
-from trainer.models.ldm_keys import gathered, places
+from trainer.models.key_locations import gathered
+from trainer.models.stable_diffusion.ldm_keys import places
 
 
 def write_single(folder: Path, path: Path, dtype: torch.dtype = torch.float32, without: str = "-") -> Path:

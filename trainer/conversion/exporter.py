@@ -3,28 +3,20 @@
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storage.contract.conversion import ExportRequest
 from storage.errors import UserError
 from trainer.conversion.lora_extraction import RANK, extract
-from trainer.diffusion.sampling import scheduler_for
 from trainer.dreambooth import lora
 from trainer.dreambooth.prompts import instance_prompt
 from trainer.dreambooth.weights import ADAPTERS, load_learned
 from trainer.models.base import BaseModel, load_base
-from trainer.models.families import BY_WIDTH, Family
-from trainer.models.ldm_keys import gathered, places
-from trainer.models.prediction_type import VELOCITY, ZERO_SNR
 from trainer.models.safetensors_files import SafetensorsFiles
 from trainer.models.versions import BaseModelVersion, is_other, sentence
-
-SCHEDULER, STEPS = "dpm++2m", 30  # as `/imagine` draws
 
 LOADS = {
     "diffusers": 'pipeline = {pipeline}.from_pretrained("this folder")',
@@ -55,8 +47,7 @@ WEB_UI = """
 In AUTOMATIC1111, Forge and ComfyUI the file belongs into the folder of {shelf}.
 """
 SHELVES = {"single": "checkpoints", "lora": "LoRAs"}
-TELL = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
-"""
+ARCHITECTURE = "modelspec.architecture"
 
 
 def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
@@ -88,18 +79,16 @@ def _check_base(request: ExportRequest, base: BaseModel) -> str:
 
 def _diffusers_folder(request: ExportRequest, base: BaseModel) -> str:
     _merge(request, base)
-    pipeline = as_pipeline(base)
-    for part in (base.vae, base.denoiser):
+    pipeline = base.files().pipeline()
+    for part in base.parts.values():
         part.to(_precision(request))
     pipeline.save_pretrained(request.folder)
     return ""
 
 
 def _single_file(request: ExportRequest, base: BaseModel) -> str:
-    where = places(base.denoiser, base.vae)
     _merge(request, base)
-    weights = {**base.denoiser.state_dict(), **{f"vae.{name}": w for name, w in base.vae.state_dict().items()}}
-    _save(request, gathered(weights, where) | _marks(base), _precision(request), _description(request, base))
+    _save(request, base.files().single_file(), _precision(request), _description(request, base))
     return ""
 
 
@@ -131,22 +120,6 @@ def _merge(request: ExportRequest, base: BaseModel) -> None:
     load_learned(Path(request.weights), base.denoiser, base.denoiser)
 
 
-def as_pipeline(base: BaseModel) -> Any:
-    """A base model as diffusers has it whole; it draws with Darkroom's own scheduler."""
-    denoiser = base.denoiser
-    parts = {
-        "vae": base.vae,
-        "text_encoder": denoiser.text_encoder,
-        "tokenizer": base.tokenizers[0],
-        "unet": denoiser.unet,
-        "scheduler": scheduler_for(base, SCHEDULER, STEPS),
-    }
-    if denoiser.text_encoder_2 is not None:
-        two = {"text_encoder_2": denoiser.text_encoder_2, "tokenizer_2": base.tokenizers[1]}
-        return StableDiffusionXLPipeline(**parts, **two, force_zeros_for_empty_prompt=base.zeros_for_empty)
-    return StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
-
-
 def _precision(request: ExportRequest) -> torch.dtype:
     return torch.float16 if request.precision == "half" else torch.float32
 
@@ -167,14 +140,6 @@ def _ranks(adapters: Mapping[str, Tensor]) -> dict[str, str]:
     return {name: values.pop() if len(values) == 1 else "Dynamic" for name, values in metadata.items()}
 
 
-def _marks(base: BaseModel) -> dict[str, Tensor]:
-    """What web UIs tell by that an SDXL predicts velocity; of others they do not look for it."""
-    if base.denoiser.text_encoder_2 is None or not _predicts_velocity(base):
-        return {}
-    names = [VELOCITY, ZERO_SNR] if base.scheduler.config.rescale_betas_zero_snr else [VELOCITY]
-    return {name: torch.empty(0) for name in names}
-
-
 def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dict[str, str]:
     """Metadata of an exported file, by Stability AI's ModelSpec and kohya's scripts."""
     metadata = {
@@ -183,20 +148,11 @@ def _description(request: ExportRequest, base: BaseModel, kind: str = "") -> dic
         "modelspec.title": request.name,
         "ss_output_name": request.name,
         "modelspec.trigger_phrase": f"{request.identifier} {request.noun}",
-        "modelspec.prediction_type": "v" if _predicts_velocity(base) else "epsilon",
+        **base.files().metadata(),
     }
-    if family := _family(base):
-        metadata |= family.metadata(_predicts_velocity(base))
-        metadata["modelspec.architecture"] += kind
+    if ARCHITECTURE in metadata:
+        metadata[ARCHITECTURE] += kind
     return metadata
-
-
-def _family(base: BaseModel) -> Family | None:
-    return BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
-
-
-def _predicts_velocity(base: BaseModel) -> bool:
-    return bool(base.scheduler.config.prediction_type == "v_prediction")
 
 
 def _percent(share: float) -> str:
@@ -204,13 +160,13 @@ def _percent(share: float) -> str:
 
 
 def _readme(request: ExportRequest, base: BaseModel) -> str:
-    path = Path(request.base_model)
+    path, files = Path(request.base_model), base.files()
     words = {
         "name": request.name,
         "noun": request.noun,
         "identifier": request.identifier,
         "base": path.name if path.exists() else request.base_model,
-        "pipeline": f"StableDiffusion{'' if base.denoiser.text_encoder_2 is None else 'XL'}Pipeline",
+        "pipeline": files.pipeline_class,
     }
     note = README.format(
         **words,
@@ -218,7 +174,7 @@ def _readme(request: ExportRequest, base: BaseModel) -> str:
         loads=LOADS[request.format].format(**words),
         file="FOLDER" if request.format == "diffusers" else f"{request.name}.safetensors",
     )
-    if _family(base) and request.format in SHELVES:  # web UIs know no others
+    if files.shown_name and request.format in SHELVES:  # web UIs know no others
         note += WEB_UI.format(shelf=SHELVES[request.format])
-        note += TELL if request.format == "single" and _predicts_velocity(base) else ""
+        note += files.hint if request.format == "single" else ""
     return note

@@ -10,19 +10,15 @@ from safetensors import SafetensorError
 from storage.errors import SetupError, UserError
 from trainer.conversion.peft_config import CONFIG
 from trainer.models.diffusers_layout import names_in, weights_of
+from trainer.models.families import BACKBONES, FAMILIES, NETWORKS
 from trainer.models.file_kinds import file_kind
 from trainer.models.other_file_kinds import GGUF, PICKLE, other_file
 from trainer.models.safetensors_files import SafetensorsFiles
 
 TAKES = "Darkroom takes LoRA files and whole checkpoints"
-PARTS = ("unet", "text_encoder", "text_encoder_2")
 ADAPTER = "adapter_model.safetensors"
 PEFT = re.compile(r"\.lora_[AB]\.")
-UNETS = {  # weights by which a UNet's own file is known, and what is to stand before its names
-    "conv_in.weight": "unet.",
-    "input_blocks.0.0.weight": "model.diffusion_model.",
-    "diffusion_model.input_blocks.0.0.weight": "model.",
-}
+BARE = {name: prefix for family in FAMILIES for name, prefix in family.bare_networks.items()}
 
 
 class OpenedFiles(NamedTuple):
@@ -35,13 +31,13 @@ class OpenedFiles(NamedTuple):
 def open_foreign(path: Path) -> OpenedFiles:
     """Open a file, or a folder of a LoRA or of diffusers' layout; raises UserError for what cannot be taken.
 
-    The names of what is in a folder begin with `unet.`, `text_encoder.` and `text_encoder_2.`, those in a UNet's own
-    file with `unet.` or with what a checkpoint has there.
+    The names of what is in a folder begin with that of its part, those in the own file of a network that predicts with
+    what a checkpoint has there.
     """
     if path.is_dir() and (adapters := _adapters(path)):
         settings = {prefix.rstrip("."): file.with_name(CONFIG) for prefix, file in adapters}
         return OpenedFiles(_opened(path, adapters), _existing(settings))
-    if path.is_dir() and not (path / "unet").is_dir() and (file := _only_file(path)):
+    if path.is_dir() and not any((path / part).is_dir() for part in BACKBONES) and (file := _only_file(path)):
         return open_foreign(file)
     if path.is_dir():
         return OpenedFiles(_opened(path, _files(path)), {})
@@ -49,7 +45,7 @@ def open_foreign(path: Path) -> OpenedFiles:
     # By names and shapes alone: nothing of a wrong file is loaded, however large it is.
     if what := file_kind(tensors.shapes):
         raise UserError(f"{path.name} is {what}. {TAKES}.")
-    for name, prefix in UNETS.items():
+    for name, prefix in BARE.items():
         if name in tensors.shapes:
             return OpenedFiles(_opened(path, [(prefix, path)]), {})
     # Other programs' files may lie beside a settings file that is about something else.
@@ -63,7 +59,7 @@ def _existing(files: dict[str, Path]) -> dict[str, Path]:
 
 def _adapters(folder: Path) -> list[tuple[str, Path]]:
     """The files of a LoRA that peft has written, one for each network."""
-    patterns = {part: (f"{part}/{ADAPTER}", f"{part}/*/{ADAPTER}") for part in PARTS}
+    patterns = {part: (f"{part}/{ADAPTER}", f"{part}/*/{ADAPTER}") for part in NETWORKS}
     by_part = {part: [file for each in some for file in sorted(folder.glob(each))] for part, some in patterns.items()}
     return [(f"{part}.", files[0]) for part, files in by_part.items() if files]
 
@@ -79,17 +75,18 @@ def _only_file(folder: Path) -> Path | None:
 
 
 def _files(folder: Path) -> list[tuple[str, Path]]:
-    """The files of the networks in a folder; raises UserError if there is no UNet."""
+    """The files of the networks in a folder; raises UserError if none of them predicts."""
     names, paths = names_in(folder), []
-    for part in PARTS:
+    for part in NETWORKS:
         if any(name.startswith(f"{part}/") and name.endswith(".safetensors") for name in names):
             try:
                 files = weights_of(part, names, False, folder.name)
             except SetupError as error:
                 raise UserError(str(error)) from error
             paths += [(f"{part}.", folder / name) for name in sorted(files) if name.endswith(".safetensors")]
-    if not any(prefix == "unet." for prefix, _ in paths):
-        raise UserError(f"{folder.name} is no folder in diffusers' layout: it has no unet with safetensors in it.")
+    if not any(prefix.rstrip(".") in BACKBONES for prefix, _ in paths):
+        needed = " or ".join(BACKBONES)
+        raise UserError(f"{folder.name} is no folder in diffusers' layout: it has no {needed} with safetensors in it.")
     return paths
 
 

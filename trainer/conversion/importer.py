@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -12,22 +13,19 @@ from storage.contract.jobs import Method
 from storage.errors import UserError
 from trainer.conversion import lora_formats
 from trainer.conversion.file_formats import TAKES, OpenedFiles, open_foreign
-from trainer.conversion.peft_config import PeftSettings, Unusable
+from trainer.conversion.peft_config import PeftSettings
 from trainer.dreambooth import lora
 from trainer.dreambooth.weights import ADAPTERS, DIFFERENCES
 from trainer.models.base import BaseModel, load_base
 from trainer.models.diffusers_layout import some_of
-from trainer.models.families import BY_WIDTH, SDXL, family_told, seems_for
-from trainer.models.file_kinds import kind_of, other_model
+from trainer.models.file_kinds import Unusable, kind_of, other_model
 from trainer.models.key_aliases import check_fit, locate_keys, unread_keys
-from trainer.models.ldm_keys import UNET_PREFIX, VAE_PREFIX, KeyLocation, picked, places
-from trainer.models.prediction_type import PREDICTION, RESCALE, in_words, noise_schedule_of
+from trainer.models.key_locations import KeyLocation, picked
+from trainer.models.model_files import CheckpointKeys, ModelFiles
 from trainer.models.safetensors_files import SafetensorsFiles
 
 OWN_VAE = "It brings a VAE of its own, which is left out: the base model's draws."
 LORA = "a LoRA"  # as file_kinds.py calls it
-NETWORKS = ("unet.", "text_encoder", UNET_PREFIX, "cond_stage_model.", "conditioner.")
-OTHER_NOISE = "It was trained on a noise schedule that ends in nothing but noise, and the base model's does not."
 OWN_TEXT = "It brings no text encoder, so the base model's reads."
 
 
@@ -39,45 +37,30 @@ def import_file(request: ImportRequest, doing: Callable[[str], None]) -> Convers
     doing("Loading the base model")
     # In half precision the differences that were learned would vanish in rounding.
     base = load_base(request.base_model, precision="float32")
+    files = base.files()
     method: Method = "lora" if lora_formats.is_lora(foreign.tensors) else "full"
     try:
-        note = _check_schedule(foreign.tensors, base)
+        note = files.check_noise(foreign.tensors)
         doing("Comparing them")
-        weights, says = (_adapters if method == "lora" else _differences)(
-            foreign, base, places(base.denoiser, base.vae)
-        )
+        weights, says = (_adapters if method == "lora" else _differences)(foreign, base, files)
     except Unusable as error:
         raise UserError(f"{path.name} cannot be used: {error}.") from error
     except ValueError as error:
-        raise _misfit(path, foreign.tensors, base, str(error)) from error
+        raise _misfit(path, foreign.tensors, files, str(error)) from error
     if not _are_numbers(weights):
         raise UserError(f"{path.name} is damaged: not all of its weights are numbers.")
     save_file(weights, request.weights, ADAPTERS if method == "lora" else DIFFERENCES)
     revision, sha256 = base.version
-    says = " ".join(filter(None, (says, note, _other_family(foreign.tensors, base))))
+    other = files.other_family(foreign.tensors.metadata)
+    made_for = f"By its metadata it was made for {other}, and the base model is another." if other else ""
+    says = " ".join(filter(None, (says, note, made_for)))
     return ConversionResult(state="done", says=says, method=method, base_revision=revision, base_sha256=sha256)
 
 
-def _check_schedule(tensors: SafetensorsFiles, base: BaseModel) -> str:
-    """Refuse what says that it predicts the other thing: its shapes alone would fit. Return what else there is to say.
-
-    Raises Unusable where a file contradicts itself, and ValueError.
-    """
-    try:
-        schedule = noise_schedule_of(tensors.shapes, tensors.metadata)
-    except ValueError as error:
-        raise Unusable(str(error)) from error
-    # A velocity model read as an epsilon model draws noise, and nothing in its shapes tells the two apart.
-    ours = base.scheduler.config.prediction_type
-    if (predicts := schedule.get(PREDICTION, ours)) != ours:
-        raise ValueError(f"it predicts {in_words(predicts)}, the base model {in_words(ours)}")
-    return OTHER_NOISE if schedule.get(RESCALE) and not base.scheduler.config.rescale_betas_zero_snr else ""
-
-
-def _adapters(foreign: OpenedFiles, base: BaseModel, where: Mapping[str, KeyLocation]) -> tuple[dict[str, Tensor], str]:
+def _adapters(foreign: OpenedFiles, base: BaseModel, files: ModelFiles) -> tuple[dict[str, Tensor], str]:
     """The adapters of a LoRA file, and what there is to say of it."""
     beside = PeftSettings.of_files(foreign.settings)
-    parsed, embeddings = lora_formats.read_lora(foreign.tensors, base.denoiser, where, beside)
+    parsed, embeddings = lora_formats.read_lora(foreign.tensors, base.denoiser, files, beside)
     _check_effect(parsed, lora.deltas(parsed, base.denoiser))
     words = ", ".join(f"“{word}”" for word in embeddings)
     plural = "s" if len(embeddings) > 1 else ""
@@ -100,30 +83,18 @@ def _are_numbers(weights: Mapping[str, Tensor]) -> bool:
     return all(bool(torch.isfinite(weight).all()) for weight in weights.values())
 
 
-def _other_family(tensors: SafetensorsFiles, base: BaseModel) -> str:
-    """A note if a file was made for another family by its metadata: one for a text encoder alone fits several."""
-    told, ours = family_told(tensors.metadata), BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
-    two = base.denoiser.text_encoder_2 is not None
-    if told is None or (told is ours if ours else (told is SDXL) == two):
-        return ""
-    return f"By its metadata it was made for {told.name}, and the base model is another."
-
-
-def _misfit(path: Path, tensors: SafetensorsFiles, base: BaseModel, why: str) -> UserError:
-    seems = seems_for(tensors.shapes.items()) or other_model(tensors.shapes)
-    ours = BY_WIDTH.get(base.denoiser.unet.config.cross_attention_dim)
-    if seems and not (ours and ours.name == seems):
-        here = f", and the one here is a {ours.name}" if ours else ""
+def _misfit(path: Path, tensors: SafetensorsFiles, files: ModelFiles, why: str) -> UserError:
+    seems = files.seems_for(tensors.shapes) or other_model(tensors.shapes)
+    if seems and seems != files.shown_name:
+        here = f", and the one here is a {files.shown_name}" if files.shown_name else ""
         return UserError(f"{path.name} does not fit the base model: it seems to be for {seems}{here}.")
     return UserError(f"{path.name} does not fit the base model: {why}.")
 
 
-def _differences(
-    foreign: OpenedFiles, base: BaseModel, where: Mapping[str, KeyLocation]
-) -> tuple[dict[str, Tensor], str]:
+def _differences(foreign: OpenedFiles, base: BaseModel, files: ModelFiles) -> tuple[dict[str, Tensor], str]:
     """What a checkpoint adds to the weights of the base model, and what there is to say of it."""
-    tensors = foreign.tensors
-    if not any(name.startswith(("unet.", UNET_PREFIX)) for name in tensors.shapes):
+    tensors, keys = foreign.tensors, files.checkpoint_keys()
+    if not any(name.startswith(keys.backbone) for name in tensors.shapes):
         kind = kind_of(tensors.shapes)
         if kind == LORA:
             raise Unusable(
@@ -131,51 +102,56 @@ def _differences(
             )
         why = f"it is {kind}" if kind else "it is neither a LoRA nor a checkpoint of Stable Diffusion"
         raise Unusable(f"{why}. {TAKES}")
-    looked_up = _looked_up(tensors, where)
+    looked_up = _looked_up(tensors, keys)
     there = {name for name, place in looked_up.items() if place.name in tensors.shapes}
     named, notes = base.denoiser.state_dict(), []
     # Checkpoints often leave out text encoders that were not trained; the base model's are used then.
-    for network in ("text_encoder", "text_encoder_2"):
+    readers = [part for part in base.parts if part not in (base.denoiser.backbone_part, keys.autoencoder)]
+    for network in readers:
         of_network = {name for name in named if name.startswith(f"{network}.")}
         if not of_network & there:
-            notes += [OWN_TEXT] if network == "text_encoder" else []
+            notes += [OWN_TEXT] if network == readers[0] else []
             named = {name: weight for name, weight in named.items() if name not in of_network}
     if missing := [looked_up[name].name for name in named if name not in there]:
         raise ValueError(f"it has no {some_of(missing)}")
     check_fit({name: looked_up[name] for name in named}, named, tensors.shapes)
-    notes += _left_out(tensors, looked_up)
+    notes += _left_out(tensors, looked_up, keys)
     differences: dict[str, Tensor] = {}
     for name, before in named.items():
         differences |= _difference(name, _read(tensors, looked_up[name], before), before.cpu())
     if not differences:
         raise Unusable("it is the base model itself, and nothing in it was learned")
-    return differences, " ".join([*notes, OWN_VAE] if _has_own_vae(tensors, looked_up, base) else notes)
+    autoencoder = base.parts[keys.autoencoder]
+    notes += [OWN_VAE] if _has_own_autoencoder(tensors, looked_up, autoencoder, keys) else []
+    return differences, " ".join(notes)
 
 
-def _has_own_vae(tensors: SafetensorsFiles, where: Mapping[str, KeyLocation], base: BaseModel) -> bool:
-    """Whether a checkpoint has another VAE than the base model."""
-    vae = {f"vae.{name}": weight.cpu() for name, weight in base.vae.state_dict().items()}
-    there = {name: where[name] for name in vae if where[name].name in tensors.shapes}
+def _has_own_autoencoder(
+    tensors: SafetensorsFiles, where: Mapping[str, KeyLocation], autoencoder: Any, keys: CheckpointKeys
+) -> bool:
+    """Whether a checkpoint has another one than the base model."""
+    ours = {f"{keys.autoencoder}.{name}": weight.cpu() for name, weight in autoencoder.state_dict().items()}
+    there = {name: where[name] for name in ours if where[name].name in tensors.shapes}
     try:
-        check_fit(there, vae, tensors.shapes)
+        check_fit(there, ours, tensors.shapes)
     except ValueError:
         return True
-    return any(not _alike(_read(tensors, place, vae[name]), vae[name]) for name, place in there.items())
+    return any(not _alike(_read(tensors, place, ours[name]), ours[name]) for name, place in there.items())
 
 
-def _left_out(tensors: SafetensorsFiles, where: Mapping[str, KeyLocation]) -> list[str]:
+def _left_out(tensors: SafetensorsFiles, where: Mapping[str, KeyLocation], keys: CheckpointKeys) -> list[str]:
     """Notes on what else is in a checkpoint; raises ValueError where that belongs to the networks."""
-    extra = [name for name in unread_keys(where, tensors.shapes) if not name.startswith(VAE_PREFIX)]
-    if inside := [name for name in extra if name.startswith(NETWORKS)]:
+    extra = [name for name in unread_keys(where, tensors.shapes) if not name.startswith(keys.autoencoder_prefix)]
+    if inside := [name for name in extra if name.startswith(keys.networks)]:
         raise ValueError(f"it has weights that the base model has not: {some_of(inside)}")
     return [f"Left out, because nothing here reads them: {some_of(extra)}."] if extra else []
 
 
-def _looked_up(tensors: SafetensorsFiles, where: Mapping[str, KeyLocation]) -> dict[str, KeyLocation]:
+def _looked_up(tensors: SafetensorsFiles, keys: CheckpointKeys) -> dict[str, KeyLocation]:
     """Where each weight lies in this very file."""
-    if any(name.startswith("unet.") for name in tensors.shapes):
-        return locate_keys({name: KeyLocation(name) for name in where}, tensors.shapes)
-    return locate_keys(where, tensors.shapes)
+    if any(name.startswith(keys.backbone[0]) for name in tensors.shapes):
+        return locate_keys({name: KeyLocation(name) for name in keys.locations}, tensors.shapes)
+    return locate_keys(keys.locations, tensors.shapes)
 
 
 def _read(tensors: SafetensorsFiles, place: KeyLocation, like: Tensor) -> Tensor:

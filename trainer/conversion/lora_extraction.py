@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from trainer.dreambooth.lora import ALPHA, DOWN, UP, file_names
+from trainer.dreambooth.lora import ALPHA, DOWN, UP
 from trainer.models.denoiser import Denoiser
 
 RANK = 32  # unless somebody asks for another
@@ -23,7 +23,7 @@ class ExtractedLora(NamedTuple):
 
 def extract(differences: Mapping[str, Tensor], denoiser: Denoiser, rank: int) -> ExtractedLora:
     """Decompose `differences`, by the names of `denoiser`'s weights, into adapters of one `rank`."""
-    names, layers = file_names(denoiser), dict(denoiser.named_modules())
+    names, layers = denoiser.file_names(), dict(denoiser.named_modules())
     adapters: dict[str, Tensor] = {}
     whole = in_rank = elsewhere = 0.0
     with torch.random.fork_rng():

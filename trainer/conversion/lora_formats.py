@@ -1,7 +1,7 @@
 """LoRA files of other programs: the same two matrices for a layer under many names, put into ours.
 
-The matrices are `lora_down` and `lora_up`, `lora_A` and `lora_B`, or `lora.down` and `lora.up`; lora_layer_names.py has
-what layers are called, peft_config.py what may be said of them elsewhere.
+The matrices are `lora_down` and `lora_up`, `lora_A` and `lora_B`, or `lora.down` and `lora.up`; the base model
+knows what layers are called (`ModelFiles.layer_names`), peft_config.py what may be said of them elsewhere.
 """
 
 import re
@@ -11,17 +11,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainer.conversion.lora_layer_names import flat, known_names
-from trainer.conversion.peft_config import ALPHA_MAX, RANK_MAX, PeftSettings, Unusable
-from trainer.dreambooth.lora import ALPHA, DOWN, UP, file_names
+from trainer.conversion.peft_config import ALPHA_MAX, RANK_MAX, PeftSettings
+from trainer.dreambooth.lora import ALPHA, DOWN, UP
 from trainer.models.denoiser import Denoiser
 from trainer.models.diffusers_layout import some_of
-from trainer.models.ldm_keys import KeyLocation
+from trainer.models.file_kinds import Unusable
+from trainer.models.model_files import ModelFiles
 from trainer.models.safetensors_files import SafetensorsFiles
 
 MATRIX = r"[._]lora(?:_linear_layer)?[._](?P<part>down|up|mid|A|B)(?:\.[^.]+)?\.weight"
 PART = re.compile(rf"(?P<layer>.+)(?:{MATRIX}|\.alpha)")
 ROLES = {"A": "down", "B": "up", None: "alpha"}
+OLD = [  # what diffusers' attention processors were called, on dotted names
+    (re.compile(r"(^|\.)(?:(?:base_model\.model|_orig_mod|module)\.)+"), r"\1"),  # wrappers of peft and PyTorch
+    (re.compile(r"\.processor\."), "."),
+    (re.compile(r"\.to_out$"), ".to_out.0"),
+    (re.compile(r"self_attn\.to_(q|k|v|out)$"), r"self_attn.\1_proj"),
+]
 EMBEDDING = re.compile(r"bundle_emb\.(?P<name>.+?)(?:\.(?:string_to_param|emb_params|clip_[lg]|t5).*)?")
 
 
@@ -37,22 +43,19 @@ def is_lora(tensors: SafetensorsFiles) -> bool:
     return any((found := PART.fullmatch(name)) and found["part"] for name in tensors.shapes)
 
 
-def read_lora(
-    tensors: SafetensorsFiles, denoiser: Denoiser, where: Mapping[str, KeyLocation], beside: PeftSettings
-) -> ParsedLora:
+def read_lora(tensors: SafetensorsFiles, denoiser: Denoiser, files: ModelFiles, beside: PeftSettings) -> ParsedLora:
     """The file as Darkroom names it; `beside` is what lies beside it, and counts where its metadata say nothing.
 
-    `where` says where weights lie in files of the original layout. Raises Unusable for what no base model could make
-    sense of, and ValueError for a layer that this one has not.
+    Raises Unusable for what no base model could make sense of, and ValueError for a layer that this one has not.
     """
     layers, embeddings = _layers(tensors)
-    known, names = known_names(denoiser, where), file_names(denoiser)
+    known, names = files.layer_names(), denoiser.file_names()
     settings = PeftSettings.of_metadata(tensors.metadata) or beside
     adapters: dict[str, Tensor] = {}
     for layer, parts in layers.items():
-        if flat(layer) not in known:
+        if _flat(layer) not in known:
             raise ValueError(f"the base model has no layer {layer}")
-        path = known[flat(layer)]
+        path = known[_flat(layer)]
         name = names[path]
         if not {"down", "up"} <= parts.keys() or name + DOWN in adapters:
             raise Unusable(f"{layer} is not there whole, or twice")
@@ -99,6 +102,13 @@ def _layers(tensors: SafetensorsFiles) -> tuple[dict[str, dict[str, Tensor]], li
     if others:
         raise Unusable(f"{some_of(sorted(others))} {'is' if len(others) == 1 else 'are'} no part of a LoRA")
     return layers, sorted(embeddings)
+
+
+def _flat(layer: str) -> str:
+    """A layer's name in a file, in the form that `layer_names` has: kohya's scripts write underscores for dots."""
+    for old, new in OLD:
+        layer = old.sub(new, layer)
+    return layer.replace(".", "_")
 
 
 def _half(weight: Tensor) -> Tensor:

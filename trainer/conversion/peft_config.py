@@ -13,6 +13,8 @@ from typing import Any
 
 import regex
 
+from trainer.models.file_kinds import Unusable
+
 METADATA = "lora_adapter_metadata"  # where diffusers keeps the settings of each network
 OF_ALL = ("adapter_config", "peft_config")  # where others keep those of all
 CONFIG = "adapter_config.json"
@@ -35,10 +37,6 @@ CHANGES = {  # settings that make more of a LoRA than two matrices
 }
 STARTS = ("pissa", "olora", "loftq", "corda", "lora_ga")  # these change the base model's own weights at the start
 Settings = Mapping[str, Any]
-
-
-class Unusable(ValueError):
-    """A file says of itself what cannot be, or what Darkroom has no way to do; the message says what."""
 
 
 class PeftSettings:

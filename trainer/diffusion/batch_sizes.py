@@ -14,7 +14,6 @@ from trainer.models.base import BaseModel
 
 SIZES = (4, 8, 16)
 PAYS = 0.98  # of the time of a picture: a larger batch that takes more than that is not worth its memory
-MAPS = 24  # feature maps of the UNet's first width that are held at once in a pass, about
 SHARE = 0.5  # of the free memory
 
 
@@ -48,9 +47,7 @@ class PictureBatches:
 
     def _fits(self, side_px: int) -> int:
         """How many pictures are sure to fit into memory; each takes two rows of a pass."""
-        unet = self.base.denoiser.unet
-        latents = (side_px // self.base.vae_factor) ** 2
-        row_bytes = MAPS * unet.config.block_out_channels[0] * latents * unet.conv_in.weight.element_size()
+        row_bytes = self.base.denoiser.row_bytes((side_px // self.base.latent_px) ** 2)
         return int(SHARE * self._free_bytes(self.base.device) / (2 * row_bytes))
 
 

@@ -1,8 +1,6 @@
 """Prepared photos as tensors, and latents of them: the instance examples."""
 
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +9,6 @@ from torch import Generator, Tensor
 
 from storage.colours import NEUTRAL
 
-VAE_PX = 512**2  # pixels that the VAE works on at once: more would take memory and save no time
 SMALLEST_CROP = 0.8  # of the square; smaller ones would cut the subject
 
 
@@ -55,18 +52,3 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     """Turn n × 3 × h × w from -1 to 1 into images."""
     array = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in array]
-
-
-@torch.no_grad()
-def moments(vae: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the pictures' latents, unscaled; n × 4 × h × w each."""
-    parts = [
-        vae.encode(some.to(vae.device)).latent_dist
-        for some in torch.split(pixels, at_once(math.isqrt(pixels[0, 0].numel())))
-    ]
-    return torch.cat([part.mean for part in parts]), torch.cat([part.std for part in parts])
-
-
-def at_once(side_px: int) -> int:
-    """How many pictures the VAE takes at once."""
-    return max(1, VAE_PX // side_px**2)

@@ -1,6 +1,6 @@
 """The losses of diffusion training as pure functions of tensors: all chance comes in from outside.
 
-Shapes: latents, noise and predictions are b × 4 × h × w; timesteps are b. A batch holds its instance examples
+Shapes: latents, noise and predictions are b × c × h × w; timesteps are b. A batch holds its instance examples
 first and then as many class examples.
 """
 

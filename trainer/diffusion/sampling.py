@@ -6,52 +6,22 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    PNDMScheduler,
-)
 from PIL import Image
 from torch import Generator, Tensor
 
-from storage.errors import UserError
-from trainer.diffusion.images import at_once, to_images
+from trainer.diffusion.latents import decode
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
-from trainer.models.finite import NotFinite, is_finite
 
 BATCH = 4  # pictures in one forward pass, where nobody has measured what is quickest; each takes two rows of it
-NOTHING = (
-    "The model drew no picture, since its numbers ran out of range. Another scheduler, a lower guidance or other steps "
-    "may help; if nothing does, whoever runs me should check the base model with `darkroom doctor`."
-)
 VARIATION = 0.4  # share of fresh noise in a variation; at 1 nothing is left of the picture it varies
 OnStep = Callable[[int, int], None]
 
-SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
-    "ddim": (DDIMScheduler, {"clip_sample": False}),  # latents go far beyond the pixels' -1 and 1
-    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
-    "euler": (EulerDiscreteScheduler, {}),
-    "euler-a": (EulerAncestralDiscreteScheduler, {}),
-    "dpm++2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
-}
-WITHOUT_RESCALING = {"pndm"}  # diffusers' own of these leave out rescale_betas_zero_snr without a word
 
-
-def scheduler_for(base: BaseModel, name: str, steps: int) -> Any:
+def scheduler_for(base: BaseModel, name: str, steps: int, size: tuple[int, int] | None = None) -> Any:
     """Build the scheduler `name` on the base model's noise schedule, set to `steps`; raises UserError if it cannot."""
-    kind, options = SCHEDULERS[name]
-    if name in WITHOUT_RESCALING and base.scheduler.config.rescale_betas_zero_snr:
-        others = ", ".join(other for other in SCHEDULERS if other not in WITHOUT_RESCALING)
-        raise UserError(
-            f"The scheduler {name} cannot draw with this base model, whose noise schedule ends in nothing but noise. "
-            f"Take one of {others}."
-        )
-    scheduler = kind.from_config(base.scheduler.config, **options)
-    scheduler.set_timesteps(steps, device=base.device)
-    return scheduler
+    _, height, width = base.latent_shape(size)
+    return base.process.sampler(name, steps, height * width, base.device)
 
 
 @torch.no_grad()
@@ -69,41 +39,32 @@ def sample_latents(
     vary_seed: int | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Return scaled latents of one picture per seed, n × 4 × h × w; `on_step` is called after each denoising step.
+    """Return scaled latents of one picture per seed, n × c × h × w; `on_step` is called after each denoising step.
 
     The prompt is one for all pictures, or one for each; `size` is width and height in pixels, None the model's own.
     Each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
     """
-    width, height = (side // base.vae_factor for side in size or (base.image_px, base.image_px))
+    shape = (1, *base.latent_shape(size))
     generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
-    noise = torch.cat([torch.randn((1, 4, height, width), generator=g) for g in generators])
+    noise = torch.cat([torch.randn(shape, generator=g) for g in generators])
     if vary_seed is not None:
-        near = torch.randn((1, 4, height, width), generator=Generator("cpu").manual_seed(vary_seed))
+        near = torch.randn(shape, generator=Generator("cpu").manual_seed(vary_seed))
         noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
     text = base.guides(denoiser, negative, *([prompt] if isinstance(prompt, str) else prompt))
-    steps_of = scheduler_for(base, scheduler, steps)
+    steps_of = scheduler_for(base, scheduler, steps, size)
     chance = {"generator": generators} if scheduler == "euler-a" else {}
     latents: Tensor = noise.to(base.device) * steps_of.init_noise_sigma
     for t in steps_of.timesteps:
-        doubled = steps_of.scale_model_input(torch.cat([latents, latents]), t)
-        without, with_text = denoiser(doubled, t, text).chunk(2)
-        predicted = without + guidance * (with_text - without)
+        rows = torch.cat([latents, latents]) if base.is_guided else latents
+        predicted = denoiser(steps_of.scale_model_input(rows, t), t, text)
+        if base.is_guided:
+            without, with_text = predicted.chunk(2)
+            predicted = without + guidance * (with_text - without)
         latents = steps_of.step(predicted, t, latents, **chance).prev_sample
         on_step()
     return latents
-
-
-@torch.no_grad()
-def decode(base: BaseModel, latents: Tensor) -> list[Image.Image]:
-    """Scaled latents to pictures; raises NotFinite where they, or the pixels, are not finite: those would be black."""
-    side_px = math.isqrt(latents[0, 0].numel()) * base.vae_factor
-    parts = torch.split(latents / base.vae.config.scaling_factor, at_once(side_px))
-    pixels = [base.vae.decode(part).sample for part in parts]
-    if not all(is_finite(some) for some in pixels):
-        raise NotFinite(NOTHING)
-    return [image for some in pixels for image in to_images(some)]
 
 
 class Batches(Protocol):

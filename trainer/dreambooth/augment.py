@@ -36,7 +36,7 @@ class Views:
         """Some of them."""
         return Views([self.images[k] for k in which], [self.masks[k] for k in which], self.photos[list(which)])
 
-    def weights(self, vae_factor: int, background: float) -> Tensor | None:
+    def weights(self, latent_px: int, background: float) -> Tensor | None:
         """What the error at each latent counts, n × 1 × h × w; None if that is the same everywhere. Of one size only.
 
         The subject's weight is 1 and the background's `background`, then all are scaled to a mean of 1 in each picture,
@@ -44,7 +44,7 @@ class Views:
         """
         if background == 1 or all(mask.getextrema() == (255, 255) for mask in self.masks):
             return None
-        width, height = (side // vae_factor for side in self.masks[0].size)
+        width, height = (side // latent_px for side in self.masks[0].size)
         small = [mask.resize((width, height), Image.Resampling.BOX) for mask in self.masks]
         subject = torch.stack([torch.frombuffer(bytearray(mask.tobytes()), dtype=torch.uint8) for mask in small])
         weights = background + (1 - background) * subject.view(-1, 1, height, width) / 255

@@ -18,7 +18,7 @@ class Batch:
 
     Where the subject's have another size than the class's, each have a pass of their own, one after the other.
 
-    Latents and noise are b × 4 × h × w, timesteps b. Where photos have prompts of their own, `prompts`, b, says which
+    Latents and noise are b × c × h × w, timesteps b. Where photos have prompts of their own, `prompts`, b, says which
     guides each row; where they have masks, `mask` is that of the subject's rows, `instances` × 1 × h × w.
     """
 
@@ -31,7 +31,7 @@ class Batch:
 
 
 class Examples:
-    """The photos as moments of their latents, n × 4 × h × w each, and the class set's latents."""
+    """The photos as moments of their latents, n × c × h × w each, and the class set's latents."""
 
     def __init__(
         self,
@@ -55,23 +55,21 @@ class Examples:
         self.of_class = of_class
         self.noise_offset = noise_offset
         self.mean, self.std = (part.to(base.device) for part in moments)
-        self.scale = base.vae.config.scaling_factor
         self.class_latents = None if class_latents is None else class_latents.to(base.device)
-        self.timesteps = base.scheduler.config.num_train_timesteps
-        self.device = base.device
+        self.base, self.device = base, base.device
 
     def draw(self, count: int, passes: int, chance: Generator) -> Iterator[Batch]:
         """Draw `count` examples of the subject and as many of the class, in batches for so many forward passes."""
         which = torch.randint(len(self.mean), (count,), generator=chance, device=self.device)
         mean, std = self.mean[which], self.std[which]
-        parts = [(mean + std * self._noise(mean, chance)) * self.scale]
+        parts = [self.base.normalised(mean + std * self._noise(mean, chance))]
         if self.class_latents is not None:
             others = torch.randint(len(self.class_latents), (count,), generator=chance, device=self.device)
             parts.append(self.class_latents[others])
         noises = [self._noise(part, chance) for part in parts]
         if self.noise_offset:
             noises = [n + self.noise_offset * self._noise(n[:, :, :1, :1], chance) for n in noises]
-        times = [torch.randint(self.timesteps, (count,), generator=chance, device=self.device) for _ in parts]
+        times = [self.base.process.draw_times(part, chance) for part in parts]
         size = count // passes
         for first in range(0, count, size):
             drawn = [[part[first : first + size] for part in of] for of in (parts, noises, times)]

@@ -10,7 +10,8 @@ import torch
 from torch import Generator, Tensor
 
 from storage.contract.recipe import Recipe
-from trainer.diffusion.images import moments, to_tensor
+from trainer.diffusion.images import to_tensor
+from trainer.diffusion.latents import moments
 from trainer.dreambooth.augment import Views
 from trainer.dreambooth.batches import Batch, Examples
 from trainer.models.base import BaseModel
@@ -36,12 +37,12 @@ def examples_of(
     sizes = [
         Examples(
             base,
-            moments(base.vae, to_tensor(some.images)),
+            moments(base, to_tensor(some.images)),
             class_latents,
             recipe.noise_offset,
             prompts=some.photos if captions else None,
             of_class=captions or 1,
-            masks=some.weights(base.vae_factor, recipe.mask_weight),
+            masks=some.weights(base.latent_px, recipe.mask_weight),
         )
         for some in views.by_size()
     ]

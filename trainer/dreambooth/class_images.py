@@ -14,7 +14,8 @@ from torch import Tensor
 from storage.contract.recipe import Recipe
 from storage.contract.sizes import size_of_aspect
 from storage.objects.transfers import appearing
-from trainer.diffusion.sampling import NOTHING, sample_latents
+from trainer.diffusion.latents import NOTHING
+from trainer.diffusion.sampling import sample_latents
 from trainer.dreambooth.class_set_file import SHA256
 from trainer.dreambooth.prompts import CLASS_BATCH, FIRST_SEED, SCHEDULER, class_prompt
 from trainer.models.base import BaseModel
@@ -63,5 +64,5 @@ def is_usable(path: Path) -> bool:
 
 
 def read_class_set(path: Path) -> Tensor:
-    """Latents of a class set, n × 4 × h × w, scaled."""
+    """Latents of a class set, n × c × h × w, scaled."""
     return load_file(path)["latents"].float()

@@ -5,7 +5,7 @@ the GPU. Compiling makes them fewer; a CUDA graph has the GPU start all of them 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -23,10 +23,10 @@ CAPTURING = ("cuda",)  # devices that have such graphs
 
 
 def compile_blocks(denoiser: Denoiser) -> None:
-    """Compile the UNet's blocks, kind by kind; later trainings of this process reuse the compiled code."""
+    """Compile the network's blocks, kind by kind; later trainings of this process reuse the compiled code."""
     torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is, with a warning
     torch._dynamo.config.recompile_limit = VARIANTS
-    denoiser.unet.compile_repeated_blocks()
+    denoiser.backbone.compile_repeated_blocks()
 
 
 def as_written() -> AbstractContextManager[Any]:
@@ -44,18 +44,13 @@ def let_go(denoiser: Denoiser) -> None:
 class _Pass(nn.Module):
     """A pass through a denoiser that takes tensors alone, as a capture wants them."""
 
-    def __init__(self, model: nn.Module, read: bool) -> None:
+    def __init__(self, model: nn.Module, text: Text) -> None:
         super().__init__()
-        self.model, self.read = model, read
+        self.model, self.read = model, text if isinstance(text, TextEmbeddings) else None
 
     def forward(self, noisy: Tensor, t: Tensor, *text: Tensor) -> Tensor:
-        predicted: Tensor = self.model(noisy, t, TextEmbeddings(*text) if self.read else text)
+        predicted: Tensor = self.model(noisy, t, self.read.with_tensors(text) if self.read else text)
         return predicted
-
-
-def _tensors(text: Text) -> Iterator[Tensor]:
-    parts = (text.tokens, text.pooled) if isinstance(text, TextEmbeddings) else text
-    return (part for part in parts if part is not None)
 
 
 class Graphs:
@@ -72,11 +67,11 @@ class Graphs:
     def __call__(self, noisy: Tensor, t: Tensor, text: Text) -> Tensor:
         """Predict, as the denoiser does."""
         read = isinstance(text, TextEmbeddings)  # or still to be read
-        given = (noisy, t, *_tensors(text))
+        given = (noisy, t, *(text.tensors() if isinstance(text, TextEmbeddings) else text))
         key = read, *(part.shape for part in given)
         if key not in self._passes:
             room = len(self._passes) < GRAPHS
-            self._passes[key] = self._captured(_Pass(self.model, read), given) if room else None
+            self._passes[key] = self._captured(_Pass(self.model, text), given) if room else None
         replay = self._passes[key]
         return replay(*given) if replay else self.model(noisy, t, text)
 

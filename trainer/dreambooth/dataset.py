@@ -33,7 +33,7 @@ class SubjectDataset:
     def __init__(
         self, base: BaseModel, subject: SubjectSpec, class_latents: Tensor | None, recipe: Recipe, choice: Generator
     ) -> None:
-        """`class_latents` are n × 4 × h × w, scaled, or None; crops are drawn by `choice`."""
+        """`class_latents` are n × c × h × w, scaled, or None; crops are drawn by `choice`."""
         # the examples: moments of the photos' crops, and the class set
         whole = recipe.aspect_buckets and subject.wholes
         views = views_of(subject.wholes if whole else subject.photos, base, recipe, choice)

@@ -11,19 +11,15 @@ from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
-from diffusers.models.attention import BasicTransformerBlock
-from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
-from transformers.models.clip.modeling_clip import CLIPEncoderLayer
 
 from trainer.models.denoiser import Denoiser
 
 log = logging.getLogger(__name__)
 
-BLOCKS = (BasicTransformerBlock, ResnetBlock2D, CLIPEncoderLayer)  # gathered one at a time; what is left, all along
 WHOLE, STATE = b"whole", b"state"  # what the leader gathers
 
 
@@ -45,7 +41,7 @@ class Shards:
         """
         device = next(denoiser.parameters()).device
         mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-        for block in [module for module in denoiser.modules() if isinstance(module, BLOCKS)]:
+        for block in [module for module in denoiser.modules() if isinstance(module, denoiser.block_kinds)]:
             fully_shard(block, mesh=mesh)
         fully_shard(denoiser, mesh=mesh)
         local_count = sum(weight.to_local().numel() for weight in denoiser.parameters() if isinstance(weight, DTensor))

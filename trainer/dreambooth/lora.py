@@ -15,19 +15,15 @@ from torch import Tensor, nn
 from trainer.dreambooth.lora_linear import LoraLinear
 from trainer.models.denoiser import Denoiser
 
-UNET_LAYERS = ["to_q", "to_k", "to_v", "to_out.0"]
-TEXT_LAYERS = ["q_proj", "k_proj", "v_proj", "out_proj"]
-ORIGINAL = {"add_embedding.linear_1": "label_emb.0.0", "add_embedding.linear_2": "label_emb.0.2"}  # all know these so
 DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 
 
 def with_adapters(base: Denoiser, rank: int, alpha: int, read: bool, seed: int) -> Denoiser:
     """`base` with fresh adapters, which change nothing yet; in the text encoders, too, if `read`. It stays as it is."""
     denoiser = base.sharing().requires_grad_(False)
-    networks = [(denoiser.unet, UNET_LAYERS)] + [(e, TEXT_LAYERS) for e in denoiser.text_encoders if read]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for network, layers in networks:
+        for network, layers in denoiser.adapter_targets(read):
             config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
             config._register_custom_module({nn.Linear: LoraLinear})  # peft's way to have layers of one's own
             inject_adapter_in_model(config, network)
@@ -39,22 +35,8 @@ def with_adapters(base: Denoiser, rank: int, alpha: int, read: bool, seed: int) 
 
 def adapters(denoiser: Denoiser) -> dict[str, Any]:
     """The layers of a denoiser that have adapters, by their names in files."""
-    names = file_names(denoiser)
+    names = denoiser.file_names()
     return {names[path]: layer for path, layer in denoiser.named_modules() if isinstance(layer, LoraLayer)}
-
-
-def file_names(denoiser: nn.Module) -> dict[str, str]:
-    """What files call each module of a denoiser, by its path."""
-    two = getattr(denoiser, "text_encoder_2", None) is not None
-    begins = {"unet": "lora_unet", "text_encoder": "lora_te1" if two else "lora_te", "text_encoder_2": "lora_te2"}
-    names = {}
-    for path, _ in denoiser.named_modules():
-        part, _, rest = path.partition(".")
-        if part.startswith("text") and not rest.startswith(("text_model", "text_projection")):
-            rest = f"text_model.{rest}"
-        if rest:
-            names[path] = f"{begins[part]}_{ORIGINAL.get(rest, rest).replace('.', '_')}"
-    return names
 
 
 def state(denoiser: Denoiser) -> dict[str, Tensor]:
@@ -76,7 +58,7 @@ def is_lora(weights: Mapping[str, Tensor]) -> bool:
 
 def deltas(lora: Mapping[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
     """What adapters add to the weights of `base`, by the names of these; raises ValueError if they do not fit."""
-    paths = {name: path for path, name in file_names(base).items()}
+    paths = {name: path for path, name in base.file_names().items()}
     weights, added = base.state_dict(), {}
     for name in sorted({key.partition(".")[0] for key in lora}):
         try:

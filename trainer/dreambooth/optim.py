@@ -15,7 +15,9 @@ from trainer.models.denoiser import Denoiser
 
 def optimizer_of(denoiser: Denoiser, recipe: Recipe) -> torch.optim.Optimizer:
     """Optimize what of the denoiser is to learn; raises UserError where the kind of optimizer is not installed."""
-    groups: list[dict[str, Any]] = [{"name": "unet", "params": _learning(denoiser.unet), "lr": recipe.learning_rate}]
+    groups: list[dict[str, Any]] = [
+        {"name": denoiser.backbone_part, "params": _learning(denoiser.backbone), "lr": recipe.learning_rate}
+    ]
     words = [w for e in denoiser.text_encoders for w in _learning(e.get_input_embeddings())]
     layers = [p for e in denoiser.text_encoders for p in _learning(e) if all(p is not w for w in words)]
     if layers:

@@ -1,7 +1,7 @@
 """DreamBooth: learn a subject from a few photos without forgetting its class.
 
-Ruiz et al. 2022, arXiv 2208.12242, on latent diffusion: UNet and text encoders learn, whole or by LoRA, and the VAE
-stays as it is. Read `learn` first, then `Training` from top to bottom.
+Ruiz et al. 2022, arXiv 2208.12242, on latent diffusion: denoiser and text encoders learn, whole or by LoRA, and the
+autoencoder stays as it is. Read `learn` first, then `Training` from top to bottom.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from accelerate.utils import get_mixed_precision_context_manager
 from torch import Generator, Tensor
 
 from storage.contract.recipe import Recipe
-from trainer.diffusion.losses import dreambooth_loss, snr_weights, target
+from trainer.diffusion.losses import dreambooth_loss
 from trainer.dreambooth import compile
 from trainer.dreambooth.batches import Batch
 from trainer.dreambooth.dataset import SubjectDataset, SubjectSpec
@@ -54,7 +54,7 @@ def learn(
 ) -> TrainingResult:
     """Train a copy of the base model's denoiser on one or more subjects, and return it.
 
-    Beside each subject stand the latents of its class (n × 4 × h × w, scaled), the prior-preservation set; None
+    Beside each subject stand the latents of its class (n × c × h × w, scaled), the prior-preservation set; None
     trains without it. `on_step` is called after each step; it may say that this is enough, or raise to stop the
     training. `begun`, the state of a training before, goes on from there, to the same end bit for bit. With `shards`
     each of several processes keeps a share of the training, and the leader has what was learned.
@@ -99,7 +99,7 @@ class Training:
                 material.read_by(self.denoiser)
 
         if recipe.method == "full" and (shards or recipe.optimizer == "adamw8bit"):  # which know no other order
-            self.denoiser.unet.to(memory_format=torch.contiguous_format)
+            self.denoiser.backbone.to(memory_format=torch.contiguous_format)
         if shards:  # before the optimizer sees the weights
             shards.divide(self.denoiser)
         elif recipe.compiled != "off":
@@ -216,9 +216,9 @@ class Training:
 
     def loss(self, model: Any, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Tensor]:
         """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
-        scheduler, t = self.base.scheduler, batch.t
+        process, t = self.base.process, batch.t
         own = text if batch.prompts is None else rows_of(text, batch.prompts)
-        predicted = model(scheduler.add_noise(batch.clean, batch.noise, t), t, own)
-        wanted = target(scheduler, batch.clean, batch.noise, t)
-        weights = snr_weights(scheduler, t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
+        predicted = model(process.add_noise(batch.clean, batch.noise, t), t, own)
+        wanted = process.target(batch.clean, batch.noise, t)
+        weights = process.snr_weights(t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
         return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights, batch.mask)

@@ -21,15 +21,14 @@ def trainable_of(base: Denoiser, recipe: Recipe, seed: int) -> Denoiser:
         for encoder in learner.text_encoders:
             encoder.requires_grad_(reads)
     if recipe.gradient_checkpointing:
-        learner.unet.enable_gradient_checkpointing()
+        learner.backbone.enable_gradient_checkpointing()
     return learner.train()
 
 
 def accelerator_of(base: BaseModel, recipe: Recipe) -> Accelerator:
     """Accelerate with the precision of this training; raises UserError where the machine does not have it."""
     precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
-    # SDXL does not use the last layer of its first text encoder
-    unread = recipe.text_learning_rate > 0 and len(base.tokenizers) > 1
+    unread = recipe.text_learning_rate > 0 and base.denoiser.has_idle_layers
     ddp = DistributedDataParallelKwargs(find_unused_parameters=unread, broadcast_buffers=False)
     # a weight that was cast before a graph is captured would stay in it as it was then
     casts = AutocastKwargs(cache_enabled=recipe.compiled != "graphs")

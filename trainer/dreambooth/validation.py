@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 from torch.nn import functional
 
 from storage.contract.recipe import Recipe
-from trainer.diffusion.images import moments, to_tensor
+from trainer.diffusion.images import to_tensor
+from trainer.diffusion.latents import moments
 from trainer.dreambooth.augment import views_of
 from trainer.dreambooth.batches import Batch
 from trainer.models.base import BaseModel
@@ -48,15 +49,14 @@ class Validation:
         of = [k % len(photos) for k in range(HELD_BACK)]
         two = recipe.model_copy(update={"crops": 2, "flips": False, "aspect_buckets": False})
         held_back = views_of([photos[k] for k in of], base, two, generator).of(range(1, 2 * HELD_BACK, 2))
-        masks = held_back.weights(base.vae_factor, recipe.mask_weight)
-        parts = [moments(base.vae, to_tensor(held_back.images))[0] * base.vae.config.scaling_factor]
+        masks = held_back.weights(base.latent_px, recipe.mask_weight)
+        parts = [base.normalised(moments(base, to_tensor(held_back.images))[0])]
         if class_latents is not None:
             parts.append(class_latents[[-1 - k % len(class_latents) for k in range(HELD_BACK)]].to(base.device))
             parts[1] = _as_shape(parts[1], parts[0])
-        clean = torch.stack(parts, dim=1)  # batches × 1 or 2 × 4 × h × w
+        clean = torch.stack(parts, dim=1)  # batches × 1 or 2 × c × h × w
         noise = torch.randn(clean.shape, generator=generator).to(base.device)
-        times = base.scheduler.config.num_train_timesteps
-        t = torch.tensor([times * (2 * k + 1) // (2 * HELD_BACK) for k in range(HELD_BACK)], device=base.device)
+        t = base.process.spaced_times(clean[:, 0])
         kinds = len(parts)
         self.batches = [
             Batch(

@@ -12,7 +12,6 @@ from trainer.diffusion import sampling
 from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.dreambooth.weights import load_learned
 from trainer.engine.host import Host
-from trainer.memory import oom
 from trainer.models.denoiser import Denoiser
 from trainer.protocol import ImagineTask, ProgressReport, TaskResult
 
@@ -48,7 +47,7 @@ class ImageGenerator:
             vary_seed=task.vary_seed,
         )
         drawn, files = [], []
-        with oom.in_tiles(self.base) if task.gentle else nullcontext():
+        with self.base.in_tiles() if task.gentle else nullcontext():
             for seed, image in zip(task.seeds, images, strict=True):
                 path = Path(task.folder) / f"{seed}.png"
                 image.save(path, pnginfo=_settings_as_text(task, seed))

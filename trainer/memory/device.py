@@ -49,7 +49,7 @@ def must_shard(how: Sharding, recipe: Recipe, base: BaseModel, gpus: int, gentle
     # A training that ran out of memory before is sharded the next time, whatever the estimate says.
     if how == "full" or gentle:
         return True
-    here, dtype = this_machine(), base.denoiser.unet.conv_in.weight.dtype
+    here, dtype = this_machine(), base.denoiser.dtype
     precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision
     return here.needs_bytes(_takes_bytes(base.folder, dtype, recipe, precision)) > here.memory_bytes
 

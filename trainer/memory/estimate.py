@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from storage.contract.recipe import Recipe
-from trainer.diffusion.images import at_once
+from trainer.diffusion.latents import at_once
 from trainer.diffusion.sampling import BATCH
 from trainer.dreambooth.trainable import trainable_of
 from trainer.memory.meta_run import Shortcuts, peak_bytes
@@ -41,7 +41,7 @@ class MemoryEstimate:
         learner = trainable_of(self.skeleton.denoiser, recipe, seed=0)
         if recipe.gradient_checkpointing:  # what is computed again is to be computed in the same way
             same = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), Shortcuts(half)))
-            learner.unet.enable_gradient_checkpointing(same)
+            learner.backbone.enable_gradient_checkpointing(same)
         # LoRA shares the base model's weights; only what it adds is counted here.
         ours = {id(weight) for weight in self.skeleton.denoiser.parameters()}
         weights = _bytes(weight for weight in learner.parameters() if id(weight) not in ours)
@@ -62,25 +62,26 @@ class MemoryEstimate:
 
     def _held_bytes(self) -> int:
         """The base model, and a subject's weights to draw with."""
-        return 2 * _bytes(self.skeleton.denoiser.parameters()) + _bytes(self.skeleton.vae.parameters())
+        denoiser = {id(weight) for weight in self.skeleton.denoiser.parameters()}
+        besides = _bytes(weight for _, weight in self.skeleton.base.weights() if id(weight) not in denoiser)
+        return 2 * _bytes(self.skeleton.denoiser.parameters()) + besides
 
     @cached_property
     def _pictures_bytes(self) -> int:
         """What drawing takes for itself."""
         noisy = self._noisy(2 * BATCH)
-        decoded = noisy[0][: at_once(self.skeleton.image_px)]
+        decoded = noisy[0][: at_once(self.skeleton.base.image_px)]
         with torch.no_grad():
             drawing = peak_bytes(lambda: self.skeleton.denoiser(*noisy, self._ids(2)), None)
-            return max(drawing, peak_bytes(lambda: self.skeleton.vae.decode(decoded), None))
+            return max(drawing, peak_bytes(lambda: self.skeleton.base.decode(decoded), None))
 
     def _noisy(self, rows: int) -> tuple[Tensor, Tensor]:
-        side = self.skeleton.denoiser.unet.config.sample_size
         with torch.device("meta"):
-            return torch.empty(rows, 4, side, side), torch.empty(rows, dtype=torch.long)
+            noisy = torch.empty(rows, *self.skeleton.base.latent_shape())
+            return noisy, torch.empty(rows, dtype=torch.long)
 
     def _ids(self, prompts: int) -> list[Tensor]:
-        lengths = [encoder.config.max_position_embeddings for encoder in self.skeleton.denoiser.text_encoders]
-        return [torch.empty(prompts, length, dtype=torch.long, device="meta") for length in lengths]
+        return self.skeleton.denoiser.empty_ids(prompts, "meta")
 
 
 def _let_go(weight: Tensor) -> None:

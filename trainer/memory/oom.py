@@ -1,13 +1,10 @@
 """Out of memory: how that shows, and how the same is done with less."""
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
 from storage.contract.recipe import Recipe
-from trainer.models.base import BaseModel
 
 SIGNS = (
     "out of memory",  # CUDA, MPS
@@ -37,15 +34,3 @@ def with_less_memory(recipe: Recipe) -> Recipe:
     """The recipe with micro-batches of one and gradient checkpointing: the result is the same but for rounding."""
     passes = recipe.batch * recipe.accumulation
     return recipe.model_copy(update={"batch": 1, "accumulation": passes, "gradient_checkpointing": True})
-
-
-@contextmanager
-def in_tiles(base: BaseModel) -> Iterator[None]:
-    """Tiled VAE decoding, for pictures that are larger than the base model's own size."""
-    vae = base.vae
-    vae.tile_sample_min_size, vae.tile_latent_min_size = base.image_px, base.image_px // base.vae_factor
-    vae.enable_tiling()
-    try:
-        yield
-    finally:
-        vae.disable_tiling()

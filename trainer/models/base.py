@@ -1,69 +1,156 @@
-"""The base model: a Stable Diffusion 1.x, 2.x or XL that stays loaded."""
+"""The base model: stays loaded, frozen, and is what training and drawing know of a family of models."""
 
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from storage.errors import SetupError
 from storage.settings.shared import load_settings
 from storage.settings.trainer import Precision, TrainerSettings
+from trainer.diffusion.process import NoiseProcess
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.denoiser import Denoiser, TextEmbeddings
-from trainer.models.diffusers_layout import INDEX, config_of
+from trainer.models.families import family_of
 from trainer.models.finite import check_finite
-from trainer.models.load_weights import check_weights, read_part
-from trainer.models.meta_model import MetaModel
-from trainer.models.rare_tokens import candidates, meaningless
+from trainer.models.model_files import ModelFiles
+from trainer.models.rare_tokens import FORBIDDEN, meaningless
 from trainer.models.sources import Source, find
 from trainer.models.versions import BaseModelVersion, model_hash
 
 READ = 400  # rare words of which it is found out what they mean
 
 
-@dataclass
-class BaseModel:
-    """Its parts, frozen."""
+@dataclass(eq=False)  # one is itself: it is compared by nobody, and a key of caches
+class BaseModel(ABC):
+    """What each family has of its own; pixels are from -1 to 1, latents n × c × h × w."""
 
     source: Source
-    tokenizers: list[Any]  # one for each text encoder
-    vae: Any
-    scheduler: Any
     denoiser: Denoiser
+    process: NoiseProcess
     device: torch.device
+
+    # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    @abstractmethod
+    def image_px(self) -> int:
+        """Side of the pictures that it was trained on."""
+
+    @property
+    @abstractmethod
+    def latent_px(self) -> int:
+        """How many pixels make one latent, each way."""
+
+    @property
+    @abstractmethod
+    def latent_channels(self) -> int:
+        """How many numbers a latent has."""
+
+    @property
+    @abstractmethod
+    def size_step_px(self) -> int:
+        """What the sides of pictures must be multiples of."""
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the latents of n × 3 × h × w pixels, before `normalised`."""
+
+    @abstractmethod
+    def normalised(self, latents: Tensor) -> Tensor:
+        """Latents that were encoded as the denoiser knows them, of about unit variance."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """The pixels of normalised latents, n × 3 × h × w."""
+
+    @abstractmethod
+    def in_tiles(self) -> AbstractContextManager[None]:
+        """In here pictures larger than the model's own are decoded in tiles of that size, which takes less memory."""
+
+    def latent_shape(self, size: tuple[int, int] | None = None) -> tuple[int, int, int]:
+        """The latents of a picture of this width and height in pixels, c × h × w; None: the model's own size."""
+        width, height = (side // self.latent_px for side in size or (self.image_px, self.image_px))
+        return self.latent_channels, height, width
+
+    # ── prompts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @abstractmethod
+    def token_ids(self, texts: list[str]) -> list[Tensor]:
+        """Tokenise n texts, as `Denoiser.read` takes them."""
+
+    @abstractmethod
+    def unread(self, text: str) -> str:
+        """The end of `text` that does not fit into the text encoder; empty if all of it does."""
+
+    @abstractmethod
+    def short_words(self) -> list[str]:
+        """Words of three or four letters that are one token, the rarest first."""
+
+    @abstractmethod
+    def meaning(self, text: str) -> Tensor:
+        """What the text encoder makes of a text on the whole, as one vector."""
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether it draws by classifier-free guidance, from a prediction with and one without the prompt."""
+        return True
+
+    def guides(self, denoiser: Denoiser, negative: str, *prompts: str) -> TextEmbeddings:
+        """What `denoiser` makes of the prompts that guide pictures: the negative one for each, and then the others."""
+        if not self.is_guided:
+            return denoiser.read(self.token_ids([*prompts]))
+        return denoiser.read(self.token_ids([negative, *prompts])).with_first_for_each()
+
+    @cached_property
+    def rare_words(self) -> list[str]:
+        """The words that may become identifiers, the rarest first; of the first ones only those that mean little."""
+        words = [word for word in self.short_words() if word not in FORBIDDEN]
+        first, rest = words[:READ], words[READ:]
+        with torch.no_grad():
+            meanings = [self.meaning(f"a photo of {word}").float().cpu() for word in first]
+        return meaningless(first, torch.stack(meanings)) + rest
+
+    # ── files and weights ──────────────────────────────────────────────────────────────────────────────────
+
+    @abstractmethod
+    def files(self) -> ModelFiles:
+        """What it knows of other programs' files, by its weights as they are now."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> dict[str, Any]:
+        """The networks, by their names in diffusers' layout."""
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All weights, by the name of their part and their own."""
+        named = ((name, part.named_parameters()) for name, part in self.parts.items())
+        return ((f"{name}.{own}", weight) for name, weights in named for own, weight in weights)
+
+    @property
+    def mixed_precision(self) -> str:
+        """The precision that it is kept in, as Accelerate calls it."""
+        return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self.denoiser.dtype, "no")
+
+    # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def scheduler(self) -> Any:
+        """Its noise schedule, as one of diffusers' schedulers."""
+        return self.process.scheduler
 
     @property
     def folder(self) -> Path:
         """Where it lies, in diffusers' layout."""
         return self.source.folder
-
-    @property
-    def image_px(self) -> int:
-        """Side of the pictures that it was trained on."""
-        side: int = self.denoiser.unet.config.sample_size * self.vae_factor
-        return side
-
-    @property
-    def vae_factor(self) -> int:
-        """How many pixels make one latent, each way."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
-
-    @property
-    def size_step_px(self) -> int:
-        """What the sides of pictures must be multiples of: of all that its networks halve them."""
-        return int(self.vae_factor * 2 ** (len(self.denoiser.unet.config.block_out_channels) - 1))
-
-    @property
-    def mixed_precision(self) -> str:
-        """The precision that it is kept in, as Accelerate calls it."""
-        return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self.denoiser.unet.conv_in.weight.dtype, "no")
 
     @cached_property
     def sha256(self) -> str:
@@ -74,43 +161,6 @@ class BaseModel:
     def version(self) -> BaseModelVersion:
         """Which one of its name it is."""
         return BaseModelVersion(self.source.revision, self.sha256)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The first, by which identifiers are chosen: all have CLIP's vocabulary."""
-        return self.tokenizers[0]
-
-    @cached_property
-    def rare_words(self) -> list[str]:
-        """The words that may become identifiers, the rarest first; of the first ones only those that mean little."""
-        words = candidates(self.tokenizer)
-        first, rest = words[:READ], words[READ:]
-        prompts = [self.token_ids([f"a photo of {word}"]) for word in first]
-        with torch.no_grad():
-            readings = [self.denoiser.read(ids).tokens[0, -1].float().cpu() for ids in prompts]
-        return meaningless(first, torch.stack(readings)) + rest
-
-    @cached_property
-    def zeros_for_empty(self) -> bool:
-        """Whether zeros stand for an empty negative prompt: SDXL is used so."""
-        index = config_of(self.folder, INDEX) if INDEX in self.source.files else {}
-        return len(self.tokenizers) > 1 and bool(index.get("force_zeros_for_empty_prompt", True))
-
-    def token_ids(self, texts: list[str]) -> list[Tensor]:
-        """Tokenise for each text encoder, padded and cut to its length: n × tokens each."""
-        options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
-        return [tokenizer(texts, **options).input_ids.to(self.device) for tokenizer in self.tokenizers]
-
-    def unread(self, text: str) -> str:
-        """The end of `text` that does not fit into the text encoder; empty if all of it does."""
-        ids = self.tokenizer(text, verbose=False).input_ids
-        rest: str = self.tokenizer.decode(ids[self.tokenizer.model_max_length - 1 : -1])
-        return rest.strip()
-
-    def guides(self, denoiser: Denoiser, negative: str, *prompts: str) -> TextEmbeddings:
-        """What `denoiser` makes of the prompts that guide pictures: the negative one for each, and then the others."""
-        read = denoiser.read(self.token_ids([negative, *prompts]))
-        return (read.with_zeros_first() if self.zeros_for_empty and not negative else read).with_first_for_each()
 
 
 def load_base(base_model: str, home: Path | None = None, precision: Precision = "auto") -> BaseModel:
@@ -125,8 +175,11 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
         base_model, models_folder(home or load_settings(TrainerSettings).home), half=dtype is not torch.float32
     )
     try:
-        base = _load(source, device, dtype)
-        check_finite([*base.denoiser.named_parameters(), *base.vae.named_parameters(prefix="vae")], source.called)
+        drawing_of(source.folder)  # what is wrong with it is said now, and not with the first picture
+        family = family_of(source.folder)
+        family.check_weights(source, dtype)
+        base = family.load(source, device, dtype)
+        check_finite(base.weights(), source.called)
         return base
     except (OSError, ValueError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         raise SetupError(f"{source.called} in {source.folder} cannot be read: {error}") from error
@@ -149,30 +202,3 @@ def dtype_for(precision: Precision, device: torch.device) -> torch.dtype:
 def memory_format_for(device: torch.device) -> torch.memory_format:
     """How a network's weights lie in memory: a GPU's convolutions are quickest with their channels last."""
     return torch.channels_last if device.type == "cuda" else torch.preserve_format
-
-
-def _load(source: Source, device: torch.device, dtype: torch.dtype) -> BaseModel:
-    def frozen(part: str, dtype: torch.dtype = dtype) -> Any:
-        network = read_part(source, part, dtype).to(device, memory_format=memory_format_for(device))
-        return network.eval().requires_grad_(False)
-
-    drawing_of(source.folder)  # what is wrong with it is said now, and not with the first picture
-    check_weights(source, MetaModel.of(source.folder, dtype))
-    text_encoders = [frozen("text_encoder")]
-    if (source.folder / "text_encoder_2").is_dir():
-        text_encoders.append(frozen("text_encoder_2"))
-    tokenizers = []
-    for part, encoder in zip(("tokenizer", "tokenizer_2"), text_encoders, strict=False):
-        tokenizers.append(CLIPTokenizer.from_pretrained(source.folder / part, local_files_only=True))
-        if len(tokenizers[-1]) > encoder.config.vocab_size:
-            of = f"{len(tokenizers[-1])} words, and its text encoder knows {encoder.config.vocab_size}"
-            raise SetupError(f"{source.called} is mixed of several: its {part} has {of}.")
-        tokenizers[-1].model_max_length = encoder.config.max_position_embeddings  # some files do not say
-    return BaseModel(
-        source=source,
-        tokenizers=tokenizers,
-        vae=frozen("vae", torch.float32),  # SDXL's overflows in half precision
-        scheduler=DDPMScheduler.from_pretrained(source.folder / "scheduler"),
-        denoiser=Denoiser(frozen("unet"), *text_encoders).eval(),
-        device=device,
-    )

@@ -83,9 +83,8 @@ def distilled(folder: Path, *names: str) -> Distilled | None:
     if kind := SCHEDULERS.get(str(scheduler.get("_class_name"))):
         return Distilled(KINDS[kind][0], f"its scheduler is {scheduler['_class_name']}", KINDS[kind][1])
     of_hub = [part for part in folder.parts if part.startswith("models--")]
-    names_or_paths = [
-        _settings(folder / name).get("_name_or_path") for name in ("model_index.json", "unet/config.json")
-    ]
+    configs = [folder / "model_index.json", *sorted(folder.glob("*/config.json"))]
+    names_or_paths = [_settings(path).get("_name_or_path") for path in configs]
     for name in (*names, *filter(None, names_or_paths), *of_hub, folder.name):
         if match := by_name(str(name)):
             return match

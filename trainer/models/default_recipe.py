@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
-from storage.contract.family_defaults import FAMILY_DEFAULTS, METHOD
 from storage.contract.jobs import STEPS_MAX, Method
 from storage.contract.recipe import Changes, Recipe
 from storage.errors import SetupError, UserError
@@ -47,8 +46,8 @@ def default_method(base_folder: Path) -> tuple[Method | None, str]:
         if method not in get_args(Method):
             raise SetupError(f"{base_folder / RECIPE_FILE} names the method {method}; there are full and lora.")
         return method, SUITS
-    family = family_of(base_folder).name
-    return METHOD.get(family), f"usual for {family}"
+    family = family_of(base_folder)
+    return family.method, f"usual for {family.name}"
 
 
 def defaults_for(base_folder: Path, method: Method) -> RecipeSource:
@@ -56,13 +55,13 @@ def defaults_for(base_folder: Path, method: Method) -> RecipeSource:
 
     Learning rates in the file are those of the method that it names, full if it names none.
     """
-    family, settings = family_of(base_folder).name, beside(base_folder)
-    usual = {**FAMILY_DEFAULTS[family].get(method, FAMILY_DEFAULTS[family]["full"])._asdict()}
+    family, settings = family_of(base_folder), beside(base_folder)
+    usual = {**family.defaults.get(method, family.defaults["full"])._asdict()}
     of_all = {**_as_drawn(base_folder), **settings.get("recipe", {})}
     if of_all.pop("method", "full") != method:
         of_all = {name: value for name, value in of_all.items() if name not in RATES}
     suited = {**of_all, **(settings.get("lora", {}) if method == "lora" else {})}
-    origins = dict.fromkeys(usual, f"usual for {family}") | dict.fromkeys(suited, SUITS)
+    origins = dict.fromkeys(usual, f"usual for {family.name}") | dict.fromkeys(suited, SUITS)
     return RecipeSource({**usual, **suited, "method": method}, origins)
 
 

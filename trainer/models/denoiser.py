@@ -1,21 +1,13 @@
-"""The networks that draw: a UNet, and the text encoders by whose reading of a prompt it is guided.
-
-Stable Diffusion 1.x and 2.x have one text encoder. SDXL (Podell et al. 2023, arXiv 2307.01952) has two, whose readings
-stand side by side, and tells the UNet the picture's size and the whole prompt's meaning besides.
-"""
+"""What draws, whatever its family: a network that predicts, and the text encoders by whose reading it is guided."""
 
 import copy
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-
-from trainer.models import attention
-
-LATENT_PX = 8  # pixels of one of SDXL's latents, each way
 
 
 @dataclass(frozen=True)
@@ -23,35 +15,44 @@ class TextEmbeddings:
     """What the text encoders make of n prompts."""
 
     tokens: Tensor  # n × tokens × width
-    pooled: Tensor | None = None  # n × width; of SDXL alone
+    pooled: Tensor | None = None  # n × width, in families that guide by the meaning of the whole prompt, too
+    mask: Tensor | None = None  # n × tokens, true where there is a word, in families that pass over padding
 
     def spread(self, rows: int) -> "TextEmbeddings":
         """Each prompt's reading for as many neighbouring rows as it takes to have `rows` of them."""
         times = rows // len(self.tokens)
-        pooled = None if self.pooled is None else self.pooled.repeat_interleave(times, dim=0)
-        return TextEmbeddings(self.tokens.repeat_interleave(times, dim=0), pooled)
+        return self._each(lambda part: part.repeat_interleave(times, dim=0))
 
     def of(self, rows: Tensor) -> "TextEmbeddings":
         """The readings of these prompts, in this order."""
-        return TextEmbeddings(self.tokens[rows], None if self.pooled is None else self.pooled[rows])
+        return self._each(lambda part: part[rows])
 
     def with_zeros_first(self) -> "TextEmbeddings":
         """The same with zeros for what was made of the first prompt."""
-        pooled = None if self.pooled is None else torch.cat([torch.zeros_like(self.pooled[:1]), self.pooled[1:]])
-        return TextEmbeddings(torch.cat([torch.zeros_like(self.tokens[:1]), self.tokens[1:]]), pooled)
+        return self._each(lambda part: torch.cat([torch.zeros_like(part[:1]), part[1:]]))
 
     def with_first_for_each(self) -> "TextEmbeddings":
         """The first prompt's reading once for each of the others, before these."""
         times = len(self.tokens) - 1
-        tokens, pooled = (
-            part if part is None or times == 1 else torch.cat([part[:1].expand(times, *part.shape[1:]), part[1:]])
-            for part in (self.tokens, self.pooled)
-        )
-        assert tokens is not None
-        return TextEmbeddings(tokens, pooled)
+        if times == 1:
+            return self
+        return self._each(lambda part: torch.cat([part[:1].expand(times, *part.shape[1:]), part[1:]]))
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Its parts, as `with_tensors` takes them."""
+        return (part for part in (self.tokens, self.pooled, self.mask) if part is not None)
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> "TextEmbeddings":
+        """The same parts with other content."""
+        parts = iter(tensors)
+        return self._each(lambda _: next(parts))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "TextEmbeddings":
+        pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
+        return TextEmbeddings(change(self.tokens), pooled, mask)
 
 
-Text = TextEmbeddings | Sequence[Tensor]  # prompts read, or still to be read: their token ids by each tokenizer
+Text = TextEmbeddings | Sequence[Tensor]  # prompts read, or still to be read: tensors of n rows, as `read` takes them
 
 
 def rows_of(text: Text, rows: Tensor) -> Text:
@@ -59,41 +60,58 @@ def rows_of(text: Text, rows: Tensor) -> Text:
     return text.of(rows) if isinstance(text, TextEmbeddings) else [ids[rows] for ids in text]
 
 
-class Denoiser(nn.Module):
-    """All that DreamBooth trains. Weights are named `unet.…`, `text_encoder.…` and `text_encoder_2.…`."""
+class Denoiser(nn.Module, ABC):
+    """All that DreamBooth trains. A family says what it is made of; names of weights begin with those of its parts."""
 
-    def __init__(self, unet: Any, text_encoder: Any, text_encoder_2: Any = None) -> None:
-        super().__init__()
-        self.unet, self.text_encoder, self.text_encoder_2 = unet, text_encoder, text_encoder_2
-        attention.simplify(unet)
+    block_kinds: ClassVar[tuple[type[nn.Module], ...]]  # gathered one at a time by sharded training
+
+    backbone_part: ClassVar[str]  # what diffusers' layout calls the network that predicts
+    has_idle_layers: bool = False  # in text encoders: a part whose weights get no gradient
 
     @property
+    @abstractmethod
+    def backbone(self) -> Any:
+        """The network that predicts, one of diffusers'."""
+
+    @property
+    @abstractmethod
     def text_encoders(self) -> list[Any]:
-        """One, or SDXL's two."""
-        return [self.text_encoder] if self.text_encoder_2 is None else [self.text_encoder, self.text_encoder_2]
+        """The text encoders that may learn, each one of transformers'."""
 
+    @abstractmethod
     def read(self, ids: Sequence[Tensor]) -> TextEmbeddings:
-        """Read prompts: their token ids, n × tokens, by each text encoder's own tokenizer."""
-        if self.text_encoder_2 is None:
-            return TextEmbeddings(self.text_encoder(ids[0]).last_hidden_state)
-        one, two = (encoder(of, output_hidden_states=True) for encoder, of in zip(self.text_encoders, ids, strict=True))
-        return TextEmbeddings(torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1), two.text_embeds)
+        """Read n prompts, as `BaseModel.token_ids` gives them."""
 
+    @abstractmethod
     def forward(self, noisy: Tensor, t: Tensor, text: Text) -> Tensor:
-        """Predict noise or velocity in latents, b × 4 × h × w, at timesteps `t`; prompts read, or still to be read.
+        """Predict in latents, b × c × h × w, at times `t` of the noise schedule; prompts read, or still to be read.
 
-        Each prompt guides as many neighbouring rows as come to it. What is predicted has the latents' precision,
-        whatever the weights have.
+        What is predicted is what `NoiseProcess.target` wants of it; packing, positions, sign and scale of time are
+        nobody else's business. Each prompt guides as many neighbouring rows as come to it. What is predicted has the
+        latents' precision, whatever the weights have.
         """
-        reading = (text if isinstance(text, TextEmbeddings) else self.read(text)).spread(len(noisy))
-        added = None
-        if reading.pooled is not None:
-            height_px, width_px = (LATENT_PX * side for side in noisy.shape[2:])
-            sizes = _sizes(height_px, width_px, noisy.device).expand(len(noisy), 6)
-            added = {"text_embeds": reading.pooled, "time_ids": sizes}
-        latents = noisy.to(self.unet.conv_in.weight.dtype)
-        predicted: Tensor = self.unet(latents, t, reading.tokens, added_cond_kwargs=added).sample
-        return predicted.to(noisy.dtype)
+
+    @abstractmethod
+    def empty_ids(self, prompts: int, device: torch.device | str) -> list[Tensor]:
+        """Token ids of so many prompts without content: what `read` takes, in its shapes."""
+
+    @abstractmethod
+    def row_bytes(self, latents: int) -> int:
+        """About how much memory one row of so many latents takes in a pass that keeps nothing for later."""
+
+    @abstractmethod
+    def adapter_targets(self, text: bool) -> list[tuple[nn.Module, list[str]]]:
+        """Networks that get LoRA's adapters, and the ends of the names of their layers; text encoders if `text`."""
+
+    @abstractmethod
+    def file_names(self) -> dict[str, str]:
+        """What LoRA files call each module, by its path."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights of the network that predicts are kept in."""
+        dtype: torch.dtype = next(self.backbone.parameters()).dtype
+        return dtype
 
     def copy(self) -> "Denoiser":
         """A copy that can be changed without changing this one."""
@@ -103,9 +121,3 @@ class Denoiser(nn.Module):
         """The same weights in modules of their own, so that adapters can be put into them."""
         memo: dict[int, Any] = {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())}
         return copy.deepcopy(self, memo)
-
-
-@cache  # to make it anew at each step would have the step wait for the device
-def _sizes(height_px: int, width_px: int, device: torch.device) -> Tensor:
-    """What SDXL is told of a picture: its size as a photo, where it was cropped, its size. A whole one here."""
-    return torch.tensor([height_px, width_px, 0, 0, height_px, width_px], dtype=torch.float32, device=device)

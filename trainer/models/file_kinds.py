@@ -67,6 +67,10 @@ PARTS = [  # of a Stable Diffusion, if that is all there is
 ]
 
 
+class Unusable(ValueError):
+    """A file says of itself what cannot be, or what Darkroom has no way to do; the message says what."""
+
+
 def channels_in(shapes: Shapes) -> int:
     """How many channels the UNet in a file takes in; 0 if there is none."""
     return next((shape[1] for name, shape in shapes.items() if CONV_IN.search(name) and len(shape) == 4), 0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainer.models.diffusers_layout import some_of
 from trainer.models.file_kinds import Shapes, special_unet
-from trainer.models.ldm_keys import KeyLocation
+from trainer.models.key_locations import KeyLocation
 
 ALTERNATIVES = [  # tried where a file has no weight of the usual name
     (re.compile(r"(^|\.)text_model\."), r"\1"),  # CLIP as transformers had it before 4 and from 5 on

@@ -4,58 +4,43 @@ The libraries' own `from_pretrained` draws lots for what is missing, drops what 
 weights without their scales; here each of these is a sentence.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors import SafetensorError
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from storage.errors import SetupError
-from trainer.models.diffusers_layout import SCHEDULE, config_of, some_of
+from trainer.models.diffusers_layout import config_of, some_of
 from trainer.models.key_aliases import check_fit, locate_keys, unread_keys
-from trainer.models.ldm_keys import KeyLocation
-from trainer.models.meta_model import MetaModel
+from trainer.models.key_locations import KeyLocation
 from trainer.models.other_file_kinds import other_file
-from trainer.models.prediction_type import PREDICTION, RESCALE, noise_schedule_of
 from trainer.models.quantisation import format_of_config
 from trainer.models.safetensors_files import SafetensorsFiles
 from trainer.models.sources import Source
 
-READERS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
-OTHERS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
 QUANTISED = "is quantised ({}), and Darkroom cannot read that: take it in 16 or 32 bits, or in fp8"
 
 
-def check_weights(source: Source, skeleton: MetaModel) -> None:
-    """Compare names and shapes of all weights with the settings, by the files' headers alone; raises SetupError."""
-    for part, network in skeleton.parts.items():
-        if called := format_of_config(config_of(source.folder, f"{part}/config.json")):
-            raise SetupError(f"{source.called} has a {part} that {QUANTISED.format(called)}.")
-        tensors = opened(_files(source, part), source.called)
-        _located(source, part, tensors, network.state_dict())
-        if part == "unet":
-            _check_marks(source, tensors)
-    check_widths(source.called, skeleton)
+def check_part(source: Source, part: str, network: Any) -> SafetensorsFiles:
+    """Compare names and shapes of a part's weights with a network of its settings, by the files' headers alone.
+
+    Returns the opened files; raises SetupError.
+    """
+    if called := format_of_config(config_of(source.folder, f"{part}/config.json")):
+        raise SetupError(f"{source.called} has a {part} that {QUANTISED.format(called)}.")
+    tensors = opened(_files(source, part), source.called)
+    _located(source, part, tensors, network.state_dict())
+    return tensors
 
 
-def check_widths(called: str, skeleton: MetaModel) -> None:
-    """Raise SetupError if the UNet reads something else than the text encoders write."""
-    writes = sum(encoder.config.hidden_size for encoder in skeleton.denoiser.text_encoders)
-    reads = skeleton.denoiser.unet.config.cross_attention_dim
-    if isinstance(reads, int) and reads != writes:
-        raise SetupError(f"{called} is mixed of several: its UNet reads {reads} numbers a word, and gets {writes}.")
-
-
-def read_part(source: Source, part: str, dtype: torch.dtype) -> Any:
-    """One part with its weights in `dtype`; raises SetupError."""
+def read_part(source: Source, part: str, empty: Callable[[], Any], dtype: torch.dtype) -> Any:
+    """One part with its weights in `dtype`; `empty` makes it by its settings. Raises SetupError."""
     with init_empty_weights(include_buffers=False):
-        network = _empty(source.folder / part, part)
+        network = empty()
     likes = network.state_dict()
     tensors = opened(_files(source, part), source.called)
     where = _located(source, part, tensors, likes)
@@ -79,18 +64,6 @@ def opened(files: Iterable[tuple[str, Path]], called: str) -> SafetensorsFiles:
     return tensors
 
 
-def _check_marks(source: Source, tensors: SafetensorsFiles) -> None:
-    """Raise SetupError if the weights are marked as made for another noise schedule than the settings say."""
-    settings = {PREDICTION: "epsilon", RESCALE: False, **config_of(source.folder, SCHEDULE)}
-    try:
-        schedule = noise_schedule_of(tensors.shapes, tensors.metadata)
-    except ValueError as error:
-        raise SetupError(f"{source.called} cannot be used: {error}.") from error
-    if other := [name for name, value in schedule.items() if settings[name] != value]:
-        marks = ", ".join(f"{name} {json.dumps(schedule[name])}" for name in other)
-        raise SetupError(f"{source.called} has a unet that is marked as one of {marks}; {SCHEDULE} says otherwise.")
-
-
 def _located(
     source: Source, part: str, tensors: SafetensorsFiles, likes: Mapping[str, Tensor]
 ) -> dict[str, KeyLocation]:
@@ -111,10 +84,3 @@ def _located(
 def _files(source: Source, part: str) -> list[tuple[str, Path]]:
     names = (name for name in source.files if name.startswith(f"{part}/") and name.endswith(".safetensors"))
     return [("", source.folder / name) for name in names]
-
-
-def _empty(folder: Path, part: str) -> Any:
-    """A part without content, by its settings."""
-    if part in READERS:
-        return READERS[part](CLIPTextConfig.from_pretrained(folder))
-    return OTHERS[part].from_config(OTHERS[part].load_config(folder))

@@ -4,25 +4,15 @@ Ruiz et al. 2022, § 3.2. Never `sks`, the usual choice, which means a rifle to 
 """
 
 import hashlib
-import re
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from storage.errors import UserError
 
-RARE = re.compile(r"[a-z]{3,4}</w>")
 FORBIDDEN = {"sks", "gun", "sex", "kkk", "isis", "nude"}
 POOL = 100
 MOST_MEANING = 2.0  # of a word, as a multiple of the usual one
-
-
-def candidates(tokenizer: Any) -> list[str]:
-    """Short words of one token, the rarest first: a byte-pair vocabulary is ordered by frequency, the rarest last."""
-    by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: -item[1])
-    words = [token.removesuffix("</w>") for token, _ in by_id if RARE.fullmatch(token)]
-    return [w for w in words if w not in FORBIDDEN and len(tokenizer.tokenize(w)) == 1]
 
 
 def meaningless(words: Sequence[str], readings: Tensor) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from storage.base_models import TOYWORLD
 from storage.errors import SetupError
 from trainer.models import hub
-from trainer.models.diffusers_layout import NO_PICKLES, PICKLES, check_kind, names_in, needed_files, without_weights
+from trainer.models.diffusers_layout import INDEX, NO_PICKLES, PICKLES, config_of, names_in, without_weights
+from trainer.models.families import family_of, recognised, single_files
 from trainer.models.local_files import TOYWORLD_FOLDER
 
 ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -43,7 +44,7 @@ def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Sou
             f"There is no folder or file {path}. DARKROOM_BASE_MODEL is a folder in diffusers' layout, a .safetensors "
             "file, or the name of a model on the hub, org/name or org/name@revision."
         )
-    return _checked(Source(called, path, tuple(needed_files(names_in(path), half, called))))
+    return _checked(Source(called, path, _needed(path, half, called)))
 
 
 def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool) -> Source:
@@ -51,17 +52,17 @@ def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool)
         raise SetupError(f"{called} is quantised (GGUF), and Darkroom cannot read that: take it as .safetensors.")
     if path.suffix != ".safetensors":
         raise SetupError(f"{called} is a file, but no .safetensors.")
-    from trainer.models import single_file  # only here is torch needed
-
+    reader = single_files()  # only here is torch needed
     if not weights:
-        return _checked(Source(called, single_file.settings_for(path, models), ()))
-    folder, sha256 = single_file.converted_folder(path, models)
-    return _checked(Source(called, folder, tuple(needed_files(names_in(folder), half, called)), sha256))
+        return _checked(Source(called, reader.settings_for(path, models), ()))
+    folder, sha256 = reader.converted_folder(path, models)
+    return _checked(Source(called, folder, _needed(folder, half, called), sha256))
 
 
 def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool) -> Source:
     pinned = hub.pin(name, models)
-    files, others = (needed_files(pinned.sizes_bytes, each, pinned.called) for each in (half, not half))
+    family = recognised(pinned.sizes_bytes, lambda: config_of(hub.fetch(pinned, [INDEX]), INDEX))
+    files, others = (family.needed_files(pinned.sizes_bytes, each, pinned.called) for each in (half, not half))
     missing_bytes = hub.missing_bytes(pinned, files)
     if missing_bytes and not hub.missing_bytes(pinned, others):
         files, missing_bytes = others, 0
@@ -69,6 +70,12 @@ def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool) -> Sou
     return _checked(Source(pinned.called, folder, tuple(files), pinned.commit, 0 if weights else missing_bytes))
 
 
+def _needed(folder: Path, half: bool, called: str) -> tuple[str, ...]:
+    """Those of a folder's files that a model consists of."""
+    names = names_in(folder)
+    return tuple(recognised(names, lambda: config_of(folder, INDEX)).needed_files(names, half, called))
+
+
 def _checked(source: Source) -> Source:
-    check_kind(source.folder, source.called)
+    family_of(source.folder).check(source.folder, source.called)
     return source

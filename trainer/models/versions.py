@@ -12,7 +12,8 @@ from typing import NamedTuple
 from storage.contract.subjects import Subject
 from storage.errors import UserError
 from trainer.models.darkroom_json import RECIPE_FILE
-from trainer.models.diffusers_layout import names_in, needed_files
+from trainer.models.diffusers_layout import INDEX, config_of, names_in
+from trainer.models.families import recognised
 from trainer.models.local_files import files_hash
 from trainer.models.sources import ON_THE_HUB
 
@@ -64,5 +65,6 @@ def model_hash(folder: Path, files: Iterable[str]) -> str:
 def _of_either_precision(folder: Path) -> frozenset[str]:
     """Hashes of a folder that has weights in two precisions, by which are taken; none if it has but one."""
     names = names_in(folder)
-    choices = {tuple(needed_files(names, half, str(folder))) for half in (False, True)}
+    family = recognised(names, lambda: config_of(folder, INDEX))
+    choices = {tuple(family.needed_files(names, half, str(folder))) for half in (False, True)}
     return frozenset(model_hash(folder, files) for files in choices) if len(choices) > 1 else frozenset()

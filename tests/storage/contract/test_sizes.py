@@ -121,7 +121,7 @@ def test_class_images_have_the_recipes_shape_and_are_learned_from(
     class_images.draw_class_set(base, "dog", how, tmp_path / "set", lambda *_: None)
     latents = class_images.read_class_set(tmp_path / "set")
     width, height = size_of_aspect(base.image_px, "3:2", base.size_step_px)
-    assert latents.shape[2:] == (height // base.vae_factor, width // base.vae_factor)
+    assert latents.shape[2:] == (height // base.latent_px, width // base.latent_px)
     training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), latents)], how, seed=0)
     training.step()
     assert training.losses[0].isfinite().all()

@@ -39,7 +39,7 @@ def uncompiled() -> Iterator[None]:
 
 def training_of(base: BaseModel, photos: list[Path], steps: int = FEW, **changes: Any) -> Training:
     how = recipe_for(base.folder, steps=steps, learning_rate=1e-3, **changes)
-    side = base.image_px // base.vae_factor
+    side = base.image_px // base.latent_px
     class_latents = torch.randn(8, 4, side, side, generator=torch.Generator().manual_seed(1))
     captions = tuple(f"on sofa {k}" for k, _ in enumerate(photos))
     return Training(base, [(SubjectSpec(photos, "dog", "zuf", captions), class_latents)], how, seed=0)

@@ -16,7 +16,7 @@ from storage.errors import SetupError, UserError
 from storage.settings.trainer import TrainerSettings
 from tests.support.micro_models import RECIPE
 from tests.trainer.worker.test_engine_client import picture
-from trainer.diffusion import sampling
+from trainer.diffusion import latents
 from trainer.doctor import report
 from trainer.dreambooth.class_images import is_usable
 from trainer.dreambooth.divergence import LEAST_SCALE, OVERFLOWS, Diverged, LossCheck
@@ -180,14 +180,14 @@ def bad_base(micro_model: Path) -> BaseModel:
 def test_pictures_that_are_no_numbers_are_not_silently_black(bad_base: BaseModel, tmp_path: Path) -> None:
     said: list[Any] = []
     Engine(bad_base, said.append).run(picture(tmp_path))
-    assert said[-1].state == "failed" and said[-1].message == sampling.NOTHING
+    assert said[-1].state == "failed" and said[-1].message == latents.NOTHING
     assert not list(tmp_path.glob("*.png"))
 
 
 def test_class_images_that_are_no_numbers_are_not_kept(bad_base: BaseModel, tmp_path: Path, photos: list[Path]) -> None:
     said: list[Any] = []
     Engine(bad_base, said.append).run(task(tmp_path, photos))
-    assert said[-1].state == "failed" and said[-1].message == sampling.NOTHING
+    assert said[-1].state == "failed" and said[-1].message == latents.NOTHING
     assert not (tmp_path / "class").exists()
     save_file({"latents": torch.full((1, 4, 2, 2), torch.nan)}, tmp_path / "class")
     assert not is_usable(tmp_path / "class")

@@ -15,13 +15,13 @@ from torch.nn import functional
 from storage.contract.recipe import Recipe
 from trainer.diffusion.images import read_photo, to_tensor
 from trainer.dreambooth.dataset import SubjectSpec
-from trainer.dreambooth.lora import TEXT_LAYERS, UNET_LAYERS
 from trainer.dreambooth.optim import schedule_of
 from trainer.dreambooth.prompts import prompt_pairs
 from trainer.dreambooth.state import copied, restore
 from trainer.dreambooth.train import Training
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
+from trainer.models.stable_diffusion.denoiser import TEXT_LAYERS, UNET_LAYERS
 
 STEPS = 20
 

@@ -74,7 +74,7 @@ def never_waits(host: Host, what: Callable[[], object]) -> None:
 
 
 def training_of(base: BaseModel, photos: list[Path], **changes: Any) -> Training:
-    side = base.image_px // base.vae_factor
+    side = base.image_px // base.latent_px
     class_latents = torch.randn(8, 4, side, side, generator=torch.Generator().manual_seed(1))
     how = recipe_for(base.folder, steps=8, **changes)
     return Training(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed=0)

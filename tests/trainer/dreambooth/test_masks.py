@@ -108,7 +108,7 @@ def test_a_mask_weighs_the_subjects_errors_within_each_picture() -> None:
 
 def test_the_background_counts_as_much_as_the_recipe_says(base: BaseModel, cut_outs: list[Path]) -> None:
     views = views_of(cut_outs, base, recipe_for(base.folder), torch.Generator())
-    weights = views.weights(base.vae_factor, 0.25)
+    weights = views.weights(base.latent_px, 0.25)
     assert weights is not None and weights.shape == (3, 1, 16, 16)
     assert torch.allclose(weights.mean((1, 2, 3)), torch.ones(3))
     for k in (0, 1):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from storage.contract.recipe import Recipe
 from storage.errors import UserError
-from trainer.diffusion import sampling
+from trainer.diffusion import ddpm, sampling
 from trainer.dreambooth import class_images
 from trainer.dreambooth.batches import Examples
 from trainer.dreambooth.checkpoint import Checkpointer, read
@@ -25,7 +25,7 @@ from trainer.dreambooth.train import Step, Training, TrainingResult, learn
 from trainer.dreambooth.weights import load_learned, save_learned
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
-from trainer.models.rare_tokens import POOL, candidates, choose, meaningless
+from trainer.models.rare_tokens import POOL, choose, meaningless
 
 
 def recipe(base: BaseModel, **changes: Any) -> Recipe:
@@ -278,7 +278,7 @@ def draw(base: BaseModel, prompt: str = "a dog", seeds: tuple[int, ...] = (1,), 
     return list(sampling.draw(base, base.denoiser, prompt, list(seeds), **how))
 
 
-@pytest.mark.parametrize("scheduler", sampling.SCHEDULERS)
+@pytest.mark.parametrize("scheduler", ddpm.SCHEDULERS)
 def test_the_same_seed_gives_the_same_picture_bit_for_bit(base: BaseModel, scheduler: str) -> None:
     first, again = (draw(base, seeds=(3, 4), scheduler=scheduler) for _ in range(2))
     assert [i.tobytes() for i in first] == [i.tobytes() for i in again]
@@ -357,7 +357,7 @@ def test_words_that_mean_something_are_no_identifiers() -> None:
 
 def test_an_identifier_is_one_rare_token_of_its_own(base: BaseModel) -> None:
     words = base.rare_words
-    assert POOL < len(words) == len(set(words)) <= len(candidates(base.tokenizer))
+    assert POOL < len(words) == len(set(words)) <= len(base.short_words())
     assert "sks" not in words
     assert all(len(base.tokenizer.tokenize(w)) == 1 for w in words)
     chosen = choose(base.rare_words, "subject-1")

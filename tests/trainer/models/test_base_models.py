@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 
 from storage.contract.recipe import Recipe
 from tests.support.micro_models import write_micro_sd2
-from trainer.diffusion import sampling
+from trainer.diffusion import ddpm, sampling
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import class_prompt, instance_prompt
 from trainer.dreambooth.train import Training, TrainingResult, learn
@@ -75,7 +75,7 @@ def test_a_schedule_without_a_trace_of_the_picture_at_its_end_is_kept(tmp_path: 
     base = load_base(str(folder))
     assert base.scheduler.alphas_cumprod[-1] == 0
     assert torch.allclose(ours(base), theirs(pipeline_of("sd2", folder), ""), atol=1e-4)
-    heeding = sampling.SCHEDULERS.keys() - sampling.WITHOUT_RESCALING  # pndm is refused: test_refused_models.py
+    heeding = ddpm.SCHEDULERS.keys() - ddpm.WITHOUT_RESCALING  # pndm is refused: test_refused_models.py
     assert all(torch.isfinite(ours(base, scheduler=name)).all() for name in heeding)
 
 

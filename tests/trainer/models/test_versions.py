@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from storage.contract.subjects import Photo, Subject
 from storage.errors import UserError
-from trainer.models.diffusers_layout import names_in, needed_files
+from trainer.models.diffusers_layout import names_in
+from trainer.models.stable_diffusion.layout import needed_files
 from trainer.models.versions import BaseModelVersion, check_base, model_hash
 
 PHOTO = Photo(key="p", sha256="0", name="rex.jpg", side_px=64)

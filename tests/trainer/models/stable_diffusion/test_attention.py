@@ -6,7 +6,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
 
-from trainer.models.attention import PlainAttention, simplify
+from trainer.models.stable_diffusion.attention import PlainAttention, simplify
 
 STATES, PROMPT = torch.randn(2, 9, 16), torch.randn(2, 7, 24)
 

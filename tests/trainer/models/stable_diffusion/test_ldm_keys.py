@@ -12,9 +12,10 @@ from diffusers.loaders import single_file_utils
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from trainer.models import single_file
-from trainer.models.denoiser import Denoiser
-from trainer.models.ldm_keys import gathered, picked, places
+from trainer.models.key_locations import gathered, picked
+from trainer.models.stable_diffusion import single_file
+from trainer.models.stable_diffusion.denoiser import UNetDenoiser
+from trainer.models.stable_diffusion.ldm_keys import places
 
 BLOCKS = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -117,7 +118,7 @@ def test_names_and_shapes_of_the_real_models_are_the_original_ones(kind: str) ->
             layers_per_block=2,
             latent_channels=4,
         )
-    denoiser = Denoiser(unet, *encoders)
+    denoiser = UNetDenoiser(unet, *encoders)
     weights = denoiser.state_dict() | {f"vae.{name}": weight for name, weight in vae.state_dict().items()}
     original = gathered(weights, places(denoiser, vae))
     assert shapes(original).items() >= FACTS[kind].items()
@@ -160,7 +161,7 @@ def test_what_is_gathered_is_picked_again(kind: str) -> None:
     if kind == "sdxl":
         encoders.append(CLIPTextModelWithProjection(CLIPTextConfig(**small, vocab_size=99, projection_dim=20)))
     levels = {"block_out_channels": (8, 16), "norm_num_groups": 4}
-    denoiser = Denoiser(UNet2DConditionModel(**levels, cross_attention_dim=32, **BLOCKS), *encoders)
+    denoiser = UNetDenoiser(UNet2DConditionModel(**levels, cross_attention_dim=32, **BLOCKS), *encoders)
     vae = AutoencoderKL(
         **levels, down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2
     )
@@ -176,4 +177,4 @@ def test_a_network_without_a_name_there_is_refused() -> None:
         unet = UNet2DConditionModel(**UNETS["sd1"], num_class_embeds=3)
         encoder = CLIPTextModel(CLIPTextConfig(**ENCODERS["CLIP ViT-L"]))
     with pytest.raises(ValueError, match="the original layout has no name for class_embedding"):
-        places(Denoiser(unet, encoder), AutoencoderKL())
+        places(UNetDenoiser(unet, encoder), AutoencoderKL())

@@ -5,13 +5,11 @@ has other names; OpenCLIP keeps its query, key and value in one matrix. One tabl
 each network. Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023, arXiv 2307.01952.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
-import torch
-from torch import Tensor
-
-from trainer.models.denoiser import Denoiser
+from trainer.models.key_locations import KeyLocation
+from trainer.models.stable_diffusion.denoiser import UNetDenoiser
 
 UNET_PREFIX, VAE_PREFIX = "model.diffusion_model.", "first_stage_model."
 CLIP_PREFIX, OPEN_CLIP_PREFIX = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
@@ -65,19 +63,8 @@ IN_OPEN_CLIP = {
 }
 FUSED = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
 
-Form = Literal["same", "pixel", "turned"]  # pixel: a matrix that is kept as a convolution of 1 × 1; turned: transposed
 
-
-class KeyLocation(NamedTuple):
-    """Where a weight of ours lies in a file."""
-
-    name: str
-    part: int = 0  # which of so many equal parts, by rows
-    parts: int = 1
-    form: Form = "same"
-
-
-def places(denoiser: Denoiser, vae: Any) -> dict[str, KeyLocation]:
+def places(denoiser: UNetDenoiser, vae: Any) -> dict[str, KeyLocation]:
     """Where each weight lies, by our names: `unet.…`, `vae.…`, `text_encoder.…`, `text_encoder_2.…`.
 
     Raises ValueError for a network with parts that the original layout has no names for.
@@ -176,25 +163,3 @@ def _open_clip(encoder: Any, prefix: str) -> Iterator[tuple[str, KeyLocation]]:
             yield name, KeyLocation(f"{prefix}{block}.attn.in_proj_{kind}", FUSED.index(within), len(FUSED))
         else:
             yield name, KeyLocation(f"{prefix}{_renamed(module, blocks, IN_OPEN_CLIP)}.{kind}")
-
-
-def gathered(weights: Mapping[str, Tensor], where: Mapping[str, KeyLocation]) -> dict[str, Tensor]:
-    """Our weights as the original layout has them."""
-    parts: dict[str, dict[int, Tensor]] = {}
-    for name, place in where.items():
-        parts.setdefault(place.name, {})[place.part] = _in_form(weights[name], place.form)
-    return {
-        name: torch.cat([some[k] for k in sorted(some)]) if len(some) > 1 else some[0] for name, some in parts.items()
-    }
-
-
-def _in_form(weight: Tensor, form: Form) -> Tensor:
-    if form == "turned":
-        return weight.T
-    return weight[:, :, None, None] if form == "pixel" else weight
-
-
-def picked(read: Callable[[str], Tensor], place: KeyLocation) -> Tensor:
-    """One weight of ours out of a file of the original layout; `read` gives what the file has by a name."""
-    part = read(place.name).chunk(place.parts)[place.part]
-    return part.T if place.form == "turned" else part

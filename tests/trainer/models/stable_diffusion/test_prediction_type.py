@@ -2,8 +2,9 @@
 
 import pytest
 
-from trainer.models.families import SD1, SD2, SDXL, Family
-from trainer.models.prediction_type import noise_schedule_of
+from trainer.models.stable_diffusion.family import SD1, SD2, SDXL, StableDiffusionFamily
+from trainer.models.stable_diffusion.file_metadata import metadata_for
+from trainer.models.stable_diffusion.prediction_type import noise_schedule_of
 
 VELOCITY = {"prediction_type": "v_prediction"}
 NOISE = {"prediction_type": "epsilon"}
@@ -61,7 +62,7 @@ def automatic1111(metadata: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(("family", "shown"), [(SD1, "SD1"), (SD2, "SD2"), (SDXL, "SDXL")])
 @pytest.mark.parametrize("velocity", [True, False])
-def test_web_uis_show_a_file_for_its_own_family(family: Family, shown: str, velocity: bool) -> None:
-    metadata = family.metadata(velocity)
+def test_web_uis_show_a_file_for_its_own_family(family: StableDiffusionFamily, shown: str, velocity: bool) -> None:
+    metadata = metadata_for(family, velocity)
     assert automatic1111(metadata) == shown
     assert noise_schedule_of([], metadata) == (VELOCITY if velocity else NOISE)  # and what we write we read

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from storage.errors import SetupError
 from storage.objects.transfers import file_hash
@@ -21,23 +22,22 @@ from trainer.models import hub
 from trainer.models.darkroom_json import NAME_ENTRIES, RECIPE_FILE, beside, by_name
 from trainer.models.diffusers_layout import (
     INDEX,
-    PARTS,
-    WANTED,
-    WEIGHTS,
-    check_kind,
     names_in,
-    needed_files,
     some_of,
+    weights_stem,
     without_weights,
 )
-from trainer.models.families import seems_for
 from trainer.models.file_kinds import kind_of, special_unet
 from trainer.models.key_aliases import check_fit, locate_keys, unread_keys
-from trainer.models.ldm_keys import UNET_PREFIX, VAE_PREFIX, KeyLocation, picked, places
-from trainer.models.load_weights import check_widths, opened
-from trainer.models.meta_model import MetaModel
-from trainer.models.prediction_type import check_schedule, noise_schedule_of, write_schedule
+from trainer.models.key_locations import KeyLocation, picked
+from trainer.models.load_weights import opened
 from trainer.models.safetensors_files import SafetensorsFiles
+from trainer.models.stable_diffusion.checks import check_widths
+from trainer.models.stable_diffusion.file_metadata import seems_for
+from trainer.models.stable_diffusion.layout import PARTS, WANTED, check_kind, needed_files
+from trainer.models.stable_diffusion.ldm_keys import UNET_PREFIX, VAE_PREFIX, places
+from trainer.models.stable_diffusion.model import StableDiffusion, skeleton
+from trainer.models.stable_diffusion.prediction_type import check_schedule, noise_schedule_of, write_schedule
 
 log = logging.getLogger(__name__)
 
@@ -166,21 +166,21 @@ def _settings(path: Path, kind: SingleFileKind, models: Path) -> Path:
 
 def _convert(path: Path, tensors: SafetensorsFiles, settings: Path, whole: Path) -> None:
     """Write a folder in diffusers' layout; weights stay in the precision that they have."""
-    where, likes = _located(path, tensors, settings), MetaModel.of(settings, torch.float32).state
+    where, likes = _located(path, tensors, settings), _state(skeleton(settings, torch.float32))
     if left_out := unread_keys(where, tensors.shapes):
         log.warning("%s holds more than a base model; nobody reads of it: %s", path, some_of(left_out))
     for name in names_in(settings):
         if name in (INDEX, RECIPE_FILE) or (name.partition("/")[0] in PARTS and name.endswith((".json", ".txt"))):
             (whole / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(settings / name, whole / name)
-    for part in WEIGHTS:
+    for part in PARTS:
         ours = {name: place for name, place in where.items() if name.startswith(f"{part}.")}
         weights = {
             name.removeprefix(f"{part}."): picked(tensors.__getitem__, place).reshape(likes[name].shape).contiguous()
             for name, place in ours.items()
         }
         if weights:
-            save_file(weights, whole / part / f"{WEIGHTS[part]}.safetensors", {"format": "pt"})
+            save_file(weights, whole / part / f"{weights_stem(part)}.safetensors", {"format": "pt"})
 
 
 def _note_drawing(names: Iterable[str], whole: Path) -> None:
@@ -193,14 +193,14 @@ def _note_drawing(names: Iterable[str], whole: Path) -> None:
 
 def _located(path: Path, tensors: SafetensorsFiles, settings: Path) -> dict[str, KeyLocation]:
     """Where a file has each weight that the settings ask for; raises SetupError saying what does not fit."""
-    skeleton = MetaModel.of(settings, torch.float32)
+    like = skeleton(settings, torch.float32)
     try:
-        where = locate_keys(places(skeleton.denoiser, skeleton.vae), tensors.shapes)
+        where = locate_keys(places(like.denoiser, like.vae), tensors.shapes)
     except ValueError as error:
         raise SetupError(f"The settings in {settings} are not those of a single file: {error}.") from error
-    check_widths(f"{_called(path)}, with the settings in {settings},", skeleton)
+    check_widths(f"{_called(path)}, with the settings in {settings},", like)
     try:
-        check_fit(where, skeleton.state, tensors.shapes)
+        check_fit(where, _state(like), tensors.shapes)
     except ValueError as error:
         raise SetupError(f"{_called(path)} does not work with the settings in {settings}: {error}.") from error
     if extra := [name for name in unread_keys(where, tensors.shapes) if name.startswith(PREFIXES)]:
@@ -208,3 +208,8 @@ def _located(path: Path, tensors: SafetensorsFiles, settings: Path) -> dict[str,
             f"{_called(path)} has weights that the settings in {settings} do not tell of: {some_of(extra)}."
         )
     return where
+
+
+def _state(model: StableDiffusion) -> dict[str, Tensor]:
+    """All weights, by our names."""
+    return {f"{part}.{name}": weight for part, own in model.parts.items() for name, weight in own.state_dict().items()}

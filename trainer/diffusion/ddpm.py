@@ -1,0 +1,69 @@
+"""Denoising diffusion (Ho et al. 2020, arXiv 2006.11239) in discrete steps, and five ways to draw with it."""
+
+from typing import Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+)
+from torch import Generator, Tensor
+
+from storage.errors import UserError
+from trainer.diffusion import losses
+
+SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "ddim": (DDIMScheduler, {"clip_sample": False}),  # latents go far beyond the pixels' -1 and 1
+    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler-a": (EulerAncestralDiscreteScheduler, {}),
+    "dpm++2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+}
+WITHOUT_RESCALING = {"pndm"}  # diffusers' own of these leave out rescale_betas_zero_snr without a word
+
+
+class DiscreteDiffusion:
+    """A `NoiseProcess` whose times are whole numbers, and whose target is the noise or the velocity."""
+
+    def __init__(self, scheduler: Any) -> None:
+        """`scheduler` is diffusers' DDPMScheduler with the model's settings."""
+        self.scheduler = scheduler
+
+    def draw_times(self, latents: Tensor, chance: Generator) -> Tensor:
+        """Each step is as likely as the others."""
+        steps = self.scheduler.config.num_train_timesteps
+        return torch.randint(steps, (len(latents),), generator=chance, device=chance.device)
+
+    def spaced_times(self, latents: Tensor) -> Tensor:
+        """See `NoiseProcess`."""
+        steps, count = self.scheduler.config.num_train_timesteps, len(latents)
+        return torch.tensor([steps * (2 * k + 1) // (2 * count) for k in range(count)], device=latents.device)
+
+    def add_noise(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Eq. 4 of the paper."""
+        noisy: Tensor = self.scheduler.add_noise(clean, noise, t)
+        return noisy
+
+    def target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """See `losses.target`."""
+        return losses.target(self.scheduler, clean, noise, t)
+
+    def snr_weights(self, t: Tensor, gamma: float) -> Tensor:
+        """See `losses.snr_weights`."""
+        return losses.snr_weights(self.scheduler, t, gamma)
+
+    def sampler(self, name: str, steps: int, latents: int, device: torch.device) -> Any:
+        """The scheduler `name` on the model's noise schedule, which is the same for all sizes."""
+        kind, options = SCHEDULERS[name]
+        if name in WITHOUT_RESCALING and self.scheduler.config.rescale_betas_zero_snr:
+            others = ", ".join(other for other in SCHEDULERS if other not in WITHOUT_RESCALING)
+            raise UserError(
+                f"The scheduler {name} cannot draw with this base model, whose noise schedule ends in nothing but "
+                f"noise. Take one of {others}."
+            )
+        scheduler = kind.from_config(self.scheduler.config, **options)
+        scheduler.set_timesteps(steps, device=device)
+        return scheduler
