@@ -64,7 +64,7 @@ def method_here(
 
 def method_of_engine(base: BaseModel, settings: TrainerSettings) -> Method:
     """The method that an engine uses if nobody asks for one, with its base model loaded."""
-    dtype = base.denoiser.backbone.conv_in.weight.dtype
+    dtype = base.denoiser.dtype
     return method_here(base.folder, lambda: MemoryEstimate(MetaModel.of(base.folder, dtype)), this_machine(), settings)[
         0
     ]
