@@ -159,7 +159,7 @@ def drawing(job: str, space: str, subject: str | None = None) -> ImagineJob:
         model_prompt="a dog in Paris",
         seed=1,
         count=1,
-        subjects=(subject,),
+        subjects=(subject,) if subject else (),
     )
 
 

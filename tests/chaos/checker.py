@@ -20,8 +20,10 @@ from storage.contract.recipe import Recipe
 from storage.contract.records import parsed_in_part
 from storage.contract.subjects import NAMES, Subject, name_key, subject_key, unaccepted_key
 from storage.errors import Damaged
+from storage.kinds import kind_of
+from storage.kinds.imagine import ImagineOutcome
 from storage.kinds.stored import read_job, read_stored_job
-from storage.kinds.train import TrainJob
+from storage.kinds.train import TrainJob, TrainOutcome
 from storage.lifecycle.erasure import Receipt
 from storage.lifecycle.job_index import JobIndex, about_prefix, job_of, space_key
 from storage.objects.store import Store
@@ -84,7 +86,9 @@ class Checker:
             if name.startswith("subjects/") and name.endswith("/subject.json"):
                 self.subjects |= {subject.id: subject for subject in await self._record(Subject, name)}
             elif name.startswith("jobs/") and name.endswith("/outcome.json"):
-                self.outcomes |= {outcome.job: outcome for outcome in await self._record(Outcome, name)}
+                job = await JobIndex(self.store).job(name.split("/")[1])
+                record = kind_of(job).outcome if job else Outcome
+                self.outcomes |= {outcome.job: outcome for outcome in await self._record(record, name)}
         return names
 
     async def _record(self, kind: type[S], name: str) -> list[S]:
@@ -104,9 +108,7 @@ class Checker:
     def _known_names(self) -> list[str]:
         known = []
         for job, outcome in self.outcomes.items():
-            cards = [each.before_after for each in outcome.subjects]
-            pictures = [picture.key for picture in (*outcome.pictures, outcome.grid, *cards) if picture]
-            known += [job_key(job), outcome_key(job), *pictures]
+            known += [job_key(job), outcome_key(job), *outcome.published]
         for subject in self.subjects.values():
             own = [f"subjects/{subject.id}/subject.json", name_key(subject.space, subject.name)]
             known += [*own, *(p.key for p in (*subject.photos, *subject.samples)), subject.weights_key or ""]
@@ -116,11 +118,11 @@ class Checker:
         for outcome in self.outcomes.values():
             if outcome.state == "failed" and outcome.message == OURS and MISUNDERSTOOD not in outcome.detail:
                 self.problems.append(f"job {outcome.job} failed for no reason that we know: {outcome.detail}")
-            if outcome.state == "done" and outcome.grid and len(outcome.pictures) == 0:
+            if isinstance(outcome, ImagineOutcome) and outcome.state == "done" and not outcome.pictures:
                 self.problems.append(f"job {outcome.job} is done without pictures")
-            for picture in (*outcome.pictures, outcome.grid):
-                if picture and not _whole_picture(await self._read(picture.key)):
-                    self.problems.append(f"{picture.key} of job {outcome.job} is missing or damaged")
+            for key in sorted(outcome.published):
+                if not _whole_picture(await self._read(key)):
+                    self.problems.append(f"{key} of job {outcome.job} is missing or damaged")
 
     async def _check_subjects(self) -> None:
         for subject in self.subjects.values():
@@ -131,7 +133,7 @@ class Checker:
                 if not data or hashlib.sha256(data).hexdigest() != subject.weights_sha256:
                     self.problems.append(f"the weights of {subject.name} ({subject.id}) are missing or damaged")
                 outcome = self.outcomes.get(subject.job or "")
-                if outcome and outcome.subject_version != subject.weights_sha256:
+                if isinstance(outcome, TrainOutcome) and outcome.subject_version != subject.weights_sha256:
                     self.problems.append(f"{subject.name} ({subject.id}) has other weights than its job says")
             for photo in subject.photos:
                 if hashlib.sha256(await self._read(photo.key) or b"").hexdigest() != photo.sha256:

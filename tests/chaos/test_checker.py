@@ -44,7 +44,9 @@ async def subject_in(store: FolderStore) -> Subject:
 
 
 async def job_in(store: FolderStore, subject: str | None = None) -> str:
-    job = ImagineJob(space="home", owner="ada", prompt="a dog", model_prompt="a dog", seed=1, subjects=(subject,))
+    job = ImagineJob(
+        space="home", owner="ada", prompt="a dog", model_prompt="a dog", seed=1, subjects=(subject,) if subject else ()
+    )
     await store.put(job_key(job.id), job.model_dump_json().encode())
     await JobIndex(store).add(job, is_open=False)
     return job.id

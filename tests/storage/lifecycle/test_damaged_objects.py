@@ -75,7 +75,7 @@ async def drawn(app: Darkroom, subject: str | None = None) -> ImagineJob:
     """A job that has drawn two pictures."""
     job = ImagineJob(
         space="local", owner="you", said="/imagine a dog", prompt="a dog", model_prompt="a dog", seed=7, count=2,
-        subjects=(subject,),
+        subjects=(subject,) if subject else (),
     )  # fmt: skip
     await app.dispatch.accept(job)
     names = [f"jobs/{job.id}/attempt-1/{name}.png" for name in (7, 8, "grid")]
