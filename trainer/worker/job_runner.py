@@ -55,7 +55,7 @@ class JobRunner:
     ) -> None:
         self.store, self.redis, self.handlers = store, redis, handlers
         self.cache = Cache(store, settings.home / "cache", settings.disk_least_bytes)
-        self.strikes = RetryLimits(redis)
+        self.retry_limits = RetryLimits(redis)
         self.context = WorkerContext(settings, store, redis, self.cache, engine)
         self.work = own_folder(settings.home / "work")
         self.left: set[str] = set()  # jobs that only a newer version can do
@@ -94,7 +94,7 @@ class JobRunner:
     async def _end_or_wait(self, ctx: dict[str, Any], job_id: str, error: StoreError) -> None:
         """End a job whose record or outcome the store refuses; raises Retry where waiting may help, or has to."""
         waits = error.failure is Failure.OUTAGE or job_id in self._unwritten
-        if not waits and (failure := self.strikes.store_failure(job_id, error)):
+        if not waits and (failure := self.retry_limits.store_failure(job_id, error)):
             try:
                 await self.store.put_new(outcome_key(job_id), failure.model_dump_json().encode())
             except StoreError as refusal:
@@ -150,9 +150,9 @@ class JobRunner:
 
     async def _known_outcome(self, job: Job) -> Outcome | None:
         """The outcome of a job that needs no other attempt; None if it does, and the store may take what it makes."""
-        if known := self._unwritten.get(job.id) or await self.strikes.out(job):
+        if known := self._unwritten.get(job.id) or await self.retry_limits.out(job):
             return known
-        if self.strikes.has_failed_store(job.id):
+        if self.retry_limits.has_failed_store(job.id):
             await self.store.put(probe := f"probes/{new_id()}/again", bytes(PROBE_BYTES))
             await self.store.delete(probe)
         return None
@@ -161,7 +161,7 @@ class JobRunner:
         """Have one attempt at a job, and turn what goes wrong into words; raises Retry or RetryJob."""
         attempt, began_s = f"attempt-{ctx['job_try']}-{new_id()[-8:]}", time.monotonic()
         folder = self.work / attempt
-        await self.strikes.begin(job)
+        await self.retry_limits.begin(job)
         try:
             folder.mkdir(parents=True)
             outcome = await self._attempt(job, attempt, folder)
@@ -170,12 +170,12 @@ class JobRunner:
         except (JobEnded, Newer):
             raise
         except EngineDied as error:
-            failure = await self.strikes.count(job, error)
+            failure = await self.retry_limits.count(job, error)
             if failure is None:
                 raise Retry(defer=AGAIN_S) from None
             outcome = failure
         except StoreError as error:
-            outcome = self.strikes.store_failure(job.id, error) or await self._wait(ctx, job.id, error)
+            outcome = self.retry_limits.store_failure(job.id, error) or await self._wait(ctx, job.id, error)
         except UserError as error:
             outcome = Outcome(job=job.id, state="failed", message=str(error))
         except Exception as error:
@@ -185,7 +185,7 @@ class JobRunner:
             outcome = Outcome(job=job.id, state="failed", message=OURS, detail=f"{type(error).__name__}: {error}")
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            await self.strikes.end(job)
+            await self.retry_limits.end(job)
         return outcome.model_copy(update={"seconds": round(time.monotonic() - began_s, 3)})
 
     async def _attempt(self, job: Job, name: str, folder: Path) -> Outcome:
