@@ -100,7 +100,7 @@ class CitationProcessor:
             self._emit(self._space)
             self._space = ""
         if self._sentence.is_empty:
-            self._sentence_start = self._length
+            self._sentence_start = self._length + len(token.text) - len(token.text.lstrip())
         self._emit(token.text)
         if token.kind != "code":
             self._sentence.add(token.text)
