@@ -243,9 +243,10 @@ def test_the_worker_is_imported_without_torch() -> None:
 import importlib, pkgutil, sys
 for name in {sorted(HEAVY)}:
     sys.modules[name] = None  # importing it raises ImportError
-import trainer.worker
-for module in pkgutil.walk_packages(trainer.worker.__path__, "trainer.worker."):
-    importlib.import_module(module.name)
+import trainer.kinds, trainer.worker
+for package in (trainer.kinds, trainer.worker):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
 """
     imported = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True)
     assert imported.returncode == 0, imported.stderr
