@@ -88,7 +88,7 @@ its method, and so does `/dreambooth retrain`.
 
 Learning rates depend on the method. In `darkroom.json`, those under `recipe` apply to the method named there (full,
 if none is named), and those under `lora` to LoRA. The other defaults are published ones (their sources are in
-`trainer/models/stable_diffusion/family.py`):
+`family.py` of each family in `trainer/models`):
 
 {USUAL}
 ## Captions, masks, aspect ratio buckets
@@ -259,7 +259,7 @@ def recipes_page() -> str:
 
 def _usual_rows() -> str:
     """Render the default hyperparameters of each model family as table rows."""
-    lines = ["| | UNet | text encoders | steps | accumulation |\n", "|---|---|---|---|---|\n"]
+    lines = ["| | denoiser | text encoders | steps | accumulation |\n", "|---|---|---|---|---|\n"]
     for family in FAMILIES:
         for method, usual in family.defaults.items():
             rates = f"{usual.learning_rate:g} | {usual.text_learning_rate:g}"

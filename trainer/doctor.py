@@ -16,9 +16,9 @@ from trainer.memory.device import Device, this_machine
 from trainer.memory.estimate import MemoryEstimate
 from trainer.memory.fit import MemoryPlan, in_gb, memory_plans, method_here
 from trainer.models.base import dtype_for, models_folder
-from trainer.models.darkroom_json import RECIPE_FILE, distilled, drawing_of, draws_from_the_end
+from trainer.models.darkroom_json import distilled, drawing_of, draws_from_the_end
 from trainer.models.default_recipe import recipe_for
-from trainer.models.diffusers_layout import some_of
+from trainer.models.diffusers_layout import RECIPE_FILE, some_of
 from trainer.models.families import family_of, single_files
 from trainer.models.finite import check_file
 from trainer.models.hub import HubName
@@ -122,6 +122,8 @@ def _fits(source: Source, skeleton: MetaModel, here: Device, settings: TrainerSe
     drawing = here.needs_bytes(needs.drawing_bytes())
     says, lacking = [f"Drawing takes about {in_gb(drawing)}"], []
     for method, called in METHODS.items():
+        if method not in family_of(source.folder).defaults:
+            continue
         tried = []
         for way in memory_plans(needs, here, _recipe(source, method), settings):
             tried.append(_said(way))

@@ -27,7 +27,7 @@ from research.toyworld.fit import DEVICE, Chance, fit, to_tensor
 from research.toyworld.judge_training import disturbed, label_loss, likeness_loss
 from research.toyworld.shapes import TOYWORLD, build_text_encoder, build_unet, build_vae
 from research.toyworld.tokenizer import RARE_WORDS, write_tokenizer
-from trainer.models.darkroom_json import RECIPE_FILE
+from trainer.models.diffusers_layout import RECIPE_FILE
 from trainer.threads import processors
 from trainer.toyworld.judge import Judge
 from trainer.toyworld.words import caption

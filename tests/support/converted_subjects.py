@@ -79,7 +79,7 @@ def drawn_plainly(orders: list[dict[str, Any]], folder: Path, **environment: str
     (folder / "orders").write_text(json.dumps(orders))
     command = [sys.executable, PLAIN, folder / "orders", folder / "drawn"]
     variables = {**os.environ, **environment}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=variables)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, env=variables)
     assert done.returncode == 0, done.stderr
     found: dict[str, Tensor] = torch.load(folder / "drawn", weights_only=True)
     return found

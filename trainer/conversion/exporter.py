@@ -104,6 +104,7 @@ def _lora_file(request: ExportRequest, base: BaseModel) -> str:
     elif request.rank:
         raise UserError(f"{request.name} was learned by LoRA and has its rank: leave --rank out.")
     description = {**_description(request, base, "/lora"), **_ranks(weights)}
+    weights = base.files().lora_file(weights)
     _save(request, weights, torch.float32 if request.precision == "full" else None, {**description, **ADAPTERS})
     return says
 

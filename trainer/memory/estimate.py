@@ -61,10 +61,14 @@ class MemoryEstimate:
         return self._held_bytes() + state // shares + max(peak_bytes(step, half), weights + self._pictures_bytes)
 
     def _held_bytes(self) -> int:
-        """The base model, and a subject's weights to draw with."""
-        denoiser = {id(weight) for weight in self.skeleton.denoiser.parameters()}
-        besides = _bytes(weight for _, weight in self.skeleton.base.weights() if id(weight) not in denoiser)
-        return 2 * _bytes(self.skeleton.denoiser.parameters()) + besides
+        """The base model, and a copy to draw with a subject's weights, which may share some."""
+        base = self.skeleton.base
+        held = (
+            *base.denoiser.parameters(),
+            *base.denoiser.copy().parameters(),
+            *(weight for _, weight in base.weights()),
+        )
+        return _bytes({id(weight): weight for weight in held}.values())
 
     @cached_property
     def _pictures_bytes(self) -> int:

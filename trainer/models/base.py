@@ -20,6 +20,7 @@ from trainer.diffusion.process import NoiseProcess
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.denoiser import Denoiser, TextEmbeddings
 from trainer.models.families import family_of
+from trainer.models.family import Family
 from trainer.models.finite import check_finite
 from trainer.models.model_files import ModelFiles
 from trainer.models.rare_tokens import FORBIDDEN, meaningless
@@ -146,6 +147,11 @@ class BaseModel(ABC):
     def scheduler(self) -> Any:
         """Its noise schedule, as one of diffusers' schedulers."""
         return self.process.scheduler
+
+    @cached_property
+    def family(self) -> Family:
+        """What family it is of: for its name, and for what its makers say of it."""
+        return family_of(self.folder)
 
     @property
     def folder(self) -> Path:

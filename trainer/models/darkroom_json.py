@@ -9,23 +9,12 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from storage.contract.jobs import SchedulerName
 from storage.errors import SetupError
-
-RECIPE_FILE = "darkroom.json"  # {"recipe": {…}}, for LoRA on it {"lora": {…}}, and for pictures {"drawing": {…}}
-
-
-class DrawingDefaults(BaseModel):
-    """How a base model draws where a person asks for nothing else; None: as is usual. Misspelt names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int | None = Field(None, ge=1, le=150)
-    guidance: float | None = Field(None, ge=1, le=30)
-    scheduler: SchedulerName | None = None
-    size: int | None = Field(None, ge=32, le=2048, multiple_of=8)
+from trainer.models.diffusers_layout import RECIPE_FILE
+from trainer.models.families import family_of
+from trainer.models.family import DrawingDefaults
 
 
 class Distilled(NamedTuple):
@@ -72,9 +61,8 @@ def drawing_of(folder: Path) -> DrawingDefaults:
         where = ".".join(map(str, ("drawing", *error.errors()[0]["loc"])))
         raise SetupError(f"{folder / RECIPE_FILE} does not work: {where}: {error.errors()[0]['msg']}.") from error
     distillation = distilled(folder)
-    return DrawingDefaults(
-        **{**_given(distillation.drawing if distillation else DrawingDefaults()), **_given(defaults)}
-    )
+    usual = distillation.drawing if distillation else family_of(folder).drawing(folder)
+    return DrawingDefaults(**{**_given(usual), **_given(defaults)})
 
 
 def distilled(folder: Path, *names: str) -> Distilled | None:

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from storage.contract.jobs import STEPS_MAX, Method
 from storage.contract.recipe import Changes, Recipe
 from storage.errors import SetupError, UserError
-from trainer.models.darkroom_json import RECIPE_FILE, beside, drawing_of
+from trainer.models.darkroom_json import beside, drawing_of
+from trainer.models.diffusers_layout import RECIPE_FILE
 from trainer.models.families import family_of
 
 FEW, MANY = 4, 8  # photos: a recipe is made for as many as from the one to the other
@@ -56,7 +57,7 @@ def defaults_for(base_folder: Path, method: Method) -> RecipeSource:
     Learning rates in the file are those of the method that it names, full if it names none.
     """
     family, settings = family_of(base_folder), beside(base_folder)
-    usual = {**family.defaults.get(method, family.defaults["full"])._asdict()}
+    usual = (family.defaults.get(method) or next(iter(family.defaults.values())))._asdict()
     of_all = {**_as_drawn(base_folder), **settings.get("recipe", {})}
     if of_all.pop("method", "full") != method:
         of_all = {name: value for name, value in of_all.items() if name not in RATES}

@@ -105,7 +105,7 @@ class Denoiser(nn.Module, ABC):
 
     @abstractmethod
     def file_names(self) -> dict[str, str]:
-        """What LoRA files call each module, by its path."""
+        """What a subject's LoRA calls each module, by its path; without dots."""
 
     @property
     def dtype(self) -> torch.dtype:

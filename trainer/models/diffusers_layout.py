@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import SetupError
-from trainer.models.darkroom_json import RECIPE_FILE
 
+RECIPE_FILE = "darkroom.json"  # {"recipe": {…}}, for LoRA on it {"lora": {…}}, and for pictures {"drawing": {…}}
 INDEX, SCHEDULE = "model_index.json", "scheduler/scheduler_config.json"
 WITHOUT_WEIGHTS = ("tokenizer", "scheduler")  # beginnings of the names of parts
 VARIANTS = ("fp16", "bf16", "fp32")  # precisions that names of files tell

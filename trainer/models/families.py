@@ -5,9 +5,10 @@ from pathlib import Path
 
 from trainer.models.diffusers_layout import INDEX, config_of, names_in
 from trainer.models.family import Family, Index, SingleFiles
+from trainer.models.flux2_klein.family import FLUX2_KLEIN
 from trainer.models.stable_diffusion.family import SD1, SD2, SDXL
 
-FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL)
+FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, FLUX2_KLEIN)
 NETWORKS = tuple(dict.fromkeys(part for family in FAMILIES for part in family.networks))
 BACKBONES = tuple(dict.fromkeys(family.networks[0] for family in FAMILIES))
 ELSE = SD1  # whose sentences say what else a model may be

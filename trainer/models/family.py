@@ -8,13 +8,27 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from storage.contract.jobs import Method
+from pydantic import BaseModel as Settings
+from pydantic import ConfigDict, Field
+
+from storage.contract.jobs import Method, SchedulerName
 
 if TYPE_CHECKING:
     import torch
 
     from trainer.models.base import BaseModel
     from trainer.models.sources import Source
+
+
+class DrawingDefaults(Settings):
+    """How a base model draws where a person asks for nothing else; None: as is usual. Misspelt names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int | None = Field(None, ge=1, le=150)
+    guidance: float | None = Field(None, ge=1, le=30)
+    scheduler: SchedulerName | None = None
+    size: int | None = Field(None, ge=32, le=2048, multiple_of=8)
 
 
 class FamilyDefaults(NamedTuple):
@@ -89,6 +103,9 @@ class Family(Protocol):
 
     def is_of(self, folder: Path) -> bool:
         """Whether a model in diffusers' layout that the family recognises is this very kind of it, by its settings."""
+
+    def drawing(self, folder: Path) -> DrawingDefaults:
+        """How it draws unless its files say otherwise."""
 
     def needed_files(self, names: Collection[str], half: bool, called: str) -> list[str]:
         """Those of a model's files that are needed, in half precision if `half`; raises SetupError for what lacks."""

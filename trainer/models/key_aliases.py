@@ -37,6 +37,7 @@ HARMLESS = re.compile(  # known extras: nothing that is drawn depends on them
     | ^(alphas_cumprod|sqrt_|log_one_minus_|posterior_)\w*$  # the noise schedule, in numbers
     | ^(v_pred|ztsnr)$  # marks
     | ^embedding_manager\.
+    | ^lm_head\.weight$  # of a language model, of which only the states are read
     """,
     re.VERBOSE,
 )

@@ -35,6 +35,10 @@ class ModelFiles(ABC):
     def single_file(self) -> dict[str, Tensor]:
         """All weights as one file of its makers has them, with its marks; raises ValueError where it has no names."""
 
+    def lora_file(self, adapters: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Adapters, by the names that a subject's have, as other programs read them."""
+        return adapters
+
     @abstractmethod
     def metadata(self) -> dict[str, str]:
         """What files for it say of their base model, as other programs read it."""

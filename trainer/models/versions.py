@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from storage.contract.subjects import Subject
 from storage.errors import UserError
-from trainer.models.darkroom_json import RECIPE_FILE
-from trainer.models.diffusers_layout import INDEX, config_of, names_in
+from trainer.models.diffusers_layout import INDEX, RECIPE_FILE, config_of, names_in
 from trainer.models.families import recognised
 from trainer.models.local_files import files_hash
 from trainer.models.sources import ON_THE_HUB

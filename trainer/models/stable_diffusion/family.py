@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from storage.contract.jobs import Method
 from trainer.models.diffusers_layout import config_of, lies_in
-from trainer.models.family import FamilyDefaults, Index, Licence
+from trainer.models.family import DrawingDefaults, FamilyDefaults, Index, Licence
 from trainer.models.stable_diffusion import layout
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ class StableDiffusionFamily:
     def is_of(self, folder: Path) -> bool:
         """By its second text encoder, or by how wide it reads."""
         return variant_of(folder) is self
+
+    def drawing(self, folder: Path) -> DrawingDefaults:
+        """As everybody's pictures."""
+        return DrawingDefaults()
 
     def needed_files(self, names: Collection[str], half: bool, called: str) -> list[str]:
         """See `Family`."""

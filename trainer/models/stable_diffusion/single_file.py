@@ -19,9 +19,10 @@ from torch import Tensor
 from storage.errors import SetupError
 from storage.objects.transfers import file_hash
 from trainer.models import hub
-from trainer.models.darkroom_json import NAME_ENTRIES, RECIPE_FILE, beside, by_name
+from trainer.models.darkroom_json import NAME_ENTRIES, beside, by_name
 from trainer.models.diffusers_layout import (
     INDEX,
+    RECIPE_FILE,
     names_in,
     some_of,
     weights_stem,
