@@ -41,6 +41,9 @@ class Flux2KleinDenoiser(Denoiser):
     def read(self, ids: Sequence[Tensor]) -> TextEmbeddings:
         """Read prompts by their tokens and which of these are words, n × 512 each."""
         tokens, mask = ids
+        if tokens.is_meta:  # a language model cannot be rehearsed: its masks ask for content
+            width = len(READ_LAYERS) * self.text_encoder.config.hidden_size
+            return TextEmbeddings(torch.empty(*tokens.shape, width, device="meta"))
         how = {"output_hidden_states": True, "use_cache": False}
         states = self.text_encoder.model(input_ids=tokens, attention_mask=mask, **how).hidden_states
         return TextEmbeddings(torch.cat([states[layer] for layer in READ_LAYERS], dim=-1))
