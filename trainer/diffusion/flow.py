@@ -21,13 +21,12 @@ class FlowMatching:
         """`scheduler` has the model's settings; `shift` counts where these say that it depends on the size."""
         self.scheduler, self.shift = scheduler, shift
         self.steps = int(scheduler.config.num_train_timesteps)
+        self._times: Tensor = scheduler.timesteps
 
     def draw_times(self, latents: Tensor, chance: Generator) -> Tensor:
         """Each entry of the schedule's own table is as likely as the others, as in diffusers' scripts."""
-        table = self.scheduler.timesteps.to(chance.device)
-        which = torch.randint(len(table), (len(latents),), generator=chance, device=chance.device)
-        times: Tensor = table[which]
-        return times
+        self._times = self._times.to(chance.device)  # once: each time a step would wait for the device
+        return self._times[torch.randint(len(self._times), (len(latents),), generator=chance, device=chance.device)]
 
     def spaced_times(self, latents: Tensor) -> Tensor:
         """See `NoiseProcess`."""
