@@ -80,7 +80,9 @@ def unread_keys(where: Mapping[str, KeyLocation], names: Collection[str]) -> lis
 
 def _shape(place: KeyLocation, ours: tuple[int, ...]) -> tuple[int, ...]:
     """The shape in a file of a weight that is shaped so here."""
-    return ours[::-1] if place.form == "turned" else (ours[0] * place.parts, *ours[1:])
+    if place.form == "turned":
+        return ours[::-1]
+    return (ours[0] * place.parts, *ours[1:]) if ours else ours  # a counter has no rows
 
 
 def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
