@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from bot.arguments.arguments import ImagineArguments, TrainArguments
+from bot.arguments.ask_arguments import AskArguments
 from bot.cli import eval_command, file_commands, subject_commands
-from bot.cli.options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
+from bot.cli.options import LISTS, OUT, PICTURES, QUESTIONS, AsJson, Given, Out, options_of
 from storage import __version__
 
 app = typer.Typer(
@@ -127,6 +128,15 @@ def train(
 
         return connector.run(lambda session: multi_subject_file.train(session, together, photos or [], given), as_json)
     return connector.run(lambda session: connector.train(session, photos or [], given), as_json)
+
+
+@app.command(rich_help_panel=QUESTIONS)
+@options_of(AskArguments, positional="question")
+def ask(given: Given, as_json: AsJson = False) -> int:
+    """Answer a question with sources: from the web if a search is set up, else from documents and Darkroom's docs."""
+    from bot.connectors.terminal import connector
+
+    return connector.run(lambda session: connector.ask(session, given), as_json)
 
 
 @app.command(rich_help_panel=PICTURES)

@@ -11,7 +11,7 @@ from bot.arguments.arguments import Arguments
 from bot.arguments.forms import Field, fields
 
 SHORT = {"count": "-n"}
-PICTURES, LISTS = "Photos in, pictures out", "Lists"  # under which help shows commands
+PICTURES, QUESTIONS, LISTS = "Photos in, pictures out", "Questions", "Lists"  # under which help shows commands
 OUT = Path("darkroom-pictures")
 
 Given = dict[str, str | None]

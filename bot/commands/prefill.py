@@ -22,7 +22,7 @@ async def filled_form(bot: CommandContext, request: Request, command: str, argum
     if job := given.pop("like", None):
         given = await _like(bot, request, job) | given
     empty = COMMANDS[command].form()
-    hidden = {"draft", "job"} if COMMANDS[command].hidden else set()
+    hidden = {"draft", "job"} if COMMANDS[command].hidden else {"follow"} & {*given}
     fields = [f.model_copy(update={"default": given.get(f.name, f.default)}) for f in empty.fields]
     return empty.model_copy(
         update={

@@ -23,9 +23,11 @@ from bot.arguments.arguments import (
     bare,
     required,
 )
+from bot.arguments.ask_arguments import AskArguments
 from bot.arguments.forms import Form, fields
 from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.arguments.validation import check
+from bot.commands.ask import ask, delete_answer, related, search_again, shorter, sources
 from bot.commands.consents import allow, refuse
 from bot.commands.erase_person import forget_me
 from bot.commands.imagine import about, again, delete, full, imagine, variations
@@ -117,9 +119,15 @@ COMMANDS: dict[str, Command] = {
             needs_subjects=1,
         ),
         Command("forget-me", "Delete all of your data.", NoArguments, forget_me, asks_first=True),
+        Command("ask", "Ask a question; the answer cites its sources.", AskArguments, ask, "everyone"),
         Command("dreambooth cancel", "Cancel a queued or running job.", JobArguments, cancel),
         Command("jobs", "List the jobs.", NoArguments, jobs),
         Command("help", "Show the help: all commands.", NoArguments, show_help),
+        Command("search again", "Look for an answer anew.", JobArguments, search_again, "everyone", hidden=True),
+        Command("shorter", "Answer in two sentences.", JobArguments, shorter, "everyone", hidden=True),
+        Command("sources", "Show the sources of an answer.", JobArguments, sources, hidden=True),
+        Command("related", "Show questions that may follow.", JobArguments, related, hidden=True),
+        Command("delete answer", "Delete an answer.", JobArguments, delete_answer, "in place", hidden=True),
         Command("again", "Draw the same prompt again.", JobArguments, again, "everyone", hidden=True),
         Command(
             "variations", "Draw variations of a picture.", VariationsArguments, variations, "everyone", hidden=True

@@ -87,6 +87,14 @@ class PlaceMention(Record):
         return text.replace(self.words, name) if name else text
 
 
+class TextLink(Record):
+    """A piece of a reply's text that leads to a page: from `start` to before `end`, in characters."""
+
+    start: int
+    end: int
+    url: str
+
+
 class Button(Record):
     """Something to press under a message: sends the command with these arguments."""
 
@@ -116,6 +124,9 @@ class Reply(Record):
     job: str | None = None
     facts: dict[str, str] = {}  # name and value pairs: settings, metrics, details
     place: PlaceMention | None = None  # that the text or a fact speaks of
+    is_markdown: bool = False  # whether the text has Markdown of its own: emphasis, lists, code
+    links: tuple[TextLink, ...] = ()  # in the text, in their order
+    rendered: str = ""  # the text as a chat's markup has it, or the part of it that one of several messages says
 
     @property
     def shown(self) -> tuple[Picture, ...]:

@@ -4,9 +4,10 @@ Subjects and jobs carry an audience: their owner alone, a channel, a group, or t
 seen by those who may see both. Moderators remove things; they see, draw and share no more than anybody else.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
+from storage.ask.documents import Document
 from storage.contract.base import Record
 from storage.contract.jobs import Audience, Job
 from storage.contract.subjects import Subject
@@ -87,6 +88,37 @@ def may_cancel(job: Job, actor: Actor) -> bool:
     if owns(actor, job.space, job.owner) or _moderates_space(job.space, actor):
         return True
     return job.space == actor.space and actor.moderates == "channel" and job.said_in in actor.channels
+
+
+def may_read(document: Document, actor: Actor) -> bool:
+    """Whether the actor may see a document of a space in lists, and be answered from it."""
+    if owns(document, actor):
+        return True
+    return document.space == actor.space and _reaches(document.shared, document.shared_with, actor)
+
+
+def may_quote(document: Document, actor: Actor, origin: Mapping[str, Any]) -> bool:
+    """Whether an answer may quote a document: everybody who reads where it is asked may read that, too.
+
+    `origin` has the fields of a job that say for whom it is.
+    """
+    if document.space != origin["space"] or not may_read(document, actor):
+        return False
+    if is_direct(document.space) or document.shared == "space":
+        return True
+    return document.shared == "channel" == origin["shared"] and document.shared_with == origin["shared_with"]
+
+
+def may_remove(document: Document, actor: Actor) -> bool:
+    """Whether the actor may remove a document: its owner, a moderator of the space."""
+    return owns(document, actor) or _moderates_space(document.space, actor)
+
+
+def is_as_public(job: Job, origin: Mapping[str, Any]) -> bool:
+    """Whether everybody who reads where something is asked, which is its `origin`, may read a job as well."""
+    if job.space != origin["space"] or job.shared is None:
+        return False
+    return job.shared == "space" or (job.shared, job.shared_with) == (origin["shared"], origin["shared_with"])
 
 
 def may_allow(author: str, actor: Actor) -> bool:

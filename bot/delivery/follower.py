@@ -204,7 +204,10 @@ class Follower:
         if job and announced:
             post = await self.chat.announce(post, await self._announcement(post, job, reply))
             reply = brief(reply)
-        await self.chat.show(post, reply, final=True, announced=announced)
+        if pages := self.poster.pages(reply):
+            await self.chat.show_pages(post, reply, pages)
+        else:
+            await self.chat.show(post, reply, final=True, announced=announced)
         await self.chat.close(post)
 
     async def _announcement(self, post: Post, job: Job, reply: Reply) -> Reply:

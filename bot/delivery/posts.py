@@ -152,6 +152,10 @@ class Poster(ABC):
         """What `channel_rate` counts together: the channel's posts, unless a chat counts otherwise."""
         return f"{post.space} {post.channel}"
 
+    def pages(self, reply: Reply) -> list[str]:
+        """The reply's text in the chat's markup, where it takes several messages; empty where one has room for it."""
+        return []
+
     @abstractmethod
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new under the post, mentioning who asked if `mention`; return the new message's id.

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache, partial
 from typing import TypeVar
 
@@ -102,6 +102,34 @@ class ReliablePoster:
             self._note_refusal(post, error)
             await self.whisper(post, _with_reason(reply, error), OWED)
         return post
+
+    async def show_pages(self, post: Post, reply: Reply, pages: Sequence[str]) -> None:
+        """Make the post's message say the first page of a long text; each other page answers the one before.
+
+        Each is said exactly once, as an announcement is. The buttons are under the last one.
+        """
+        bare = reply.model_copy(update={"buttons": (), "picks": (), "facts": {}})
+        *parts, last = [bare.model_copy(update={"rendered": page}) for page in pages]
+        parts = [*parts, reply.model_copy(update={"rendered": last.rendered})]
+        post = await self.show(post, parts[0], final=True)
+        for number, part in enumerate(parts[1:], 2):
+            before = post.extra.get(f"page {number - 1}", post.message)
+            if f"page {number}" not in post.extra:
+                message = await self._say_page(post.model_copy(update={"message": before}), part, number)
+                post = post.model_copy(update={"extra": {**post.extra, f"page {number}": message}})
+                await self.keep(post)
+
+    async def _say_page(self, after: Post, part: Reply, number: int) -> str:
+        """Say one further page as an answer to the post's message, unless it is there; return its id."""
+        nonce = f"{after.job}-{number}"
+        try:
+            if posted := await self._again(after, lambda: self.poster.find(after, nonce), OWED):
+                return posted
+            return await self._again(after, lambda: self.poster.send(after, part, nonce=nonce, mention=False), OWED)
+        except GIVEN_UP as error:
+            self._note_refusal(after, error)
+            await self.whisper(after, _with_reason(part, error), OWED)
+            return after.message
 
     async def refuse(self, post: Post, reply: Reply) -> None:
         """Send the asker a refusal in private, and delete the message if it stood for nothing else."""

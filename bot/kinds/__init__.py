@@ -2,12 +2,17 @@
 
 from typing import Any
 
+from bot.kinds.ask import AskPresenter
 from bot.kinds.imagine import ImaginePresenter
 from bot.kinds.presenter import JobPresenter
 from bot.kinds.train import TrainPresenter
 from storage.contract.jobs import Job
 
-PRESENTERS: dict[str, JobPresenter[Any, Any]] = {"train": TrainPresenter(), "imagine": ImaginePresenter()}
+PRESENTERS: dict[str, JobPresenter[Any, Any]] = {
+    "train": TrainPresenter(),
+    "imagine": ImaginePresenter(),
+    "ask": AskPresenter(),
+}
 _NEWER: JobPresenter[Any, Any] = JobPresenter()
 
 

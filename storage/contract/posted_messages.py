@@ -55,6 +55,15 @@ async def note(store: Store, home: str, posted: Posted) -> None:
         await set_aside(store, home)
 
 
+async def was_posted_as(store: Store, home: str, message: str) -> bool:
+    """Whether a message of this id is about a job or subject."""
+    for name in await store.names(f"{home}/posted-"):
+        with suppress(Missing, Damaged, Newer):
+            if parsed_in_part(Posted, (await store.get(name)).data, name).message == message:
+                return True
+    return False
+
+
 async def set_aside(store: Store, home: str) -> None:
     """Move the records of messages about a deleted job or subject to the list of messages that bots remove."""
     for name in await store.names(f"{home}/posted-"):

@@ -19,11 +19,12 @@ To add a kind, write one module on each side of the import rule, and name it in 
 from typing import Any
 
 from storage.contract.jobs import Job
+from storage.kinds.ask import ASK
 from storage.kinds.imagine import IMAGINE
 from storage.kinds.kind import ANY, JobKind
 from storage.kinds.train_end import TRAIN
 
-KINDS: dict[str, JobKind[Any, Any]] = {kind.name: kind for kind in (TRAIN, IMAGINE)}
+KINDS: dict[str, JobKind[Any, Any]] = {kind.name: kind for kind in (TRAIN, IMAGINE, ASK)}
 
 
 def kind_of(job: Job) -> JobKind[Any, Any]:

@@ -128,6 +128,18 @@ class BotSettings(SharedSettings):
         validation_alias="DARKROOM_PICTURES_PER_SPACE",
         description="Quota: picture jobs of one Discord server or Slack workspace that are queued or running.",
     )
+    questions_per_person: int = Field(
+        5,
+        ge=1,
+        validation_alias="DARKROOM_QUESTIONS_PER_PERSON",
+        description="Quota: questions of one person that are queued or being answered.",
+    )
+    questions_per_space: int = Field(
+        100,
+        ge=1,
+        validation_alias="DARKROOM_QUESTIONS_PER_SPACE",
+        description="Quota: questions of one Discord server or Slack workspace that are queued or being answered.",
+    )
     trainings_per_person: int = Field(
         3,
         ge=1,

@@ -12,6 +12,7 @@ from trainer.worker.handler import Handlers
 HANDLERS = {  # module and class, by the name of the kind
     "train": "trainer.kinds.train:TrainHandler",
     "imagine": "trainer.kinds.imagine:ImagineHandler",
+    "ask": "trainer.kinds.ask:AskHandler",
 }
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from storage.settings.trainer import TrainerSettings
 from trainer.worker.cache import Cache
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.progress import ProgressReporter
+from trainer.worker.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class WorkerContext:
     redis: ArqRedis
     cache: Cache
     engine: EngineClient  # starts a process when it is asked for something, and never where no kind needs it
+    services: Services = field(default_factory=Services)  # of kinds that need no engine
 
 
 class Attempt:
@@ -61,7 +63,7 @@ class Attempt:
     def __init__(self, job: Job, name: str, folder: Path, context: WorkerContext) -> None:
         self.job, self.name, self.folder = job, name, folder
         self.settings, self.engine, self.cache = context.settings, context.engine, context.cache
-        self.store, self.redis = context.store, context.redis
+        self.store, self.redis, self.services = context.store, context.redis, context.services
         self.reporter = ProgressReporter(context.redis, job.id)
         self._ended = False
         self._look = asyncio.Event()  # there is a reason to look into the store

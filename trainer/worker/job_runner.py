@@ -144,9 +144,10 @@ class JobRunner:
             log.warning("job %s is left as it is: %s", job.id, error)
 
     async def close(self) -> None:
-        """Give what is still to be tidied up a moment."""
+        """Give what is still to be tidied up a moment, then close what jobs share."""
         if self._looking_back:
             await asyncio.wait(self._looking_back, timeout=TIDY_S)
+        await self.context.services.close()
 
     async def _known_outcome(self, job: Job) -> Outcome | None:
         """The outcome of a job that needs no other attempt; None if it does, and the store may take what it makes."""

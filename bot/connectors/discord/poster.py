@@ -14,7 +14,7 @@ import discord
 
 from bot.connectors.discord.errors import TokenDead, meaning
 from bot.connectors.discord.mentions import place_name
-from bot.connectors.discord.render import render
+from bot.connectors.discord.render import is_marked_up, pages, render
 from bot.connectors.discord.request import private_space
 from bot.connectors.discord.uploads import SMALL, USUAL, UploadSize, files
 from bot.core.messages import Reply
@@ -59,6 +59,11 @@ class DiscordPoster(Poster):
     def lane(self, post: Post) -> str:
         """Discord counts the edits that a token makes apart from those of the bot in a channel."""
         return self._editing_token(post) or super().lane(post)
+
+    def pages(self, reply: Reply) -> list[str]:
+        """The text in pieces where that is longer than a message, as answers to questions may be."""
+        parts = pages(reply) if is_marked_up(reply) else []
+        return parts if len(parts) > 1 else []
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new in the post's channel, as an answer to its message."""

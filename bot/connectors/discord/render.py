@@ -10,6 +10,8 @@ from discord.utils import escape_markdown
 
 from bot.commands import button_ids
 from bot.core.messages import Button, Reply
+from bot.delivery.citations.links import marked_up
+from bot.delivery.citations.split import split_message
 from bot.delivery.sparkline import loss_summary
 from storage.contract.progress import Progress
 from storage.objects.store import Store
@@ -18,6 +20,7 @@ TEXT, NAME, VALUE, EMBED = 2000, 256, 1024, 5800  # characters at most; an embed
 FIELDS, ROW, ROWS, OPTIONS = 25, 5, 5, 25
 LOOSE = 15  # buttons of no group that get rows of their own; more go into a menu
 BAR = 12
+CALLS = re.compile(r"[<@]|:(?=//)")
 SHORT_NAME, SHORT_VALUE = 15, 40  # characters: settings stand side by side, lists below each other
 STYLES = {
     "plain": discord.ButtonStyle.secondary,
@@ -43,6 +46,8 @@ async def render(store: Store, reply: Reply, mention: str = "", place: str = "")
     now = reply.progress
     lines = [plain(reply.text), bar(now) if now and now.of else "", loss_summary(now) if now else ""]
     content = _named(clip("\n".join(filter(None, lines)), TEXT - 60), reply, place)
+    if reply.rendered or is_marked_up(reply):
+        content = reply.rendered or pages(reply)[0]
     facts = reply.open_facts
     embeds = [_embed({name: _named(plain(value), reply, place) for name, value in facts.items()})] if facts else []
     if embeds and (more := len(facts) - len(embeds[0].fields)):
@@ -54,6 +59,26 @@ async def render(store: Store, reply: Reply, mention: str = "", place: str = "")
     )
 
 
+def is_marked_up(reply: Reply) -> bool:
+    """Whether a reply's text is more than words to be shown as they are."""
+    return reply.is_markdown or bool(reply.links)
+
+
+def pages(reply: Reply) -> list[str]:
+    """A reply's text in Discord's markup, in pieces for a message each; no link or marker is cut."""
+    escape = without_calls if reply.is_markdown else plain
+    return split_message(marked_up(reply.text, reply.links, "discord", escape), TEXT - 60)
+
+
+def without_calls(text: str) -> str:
+    r"""Text whose emphasis, lists and code mean something, and which rings nobody and links nowhere.
+
+    >>> without_calls("**rex** @everyone") == "**rex** @\u200beveryone"
+    True
+    """
+    return CALLS.sub("\\g<0>\u200b", text)
+
+
 def plain(text: str) -> str:
     r"""Make Discord show a text as it is: no markup, no mention, no link.
 
@@ -61,7 +86,7 @@ def plain(text: str) -> str:
     True
     """
     # A zero-width space takes the meaning from <@user>, <#channel>, @everyone and https://.
-    return re.sub(r"[<@]|:(?=//)", "\\g<0>\u200b", escape_markdown(text, ignore_links=False))
+    return CALLS.sub("\\g<0>\u200b", escape_markdown(text, ignore_links=False))
 
 
 def clip(text: str, most: int) -> str:

@@ -21,7 +21,7 @@ IN_SERVERS, IN_PRIVATE = 0, 1  # contexts
 PHOTOS = 10  # files in one message or form at most
 TRAIN_MENU = "Train on these photos"
 GROUPS = {"dreambooth": "Learn and manage subjects.", "darkroom": "Help, and the list of jobs."}
-OWN_NAME = {"imagine"}  # without a group before it
+OWN_NAME = {"ask", "imagine"}  # without a group before it
 
 
 class AttachedFile(Record):

@@ -15,8 +15,9 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.app import Darkroom
 from bot.arguments.validation import problems
 from bot.commands import button_ids
+from bot.commands.ask import last_of_thread
 from bot.commands.departures import Departures
-from bot.commands.registry import COMMANDS
+from bot.commands.registry import COMMANDS, Command
 from bot.connectors.slack import forms, slash_commands
 from bot.connectors.slack.attachments import other_than_photo
 from bot.connectors.slack.context import InboundContext, by_command, by_event, by_message
@@ -152,11 +153,23 @@ class EventHandler:
         asked = by_event(body)
 
         async def work() -> bool:
-            command, rest = slash_commands.by_mention(event.get("text", ""), context.get("bot_user_id") or "")
+            command, rest = await self._by_mention(asked, event.get("text", ""), context.get("bot_user_id") or "")
             files = event.get("files", []) if command.takes_photos else []
             return await self.answers.answer(asked, command, slash_commands.arguments(command, rest), files)
 
         await self._start(asked, body["event_id"], work)
+
+    async def _by_mention(self, asked: InboundContext, text: str, bot_user: str) -> tuple[Command, str]:
+        """The command of a mention; words that are none, in the thread of an answer, are a question that follows."""
+        try:
+            return slash_commands.by_mention(text, bot_user)
+        except UserError:
+            if not asked.thread:
+                raise
+            request = await self.answers.people.request(asked, "", {})
+            if not await last_of_thread(self.app, request):
+                raise
+            return COMMANDS["ask"], slash_commands.words_of(text, bot_user)
 
     async def messaged(self, body: Payload, context: Payload) -> None:
         """Handle a direct message, where nobody needs to be mentioned, and where photos may be added later."""

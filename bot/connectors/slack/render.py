@@ -25,6 +25,8 @@ from slack_sdk.models.blocks.basic_components import SlackFile
 from bot.commands import button_ids
 from bot.connectors.slack.markup import clipped, clipped_escaped, escape, unformatted
 from bot.core.messages import Button, Reply
+from bot.delivery.citations.links import marked_up
+from bot.delivery.citations.split import split_message
 from bot.delivery.sparkline import loss_summary
 from storage.contract.outcomes import Picture
 from storage.contract.progress import Progress
@@ -36,6 +38,7 @@ TEXT_MAX, FACT_MAX, LABEL_MAX, ALT_MAX, QUESTION_MAX = 2900, 1900, 75, 1900, 300
 FACTS, FACTS_IN_BLOCK, SHORT_FACT, IN_ROW, IN_MENU = 30, 10, 200, 5, 100
 LOOSE = 20  # buttons of no group that get rows of their own; more go into a menu
 BAR = 20  # characters
+SECTIONS = 12  # of one text: a message takes fifty blocks
 
 
 async def blocks(
@@ -45,7 +48,7 @@ async def blocks(
 
     `place` is what stands for the words that mean the reply's place: a mention, or a name.
     """
-    laid: list[Block] = [SectionBlock(text=_said(reply, mention, place))]
+    laid: list[Block] = [SectionBlock(text=text) for text in _texts(reply, mention, place)]
     if reply.progress and reply.progress.of:
         drawn = filter(None, [bar(reply.progress), loss_summary(reply.progress)])
         laid.append(ContextBlock(elements=[_text(line) for line in drawn]))
@@ -70,6 +73,14 @@ def bar(progress: Progress) -> str:
     """
     done = min(progress.step / progress.of, 1.0)
     return f"{'▓' * round(done * BAR):░<{BAR}} {done:.0%}".replace("%", " %")
+
+
+def _texts(reply: Reply, mention: str, place: str) -> list[TextObject]:
+    """What a reply says, in a section each: a long text with links in several, none of which cuts a link."""
+    if not (reply.is_markdown or reply.links):
+        return [_said(reply, mention, place)]
+    linked = marked_up(reply.text, reply.links, "slack", unformatted)
+    return [_text(part) for part in split_message(linked, TEXT_MAX)[:SECTIONS]]
 
 
 def _said(reply: Reply, mention: str, place: str) -> TextObject:

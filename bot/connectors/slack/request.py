@@ -80,6 +80,7 @@ class RequestFactory:
             arguments=arguments,
             uploads=uploads,
             channel=asked.channel,
+            thread=asked.thread,
             secluded=asked.channel if kind == PRIVATE else "",
             own_spaces=(asked.space,) if direct else (),
             groups=tuple(str(group["id"]) for group in groups if asked.user in group.get("users", ())),

@@ -12,9 +12,10 @@ from storage.errors import UserError
 
 HELP = COMMANDS["help"]
 GENERAL = "/darkroom"  # the word for commands that have no group of their own
+ALONE = {"ask", "imagine"}  # commands with a word of their own
 VISIBLE = {name: command for name, command in COMMANDS.items() if not command.hidden}
 SPOKEN = {name.split()[-1]: command for name, command in VISIBLE.items()} | VISIBLE  # also `train rex dog`
-WORDS = sorted({GENERAL} | {f"/{name.split()[0]}" for name in VISIBLE if " " in name or name == "imagine"})
+WORDS = sorted({GENERAL} | {f"/{name.split()[0]}" for name in VISIBLE if " " in name or name in ALONE})
 
 
 def help_reply() -> Reply:
@@ -41,7 +42,12 @@ def by_command(word: str, text: str) -> tuple[Command, str]:
 
 def by_mention(text: str, bot_user: str) -> tuple[Command, str]:
     """Parse a mention of the bot: `@darkroom train rex dog`."""
-    return _found(plain(re.sub(rf"<@{bot_user}(\|[^>]*)?>", " ", text)), SPOKEN)
+    return _found(words_of(text, bot_user), SPOKEN)
+
+
+def words_of(text: str, bot_user: str) -> str:
+    """What a mention of the bot says besides."""
+    return plain(re.sub(rf"<@{bot_user}(\|[^>]*)?>", " ", text))
 
 
 def arguments(command: Command, rest: str) -> dict[str, str]:
@@ -56,7 +62,7 @@ def needs_form(command: Command, rest: str) -> bool:
 
 def _found(line: str, commands: dict[str, Command]) -> tuple[Command, str]:
     words = line.split()
-    if not words or (len(words) == 1 and words[0] in WORDS and words[0] != "/imagine"):
+    if not words or (len(words) == 1 and words[0] in WORDS and words[0][1:] not in ALONE):
         return HELP, ""
     try:
         name, rest = split_command(line, commands)

@@ -29,6 +29,7 @@ from bot.photos.vetting import check_number
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Picture
 from storage.errors import Damaged, SetupError, StoreError, UserError
+from storage.kinds.ask import ASK
 from storage.kinds.imagine import IMAGINE
 from storage.logs import log_to
 from storage.objects.store import Store
@@ -214,6 +215,15 @@ async def draw(session: Session, command: str, given: dict[str, str | None], out
         more["grid"] = str(await save(session.darkroom.store, reply.grid, out, f"{job.id}-grid"))
     files = {f"picture {n}": str(path) for n, path in enumerate(images, 1)}
     return _result(reply.model_copy(update={"facts": files | reply.facts}), **more)
+
+
+async def ask(session: Session, given: dict[str, str | None]) -> CommandResult:
+    """Answer a question; as JSON with its sources, where they are cited, and what it took."""
+    reply = await session.ask("ask", given)
+    more: dict[str, Any] = {"question": given.get("question"), "answer": None}
+    if outcome := await ASK.read_outcome(session.darkroom.store, reply.job) if reply.job else None:
+        more["answer"] = outcome.answer.model_dump(mode="json") if outcome.answer else None
+    return _result(reply, **more)
 
 
 async def plain(session: Session, command: str, arguments: dict[str, str | None]) -> CommandResult:

@@ -26,7 +26,7 @@ WORDS = (  # how the chats' commands are called at a terminal
     (re.compile(rf"{ALONE}/dreambooth list\b"), "darkroom subjects"),
     (re.compile(rf"{ALONE}/imagine (.*\S)$"), r'darkroom imagine "\1"'),
     (
-        re.compile(rf"{ALONE}/(?:dreambooth )?(train|imagine|show|share|retrain|together|forget|cancel|jobs)\b"),
+        re.compile(rf"{ALONE}/(?:dreambooth )?(ask|train|imagine|show|share|retrain|together|forget|cancel|jobs)\b"),
         r"darkroom \1",
     ),
     (re.compile(rf"{ALONE}/help\b"), "darkroom --help"),

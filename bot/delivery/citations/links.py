@@ -1,9 +1,10 @@
 """Citation markers of an answer as links, in the markup of each platform."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+from bot.core.messages import TextLink
 from storage.contract.ask import Answer
 
 Markup = Literal["discord", "slack", "markdown", "plain"]
@@ -28,6 +29,29 @@ def link(number: int, url: str, markup: Markup) -> str:
     """A marker as a link; a source without a web address, like a document, has a marker only."""
     is_web = url.startswith(("https://", "http://"))
     return LINKS[markup if is_web else "plain"](number, _escaped(url))
+
+
+MARKER = re.compile(r"\[(\d{1,9})\]")
+
+
+def marked_up(text: str, links: Sequence[TextLink], markup: Markup, escape: Callable[[str], str] = str) -> str:
+    """A reply's text with its links; `escape` makes all words safe in the markup."""
+    pieces, at = [], 0
+    for each in links:
+        label = text[each.start : each.end]
+        marker = MARKER.fullmatch(label)
+        shown = link(int(marker[1]), each.url, markup) if marker else _titled(escape(label), each.url, markup)
+        pieces += [escape(text[at : each.start]), shown]
+        at = each.end
+    return "".join([*pieces, escape(text[at:])])
+
+
+def _titled(label: str, url: str, markup: Markup) -> str:
+    """A link whose words are escaped already."""
+    if markup == "slack":
+        return f"<{_escaped(url)}|{label}>"
+    brackets = re.sub(r"[\[\]]", lambda match: f"\\{match[0]}", label)
+    return label if markup == "plain" else f"[{brackets}](<{_escaped(url)}>)"
 
 
 def linked_text(answer: Answer, markup: Markup, escape: Callable[[str], str] = str) -> str:

@@ -35,7 +35,7 @@ export class MessageView {
     this.answer.setAttribute("aria-busy", String(working));
     this.show(this.said, "said", [message.said, message.photos, message.at_s], () => said(message));
     this.part("steps", this.trains && reply.fault !== "input" && [reply.state, reply.job, progress?.phase], () => steps(message));
-    this.part("text", reply.text, () => [el("p", {}, reply.text)]);
+    this.part("text", [reply.text, reply.links], () => [el("p", {}, linked(reply))]);
     this.part("bar", working && reply.job && [progress?.step, progress?.of], () => [bar(progress)]);
     this.part("pictures", reply.pictures.length && [reply.pictures, working], () => [pictures(reply, working)]);
     this.part("curve", working && progress?.losses.length > 1 && [progress.losses, progress.validated],
@@ -69,6 +69,19 @@ export class MessageView {
 /** Whether the facts are the answer itself, as in a list, and not details of a result. */
 const openly = (reply) => !reply.job && Object.values(reply.facts).every((value) => !value.includes("\n"))
   && Object.keys(reply.facts).length > 0;
+
+/** The text with its links, which lead out of this page. */
+function linked({ text, links = [] }) {
+  const parts = [];
+  let at = 0;
+  for (const { start, end, url } of links) {
+    const characters = (from, to) => [...text].slice(from, to).join(""); // Python counts code points
+    parts.push(characters(at, start));
+    parts.push(el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, characters(start, end)));
+    at = end;
+  }
+  return [...parts, [...text].slice(at).join("")];
+}
 
 function said(message) {
   const when = new Date(message.at_s * 1000);

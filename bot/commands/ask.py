@@ -1,0 +1,150 @@
+"""The commands that ask questions, ask them again, and show what an answer was made of."""
+
+from typing import Any
+
+from bot.arguments.arguments import JobArguments
+from bot.arguments.ask_arguments import LAST, AskArguments
+from bot.core import policy
+from bot.core.context import CommandContext, ReplyStream, find_job, may_see_job
+from bot.core.messages import Button, Reply, Request
+from bot.kinds.answer_text import LinkedText, add_sources, source_line
+from storage.ask.documents import Documents
+from storage.ask.filter_input import read_filters
+from storage.contract.ask import Answer, AskFilters
+from storage.contract.posted_messages import was_posted_as
+from storage.errors import UserError
+from storage.kinds import kind_of
+from storage.kinds.ask import ASK, TURNS_MAX, AskJob
+from storage.lifecycle.finalize import delete_job
+from storage.nouns import with_article
+
+LOOKED_AT = 50  # newest jobs of a space among which those of a thread are looked up
+FILTERS = ("domains", "recency", "after", "before", "mode", "size", "language")
+NOT_ANSWERED = "That question is not answered yet."
+ELSEWHERE = "That answer is not for everybody who reads here, so it cannot be followed up on here."
+
+
+async def ask(bot: CommandContext, request: Request, given: AskArguments) -> ReplyStream:
+    """Answer a question from sources; within a thread, with what was asked and found there before."""
+    asked = given.model_dump(include=set(FILTERS), exclude_defaults=True)
+    filters = read_filters(**asked)
+    before = await _followed(bot, request, given.follow) if given.follow else await last_of_thread(bot, request)
+    if before and not asked:
+        filters = before.filters
+    history = (*before.history, before.id)[-TURNS_MAX:] if before else ()
+    yield await _accept(bot, request, given.question, filters, history=history, thread=_thread(request, before))
+
+
+async def search_again(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Ask the same once more: sources are looked for anew."""
+    old = await find_question(bot, request, given.job)
+    yield await _again(bot, request, old, is_short=old.is_short)
+
+
+async def shorter(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Ask the same for an answer of two sentences."""
+    old = await find_question(bot, request, given.job)
+    yield await _again(bot, request, old, is_short=True)
+
+
+async def sources(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Show all sources that were read for an answer, and why they are ranked as they are."""
+    job, answer = await find_answer(bot, request, given.job)
+    linked = LinkedText()
+    linked.add(f"Sources of “{job.question}”:" if answer.sources else "There are no sources of this answer.")
+    add_sources(linked, answer.cited_sources, with_reasons=True)
+    cited = {source.id for source in answer.cited_sources.values()}
+    others = [source for source in answer.sources if source.id not in cited]
+    if others:
+        linked.add("\n\nRead, and not cited:")
+    for source in others:
+        linked.add("\n· ")
+        linked.add(source_line(source), source.url)
+    yield Reply(text=linked.text, links=linked.links)
+
+
+async def related(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Offer questions that may follow an answer."""
+    job, answer = await find_answer(bot, request, given.job)
+    questions = answer.related_questions
+    buttons = tuple(
+        Button(label=question, command="ask", arguments={"question": question, "follow": job.id}, home=f"jobs/{job.id}")
+        for question in questions
+    )
+    yield Reply(text="\n".join(questions) or "I know of no related questions.", buttons=buttons)
+
+
+async def delete_answer(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
+    """Delete a question and its answer."""
+    job = await find_question(bot, request, given.job, to_remove=True)
+    policy.check(request.actor, "delete", job)
+    await bot.dispatch.cancel(job)
+    await delete_job(bot.store, job.id, job)
+    yield Reply(text=f"Deleted the question and its answer. {await bot.taken_back(job.space, request)}".strip())
+
+
+async def find_question(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> AskJob:
+    """A question that the person may see, by its id; raises UserError if it is none."""
+    job = await find_job(bot, request, prefix, to_remove=to_remove)
+    if not isinstance(job, AskJob):
+        raise UserError(f"That was {with_article(kind_of(job).noun)}, not a question.")
+    return job
+
+
+async def find_answer(bot: CommandContext, request: Request, prefix: str) -> tuple[AskJob, Answer]:
+    """A question and its answer, as the person may see them; raises UserError."""
+    job = await find_question(bot, request, prefix)
+    outcome = await ASK.read_outcome(bot.store, job.id)
+    if not outcome or not outcome.answer:
+        raise UserError(NOT_ANSWERED if not outcome else "That question has no answer.")
+    return job, outcome.answer
+
+
+async def last_of_thread(bot: CommandContext, request: Request) -> AskJob | None:
+    """The newest answered question of the thread that a request comes from, if there is one."""
+    if not request.thread:
+        return None
+    for job in await bot.dispatch.jobs(request.space, most=LOOKED_AT):
+        if not isinstance(job, AskJob) or not policy.is_as_public(job, request.origin):
+            continue
+        in_thread = job.thread == request.thread or await was_posted_as(bot.store, f"jobs/{job.id}", request.thread)
+        if in_thread and await may_see_job(bot, request, job) and await ASK.read_outcome(bot.store, job.id):
+            return job
+    return None
+
+
+async def _followed(bot: CommandContext, request: Request, follow: str) -> AskJob:
+    """The question that is followed up on; raises UserError."""
+    if follow == LAST:
+        jobs = await bot.dispatch.jobs(request.space, most=LOOKED_AT)
+        mine = (job for job in jobs if isinstance(job, AskJob) and job.owner == request.user)
+        if not (before := next(mine, None)):
+            raise UserError("You have asked nothing here yet that could be followed up on.")
+    else:
+        before = await find_question(bot, request, follow)
+    if not policy.is_as_public(before, request.origin):
+        raise UserError(ELSEWHERE)
+    if not await ASK.read_outcome(bot.store, before.id):
+        raise UserError(NOT_ANSWERED)
+    return before
+
+
+def _thread(request: Request, before: AskJob | None) -> str:
+    return request.thread or (before.thread if before else "")
+
+
+async def _again(bot: CommandContext, request: Request, old: AskJob, is_short: bool) -> Reply:
+    if not policy.is_as_public(old, request.origin):
+        raise UserError(ELSEWHERE)
+    return await _accept(
+        bot, request, old.question, old.filters, history=old.history, thread=old.thread, is_short=is_short
+    )
+
+
+async def _accept(bot: CommandContext, request: Request, question: str, filters: AskFilters, **more: Any) -> Reply:
+    """Accept a question, with the documents that everybody may read who reads its answer."""
+    documents = await Documents(bot.store).in_space(request.space)
+    quotable = tuple(each.id for each in documents if policy.may_quote(each, request.actor, request.origin))
+    said = f"/ask {question}"
+    job = AskJob(**request.origin, said=said, question=question, filters=filters, documents=quotable, **more)
+    return await bot.accept(job)
