@@ -106,7 +106,7 @@ def may_quote(document: Document, actor: Actor, origin: Mapping[str, Any]) -> bo
         return False
     if is_direct(document.space) or document.shared == "space":
         return True
-    return document.shared == "channel" == origin["shared"] and document.shared_with == origin["shared_with"]
+    return document.shared == "channel" and _audience(document) == (origin["shared"], origin["shared_with"])
 
 
 def may_remove(document: Document, actor: Actor) -> bool:
@@ -118,7 +118,7 @@ def is_as_public(job: Job, origin: Mapping[str, Any]) -> bool:
     """Whether everybody who reads where something is asked, which is its `origin`, may read a job as well."""
     if job.space != origin["space"] or job.shared is None:
         return False
-    return job.shared == "space" or (job.shared, job.shared_with) == (origin["shared"], origin["shared_with"])
+    return job.shared == "space" or _audience(job) == (origin["shared"], origin["shared_with"])
 
 
 def may_allow(author: str, actor: Actor) -> bool:
@@ -149,6 +149,10 @@ def _reaches(shared: Audience, shared_with: str, actor: Actor) -> bool:
     if shared == "channel":
         return shared_with in actor.channels
     return shared == "space" or (shared == "group" and shared_with in actor.groups)
+
+
+def _audience(thing: Job | Document) -> tuple[str | None, str]:
+    return thing.shared, thing.shared_with
 
 
 def is_direct(space: str) -> bool:

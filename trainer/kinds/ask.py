@@ -1,7 +1,9 @@
 """How a worker answers questions: retrieval and a model in the event loop, without a GPU and without torch."""
 
+import asyncio
 import logging
 from contextlib import aclosing
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from storage.contract.ask import Answer, Source, Turn
@@ -28,11 +30,11 @@ class AskHandler(JobHandler[AskJob]):
 
     async def run(self) -> Outcome:
         """Answer it; raises StoreError, and UserError where no question can be answered here."""
+        engine = (await self._service()).engine
         from trainer.ask.answer.request import AnswerFinished, AnswerRequest
         from trainer.ask.retrieval import Query
 
         job = self.job
-        engine = self._service().engine
         query = Query(job.question, job.filters, space=job.space, document_ids=job.documents)
         request = AnswerRequest(
             query,
@@ -49,11 +51,11 @@ class AskHandler(JobHandler[AskJob]):
                 await self._show(shown, event)
         raise AssertionError("the engine ends with an answer")
 
-    def _service(self) -> "AnswerService":
+    async def _service(self) -> "AnswerService":
         try:
-            from trainer.ask.service import AnswerService
-
-            return self.attempt.services.get(AnswerService, self.attempt.store)
+            module = await asyncio.to_thread(import_module, "trainer.ask.service")  # which takes seconds
+            service: AnswerService = self.attempt.services.get(module.AnswerService, self.attempt.store)
+            return service
         except ImportError as error:
             log.error("questions need `pip install darkroom-dreambooth[ask]`: %s", error)
             raise UserError(NOT_INSTALLED) from error
