@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from storage.base_models import TOYWORLD
 from storage.errors import SetupError
 
-S = TypeVar("S", bound=BaseSettings)
+S = TypeVar("S", bound="SharedSettings")
 
 
 class SharedSettings(BaseSettings):

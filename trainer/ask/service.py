@@ -1,8 +1,8 @@
 """All that answers questions in one process: retrieval, the model's client, the engine."""
 
-from storage.ask.model_settings import ModelSettings
 from storage.objects.store import Store
 from storage.settings.ask import AskSettings
+from storage.settings.language_model import LanguageModelSettings
 from storage.settings.shared import load_settings
 from trainer.ask.answer.engine import AnswerEngine
 from trainer.ask.model.client import ModelClient
@@ -14,7 +14,7 @@ class AnswerService:
 
     def __init__(self, store: Store) -> None:
         self._retriever = Retriever(load_settings(AskSettings), store)
-        self._model = ModelClient(load_settings(ModelSettings))
+        self._model = ModelClient(load_settings(LanguageModelSettings))
         self.engine = AnswerEngine(self._retriever.retrieve, self._model)
 
     async def close(self) -> None:
