@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from bot.arguments.arguments import BRIEF, MANY, Arguments
+from bot.arguments.arguments import BRIEF, MANY, Arguments, With
+from storage.ask.documents import NAME_MAX
 from storage.contract.ask import QUESTION_MAX, AskMode, ContextSize, Recency
 from storage.text import one_line
 
@@ -57,3 +58,20 @@ class AskArguments(Arguments):
         pattern=r"^([0-9a-f]{6,20}|last)?$",
         description="The job of an earlier question that this one follows up on; last: your newest.",
     )
+
+
+class AddDocumentsArguments(Arguments):
+    """Arguments of `/documents add`; the documents come as files."""
+
+    audience: With | None = Field(
+        None,
+        alias="with",
+        description="Who is answered from them: private, channel or space; default: all who can read this channel.",
+        json_schema_extra=BRIEF,
+    )
+
+
+class DocumentArguments(Arguments):
+    """Arguments of commands about one document."""
+
+    name: str = Field(max_length=NAME_MAX, description="The document's name, which is that of its file.")

@@ -139,6 +139,17 @@ def ask(given: Given, as_json: AsJson = False) -> int:
     return connector.run(lambda session: connector.ask(session, given), as_json)
 
 
+@app.command("add-documents", rich_help_panel=QUESTIONS)
+def add_documents(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="PDF, HTML, Markdown or text, or folders.")],
+    as_json: AsJson = False,
+) -> int:
+    """Add documents that questions are answered from."""
+    from bot.connectors.terminal import connector
+
+    return connector.run(lambda session: connector.add_documents(session, files), as_json)
+
+
 @app.command(rich_help_panel=PICTURES)
 @options_of(ImagineArguments, positional="prompt")
 def imagine(

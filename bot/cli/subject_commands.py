@@ -16,7 +16,8 @@ from bot.arguments.arguments import (
     TogetherArguments,
     VariationsArguments,
 )
-from bot.cli.options import LISTS, OUT, PICTURES, AsJson, Given, Out, options_of
+from bot.arguments.ask_arguments import DocumentArguments
+from bot.cli.options import LISTS, OUT, PICTURES, QUESTIONS, AsJson, Given, Out, options_of
 
 app = typer.Typer()
 
@@ -58,6 +59,7 @@ _offer(
 _offer("details", "details", JobArguments, "Show the prompt, seeds and settings of pictures.", LISTS)
 _offer("share", "dreambooth share", ShareArguments, "Share a subject: set who may draw it.", PICTURES)
 _offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
+_offer("remove-document", "documents remove", DocumentArguments, "Delete a document.", QUESTIONS)
 _offer("retrain", "dreambooth retrain", RetrainArguments, "Train a subject again.", PICTURES)
 
 
@@ -73,6 +75,15 @@ def together(
 
     given["names"] = " ".join([given["names"] or "", *(more or [])])
     return connector.run(lambda session: connector.plain(session, "dreambooth together", given), as_json)
+
+
+@app.command(rich_help_panel=QUESTIONS)
+@options_of(NoArguments)
+def documents(given: Given, as_json: AsJson = False) -> int:
+    """List the documents that questions are answered from."""
+    from bot.connectors.terminal import connector
+
+    return connector.run(lambda session: connector.plain(session, "documents list", given), as_json)
 
 
 @app.command("forget-me", rich_help_panel=PICTURES)

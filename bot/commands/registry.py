@@ -23,12 +23,13 @@ from bot.arguments.arguments import (
     bare,
     required,
 )
-from bot.arguments.ask_arguments import AskArguments
+from bot.arguments.ask_arguments import AddDocumentsArguments, AskArguments, DocumentArguments
 from bot.arguments.forms import Form, fields
 from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.arguments.validation import check
 from bot.commands.ask import ask, delete_answer, related, search_again, shorter, sources
 from bot.commands.consents import allow, refuse
+from bot.commands.documents import add_documents, list_documents, remove_document
 from bot.commands.erase_person import forget_me
 from bot.commands.imagine import about, again, delete, full, imagine, variations
 from bot.commands.manage import cancel, forget, jobs, share, show, subjects
@@ -58,6 +59,7 @@ class Command:
     answer: Callable[[CommandContext, Request, Any], ReplyStream]
     answers: Literal["everyone", "asker", "in place"] = "asker"  # who sees it; in place of the message it is asked on
     takes_photos: bool = False
+    takes_documents: bool = False
     hidden: bool = False  # sent by buttons, not typed
     asks_first: bool = False  # a question to who has typed it, for it cannot be undone
     needs_subjects: int = 0  # how many there must be for it to make sense; pages offer it only then
@@ -80,6 +82,11 @@ class Command:
             needs_subjects=self.needs_subjects,
             fields=fields(self.arguments),
         )
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether files come with it."""
+        return self.takes_photos or self.takes_documents
 
     def check(self, values: dict[str, str]) -> Arguments:
         """Build the arguments; raises UserError with a sentence per problem."""
@@ -120,6 +127,15 @@ COMMANDS: dict[str, Command] = {
         ),
         Command("forget-me", "Delete all of your data.", NoArguments, forget_me, asks_first=True),
         Command("ask", "Ask a question; the answer cites its sources.", AskArguments, ask, "everyone"),
+        Command(
+            "documents add",
+            "Add documents that questions are answered from.",
+            AddDocumentsArguments,
+            add_documents,
+            takes_documents=True,
+        ),
+        Command("documents list", "List the documents.", NoArguments, list_documents),
+        Command("documents remove", "Delete a document.", DocumentArguments, remove_document),
         Command("dreambooth cancel", "Cancel a queued or running job.", JobArguments, cancel),
         Command("jobs", "List the jobs.", NoArguments, jobs),
         Command("help", "Show the help: all commands.", NoArguments, show_help),

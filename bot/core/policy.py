@@ -92,7 +92,7 @@ def may_cancel(job: Job, actor: Actor) -> bool:
 
 def may_read(document: Document, actor: Actor) -> bool:
     """Whether the actor may see a document of a space in lists, and be answered from it."""
-    if owns(document, actor):
+    if owns(actor, document.space, document.owner):
         return True
     return document.space == actor.space and _reaches(document.shared, document.shared_with, actor)
 
@@ -111,7 +111,7 @@ def may_quote(document: Document, actor: Actor, origin: Mapping[str, Any]) -> bo
 
 def may_remove(document: Document, actor: Actor) -> bool:
     """Whether the actor may remove a document: its owner, a moderator of the space."""
-    return owns(document, actor) or _moderates_space(document.space, actor)
+    return owns(actor, document.space, document.owner) or _moderates_space(document.space, actor)
 
 
 def is_as_public(job: Job, origin: Mapping[str, Any]) -> bool:

@@ -20,7 +20,11 @@ KINDS = {"text": STRING, "choice": STRING, "whole": INTEGER, "number": NUMBER}
 IN_SERVERS, IN_PRIVATE = 0, 1  # contexts
 PHOTOS = 10  # files in one message or form at most
 TRAIN_MENU = "Train on these photos"
-GROUPS = {"dreambooth": "Learn and manage subjects.", "darkroom": "Help, and the list of jobs."}
+GROUPS = {
+    "documents": "What questions are answered from.",
+    "dreambooth": "Learn and manage subjects.",
+    "darkroom": "Help, and the list of jobs.",
+}
 OWN_NAME = {"ask", "imagine"}  # without a group before it
 
 
@@ -81,6 +85,14 @@ def _options(command: Command) -> Iterator[Json]:
     if command.takes_photos:
         for number in range(1, PHOTOS + 1):
             yield {"type": ATTACHMENT, "name": f"photo{number}", "description": "A photo; none: a form asks for them."}
+    if command.takes_documents:
+        for number in range(1, PHOTOS + 1):
+            yield {
+                "type": ATTACHMENT,
+                "name": f"file{number}",
+                "description": "A document: PDF, Markdown or text.",
+                "required": number == 1,
+            }
     yield from (_option(field, False) for field in fields if not field.required)
 
 

@@ -154,7 +154,7 @@ class EventHandler:
 
         async def work() -> bool:
             command, rest = await self._by_mention(asked, event.get("text", ""), context.get("bot_user_id") or "")
-            files = event.get("files", []) if command.takes_photos else []
+            files = event.get("files", []) if command.takes_files else []
             return await self.answers.answer(asked, command, slash_commands.arguments(command, rest), files)
 
         await self._start(asked, body["event_id"], work)

@@ -26,6 +26,7 @@ from bot.local.stack import Stack
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from bot.photos.vetting import check_number
+from storage.ask.documents import DOCUMENT_MAX_BYTES
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Picture
 from storage.errors import Damaged, SetupError, StoreError, UserError
@@ -224,6 +225,13 @@ async def ask(session: Session, given: dict[str, str | None]) -> CommandResult:
     if outcome := await ASK.read_outcome(session.darkroom.store, reply.job) if reply.job else None:
         more["answer"] = outcome.answer.model_dump(mode="json") if outcome.answer else None
     return _result(reply, **more)
+
+
+async def add_documents(session: Session, paths: list[Path]) -> CommandResult:
+    """Add files as documents, those of folders too."""
+    files = [file for path in paths for file in _files(path)]
+    uploads = await asyncio.to_thread(lambda: [Upload(name=f.name, data=_read(f, DOCUMENT_MAX_BYTES)) for f in files])
+    return _result(await session.ask("documents add", {}, tuple(uploads)))
 
 
 async def plain(session: Session, command: str, arguments: dict[str, str | None]) -> CommandResult:
