@@ -1,5 +1,7 @@
 """The commands about documents, from which questions of a space are answered."""
 
+from typing import Any
+
 from bot.arguments.arguments import NoArguments
 from bot.arguments.ask_arguments import AddDocumentsArguments, DocumentArguments
 from bot.core import access, policy
@@ -17,7 +19,8 @@ async def add_documents(bot: CommandContext, request: Request, given: AddDocumen
     """Add documents; one of the same name is replaced, by who may remove it."""
     if not request.uploads:
         raise UserError(ATTACH)
-    documents, shared = Documents(bot.store), access.shared(request, given.audience, None)
+    documents = Documents(bot.store)
+    shared: Any = access.shared(request, given.audience, None)
     added, refused = [], []
     for upload in request.uploads:
         try:
