@@ -11,7 +11,10 @@ from storage.ask.documents import Document, Documents
 from storage.errors import UserError
 from storage.text import listed, plural
 
-ATTACH = "Attach the documents as files: PDF, HTML, Markdown or text."
+ATTACH = (
+    "Attach the documents as files: PDF, HTML, Markdown or text. On Slack, mention me in the message with the files: "
+    "@darkroom documents add."
+)
 READERS = {"private": "only you", "channel": "this channel", "space": "everybody here"}
 
 

@@ -143,7 +143,7 @@ COMMANDS: dict[str, Command] = {
         Command("shorter", "Answer in two sentences.", JobArguments, shorter, "everyone", hidden=True),
         Command("sources", "Show the sources of an answer.", JobArguments, sources, hidden=True),
         Command("related", "Show questions that may follow.", JobArguments, related, hidden=True),
-        Command("delete answer", "Delete an answer.", JobArguments, delete_answer, "in place", hidden=True),
+        Command("answer delete", "Delete an answer.", JobArguments, delete_answer, "in place", hidden=True),
         Command("again", "Draw the same prompt again.", JobArguments, again, "everyone", hidden=True),
         Command(
             "variations", "Draw variations of a picture.", VariationsArguments, variations, "everyone", hidden=True

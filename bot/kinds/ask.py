@@ -81,7 +81,7 @@ def _buttons(job: AskJob, answer: Answer) -> tuple[Button, ...]:
     draw = Button(
         label="Draw this", command="imagine", arguments={"prompt": drawing_prompt(answer)}, form=True, home=home
     )
-    delete = Button(label="Delete", command="delete answer", arguments=arguments, style="danger", confirm=DELETE)
+    delete = Button(label="Delete", command="answer delete", arguments=arguments, style="danger", confirm=DELETE)
     has_text = answer.is_found and drawing_prompt(answer)
     return (
         follow,

@@ -14,7 +14,8 @@ HELP = COMMANDS["help"]
 GENERAL = "/darkroom"  # the word for commands that have no group of their own
 ALONE = {"ask", "imagine"}  # commands with a word of their own
 VISIBLE = {name: command for name, command in COMMANDS.items() if not command.hidden}
-SPOKEN = {name.split()[-1]: command for name, command in VISIBLE.items()} | VISIBLE  # also `train rex dog`
+SHORT = {name: command for name, command in VISIBLE.items() if not name.startswith("documents ")}
+SPOKEN = {name.split()[-1]: command for name, command in SHORT.items()} | VISIBLE  # also `train rex dog`
 WORDS = sorted({GENERAL} | {f"/{name.split()[0]}" for name in VISIBLE if " " in name or name in ALONE})
 
 

@@ -30,7 +30,12 @@ log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 200  # messages of the log: a page has 60
 FORGETTING = {"dreambooth forget", "forget-me"}
-DELETING = {"delete", "dreambooth cancel", *FORGETTING}  # commands after which messages may be of nothing
+DELETING = {
+    "delete",
+    "answer delete",
+    "dreambooth cancel",
+    *FORGETTING,
+}  # commands after which messages may be of nothing
 
 
 class Chat:

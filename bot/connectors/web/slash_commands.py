@@ -9,7 +9,8 @@ from storage.errors import UserError
 
 DRAW = "imagine"
 TYPED = {command.name for command in COMMANDS.values() if not command.hidden}
-LAST_WORDS = {name.split()[-1]: name for name in TYPED if name != DRAW}  # "list" → "dreambooth list"
+OWN_WORDS = {name for name in TYPED if not name.startswith("documents ")}  # `list` is that of subjects
+LAST_WORDS = {name.split()[-1]: name for name in OWN_WORDS if name != DRAW}  # "list" → "dreambooth list"
 NO_LETTERS = re.compile(r"[^\w]+")
 
 

@@ -137,7 +137,7 @@ async def test_a_question_is_cancelled_while_it_is_answered(
             if "Writing" in reply.text and reply.state == "working":
                 await chat("dreambooth cancel", job=request.id)
     assert reply.state == "cancelled"
-    await chat("delete answer", job=request.id)
+    await chat("answer delete", job=request.id)
     assert await app.store.names(f"jobs/{request.id}/") == []
 
 
