@@ -52,7 +52,6 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
             await Documents(bot.store).delete(document)
             counts += 1
     await _drop_drafts(bot, request)
-    await _delete_documents(bot, request)
     if is_local(request.space):
         log = ChatLog(bot.store, request.space)
         await log.remove([message for message in await log.read() if message.id != request.id])
@@ -143,14 +142,6 @@ async def every_job(store: Store, unknown: list[str]) -> AsyncIterator[Job]:
 async def _readable_job(store: Store, job: str) -> Job | None:
     """A job, or what is left of it; None if it is deleted, or does not tell whose it was."""
     return await JobIndex(store).job(job) or await job_remains(store, job)
-
-
-async def _delete_documents(bot: CommandContext, request: Request) -> None:
-    """Delete the documents that the person has added, in whatever space."""
-    documents = Documents(bot.store)
-    async for document in documents.all():
-        if made_by(request.actor, document.space, document.owner):
-            await documents.delete(document)
 
 
 async def _drop_drafts(bot: CommandContext, request: Request) -> None:
