@@ -139,7 +139,7 @@ def ask(given: Given, as_json: AsJson = False) -> int:
     return connector.run(lambda session: connector.ask(session, given), as_json)
 
 
-@app.command("add-documents", rich_help_panel=QUESTIONS)
+@app.command("documents-add", rich_help_panel=QUESTIONS)
 def add_documents(
     files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="PDF, HTML, Markdown or text, or folders.")],
     as_json: AsJson = False,

@@ -59,7 +59,7 @@ _offer(
 _offer("details", "details", JobArguments, "Show the prompt, seeds and settings of pictures.", LISTS)
 _offer("share", "dreambooth share", ShareArguments, "Share a subject: set who may draw it.", PICTURES)
 _offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
-_offer("remove-document", "documents remove", DocumentArguments, "Delete a document.", QUESTIONS)
+_offer("documents-remove", "documents remove", DocumentArguments, "Delete a document.", QUESTIONS)
 _offer("retrain", "dreambooth retrain", RetrainArguments, "Train a subject again.", PICTURES)
 
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bot.app import Darkroom
@@ -50,11 +49,12 @@ def workers() -> Iterator[list["subprocess.Popen[str]"]]:
         yield started
 
 
-def start_worker(**settings: str) -> "subprocess.Popen[str]":
+def start_worker(log: Path = Path(os.devnull), **settings: str) -> "subprocess.Popen[str]":
     """Start a worker that serves questions alone; a base model it could not load if it wanted to."""
     command = [sys.executable, "-X", "importtime", "-m", "trainer", "--queues", "ask"]
     environment = {**os.environ, "DARKROOM_BASE_MODEL": "/no/such/model", **settings}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    with log.open("w") as file:
+        return subprocess.Popen(command, env=environment, stderr=file, text=True)
 
 
 @pytest.fixture
@@ -66,18 +66,19 @@ def model() -> Iterator[ModelServer]:
 async def test_a_question_about_darkroom_is_answered_without_a_key_or_a_network(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"]
 ) -> None:
-    workers.append(start_worker())
+    log = app.settings.home / "worker.log"
+    workers.append(start_worker(log))
     async with asyncio.timeout(WITHIN_S):
         *working, done = await chat("ask", question=ROLE)
-        assert psutil.Process(workers[0].pid).children() or True
     assert done.state == "done", done.text
     assert "role" in done.text and "[1]" in done.text and "Sources:" in done.text
     assert "No web search is set up here" in done.text
     labels = [button.label for button in done.buttons]
     assert labels[:3] == ["Follow up", "Sources", "Search again"] and labels[-1] == "Delete"
     assert any("Reading sources" in reply.text for reply in working) or any("Writing" in r.text for r in working)
-    said = await asyncio.to_thread(stop_worker, workers[0])
-    imported = {line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")}
+    await asyncio.to_thread(stop_worker, workers[0])
+    said = log.read_text().splitlines()
+    imported = {line.rpartition("|")[2].strip() for line in said if line.startswith("import time:")}
     assert "trainer.ask.service" in imported and not imported & {"torch", "diffusers", "transformers", "accelerate"}
 
 
@@ -102,7 +103,7 @@ async def test_a_thread_keeps_its_sources_and_numbers(
     assert "Zorvia" in shown.text
     related = (await chat("related", job=first.job))[-1]
     assert all(button.arguments["follow"] == first.job for button in related.buttons)
-    assert "is no" not in first.text and "tokens" not in first.text, "what it took is for the operator"
+    assert "tokens" not in first.text, "what it took is for the operator"
 
 
 async def test_another_worker_answers_once_where_one_was_killed(
@@ -119,7 +120,7 @@ async def test_another_worker_answers_once_where_one_was_killed(
             replies.append(reply)
             if "Writing" in reply.text and len(workers) == 1:
                 workers[0].kill()
-                workers[0].communicate()
+                workers[0].wait()
                 workers.append(start_worker(**settings))
     assert len(workers) == 2 and [reply.state for reply in replies].count("done") == 1
     assert "312 metres" in replies[-1].text
