@@ -28,6 +28,14 @@ SOURCES_SHOWN = 20  # of those that are being read
 class AskHandler(JobHandler[AskJob]):
     """Answers one question; people see what is read, then the text as it is written."""
 
+    @classmethod
+    async def prepare(cls) -> None:
+        """Import the libraries, and read our own docs."""
+        try:
+            await asyncio.to_thread(_read_own_docs)
+        except ImportError as error:  # the first question says so
+            log.warning("questions need `pip install darkroom-dreambooth[ask]`: %s", error)
+
     async def run(self) -> Outcome:
         """Answer it; raises StoreError, and UserError where no question can be answered here."""
         engine = (await self._service()).engine
@@ -91,6 +99,13 @@ class AskHandler(JobHandler[AskJob]):
             cost = "" if usage.cost is None else f", cost {usage.cost:g}"
             detail = f"{usage.model}: {usage.prompt_tokens} + {usage.completion_tokens} tokens{cost}"
         return AskOutcome(job=self.job.id, state="done", message=answer.text, detail=detail, answer=answer)
+
+
+def _read_own_docs() -> None:
+    import_module("trainer.ask.service")
+    from trainer.ask.documents.own_docs import own_docs
+
+    own_docs()
 
 
 class LiveAnswer:

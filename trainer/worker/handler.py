@@ -17,6 +17,10 @@ class JobHandler(Generic[J]):
         self.job, self.attempt = job, attempt
 
     @classmethod
+    async def prepare(cls) -> None:
+        """Get ready what the first job would wait for, beside everything else; raises nothing."""
+
+    @classmethod
     def check(cls, job: J) -> None:
         """Raise Newer where only a newer version can do the job, and Damaged where nobody can."""
 

@@ -66,7 +66,8 @@ async def run_worker(
     needs_engine = any(KINDS[kind].needs_gpu for kind in queues)
     engine_ready = asyncio.create_task(start_engine() if needs_engine else asyncio.sleep(0))
     upkeep = reach.keep_looking(), runner.cache.keep_clean(redis), keep_queued(store, redis, settings.lease_s)
-    loops = *upkeep, *map(serve, queues), *map(announce_ready, queues)
+    preparing = [handlers[kind].prepare() for kind in queues]
+    loops = *upkeep, *map(serve, queues), *map(announce_ready, queues), *preparing
     serving = [engine_ready, *map(asyncio.create_task, loops)]
     try:
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
