@@ -15,9 +15,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from bot.commands.replies import phase_in_words
 from bot.core.messages import Reply
 from bot.delivery.sparkline import loss_summary
-from storage.text import duration, visible
+from storage.text import duration, one_line, visible
 
 USAGE = 2  # exit status of bad usage and bad input
+TAIL = 60  # characters of a text that is being written
 INTERRUPTED = 130  # exit status after Ctrl-C
 
 ALONE = r"(?<![\w.~/-])"  # and not as a part of a path
@@ -139,7 +140,13 @@ class Screen:
         else:
             left = f"{duration(progress.left_s)} left" if progress.left_s is not None else ""
             details = ", ".join(filter(None, [left, loss_summary(progress, width=10)]))
-            self._draw(phase_in_words(progress.phase), progress.step, progress.of, details)
+            self._draw(f"{phase_in_words(progress.phase)}{self._tail(reply)}", progress.step, progress.of, details)
+
+    def _tail(self, reply: Reply) -> str:
+        """The newest words of a text that is being written, where a line can be drawn over."""
+        if not (reply.is_markdown and self.console.is_terminal):
+            return ""
+        return f": … {visible(one_line(reply.text.partition(chr(10))[2]))[-TAIL:]}"
 
     def _draw(self, text: str, step: int, of: int, left: str) -> None:
         if text != self._text and not self.console.is_terminal:
