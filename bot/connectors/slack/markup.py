@@ -9,6 +9,7 @@ import re
 MARK = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
 ESCAPES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}  # in this order: what was escaped twice is unescaped once
 GROUP = "subteam^"
+BOLD = re.compile(r"\*\*(?=\S)([^*\n]+?)(?<=\S)\*\*")
 NOTHING = "\u200b"  # a space without width: what it stands beside is no markup
 FORMATS = re.compile(  # not inside of words, where they mean nothing: snake_case
     r"(?<![^\W_])[*_~＊＿]|[*_~＊＿](?![^\W_])|[`｀]|^(?=[>＞])|:(?=//|[^\s:]+:)", re.MULTILINE
@@ -31,6 +32,17 @@ def unformatted(text: str) -> str:
     '*|a*| &lt;b&gt; :|dog:'
     """
     return escape(FORMATS.sub(rf"\g<0>{NOTHING}", text))
+
+
+def from_markdown(text: str) -> str:
+    """Text of a language model: what is bold in Markdown is bold, all else is shown letter by letter.
+
+    >>> from_markdown("**a** <b>")
+    '*a* &lt;b&gt;'
+    """
+    return "".join(
+        f"*{unformatted(part)}*" if at % 2 else unformatted(part) for at, part in enumerate(BOLD.split(text))
+    )
 
 
 def plain(text: str) -> str:

@@ -23,7 +23,7 @@ from slack_sdk.models.blocks import (
 from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.commands import button_ids
-from bot.connectors.slack.markup import clipped, clipped_escaped, escape, unformatted
+from bot.connectors.slack.markup import clipped, clipped_escaped, escape, from_markdown, unformatted
 from bot.core.messages import Button, Reply
 from bot.delivery.citations.links import marked_up
 from bot.delivery.citations.split import split_message
@@ -79,7 +79,7 @@ def _texts(reply: Reply, mention: str, place: str) -> list[TextObject]:
     """What a reply says, in a section each: a long text with links in several, none of which cuts a link."""
     if not (reply.is_markdown or reply.links):
         return [_said(reply, mention, place)]
-    linked = marked_up(reply.text, reply.links, "slack", unformatted)
+    linked = marked_up(reply.text, reply.links, "slack", from_markdown if reply.is_markdown else unformatted)
     return [_text(part) for part in split_message(linked, TEXT_MAX)[:SECTIONS]]
 
 
