@@ -19,6 +19,7 @@ class KeptWorker:
 
     def __init__(self, settings: BotSettings, redis_url: str, say: Say, needs_gpu: bool) -> None:
         self.settings, self.redis_url, self.say = settings, redis_url, say
+        self._needs_gpu = needs_gpu
         self.kinds = [kind.name for kind in KINDS.values() if kind.needs_gpu == needs_gpu]
         self.log = settings.home / ("worker.log" if needs_gpu else "worker-without-gpu.log")
         self.ready = False  # whether every kind has a living worker, ours or another
@@ -46,7 +47,8 @@ class KeptWorker:
         if self._process:
             self.say(f"The worker stopped: {self._process.last_words()}")
         load_settings(TrainerSettings)  # what is wrong there is better said here than in the worker's log
-        self.say("Starting a worker.")
+        if self._needs_gpu:  # the other one comes at once
+            self.say("Starting a worker.")
         self.ready = False
         command = [sys.executable, "-m", "trainer", "--queues", ",".join(queues)]
         self._process = Child(command, self.log, {"REDIS_URL": self.redis_url})
