@@ -29,7 +29,7 @@ def test_the_manifests_in_the_docs_are_fresh() -> None:
 def test_the_manifest_says_all_that_the_bot_listens_to_and_needs() -> None:
     said = manifest()
     commands = {command["command"]: command for command in said["features"]["slash_commands"]}
-    assert sorted(commands) == WORDS == ["/darkroom", "/dreambooth", "/imagine"]
+    assert sorted(commands) == WORDS == ["/ask", "/darkroom", "/documents", "/dreambooth", "/imagine"]
     hints = commands["/dreambooth"]["usage_hint"]
     assert all(name.split()[1] in hints for name, c in COMMANDS.items() if name[:5] == "dream" and not c.hidden)
     assert set(SCOPES) >= {method.scope for method in METHODS.values() if method.scope}
