@@ -146,8 +146,8 @@ async def test_a_refused_key_is_said_and_answered_with_quotations(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
 ) -> None:
     await Documents(app.store).save(chat.space, "you", "zorvia.md", TOWER)
-    model.fail(401)
-    model.fail(404)
+    model.fail(401, times=2)  # the related questions are asked for, too
+    model.fail(404, times=2)
     workers.append(start_worker(DARKROOM_ASK_MODEL_URL=model.url, DARKROOM_ASK_MODEL=model.model))
     async with asyncio.timeout(WITHIN_S):
         refused = (await chat("ask", question=TALL, mode="documents"))[-1]
