@@ -37,6 +37,7 @@ class Form(Record):
     summary: str
     usage: str
     takes_photos: bool
+    takes_documents: bool = False
     needs_subjects: int = 0  # how many there must be for it to make sense
     fields: tuple[Field, ...]
     fixed: dict[str, str] = {}  # arguments that go along unseen

@@ -79,6 +79,7 @@ class Command:
             summary=self.summary,
             usage=f"/{self.usage}",
             takes_photos=self.takes_photos,
+            takes_documents=self.takes_documents,
             needs_subjects=self.needs_subjects,
             fields=fields(self.arguments),
         )

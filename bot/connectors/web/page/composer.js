@@ -134,17 +134,22 @@ function hint(text, wrong = false) {
   byId("hint").classList.toggle("wrong", wrong);
 }
 
+const CHIPS = 4; // a narrow screen has room for no more
+
 /** One button for each of the large commands, as a form; the others wait under More. */
 function chips() {
-  const label = (command) => capital(command.name.split(" ").at(-1));
+  const label = ({ name }) => {
+    const [group, word] = name.split(" ");
+    return capital(group === "documents" ? `${word} ${group}` : word ?? group);
+  };
   const act = (command) => () => {
     if (command.fields.length) openForm(command, label(command), sendWithPhotos);
     else sendWithPhotos({ command: command.name }, []).catch((error) => hint(error.message, true));
   };
   const button = (command) => el("button", { type: "button", title: command.summary, onclick: act(command) }, label(command));
   const useful = known.commands.filter((command) => command.needs_subjects <= known.subjects);
-  const many = useful.filter((command) => command.fields.length > 3);
-  const few = useful.filter((command) => command.fields.length <= 3);
+  const many = useful.filter((command) => command.fields.length > 3).slice(0, CHIPS);
+  const few = useful.filter((command) => !many.includes(command));
   return [...many.map(button), el("details", { class: "menu up", name: "menu" }, el("summary", {}, "More"),
     el("ul", {}, few.map((command) => el("li", {}, button(command)))))];
 }

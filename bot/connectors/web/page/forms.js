@@ -21,7 +21,7 @@ export function openForm(command, title, submit) {
   } },
   el("h2", { id: "sheet-title" }, title),
   el("p", { class: "lead" }, command.summary),
-  command.takes_photos ? photoField() : null,
+  command.takes_photos ? photoField() : command.takes_documents ? documentField() : null,
   needed.map((field) => row(field, command)),
   more.length ? el("details", { open: more.length < MANY }, el("summary", {}, "Options"),
     el("div", { class: "more" }, more.map((field) => row(field, command)))) : null,
@@ -40,16 +40,21 @@ async function finish(form, command, submit) {
     const { value } = form.elements[field.name];
     if (field.required || (value !== "" && value !== field.usual)) values[field.name] = value;
   }
-  const photos = command.takes_photos ? tray.files : [];
+  const photos = command.takes_photos ? tray.files : [...(form.querySelector("input.documents")?.files ?? [])];
   if (command.takes_photos) tray.clear(); // first: a refusal may come back before the answer to sending
   try {
     await submit(values, photos);
   } catch (error) {
-    if (photos.length) tray.add(photos);
+    if (command.takes_photos && photos.length) tray.add(photos);
     throw error;
   }
   byId("sheet").close();
   location.hash = "#chat";
+}
+
+function documentField() {
+  return el("div", { class: "field" }, el("label", { for: "documents" }, "Documents"), el("input", { type: "file",
+    id: "documents", class: "documents", multiple: true, required: true, accept: ".pdf,.html,.htm,.md,.markdown,.txt" }));
 }
 
 function photoField() {

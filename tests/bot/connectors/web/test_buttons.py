@@ -126,11 +126,12 @@ async def test_chips_for_subjects_come_with_the_subjects(
 ) -> None:
     async with chat(settings, browser) as page:
         chips, menu = page.locator("#chips > button"), page.locator("#chips .menu li button")
-        await expect(chips).to_have_text(["Imagine", "Train"])
-        assert await menu.all_text_contents() == ["List", "Forget-me", "Cancel", "Jobs", "Help"]
+        await expect(chips).to_have_text(["Imagine", "Train", "Ask"])
+        documents = ["Add documents", "List documents", "Remove documents"]
+        assert await menu.all_text_contents() == ["List", "Forget-me", *documents, "Cancel", "Jobs", "Help"]
         await add_subject(store)
         await say(page, "/help")
-        await expect(chips).to_have_text(["Imagine", "Train", "Retrain"])
+        await expect(chips).to_have_text(["Imagine", "Train", "Retrain", "Ask"])
         await expect(menu.get_by_text("Show")).to_have_count(1)
         await add_subject(store, name="mia")
         await say(page, "/help")
