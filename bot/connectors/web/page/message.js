@@ -71,17 +71,21 @@ const openly = (reply) => !reply.job && Object.values(reply.facts).every((value)
   && Object.keys(reply.facts).length > 0;
 
 /** The text with its links, which lead out of this page. */
-function linked({ text, links = [] }) {
+function linked({ text, links = [], is_markdown: isMarkdown }) {
+  const points = [...text]; // Python counts code points
+  const words = (from, to) => isMarkdown ? bold(points.slice(from, to).join("")) : [points.slice(from, to).join("")];
   const parts = [];
   let at = 0;
   for (const { start, end, url } of links) {
-    const characters = (from, to) => [...text].slice(from, to).join(""); // Python counts code points
-    parts.push(characters(at, start));
-    parts.push(el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, characters(start, end)));
+    parts.push(...words(at, start));
+    parts.push(el("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, ...words(start, end)));
     at = end;
   }
-  return [...parts, [...text].slice(at).join("")];
+  return [...parts, ...words(at)];
 }
+
+/** What is bold in Markdown; all else stays as it is written. */
+const bold = (text) => text.split(/\*\*(?=\S)([^*\n]+?)\*\*/).map((part, index) => index % 2 ? el("strong", {}, part) : part);
 
 function said(message) {
   const when = new Date(message.at_s * 1000);
