@@ -83,7 +83,7 @@ async def test_jobs_that_are_accepted_meanwhile_go_as_well(store: FolderStore, f
         space="home", owner="ada", prompt="a [rex]", model_prompt="a dog", seed=1, subjects=(subject.id,)
     )
     ended = drawing.model_copy(update={"id": new_id()})
-    other = drawing.model_copy(update={"id": new_id(), "subject": None})
+    other = drawing.model_copy(update={"id": new_id(), "subjects": ()})
     for job in (drawing, ended, other):
         await store.put(job_key(job.id), job.model_dump_json().encode())
     await store.put(outcome_key(ended.id), b"-")
@@ -98,7 +98,7 @@ async def test_jobs_that_are_accepted_meanwhile_go_as_well(store: FolderStore, f
 async def test_forgetting_one_of_two_outlives_a_damaged_record(store: FolderStore) -> None:
     rex, job, _ = await learned(store)
     tom, *_ = await learned(store, "tom")
-    together = job.model_copy(update={"others": (tom.id,)})
+    together = job.model_copy(update={"subjects": (*job.subjects, tom.id)})
     await store.put(job_key(job.id), together.model_dump_json().encode())
     await store.put(subject_key(rex.id), b"{torn")
     await erase_subject(store, tom)
@@ -126,7 +126,7 @@ async def test_a_late_checkpoint_stays_only_with_its_subject(
 async def test_a_late_checkpoint_of_two_goes_with_either_of_them(store: FolderStore, tmp_path: Path) -> None:
     rex, job, _ = await learned(store)
     tom, *_ = await learned(store, "tom")
-    together = job.model_copy(update={"others": (tom.id,)})
+    together = job.model_copy(update={"subjects": (*job.subjects, tom.id)})
     await store.put(job_key(job.id), together.model_dump_json().encode())
     await erase_subject(store, tom, [job.id])
     checkpoints = CheckpointStore(store, together)
