@@ -102,7 +102,10 @@ class Lease:
         length_ms = int(self.length_s * 1000)
         args: list[str | int] = [self.job, timestamp_ms(), self._token, length_ms, EXPIRES_MS, REMEMBERED]
         claimed = await self._scripts.claim(keys=keys, args=args)
-        return Claim(*claimed) if claimed else None
+        if claimed and time.monotonic() - self._renewed_s > self.length_s / RENEWALS:
+            # The answer came late: how much of the lease is left is certain only once it is renewed.
+            await self._ask_again(time.monotonic())
+        return Claim(*claimed) if claimed and not self.lost else None
 
     async def renew(self) -> bool:
         """Hold on to the job for another `length_s`; tell whether it still is ours, as far as can be known."""
