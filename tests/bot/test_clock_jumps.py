@@ -44,7 +44,8 @@ class Clock:
         return self.now_s
 
 
-@given(st.lists(st.sampled_from([-DAY_S, -1.0, 0.0, 0.0004, 1.0, DAY_S]), max_size=50))
+# Fifty steps back stay within the seven days after which a clock is no longer followed.
+@given(st.lists(st.sampled_from([-DAY_S / 8, -1.0, 0.0, 0.0004, 1.0, DAY_S]), max_size=50))
 def test_ids_sort_as_they_were_made_whatever_the_clock_does(steps: list[float]) -> None:
     clock, made = Clock(), []
     id_clock = IdClock(clock)
