@@ -28,6 +28,7 @@ from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
 from trainer.models.denoiser import Denoiser
 from trainer.models.rare_tokens import choose
+from trainer.steps import run_to_end
 from trainer.toyworld.judge import load_judge
 
 STEPS = 400
@@ -75,7 +76,7 @@ def compare(base: BaseModel, sitting: CharacterFixture, recipe: Recipe, seeds: i
     for image, path in zip(sitting.photos, paths, strict=True):
         image.save(path)
     subject = SubjectSpec(paths, sitting.noun, choose(base.rare_words, sitting.noun))
-    class_images.draw_class_set(base, sitting.noun, recipe, folder / "class", lambda *_: None)
+    run_to_end(class_images.draw_class_set(base, sitting.noun, recipe, folder / "class"))
     latents = class_images.read_class_set(folder / "class")
     for seed in range(seeds):
         for loop in ("plain", "ours"):

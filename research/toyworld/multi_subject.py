@@ -30,6 +30,7 @@ from trainer.models.base import BaseModel
 from trainer.models.default_recipe import for_several, recipe_for
 from trainer.models.denoiser import Denoiser
 from trainer.models.rare_tokens import choose
+from trainer.steps import run_to_end
 from trainer.toyworld.words import PLACES
 
 Pictures = dict[str, list[Image.Image]]
@@ -88,7 +89,7 @@ def figures(base: BaseModel, noun: str, seeds: Iterable[int], out: Path, **chang
     recipe, seeds = recipe_for(base.folder, **changes), list(seeds)
     with tempfile.TemporaryDirectory() as folder:
         who, class_set = characters(base, noun, seeds, Path(folder)), Path(folder) / "class"
-        class_images.draw_class_set(base, noun, recipe, class_set, lambda *_: None)
+        run_to_end(class_images.draw_class_set(base, noun, recipe, class_set))
         way = added_up if recipe.method == "lora" else learned_together
         denoiser = way(base, who, class_images.read_class_set(class_set), recipe)
     shown = {each.who.name: pictures_of(base, denoiser, each) for each in who}

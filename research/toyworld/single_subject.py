@@ -25,6 +25,7 @@ from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 from trainer.models.rare_tokens import choose
+from trainer.steps import run_to_end
 from trainer.toyworld.judge import Judge, judge_pictures
 from trainer.toyworld.words import PLACES
 
@@ -98,12 +99,14 @@ def trained(
         for image, path in zip(images, paths, strict=True):
             image.save(path)
         class_set = Path(folder) / "class"
-        class_images.draw_class_set(base, noun, recipe, class_set, lambda *_: None)
+        run_to_end(class_images.draw_class_set(base, noun, recipe, class_set))
         subject, began_s = SubjectSpec(paths, noun, identifier, captions), time.perf_counter()
         how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
         candidates = Candidates(base, recipe, SubjectEvaluator(base, ToyworldEmbedder(), subject, **how))
         latents = class_images.read_class_set(class_set)
-        learned = learn(base, [(subject, latents)], recipe, seed, lambda step: candidates.after(step.training))
+        learned = learn(
+            base, [(subject, latents)], recipe, seed, lambda step: run_to_end(candidates.after(step.training))
+        )
         seconds = time.perf_counter() - began_s
         kept_step = candidates.best.step if candidates.best else len(learned.losses)
         return TrainedCharacter(

@@ -26,6 +26,7 @@ from trainer.metrics.report_card import SubjectEvaluator
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
 from trainer.models.rare_tokens import choose
+from trainer.steps import run_to_end
 from trainer.toyworld.judge import load_judge
 
 
@@ -41,7 +42,7 @@ class TrainingTimes:
     def after(self, step: Step) -> bool:
         """Keep a candidate if it is time for one; tell whether there is nothing more to find out."""
         before_s, seen = time.perf_counter(), len(self.candidates.seen)
-        self.candidates.after(step.training)
+        run_to_end(self.candidates.after(step.training))
         if len(self.candidates.seen) > seen:
             now_s = time.perf_counter()
             self.looking_s += now_s - before_s
@@ -65,7 +66,7 @@ def compare(base: BaseModel, sitting: CharacterFixture, recipe: Recipe, seed: in
         for image, path in zip(sitting.photos, paths, strict=True):
             image.save(path)
         class_set, subject = Path(folder) / "class", SubjectSpec(paths, sitting.noun, identifier)
-        class_images.draw_class_set(base, sitting.noun, recipe, class_set, lambda *_: None)
+        run_to_end(class_images.draw_class_set(base, sitting.noun, recipe, class_set))
         embedder, how = ToyworldEmbedder(), (recipe.sample_steps, recipe.sample_guidance)
         all_kept = recipe.model_copy(update={"choose": True})
         evaluator = SubjectEvaluator(base, embedder, subject, steps=how[0], guidance=how[1])

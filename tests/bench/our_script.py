@@ -17,6 +17,7 @@ from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.train import Training
 from trainer.dreambooth.weights import save_learned
 from trainer.models.base import BaseModel, load_base
+from trainer.steps import run_to_end
 
 CLASS_STEPS, WARM_STEPS = 20, 4
 
@@ -64,7 +65,7 @@ def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out
     """Learn a subject as the engine does. Nothing of the training stays in memory."""
     asked_s = time.perf_counter()
     if not class_set.exists():
-        classes.draw_class_set(base, "dog", how, class_set, lambda *_: None)
+        run_to_end(classes.draw_class_set(base, "dog", how, class_set))
     training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), classes.read_class_set(class_set))], how, seed=0)
     steps_s = []
     for _ in range(how.steps):

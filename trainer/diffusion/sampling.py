@@ -1,8 +1,9 @@
-"""From prompt to pictures: classifier-free guidance with any of five schedulers, one flat loop."""
+"""From prompt to pictures: classifier-free guidance with any of five schedulers, a step at a time."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -12,10 +13,10 @@ from torch import Generator, Tensor
 from trainer.diffusion.latents import decode
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
+from trainer.steps import Steps, run_to_end
 
 BATCH = 4  # pictures in one forward pass, where nobody has measured what is quickest; each takes two rows of it
 VARIATION = 0.4  # share of fresh noise in a variation; at 1 nothing is left of the picture it varies
-OnStep = Callable[[int, int], None]
 
 
 def scheduler_for(base: BaseModel, name: str, steps: int, size: tuple[int, int] | None = None) -> Any:
@@ -24,47 +25,73 @@ def scheduler_for(base: BaseModel, name: str, steps: int, size: tuple[int, int] 
     return base.process.sampler(name, steps, height * width, base.device)
 
 
-@torch.no_grad()
-def sample_latents(
-    base: BaseModel,
-    denoiser: Denoiser,
-    prompt: str | Sequence[str],
-    seeds: list[int],
-    *,
-    steps: int,
-    guidance: float,
-    negative: str = "",
-    scheduler: str = "dpm++2m",
-    size: tuple[int, int] | None = None,
-    vary_seed: int | None = None,
-    on_step: Callable[[], None] = lambda: None,
-) -> Tensor:
-    """Return scaled latents of one picture per seed, n × c × h × w; `on_step` is called after each denoising step.
+class Denoising:
+    """Pictures on their way from noise to latents; each `step` is one denoising step of all of them.
 
     The prompt is one for all pictures, or one for each; `size` is width and height in pixels, None the model's own.
     Each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
     """
-    shape = (1, *base.latent_shape(size))
-    generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
-    noise = torch.cat([torch.randn(shape, generator=g) for g in generators])
-    if vary_seed is not None:
-        near = torch.randn(shape, generator=Generator("cpu").manual_seed(vary_seed))
-        noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
-    text = base.guides(denoiser, negative, *([prompt] if isinstance(prompt, str) else prompt))
-    steps_of = scheduler_for(base, scheduler, steps, size)
-    chance = {"generator": generators} if scheduler == "euler-a" else {}
-    latents: Tensor = noise.to(base.device) * steps_of.init_noise_sigma
-    for t in steps_of.timesteps:
-        rows = torch.cat([latents, latents]) if base.is_guided else latents
-        predicted = denoiser(steps_of.scale_model_input(rows, t), t, text)
-        if base.is_guided:
+
+    @torch.no_grad()
+    def __init__(
+        self,
+        base: BaseModel,
+        denoiser: Denoiser,
+        prompt: str | Sequence[str],
+        seeds: list[int],
+        *,
+        steps: int,
+        guidance: float,
+        negative: str = "",
+        scheduler: str = "dpm++2m",
+        size: tuple[int, int] | None = None,
+        vary_seed: int | None = None,
+    ) -> None:
+        began_s = time.monotonic()
+        self.base, self.denoiser, self.guidance = base, denoiser, guidance
+        shape = (1, *base.latent_shape(size))
+        generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
+        noise = torch.cat([torch.randn(shape, generator=g) for g in generators])
+        if vary_seed is not None:
+            near = torch.randn(shape, generator=Generator("cpu").manual_seed(vary_seed))
+            noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
+        self.text = base.guides(denoiser, negative, *([prompt] if isinstance(prompt, str) else prompt))
+        self.scheduler = scheduler_for(base, scheduler, steps, size)
+        self.chance = {"generator": generators} if scheduler == "euler-a" else {}
+        self.latents: Tensor = noise.to(base.device) * self.scheduler.init_noise_sigma
+        self.taken = 0
+        self.took_s = time.monotonic() - began_s  # without what ran between its steps
+
+    @property
+    def done(self) -> bool:
+        """Whether `latents`, scaled, n × c × h × w, are those of the pictures."""
+        return self.taken == len(self.scheduler.timesteps)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take one denoising step."""
+        began_s = time.monotonic()
+        t, latents = self.scheduler.timesteps[self.taken], self.latents
+        rows = torch.cat([latents, latents]) if self.base.is_guided else latents
+        predicted = self.denoiser(self.scheduler.scale_model_input(rows, t), t, self.text)
+        if self.base.is_guided:
             without, with_text = predicted.chunk(2)
-            predicted = without + guidance * (with_text - without)
-        latents = steps_of.step(predicted, t, latents, **chance).prev_sample
-        on_step()
-    return latents
+            predicted = without + self.guidance * (with_text - without)
+        self.latents = self.scheduler.step(predicted, t, latents, **self.chance).prev_sample
+        self.taken += 1
+        self.took_s += time.monotonic() - began_s
+
+
+def sample_latents(
+    base: BaseModel, denoiser: Denoiser, prompt: str | Sequence[str], seeds: list[int], **how: Any
+) -> Tensor:
+    """Scaled latents of one picture per seed, n × c × h × w; `how` as `Denoising`."""
+    denoising = Denoising(base, denoiser, prompt, seeds, **how)
+    while not denoising.done:
+        denoising.step()
+    return denoising.latents
 
 
 class Batches(Protocol):
@@ -90,39 +117,44 @@ class _Always:
         pass
 
 
-def draw(
+def draw_steps(
     base: BaseModel,
     denoiser: Denoiser,
     prompt: str | Sequence[str],
     seeds: list[int],
-    on_step: OnStep = lambda step, of: None,
     together: int | Batches = BATCH,
+    tiled: bool = False,
     **how: Any,
-) -> Iterator[Image.Image]:
-    """Draw one picture per seed, so many `together`, by a prompt for all or one for each; `how` as `sample_latents`.
+) -> Steps[list[Image.Image]]:
+    """Draw one picture per seed, so many `together`, by a prompt for all or one for each; `how` as `Denoising`.
 
-    `on_step` hears steps done, of as many as batches of the usual size would take.
+    Yields denoising steps done, of as many as batches of the usual size would take.
     """
     batches = _Always(together) if isinstance(together, int) else together
     usual = together if isinstance(together, int) else BATCH
     side_px = math.isqrt(math.prod(how.get("size") or (base.image_px, base.image_px)))
     of, whole = -(-len(seeds) // usual) * how["steps"], len(seeds) * how["steps"]
-    first, done = 0, 0
-    while first < len(seeds):
+    images: list[Image.Image] = []
+    done = 0
+    while len(images) < len(seeds):
+        first = len(images)
         group = slice(first, first + batches.next(len(seeds) - first, side_px))
         count = len(seeds[group])
-
-        def counted(count: int = count) -> None:
-            nonlocal done
+        denoising = Denoising(base, denoiser, prompt if isinstance(prompt, str) else prompt[group], seeds[group], **how)
+        while not denoising.done:
+            denoising.step()
             done += count
-            on_step(min(max(1, of * done // whole), of), of)
-
+            yield min(max(1, of * done // whole), of), of
         began_s = time.monotonic()
-        of_group = prompt if isinstance(prompt, str) else prompt[group]
-        images = decode(base, sample_latents(base, denoiser, of_group, seeds[group], on_step=counted, **how))
-        batches.measured(count, side_px, time.monotonic() - began_s)
-        yield from images
-        first = group.stop
+        with base.in_tiles() if tiled else nullcontext():
+            images += decode(base, denoising.latents)
+        batches.measured(count, side_px, denoising.took_s + time.monotonic() - began_s)
+    return images
+
+
+def draw(*given: Any, **how: Any) -> list[Image.Image]:
+    """Draw pictures, as `draw_steps` does, at once."""
+    return run_to_end(draw_steps(*given, **how))
 
 
 def grid(images: list[Image.Image], columns: int = 0) -> Image.Image:

@@ -1,6 +1,5 @@
 """What people choose a candidate by: a sheet of pictures, a row for each, from the same prompts and seeds."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from trainer.dreambooth.prompts import instance_prompt
 from trainer.dreambooth.weights import save
 from trainer.metrics.report_card import PLACES, SEED
 from trainer.protocol import CandidateReport
+from trainer.steps import Steps
 
 PER_ROW = 4  # pictures: a portrait, and some places
 TILE_MOST_PX = 512  # a side: twelve rows of larger ones would be more than chats take
@@ -20,9 +20,9 @@ MARGIN_SHARE = 0.5  # of a picture's side, for the number of steps at its left
 
 
 def lay_out(
-    candidates: Candidates, who: SubjectSpec, folder: Path, on_step: Callable[[], None], **how: Any
-) -> tuple[tuple[CandidateReport, ...], Path]:
-    """Write the weights of each candidate and the sheet; `how` to draw as `generate.draw`, `on_step` may raise."""
+    candidates: Candidates, who: SubjectSpec, folder: Path, **how: Any
+) -> Steps[tuple[tuple[CandidateReport, ...], Path]]:
+    """Write the weights of each candidate and the sheet; `how` to draw as `sampling.Denoising`."""
     prompts = [instance_prompt(who.identifier, who.noun)]
     prompts += [f"a {who.identifier} {who.noun} {place}" for place in PLACES[: PER_ROW - 1]]
     choices, rows = [], []
@@ -32,8 +32,8 @@ def lay_out(
         save(path, candidate.weights)
         choices.append(CandidateReport(step=candidate.step, weights=str(path), measures=candidate.measures))
         denoiser = candidates.denoiser_of(candidate)
-        drawn = sampling.draw(candidates.base, denoiser, prompts, [SEED] * PER_ROW, lambda *_: on_step(), **how)
-        rows.append(labelled(str(candidate.step), list(drawn)))
+        drawn = yield from sampling.draw_steps(candidates.base, denoiser, prompts, [SEED] * PER_ROW, **how)
+        rows.append(labelled(str(candidate.step), drawn))
     sheet = folder / "choices.png"
     sampling.grid(rows, columns=1).save(sheet)
     return tuple(choices), sheet

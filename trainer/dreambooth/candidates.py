@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor
 
 from storage.contract.recipe import Recipe
-from trainer.diffusion.sampling import OnStep
 from trainer.dreambooth.divergence import Diverged
 from trainer.dreambooth.eval_schedule import plan_evaluations
 from trainer.dreambooth.subjects import MultiSubjectEvaluator
@@ -21,6 +20,7 @@ from trainer.metrics.report_card import GLANCE, SubjectEvaluator
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 from trainer.models.finite import not_finite
+from trainer.steps import Steps
 
 LEARNED, PERFECT = 0.5, 0.9  # scores below which there is always hope, and above which there is little to gain
 
@@ -67,7 +67,7 @@ class Candidates:
         """The one with the highest score, the latest without an evaluator; None where there was but one way to end."""
         return max(self.seen, key=lambda one: one.measures.get("score", one.step), default=None)
 
-    def after(self, training: Training, on_step: OnStep = lambda done, of: None) -> bool:
+    def after(self, training: Training) -> Steps[bool]:
         """Keep a candidate if it is time for one; tell whether it is enough: none has been better for a while.
 
         Raises Diverged if there is nothing to keep any more.
@@ -78,7 +78,7 @@ class Candidates:
             weights = half_precision(denoiser, self.base.denoiser)
             if not_finite(weights.items()):
                 raise Diverged(f"What is learned stopped being numbers at step {training.taken}")
-            measures = self.evaluator.glance(denoiser, on_step) if self.evaluator else {}
+            measures = (yield from self.evaluator.glance(denoiser)) if self.evaluator else {}
             self.seen.append(CandidateSnapshot(training.taken, measures, weights))
         if self.recipe.choose:
             return False

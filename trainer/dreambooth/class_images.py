@@ -4,7 +4,6 @@ They are kept as latents: what training needs, never decoded and encoded again.
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,22 +14,16 @@ from storage.contract.recipe import Recipe
 from storage.contract.sizes import size_of_aspect
 from storage.objects.transfers import appearing
 from trainer.diffusion.latents import NOTHING
-from trainer.diffusion.sampling import sample_latents
+from trainer.diffusion.sampling import Denoising
 from trainer.dreambooth.class_set_file import SHA256
 from trainer.dreambooth.prompts import CLASS_BATCH, FIRST_SEED, SCHEDULER, class_prompt
 from trainer.models.base import BaseModel
 from trainer.models.finite import NotFinite, is_finite
+from trainer.steps import Steps
 
 
-def draw_class_set(
-    base: BaseModel,
-    noun: str,
-    recipe: Recipe,
-    path: Path,
-    on_step: Callable[[int, int], None],
-    together: int = CLASS_BATCH,
-) -> None:
-    """Draw the class set into `path`; `on_step` hears images done, of how many, after each denoising step.
+def draw_class_set(base: BaseModel, noun: str, recipe: Recipe, path: Path, together: int = CLASS_BATCH) -> Steps[None]:
+    """Draw the class set into `path`. Yields images done, of how many, after each denoising step.
 
     Raises NotFinite where the model draws none.
     """
@@ -38,7 +31,7 @@ def draw_class_set(
     parts: list[Tensor] = []
     for first in range(0, len(seeds), together):
         group = list(seeds[first : first + together])
-        latents = sample_latents(
+        denoising = Denoising(
             base,
             base.denoiser,
             class_prompt(noun),
@@ -47,9 +40,11 @@ def draw_class_set(
             guidance=recipe.class_guidance,
             scheduler=SCHEDULER,
             size=size_of_aspect(base.image_px, recipe.aspect, base.size_step_px),
-            on_step=lambda done=first: on_step(done, recipe.class_images),  # type: ignore[misc]
         )
-        parts.append(latents.half().cpu())
+        while not denoising.done:
+            denoising.step()
+            yield first, recipe.class_images
+        parts.append(denoising.latents.half().cpu())
     drawn = torch.cat(parts).contiguous()
     if not is_finite(drawn):
         raise NotFinite(NOTHING)

@@ -5,8 +5,8 @@ the GPU. Compiling makes them fewer; a CUDA graph has the GPU start all of them 
 """
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -29,10 +29,16 @@ def compile_blocks(denoiser: Denoiser) -> None:
     denoiser.backbone.compile_repeated_blocks()
 
 
-def as_written() -> AbstractContextManager[Any]:
-    """Eager mode as a context: pictures come in more shapes than would be worth compiling for."""
-    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
-    return stance
+@contextmanager
+def as_written(denoiser: Denoiser) -> Iterator[None]:
+    """Eager mode for its blocks as a context: pictures come in more shapes than would be worth compiling for."""
+    compiled = {module: module._compiled_call_impl for module in denoiser.modules() if module._compiled_call_impl}
+    let_go(denoiser)
+    try:
+        yield
+    finally:
+        for module, call in compiled.items():
+            module._compiled_call_impl = call
 
 
 def let_go(denoiser: Denoiser) -> None:

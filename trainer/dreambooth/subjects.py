@@ -9,12 +9,12 @@ from statistics import mean
 
 from PIL import Image
 
-from trainer.diffusion.sampling import OnStep
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.metrics.report_card import SubjectEvaluator
 from trainer.models.denoiser import Denoiser
 from trainer.models.rare_tokens import choose
 from trainer.protocol import TrainTask
+from trainer.steps import Steps
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,11 @@ class MultiSubjectEvaluator:
         """What each of their evaluators saw the last time, rows of pictures."""
         return [row for evaluator in self.evaluators for row in evaluator.glanced]
 
-    def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
+    def glance(self, denoiser: Denoiser) -> Steps[dict[str, float]]:
         """Means of what each of their evaluators measures at a glance."""
-        seen = [evaluator.glance(denoiser, on_step) for evaluator in self.evaluators]
+        seen = []
+        for evaluator in self.evaluators:
+            seen.append((yield from evaluator.glance(denoiser)))
         return {name: mean(each[name] for each in seen) for name in seen[0]}
 
 

@@ -66,7 +66,7 @@ def learn(
     while training.taken < recipe.steps and not enough:
         training.step()
         enough = bool(on_step(Step(training.taken, training)))
-    return TrainingResult(training.finish(), training.losses[: training.taken, 0].tolist(), training.validated)
+    return training.result()
 
 
 class Training:
@@ -160,15 +160,17 @@ class Training:
 
     @contextlib.contextmanager
     def drawing(self) -> Iterator[Denoiser]:
-        """What is learned so far, to be drawn with and looked at meanwhile: for the leader."""
+        """What is learned so far, to be drawn with and looked at meanwhile: for the leader.
+
+        Another training may take steps meanwhile, so nothing global changes: who computes turns gradients off.
+        """
         if self.shards:
             self.shards.call(WHOLE)
-            with torch.no_grad():
-                yield self._whole()
+            yield self._whole()
             return
         self._swap()
         try:
-            with torch.no_grad(), compile.as_written():
+            with compile.as_written(self.denoiser):
                 yield self.denoiser.eval()
         finally:
             self.denoiser.train()
@@ -181,6 +183,7 @@ class Training:
             weight = self.learning[name]
             weight.data, self.average[name] = average, weight.data
 
+    @torch.no_grad()
     def validate(self) -> tuple[float, float]:
         """The loss on what is held back, of the subject and of the class: 0 without class images. It is kept, too."""
         with self.drawing() as denoiser, self.casts:
@@ -201,6 +204,10 @@ class Training:
         self._swap()
         compile.let_go(self.denoiser)
         return self.denoiser.eval().requires_grad_(False)
+
+    def result(self) -> TrainingResult:
+        """What came of it."""
+        return TrainingResult(self.finish(), self.losses[: self.taken, 0].tolist(), self.validated)
 
     def _whole(self) -> Denoiser:
         """A copy that is in no shares, with the average where one is kept. A call for all processes."""

@@ -1,6 +1,6 @@
 """The engine: the process that holds the base model and does the tensor work (process.py starts it).
 
-Between two training steps it serves the pictures that are asked for meanwhile, so nobody waits for a training.
+Its scheduler decides at each step what runs next, so nobody waits for a training.
 """
 
 import logging
@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import BinaryIO, get_args
 
 import torch
@@ -20,13 +22,16 @@ from storage.logs import log_to
 from storage.objects.folder_errors import is_full
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
+from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.dreambooth.training_log import Trackers
 from trainer.engine.distributed import EngineGroup
-from trainer.engine.generate_task import ImageGenerator
-from trainer.engine.host import Cancelled, Paused
 from trainer.engine.message_writer import MessageWriter, News
-from trainer.engine.task_inbox import TaskInbox
-from trainer.engine.train_task import TrainRunner
+from trainer.engine.run import Run
+from trainer.engine.sampling_run import SamplingRun
+from trainer.engine.scheduler import Scheduler
+from trainer.engine.subject_cache import SubjectCache
+from trainer.engine.training_run import TrainingRun
+from trainer.engine.training_session import TrainingServices
 from trainer.memory import oom
 from trainer.memory.fit import method_of_engine
 from trainer.metrics.embedders import Embedder, open_embedder
@@ -35,8 +40,9 @@ from trainer.models.default_recipe import recipe_for
 from trainer.protocol import (
     OURS,
     Alive,
+    Cancel,
     Hello,
-    ProgressReport,
+    Pause,
     Refusal,
     Task,
     TaskResult,
@@ -59,7 +65,7 @@ TOO_LITTLE = {
 
 
 class Engine:
-    """Runs one task after another on a resident base model."""
+    """Runs tasks on a resident base model. One thread listens to the worker, and one computes, in `serve`."""
 
     def __init__(
         self,
@@ -71,10 +77,13 @@ class Engine:
         method: Method = "full",
     ) -> None:
         """`method` is what is learned by where nobody has asked for one."""
-        self.base, self.method, self.inbox = base, method, TaskInbox()
+        self.base, self.method, self.pausing = base, method, False
+        self.inbox: SimpleQueue[Task | Cancel | Pause] = SimpleQueue()
+        self.subjects, self.batches = SubjectCache(base), PictureBatches(base)
+        group, trackers = together or EngineGroup(), trackers or Trackers()
+        self.services = TrainingServices(group, embedder, trackers)
+        self.scheduler = Scheduler(one_training=group.size > 1 or bool(trackers.lines))  # a tracker logs one at a time
         self._say, self._said_s = say, 0.0
-        self.image_generator = ImageGenerator(self)
-        self.train_runner = TrainRunner(self, together or EngineGroup(), embedder, trackers)
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
@@ -99,62 +108,70 @@ class Engine:
         of = {"folder": str(base.folder), "revision": base.source.revision, "device": str(base.device)}
         self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, method=self.method, **of))
         while True:
-            task = self.inbox.next(LOOK_S)
-            self.image_generator.drop_forgotten()
-            if task:
-                self.run(task)
+            self.run_until_idle()
+            self._take_in(LOOK_S)
+            self.subjects.drop_forgotten()
 
-    def run(self, task: Task) -> None:
-        """Run one task to its result, whatever happens; where memory runs out, once more with less."""
-        result = self._result(task)
-        if result is None and not task.gentle:
-            task = task.model_copy(update={"gentle": True})
-            result = self._result(task)
-        if result and task.gentle:
-            result = result.model_copy(update={"detail": result.detail or SHORT})
-        self.say(
-            result or TaskResult(job=task.job, state="failed", message=TOO_LITTLE[task.do], detail="out of memory")
-        )
+    def run_until_idle(self) -> None:
+        """Run what has come, and what comes meanwhile, to its end. This is the one loop: all work is done from here."""
+        self._take_in()
+        while turn := self.scheduler.step():
+            self._finish([run for run in turn if run.ended])
+            if time.monotonic() - self._said_s > ALIVE_S:
+                self.say(Alive(job=turn[0].task.job))
+            self.subjects.drop_forgotten()
+            self._take_in()
 
-    def _result(self, task: Task) -> TaskResult | None:
-        """Run one task; None if there was too little memory."""
-        self.say(ProgressReport(job=task.job, phase="loading"))
-        try:
-            self.check(task.job)
-            return self.train_runner.run(task) if isinstance(task, TrainTask) else self.image_generator.draw(task)
-        except Cancelled:
-            return TaskResult(job=task.job, state="cancelled", message="Cancelled.")
-        except Paused:
-            return TaskResult(job=task.job, state="paused")
-        except UserError as error:
-            return TaskResult(job=task.job, state="failed", message=str(error))
-        except Exception as error:
-            if not oom.is_out_of_memory(error):
-                log.exception("job %s failed", task.job)
-                detail = f"{type(error).__name__}: {error}"
-                return TaskResult(job=task.job, state="failed", message=OURS, detail=detail, disk_full=is_full(error))
-            log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", error)
-        self.image_generator.let_go()
-        oom.free()  # out here, where the error no longer holds what it happened to
-        return None
+    def _take_in(self, timeout_s: float = 0.0) -> None:
+        """Take in what the worker has said; where it has said nothing, wait for that long."""
+        with suppress(Empty):
+            while True:
+                message = self.inbox.get(timeout=timeout_s)
+                timeout_s = 0.0
+                if isinstance(message, Cancel):
+                    self._finish(self.scheduler.cancel(message.job))
+                elif isinstance(message, Pause):
+                    self.pausing = True
+                else:
+                    self.scheduler.add(self._run_of(message))
 
-    @property
-    def pausing(self) -> bool:
-        """Whether the worker is about to end."""
-        return self.inbox.pausing
+    def _run_of(self, task: Task) -> Run:
+        if isinstance(task, TrainTask):
+            return TrainingRun(task, self, self.services)
+        return SamplingRun(task, self, self.subjects, self.batches)
 
-    def check(self, job: str) -> None:
-        """Raise Cancelled if the job is to stop; say now and then that it goes on."""
-        if self.inbox.is_cancelled(job):
-            raise Cancelled
-        if time.monotonic() - self._said_s > ALIVE_S:
-            self.say(Alive(job=job))
+    def _finish(self, runs: list[Run]) -> None:
+        """Tell the worker how runs have ended; one for which memory did not suffice is tried again with less."""
+        for run in runs:
+            task, short = run.task, run.error is not None and oom.is_out_of_memory(run.error)
+            if short:
+                log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", run.error)
+                run.error = None  # it holds what there was no room for
+                self.subjects.let_go()
+                oom.free()
+            if short and not task.gentle:
+                self.scheduler.add(self._run_of(task.model_copy(update={"gentle": True})), first=True)
+            else:
+                self.say(_result_of(run))
+            run.error = None  # it would hold what was in use for as long as the run is known
 
-    def serve_pictures(self) -> None:
-        """Run the pictures that wait, and leave trainings waiting."""
-        for task in self.inbox.pictures():
-            self.run(task)
-        self.image_generator.drop_forgotten()
+
+def _result_of(run: Run) -> TaskResult:
+    """How a run has ended, in words for people; what has neither result nor error ran out of memory."""
+    job, error = run.task.job, run.error
+    if run.result:
+        result = run.result
+    elif run.state == "cancelled":
+        result = TaskResult(job=job, state="cancelled", message="Cancelled.")
+    elif isinstance(error, UserError):
+        result = TaskResult(job=job, state="failed", message=str(error))
+    elif error:
+        log.error("job %s failed", job, exc_info=error)
+        detail = f"{type(error).__name__}: {error}"
+        result = TaskResult(job=job, state="failed", message=OURS, detail=detail, disk_full=is_full(error))
+    else:
+        return TaskResult(job=job, state="failed", message=TOO_LITTLE[run.task.do], detail="out of memory")
+    return result.model_copy(update={"detail": result.detail or SHORT}) if run.task.gentle else result
 
 
 def main(writer: MessageWriter) -> None:
@@ -169,11 +186,12 @@ def main(writer: MessageWriter) -> None:
     except SetupError as error:
         writer.say(Refusal(message=str(error)))
         sys.exit(1)
-    if engine.train_runner.together.leads:
+    group = engine.services.group
+    if group.leads:
         threading.Thread(target=engine.listen, args=(sys.stdin.buffer,), daemon=True).start()
         engine.serve()
     while True:
-        engine.train_runner.follow()
+        TrainingRun(TrainTask.model_validate_json(group.hear()), engine, engine.services).follow()
 
 
 def _start(writer: MessageWriter) -> Engine:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,13 +10,14 @@ from PIL import Image
 
 from trainer.diffusion import sampling
 from trainer.diffusion.images import read_photo
-from trainer.diffusion.sampling import BATCH, OnStep
+from trainer.diffusion.sampling import BATCH
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import FIRST_SEED, SCHEDULER, class_prompt, instance_prompt
 from trainer.metrics.embedders import Embedder
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
+from trainer.steps import Steps, with_progress
 
 PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
 IN_EACH, PORTRAITS, OF_CLASS = 2, 4, 8  # pictures of a card
@@ -49,48 +49,44 @@ class ClassBaseline:
 class SubjectEvaluator:
     """Draws what a subject and its class look like, and measures it. Seeds are always the same, so it can be compared.
 
-    What is called `on_step` hears how many pictures are drawn, of how many, and may raise to stop.
+    What it does yields how many pictures are drawn, of how many, after each denoising step.
     """
 
     def __init__(
         self, base: BaseModel, embedder: Embedder, who: SubjectSpec, together: int = BATCH, **how: Any
     ) -> None:
-        """Draw so many pictures `together`; `how` with, steps and guidance, as `generate.sample_latents`."""
+        """Draw so many pictures `together`; `how` with, steps and guidance, as `sampling.Denoising`."""
         self.base, self.embedder, self.who, self.together = base, embedder, who, together
         self.how = {"scheduler": SCHEDULER, **how}
         self.glanced: list[list[Image.Image]] = []  # what the last glance saw: the subject in places, its class
+        self._before: dict[int, ClassBaseline] = {}  # by number of pictures
         self._done, self._of = 0, 0  # pictures of what is being measured
-        self._on_step: OnStep = lambda done, of: None
 
-    @cached_property
-    def _glanced(self) -> ClassBaseline:
-        return self._before(GLANCED, GLANCED_STEPS)
+    def _baseline(self, count: int, share: float = 1) -> Steps[ClassBaseline]:
+        """The class before, drawn once and kept."""
+        if count not in self._before:
+            pictures = yield from self._of_class(self.base.denoiser, count, share)
+            photos = [read_photo(path) for path in self.who.photos]
+            self._before[count] = ClassBaseline(pictures, SubjectSimilarity(self.embedder.embed, photos, zero=pictures))
+        return self._before[count]
 
-    @cached_property
-    def _seen(self) -> ClassBaseline:
-        return self._before(OF_CLASS)
-
-    def _before(self, count: int, share: float = 1) -> ClassBaseline:
-        pictures = self._of_class(self.base.denoiser, count, share)
-        photos = [read_photo(path) for path in self.who.photos]
-        return ClassBaseline(pictures, SubjectSimilarity(self.embedder.embed, photos, zero=pictures))
-
-    def glance(self, denoiser: Denoiser, on_step: OnStep) -> dict[str, float]:
+    def glance(self, denoiser: Denoiser) -> Steps[dict[str, float]]:
         """Measure with a few pictures how good a candidate is.
 
         *likeness* of pictures in places, of which one that is elsewhere counts for nothing; *drift*, how much more like
         the photos the plain class is than before; *score*, what likeness is left after drift.
         """
-        self._begin(len(PLACES) + GLANCED * (1 if "_glanced" in self.__dict__ else 2), on_step)
-        before, likeness = self._glanced.pictures, self._glanced.likeness
-        pictures, right = self._in_places(denoiser, 1, GLANCED_STEPS)
+        self._done, self._of = 0, len(PLACES) + GLANCED * (1 if GLANCED in self._before else 2)
+        baseline = yield from self._baseline(GLANCED, GLANCED_STEPS)
+        before, likeness = baseline.pictures, baseline.likeness
+        pictures, right = yield from self._in_places(denoiser, 1, GLANCED_STEPS)
         like = likeness.each(pictures).clamp(max=1) * torch.tensor(right)
-        after = self._of_class(denoiser, GLANCED, GLANCED_STEPS)
+        after = yield from self._of_class(denoiser, GLANCED, GLANCED_STEPS)
         self.glanced = [pictures, after[: len(pictures)]]
         drift = max(0.0, likeness.of(after) - likeness.of(before))
         return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
 
-    def card(self, denoiser: Denoiser, on_step: OnStep) -> ReportCard:
+    def card(self, denoiser: Denoiser) -> Steps[ReportCard]:
         """Measure what was learned.
 
         *likeness* of pictures in places and *portrait*, 0 for any other of the class and 1 for the subject itself;
@@ -98,13 +94,14 @@ class SubjectEvaluator:
         that look like the subject, and *pres*, their similarity to it; *diversity* of the class, as a share of what it
         was before; *photos_alike*, the similarity of the photos to each other.
         """
-        self._begin(len(PLACES) * IN_EACH + PORTRAITS + OF_CLASS * (1 if "_seen" in self.__dict__ else 2), on_step)
-        before, likeness = self._seen.pictures, self._seen.likeness
-        pictures, right = self._in_places(denoiser, IN_EACH)
-        portraits = self._draw(
-            denoiser, instance_prompt(self.who.identifier, self.who.noun), range(SEED, SEED + PORTRAITS)
-        )
-        after = self._of_class(denoiser, OF_CLASS)
+        new = len(PLACES) * IN_EACH + PORTRAITS + OF_CLASS
+        self._done, self._of = 0, new + (0 if OF_CLASS in self._before else OF_CLASS)
+        baseline = yield from self._baseline(OF_CLASS)
+        before, likeness = baseline.pictures, baseline.likeness
+        pictures, right = yield from self._in_places(denoiser, IN_EACH)
+        portrait = instance_prompt(self.who.identifier, self.who.noun)
+        portraits = yield from self._draw(denoiser, portrait, range(SEED, SEED + PORTRAITS))
+        after = yield from self._of_class(denoiser, OF_CLASS)
         measures = {
             "likeness": likeness.of(pictures),
             "portrait": likeness.of(portraits),
@@ -116,30 +113,27 @@ class SubjectEvaluator:
         }
         return ReportCard(_rounded(measures), before, after)
 
-    def _in_places(self, denoiser: Denoiser, in_each: int, share: float = 1) -> tuple[list[Image.Image], list[bool]]:
+    def _in_places(
+        self, denoiser: Denoiser, in_each: int, share: float = 1
+    ) -> Steps[tuple[list[Image.Image], list[bool]]]:
         """Pictures of the subject in places, and whether each is where it should be."""
         who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
         seeds = [SEED + k for _ in PLACES for k in range(in_each)]
-        pictures = self._draw(denoiser, [f"a {who.identifier} {who.noun} {place}" for place in asked], seeds, share)
+        prompts = [f"a {who.identifier} {who.noun} {place}" for place in asked]
+        pictures = yield from self._draw(denoiser, prompts, seeds, share)
         seen = self.embedder.places(pictures, who.noun, PLACES)
         return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
 
-    def _of_class(self, denoiser: Denoiser, count: int, share: float = 1) -> list[Image.Image]:
+    def _of_class(self, denoiser: Denoiser, count: int, share: float = 1) -> Steps[list[Image.Image]]:
         return self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + count), share)
-
-    def _begin(self, of: int, on_step: OnStep) -> None:
-        self._done, self._of, self._on_step = 0, of, on_step
 
     def _draw(
         self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int], share: float = 1
-    ) -> list[Image.Image]:
+    ) -> Steps[list[Image.Image]]:
         """Draw a picture for each seed with this share of the denoising steps."""
-
-        def on_step(step: int, of: int) -> None:
-            self._on_step(self._done, self._of)
-
         how = {**self.how, "steps": math.ceil(self.how["steps"] * share)}
-        images = list(sampling.draw(self.base, denoiser, prompt, list(seeds), on_step, self.together, **how))
+        steps = sampling.draw_steps(self.base, denoiser, prompt, list(seeds), self.together, **how)
+        images = yield from with_progress(steps, lambda *_: (self._done, self._of))
         self._done += len(images)
         return images
 

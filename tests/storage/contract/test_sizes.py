@@ -18,6 +18,7 @@ from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import class_set_key
 from trainer.dreambooth.train import Training
 from trainer.models.default_recipe import recipe_for
+from trainer.steps import run_to_end
 
 if TYPE_CHECKING:
     from trainer.models.base import BaseModel
@@ -118,7 +119,7 @@ def test_class_images_have_the_recipes_shape_and_are_learned_from(
     base: "BaseModel", photos: list[Path], tmp_path: Path
 ) -> None:
     how = recipe_for(base.folder, steps=2, aspect="3:2", class_images=2)
-    class_images.draw_class_set(base, "dog", how, tmp_path / "set", lambda *_: None)
+    run_to_end(class_images.draw_class_set(base, "dog", how, tmp_path / "set"))
     latents = class_images.read_class_set(tmp_path / "set")
     width, height = size_of_aspect(base.image_px, "3:2", base.size_step_px)
     assert latents.shape[2:] == (height // base.latent_px, width // base.latent_px)

@@ -8,6 +8,7 @@ import torch
 from trainer.diffusion import sampling
 from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.models.base import BaseModel
+from trainer.steps import reporting, run_to_end
 
 PLENTY = 2**40
 
@@ -46,9 +47,8 @@ def test_pictures_do_not_depend_on_how_many_are_drawn_together(base: BaseModel, 
     how = {"steps": 3, "guidance": 2.0}
     steps: list[tuple[int, int]] = []
     batches = PictureBatches(base, lambda device: PLENTY)
-    many = list(
-        sampling.draw(base, base.denoiser, "a dog", [*range(10)], lambda *at: steps.append(at), together=batches, **how)
-    )
+    drawing = sampling.draw_steps(base, base.denoiser, "a dog", [*range(10)], together=batches, **how)
+    many = run_to_end(reporting(drawing, lambda *at: steps.append(at)))
     alone = list(sampling.draw(base, base.denoiser, "a dog", [*range(10)], together=1, **how))
     for one, other in zip(many, alone, strict=True):
         difference = torch.tensor(list(one.tobytes())).sub(torch.tensor(list(other.tobytes()))).abs().max()

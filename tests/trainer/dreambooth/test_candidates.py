@@ -23,6 +23,7 @@ from trainer.metrics.embedders import ToyworldEmbedder
 from trainer.metrics.report_card import SubjectEvaluator
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
+from trainer.steps import run_to_end
 
 pytestmark = pytest.mark.timeout(180)
 STEPS = 6
@@ -89,7 +90,7 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
             candidates.load(begun)
 
         def on_step(step: Step) -> bool:
-            enough = candidates.after(step.training)
+            enough = run_to_end(candidates.after(step.training))
             if step.step == 4 and not begun:
                 state.update({k: v.clone() for k, v in {**state_of(step.training), **candidates.state()}.items()})
             return enough
@@ -109,9 +110,9 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
 def test_of_several_together_the_means_count(base: BaseModel, subject: SubjectSpec) -> None:
     other = replace(subject, identifier="kra")
     evaluators = [SubjectEvaluator(base, ToyworldEmbedder(), each, steps=2, guidance=2.0) for each in (subject, other)]
-    each = [evaluator.glance(base.denoiser, lambda *_: None) for evaluator in evaluators]
+    each = [run_to_end(evaluator.glance(base.denoiser)) for evaluator in evaluators]
     panel = MultiSubjectEvaluator(evaluators)
-    told = panel.glance(base.denoiser, lambda *_: None)
+    told = run_to_end(panel.glance(base.denoiser))
     assert told == {name: pytest.approx((each[0][name] + each[1][name]) / 2) for name in ("score", "likeness", "drift")}
     assert [len(row) for row in panel.glanced] == [4] * 4
 

@@ -15,7 +15,7 @@ from storage.contract.recipe import Recipe
 from storage.errors import SetupError, UserError
 from storage.settings.trainer import TrainerSettings
 from tests.support.micro_models import RECIPE
-from tests.trainer.worker.test_engine_client import picture
+from tests.trainer.worker.test_engine_client import picture, run
 from trainer.diffusion import latents
 from trainer.doctor import report
 from trainer.dreambooth.class_images import is_usable
@@ -68,7 +68,7 @@ def task(folder: Path, photos: list[Path], job: str = "one", **recipe: Any) -> T
 
 
 def result(engine: Any, what: Any) -> TaskResult:
-    engine.run(what)
+    run(engine, what)
     found = engine.said[-1]
     assert isinstance(found, TaskResult)
     return found
@@ -179,14 +179,14 @@ def bad_base(micro_model: Path) -> BaseModel:
 
 def test_pictures_that_are_no_numbers_are_not_silently_black(bad_base: BaseModel, tmp_path: Path) -> None:
     said: list[Any] = []
-    Engine(bad_base, said.append).run(picture(tmp_path))
+    run(Engine(bad_base, said.append), picture(tmp_path))
     assert said[-1].state == "failed" and said[-1].message == latents.NOTHING
     assert not list(tmp_path.glob("*.png"))
 
 
 def test_class_images_that_are_no_numbers_are_not_kept(bad_base: BaseModel, tmp_path: Path, photos: list[Path]) -> None:
     said: list[Any] = []
-    Engine(bad_base, said.append).run(task(tmp_path, photos))
+    run(Engine(bad_base, said.append), task(tmp_path, photos))
     assert said[-1].state == "failed" and said[-1].message == latents.NOTHING
     assert not (tmp_path / "class").exists()
     save_file({"latents": torch.full((1, 4, 2, 2), torch.nan)}, tmp_path / "class")
@@ -200,6 +200,6 @@ def test_learned_weights_that_are_no_numbers_are_not_drawn_with(micro_model: Pat
         next(learned.parameters()).flatten()[0] = torch.nan
     save_learned(tmp_path / "weights", learned, base.denoiser)
     said: list[Any] = []
-    Engine(base, said.append).run(picture(tmp_path, weights=str(tmp_path / "weights")))
+    run(Engine(base, said.append), picture(tmp_path, weights=str(tmp_path / "weights")))
     assert said[-1].state == "failed" and "not all of its weights are numbers" in said[-1].message
     assert issubclass(NotFinite, UserError)

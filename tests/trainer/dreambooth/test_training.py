@@ -26,6 +26,7 @@ from trainer.dreambooth.weights import load_learned, save_learned
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
 from trainer.models.rare_tokens import POOL, choose, meaningless
+from trainer.steps import reporting, run_to_end
 
 
 def recipe(base: BaseModel, **changes: Any) -> Recipe:
@@ -324,10 +325,8 @@ def test_a_variation_is_nearer_to_its_picture_than_another_seed_is(base: BaseMod
 
 def test_steps_are_reported_and_a_watcher_may_stop(base: BaseModel) -> None:
     heard: list[tuple[int, int]] = []
-    draw_all = sampling.draw(
-        base, base.denoiser, "a dog", list(range(5)), lambda *at: heard.append(at), steps=3, guidance=2.0
-    )
-    assert len(list(draw_all)) == 5
+    drawing = sampling.draw_steps(base, base.denoiser, "a dog", list(range(5)), steps=3, guidance=2.0)
+    assert len(run_to_end(reporting(drawing, lambda *at: heard.append(at)))) == 5
     assert [of for _, of in heard] == [6] * 6
     assert (done := [step for step, _ in heard]) == sorted(done) and done[0] == 1 and done[-1] == 6
 
@@ -338,7 +337,7 @@ def test_steps_are_reported_and_a_watcher_may_stop(base: BaseModel) -> None:
 def test_a_class_set_is_the_same_each_time(base: BaseModel, tmp_path: Path) -> None:
     how = recipe(base, class_images=3, class_steps=2)
     for name in "ab":
-        class_images.draw_class_set(base, "dog", how, tmp_path / name, lambda *_: None)
+        run_to_end(class_images.draw_class_set(base, "dog", how, tmp_path / name))
     assert class_images.read_class_set(tmp_path / "a").shape == (3, 4, 16, 16)
     whole = (tmp_path / "a").read_bytes()
     assert whole == (tmp_path / "b").read_bytes() and is_whole(tmp_path / "a")

@@ -1,11 +1,13 @@
 """What a text encoder does not read to its end is told: prompts, negative prompts, captions."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storage.contract.recipe import Recipe
 from tests.conftest import Chat
+from tests.trainer.worker.test_engine_client import run
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.truncated_captions import cut_captions
 from trainer.engine.engine import Engine
@@ -31,7 +33,9 @@ def base(micro_model: Path) -> BaseModel:
 def test_a_prompt_that_is_cut_is_told(base: BaseModel, tmp_path: Path, prompt: str, negative: str, said: str) -> None:
     how = {"guidance": 5.0, "scheduler": "ddim", "vary_seed": None, "facts": {}, "weights": None}
     task = ImagineTask(job="j", folder=str(tmp_path), prompt=prompt, negative=negative, seeds=(1,), steps=1, **how)
-    assert Engine(base, lambda _: None).image_generator.draw(task).message == said
+    heard: list[Any] = []
+    run(Engine(base, heard.append), task)
+    assert heard[-1].message == said
 
 
 def test_captions_that_are_cut_are_told(base: BaseModel) -> None:

@@ -19,7 +19,7 @@ from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from tests.conftest import photos_of_a_character
 from tests.support.micro_models import RECIPE
-from tests.trainer.worker.test_engine_client import picture, result
+from tests.trainer.worker.test_engine_client import picture, result, run
 from trainer.engine.engine import Engine
 from trainer.metrics.embedders import open_embedder
 from trainer.models.base import load_base
@@ -67,7 +67,7 @@ class Alone:
         )
 
     def result(self, task: TrainTask) -> TaskResult:
-        self.engine.run(task)
+        run(self.engine, task)
         last = self.said[-1]
         assert isinstance(last, TaskResult)
         return last

@@ -26,6 +26,7 @@ from trainer.metrics.embedders import ToyworldEmbedder, open_embedder
 from trainer.metrics.report_card import PLACES, SubjectEvaluator
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import load_base
+from trainer.steps import reporting, run_to_end
 from trainer.toyworld.words import Scene
 
 pytestmark = pytest.mark.timeout(180)
@@ -51,7 +52,8 @@ def test_where_nothing_was_learned_the_card_says_so(tmp_path: Path) -> None:
     photos = saved(tmp_path, [character(3, "dog").photo(Random(k), PLACES[k], size_px=128) for k in range(4)])
     evaluator = SubjectEvaluator(base, ToyworldEmbedder(), SubjectSpec(photos, "dog", "cat"), steps=8, guidance=4.0)
     told: list[tuple[int, int]] = []
-    card = evaluator.card(base.denoiser, lambda done, of: told.append((done, of)))  # it is asked for a "cat dog"
+    drawing = evaluator.card(base.denoiser)
+    card = run_to_end(reporting(drawing, lambda done, of: told.append((done, of))))  # it is asked for a "cat dog"
     assert told == sorted(told) and {of for _, of in told} == {28} and told[-1][0] >= 20
     assert card.measures["diversity"] == 1.0 and card.measures["likeness"] < 0.5 and card.measures["hijacked"] < 0.5
     assert card.measures["obedience"] > 0.6

@@ -15,7 +15,7 @@ import pytest_asyncio
 from trainer.dreambooth.weights import save_learned
 from trainer.engine.engine import Engine
 from trainer.models.base import load_base
-from trainer.protocol import ImagineTask, TaskResult
+from trainer.protocol import ImagineTask, TaskResult, TrainTask
 from trainer.worker.engine_client import EngineClient
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,6 +39,13 @@ def engine_of(client: EngineClient) -> psutil.Process | None:
     """The process of an engine, if there is one."""
     known = (p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE)
     return next((p for p in known if client.base_model in p.cmdline()), None)
+
+
+def run(engine: Engine, *tasks: ImagineTask | TrainTask) -> None:
+    """Have an engine in this process do some tasks."""
+    for task in tasks:
+        engine.inbox.put(task)
+    engine.run_until_idle()
 
 
 async def result(engine: EngineClient, task: ImagineTask) -> TaskResult:
@@ -92,11 +99,13 @@ async def test_weights_whose_file_is_gone_leave_the_memory(micro_model: Path, tm
     engine = Engine(load_base(str(micro_model)), lambda _: None)
     weights = tmp_path / "weights.safetensors"
     save_learned(weights, engine.base.denoiser.copy(), engine.base.denoiser)
-    engine.image_generator.draw(picture(tmp_path, weights=str(weights)))
-    learned = weakref.ref(engine.image_generator.denoiser_of(str(weights)))
-    engine.image_generator.drop_forgotten()
+    run(engine, picture(tmp_path, weights=str(weights)))
+    with engine.subjects.loaded(str(weights)) as denoiser:
+        learned = weakref.ref(denoiser)
+    del denoiser
+    engine.subjects.drop_forgotten()
     assert learned() is not None
     weights.unlink()
-    engine.image_generator.drop_forgotten()
+    engine.subjects.drop_forgotten()
     gc.collect()
     assert learned() is None

@@ -1,0 +1,243 @@
+"""Whose turn it is: pictures between the steps of trainings, trainings in turn, each run to its own end."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.engine.run import Run
+from trainer.engine.scheduler import Scheduler
+from trainer.protocol import ImagineTask, SubjectTask, Task, TaskResult, TrainTask
+from trainer.steps import Steps, reporting, run_to_end, with_progress
+
+
+def training(job: str) -> TrainTask:
+    subjects = (SubjectTask(subject="s", noun="dog", photos=(), class_set="c"),)
+    return TrainTask(job=job, folder="f", subjects=subjects, taken=(), recipe={}, seed=0, checkpoint_s=60)
+
+
+def picture(job: str) -> ImagineTask:
+    how: dict[str, Any] = {"steps": 1, "guidance": 1.0, "negative": "", "scheduler": "ddim", "vary_seed": None}
+    return ImagineTask(job=job, folder="f", prompt="", weights=None, seeds=(1,), facts={}, **how)
+
+
+class Steady(Run):
+    """Takes a number of steps, each of which is noted; then it is done, or fails."""
+
+    def __init__(self, task: Task, count: int, taken: list[str], fails: bool = False) -> None:
+        super().__init__(task)
+        self.count, self.taken, self.fails, self.put_away = count, taken, fails, 0
+
+    def steps(self) -> Steps[TaskResult]:
+        try:
+            for step in range(1, self.count + 1):
+                self.taken.append(self.task.job)
+                if step < self.count:
+                    yield step, self.count
+            if self.fails:
+                raise RuntimeError("broken")
+            return TaskResult(job=self.task.job, state="done")
+        finally:
+            self.put_away += 1
+
+
+class Rows(Steady):
+    """One that takes its steps together with others like it."""
+
+    batch_key = "rows"
+
+    def step_with(self, others: Any) -> None:
+        if others:
+            self.taken.append("+".join(run.task.job for run in (self, *others)))
+        super().step_with(others)
+
+
+@pytest.fixture
+def taken() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def make(taken: list[str]) -> Callable[..., Steady]:
+    def make(job: str, count: int, kind: type[Steady] = Steady, fails: bool = False) -> Steady:
+        return kind(training(job) if job[0] == "t" else picture(job), count, taken, fails)
+
+    return make
+
+
+Make = Callable[..., Steady]
+
+
+def rest(scheduler: Scheduler) -> Iterator[Run]:
+    """Go on until nothing is left; yield runs as they end."""
+    while turn := scheduler.step():
+        yield from (run for run in turn if run.ended)
+
+
+def test_pictures_are_drawn_one_after_another_and_before_a_training(make: Make, taken: list[str]) -> None:
+    scheduler = Scheduler()
+    for run in (make("p1", 2), make("t", 3), make("p2", 2)):
+        scheduler.add(run)
+    assert [run.task.job for run in rest(scheduler)] == ["p1", "p2", "t"]
+    assert taken == ["p1", "p1", "p2", "p2", "t", "t", "t"]
+
+
+def test_a_training_has_a_step_between_the_pictures_that_came_before_it_and_those_that_came_after(
+    make: Make, taken: list[str]
+) -> None:
+    scheduler = Scheduler()
+    scheduler.add(make("t", 9))
+    scheduler.step()
+    scheduler.add(make("p1", 2))
+    scheduler.step()
+    scheduler.add(make("p2", 1))  # while p1 is drawn: the training comes before it
+    for _ in range(4):
+        scheduler.step()
+    assert taken == ["t", "p1", "p1", "t", "p2", "t"]
+
+
+def test_a_crowd_of_pictures_does_not_stop_a_training(make: Make, taken: list[str]) -> None:
+    scheduler = Scheduler()
+    scheduler.add(make("t", 20))
+    for number in range(40):
+        scheduler.add(make(f"p{number}", 1))
+        scheduler.step()
+        scheduler.step()
+    assert taken.count("t") == 20
+
+
+def test_trainings_take_turns(make: Make, taken: list[str]) -> None:
+    scheduler = Scheduler()
+    scheduler.add(make("t1", 3))
+    scheduler.step()
+    scheduler.add(make("t2", 2))
+    assert [run.task.job for run in rest(scheduler)] == ["t2", "t1"] or taken == ["t1", "t1", "t2", "t1", "t2"]
+    assert Counter(taken) == {"t1": 3, "t2": 2} and taken[:3] != ["t1", "t1", "t1"]
+
+
+def test_engines_in_a_group_take_one_training_after_another(make: Make, taken: list[str]) -> None:
+    scheduler = Scheduler(one_training=True)
+    for run in (make("t1", 2), make("t2", 2), make("p", 1)):
+        scheduler.add(run)
+    assert [run.task.job for run in rest(scheduler)] == ["p", "t1", "t2"]
+    assert taken == ["p", "t1", "t1", "t2", "t2"]
+
+
+def test_one_that_fails_does_not_hurt_the_others(make: Make) -> None:
+    scheduler = Scheduler()
+    runs = [make("p1", 2, fails=True), make("p2", 2), make("t1", 3, fails=True), make("t2", 3)]
+    for run in runs:
+        scheduler.add(run)
+    assert sorted(run.task.job for run in rest(scheduler)) == ["p1", "p2", "t1", "t2"]
+    assert [run.state for run in runs] == ["failed", "done", "failed", "done"]
+    assert [str(run.error) for run in runs if run.error] == ["broken"] * 2 and runs[1].result
+
+
+def test_a_run_is_cancelled_before_and_in_the_middle_and_puts_away_what_it_has_in_hand(make: Make) -> None:
+    scheduler = Scheduler()
+    begun, waiting, beside = make("t1", 9), make("t2", 9), make("t3", 2)
+    for run in (begun, waiting, beside):
+        scheduler.add(run)
+    scheduler.step()
+    assert (begun.state, waiting.state) == ("running", "waiting")
+    assert scheduler.cancel("t1") == [begun] and scheduler.cancel("t2") == [waiting] and scheduler.cancel("t9") == []
+    assert (begun.state, begun.put_away, waiting.state, waiting.put_away) == ("cancelled", 1, "cancelled", 0)
+    assert list(rest(scheduler)) == [beside]
+
+
+def test_a_wish_to_stop_is_about_the_attempt_that_is_held(make: Make) -> None:
+    scheduler = Scheduler()
+    scheduler.add(make("p", 2))
+    scheduler.cancel("p")
+    scheduler.add(again := make("p", 2))
+    assert list(rest(scheduler)) == [again] and again.state == "done"
+
+
+def test_what_is_tried_again_comes_first(make: Make, taken: list[str]) -> None:
+    scheduler = Scheduler()
+    scheduler.add(make("p1", 1))
+    scheduler.add(make("p2", 1), first=True)
+    list(rest(scheduler))
+    assert taken == ["p2", "p1"]
+
+
+def test_pictures_of_one_kind_may_be_drawn_together_also_those_that_come_late(make: Make, taken: list[str]) -> None:
+    scheduler = Scheduler()
+    for run in (make("p1", 2, Rows), make("p2", 1), make("p3", 3, Rows)):
+        scheduler.add(run)
+    scheduler.step()
+    scheduler.add(make("p4", 1, Rows))
+    assert [run.task.job for run in rest(scheduler)] == ["p1", "p4", "p2", "p3"]
+    assert [step for step in taken if "+" in step] == ["p1+p3", "p1+p3+p4"]
+
+
+arrivals = st.lists(
+    st.tuples(
+        st.sampled_from(["picture", "training", "rows"]),
+        st.integers(1, 4),  # its steps
+        st.booleans(),  # whether it fails
+        st.integers(0, 3),  # turns before it comes
+        st.none() | st.integers(0, 5),  # turns after which it is cancelled
+    ),
+    max_size=12,
+)
+
+
+@given(arrivals, st.booleans())
+def test_every_run_ends_exactly_once_in_whatever_order_they_come(plan: list[Any], one_training: bool) -> None:
+    scheduler, taken, ends, cancels = Scheduler(one_training), list[str](), Counter[str](), dict[str, int]()
+    turns, runs = 0, dict[str, Steady]()
+
+    def turn() -> bool:
+        nonlocal turns
+        turns += 1
+        for job in [job for job, at in cancels.items() if at <= turns]:
+            ends.update(run.task.job for run in scheduler.cancel(job))
+            del cancels[job]
+        stepped = scheduler.step()
+        ends.update(run.task.job for run in stepped if run.ended)
+        return bool(stepped)
+
+    for number, (kind, count, fails, before, cancelled) in enumerate(plan):
+        for _ in range(before):
+            turn()
+        job, made = f"{kind}-{number}", Rows if kind == "rows" else Steady
+        runs[job] = made(training(job) if kind == "training" else picture(job), count, taken, fails)
+        scheduler.add(runs[job])
+        if cancelled is not None:
+            cancels[job] = turns + cancelled
+    while turn():
+        pass
+    assert ends == Counter(dict.fromkeys(runs, 1))
+    for job, run in runs.items():
+        assert run.ended and taken.count(job) <= run.count
+        if run.state != "cancelled":
+            assert (taken.count(job), run.state) == (run.count, "failed" if run.fails else "done")
+
+
+def test_steps_that_are_left_are_closed_and_those_that_are_taken_return_what_they_return() -> None:
+    closed, seen = list[str](), list[tuple[int, int]]()
+
+    def steps() -> Steps[str]:
+        try:
+            yield 1, 2
+            yield 2, 2
+            return "all"
+        finally:
+            closed.append("closed")
+
+    assert run_to_end(reporting(steps(), lambda *at: seen.append(at))) == "all" and seen == [(1, 2), (2, 2)]
+    left = with_progress(steps(), lambda done, of: (10 * done, 10 * of))
+    assert next(left) == (10, 20)
+    left.close()
+    assert closed == ["closed"] * 2
+
+
+def test_the_scheduler_needs_no_torch() -> None:
+    code = "import sys, trainer.engine.scheduler; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

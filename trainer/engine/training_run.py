@@ -1,0 +1,144 @@
+"""A training as the engine's scheduler runs it: class images, steps, what is done between them, the result."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from storage.contract.recipe import Recipe
+from storage.errors import UserError
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
+from trainer.dreambooth import class_images
+from trainer.dreambooth.fsdp import Shards
+from trainer.dreambooth.prompts import CLASS_BATCH
+from trainer.dreambooth.state import restore
+from trainer.dreambooth.train import Step, Training, TrainingResult
+from trainer.engine.distributed import ENOUGH, GO_ON, STOP
+from trainer.engine.host import Host, Paused
+from trainer.engine.run import Run
+from trainer.engine.train_result import finish_training
+from trainer.engine.training_monitor import TrainingMonitor
+from trainer.engine.training_session import TrainingServices, TrainingSession, open_session
+from trainer.memory import oom
+from trainer.memory.device import must_shard
+from trainer.protocol import ProgressReport, TaskResult, TrainTask
+from trainer.steps import Steps
+
+log = logging.getLogger(__name__)
+
+
+class TrainingRun(Run):
+    """Learns subjects, alone or with the other engines of a group, which take every step along with the leader.
+
+    A step is one of the optimizer, or a denoising step of pictures that the training needs.
+    """
+
+    task: TrainTask
+
+    def __init__(self, task: TrainTask, host: Host, services: TrainingServices) -> None:
+        super().__init__(task)
+        self.host, self.base, self.services, self.group = host, host.base, services, services.group
+
+    def steps(self) -> Steps[TaskResult]:
+        """Learn; write weights, sample pictures and checkpoints into the task's folder."""
+        self.host.say(ProgressReport(job=self.task.job, phase="loading"))
+        recipe, sharding = Recipe.model_validate(self.task.recipe), load_settings(TrainerSettings).sharding
+        shards = must_shard(sharding, recipe, self.base, self.group.size, self.task.gentle)
+        self.task = self.task.model_copy(update={"shards": shards})  # what the group is to agree on
+        session = open_session(self.task, self.host, self.services)
+        try:
+            return (yield from self._lead(session))
+        except Paused:
+            return TaskResult(job=self.task.job, state="paused")
+        finally:
+            session.log.finish()
+
+    def follow(self) -> None:
+        """Take part in the leader's training, as another engine of its group."""
+        session = open_session(self.task, self.host, self.services)
+        try:
+            with self._ending_the_group(session):
+                self._take_part(session)
+        except UserError:
+            oom.free()
+
+    def _lead(self, session: TrainingSession) -> Steps[TaskResult]:
+        for trained in session.subjects:
+            if session.recipe.prior_weight and not class_images.is_usable(trained.class_set):
+                yield from self._draw_class_set(session, trained.subject.noun, trained.class_set)
+        begun = session.begun()
+        if begun:
+            losses = tuple(begun["losses"][:, 0].tolist())
+            self.host.say(session.report(len(losses), losses=losses))
+            session.candidates.load(begun)
+        session.log = self.services.trackers.watch(self.task, session.recipe, len(begun["losses"]) if begun else 0)
+        self.group.tell(self.task.model_dump_json().encode())
+        with self._ending_the_group(session):
+            learned = yield from self._learn(session, begun)
+        self.host.say(ProgressReport(job=self.task.job, phase="saving"))
+        result = yield from finish_training(self.host, session, learned)
+        session.log.ended(result)
+        return result
+
+    def _draw_class_set(self, session: TrainingSession, noun: str, path: Path) -> Steps[None]:
+        at_once = 1 if self.task.gentle else CLASS_BATCH
+        for done, of in class_images.draw_class_set(self.base, noun, session.recipe, path, at_once):
+            if self.host.pausing:
+                raise Paused
+            self.host.say(ProgressReport(job=self.task.job, phase="class images", step=done, of=of))
+            yield done, of
+
+    def _learn(self, session: TrainingSession, begun: dict[str, Tensor] | None) -> Steps[TrainingResult]:
+        """Take one step after another, as long as the others of the group are told to take it along."""
+        training, monitor, enough = self._training(session, begun), TrainingMonitor(self.host, session), False
+        while training.taken < session.recipe.steps and not enough:
+            training.step()
+            try:
+                enough = yield from monitor.after(Step(training.taken, training))
+                yield training.taken, session.recipe.steps
+            except (UserError, Paused, GeneratorExit):
+                self.group.tell(STOP)
+                raise
+            self.group.tell(ENOUGH if enough else GO_ON)  # no `yield` from here to the next step, which they begin
+        return training.result()
+
+    def _take_part(self, session: TrainingSession) -> None:
+        """Take the leader's steps along with it."""
+        training, message = self._training(session, session.begun()), GO_ON
+        while training.taken < session.recipe.steps and message == GO_ON:
+            training.step()
+            while (message := self.group.hear()) not in (GO_ON, ENOUGH, STOP):
+                training.join(message)
+        if message != STOP:
+            training.finish()
+
+    def _training(self, session: TrainingSession, begun: dict[str, Tensor] | None) -> Training:
+        """The training at its beginning, or where it is to go on from."""
+        task, recipe = self.task, session.recipe
+        read_set = class_images.read_class_set if recipe.prior_weight else lambda _: None
+        subjects = [(trained.subject, read_set(trained.class_set)) for trained in session.subjects]
+        how = oom.with_less_memory(recipe) if task.gentle else recipe
+        shards = Shards(self.group.tell) if task.shards else None
+        training = Training(self.base, subjects, how, task.seed, shards)
+        if begun:
+            restore(training, begun)
+        return training
+
+    @contextmanager
+    def _ending_the_group(self, session: TrainingSession) -> Iterator[None]:
+        """What surprises one engine of a group ends them all: the others wait for it in the middle of a step."""
+        try:
+            yield
+        except (Paused, UserError):
+            raise
+        except Exception:
+            if self.group.size > 1:
+                log.exception("job %s failed in engine %d", self.task.job, self.group.rank)
+                self.group.give_up()
+            raise
+        finally:
+            if self.task.shards or session.recipe.compiled == "graphs":
+                oom.free()  # their modules and hooks hold each other, and would keep their memory for a while
