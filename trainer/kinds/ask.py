@@ -34,7 +34,7 @@ class AskHandler(JobHandler[AskJob]):
         try:
             await asyncio.to_thread(_read_own_docs)
         except ImportError as error:  # the first question says so
-            log.warning("questions need `pip install darkroom-dreambooth[ask]`: %s", error)
+            log.warning("questions need the extra `ask` of darkroom-dreambooth: %s", error)
 
     async def run(self) -> Outcome:
         """Answer it; raises StoreError, and UserError where no question can be answered here."""
@@ -65,7 +65,7 @@ class AskHandler(JobHandler[AskJob]):
             service: AnswerService = self.attempt.services.get(module.AnswerService, self.attempt.store)
             return service
         except ImportError as error:
-            log.error("questions need `pip install darkroom-dreambooth[ask]`: %s", error)
+            log.error("questions need the extra `ask` of darkroom-dreambooth: %s", error)
             raise UserError(NOT_INSTALLED) from error
         except SetupError as error:
             log.error("questions cannot be answered: %s", error)

@@ -160,7 +160,7 @@ def test_help_needs_nothing_heavy() -> None:
 def test_a_worker_takes_only_queues_that_there_are(tmp_path: Path) -> None:
     (said,) = darkrooms([["worker", "--queues", "train,paint"]], environment(tmp_path), tmp_path)
     assert (said.code, said.out) == (2, "")
-    assert "--queues takes train and imagine, with a comma between, not train,paint." in said.err
+    assert "--queues takes train, imagine and ask, with a comma between, not train,paint." in said.err
 
 
 def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:
