@@ -33,7 +33,7 @@ async def test_commands_are_registered_only_when_they_changed(place: Place) -> N
         async with place.bot():
             assert discord.syncs == 1
     names = {command["name"] for command in discord.commands}
-    assert names == {"imagine", "dreambooth", "darkroom", TRAIN_MENU}
+    assert names == {"imagine", "dreambooth", "ask", "documents", "darkroom", TRAIN_MENU}
     async for key in place.app.redis.scan_iter("darkroom:discord:commands:*"):
         await place.app.redis.set(key, b"of another version")
     async with place.bot():
