@@ -6,7 +6,7 @@ from bot.arguments.arguments import JobArguments
 from bot.arguments.ask_arguments import LAST, AskArguments
 from bot.core import policy
 from bot.core.context import CommandContext, ReplyStream, find_job, may_see_job
-from bot.core.messages import Button, Reply, Request
+from bot.core.messages import Accepted, Button, Reply, Request
 from bot.kinds.answer_text import LinkedText, add_sources, source_line
 from storage.ask.documents import Documents
 from storage.ask.filter_input import read_filters
@@ -31,8 +31,8 @@ async def ask(bot: CommandContext, request: Request, given: AskArguments) -> Rep
     before = await _followed(bot, request, given.follow) if given.follow else await last_of_thread(bot, request)
     if before and not asked:
         filters = before.filters
-    history = (*before.history, before.id)[-TURNS_MAX:] if before else ()
-    yield await _accept(bot, request, given.question, filters, history=history, thread=_thread(request, before))
+    thread = _thread(request, before)
+    yield await accept_question(bot, request, given.question, filters, thread=thread, **turns_until(before))
 
 
 async def search_again(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
@@ -136,13 +136,21 @@ def _thread(request: Request, before: AskJob | None) -> str:
 async def _again(bot: CommandContext, request: Request, old: AskJob, is_short: bool) -> Reply:
     if not policy.is_as_public(old, request.origin):
         raise UserError(ELSEWHERE)
-    return await _accept(
-        bot, request, old.question, old.filters, history=old.history, thread=old.thread, is_short=is_short
-    )
+    turns = {"history": old.history, "conversation": old.conversation}
+    return await accept_question(bot, request, old.question, old.filters, thread=old.thread, is_short=is_short, **turns)
 
 
-async def _accept(bot: CommandContext, request: Request, question: str, filters: AskFilters, **more: Any) -> Reply:
-    """Accept a question, with the documents that everybody may read who reads its answer."""
+def turns_until(before: AskJob | None) -> dict[str, Any]:
+    """The fields of a job that say what was asked and answered before it, up to another one."""
+    if not before:
+        return {}
+    return {"history": (*before.history, before.id)[-TURNS_MAX:], "conversation": before.conversation}
+
+
+async def accept_question(
+    bot: CommandContext, request: Request, question: str, filters: AskFilters, **more: Any
+) -> Accepted:
+    """Accept a question, with the documents that everybody may read who reads its answer; raises UserError."""
     documents = await Documents(bot.store).in_space(request.space)
     quotable = tuple(each.id for each in documents if policy.may_quote(each, request.actor, request.origin))
     said = f"/ask {question}"

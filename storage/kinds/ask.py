@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from storage.contract.ask import QUESTION_MAX, Answer, AskFilters
+from storage.contract.ask import QUESTION_MAX, Answer, AskFilters, Turn
 from storage.contract.fields import MANY, Id, Part, Text
 from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
@@ -26,6 +26,7 @@ class AskJob(Job):
     filters: AskFilters = AskFilters()
     documents: tuple[Part, ...] = Field((), max_length=MANY)  # ids of those that everybody may read who reads it
     history: tuple[Id, ...] = Field((), max_length=TURNS_MAX)
+    conversation: tuple[Turn, ...] = Field((), max_length=TURNS_MAX)  # before `history`: what no job here answered
     thread: Text = ""  # of the chat, in which it was asked
     is_short: bool = False  # two sentences at most
 

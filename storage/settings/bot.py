@@ -64,6 +64,14 @@ class BotSettings(SharedSettings):
         description="Allowed hosts: further host names of the web chat, behind a reverse proxy or a tunnel, separated "
         "by commas: darkroom.example.org,10.1.2.3:9000. The web chat has no login; the proxy must add one.",
     )
+    api_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        validation_alias="DARKROOM_API_KEY",
+        description="Key of the API (/v1/chat/completions on the web chat's port), at least 16 characters, which "
+        "clients send as a bearer token. Unset: programs on this machine need none, and with DARKROOM_HOSTS set the "
+        "API is closed.",
+    )
     # Off by default: people send photos to the bot, not to the channel.
     photos_in_public: bool = Field(
         False,

@@ -73,7 +73,7 @@ class AskHandler(JobHandler[AskJob]):
 
     async def _history(self) -> tuple[Turn, ...]:
         """The thread so far, without what was deleted or is not answered."""
-        turns = []
+        turns = list(self.job.conversation)
         for before in self.job.history:
             try:
                 job = await stored_job(self.attempt.store, before)

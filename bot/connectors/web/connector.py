@@ -16,6 +16,7 @@ from bot.connectors.web.chat import Chat
 from bot.connectors.web.gallery import Gallery
 from bot.connectors.web.guard import add_headers, guard
 from bot.connectors.web.multipart import WORDS_MAX_BYTES, UploadLimits
+from bot.connectors.web.openai_api import handlers as openai_api
 from storage.errors import SetupError
 from storage.settings.bot import BotSettings
 
@@ -89,6 +90,7 @@ def application(chat: Chat) -> web.Application:
             web.get("/gallery", handlers.wall),
             web.get("/pictures/{key:.+}", handlers.picture),
             web.get("/thumbnails/{key:.+}", handlers.thumbnail),
+            *openai_api.routes(),
         ]
     )
     return app

@@ -2,6 +2,7 @@
 
 Names of this machine count with any port, since a port forward has one of its own. A page elsewhere cannot use that: a
 browser names in Origin the page that calls, and in Host the name that was called, and these must be the same.
+Programs that use the API have no page; what they send, no page elsewhere can.
 """
 
 import re
@@ -55,7 +56,7 @@ def _refusal(request: web.Request, hosts: Collection[str]) -> str:
         )
     if origin is not None and not _is_own(origin.lower(), host, hosts):
         return "This chat answers only its own page, not other sites."
-    if origin is None and request.method not in ("GET", "HEAD") and not _same_origin(request):
+    if origin is None and request.method not in ("GET", "HEAD") and not (_same_origin(request) or _is_program(request)):
         return "This request does not say that it comes from the chat's own page."
     return ""
 
@@ -74,3 +75,12 @@ def _is_own(origin: str, host: str, hosts: Collection[str]) -> bool:
 def _same_origin(request: web.Request) -> bool:
     """Whether the browser says so; what has neither this header nor an Origin comes from no page of ours."""
     return request.headers.get("Sec-Fetch-Site") == "same-origin"
+
+
+def _is_program(request: web.Request) -> bool:
+    """Whether this is a call of the API by a program, and not by a page.
+
+    A browser says with every POST where it comes from, and sends JSON to another site only once that has agreed.
+    """
+    is_json = request.content_type == "application/json"
+    return request.path.startswith("/v1/") and is_json and "Sec-Fetch-Site" not in request.headers

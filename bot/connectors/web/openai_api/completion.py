@@ -5,49 +5,19 @@ is the source of `[n]`. `annotations` are OpenRouter's and OpenAI's `url_citatio
 """
 
 import time
-from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 from storage.contract.ask import Answer, Citation, Source
-from trainer.ask.answer.request import AnswerEvent, AnswerFinished, SourceFound, TextDelta
 
 Json = dict[str, Any]
-BEGINS_ANEW = "\n\n(The model broke off. Its answer begins anew.)\n\n"  # what was streamed cannot be taken back
 
 
 def completion(answer: Answer, id_: str, model: str, created_s: int | None = None) -> Json:
     """The whole answer as a `chat.completion`."""
     message: Json = {"role": "assistant", "content": answer.text, "annotations": annotations(answer)}
     choice = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": message}
-    body = _body(id_, model, "chat.completion", created_s) | {"choices": [choice], "usage": usage(answer)}
+    body = envelope(id_, model, "chat.completion", created_s) | {"choices": [choice], "usage": usage(answer)}
     return body | sources_fields(answer)
-
-
-async def completion_chunks(
-    events: AsyncIterable[AnswerEvent], id_: str, model: str, include_usage: bool = False
-) -> AsyncIterator[Json]:
-    """The answer as `chat.completion.chunk`s: first what is being read, then text, then citations and the end."""
-    created_s = int(time.time())
-    offset = length = 0
-    reading: list[Source] = []
-    yield _chunk(id_, model, created_s, {"role": "assistant", "content": ""})
-    async for event in events:
-        if isinstance(event, SourceFound):
-            reading.append(event.source)
-            yield _chunk(id_, model, created_s, {}) | {"search_results": [search_result(each) for each in reading]}
-        elif isinstance(event, TextDelta):
-            length += len(event.text)
-            yield _chunk(id_, model, created_s, {"content": event.text})
-        elif isinstance(event, AnswerFinished):
-            delta = {"annotations": annotations(event.answer, offset)}
-            last = _chunk(id_, model, created_s, delta, "stop") | sources_fields(event.answer)
-            yield last if include_usage else last | {"usage": usage(event.answer)}
-            if include_usage:  # OpenAI: a last chunk without choices
-                yield _chunk(id_, model, created_s, None) | {"usage": usage(event.answer)}
-        else:
-            length += len(BEGINS_ANEW)
-            offset = length
-            yield _chunk(id_, model, created_s, {"content": BEGINS_ANEW})
 
 
 def sources_fields(answer: Answer) -> Json:
@@ -105,11 +75,6 @@ def usage(answer: Answer) -> Json:
     return counts if used.cost is None else counts | {"cost": {"total_cost": used.cost}}
 
 
-def _body(id_: str, model: str, kind: str, created_s: int | None) -> Json:
+def envelope(id_: str, model: str, kind: str, created_s: int | None = None) -> Json:
+    """The fields that every object of the API begins with."""
     return {"id": id_, "object": kind, "created": int(time.time()) if created_s is None else created_s, "model": model}
-
-
-def _chunk(id_: str, model: str, created_s: int, delta: Json | None, finish_reason: str | None = None) -> Json:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
-    choices = [] if delta is None else [choice]
-    return _body(id_, model, "chat.completion.chunk", created_s) | {"choices": choices}
