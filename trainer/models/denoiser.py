@@ -48,8 +48,9 @@ class TextEmbeddings:
         return self._each(lambda _: next(parts))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "TextEmbeddings":
+        tokens = change(self.tokens)  # in the order of `tensors`
         pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
-        return TextEmbeddings(change(self.tokens), pooled, mask)
+        return TextEmbeddings(tokens, pooled, mask)
 
 
 Text = TextEmbeddings | Sequence[Tensor]  # prompts read, or still to be read: tensors of n rows, as `read` takes them
