@@ -64,18 +64,17 @@ class ExtractorPool:
             self._idle.append(await self._start())
 
     async def close(self) -> None:
-        """End all processes at once."""
-        ending = list(self._all)
-        for process in ending:
+        """End all processes at once; wait for those as well that were killed before."""
+        for process in self._all:
             self._kill(process)
-        await asyncio.gather(*(process.wait() for process in ending))
+        await asyncio.gather(*map(_gone, self._all))
+        self._all.clear()
 
     async def _ready(self) -> Process:
         while self._idle:
             process = self._idle.pop()
             if process.returncode is None:
                 return process
-            self._all.discard(process)
         return await self._start()
 
     async def _start(self) -> Process:
@@ -86,7 +85,7 @@ class ExtractorPool:
             *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True,
             limit=ANSWER_MAX_BYTES,
         )  # fmt: skip
-        self._all.add(process)
+        self._all = {each for each in self._all if each.returncode is None} | {process}
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await _line(process)  # its libraries are loaded
@@ -96,9 +95,19 @@ class ExtractorPool:
         return process
 
     def _kill(self, process: Process) -> None:
-        self._all.discard(process)
-        with suppress(ProcessLookupError):
-            process.kill()
+        """End a process; `close` waits until it is gone."""
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+async def _gone(process: Process) -> None:
+    """Wait until a process that was killed is gone, and its pipes are closed."""
+    assert process.stdin and process.stdout
+    process.stdin.close()
+    with suppress(OSError, RuntimeError):  # who reads its answer still comes to the end as well
+        await process.stdout.read()
+    await process.wait()
 
 
 async def _asked(process: Process, request: bytes) -> Extracted:
