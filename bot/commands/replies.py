@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bot.core.messages import Reply
 from bot.kinds import PRESENTERS, presenter_of
+from bot.kinds.presenter import PHASES
 from bot.kinds.presenter import phase_in_words as phase_of_every_kind
 from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
@@ -14,7 +15,7 @@ from storage.contract.subjects import Subject
 def phase_in_words(phase: str) -> str:
     """Say what a job of any kind is at; a newer version may know more phases, whose names are words."""
     known = (presenter.phases[phase] for presenter in PRESENTERS.values() if phase in presenter.phases)
-    return next(known, phase_of_every_kind(phase))
+    return PHASES.get(phase) or next(known, phase_of_every_kind(phase))
 
 
 def working(job: Job, progress: Progress) -> Reply:
