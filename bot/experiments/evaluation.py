@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.arguments import prompts
-from bot.connectors.terminal.connector import Session, check_writable, read_photos
+from bot.connectors.terminal.connector import Session
+from bot.connectors.terminal.files import check_writable, read_photos
 from bot.connectors.terminal.screen import CommandResult
 from bot.core import local_space
 from bot.core.messages import Reply

@@ -5,7 +5,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from bot.connectors.terminal.connector import Session, save
+from bot.connectors.terminal.connector import Session
+from bot.connectors.terminal.files import save
 from bot.core.local_space import USER
 from bot.core.messages import Reply
 from bot.experiments.evaluation_plan import EvaluationPlan, as_model_reads, plain_prompt

@@ -22,7 +22,8 @@ from bot.arguments.arguments import TrainArguments
 from bot.commands.registry import COMMANDS
 from bot.commands.train import free_name, keep, vetted
 from bot.commands.train_together import job_of
-from bot.connectors.terminal.connector import Session, read_photos
+from bot.connectors.terminal.connector import Session
+from bot.connectors.terminal.files import read_photos
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.local_space import USER

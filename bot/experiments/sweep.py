@@ -30,7 +30,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.arguments import recipe_options
 from bot.arguments.arguments import TrainArguments
 from bot.arguments.prompts import BRACKET, V
-from bot.connectors.terminal.connector import Session, read_photos
+from bot.connectors.terminal.connector import Session
+from bot.connectors.terminal.files import read_photos
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.messages import Reply
 from bot.delivery.contact_sheet import SheetRow, contact_sheet

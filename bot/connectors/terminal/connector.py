@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bot.app import Darkroom
+from bot.connectors.terminal.files import check_writable, read_documents, read_photos, save
 from bot.connectors.terminal.screen import INTERRUPTED, USAGE, CommandResult, Screen, failure, print_result
 from bot.core import access
 from bot.core.context import ReplyStream
@@ -23,17 +23,12 @@ from bot.delivery.posts import Post
 from bot.kinds import presenter_of
 from bot.local.children import until_stopped
 from bot.local.stack import Stack
-from bot.photos import captions
 from bot.photos.uploads import Upload
-from bot.photos.vetting import check_number
-from storage.ask.documents import DOCUMENT_MAX_BYTES
 from storage.contract.jobs import job_key
-from storage.contract.outcomes import Picture
 from storage.errors import Damaged, SetupError, StoreError, UserError
 from storage.kinds.ask import ASK
 from storage.kinds.imagine import IMAGINE
 from storage.logs import log_to
-from storage.objects.store import Store
 from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
@@ -229,9 +224,8 @@ async def ask(session: Session, given: dict[str, str | None]) -> CommandResult:
 
 async def add_documents(session: Session, paths: list[Path]) -> CommandResult:
     """Add files as documents, those of folders too."""
-    files = [file for path in paths for file in _files(path)]
-    uploads = await asyncio.to_thread(lambda: [Upload(name=f.name, data=_read(f, DOCUMENT_MAX_BYTES)) for f in files])
-    return _result(await session.ask("documents add", {}, tuple(uploads)))
+    uploads = await asyncio.to_thread(read_documents, paths)
+    return _result(await session.ask("documents add", {}, uploads))
 
 
 async def plain(session: Session, command: str, arguments: dict[str, str | None]) -> CommandResult:
@@ -273,46 +267,3 @@ def _result(reply: Reply, **more: Any) -> CommandResult:
     if reply.fault == "ours":
         return result.model_copy(update={"message": f"{result.message} `darkroom doctor` may know more."})
     return result
-
-
-async def save(store: Store, picture: Picture, out: Path, name: str) -> Path:
-    """Copy a picture from the store into `out`; return the absolute path of the file."""
-    out.mkdir(parents=True, exist_ok=True)
-    path = (out / name).resolve().with_suffix(Path(picture.key).suffix)
-    await store.get_file(picture.key, path)
-    return path
-
-
-def check_writable(out: Path) -> None:
-    """Raise UserError now rather than after the drawing if `out` cannot hold files."""
-    nearest = next((p for p in (out, *out.absolute().parents) if p.exists()), out)
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UserError(f"Pictures cannot be saved in {out}: {nearest} is not a folder that can be written.")
-
-
-def read_photos(paths: list[Path], settings: BotSettings) -> tuple[Upload, ...]:
-    """Read photo files, and those in folders, with captions; raises UserError for what is not there, or too much."""
-    files = captions.without_captions([file for path in paths for file in _files(path)])
-    check_number(len(files), settings.photos_max)
-    most = settings.photo_max_bytes
-    return tuple(Upload(name=f.name, data=_read(f, most), caption=captions.beside(f)) for f in files)
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        if not files:
-            raise UserError(f"The folder {path} is empty.")
-        return files
-    if not path.is_file():
-        raise UserError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
-    return [path]
-
-
-def _read(path: Path, most_bytes: int) -> bytes:
-    """Read a file, of one that is too large just enough to be told so."""
-    try:
-        with path.open("rb") as file:
-            return file.read(most_bytes + 1)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bot.connectors.terminal.connector import read_photos
+from bot.connectors.terminal.files import read_photos
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from storage.contract.subjects import Photo
