@@ -13,6 +13,7 @@ from bot.photos.decoder_result import DecodedPhoto
 from bot.photos.errors import PhotoError
 from bot.photos.fair_slots import FairSlots
 from bot.photos.limits import RESULT_BYTES, SLOW_AFTER_S, PhotoLimits
+from storage.child_processes import reap
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class DecodePool:
         """End all processes at once; wait for those as well that were killed before."""
         for process in self._all:
             self._kill(process)
-        await asyncio.gather(*map(_gone, self._all))
+        await asyncio.gather(*map(reap, self._all))
         self._all.clear()
 
     async def _ready(self) -> Process:
@@ -109,12 +110,3 @@ class DecodePool:
             self._idle.remove(process)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 9)  # a child may outlive the process, and hold its pipes
-
-
-async def _gone(process: Process) -> None:
-    """Wait until a process that was killed is gone, and its pipes are closed."""
-    assert process.stdin and process.stdout
-    process.stdin.close()
-    with suppress(OSError, RuntimeError):  # who reads its answer still comes to the end as well
-        await process.stdout.read()
-    await process.wait()

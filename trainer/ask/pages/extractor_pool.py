@@ -9,6 +9,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 from pathlib import Path
 
+from storage.child_processes import reap
 from trainer.ask.pages.extract import Extracted
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class ExtractorPool:
         """End all processes at once; wait for those as well that were killed before."""
         for process in self._all:
             self._kill(process)
-        await asyncio.gather(*map(_gone, self._all))
+        await asyncio.gather(*map(reap, self._all))
         self._all.clear()
 
     async def _ready(self) -> Process:
@@ -99,15 +100,6 @@ class ExtractorPool:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
-
-
-async def _gone(process: Process) -> None:
-    """Wait until a process that was killed is gone, and its pipes are closed."""
-    assert process.stdin and process.stdout
-    process.stdin.close()
-    with suppress(OSError, RuntimeError):  # who reads its answer still comes to the end as well
-        await process.stdout.read()
-    await process.wait()
 
 
 async def _asked(process: Process, request: bytes) -> Extracted:
