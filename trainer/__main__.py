@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="measure pictures: lines of JSON in, and out")
     given = parser.parse_args()
     log_to(None, logging.INFO, "%(asctime)s worker %(levelname)s %(message)s")
-    for library in ("arq", "bm25s", "trafilatura", "pypdf", "httpx", "openai"):
+    for library in ("arq", "trafilatura", "pypdf", "httpx", "openai"):
         logging.getLogger(library).setLevel(logging.WARNING)
     try:
         settings = load_settings(TrainerSettings)

@@ -1,5 +1,6 @@
 """BM25 (Robertson and Zaragoza 2009) over passages, by bm25s."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.ask.ranking.terms import terms
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # its import sets DEBUG, a line for each question
 
 Scores = npt.NDArray[np.float32]
 
