@@ -35,7 +35,7 @@ from storage.settings.bot import BotSettings
 
 log = logging.getLogger(__name__)
 
-MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "forget-me"}
+MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "answer delete", "documents remove", "forget-me"}
 ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothing is lost; it continues by itself."
 
 

@@ -60,7 +60,7 @@ async def sources(bot: CommandContext, request: Request, given: JobArguments) ->
     for source in others:
         linked.add("\n· ")
         linked.add(source_line(source), source.url)
-    yield Reply(text=linked.text, links=linked.links)
+    yield Reply(text=linked.text, links=linked.links, job=job.id)
 
 
 async def related(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
@@ -71,7 +71,7 @@ async def related(bot: CommandContext, request: Request, given: JobArguments) ->
         Button(label=question, command="ask", arguments={"question": question, "follow": job.id}, home=f"jobs/{job.id}")
         for question in questions
     )
-    yield Reply(text="\n".join(questions) or "I know of no related questions.", buttons=buttons)
+    yield Reply(text="\n".join(questions) or "I know of no related questions.", buttons=buttons, job=job.id)
 
 
 async def delete_answer(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:

@@ -76,10 +76,10 @@ class Follower:
         except (StoreError, OSError) as error:
             log.warning("post %s could not be kept: %s", post.job, error)
 
-    async def ask(self, request: Request) -> Reply:
+    async def ask(self, request: Request, fetch: Fetch | None = None) -> Reply:
         """Answer a request in private: return its last reply."""
         reply = Reply(text="Done.")
-        async with aclosing(self.app.answer(request)) as replies:
+        async with aclosing(self.app.answer(request, fetch)) as replies:
             async for reply in replies:  # noqa: B007 (only the last counts)
                 pass
         return reply

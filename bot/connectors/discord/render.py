@@ -47,7 +47,8 @@ async def render(store: Store, reply: Reply, mention: str = "", place: str = "")
     lines = [plain(reply.text), bar(now) if now and now.of else "", loss_summary(now) if now else ""]
     content = _named(clip("\n".join(filter(None, lines)), TEXT - 60), reply, place)
     if reply.rendered or is_marked_up(reply):
-        content = reply.rendered or pages(reply)[0]
+        first, *rest = [reply.rendered] if reply.rendered else pages(reply)
+        content = f"{first}\n…" if rest else first  # what is final is said in several messages
     facts = reply.open_facts
     embeds = [_embed({name: _named(plain(value), reply, place) for name, value in facts.items()})] if facts else []
     if embeds and (more := len(facts) - len(embeds[0].fields)):

@@ -113,10 +113,8 @@ class DiscordResponder:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
         post = self._post(interaction, request, fresh=False)
         await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
-        if asked.attached:
-            with self.app.in_flight.of(request.person) as share:
-                request = request.model_copy(update={"uploads": await self._fetched(asked.attached, share)})
-        reply = help_reply() if request.command == "help" else await self.follower.ask(request)
+        fetch = (lambda share: self._fetched(asked.attached, share)) if asked.attached else None
+        reply = help_reply() if request.command == "help" else await self.follower.ask(request, fetch)
         await self.follower.chat.whisper(post, reply, in_place=True)
         await self.follower.chat.close(post)
 

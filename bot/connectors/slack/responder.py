@@ -73,10 +73,8 @@ class SlackResponder:
         """
         request = await self.people.request(asked, command.name, arguments)
         if command.answers == "asker":
-            if command.takes_documents:
-                with self.app.in_flight.of(request.person) as share:
-                    request = request.model_copy(update={"uploads": await self.attachments.fetch(files, share)})
-            reply = help_reply() if command is HELP else await self.follower.ask(request)
+            fetch = partial(self.attachments.fetch, files) if command.takes_documents else None
+            reply = help_reply() if command is HELP else await self.follower.ask(request, fetch)
             await self.tell(asked, reply)
             return False
         if command.takes_photos:

@@ -1,11 +1,10 @@
 """Citation markers of an answer as links, in the markup of each platform."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from bot.core.messages import TextLink
-from storage.contract.ask import Answer
 
 Markup = Literal["discord", "slack", "markdown", "plain"]
 
@@ -52,26 +51,3 @@ def _titled(label: str, url: str, markup: Markup) -> str:
         return f"<{_escaped(url)}|{label}>"
     brackets = re.sub(r"[\[\]]", lambda match: f"\\{match[0]}", label)
     return label if markup == "plain" else f"[{brackets}](<{_escaped(url)}>)"
-
-
-def linked_text(answer: Answer, markup: Markup, escape: Callable[[str], str] = str) -> str:
-    """The text with its citations as links; `escape` makes the text between them safe in the markup."""
-    sources = {source.id: source for source in answer.sources}
-    pieces, at = [], 0
-    for citation in sorted(answer.citations, key=lambda each: each.start):
-        source = sources.get(citation.source_id)
-        if source is None or citation.start < at:
-            continue
-        pieces += [escape(answer.text[at : citation.start]), link(citation.number, source.url, markup)]
-        at = citation.end
-    return "".join([*pieces, escape(answer.text[at:])])
-
-
-def link_markers(text: str, urls: Mapping[int, str], markup: Markup) -> str:
-    """The same for text that is still coming, whose spans are not known: only markers of known numbers are links."""
-
-    def replaced(match: re.Match[str]) -> str:
-        url = urls.get(int(match[1]))
-        return link(int(match[1]), url, markup) if url is not None else match[0]
-
-    return re.sub(r"\[(\d{1,9})\](?!\()", replaced, text)

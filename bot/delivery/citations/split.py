@@ -2,13 +2,13 @@
 
 import re
 
-DISCORD_MAX, SLACK_MAX = 2000, 3000  # characters of a message, and of a section block
 UNBREAKABLE = re.compile(
-    r"!?\[(?:[^\[\]\n]|\[[^\[\]\n]*\]){0,300}\]\((?:<[^>\n]*>|[^()\s]|\([^()\s]*\))*\)"  # links
+    r"!?\[(?:[^\[\]\n]|\[[^\[\]\n]*\]){0,300}\]\((?:<[^>\n]*>|[^()<\s]|\([^()\s]*\))*\)"  # links; one way to match, so in linear time
     r"|<https?://[^>\n]*>"  # Slack's, and bare ones
     r"|(?:\[\d{1,9}\])+"  # markers that stand together
     r"|https?://[^\s<>]+"
 )
+FENCE_MAX = 40  # characters of an opening line that is repeated in each message; of a longer one, its mark
 FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})([^\n`]*)$", re.MULTILINE)
 JOINED = re.compile("[\u200d\ufe0f\u0300-\u036f\U0001f3fb-\U0001f3ff]")
 BREAKS = ("\n\n", "\n", ". ", " ")  # where to break, the best first
@@ -54,7 +54,7 @@ def _open_fence(text: str) -> str:
     opened = ""
     for match in FENCE.finditer(text):
         if not opened:
-            opened = match[0]
+            opened = match[0] if len(match[0]) <= FENCE_MAX else match[1][:3]
         elif match[1].startswith(opened.strip()[:3]) and not match[2].strip():
             opened = ""
     return opened

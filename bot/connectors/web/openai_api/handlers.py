@@ -123,9 +123,13 @@ async def _accept(bot: CommandContext, asked: ChatRequest) -> Job:
         await bot.limits.pace(request)
         thread = await thread_of(bot, request, turns)
         accepted = await accept_question(bot, request, question, filters, **thread)
+        return await bot.dispatch.job(accepted.job)
     except UserError as error:
         raise ApiError(429, str(error), "rate_limit_exceeded") from None
-    return await bot.dispatch.job(accepted.job)
+    except SERVICE_ERRORS:
+        with suppress(*SERVICE_ERRORS):  # the client asks again: this one would be answered for nobody
+            await bot.dispatch.cancel(await bot.dispatch.job(request.id))
+        raise
 
 
 async def _whole(bot: CommandContext, job: Job, asked: ChatRequest) -> web.StreamResponse:

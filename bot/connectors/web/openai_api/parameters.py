@@ -128,6 +128,8 @@ class ChatRequest(BaseModel):
             )
         except UserError as error:
             raise ApiError(400, str(error), "invalid_filter") from None
+        except ValidationError:
+            raise ApiError(400, "A domain is too long.", "invalid_filter", "search_domain_filter") from None
 
 
 def read_request(body: Any) -> ChatRequest:

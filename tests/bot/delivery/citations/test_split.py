@@ -46,3 +46,13 @@ def test_short_text_is_one_message_and_none_an_empty_one() -> None:
 def test_what_has_no_break_is_cut_between_characters() -> None:
     messages = split_message("👩\u200d🚀" * 200, 100)
     assert "".join(messages) == "👩\u200d🚀" * 200 and not any(message.startswith("\u200d") for message in messages)
+
+
+@pytest.mark.parametrize("unclosed", ["[x](" + "<>" * 2000, "[x](" + "<a" * 2000, "[x](" + "(a)" * 2000])
+def test_a_title_made_to_look_like_a_link_without_end_costs_no_time(unclosed: str) -> None:
+    assert "".join(split_message(unclosed, 1940)) == unclosed
+
+
+def test_a_long_line_that_opens_a_code_block_is_not_repeated() -> None:
+    messages = split_message("```" + "a" * 1900 + "\n" + "code\n" * 600 + "```", 1940)
+    assert len(messages) < 6 and all(len(message) <= 1940 for message in messages)
