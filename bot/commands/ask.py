@@ -152,7 +152,7 @@ async def accept_question(
 ) -> Accepted:
     """Accept a question, with the documents that everybody may read who reads its answer; raises UserError."""
     documents = await Documents(bot.store).in_space(request.space)
-    quotable = tuple(each.id for each in documents if policy.may_quote(each, request.actor, request.origin))
+    quotable = tuple(each.as_read for each in documents if policy.may_quote(each, request.actor, request.origin))
     said = f"/ask {question}"
     job = AskJob(**request.origin, said=said, question=question, filters=filters, documents=quotable, **more)
     return await bot.accept(job)

@@ -57,8 +57,13 @@ class Document(Stored):
 
     @property
     def id(self) -> str:
-        """What jobs call it."""
+        """What it is called in its space, whatever its content."""
         return document_id(self.name)
+
+    @property
+    def as_read(self) -> str:
+        """What jobs call it: the name with the content, so that what replaces it is not quoted in its place."""
+        return f"{self.id}-{self.sha256}"
 
     @property
     def text_key(self) -> str:

@@ -24,7 +24,7 @@ class AskJob(Job):
     kind: Literal["ask"] = "ask"
     question: Annotated[str, StringConstraints(max_length=QUESTION_MAX)]
     filters: AskFilters = AskFilters()
-    documents: tuple[Part, ...] = Field((), max_length=MANY)  # ids of those that everybody may read who reads it
+    documents: tuple[Part, ...] = Field((), max_length=MANY)  # `as_read` of those that everybody may read who reads it
     history: tuple[Id, ...] = Field((), max_length=TURNS_MAX)
     conversation: tuple[Turn, ...] = Field((), max_length=TURNS_MAX)  # before `history`: what no job here answered
     thread: Text = ""  # of the chat, in which it was asked

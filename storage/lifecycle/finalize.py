@@ -68,7 +68,7 @@ def unpublished_objects(names: Iterable[str], job: Job, outcome: Outcome) -> lis
 
     None of a job that only a newer version understands: what it has published, that version knows.
     """
-    if not job.is_understood and outcome.state == "done":
+    if not job.is_understood and outcome.state not in ("failed", "cancelled"):
         return []
     return [name for name in names if name.count("/") > 2 and name not in outcome.published]
 

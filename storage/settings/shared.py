@@ -1,10 +1,10 @@
 """Settings that bot and worker both read, and how settings are loaded: by a call, never at import."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from storage.base_models import TOYWORLD
@@ -92,5 +92,10 @@ def load_settings(kind: type[S]) -> S:
             "This account has no home folder: set DARKROOM_HOME to the folder that is to be used."
         ) from error
     except ValidationError as error:
-        problems = [f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors()]
+        fields = kind.model_fields.values()
+        secret = {field.validation_alias for field in fields if SecretStr in get_args(field.annotation)}
+        problems = [
+            f"{e['loc'][0]} is {'wrong' if e['loc'][0] in secret else repr(e['input'])}: {e['msg']}"
+            for e in error.errors()
+        ]
         raise SetupError("; ".join(problems) + ".") from None

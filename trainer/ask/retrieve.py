@@ -102,7 +102,8 @@ class Retriever:
 def candidate_sources(query: Query, found: Sequence[FoundPages]) -> list[Source]:
     """Pages to be read: the results of all searches in turns, each page once, then sources of earlier answers."""
     turns = chain.from_iterable(zip_longest(*(each.results for each in found)))
-    sources = [_source(result) for result in turns if result and is_web_url(result.url)]
+    pages = (result for result in turns if result and is_web_url(result.url))
+    sources = [_source(result) for result in pages if is_web_url(normalised_url(result.url))]  # may be longer
     sources += [source for source in query.known_sources if source.kind == "web"]
     candidates: dict[str, Source] = {}
     for source in sources:

@@ -21,7 +21,7 @@ class Checkpointer:
     def __init__(
         self, folder: Path, every_s: float, of: dict[str, str], on_written: Callable[[int, Path], None]
     ) -> None:
-        """`of` says which training this is, for `read`; `told` hears of each file, in a thread of its own."""
+        """`of` says which training this is, for `read`; `on_written` hears of each file, in a thread of its own."""
         self.folder, self.every_s, self.of, self.told = folder, every_s, of, on_written
         self._last_s, self._copying_s = time.monotonic(), 0.0
         self._writing: threading.Thread | None = None

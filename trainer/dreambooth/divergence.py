@@ -40,7 +40,7 @@ class LossCheck:
         what = f"The loss stopped being a number at step {first}"
         if first == 1:
             advice = "nothing was learned yet: whoever runs me should check the base model with `darkroom doctor`"
-        elif training.accelerator.mixed_precision == "fp16":
+        elif scaled:
             advice = f"set precision=no, since half precision (fp16) holds small numbers alone, or {LOWER}"
         else:
             advice = LOWER

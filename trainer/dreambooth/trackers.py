@@ -64,7 +64,7 @@ def _login_to_wandb() -> None:
 def opened(name: str, run: str, folder: Path, home: Path, first: int) -> GeneralTracker:
     """A tracker for one training, not started yet.
 
-    TensorBoard's file goes to `folder`, what others leave on this machine to `kept`. A `run` that goes on says again
+    TensorBoard's file goes to `folder`, what others leave on this machine to `home`. A `run` that goes on says again
     what its earlier attempt said from step `first` on; W&B does that by itself.
     """
     if name == "tensorboard":

@@ -158,7 +158,7 @@ class Trackers:
 def numbered_name(what: str, identifier: str, number: int) -> str:
     """What something is called of the subject with this number in a training: of the first, mostly the only one, so.
 
-    >>> of("sample", "zof", 0), of("sample", "vek", 1)
+    >>> numbered_name("sample", "zof", 0), numbered_name("sample", "vek", 1)
     ('sample', 'sample vek')
     """
     return f"{what} {identifier}" if number else what

@@ -35,6 +35,8 @@ class AskHandler(JobHandler[AskJob]):
             await asyncio.to_thread(_read_own_docs)
         except ImportError as error:  # the first question says so
             log.warning("questions need the extra `ask` of darkroom-dreambooth: %s", error)
+        except Exception:  # a question that needs it fails by itself, and no other kind of job with it
+            log.exception("questions could not be prepared")
 
     async def run(self) -> Outcome:
         """Answer it; raises StoreError, and UserError where no question can be answered here."""

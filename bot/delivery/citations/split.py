@@ -3,7 +3,7 @@
 import re
 
 UNBREAKABLE = re.compile(
-    r"!?\[(?:[^\[\]\n]|\[[^\[\]\n]*\]){0,300}\]\((?:<[^>\n]*>|[^()<\s]|\([^()\s]*\))*\)"  # links; one way to match, so in linear time
+    r"!?\[(?:[^\[\]\n]|\[[^\[\]\n]*\]){0,300}\]\((?:<[^>\n]*>|[^()<\s]|\([^()\s]*\))*\)"  # links, matched in one way
     r"|<https?://[^>\n]*>"  # Slack's, and bare ones
     r"|(?:\[\d{1,9}\])+"  # markers that stand together
     r"|https?://[^\s<>]+"

@@ -19,10 +19,13 @@ from bot.cli.main import app
 from storage.contract.outcomes import outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
+from storage.errors import SetupError
 from storage.kinds import KINDS
 from storage.objects.folder import FolderStore
 from storage.queue.broker import queue_name
 from storage.queue.worker_registry import worker_key, workers_key
+from storage.settings.bot import BotSettings
+from storage.settings.shared import load_settings
 from tests.servers.backing import valkey
 from tests.support.terminal import HERE, Said, darkrooms, environment, start
 
@@ -206,3 +209,11 @@ def test_redis_dying_under_a_command_is_said_in_a_sentence(tmp_path: Path) -> No
     assert (process.returncode, result["state"]) == (1, "failed")
     assert "Traceback" not in err
     assert "queue" in result["message"] and result["message"].endswith(".")
+
+
+def test_a_secret_that_is_wrong_is_not_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
+    monkeypatch.setenv("DARKROOM_API_KEY", "hunter2")
+    with pytest.raises(SetupError, match="DARKROOM_API_KEY is wrong: ") as error:
+        load_settings(BotSettings)
+    assert "hunter2" not in str(error.value)

@@ -171,3 +171,10 @@ async def test_no_cookies_are_kept() -> None:
         await fetch("/page")
         await fetch("/page")
     assert seen == [None, None]
+
+
+async def test_a_robots_txt_made_to_take_long_forbids_all() -> None:
+    rules = "User-agent: a\n" * 15_000 + "Allow: a\n" * 12_000
+    async with site(robots=says(rules, Content_Type="text/plain"), page=says("x")) as (fetch, _):
+        with pytest.raises(PageRefused, match=r"robots\.txt"):
+            await fetch("/page")

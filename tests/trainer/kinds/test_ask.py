@@ -197,7 +197,7 @@ async def test_an_answer_quotes_only_what_its_readers_may_read(app: Darkroom) ->
         assert [reply async for reply in app.answer(request)]
         job = await app.dispatch.job(request.id)
         assert isinstance(job, AskJob)
-        return [each.name for each in await documents.in_space("discord:1") if each.id in job.documents]
+        return [each.name for each in await documents.in_space("discord:1") if each.as_read in job.documents]
 
     assert await quoted(channel="8") == ["public.md"]
     assert await quoted(channel="7", secluded="7") == ["public.md", "secret.md"]

@@ -52,7 +52,7 @@ class AnswerEngine:
                     yield SourceFound(each)
                 else:
                     retrieval = each
-        draft = _Draft(request, query, retrieval, self._model)
+        draft = await asyncio.to_thread(_Draft, request, query, retrieval, self._model)
         async with aclosing(draft.events()) as events:
             async for event in events:
                 yield event

@@ -37,7 +37,7 @@ class DocumentLibrary:
         The latter are whole sentences. Raises StoreError if the store fails.
         """
         documents = await self._documents.in_space(space) if space else []
-        wanted = [each for each in documents if ids is None or each.id in ids]
+        wanted = [each for each in documents if ids is None or each.as_read in ids]
         extracted = await asyncio.gather(*(self._text(document) for document in wanted))
         texts, notices = list(await asyncio.to_thread(own_docs)), []
         for document, text in zip(wanted, extracted, strict=True):

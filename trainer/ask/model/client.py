@@ -53,7 +53,7 @@ class ModelClient:
         first = Endpoint(settings.url, _revealed(settings.key), settings.model)
         second = Endpoint(settings.fallback_url, _revealed(settings.fallback_key), settings.fallback_model)
         self.endpoints = [endpoint for endpoint in (first, second) if endpoint.url]
-        self._clients: dict[str, AsyncOpenAI] = {}
+        self._clients: dict[Endpoint, AsyncOpenAI] = {}
 
     async def __aenter__(self) -> "ModelClient":
         return self
@@ -145,16 +145,17 @@ class ModelClient:
             raise ModelError(FILTERED if finish_reason == "content_filter" else EMPTY)
 
     def _client(self, endpoint: Endpoint) -> "AsyncOpenAI":
-        if endpoint.url not in self._clients:
-            from openai import AsyncOpenAI  # which takes a second to import
+        if endpoint not in self._clients:
+            from openai import AsyncOpenAI, DefaultAsyncHttpxClient  # which takes a second to import
 
-            self._clients[endpoint.url] = AsyncOpenAI(
+            self._clients[endpoint] = AsyncOpenAI(
                 base_url=endpoint.url,
                 api_key=endpoint.key or NO_KEY,
                 max_retries=0,  # the other endpoint is asked instead
                 timeout=self.settings.timeout_s,
+                http_client=DefaultAsyncHttpxClient(follow_redirects=False),  # prompts and keys are for this host alone
             )
-        return self._clients[endpoint.url]
+        return self._clients[endpoint]
 
 
 def _revealed(key: SecretStr | None) -> str:

@@ -64,7 +64,7 @@ class AllowedHosts:
         """Whether a host is allowed by its name, or by its address where the URL has that instead."""
         address = _literal(target.host)
         if address:
-            return self.has_address(address)
+            return self.has_address(address) or f"{target.host}:{target.port}" in self.names
         return target.host in self.names or f"{target.host}:{target.port}" in self.names
 
     def has_address(self, address: Address) -> bool:

@@ -21,6 +21,8 @@ async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> tuple[b
             body += piece
             if len(body) > max_bytes:
                 return bytes(body[:max_bytes]), False
+        if inflate.is_over:  # what follows is not of the body, and may have no end
+            break
     return bytes(body), True
 
 
@@ -33,6 +35,11 @@ class _Inflater:
         self._plain = encoding in ("", "identity")
         self._may_be_raw = encoding == "deflate"  # some servers leave out the zlib header
         self._decompress = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a compressed stream has come to its end."""
+        return not self._plain and self._decompress.eof
 
     def pieces(self, chunk: bytes) -> Iterator[bytes]:
         """What a chunk unfolds to; raises PageRefused if it is damaged."""

@@ -16,7 +16,8 @@ HIDDEN = [  # text that people do not see: pages hide orders to programs there
     "//*[@aria-hidden='true']",
     "//*[contains(translate(@style, ' ', ''), 'display:none')]",
     "//*[contains(translate(@style, ' ', ''), 'visibility:hidden')]",
-    "//*[contains(translate(@style, ' ', ''), 'font-size:0')]",
+    "//*[contains(translate(@style, ' ', ''), 'font-size:0')"
+    " and not(contains(translate(@style, ' ', ''), 'font-size:0.'))]",
 ]
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 

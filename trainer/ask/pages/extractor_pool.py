@@ -108,7 +108,8 @@ async def _asked(process: Process, request: bytes) -> Extracted:
     await process.stdin.drain()
     fields = json.loads(await _line(process))
     may_pass = bool(fields.pop("may_pass"))
-    return Extracted(**{name: str(value) for name, value in fields.items()}, may_pass=may_pass)
+    texts = {name: str(value).encode(errors="replace").decode() for name, value in fields.items()}  # no lone surrogates
+    return Extracted(**texts, may_pass=may_pass)
 
 
 async def _line(process: Process) -> bytes:

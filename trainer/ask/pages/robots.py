@@ -1,5 +1,6 @@
 """robots.txt (RFC 9309): which pages a site lets be read by us."""
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -12,7 +13,8 @@ from trainer.ask.pages.errors import AddressRefused, PageRefused
 
 ROBOT_NAME = "DarkroomBot"
 MAX_BYTES = 500 * 1024  # as much as RFC 9309 asks to be read
-KEPT_S = 3600.0
+KEPT_S, OUTAGE_KEPT_S = 3600.0, 60.0  # a site that fails is asked again soon
+WORK_MAX = 2_000_000  # robots times lines: Protego keeps each rule once for each robot that is named above it
 SITES_MAX = 1000
 
 Fetch = Callable[[str, int], Awaitable[tuple[int, bytes]]]  # a URL and the bytes at most; a status and a body
@@ -36,7 +38,9 @@ class RobotsCache:
         site = f"{parts.scheme}://{parts.netloc}"
         rules = self._rules.get(site)
         if rules is None or rules.until_s < time.monotonic():
-            rules = self._rules[site] = _Rules(await self._read(site), time.monotonic() + KEPT_S)
+            allows = await self._read(site)
+            kept_s = OUTAGE_KEPT_S if allows is _forbids_all else KEPT_S
+            rules = self._rules[site] = _Rules(allows, time.monotonic() + kept_s)
             if len(self._rules) > SITES_MAX:
                 self._rules.popitem(last=False)
         return rules.allows(url)
@@ -52,7 +56,10 @@ class RobotsCache:
             return _forbids_all
         if status != 200:
             return _allows_all
-        rules = Protego.parse(body.decode("utf-8", "replace"))
+        text = body.decode("utf-8", "replace")
+        if text.lower().count("agent") * len(text.splitlines()) > WORK_MAX:
+            return _forbids_all
+        rules = await asyncio.to_thread(Protego.parse, text)
         return lambda url: bool(rules.can_fetch(url, ROBOT_NAME))
 
 

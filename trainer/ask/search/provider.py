@@ -94,7 +94,8 @@ def text_of(value: Any, max_characters: int = 2000) -> str:
     """A field of an answer as text without markup; empty if it is none."""
     if not isinstance(value, str):
         return ""
-    return " ".join(unescape(MARKUP.sub("", value)).split())[:max_characters]
+    text = unescape(MARKUP.sub("", value)).encode(errors="replace").decode()  # no lone surrogates
+    return " ".join(text.split())[:max_characters]
 
 
 def day_of(value: Any) -> date | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from diffusers import Flux2KleinPipeline
 from torch import Tensor
 
+from trainer.models.file_kinds import Unusable
 from trainer.models.flux2_klein.family import FLUX2_KLEIN, PIPELINE
 from trainer.models.model_files import CheckpointKeys, ModelFiles
 from trainer.models.safetensors_files import SafetensorsFiles
@@ -55,7 +56,7 @@ class Flux2KleinFiles(ModelFiles):
 
     def checkpoint_keys(self) -> CheckpointKeys:
         """None are read yet."""
-        raise ValueError(f"of files for a {self.shown_name}, only LoRA is read")
+        raise Unusable(f"of files for a {self.shown_name}, only LoRA is read")
 
     def check_noise(self, tensors: SafetensorsFiles) -> str:
         """All predict the same."""

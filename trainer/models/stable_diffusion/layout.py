@@ -20,7 +20,7 @@ EXTRAS = {  # settings of UNets that are told more than a prompt, and what they 
 }
 REFINER_WIDTH = 1280  # of what its UNet reads
 LORA_FILES = ("adapter_config.json", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
-WANTED = "Darkroom needs a Stable Diffusion 1.x, 2.x or XL in diffusers' layout."
+WANTED = "Darkroom needs a Stable Diffusion 1.x, 2.x or XL, or a FLUX.2 [klein], in diffusers' layout."
 
 
 def needed_files(names: Collection[str], half: bool, called: str) -> list[str]:
@@ -32,7 +32,7 @@ def needed_files(names: Collection[str], half: bool, called: str) -> list[str]:
 def check_kind(folder: Path, called: str, known_schedule: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Make sure that a model is one of those that can be trained here; raises SetupError saying what is wrong.
 
-    `told` is what its file says of the noise schedule, and counts before the settings.
+    `known_schedule` is what its file says of the noise schedule, and counts before the settings.
     """
     unet, vae, schedule = (config_of(folder, n) for n in ("unet/config.json", "vae/config.json", SCHEDULE))
     if why := _other_unet(unet, folder) or _other_schedule({**schedule, **known_schedule}, vae):

@@ -13,10 +13,8 @@ FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "V
 def check_access(request: web.Request, settings: BotSettings) -> None:
     """Raise ApiError for who may not: without a key that is set, or from elsewhere where none is."""
     if settings.api_key:
-        sent = request.headers.get("Authorization", "")
-        if not hmac.compare_digest(
-            sent.encode(errors="surrogateescape"), f"Bearer {settings.api_key.get_secret_value()}".encode()
-        ):
+        sent = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if not hmac.compare_digest(sent, f"Bearer {settings.api_key.get_secret_value()}".encode()):
             raise ApiError(401, "The API key is missing or wrong.", "invalid_api_key")
     elif settings.host_names or any(name in request.headers for name in FORWARDED):
         # A proxy may call us by our own name, so the name alone does not tell that a client is on this machine.
