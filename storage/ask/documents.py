@@ -7,6 +7,7 @@
 Space and name are hashed, because people typed them. A document of the same name replaces the one before.
 """
 
+import asyncio
 import hashlib
 import logging
 from typing import Annotated, Literal, get_args
@@ -104,21 +105,23 @@ class Documents:
         taken = await self._store.exists(record_key)
         if not taken and len(await self._record_keys(space)) >= DOCUMENTS_MAX:
             raise UserError(f"There are {DOCUMENTS_MAX} documents here already, which is the limit: delete some first.")
-        sha256 = hashlib.sha256(data).hexdigest()
+        sha256 = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
         document = Document(
             space=space, owner=owner, name=name, media_type=media_type, size_bytes=len(data), sha256=sha256,
             content_key=f"{folder}{sha256}", shared=shared, shared_with=shared_with,
         )  # fmt: skip
         await self._store.put(document.content_key, data)
         await self._store.put(record_key, document.model_dump_json().encode())
-        for key in await self._store.names(folder):
-            if key not in (record_key, document.content_key, document.text_key):
-                await self._store.delete(key)
+        names = await self._store.names(folder)
+        if await self._record(record_key) == document:  # otherwise somebody else has replaced it, and tidies up
+            for key in names:
+                if key not in (record_key, document.content_key, document.text_key):
+                    await self._store.delete(key)
         return document
 
     async def in_space(self, space: str) -> list[Document]:
         """Documents of a space by name. One whose record is damaged, or of a newer version, is left out."""
-        found = [await self._record(key) for key in await self._record_keys(space)]
+        found = await asyncio.gather(*map(self._record, await self._record_keys(space)))
         readable = [each for each in found if each and each.space == space and each.media_type in get_args(MediaType)]
         return sorted(readable, key=lambda document: fold(document.name))
 
@@ -135,7 +138,7 @@ class Documents:
     async def read(self, document: Document) -> bytes:
         """Its bytes; raises Missing, and Damaged if they are not what was saved."""
         data = (await self._store.get(document.content_key)).data
-        if hashlib.sha256(data).hexdigest() != document.sha256:
+        if (await asyncio.to_thread(hashlib.sha256, data)).hexdigest() != document.sha256:
             raise Damaged(f"The document {document.content_key!r} is damaged.")
         return data
 

@@ -17,6 +17,7 @@ from trainer.dreambooth.loss_readback import LossReadback, readback_delay
 from trainer.dreambooth.state import copied
 from trainer.dreambooth.subjects import TrainingSubject, digest, evaluator_of, training_subjects
 from trainer.dreambooth.train import Training
+from trainer.dreambooth.trainable import check_recipe
 from trainer.dreambooth.training_log import Trackers, TrainingLog
 from trainer.engine.distributed import EngineGroup
 from trainer.engine.host import Host
@@ -87,6 +88,7 @@ class TrainingSession:
 def open_session(task: TrainTask, host: Host, services: TrainingServices) -> TrainingSession:
     """All that a training needs beside the training itself; raises UserError if it cannot be shared out."""
     base, recipe = host.base, Recipe.model_validate(task.recipe)
+    check_recipe(base, recipe)  # before class images are drawn for it
     try:
         services.group.check(recipe)
     except SetupError as error:

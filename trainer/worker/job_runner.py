@@ -1,4 +1,4 @@
-"""Runs jobs: takes one from acceptance to outcome, has attempts at it, and turns what goes wrong into words.
+"""Runs jobs: takes each from acceptance to outcome, has attempts at it, and turns what goes wrong into words.
 
 It knows no kind of job: `trainer.kinds` has a handler for each.
 """
@@ -48,7 +48,7 @@ STORE_OBSTACLE, DISK_OBSTACLE = "the storage fails", "a worker's disk is full"
 
 
 class JobRunner:
-    """Takes one job at a time from acceptance to outcome."""
+    """Takes jobs from acceptance to outcome, several at once if need be."""
 
     def __init__(
         self, settings: TrainerSettings, store: Store, redis: ArqRedis, engine: EngineClient, handlers: Handlers
