@@ -111,7 +111,9 @@ def stuck(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        freed = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        path.unlink()  # nobody begins to wait for it any more, and who waits comes to its end
+        os.close(freed)
 
 
 @pytest.mark.parametrize("what", ["a button", "what is to be forgotten"])
