@@ -10,9 +10,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from storage.queue import broker
+from storage.queue.redis_client import PrefixedRedis
+from storage.settings.shared import SharedSettings
 from tests.servers.backing import ended, valkey_binary
 
 STARTS_WITHIN_S = 30
@@ -118,3 +122,20 @@ async def firewall(port: int) -> AsyncIterator[tuple[Firewall, str]]:
     finally:
         server.close()
         await wall.close()
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str, settings: SharedSettings | None = None) -> AsyncIterator[PrefixedRedis]:
+    """A client as every process of Darkroom opens it."""
+    redis = await broker.connect(url, settings)
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+async def refusal(url: str, settings: SharedSettings | None = None) -> broker.NoRedis:
+    """Connect, and return how that is refused."""
+    with pytest.raises(broker.NoRedis) as caught:
+        await broker.connect(url, settings)
+    return caught.value

@@ -176,3 +176,10 @@ async def discord(place: Place) -> AsyncIterator[Discord]:
 @pytest.fixture
 def hand(place: Place) -> Hand:
     return place.hand
+
+
+async def imagine_data(discord: Discord, prompt: str = "a dog in Paris") -> dict[str, object]:
+    """What a client sends for /imagine, unchecked."""
+    command = next(c for c in discord.commands if c["name"] == "imagine")
+    given = [{"name": "prompt", "type": 3, "value": prompt}]
+    return {"id": command["id"], "name": "imagine", "type": 1, "options": given}

@@ -20,7 +20,7 @@ from tests.servers.backing import valkey
 from tests.servers.slack import Slack, SlackServer
 from tests.servers.slack.payloads import escaped
 from tests.servers.slack.people import images
-from tests.servers.slack.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, TEAM, Message
+from tests.servers.slack.workspace import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, TEAM, Channel, Message
 from tests.support.bot_process import NO_LIMITS, READY_S, BotProcess, bot_process, settings_of
 from tests.support.manual_worker import Hand
 
@@ -146,3 +146,11 @@ async def scene(
     yield Scene(workspace, app, given, slack_queue)
     await app.redis.flushdb()
     await app.close()
+
+
+async def drawn_in(scene: Scene, channel: Channel, space: str, text: str = "a secret dog") -> ImagineJob:
+    """Ask for pictures in a channel; return the job, which has to be of `space`."""
+    await scene.slack.slash("/imagine", text, channel=channel)
+    job = await scene.hand.job(space)
+    assert isinstance(job, ImagineJob)
+    return job

@@ -3,6 +3,8 @@
 A test module asks for them with `pytest_plugins = ["tests.support.stores"]`.
 """
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,15 @@ from storage.objects.store import Store
 from tests.servers.backing import SECRET, moto_server, opened, s3_environment
 from tests.servers.proxy import Hold, proxy
 
+HERE = Path(__file__).parents[2]
 INDEXES = ("indexes/", "jobs-about/", "jobs-of/", "open/", "upkeep/")
+
+
+def child(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Run Python code in a process of its own, with pipes to and from it."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 async def records(store: Store) -> list[str]:

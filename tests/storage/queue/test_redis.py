@@ -1,64 +1,23 @@
-"""Redis as people run it: restricted users, replicas, clusters, full, too old, failing over, with few connections."""
+"""Redis as people run it: restricted users, replicas, clusters, full, too old; and what kind each failure is."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
 from redis import Redis
-from redis.exceptions import ResponseError
 
-from storage.contract.progress import Progress
 from storage.errors import SetupError
 from storage.failures import Failure
-from storage.kinds import KINDS
 from storage.queue import broker
-from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
-from storage.queue.job_progress import write_progress
 from storage.queue.redis_client import PrefixedRedis
 from storage.queue.redis_errors import ERRORS
 from storage.queue.redis_probe import probe_redis
-from storage.queue.worker_registry import living_workers, register_worker, unregister_all, worker_key, workers_key
 from storage.service_errors import Patience, failure_of, reason_of
-from storage.settings.shared import SharedSettings
 from tests.servers.backing import valkey
-from tests.servers.redis import firewall, port_of, valkey_tcp
+from tests.servers.redis import connected, refusal
+from tests.servers.redis import port_of, valkey_tcp
 
 DOCUMENTED = "on >pw ~darkroom:* ~arq:* &darkroom:* +@all -@admin -@dangerous".split()
-
-
-@asynccontextmanager
-async def connected(url: str, settings: SharedSettings | None = None) -> AsyncIterator[PrefixedRedis]:
-    redis = await broker.connect(url, settings)
-    try:
-        yield redis
-    finally:
-        await redis.aclose()
-
-
-async def refusal(url: str, settings: SharedSettings | None = None) -> broker.NoRedis:
-    with pytest.raises(broker.NoRedis) as caught:
-        await broker.connect(url, settings)
-    return caught.value
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(120):
-        while not is_so():  # noqa: ASYNC110 (a server that can only be asked)
-            await asyncio.sleep(0.05)
-
-
-def failing_over(sentinel: Redis) -> bool:
-    """Have a replica become primary; tell whether Sentinel knows one that is good enough yet."""
-    try:
-        return bool(sentinel.execute_command("SENTINEL", "FAILOVER", "main"))
-    except ResponseError:
-        return False
-
-
-def role(server: Redis) -> str:
-    return str(server.info("replication")["role"])
 
 
 # what the probe says
@@ -166,149 +125,6 @@ async def test_a_service_waits_for_a_replica_to_become_primary() -> None:
         assert not waiting.done()
         admin.execute_command("REPLICAOF", "NO", "ONE")
         await (await asyncio.wait_for(waiting, 30)).aclose()
-
-
-# failover, idle connections, few connections
-
-
-async def test_after_a_failover_the_next_command_reaches_the_new_primary() -> None:
-    """By a name that leads elsewhere from now on; the old primary lives on as a replica, and keeps its connections."""
-    with valkey_tcp() as old, valkey_tcp() as new:
-        async with firewall(port_of(old)) as (wall, url), connected(url) as redis:
-            await asyncio.gather(*(redis.set(f"k{n}", "1") for n in range(20)))
-            new.execute_command("REPLICAOF", "127.0.0.1", port_of(old))
-            await until(lambda: new.dbsize() == 20)
-            new.execute_command("REPLICAOF", "NO", "ONE")
-            wall.port = port_of(new)
-            old.execute_command("REPLICAOF", "127.0.0.1", port_of(new))
-            for n in range(20):
-                await redis.set(f"k{n}", "2")
-                await write_progress(redis, Progress(job="0" * 20, phase="loading"))
-                async with redis.pipeline(transaction=True) as pipe:
-                    pipe.incr("counted")
-                    await pipe.execute()
-            assert new.get("counted") == b"20"
-
-
-async def test_sentinel_leads_to_the_primary_before_and_after_a_failover() -> None:
-    with valkey_tcp() as first, valkey_tcp("") as second:
-        second.execute_command("REPLICAOF", "127.0.0.1", port_of(first))
-        watched = f"sentinel monitor main 127.0.0.1 {port_of(first)} 1\nsentinel down-after-milliseconds main 1000\n"
-        with valkey_tcp(f"{watched}sentinel failover-timeout main 3000", sentinel=True) as sentinel:
-            nobody = "127.0.0.1:1"
-            url = f"redis-sentinel://{nobody},127.0.0.1:{port_of(sentinel)}/0/main"
-            async with connected(url) as redis, asyncio.timeout(120):
-                await redis.set("a", "1")
-                assert first.get("a") == b"1"
-                await until(lambda: bool(sentinel.sentinel_slaves("main")))
-                await until(lambda: first.info("replication").get("connected_slaves") == 1)
-                await until(lambda: failing_over(sentinel))
-                await until(lambda: role(second) == "master" and role(first) == "slave")
-                await redis.set("a", "2")
-                assert second.get("a") == b"2"
-            refused = await refusal(f"redis-sentinel://127.0.0.1:{port_of(sentinel)}/nosuch")
-            assert "no Sentinel knows" in str(refused)
-            assert "write redis-sentinel://" in str(await refusal(f"redis://127.0.0.1:{port_of(sentinel)}"))
-
-
-async def test_idle_connections_that_were_dropped_are_made_anew() -> None:
-    with valkey_tcp() as admin:
-        async with firewall(port_of(admin)) as (wall, url), connected(url) as redis:
-            for forget in (wall.drop, wall.swallow, wall.drop):
-                await asyncio.gather(*(redis.incr("n") for _ in range(16)))
-                forget()
-                await asyncio.sleep(2.2)  # idle for as long as makes them be asked
-                await asyncio.gather(*(redis.incr("n") for _ in range(16)))
-            assert await redis.get("n") == b"96", "each command once"
-
-
-async def test_a_server_that_closes_idle_connections_fails_no_command() -> None:
-    with valkey_tcp("timeout 1") as admin:
-        async with connected(f"redis://127.0.0.1:{port_of(admin)}/0") as redis:
-            for pause_s in (0.9, 1.0, 1.1, 2.5):
-                await asyncio.gather(*(redis.incr("n") for _ in range(8)))
-                await asyncio.sleep(pause_s)
-            assert await redis.get("n") == b"32"
-
-
-async def test_forty_wait_for_a_server_that_allows_twenty_connections() -> None:
-    with valkey_tcp("maxclients 20") as admin:  # of which its administrator has one
-        url = f"redis://127.0.0.1:{port_of(admin)}/0"
-        async with connected(url) as one, connected(url) as two, connected(url) as three:
-            for _ in range(5):
-                await asyncio.gather(*(redis.incr("n") for redis in (one, two, three) for _ in range(40)))
-            assert await one.get("n") == b"600"
-            assert admin.info("clients")["connected_clients"] <= 20
-
-
-async def test_one_pool_has_no_more_connections_than_the_setting_says() -> None:
-    with valkey_tcp() as admin:
-        url = f"redis://127.0.0.1:{port_of(admin)}/0"
-        async with connected(url, SharedSettings(DARKROOM_REDIS_CONNECTIONS=3)) as redis:
-            await asyncio.gather(*(redis.incr("n") for _ in range(200)))
-            assert admin.info("clients")["connected_clients"] <= 1 + 3
-
-
-# other people's keys
-
-
-async def test_no_command_looks_through_all_keys() -> None:
-    with valkey() as url:
-        async with connected(url) as redis:
-            for start in range(0, 300_000, 20_000):  # each takes less than a command may
-                fill = "for i = 1, 20000 do redis.call('set', 'foreign:' .. ARGV[1] + i, '') end"
-                await redis.eval(fill, 0, start)
-            assert await redis.dbsize() == 300_000
-            await redis.config_resetstat()
-            await register_worker(redis, "a", KINDS, "")
-            began_s = time.monotonic()
-            for _ in range(200):
-                assert await living_workers(redis, "train") == [""]
-            assert time.monotonic() - began_s < 5
-            await unregister_all(redis)
-            assert await living_workers(redis, "train") == []
-            calls = await redis.info("commandstats")
-            assert not {"cmdstat_scan", "cmdstat_keys"} & set(calls)
-
-
-async def test_a_worker_that_died_is_not_counted_and_forgotten(redis: PrefixedRedis) -> None:
-    await register_worker(redis, "dead", ["train"], "")
-    await redis.delete(worker_key("dead", "train"))  # as it does by itself
-    await register_worker(redis, "alive", ["train"], "disk")
-    assert await living_workers(redis, "train") == ["disk"]
-    await redis.zadd(workers_key("train"), {"dead": 1})
-    await register_worker(redis, "alive", ["train"], "")
-    assert await redis.zrange(workers_key("train"), 0, -1) == [b"alive"]
-
-
-async def test_deployments_with_a_prefix_each_share_a_database() -> None:
-    with valkey() as url:
-        settings = [SharedSettings(DARKROOM_REDIS_PREFIX=prefix) for prefix in ("a:", "b:")]
-        async with connected(url, settings[0]) as a, connected(url, settings[1]) as b, connected(url) as plain:
-            await register_worker(a, "one", ["train"], "")
-            assert await living_workers(a, "train") == [""] and not await living_workers(b, "train")
-            assert await a.enqueue_job("f", _job_id="same", _queue_name="q")
-            assert await b.enqueue_job("f", _job_id="same", _queue_name="q")
-            assert not await a.enqueue_job("f", _job_id="same", _queue_name="q")
-            assert await count_failed_attempt(a, "job", "crash") == 1
-            assert await failed_attempts(b, "job", "crash") == 0
-            assert [job.job_id for job in await a.queued_jobs(queue_name="q")] == ["same"]
-            lock = a.lock("darkroom:leader:x", timeout=5)
-            assert await lock.acquire(blocking=False) and await lock.reacquire()
-            await lock.release()
-            names = {key.decode() for key in await plain.keys()}
-            assert names and all(name.startswith(("a:", "b:")) for name in names)
-            assert {"a:arq:job:same", "b:arq:job:same", "a:q", "b:q"} <= names
-
-
-async def test_a_user_of_one_prefix_needs_no_other_keys() -> None:
-    with valkey_tcp() as admin:
-        rights = "on >pw ~acme:darkroom:* ~acme:arq:* &acme:darkroom:* +@all -@admin -@dangerous".split()
-        admin.execute_command("ACL", "SETUSER", "bot", *rights)
-        url = f"redis://bot:pw@127.0.0.1:{port_of(admin)}/0"
-        async with connected(url, SharedSettings(DARKROOM_REDIS_PREFIX="acme:")) as redis:
-            assert await redis.enqueue_job("f", _job_id="x", _queue_name="darkroom:train")
-        assert "~darkroom:*" in str(await refusal(url))
 
 
 # kinds of failure

@@ -1,54 +1,20 @@
-"""Training and drawing on the micro model, in this process: what is learned, kept, repeated."""
+"""Training the micro model, in this process: what is learned, and what each setting of the recipe does."""
 
-from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from storage.contract.recipe import Recipe
-from storage.errors import UserError
-from trainer.diffusion import ddpm, sampling
-from trainer.dreambooth import class_images
+from tests.support.trainings import recipe, train
 from trainer.dreambooth.batches import Examples
-from trainer.dreambooth.checkpoint import Checkpointer, read
-from trainer.dreambooth.class_set_file import is_whole
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import prompt_pairs
-from trainer.dreambooth.state import copied
-from trainer.dreambooth.train import Step, Training, TrainingResult, learn
+from trainer.dreambooth.train import Step, Training, learn
 from trainer.dreambooth.weights import load_learned, save_learned
 from trainer.models.base import BaseModel
-from trainer.models.default_recipe import recipe_for
-from trainer.models.rare_tokens import POOL, choose, meaningless
-from trainer.steps import reporting, run_to_end
-
-
-def recipe(base: BaseModel, **changes: Any) -> Recipe:
-    return recipe_for(base.folder, **changes)
-
-
-def train(
-    base: BaseModel,
-    photos: list[Path],
-    how: Recipe,
-    seed: int = 0,
-    watch: Callable[[Step], None] = lambda step: None,
-    begun: dict[str, Tensor] | None = None,
-) -> tuple[TrainingResult, list[Step]]:
-    steps: list[Step] = []
-    class_latents = torch.randn(4, 4, 16, 16, generator=torch.Generator().manual_seed(1))
-
-    def on_step(step: Step) -> None:
-        steps.append(step)
-        watch(step)
-
-    return learn(base, [(SubjectSpec(photos, "dog", "zuf"), class_latents)], how, seed, on_step, begun), steps
 
 
 def test_the_first_losses_are_pinned(base: BaseModel, photos: list[Path]) -> None:
@@ -81,72 +47,6 @@ def test_both_networks_learn_and_the_base_stays_as_it_is(base: BaseModel, photos
 def test_the_same_seed_learns_the_same_and_another_does_not(base: BaseModel, photos: list[Path]) -> None:
     first, again, other = (train(base, photos, recipe(base, steps=2), seed)[0].losses for seed in (1, 1, 2))
     assert first == again != other
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({}, marks=pytest.mark.slow),
-        pytest.param({"schedule": "cosine"}, marks=pytest.mark.slow),
-        pytest.param({"accumulation": 2, "text_learning_rate": 0.0}, marks=pytest.mark.slow),
-        pytest.param({"method": "lora"}, marks=pytest.mark.slow),
-        {"ema_decay": 0.9, "text_steps": 3, "noise_offset": 0.1, "flips": True},
-    ],
-)
-def test_a_training_goes_on_from_a_checkpoint_to_the_same_end_bit_for_bit(
-    base: BaseModel, photos: list[Path], tmp_path: Path, changes: dict[str, Any]
-) -> None:
-    steps = 8
-    how, chance = recipe(base, steps=steps, **changes), Random(str(changes))
-    whole, _ = train(base, photos, how)
-    begun, of = None, {"recipe": how.model_dump_json()}
-    while begun is None or len(begun["losses"]) < steps - 1:
-        last = chance.randint(len(begun["losses"]) + 1 if begun else 1, steps - 1)  # it is killed after this step
-        written: list[Path] = []
-        checkpointer = Checkpointer(tmp_path, 0, of, lambda _, path, written=written: written.append(path))
-
-        def kill(step: Step, last: int = last, checkpointer: Checkpointer = checkpointer) -> None:
-            checkpointer.after(step.step, lambda: copied(step.training))
-            if step.step == last:
-                checkpointer.write(step.step, lambda: copied(step.training))
-                checkpointer.finish()
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            train(base, photos, how, watch=kill, begun=begun)
-        begun = read(written[-1], of)
-    resumed, taken = train(base, photos, how, begun=begun)
-    assert [s.step for s in taken] == [steps]
-    assert resumed.losses == whole.losses
-    assert all(torch.equal(v, whole.denoiser.state_dict()[n]) for n, v in resumed.denoiser.state_dict().items())
-
-
-def test_a_checkpoint_of_another_training_is_not_taken(base: BaseModel, photos: list[Path], tmp_path: Path) -> None:
-    written: list[Path] = []
-    checkpointer = Checkpointer(tmp_path, 0, {"seed": "1"}, lambda _, path: written.append(path))
-    train(
-        base,
-        photos,
-        recipe(base, steps=1),
-        watch=lambda step: checkpointer.after(step.step, lambda: copied(step.training)),
-    )
-    checkpointer.finish()
-    assert read(written[0], {"seed": "1"})
-    assert read(written[0], {"seed": "2"}) is None
-
-
-def test_a_full_disk_costs_the_checkpoint_and_not_the_training(
-    base: BaseModel, photos: list[Path], tmp_path: Path
-) -> None:
-    checkpointer = Checkpointer(tmp_path / "gone", 0, {}, lambda *_: pytest.fail("nothing was written"))
-    learned, _ = train(
-        base,
-        photos,
-        recipe(base, steps=2),
-        watch=lambda step: checkpointer.after(step.step, lambda: copied(step.training)),
-    )
-    checkpointer.finish()
-    assert len(learned.losses) == 2
 
 
 def test_training_many_steps_lowers_the_loss(base: BaseModel, photos: list[Path]) -> None:
@@ -269,98 +169,3 @@ def test_weights_of_another_base_model_are_refused(base: BaseModel, tmp_path: Pa
     save_file({"unet.conv_in.weight": torch.zeros(3)}, tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="was not learned on this base model"):
         load_learned(tmp_path / "w.safetensors", base.denoiser.copy(), base.denoiser)
-
-
-# ── drawing ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def draw(base: BaseModel, prompt: str = "a dog", seeds: tuple[int, ...] = (1,), **how: Any) -> list[Image.Image]:
-    how = {"steps": 4, "guidance": 5.0, **how}
-    return list(sampling.draw(base, base.denoiser, prompt, list(seeds), **how))
-
-
-@pytest.mark.parametrize("scheduler", ddpm.SCHEDULERS)
-def test_the_same_seed_gives_the_same_picture_bit_for_bit(base: BaseModel, scheduler: str) -> None:
-    first, again = (draw(base, seeds=(3, 4), scheduler=scheduler) for _ in range(2))
-    assert [i.tobytes() for i in first] == [i.tobytes() for i in again]
-    assert first[0].tobytes() != first[1].tobytes()
-
-
-def test_every_setting_changes_the_picture(base: BaseModel) -> None:
-    plain = draw(base)[0].tobytes()
-    others = [
-        {"prompt": "a cat on the moon"},
-        {"guidance": 9.0},
-        {"negative": "blue"},
-        {"steps": 5},
-        {"scheduler": "euler"},
-        {"seeds": (2,)},
-    ]
-    assert all(draw(base, **other)[0].tobytes() != plain for other in others)
-
-
-def test_a_guidance_of_one_ignores_the_negative_prompt(base: BaseModel) -> None:
-    assert draw(base, guidance=1.0)[0].tobytes() == draw(base, guidance=1.0, negative="blue")[0].tobytes()
-
-
-def test_size_and_count(base: BaseModel) -> None:
-    images = draw(base, seeds=tuple(range(6)), size=(48, 48))
-    assert [i.size for i in images] == [(48, 48)] * 6
-    assert sampling.grid(images).size == (3 * 48, 2 * 48)
-
-
-def test_the_end_of_a_prompt_that_is_not_read_is_told(base: BaseModel) -> None:
-    assert base.unread("a red dog in Paris") == ""
-    assert base.unread("a dog " * 14 + "in Paris at night") == "at night"
-
-
-def test_a_variation_is_nearer_to_its_picture_than_another_seed_is(base: BaseModel) -> None:
-    def latents(seed: int, vary_seed: int | None = None) -> torch.Tensor:
-        how: dict[str, Any] = {"steps": 4, "guidance": 2.0, "vary_seed": vary_seed}
-        return sampling.sample_latents(base, base.denoiser, "a dog", [seed], **how)
-
-    original, other, varied = latents(1), latents(2), latents(2, vary_seed=1)
-    assert 0 < (varied - original).norm() < 0.7 * (other - original).norm()
-
-
-def test_steps_are_reported_and_a_watcher_may_stop(base: BaseModel) -> None:
-    heard: list[tuple[int, int]] = []
-    drawing = sampling.draw_steps(base, base.denoiser, "a dog", list(range(5)), steps=3, guidance=2.0)
-    assert len(run_to_end(reporting(drawing, lambda *at: heard.append(at)))) == 5
-    assert [of for _, of in heard] == [6] * 6
-    assert (done := [step for step, _ in heard]) == sorted(done) and done[0] == 1 and done[-1] == 6
-
-
-# ── class sets and identifiers ────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_class_set_is_the_same_each_time(base: BaseModel, tmp_path: Path) -> None:
-    how = recipe(base, class_images=3, class_steps=2)
-    for name in "ab":
-        run_to_end(class_images.draw_class_set(base, "dog", how, tmp_path / name))
-    assert class_images.read_class_set(tmp_path / "a").shape == (3, 4, 16, 16)
-    whole = (tmp_path / "a").read_bytes()
-    assert whole == (tmp_path / "b").read_bytes() and is_whole(tmp_path / "a")
-    for torn in (b"", b"{", whole[:-1], whole[:9], whole[:-1] + bytes([whole[-1] ^ 1]), b"\xff" * 64):
-        (tmp_path / "b").write_bytes(torn)
-        assert not is_whole(tmp_path / "b")
-    assert not is_whole(tmp_path / "c")
-
-
-def test_words_that_mean_something_are_no_identifiers() -> None:
-    words, generator = [f"w{k}" for k in range(20)], torch.Generator().manual_seed(0)
-    readings = torch.randn(20, 8, generator=generator)
-    readings[[3, 11]] += 20
-    assert meaningless(words, readings) == [word for word in words if word not in ("w3", "w11")]
-
-
-def test_an_identifier_is_one_rare_token_of_its_own(base: BaseModel) -> None:
-    words = base.rare_words
-    assert POOL < len(words) == len(set(words)) <= len(base.short_words())
-    assert "sks" not in words
-    assert all(len(base.tokenizer.tokenize(w)) == 1 for w in words)
-    chosen = choose(base.rare_words, "subject-1")
-    assert chosen == choose(base.rare_words, "subject-1") != choose(base.rare_words, "subject-1", taken={chosen})
-    assert chosen in words[:POOL] and choose(base.rare_words, "subject-1", taken=words[:POOL]) in words[POOL:]
-    with pytest.raises(UserError, match="no word is left"):
-        choose(base.rare_words, "subject-1", taken=words)

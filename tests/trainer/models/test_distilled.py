@@ -1,7 +1,6 @@
 """Distilled base models are recognised, and draw as such models do unless people or `darkroom.json` say otherwise."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +21,6 @@ from trainer.models.default_recipe import recipe_for
 from trainer.models.sources import find
 
 SCHEDULE = "scheduler/scheduler_config.json"
-
-
-@pytest.fixture
-def model(micro_sd1: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(micro_sd1, tmp_path / "model"))
 
 
 def tell(folder: Path, name: str, **settings: Any) -> None:

@@ -12,11 +12,10 @@ from torch import Tensor
 
 from storage.errors import SetupError, UserError
 from tests.support.converted_subjects import bring
-from tests.support.single_file_models import write_single
+from tests.support.single_file_models import Weights, changed
 from trainer.models.base import BaseModel, load_base
 from trainer.models.sources import find
 
-Weights = dict[str, Tensor]
 LAYER = "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_q"
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -25,19 +24,6 @@ UNET = "unet/diffusion_pytorch_model.safetensors"
 def base(micro_sd1: Path) -> BaseModel:
     torch.set_num_threads(1)
     return load_base(str(micro_sd1))
-
-
-@pytest.fixture(scope="module")
-def written(micro_sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model as a single file, with its settings beside it."""
-    return write_single(micro_sd1, tmp_path_factory.mktemp("single") / "it.safetensors")
-
-
-def changed(written: Path, folder: Path, change: Callable[[Weights], Weights], **metadata: str) -> Path:
-    """A copy of the file in which weights are kept otherwise."""
-    shutil.copytree(written.with_suffix(""), folder / "it")
-    save_file(change(load_file(written)), folder / "it.safetensors", metadata)
-    return folder / "it.safetensors"
 
 
 def is_layer(name: str, weight: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Base models of another kind, or spelt otherwise: the sentence says what a file is, before it is loaded."""
+"""Models of another kind: the sentence says what a file is, before it is loaded."""
 
 import json
 import shutil
@@ -13,40 +13,19 @@ from torch import Tensor
 
 from storage.errors import SetupError, UserError
 from storage.settings.trainer import TrainerSettings
-from tests.support.single_file_models import write_single
+from tests.support.single_file_models import Weights, changed, tell
 from trainer.diffusion import sampling
 from trainer.doctor import report
 from trainer.models.base import BaseModel, load_base
 from trainer.models.sources import find
 
-Weights = dict[str, Tensor]
 CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
+
 SCHEDULE = "scheduler/scheduler_config.json"
-UNET, TEXT = "unet/diffusion_pytorch_model", "text_encoder/model"
+
+UNET = "unet/diffusion_pytorch_model"
+
 LDM = "model.diffusion_model."
-
-
-@pytest.fixture(scope="module")
-def written(micro_sd1: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model as a single file, with its settings beside it."""
-    torch.set_num_threads(1)
-    return write_single(micro_sd1, tmp_path_factory.mktemp("single") / "it.safetensors")
-
-
-@pytest.fixture
-def model(micro_sd1: Path, tmp_path: Path) -> Path:
-    """A whole folder that a test may spoil."""
-    return Path(shutil.copytree(micro_sd1, tmp_path / "model"))
-
-
-def changed(written: Path, folder: Path, change: Callable[[Weights], Weights], **metadata: str) -> Path:
-    shutil.copytree(written.with_suffix(""), folder / "it")
-    save_file({n: w.contiguous() for n, w in change(load_file(written)).items()}, folder / "it.safetensors", metadata)
-    return folder / "it.safetensors"
-
-
-def tell(folder: Path, name: str, **settings: Any) -> None:
-    (folder / name).write_text(json.dumps(json.loads((folder / name).read_text()) | settings))
 
 
 def channels(number: int) -> Callable[[Weights], Weights]:
@@ -59,7 +38,6 @@ def only(beginning: str) -> Callable[[Weights], Weights]:
 
 def instead(*names: str) -> Callable[[Weights], Weights]:
     return lambda weights: {name: torch.ones(2, 2) for name in names}
-
 
 ELSE: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "inpainting": (channels(9), "an inpainting model (its UNet takes 9 channels and not 4)"),
@@ -195,73 +173,6 @@ def test_a_schedule_that_ends_in_noise_is_drawn_with_or_refused(micro_sd2: Path,
         steps_of = sampling.scheduler_for(base, name, 4)
         assert steps_of.config.rescale_betas_zero_snr and steps_of.alphas_cumprod[-1] < 1e-6
         assert drawn(base, name).isfinite().all()
-
-
-# ── spellings ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_old_names_of_clip_are_read_in_a_single_file(written: Path, micro_sd1: Path, tmp_path: Path) -> None:
-    def renamed(weights: Weights) -> Weights:
-        return {name.replace("transformer.text_model.", "transformer."): weight for name, weight in weights.items()}
-
-    read = load_base(str(changed(written, tmp_path, renamed)), home=tmp_path).denoiser.state_dict()
-    for name, weight in load_base(str(micro_sd1)).denoiser.state_dict().items():
-        assert torch.equal(read[name], weight), name
-
-
-def test_old_names_are_read_in_a_folder(model: Path, micro_sd1: Path) -> None:
-    text = load_file(model / f"{TEXT}.safetensors")
-    bare = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in text.items()}
-    save_file(bare | {"text_model.embeddings.position_ids": torch.arange(32)[None]}, model / f"{TEXT}.safetensors")
-    vae, file = {}, model / "vae/diffusion_pytorch_model.safetensors"
-    for name, weight in load_file(file).items():
-        for new, old in {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}.items():
-            name = name.replace(f".{new}.", f".{old}.")
-        vae[name] = weight
-    save_file(vae, file)
-    old, new = load_base(str(model)), load_base(str(micro_sd1))
-    for name, weight in {**new.denoiser.state_dict(), **new.vae.state_dict()}.items():
-        assert torch.equal({**old.denoiser.state_dict(), **old.vae.state_dict()}[name], weight), name
-
-
-def split(weights: Weights, name: Callable[[int], str], folder: Path) -> None:
-    names = sorted(weights)
-    for piece in (1, 2):
-        save_file({n: weights[n] for n in names[piece - 1 :: 2]}, folder / name(piece), {"format": "pt"})
-
-
-SPELT = {
-    "before the numbers": ("diffusion_pytorch_model.fp16-0000{}-of-00002.safetensors", "fp16"),
-    "after the numbers": ("diffusion_pytorch_model-0000{}-of-00002.fp16.safetensors", "fp16"),
-    "bf16": ("diffusion_pytorch_model-0000{}-of-00002.bf16.safetensors", "bf16"),
-    "none": ("diffusion_pytorch_model-0000{}-of-00002.safetensors", ""),
-}
-
-
-@pytest.mark.parametrize("index", [True, pytest.param(False, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("spelling", SPELT)
-def test_pieces_are_read_however_they_are_spelt(spelling: str, index: bool, model: Path, micro_sd1: Path) -> None:
-    pattern, variant = SPELT[spelling]
-    weights = {name: weight.half() for name, weight in load_file(model / f"{UNET}.safetensors").items()}
-    (model / f"{UNET}.safetensors").unlink()
-    split(weights, lambda piece: pattern.format(piece), model / "unet")
-    if index:
-        name = f"{UNET}.safetensors.index.{variant}.json" if variant else f"{UNET}.safetensors.index.json"
-        (model / name).write_text("{}")
-    base = load_base(str(model))
-    assert [name for name in base.source.files if ".index." in name] == ([name] if index else [])
-    for name, weight in load_base(str(micro_sd1)).denoiser.unet.state_dict().items():
-        assert torch.allclose(base.denoiser.unet.state_dict()[name], weight, atol=1e-3), name
-
-
-@pytest.mark.parametrize("variant", ["bf16", "fp16", "fp32"])
-def test_a_model_may_have_one_precision_alone(variant: str, model: Path) -> None:
-    for path in model.glob("*/*.safetensors"):
-        path.rename(path.with_name(f"{path.stem}.{variant}.safetensors"))
-    for half in (True, False):
-        files = find(str(model), model, half=half).files
-        assert all(f".{variant}." in name for name in files if name.endswith(".safetensors"))
-    assert load_base(str(model))
 
 
 def test_a_weight_too_many_in_a_folder_is_named(model: Path) -> None:

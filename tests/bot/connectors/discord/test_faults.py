@@ -1,4 +1,4 @@
-"""What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, odd files."""
+"""What Discord really does to a bot: dead tokens, rate limits, lost connections, deleted messages, closed channels."""
 
 import asyncio
 import re
@@ -7,12 +7,9 @@ from typing import Any
 import pytest
 
 from bot.connectors.discord import errors as discord_errors
-from bot.connectors.discord.render import plain
-from bot.core.limits import Limits
 from bot.delivery import reliable_poster
 from storage.errors import SetupError
-from storage.kinds.imagine import ImagineJob
-from tests.servers.discord import Discord, File, Trouble, too_fast
+from tests.servers.discord import Discord, Trouble, too_fast
 from tests.servers.discord.people import COMMAND
 from tests.servers.discord.world import ALL_PERMISSIONS, Interaction
 from tests.support.discord_bot import (
@@ -24,19 +21,17 @@ from tests.support.discord_bot import (
     announcements,
     drawing,
     open_posts,
-    options,
-    photos,
-    trained,
     training,
 )
+from tests.support.discord_bot import imagine_data
 from tests.support.manual_worker import Hand
-from tests.support.photo_files import saved, scene
 
 pytestmark = pytest.mark.timeout(300)
 
-
 LOOK_TOO_FAST = too_fast(r"GET /channels/.*/messages$", 0.3)
+
 LOOK_AWAY = Trouble(r"GET /channels/.*/messages$", 200, {}, {"Content-Type": "text/html"})
+
 LOOK_FORBIDDEN = Trouble(r"GET /channels/.*/messages$", 403, {"code": 50013, "message": "Missing Permissions"})
 
 
@@ -199,13 +194,6 @@ async def test_the_session_is_lost_for_good(discord: Discord, hand: Hand) -> Non
     await hand.job(SPACE)
 
 
-async def imagine_data(discord: Discord, prompt: str = "a dog in Paris") -> dict[str, object]:
-    """What a client sends for /imagine, unchecked."""
-    command = next(c for c in discord.commands if c["name"] == "imagine")
-    given = [{"name": "prompt", "type": 3, "value": prompt}]
-    return {"id": command["id"], "name": "imagine", "type": 1, "options": given}
-
-
 async def test_an_event_that_comes_twice_is_one_job(discord: Discord, hand: Hand) -> None:
     _, asked = await drawing(discord, hand)
     await discord.send(asked)
@@ -263,104 +251,6 @@ async def test_where_the_bot_may_not_write_it_says_what_to_allow(discord: Discor
     ):
         assert asked.message.ephemeral and "Send Messages, Attach Files" in asked.message.text
     assert not await hand.jobs(SPACE)
-
-
-PAGE = File("rex.png", b"<html>log in</html>", "text/html")
-ODD = {
-    "empty": (File("rex.png", b"", "image/png"), "the file is empty"),
-    "no picture": (File("rex.png", b"MZ\x90" * 100, "application/x-msdownload"), "is not a picture"),
-    "a page": (PAGE, "a web page instead of a file"),
-    "expired": (File("rex.png", b"-", expired=True), "link has expired"),
-    "elsewhere": (File("rex.png", b"-", location="http://169.254.169.254/"), "status 302"),
-    "too large": (File("rex.png", bytes(33 << 20), "image/png"), "too large"),
-}
-
-
-@pytest.mark.parametrize("kind", ODD)
-async def test_an_odd_file_is_refused_and_the_others_are_not(discord: Discord, hand: Hand, kind: str) -> None:
-    file, says = ODD[kind]
-    asked = await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), file]))
-    await discord.until(lambda: "Cancel" in asked.message.labels)
-    assert asked.message.text.startswith("2 of 3 photos can be used.") and says in asked.message.text
-    await discord.press(asked.message, "Train")
-    job = await hand.job(SPACE)
-    assert len((await hand.app.subjects.get(job.subjects[0])).photos) == 2
-
-
-async def test_odd_files_alone_are_refused_in_one_sentence(discord: Discord, hand: Hand) -> None:
-    await discord.slash(
-        "dreambooth train", name="rex", class_="dog", photo1=ODD["expired"][0], photo2=ODD["expired"][0]
-    )
-    (said,) = await discord.until(discord.private)
-    assert said.text.startswith("None of 2 photos could be used: each is gone, its link has expired")
-    assert not await hand.jobs(SPACE) and not discord.visible(discord.general)
-
-
-async def test_a_surprise_carries_a_reference_that_the_log_has(
-    discord: Discord, hand: Hand, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def a_bug(self: Limits, job: object) -> None:
-        raise ZeroDivisionError
-
-    files = options([*photos(2), ODD["no picture"][0]])
-    question = (await discord.slash("dreambooth train", name="rex", class_="dog", **files)).message
-    await discord.until(lambda: "Train" in question.labels)
-    monkeypatch.setattr(Limits, "admit", a_bug)
-    await discord.press(question, "Train")
-    (said,) = await discord.until(discord.private)
-    assert re.search(r"Something went wrong on our side \(reference (\w+)\)", said.text)[1] in caplog.text
-    assert "Cancel" in question.labels
-
-
-async def test_a_file_of_25_mb_is_taken(discord: Discord, hand: Hand) -> None:
-    large = File("large.png", saved(scene(seed=9)) + bytes(25 << 20), "image/png")
-    await discord.slash("dreambooth train", name="rex", class_="dog", **options([*photos(2), large]))
-    job = await hand.job(SPACE)
-    assert len((await hand.app.subjects.get(job.subjects[0])).photos) == 3
-
-
-PROMPTS = {
-    "everybody": "@everyone @here <@&4711> <@!1> <#2> a dog",
-    "links": "(https://a.example) https://b.example <https://c.example>",
-    "markup": "*a* _b_ ~~c~~ ||d|| `e` ```f``` > g # h - i",
-    "right to left": "שלום עליכם \u202eكلب في باريس\u202c",
-    "emoji": "👩‍👩‍👧 狗🐕 e\u0301 Ωμέγα",
-    "all of it": "*@<狗" * 250,
-}
-
-
-@pytest.mark.parametrize("kind", PROMPTS)
-async def test_any_prompt_is_shown_as_it_is_and_rings_nobody(discord: Discord, hand: Hand, kind: str) -> None:
-    prompt = PROMPTS[kind]
-    asked = await discord.slash("imagine", prompt=prompt)
-    job = await hand.job(SPACE)
-    clean = prompt.replace("\u202e", "").replace("\u202c", "").replace("e\u0301", "é")  # nothing turns text around
-    assert isinstance(job, ImagineJob) and job.prompt == " ".join(clean.split())
-    await hand.draw(job)
-    await discord.until(lambda: "Again" in asked.message.labels)
-    text = asked.message.text
-    assert not re.search(r"@everyone|@here|<[@#]|(?<!\\)[*_`~|]|https?://", text)
-    shown = text.replace("\\", "").replace("\u200b", "")
-    assert shown.startswith(job.prompt) or kind == "all of it"
-    form = await discord.press(asked.message, "Edit prompt")
-    assert form.response["components"][0]["component"]["value"] == job.prompt
-
-
-async def test_a_prompt_of_four_thousand_characters_is_refused_in_a_sentence(discord: Discord, hand: Hand) -> None:
-    ada, data = discord.people["ada"], await imagine_data(discord, "狗" * 4000)
-    await discord.interact(Interaction(ada, discord.general, COMMAND, data))
-    await discord.until(discord.private)
-    assert "at most 1000 characters, this one has 4,000" in discord.private()[0].text
-    assert not await hand.jobs(SPACE)
-
-
-def test_a_link_with_another_name_is_no_link() -> None:
-    assert plain("[a](https://b.example)") == "\\[a](https:\u200b//b.example)"
-
-
-async def test_names_ring_nobody(discord: Discord, hand: Hand) -> None:
-    said = await trained(discord, hand, options(photos()), name="_-_rex_-_")
-    assert said.pings == [discord.people["ada"].id] and r"\_-\_rex\_-\_ is ready" in said.text
 
 
 async def test_buttons_of_another_time_say_what_to_do(discord: Discord) -> None:

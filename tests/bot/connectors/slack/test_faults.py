@@ -1,7 +1,6 @@
-"""What Slack really does to a bot: load, rate limits, lost connections, redelivery, closed channels, odd files."""
+"""What Slack really does to a bot: load, rate limits, lost connections, redelivery, closed channels."""
 
 import asyncio
-import re
 import time
 from typing import Any
 
@@ -9,13 +8,11 @@ import pytest
 
 from bot.connectors.slack import errors as slack_errors
 from bot.connectors.slack import poster as slack_poster
-from bot.core.limits import Limits
-from bot.photos.uploads import Upload
 from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
-from tests.servers.slack.people import ADA, BOB, begun, images, labels, words
+from tests.servers.slack.people import ADA, BOB, begun, images, labels
 from tests.servers.slack.server import until
-from tests.servers.slack.workspace import Channel, File, Message
+from tests.servers.slack.workspace import Channel, Message
 from tests.support.slack_bot import SPACE, Scene
 
 COMMANDS, EVERY_S = 200, 0.03  # faster than the twenty a second that we promise for
@@ -199,115 +196,12 @@ async def test_the_bot_says_that_it_was_not_invited(scene: Scene) -> None:
         assert await scene.hand.jobs(SPACE) == []
 
 
-def pdf(scene: Scene) -> File:
-    return scene.slack.workspace.add_file("paper.pdf", b"%PDF-1.7 and so on", ADA)
-
-
-def huge(scene: Scene) -> File:
-    return scene.slack.workspace.add_file("huge.png", bytes(25 * 2**20), ADA)
-
-
-def empty(scene: Scene) -> File:
-    return scene.slack.workspace.add_file("empty.png", b"", ADA)
-
-
-async def test_files_that_are_no_photos_are_asked_about(scene: Scene) -> None:
-    photos = [*scene.slack.photos(photos_of_a_character()), pdf(scene), empty(scene), huge(scene)]
-    async with scene.bot():
-        await scene.slack.mention("train rex dog", files=photos)
-        question = await scene.slack.message("How shall I go on with rex?")
-        assert all(name in words(question) for name in ("paper.pdf", "empty.png", "huge.png"))
-        await scene.slack.press(question, "Cancel")
-        await scene.slack.message(lambda m: m is question and "was not trained" in m.text)
-        assert await scene.hand.jobs(SPACE) == []
-
-
-@pytest.mark.parametrize(
-    ("serves", "size", "sentence"),
-    [
-        ("bytes", 64 * 2**20, "too large"),
-        ("html", 10, "web page"),
-        ("gone", 10, "is gone"),
-        ("elsewhere", 10, "status 302"),
-    ],
-)
-async def test_a_file_that_cannot_be_fetched_is_refused_like_any_other_photo(
-    scene: Scene, serves: str, size: int, sentence: str
-) -> None:
-    odd = scene.slack.workspace.add_file("odd.png", bytes(size), ADA, serves=serves)
-    async with scene.bot():
-        await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), odd])
-        question = await scene.slack.message("How shall I go on with rex?")
-        assert question.text.startswith("4 of 5 photos can be used.") and sentence in words(question)
-        await scene.slack.press(question, "Train")
-        job = await scene.job()
-        assert len((await scene.app.subjects.get(job.subjects[0])).photos) == 4
-
-
-async def test_when_no_file_can_be_fetched_one_sentence_says_so(scene: Scene) -> None:
-    odd = [scene.slack.workspace.add_file(f"{k}.png", b"-", ADA, serves="gone") for k in range(3)]
-    async with scene.bot():
-        await scene.slack.mention("train rex dog", files=odd)
-        said = await scene.slack.message("None of 3 photos could be used: each is gone, its link has", user=ADA)
-        assert scene.slack.seen() == [] and scene.slack.seen(user=ADA) == [said]
-        assert await scene.hand.jobs(SPACE) == []
-
-
-async def test_a_file_that_slack_does_not_show_is_refused_like_any_other_photo(scene: Scene) -> None:
-    message = await scene.slack.say("my dog", scene.slack.photos(photos_of_a_character(3)))
-    async with scene.bot():
-        await scene.slack.shortcut(message)
-        form = await scene.slack.view()
-        del scene.slack.workspace.files[message.files[1]]
-        await scene.slack.submit(form, name="rex", **{"class": "dog"})
-        question = await scene.slack.message("How shall I go on with rex?")
-        assert question.text.startswith("2 of 3 photos can be used.")
-        assert "*a photo*\\nis not shown to me by Slack (file_not_found)" in words(question)
-
-
-async def test_a_surprise_carries_a_reference_that_the_log_has(
-    scene: Scene, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def a_bug(self: Limits, job: object) -> None:
-        raise ZeroDivisionError
-
-    async with scene.bot():
-        await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), pdf(scene)])
-        question = await scene.slack.message("How shall I go on with rex?")
-        monkeypatch.setattr(Limits, "admit", a_bug)
-        await scene.slack.press(question, "Train")
-        said = await scene.slack.message("Something went wrong on our side (reference", user=ADA)
-        assert re.search(r"reference (\w+)", said.text)[1] in caplog.text
-        assert scene.slack.seen() == [question] and "Cancel" in labels(question)
-
-
-async def test_too_many_photos_are_not_even_fetched(scene: Scene) -> None:
-    photos = scene.slack.photos([Upload(name=f"{k}.png", data=b"-") for k in range(31)])
-    async with scene.bot():
-        await scene.slack.mention("train rex dog", files=photos)
-        await scene.slack.message("is the most", user=ADA)
-        assert not scene.slack.seen()
-
-
 async def test_two_people_press_at_once(scene: Scene) -> None:
     async with scene.bot():
         message = await scene.imagined()
         await asyncio.gather(*(scene.slack.press(message, "Again", user=user) for user in (ADA, BOB)))
         await scene.job(3)
         assert {job.owner for job in (await scene.hand.jobs(SPACE))[:2]} == {ADA, BOB}
-
-
-async def test_a_question_that_is_answered_twice_at_once_trains_once(scene: Scene) -> None:
-    async with scene.bot():
-        await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), empty(scene)])
-        question = await scene.slack.message("How shall I go on with rex?")
-        await asyncio.gather(*(scene.slack.press(question, "Train") for _ in range(2)))
-        job = await scene.job()
-        await scene.slack.message(lambda m: m.only_for == ADA, user=ADA)
-        assert isinstance(job, TrainJob)
-        await scene.hand.train(job)
-        await scene.slack.message(lambda m: "rex is ready" in m.text and "<@" in m.text)
-        assert len(await scene.hand.jobs(SPACE)) == 1
 
 
 async def test_buttons_of_long_ago_work_in_a_bot_that_never_saw_them(scene: Scene) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser
+from playwright.async_api import Browser, Page
 
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
 from tests.servers.backing import valkey
-from tests.support.web_chat import chromium, settings_of
+from tests.support.web_chat import chat, chromium, settings_of
 
 
 @pytest.fixture(scope="module")
@@ -33,3 +33,9 @@ def settings(tmp_path: Path, redis_url: str) -> BotSettings:
 @pytest.fixture
 def store(settings: BotSettings) -> FolderStore:
     return FolderStore(Path(settings.store_url))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(settings: BotSettings, browser: Browser) -> AsyncIterator[Page]:
+    async with chat(settings, browser) as page:
+        yield page
