@@ -1,4 +1,4 @@
-"""Subjects that a newer version of Darkroom wrote: nothing of them is lost, shown to more people, or taken for damage."""
+"""Subjects that a newer version of Darkroom wrote: nothing is lost, shown to more people, or taken for damage."""
 
 import json
 from collections.abc import AsyncIterator
@@ -64,6 +64,7 @@ async def test_an_audience_that_only_a_newer_version_knows_is_closed(app: Darkro
         await app.store.put(subject_key(subject.id), written(subject, **newer))
     assert list((await last(app, "dreambooth list")).facts) == ["mia"]
     assert (await last(app, "dreambooth show", name="mia")).state == "done"
+
 
 NEWER_SUBJECT = [
     {"owner": {"id": "ada"}},

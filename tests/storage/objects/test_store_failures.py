@@ -147,6 +147,7 @@ async def test_an_answer_that_breaks_off_is_read_again(bucket: str, mischief: di
     with pytest.raises(StoreError, match="the connection broke"):
         await store.get("x")
 
+
 ANSWERS = {
     (403, "AccessDenied"): "may not use the bucket tests-",
     (403, "InvalidAccessKeyId"): "does not know this AWS_ACCESS_KEY_ID",

@@ -162,6 +162,7 @@ async def test_a_prefix_is_deleted_and_nothing_else(
     assert await store.delete_prefix("subjects/") == ["subjects/10/x", "subjects/2/x"]
     assert [path.name for path in (tmp_path / "store").rglob("*")] in ([], [".lock"])
 
+
 NOBODY = boto3.client("s3", endpoint_url="http://127.0.0.1:9", region_name="us-east-1")
 
 OUTSIDE = [

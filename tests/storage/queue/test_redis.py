@@ -4,7 +4,6 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from redis import Redis
 
 from storage.errors import SetupError
 from storage.failures import Failure
@@ -14,8 +13,7 @@ from storage.queue.redis_errors import ERRORS
 from storage.queue.redis_probe import probe_redis
 from storage.service_errors import Patience, failure_of, reason_of
 from tests.servers.backing import valkey
-from tests.servers.redis import connected, refusal
-from tests.servers.redis import port_of, valkey_tcp
+from tests.servers.redis import connected, port_of, refusal, valkey_tcp
 
 DOCUMENTED = "on >pw ~darkroom:* ~arq:* &darkroom:* +@all -@admin -@dangerous".split()
 

@@ -9,8 +9,7 @@ from redis.exceptions import ResponseError
 from storage.contract.progress import Progress
 from storage.queue.job_progress import write_progress
 from storage.settings.shared import SharedSettings
-from tests.servers.redis import connected, refusal
-from tests.servers.redis import firewall, port_of, valkey_tcp
+from tests.servers.redis import connected, firewall, port_of, refusal, valkey_tcp
 
 
 async def until(is_so: Callable[[], bool]) -> None:

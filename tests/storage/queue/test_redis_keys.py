@@ -8,8 +8,7 @@ from storage.queue.redis_client import PrefixedRedis
 from storage.queue.worker_registry import living_workers, register_worker, unregister_all, worker_key, workers_key
 from storage.settings.shared import SharedSettings
 from tests.servers.backing import valkey
-from tests.servers.redis import connected, refusal
-from tests.servers.redis import port_of, valkey_tcp
+from tests.servers.redis import connected, port_of, refusal, valkey_tcp
 
 
 async def test_no_command_looks_through_all_keys() -> None:

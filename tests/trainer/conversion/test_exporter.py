@@ -39,11 +39,9 @@ CASES += [(base, "lora", how) for base in ("sd1", "sdxl") for how in FORMATS]
 
 
 @dataclass
-class Exported:
+class Drawn:
     """What plain diffusers drew from an export, what Darkroom draws, and what the base model alone."""
 
-    folder: Path
-    says: str
     theirs: Tensor
     ours: Tensor
     plain: Tensor
@@ -66,29 +64,49 @@ def weights(bases: dict[str, BaseModel], tmp_path_factory: pytest.TempPathFactor
     return found
 
 
+class Exports:
+    """Every subject in every format, each written when it is first asked for."""
+
+    def __init__(self, bases: dict[str, BaseModel], weights: dict[tuple[str, str], Path], root: Path) -> None:
+        self.bases, self.weights, self.root = bases, weights, root
+
+    def folder(self, name: str, method: str, how: str) -> Path:
+        """Where what a method has learned on a base model is exported to."""
+        folder = self.root / "-".join((name, method, how))
+        if not folder.exists():
+            export(export_of(self.bases[name], self.weights[name, method], folder, how), lambda what: None)
+        return folder
+
+
 @pytest.fixture(scope="module")
 def exports(
     bases: dict[str, BaseModel], weights: dict[tuple[str, str], Path], tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str, str], Exported]:
-    """Every subject in every format, loaded one after another by one process that knows nothing of Darkroom."""
-    root, says, orders = tmp_path_factory.mktemp("exports"), {}, []
-    for case in CASES:
-        (name, method, how), base, folder = case, bases[case[0]], root / "-".join(case)
-        says[case] = export(export_of(base, weights[name, method], folder, how), lambda what: None)
-        orders.append(order("-".join(case), how, folder if how == "diffusers" else folder / "rex.safetensors", base))
-    alone = root / "-".join(SINGLE) / "rex.safetensors"
+) -> Exports:
+    return Exports(bases, weights, tmp_path_factory.mktemp("exports"))
+
+
+@pytest.fixture(scope="module")
+def both_drew(exports: Exports) -> dict[tuple[str, str, str], Drawn]:
+    """All exports, loaded one after another by one process that knows nothing of Darkroom."""
+    bases, orders = exports.bases, []
+    for name, method, how in CASES:
+        folder = exports.folder(name, method, how)
+        file = folder if how == "diffusers" else folder / "rex.safetensors"
+        orders.append(order(folder.name, how, file, bases[name]))
+    alone = exports.folder(*SINGLE) / "rex.safetensors"
     orders.append(order("alone", "single alone", alone, bases["sd1"]))
     with hub_server() as hub:
         hub.add("stable-diffusion-v1-5/stable-diffusion-v1-5", bases["sd1"].folder)
-        theirs = drawn_plainly(orders, root, HF_ENDPOINT=hub.url, HF_HOME=str(root / "hf"))
+        theirs = drawn_plainly(orders, exports.root, HF_ENDPOINT=hub.url, HF_HOME=str(exports.root / "hf"))
     assert torch.equal(theirs["alone"], theirs["-".join(SINGLE)])  # with settings from the hub as with the folder's
     plain = {name: drawn(base, base.denoiser) for name, base in bases.items()}
-    whole = {of: _drawn_with(file, bases[of[0]]) for of, file in weights.items()}
+    whole = {of: _drawn_with(file, bases[of[0]]) for of, file in exports.weights.items()}
     found = {}
     for case in CASES:
-        (name, method, how), folder = case, root / "-".join(case)
-        ours = _drawn_with(folder / "rex.safetensors", bases[name]) if how == "lora" else whole[name, method]
-        found[case] = Exported(folder, says[case], theirs["-".join(case)], ours, plain[name])
+        name, method, how = case
+        lora_file = exports.folder(*case) / "rex.safetensors"
+        ours = _drawn_with(lora_file, bases[name]) if how == "lora" else whole[name, method]
+        found[case] = Drawn(theirs["-".join(case)], ours, plain[name])
     return found
 
 
@@ -101,8 +119,8 @@ def _drawn_with(weights: Path, base: BaseModel) -> Tensor:
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 @pytest.mark.slow
-def test_plain_diffusers_draws_what_darkroom_draws(case: tuple[str, str, str], exports: dict[Any, Exported]) -> None:
-    found = exports[case]
+def test_plain_diffusers_draws_what_darkroom_draws(case: tuple[str, str, str], both_drew: dict[Any, Drawn]) -> None:
+    found = both_drew[case]
     learned = (found.ours - found.plain).norm()
     assert learned > 0.05 * found.plain.norm()
     assert (found.theirs - found.ours).norm() < 0.03 * learned
@@ -128,32 +146,32 @@ def test_an_sdxl_of_velocity_says_so_as_web_uis_want_it(bases: dict[str, BaseMod
 
 
 def test_half_precision_unless_full_is_asked_for(
-    bases: dict[str, BaseModel], weights: dict[Any, Path], exports: dict[Any, Exported], tmp_path: Path
+    bases: dict[str, BaseModel], weights: dict[Any, Path], exports: Exports, tmp_path: Path
 ) -> None:
     full = export_of(bases["sd1"], weights["sd1", "full"], tmp_path / "full", "single", precision="full")
     export(full, lambda what: None)
     for file, dtype in [
-        (exports["sd1", "full", "single"].folder / "rex.safetensors", torch.float16),
-        (exports["sd1", "full", "diffusers"].folder / "unet" / "diffusion_pytorch_model.safetensors", torch.float16),
+        (exports.folder("sd1", "full", "single") / "rex.safetensors", torch.float16),
+        (exports.folder("sd1", "full", "diffusers") / "unet" / "diffusion_pytorch_model.safetensors", torch.float16),
         (tmp_path / "full" / "rex.safetensors", torch.float32),
     ]:
         assert {weight.dtype for weight in load_file(file).values()} == {dtype}
 
 
-def test_files_may_be_read_by_whoever_may_read_the_note(exports: dict[Any, Exported]) -> None:
+def test_files_may_be_read_by_whoever_may_read_the_note(exports: Exports) -> None:
     for how in FORMATS:
-        folder = exports["sd1", "full", how].folder
+        folder = exports.folder("sd1", "full", how)
         note = (folder / "README.txt").stat().st_mode
         assert {file.stat().st_mode for file in folder.rglob("*.safetensors")} == {note}
 
 
-def test_files_say_what_they_are(exports: dict[Any, Exported]) -> None:
+def test_files_say_what_they_are(exports: Exports) -> None:
     for how in ("single", "lora"):
-        with safe_open(exports["sdxl", "full", how].folder / "rex.safetensors", "pt") as file:
+        with safe_open(exports.folder("sdxl", "full", how) / "rex.safetensors", "pt") as file:
             told = file.metadata()
         assert (told["modelspec.title"], told["modelspec.trigger_phrase"]) == ("rex", "zuf dog")
         assert told["modelspec.prediction_type"] == "epsilon"
-    with safe_open(exports["sd2", "full", "single"].folder / "rex.safetensors", "pt") as file:
+    with safe_open(exports.folder("sd2", "full", "single") / "rex.safetensors", "pt") as file:
         assert file.metadata()["modelspec.prediction_type"] == "v"
 
 
@@ -172,8 +190,8 @@ def test_files_for_stable_diffusion_2_are_told_apart_by_web_uis(how: str, tmp_pa
 
 
 @pytest.mark.parametrize("how", FORMATS)
-def test_a_note_says_how_to_use_it(how: str, bases: dict[str, BaseModel], exports: dict[Any, Exported]) -> None:
-    note = (exports["sd2", "full", how].folder / "README.txt").read_text()
+def test_a_note_says_how_to_use_it(how: str, bases: dict[str, BaseModel], exports: Exports) -> None:
+    note = (exports.folder("sd2", "full", how) / "README.txt").read_text()
     assert {"a photo of zuf dog", "a zuf dog in Paris"} <= {line.strip() for line in note.splitlines()}
     assert f"Base model: {bases['sd2'].folder.name}" in note and "StableDiffusionPipeline.from_" in note
     assert '--name rex --class "dog" --trigger "zuf"' in note

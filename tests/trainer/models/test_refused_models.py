@@ -39,6 +39,7 @@ def only(beginning: str) -> Callable[[Weights], Weights]:
 def instead(*names: str) -> Callable[[Weights], Weights]:
     return lambda weights: {name: torch.ones(2, 2) for name in names}
 
+
 ELSE: dict[str, tuple[Callable[[Weights], Weights], str]] = {
     "inpainting": (channels(9), "an inpainting model (its UNet takes 9 channels and not 4)"),
     "editing": (channels(8), "a model for editing by instructions, as InstructPix2Pix"),

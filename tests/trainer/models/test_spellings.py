@@ -43,6 +43,7 @@ def split(weights: Weights, name: Callable[[int], str], folder: Path) -> None:
     for piece in (1, 2):
         save_file({n: weights[n] for n in names[piece - 1 :: 2]}, folder / name(piece), {"format": "pt"})
 
+
 SPELT = {
     "before the numbers": ("diffusion_pytorch_model.fp16-0000{}-of-00002.safetensors", "fp16"),
     "after the numbers": ("diffusion_pytorch_model-0000{}-of-00002.fp16.safetensors", "fp16"),

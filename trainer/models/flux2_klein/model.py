@@ -111,9 +111,10 @@ class Flux2Klein(BaseModel):
         return [token[1:] for token, _ in by_id if re.fullmatch(SHORT_WORD, token)]
 
     def meaning(self, text: str) -> Tensor:
-        """The last token has seen all of the prompt."""
+        """The last token has seen all of the prompt, and nothing of the padding after it, which is left out."""
         tokens, mask = self.token_ids([text])
-        return self.denoiser.read([tokens, mask]).tokens[0, int(mask.sum()) - 1]
+        length = int(mask.sum())
+        return self.denoiser.read([tokens[:, :length], mask[:, :length]]).tokens[0, -1]
 
     @property
     def is_guided(self) -> bool:

@@ -20,10 +20,10 @@ from tests.support.discord_bot import (
     an_old_message,
     announcements,
     drawing,
+    imagine_data,
     open_posts,
     training,
 )
-from tests.support.discord_bot import imagine_data
 from tests.support.manual_worker import Hand
 
 pytestmark = pytest.mark.timeout(300)

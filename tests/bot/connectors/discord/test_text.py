@@ -9,8 +9,7 @@ from storage.kinds.imagine import ImagineJob
 from tests.servers.discord import Discord
 from tests.servers.discord.people import COMMAND
 from tests.servers.discord.world import Interaction
-from tests.support.discord_bot import SPACE, options, photos, trained
-from tests.support.discord_bot import imagine_data
+from tests.support.discord_bot import SPACE, imagine_data, options, photos, trained
 from tests.support.manual_worker import Hand
 
 pytestmark = pytest.mark.timeout(300)

@@ -11,8 +11,7 @@ from storage.lifecycle import departures
 from tests.servers.slack.people import ADA, BOB, images
 from tests.servers.slack.server import until
 from tests.servers.slack.workspace import BOT_USER, TEAM
-from tests.support.slack_bot import SPACE, Scene
-from tests.support.slack_bot import drawn_in
+from tests.support.slack_bot import SPACE, Scene, drawn_in
 
 pytestmark = pytest.mark.timeout(300)
 

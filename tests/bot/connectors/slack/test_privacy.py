@@ -8,8 +8,7 @@ from storage.contract.subjects import Subject
 from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, BOB, images, labels, words
-from tests.support.slack_bot import SPACE, Scene
-from tests.support.slack_bot import drawn_in
+from tests.support.slack_bot import SPACE, Scene, drawn_in
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -118,6 +117,7 @@ async def test_a_share_with_a_channel_that_is_gone(scene: Scene) -> None:
     async with scene.bot():
         await scene.slack.slash("/dreambooth", "show rex")
         await scene.slack.message("everybody in a channel that is gone or hidden from me", user=ADA)
+
 
 OUTSIDERS = [{"team_id": "T0OTHER"}, {"is_stranger": True}, {"is_restricted": True}, {"is_ultra_restricted": True}]
 

@@ -50,6 +50,7 @@ async def test_the_gallery_shows_enlarges_and_deletes(
         await expect(page.locator(".wall .tile")).to_have_count(0)
     assert await store.names("jobs/") == []
 
+
 CURVE = """async () => {
   const { lossCurve } = await import("/page/curve.js");
   const [figure, plain] = [lossCurve([0.5, 0.1, 0.3], [0.25, 0.2]), lossCurve([0.4, 0.4])];

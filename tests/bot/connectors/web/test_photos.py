@@ -94,6 +94,7 @@ async def test_photos_are_named_under_their_thumbnails(page: Page, store: Folder
     await expect(message.last.locator(".text")).to_contain_text("3 photos used. Waiting")
     await expect(naming).to_be_hidden()
 
+
 OPEN_ADDRESSES = """() => {
   const { createObjectURL, revokeObjectURL } = URL;
   window.open_addresses = new Set();

@@ -84,6 +84,7 @@ async def test_lines_are_completed_by_keyboard(page: Page, store: FolderStore) -
     await line.press("ArrowUp")
     await expect(line).to_have_value("/help")
 
+
 BAD = [
     ("/dreambooth train rex dog", 0, "Add a few photos"),
     ("/dreambooth train rex dog", 40, "That is 40 photos; 20 is the most."),
