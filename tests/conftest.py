@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from arq.connections import ArqRedis
+from hypothesis import settings
 
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.support.stores", "tests.support.discord_bot", "tests.support.slack_bot"]
 
 
-def pytest_configure() -> None:
-    """What processes under test inherit of us.
+def pytest_configure(config: pytest.Config) -> None:
+    """What processes under test inherit of us, and how many examples Hypothesis tries.
 
     They hear Ctrl-C even where a shell in the background ignores it, and one thread each has them not wait for each
     other; it also adds up the same wherever it runs.
@@ -39,6 +40,9 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threads.set_up()
     os.environ["OMP_NUM_THREADS"] = "1"
+    settings.register_profile("quick", max_examples=25)
+    if config.option.markexpr == "not slow":
+        settings.load_profile("quick")
 
 
 def pytest_collection() -> None:

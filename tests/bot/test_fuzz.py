@@ -28,6 +28,7 @@ from storage.objects.transfers import file_hash
 from storage.queue import broker
 from storage.settings.bot import BotSettings
 from tests.servers.backing import valkey
+from tests.support.quick import examples
 from tests.support.stores import records
 from trainer.dreambooth import checkpoint
 from trainer.dreambooth.weights import load_learned
@@ -37,7 +38,8 @@ from trainer.worker.cache import Cache
 from trainer.worker.checkpoint_store import CheckpointStore
 
 pytestmark = pytest.mark.timeout(240)
-PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = 300, 700, 300, 300, 200, 200  # of each kind: 2,000
+# of each kind: 2,000 in `make test-all`
+PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = map(examples, (300, 700, 300, 300, 200, 200))
 TEXTS = [
     "", " ", "\x00", "[", "]", "[]", "[V]", "[[V]]", "[../../etc/passwd]", "../..", "rex\n", "\u202ecod", "\ufeff",
     "é" * 500, "a" * 100_000, "${jndi:ldap://x}", "<script>alert(1)</script>", "'; DROP TABLE subjects;--", "%s%n",

@@ -22,6 +22,7 @@ from tests.support.front_ends.on_slack import on_slack
 from tests.support.front_ends.on_terminal import on_terminal
 from tests.support.front_ends.on_web import on_web
 from tests.support.manual_worker import is_picture
+from tests.support.quick import slow_but
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -47,9 +48,7 @@ WRONG_TRAININGS = (
 )
 
 
-@pytest.fixture(
-    params=["discord", "slack", *(pytest.param(name, marks=pytest.mark.slow) for name in ("web", "terminal"))]
-)
+@pytest.fixture(params=slow_but(("discord", "slack", "web", "terminal"), "discord"))
 async def front(
     request: pytest.FixtureRequest, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Darkroom
 ) -> AsyncIterator[Front]:

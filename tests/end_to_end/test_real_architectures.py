@@ -73,6 +73,7 @@ async def test_a_velocity_model_in_a_single_file_learns_by_lora_and_draws(sd2_in
     assert drawn.state == "done" and len(drawn.pictures) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_says_what_is_wrong_with_its_model(tmp_path: Path, micro_sd2: Path) -> None:
     path = write_single(micro_sd2, tmp_path / "it.safetensors", without="first_stage_model.")
     with valkey() as url:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.quick import slow_but
 from trainer.threads import processors, quotas
 
 
-@pytest.mark.parametrize("module", ["trainer.engine.process", "trainer.toyworld.words", "tests.conftest"])
+@pytest.mark.parametrize(
+    "module", slow_but(["trainer.engine.process", "trainer.toyworld.words", "tests.conftest"], "trainer.engine.process")
+)
 def test_every_process_that_computes_sleeps_at_barriers(module: str) -> None:
     told = shown(f"import {module}; import torch; print(torch.get_num_threads())")
     assert told["OMP_WAIT_POLICY"] == "PASSIVE"

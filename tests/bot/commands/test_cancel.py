@@ -25,7 +25,10 @@ from tests.servers.backing import s3_environment, valkey
 from tests.servers.proxy import Hold, proxy
 from tests.support.micro_models import RECIPE, write_micro_model
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(180),
+]  # quick ones of a running training: trainer/worker/test_worker.py
 FREE_WITHIN_S = 2.0
 SLOW_CLASS = {"class_images": 64, "class_steps": 50}
 
@@ -114,8 +117,13 @@ class Moments:
         return await phase(self.app, self.job) == wanted
 
 
-RARER = [Moments.queued, Moments.drawing_class_images, Moments.writing_a_checkpoint, Moments.publishing]
-MOMENTS = [Moments.learning, *(pytest.param(moment, marks=pytest.mark.slow) for moment in RARER)]
+MOMENTS = [
+    Moments.queued,
+    Moments.drawing_class_images,
+    Moments.learning,
+    Moments.writing_a_checkpoint,
+    Moments.publishing,
+]
 
 
 async def begun(app: Darkroom, chat: Chat, deployment: Deployment, moment: Any) -> tuple[TrainJob, Any]:

@@ -13,6 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from bot.photos.crop import subject_square
 from bot.photos.decode import TURNS, decode, open_photo
 from tests.support.photo_files import accepted, opened, png_chunks, saved, scene
+from tests.support.quick import examples
 
 RED, GREEN, BLUE, WHITE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (128, 128, 128)
 UNDO = {  # what turns an upright picture into one that needs the orientation
@@ -176,7 +177,7 @@ def test_a_panorama_as_long_as_can_be() -> None:
 # ---- crop
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.floats(0, 1), st.booleans(), st.sampled_from([0.35, 0.6, 0.85]), st.integers(0, 5))
 def test_the_subject_is_kept_whole_wherever_it_is(place: float, tall: bool, share: float, seed: int) -> None:
     height, width = 160, 420

@@ -24,6 +24,7 @@ from bot.photos.vetting import vet
 from storage.errors import UserError
 from storage.settings.bot import BotSettings
 from tests.support.photo_files import saved, scene
+from tests.support.quick import slow_but
 from tests.support.slow_photos import KINDS, many_chunks, many_scans, packed_png, slow_photos
 
 pytestmark = pytest.mark.timeout(300)
@@ -114,7 +115,7 @@ async def test_the_process_knows_no_secret(
     await other.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(KINDS, *[*KINDS][:2]))
 async def test_no_slow_photo_holds_a_process_longer_than_its_limit(kind: str, pool: DecodePool) -> None:
     photos = dict(slow_photos(len(KINDS), seed=3))
     began_s = time.monotonic()
@@ -180,7 +181,7 @@ asyncio.run(until_stopped(main()))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", slow_but([signal.SIGTERM, signal.SIGINT, signal.SIGKILL], signal.SIGTERM))
 def test_the_bot_ends_at_once_while_it_decodes_and_nothing_is_left(number: int) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     bot = subprocess.Popen(

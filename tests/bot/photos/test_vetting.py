@@ -26,6 +26,7 @@ from tests.support.photo_files import (
     saved,
     scene,
 )
+from tests.support.quick import examples
 from trainer.toyworld.words import PLACES
 
 KINDS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF", "AVIF", "TIFF", "BMP")
@@ -43,7 +44,7 @@ NOT_PICTURES = {
 }
 HEADS = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF1234WEBP", b"\x00\x00\x00\x18ftypheic"]
 
-hurried = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hurried = settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @hurried

@@ -24,6 +24,7 @@ from storage.lifecycle.reconcile import put_back
 from storage.objects.folder import FolderStore
 from storage.queue import broker
 from tests.servers.backing import valkey
+from tests.support.quick import examples
 
 T = TypeVar("T")
 STATES = st.sampled_from(["done", "failed"])
@@ -134,4 +135,4 @@ class JobRecords(RuleBasedStateMachine):
 
 
 TestJobRecords = JobRecords.TestCase
-TestJobRecords.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
+TestJobRecords.settings = settings(max_examples=examples(8), stateful_step_count=25, deadline=None)

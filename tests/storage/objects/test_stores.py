@@ -15,6 +15,7 @@ from storage.errors import Missing, StoreError
 from storage.objects.folder import FolderStore
 from storage.objects.s3 import S3Store
 from storage.objects.store import NAME, Store
+from tests.support.quick import examples
 from tests.support.stores import child
 
 pytest_plugins = ["tests.support.stores"]
@@ -171,7 +172,7 @@ OUTSIDE = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(key=st.sampled_from(OUTSIDE) | st.text(max_size=30).filter(lambda key: not NAME.fullmatch(key)))
 def test_bad_names_never_touch_the_disk_or_the_network(key: str) -> None:
     async def try_all(store: Store, file: Path) -> None:
@@ -203,7 +204,7 @@ def test_bad_names_never_touch_the_disk_or_the_network(key: str) -> None:
         assert left <= {"file", "below", "below/store", "below/store/.lock"}
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 @given(key=st.from_regex(NAME, fullmatch=True).filter(lambda key: len(key) < 200), cut=st.integers(0, 200))
 def test_proper_names_work_whatever_they_are(key: str, cut: int) -> None:
     async def write_and_list(store: Store) -> None:

@@ -27,6 +27,7 @@ from storage.queue.job_progress import write_progress
 from storage.queue.job_queue import RESERVED_S, JobQueue
 from storage.queue.worker_registry import register_worker
 from tests.servers.backing import valkey
+from tests.support.quick import examples
 from trainer.worker.lease import Leases
 
 T = TypeVar("T")
@@ -130,7 +131,7 @@ class Turns(RuleBasedStateMachine):
 
 
 TestTurns = Turns.TestCase
-TestTurns.settings = settings(max_examples=10, stateful_step_count=30, deadline=None)
+TestTurns.settings = settings(max_examples=examples(10), stateful_step_count=30, deadline=None)
 
 
 async def test_an_emptied_redis_comes_back_with_the_same_order(redis: ArqRedis, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Imports of checkpoints: they come back as what was learned; what cannot be taken gets its sentence."""
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from storage.errors import UserError
 from tests.support.converted_subjects import bring, change, export_of, micro_bases
+from tests.support.quick import pairs_slow_but
 from trainer.conversion.exporter import export
 from trainer.dreambooth.weights import save_learned
 from trainer.models.base import BaseModel
@@ -20,8 +22,13 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseModel]:
     return micro_bases(tmp_path_factory)
 
 
-@pytest.mark.parametrize("name", ["sd1", "sd2", "sdxl"])
-@pytest.mark.parametrize("how", ["single", "diffusers", "unet"])
+@pytest.mark.parametrize(
+    ("how", "name"),
+    pairs_slow_but(
+        product(("single", "diffusers", "unet"), ("sd1", "sd2", "sdxl")),
+        ("single", "sdxl"), ("diffusers", "sd2"), ("unet", "sd1"),
+    ),
+)  # fmt: skip
 def test_a_checkpoint_comes_back_as_what_was_learned(
     name: str, how: str, bases: dict[str, BaseModel], tmp_path: Path
 ) -> None:

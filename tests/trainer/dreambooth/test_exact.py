@@ -79,11 +79,11 @@ def plain(base: BaseModel, photos: list[Path], class_latents: Tensor, recipe: Re
     "changes",
     [
         {},
-        {"text_learning_rate": 0.0},
+        pytest.param({"text_learning_rate": 0.0}, marks=pytest.mark.slow),
         {"gradient_clip": 0.1},
-        {"gradient_checkpointing": True},
+        pytest.param({"gradient_checkpointing": True}, marks=pytest.mark.slow),
         {"method": "lora", "rank": 4, "alpha": 8},
-        {"method": "lora", "text_learning_rate": 0.0},
+        pytest.param({"method": "lora", "text_learning_rate": 0.0}, marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -46,6 +46,7 @@ async def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[
     with valkey() as url:
         monkeypatch.setenv("REDIS_URL", url)
         monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
+        monkeypatch.setenv("DARKROOM_LEASE_S", "3")
         darkroom = await Darkroom.open(load_settings(BotSettings), url)
         yield darkroom
         await darkroom.close()

@@ -1,6 +1,7 @@
 """Stable Diffusion 1.x, 2.x and XL: drawing and training, compared with diffusers' own."""
 
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.nn.functional import mse_loss
 
 from storage.contract.recipe import Recipe
 from tests.support.micro_models import write_micro_sd2
+from tests.support.quick import pairs_slow_but, slow_but
 from trainer.diffusion import ddpm, sampling
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import class_prompt, instance_prompt
@@ -141,7 +143,7 @@ def plain_losses(kind: str, folder: Path, training: Training) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(KINDS, "sdxl"))
 def test_losses_are_those_of_a_plain_loop_of_diffusers(
     bases: dict[str, BaseModel], folders: dict[str, Path], photos: list[Path], kind: str
 ) -> None:
@@ -152,8 +154,9 @@ def test_losses_are_those_of_a_plain_loop_of_diffusers(
     assert trained(base, photos, how).losses == pytest.approx(expected, rel=1e-5, abs=1e-5)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "method"), pairs_slow_but(product(KINDS, ("full", "lora")), ("sd1", "full"), ("sdxl", "lora"))
+)
 def test_what_was_learned_is_kept_and_drawn(
     bases: dict[str, BaseModel], photos: list[Path], tmp_path: Path, kind: str, method: str
 ) -> None:
@@ -190,8 +193,9 @@ def any_precision() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("kind", ["sd2", "sdxl"])
+@pytest.mark.parametrize(
+    ("kind", "method"), pairs_slow_but(product(("sd2", "sdxl"), ("full", "lora")), ("sd2", "full"), ("sdxl", "lora"))
+)
 @pytest.mark.usefixtures("any_precision")
 def test_a_base_model_in_half_precision_draws_and_learns_alike(
     bases: dict[str, BaseModel], folders: dict[str, Path], photos: list[Path], kind: str, method: str, precision: Any

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from storage.errors import SetupError
+from tests.support.quick import slow_but
 from tests.support.single_file_models import write_single
 from trainer.diffusion import sampling
 from trainer.models.base import BaseModel, load_base
@@ -158,7 +159,7 @@ def test_the_hash_is_of_what_decides_a_picture(folders: dict[str, Path], model: 
 # ── single files ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", slow_but(KINDS, "sdxl"))
 def test_a_single_file_draws_what_its_folder_draws(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
     path = write_single(folders[kind], tmp_path / "it.safetensors")
     base = load_base(str(path), home=tmp_path)
@@ -224,8 +225,8 @@ def without_word(settings: Path) -> None:
     ("kind", "marks", "metadata", "expected"),
     [
         ("sdxl", ("v_pred", "ztsnr"), "epsilon", ("v_prediction", True, "trailing")),  # what is merged keeps old words
-        ("sdxl", ("v_pred",), "", ("v_prediction", False, "leading")),
-        ("sdxl", (), "v", ("v_prediction", False, "leading")),
+        pytest.param("sdxl", ("v_pred",), "", ("v_prediction", False, "leading"), marks=pytest.mark.slow),
+        pytest.param("sdxl", (), "v", ("v_prediction", False, "leading"), marks=pytest.mark.slow),
         ("sd2", (), "epsilon", ("epsilon", False, "leading")),
     ],
 )

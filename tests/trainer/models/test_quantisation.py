@@ -12,6 +12,7 @@ from torch import Tensor
 
 from storage.errors import SetupError, UserError
 from tests.support.converted_subjects import bring
+from tests.support.quick import slow_but
 from tests.support.single_file_models import Weights, changed
 from trainer.models.base import BaseModel, load_base
 from trainer.models.sources import find
@@ -57,7 +58,7 @@ SCALED: dict[str, Callable[[Weights], Weights]] = {
 }
 
 
-@pytest.mark.parametrize("kept", SCALED)
+@pytest.mark.parametrize("kept", slow_but(SCALED, "scaled fp8", "fp8 with a scale for each row"))
 def test_a_base_model_is_read_with_its_scales(kept: str, written: Path, base: BaseModel, tmp_path: Path) -> None:
     read = load_base(str(changed(written, tmp_path, SCALED[kept])), home=tmp_path)
     for name, weight in base.denoiser.state_dict().items():

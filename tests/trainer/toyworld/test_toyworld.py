@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from research.toyworld.scenes import character, draw_scene
 from research.toyworld.tokenizer import RARE_WORDS
 from storage.contract.recipe import Recipe
+from tests.support.quick import examples
 from trainer.diffusion import sampling
 from trainer.diffusion.images import to_tensor
 from trainer.metrics.embedders import ToyworldEmbedder
@@ -38,7 +39,7 @@ def judge() -> Judge:
 # ── drawings and words ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.integers())
 def test_every_scene_can_be_drawn_and_is_the_same_each_time(seed: int) -> None:
     scene = random_scene(Random(seed))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from storage.contract.progress import Progress
 from storage.errors import SetupError
+from tests.support.quick import examples, slow_but
 from tests.trainer.worker.test_engine_client import picture
 from trainer.protocol import (
     Alive,
@@ -115,7 +116,7 @@ async def test_an_engine_that_ends_somehow_ends_its_tasks(engine: Say, tmp_path:
 PHASES = ("loading", "class images", "learning", "sampling", "drawing", "saving")
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("phase", slow_but(PHASES, "loading", "learning"))
 async def test_an_engine_that_is_frozen_is_ended_and_the_next_task_runs(
     engine: Say, tmp_path: Path, phase: str
 ) -> None:
@@ -199,7 +200,7 @@ async def test_a_picture_beside_a_training_that_is_stuck_is_handed_back(engine: 
     assert (beside.state, (await stuck).state) == ("paused", "died")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.lists(st.binary(max_size=60) | st.sampled_from([line.encode() for line in ODD_LINES.values()])))
 def test_reading_comes_to_an_end_whatever_is_said(lines: list[bytes]) -> None:
     async def read() -> list[Any]:

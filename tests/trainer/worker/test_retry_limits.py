@@ -115,6 +115,7 @@ async def test_a_job_that_is_done_is_not_done_again_while_its_outcome_cannot_be_
     assert outcome and outcome.state == "done" and len(refusal.attempts) == 1
 
 
+@pytest.mark.slow
 async def test_while_nothing_can_be_written_a_job_is_not_attempted_again_and_then_done(
     runner: JobRunner, store: Store, refusal: Refusal
 ) -> None:

@@ -25,6 +25,7 @@ def announcements(place: Place) -> list[Message]:
     return [m for m in place.discord.visible(place.discord.general) if m.pings]
 
 
+@pytest.mark.slow
 async def test_killed_while_photos_are_fetched(place: Place) -> None:
     discord = place.discord
     stuck = File("rex.png", b"-", "image/png", stuck=True)
@@ -57,6 +58,7 @@ async def test_killed_just_after_a_question_was_answered(place: Place) -> None:
     assert discord.visible(discord.general) == [question] and not discord.private()
 
 
+@pytest.mark.slow
 async def test_killed_while_more_photos_for_a_question_are_fetched(place: Place) -> None:
     discord = place.discord
     async with place.process() as bot:
@@ -72,6 +74,7 @@ async def test_killed_while_more_photos_for_a_question_are_fetched(place: Place)
     assert discord.visible(discord.general) == [question]
 
 
+@pytest.mark.slow
 async def test_killed_before_a_word_in_private_was_said(place: Place) -> None:
     discord = place.discord
     trouble = Trouble("PATCH /webhooks/", 502, {"message": "Bad Gateway"}, times=99)
@@ -117,6 +120,7 @@ async def test_a_training_whose_bot_is_killed_at_every_phase_is_announced_once(p
     assert sum(seen.name.startswith("POST /channels/") for seen in discord.seen) == 1
 
 
+@pytest.mark.slow
 async def test_pictures_that_were_drawn_while_the_bot_was_dead(place: Place) -> None:
     discord, hand = place.discord, place.hand
     async with place.process() as bot:

@@ -83,6 +83,7 @@ async def asked_about(scene: Scene) -> Message:
     return await scene.slack.message("How shall I go on with rex?")
 
 
+@pytest.mark.slow
 async def test_killed_just_after_a_question_was_answered(scene: Scene) -> None:
     async with scene.process() as bot:
         question = await asked_about(scene)

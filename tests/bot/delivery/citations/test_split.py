@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.delivery.citations.split import split_message
+from tests.support.quick import examples
 
 LINKS = ["[[1]](<https://a.example/page>)", "<https://b.example/x|[2]>", "[text](https://c.example/y)", "[1][2]", "[3]"]
 WORDS = ["The harbour museum has rooms.", "It opened in May;", "and\n\nthen", "a\nb", "déjà vu 🐶", *LINKS]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.sampled_from(WORDS), max_size=80).map(" ".join), st.sampled_from([100, 200, 500]))
 def test_links_and_markers_stay_whole_and_nothing_is_lost(text: str, limit: int) -> None:
     messages = split_message(text, limit)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.contract.ask import Source
+from tests.support.quick import examples
 from trainer.ask.citations.numbering import Numbering
 from trainer.ask.citations.processor import UNSUPPORTED, CitationProcessor
 from trainer.ask.citations.support import IndexedSource, SupportChecker
@@ -49,7 +50,7 @@ def plain(text: str) -> str:
     return processor.feed(text) + processor.finish()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(streams, st.data())
 def test_any_split_gives_the_same_text_and_spans(text: str, data: st.DataObject) -> None:
     whole = processed(text)
@@ -62,7 +63,7 @@ def test_any_split_gives_the_same_text_and_spans(text: str, data: st.DataObject)
     assert (shown, split.citations, split.unsupported) == (whole.text, whole.citations, whole.unsupported)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(streams)
 def test_what_is_shown_never_ends_in_an_open_bracket(text: str) -> None:
     text = text.replace("`", "")  # code is shown as it is
@@ -81,7 +82,7 @@ def unclosed(text: str) -> int:
     return depth
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(streams)
 def test_spans_are_markers_of_sources_in_order_of_first_use(text: str) -> None:
     processor = processed(text)

@@ -1,0 +1,24 @@
+"""Less of the same in `make test`, all of it in `make test-all`: parameters, examples, rounds."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+FULL_EXAMPLES = 100  # of Hypothesis' own profile; the profile of `make test` has fewer: tests/conftest.py
+
+
+def slow_but(values: Iterable[Any], *quick: Any) -> list[Any]:
+    """Values of one parameter, all marked slow but for the `quick` ones."""
+    return [value if value in quick else pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+def pairs_slow_but(values: Iterable[tuple[Any, ...]], *quick: tuple[Any, ...]) -> list[Any]:
+    """The same of several parameters at once."""
+    return [value if value in quick else pytest.param(*value, marks=pytest.mark.slow) for value in values]
+
+
+def examples(count: int) -> int:
+    """So many examples in `make test-all`, and a share of them in `make test`."""
+    return max(1, count * settings.default.max_examples // FULL_EXAMPLES)
