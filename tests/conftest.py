@@ -162,7 +162,7 @@ def start_worker(environment: dict[str, str]) -> "subprocess.Popen[str]":
 def stop_worker(process: "subprocess.Popen[str]") -> str:
     """Stop a worker as an operator would; return what else it logged."""
     process.terminate()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     return said
 
 

@@ -16,7 +16,7 @@ from tests.support.terminal import HERE, darkroom, darkrooms, environment, start
 
 pytestmark = pytest.mark.timeout(300)
 SAMPLES = str(HERE / "bot" / "samples")
-WITHIN_S = 90
+WITHIN_S = 240
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from storage.objects.open import open_store
 from storage.objects.store import Store
 from storage.settings.shared import SharedSettings
 
-STARTS_WITHIN_S = 60
+STARTS_WITHIN_S = 120
 SECRET = "kept-out-of-every-message"
 
 

@@ -19,7 +19,7 @@ from storage.queue.redis_client import PrefixedRedis
 from storage.settings.shared import SharedSettings
 from tests.servers.backing import ended, valkey_binary
 
-STARTS_WITHIN_S = 30
+STARTS_WITHIN_S = 120
 CHUNK_BYTES = 2**16
 
 

@@ -12,7 +12,7 @@ import pytest
 from bot.app import Darkroom
 from storage.settings.bot import BotSettings
 
-READY_S = 30.0
+READY_S = 180.0
 # Tests ask faster, and for more at once, than people may.
 NO_LIMITS = dict.fromkeys(
     (

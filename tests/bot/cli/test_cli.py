@@ -170,7 +170,7 @@ def test_a_port_in_use_is_said_in_a_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = start("web", env=environment(tmp_path, DARKROOM_PORT=port), cwd=tmp_path)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert (process.returncode, out) == (1, "")
     assert err.strip().splitlines() == [
         f"Port {port} is in use by another program. Set DARKROOM_PORT to a free port, or to 0 for any."
@@ -193,7 +193,7 @@ def test_ctrl_c_takes_the_job_back(tmp_path: Path) -> None:
     with valkey() as url:
         process = a_waiting_command(url, tmp_path)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=90)
+        out, err = process.communicate(timeout=240)
         with Redis(unix_socket_path=url.removeprefix("unix://")) as redis:
             assert redis.zcard(queue_name("imagine")) == 0
     result = json.loads(out)
@@ -204,7 +204,7 @@ def test_ctrl_c_takes_the_job_back(tmp_path: Path) -> None:
 def test_redis_dying_under_a_command_is_said_in_a_sentence(tmp_path: Path) -> None:
     with valkey() as url:
         process = a_waiting_command(url, tmp_path)
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=240)
     result = json.loads(out)
     assert (process.returncode, result["state"]) == (1, "failed")
     assert "Traceback" not in err

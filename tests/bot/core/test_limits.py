@@ -164,7 +164,7 @@ async def test_a_worker_without_room_lets_jobs_wait(bots: Bots, caplog: pytest.L
     assert "taking no jobs" in caplog.text and str(app.settings.home) in caplog.text
     assert not done.is_set()
     room.settings = TrainerSettings(DARKROOM_HOME=app.settings.home)
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 60)
     await worker.stop()
     for task in working:
         task.cancel()

@@ -27,7 +27,7 @@ from storage.queue import broker
 from storage.settings.bot import BotSettings
 from tests.support.terminal import environment
 
-WITHIN_S = 15
+WITHIN_S = 60
 A_SERVER = (
     "import asyncio, sys; from pathlib import Path; from bot.local.valkey import Valkey\n"
     "async def main():\n"

@@ -121,7 +121,7 @@ class Discord(Server):
         attachments = [self.cdn.add(file, channel.id) for file in files]
         return self.add(Message(channel, self.people[who].user(), content=text, attachments=attachments))
 
-    async def until(self, true: Callable[[], Any], within_s: float = 60) -> Any:
+    async def until(self, true: Callable[[], Any], within_s: float = 120) -> Any:
         """Wait until something is so, and return what it is."""
         end_s = time.monotonic() + within_s
         while not (value := true()):

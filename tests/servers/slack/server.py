@@ -188,7 +188,7 @@ def _troubled(trouble: Trouble) -> web.Response:
     return web.json_response({"ok": False, "error": trouble.error}, status=status, headers=headers)
 
 
-async def until(true: Any, within_s: float = 60.0) -> Any:
+async def until(true: Any, within_s: float = 120.0) -> Any:
     """Wait until a function returns something true, and return that; AssertionError after `within_s`."""
     async with asyncio.timeout(within_s):
         while not (found := true()):  # noqa: ASYNC110 (what is waited for happens anywhere, in other processes too)

@@ -57,7 +57,7 @@ class Sockets:
         elif not waiting.done():
             waiting.set_result(answer.get("payload") or {})
 
-    async def wait(self, within_s: float = 60.0) -> None:
+    async def wait(self, within_s: float = 120.0) -> None:
         """Wait until the bot is connected."""
         async with asyncio.timeout(within_s), self._here:
             await self._here.wait_for(lambda: bool(self.open))

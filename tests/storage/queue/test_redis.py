@@ -122,7 +122,7 @@ async def test_a_service_waits_for_a_replica_to_become_primary() -> None:
         await asyncio.sleep(1)
         assert not waiting.done()
         admin.execute_command("REPLICAOF", "NO", "ONE")
-        await (await asyncio.wait_for(waiting, 30)).aclose()
+        await (await asyncio.wait_for(waiting, 120)).aclose()
 
 
 # kinds of failure

@@ -41,7 +41,7 @@ class Process:
     async def says(self) -> str:
         """The next line."""
         assert self.process.stdout
-        line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 20)
+        line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 120)
         return line.strip()
 
 

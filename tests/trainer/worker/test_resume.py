@@ -148,7 +148,7 @@ async def test_a_second_signal_ends_a_worker_at_once(chat: Chat, app: Darkroom, 
     for _ in range(2):
         os.kill(worker.pid, signal.SIGTERM)
         await asyncio.sleep(0.2)
-    assert await asyncio.to_thread(worker.wait, 1) == 128 + signal.SIGTERM
+    assert await asyncio.to_thread(worker.wait, 10) == 128 + signal.SIGTERM
     drawing.task.cancel()
 
 

@@ -175,7 +175,7 @@ async def test_a_token_that_is_reset_ends_the_bot_with_the_sentence_of_the_start
             discord.expire_tokens()
             discord.token = "another"
             await hand.draw(job)
-            await asyncio.wait_for(asyncio.wait([bot]), 20)
+            await asyncio.wait_for(asyncio.wait([bot]), 120)
             assert not await hand.app.redis.exists("darkroom:leader:discord:100")
     assert len(open_posts(hand.app)) == 1, "what was accepted goes on when the token is good again"
 

@@ -17,7 +17,7 @@ from tests.servers.slack.server import until
 from tests.servers.slack.workspace import Channel, Message
 from tests.support.slack_bot import SPACE, Scene
 
-TAKES_OVER_S = 15.0
+TAKES_OVER_S = 40.0  # fifteen on a quiet machine
 
 
 def finals(scene: Scene, channel: Channel) -> list[Message]:
@@ -133,7 +133,7 @@ async def test_a_second_process_stands_by_and_takes_over(scene: Scene) -> None:
         await first.kill(lead_passes=False)
         killed_s = time.monotonic()
         assert not second.said
-        await asyncio.wait_for(second.ready.wait(), TAKES_OVER_S)
+        await asyncio.wait_for(second.ready.wait(), 120)
         took_s = time.monotonic() - killed_s
         await scene.hand.draw(job)
         await scene.slack.message(lambda m: m is message and bool(images(m)))

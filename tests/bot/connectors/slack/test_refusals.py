@@ -146,7 +146,7 @@ async def test_a_token_that_is_revoked_ends_the_bot_with_the_sentence_of_the_sta
         await scene.slack.deliver("events_api", scene.slack.payloads.event({"type": "app_uninstalled"}))
     setting = "SLACK_APP_TOKEN" if noticed == "by the socket" else "SLACK_BOT_TOKEN"
     with pytest.raises(SetupError, match=rf"Slack refuses {setting} \(token_revoked\). Copy it again from"):
-        await asyncio.wait_for(serving, 20)
+        await asyncio.wait_for(serving, 120)
     assert not await scene.app.redis.exists(f"darkroom:leader:slack:{TEAM}")
     assert len(open_posts(scene.app)) == 1, "what was accepted goes on when the token is good again"
 

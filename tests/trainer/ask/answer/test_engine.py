@@ -175,7 +175,7 @@ async def test_closing_the_events_ends_the_search() -> None:
     events = AnswerEngine(retrieve).answer(asks(TICKETS))
     assert isinstance(await anext(events), SourceFound)
     await events.aclose()
-    await asyncio.wait_for(ended.wait(), 30)
+    await asyncio.wait_for(ended.wait(), 120)
 
 
 async def test_what_retrieval_raises_reaches_the_caller() -> None:
