@@ -8,8 +8,12 @@ import unicodedata
 
 from storage.text import fold, one_line
 
-DETERMINERS = set("a an the my our your his her hers its their mine this that these those some one".split())
-POSSESSIVE = re.compile(r"\w+(['’]s|s['’])$")
+DETERMINERS = set(
+    "a an the my our your his her hers its their mine this that these those some one another any each every own".split()
+)
+NUMBERS = set("two three four five six seven eight nine ten twelve both several many few".split())
+POSSESSIVE = re.compile(r"\w+(['’]s|s['’])$", re.IGNORECASE)
+AROUND = " .,;:!?\"“”„«»"  # what phones put at the end of a word, and around it
 
 # ---- plurals
 
@@ -48,6 +52,8 @@ IN_IE = set(
     "foodies eeries menageries coteries onesies tootsies bootsies walkies talkies townies groupies westies "
     "frenchies scotties kelpies barbies beanies sweeties nighties freebies newbies oldies pinkies".split()
 ) - {"doggies", "eeries", "bootsies"}  # fmt: skip
+COMPOUNDS = "children men mice teeth feet wolves wives knives leaves shelves".split()  # grandchildren, werewolves
+NO_MEN = set("specimen abdomen omen semen acumen regimen stamen hymen cyclamen ramen yemen albumen bitumen lumen".split())
 IN_OE = set("shoes toes canoes hoes tiptoes horseshoes snowshoes oboes foes does roes floes".split())
 
 
@@ -62,6 +68,8 @@ def singular(word: str) -> str:
         return word
     if low in IRREGULAR:
         return _cased(word, IRREGULAR[low])
+    if low not in NO_MEN and (end := next((end for end in COMPOUNDS if low.endswith(end)), "")):
+        return word[: -len(end)] + _cased(word[-len(end) :], IRREGULAR[end])
     if re.fullmatch(r"[A-Z]{2,}s", word):  # TVs, PCs
         return word[:-1]
     if len(low) < 4 or not low.isascii() or not low.endswith("s") or low.endswith(("ss", "us", "'s")):
@@ -80,13 +88,22 @@ def _cased(word: str, as_in: str) -> str:
 def bare(phrase: str) -> str:
     """A kind of thing without article and owner, its last word in the singular; case stays.
 
-    >>> bare("a dog"), bare("my dogs"), bare("Anna's Coffee Mugs"), bare("THE")
+    >>> bare("a dog"), bare("my two dogs."), bare("Anna's Coffee Mugs"), bare("THE")
     ('dog', 'dog', 'Coffee Mug', 'THE')
     """
-    words = one_line(phrase).split()
-    while len(words) > 1 and (words[0].casefold() in DETERMINERS or POSSESSIVE.match(words[0])):
+    words = one_line(phrase).strip(AROUND).split()
+    several = [*words[:-1], *map(singular, words[-1:])] != words
+    while len(words) > 1 and (_is_determiner(words[0]) or (several and _is_number(words[0]))):
         words = words[1:]
     return " ".join([*words[:-1], *map(singular, words[-1:])])
+
+
+def _is_determiner(word: str) -> bool:
+    return word.casefold() in DETERMINERS or POSSESSIVE.match(word) is not None
+
+
+def _is_number(word: str) -> bool:
+    return word.casefold() in NUMBERS or word.isdecimal()
 
 
 def folded(noun: str) -> str:
@@ -101,13 +118,14 @@ VOWELS = set("aeiou")
 SPELLED = set("mri suv ufo atm fbi rpg npc lcd usb diy ipa iou".split())  # though in small letters
 SHORT_WORDS = set(  # not spelled, though in capitals
     "cat dog cow pig hen owl ant bee car cup mug toy bag hat fox ape elk emu bus van pen pot map man boy egg oak ox "
-    "gif jar zip sim lab pug cap can box bed tub rat bat cub pup eel yak urn axe".split()
+    "gif jar zip sim lab pug cap can box bed tub rat bat cub pup eel yak urn axe ram rom nas lan sat mac".split()
 )
-SILENT_H = re.compile(r"hour|honest|honou?r|heir")
+SILENT_H = re.compile(r"hour|honest|honou?r|heir|hors\b")
 CONSONANT_SOUND = re.compile(  # written with a vowel, said with y or w
-    r"uni(?=[bcflopqstvx]|$|-)|u(?=bi|ke|kr|ku|ra|ri[nc]|s[aeu]|te|ti|to|v|ga|$|-)|eu|ewe|one(?!i)|once\b|ouija"
+    r"uni(?=[bcdflopqstvx]|$|-)|unan|u(?=bi|fol|ke|kr|ku|ra|ri[nc]|s[aeu]|t[aeio]|v|ga|$|-)"
+    r"|eu|ewe|one(?!i)|once\b|ouija"
 )
-VOWEL_SOUND = re.compile(r"unin|unim|unid|y(?=tt|psi)")
+VOWEL_SOUND = re.compile(r"unin|unim|uniden|y(?=tt|psi)")
 
 
 def article(phrase: str) -> str:
@@ -138,7 +156,7 @@ def _begins_with_vowel(word: str) -> bool:
         return low[0] in VOWEL_LETTERS
     if SILENT_H.match(low):
         return True
-    return low[0] in VOWELS and (bool(VOWEL_SOUND.match(low)) or not CONSONANT_SOUND.match(low))
+    return bool(VOWEL_SOUND.match(low)) or (low[0] in VOWELS and not CONSONANT_SOUND.match(low))
 
 
 def _is_spelled(word: str) -> bool:

@@ -21,6 +21,8 @@ ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ＇`´", "'"))
+HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\ufe63\uff0d", "-"))  # that look like one
+IN_WORDS = "·\u0387\u055f\u05f3\u05f4\u0f0b\u30fb"  # punctuation that is spelled with: Catalan, Hebrew, Tibetan, Japanese
 
 
 def clean(text: str) -> str:
@@ -61,7 +63,7 @@ def fold(text: str) -> str:
     >>> fold("Zoe\u0308’s") == fold("ZOË'S")
     True
     """
-    folded = unicodedata.normalize("NFC", text).casefold().translate(APOSTROPHES)
+    folded = unicodedata.normalize("NFC", text).casefold().translate(APOSTROPHES).translate(HYPHENS)
     return unicodedata.normalize("NFC", "".join(c for c in folded if c not in JOINERS)).strip()
 
 
@@ -75,8 +77,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def is_word_character(character: str) -> bool:
-    """Whether words of some language are written with it: a letter, a mark on one, or a digit."""
-    return unicodedata.category(character)[0] in "LMN" or character in JOINERS
+    """Whether words of some language are written with it: a letter, a mark on one, a digit, a dot within a word."""
+    return unicodedata.category(character)[0] in "LMN" or character in JOINERS or character in IN_WORDS
 
 
 def find_word(text: str, word: str) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from storage.contract.compatibility import check_compatible
 from storage.contract.subjects import Subject
 from storage.errors import UserError
+from storage.nouns import folded
 from storage.text import find_word, fold
 
 BRACKET = re.compile(r"\[([^\[\]]{1,64})\]")
@@ -101,11 +102,21 @@ def model_prompt(prompt: str, named: Named) -> str:
         subject = named.get(fold(match[1]))
         if subject is None:
             return match[0]
-        noun_at = find_word(fold(prompt[match.end() :]), fold(subject.noun))
-        noun_at = noun_at if noun_at and noun_at[0] == 0 else None
-        return subject.identifier if noun_at else f"{subject.identifier} {subject.noun}"
+        said = _begins_with(prompt[match.end() :], subject.noun)
+        return subject.identifier if said else f"{subject.identifier} {subject.noun}"
 
     return BRACKET.sub(stand_in, prompt)
+
+
+def _begins_with(text: str, noun: str) -> bool:
+    """Whether a text begins with a noun, in whatever case or number.
+
+    >>> _begins_with(" dog's house", "dog"), _begins_with(" Puppies in Paris", "puppy"), _begins_with("house", "dog")
+    (True, True, False)
+    """
+    place = find_word(fold(text), fold(noun))
+    first_words = " ".join(text.split()[: noun.count(" ") + 1])
+    return (place is not None and place[0] == 0) or folded(first_words) == folded(noun)
 
 
 def by_names(prompt: str, subjects: Sequence[Subject]) -> str:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from storage.contract.compatibility import SUBJECTS_MOST
 from storage.contract.sizes import read_size
 from storage.nouns import DETERMINERS, bare
-from storage.text import fold, is_word_character, one_line
+from storage.text import HYPHENS, fold, is_word_character, one_line
 
 PROMPT_MAX = 1000
 NAME_MAX = 32
@@ -18,7 +18,7 @@ SIZE_MAX = 15
 
 
 def _checked_name(name: str) -> str:
-    name = one_line(name)
+    name = one_line(name).translate(HYPHENS)
     if not name:
         raise ValueError("a name needs at least one letter")
     if len(name) > NAME_MAX:
@@ -27,13 +27,15 @@ def _checked_name(name: str) -> str:
         raise ValueError("a name is made of letters, digits, - and _ only")
     if not any(unicodedata.category(c)[0] in "LN" for c in name):
         raise ValueError("a name needs at least one letter or digit")
+    if name.startswith("-"):  # it would be read as an option
+        raise ValueError("a name begins with a letter or a digit")
     if fold(name) == "v":
         raise ValueError("[V] always means your newest subject, so no subject can be called V")
     return name
 
 
 def _checked_noun(noun: str) -> str:
-    noun = bare(noun)
+    noun = bare(noun.translate(HYPHENS))
     if not noun or fold(noun) in DETERMINERS:
         raise ValueError("say what kind of thing it is in a word or two, like dog or coffee mug")
     letters = any(unicodedata.category(c)[0] == "L" for c in noun)

@@ -97,6 +97,16 @@ async def refuse(bot: CommandContext, request: Request, given: ConsentArguments)
     yield Reply(text="Left it: the photos were not used.")
 
 
+async def forget(store: Store, actor: policy.Actor) -> None:
+    """Delete the questions that a person asked, and those that they were asked."""
+    for name in await store.names(CONSENTS):
+        with suppress(Missing, ValidationError):  # those that cannot be read are deleted after a day, as all are
+            consent = Consent.model_validate_json((await store.get(name)).data)
+            people = (consent.request.user, consent.author)
+            if any(policy.made_by(actor, consent.request.space, person) for person in people):
+                await store.delete(name)
+
+
 async def sweep(store: Store) -> None:
     """Delete the questions that nobody answered within a day."""
     for name in await store.names(CONSENTS):

@@ -10,6 +10,7 @@ from bot.commands.erase_person import every_subject, forget_everything
 from bot.core.context import CommandContext
 from bot.core.job_owners import forget_owners, owners_of_jobs
 from bot.delivery.retry import OUTAGES
+from storage.ask.documents import Documents
 from storage.contract.subjects import Subject
 from storage.lifecycle import departures
 from storage.objects.store import Store
@@ -63,13 +64,16 @@ class Departures:
 
     async def look(self) -> None:
         """Check owners of subjects and jobs for departures and returns; erase those whose retention is over."""
-        subjects_of = await self._by_space()
+        subjects_of, documents = await self._by_space(), await Documents(self.app.store).everywhere()
         for space in sorted({*subjects_of, *self.members.spaces()}):
             subjects = subjects_of[space]
+            if await self.members.has_left(space, "") is None:  # nor does the platform tell who has
+                continue
             if await self._gone(space, "", subjects):
                 continue
             with_jobs = await owners_of_jobs(self.app.redis, self.app.dispatch.index, space)
             owners = {subject.owner for subject in subjects} | with_jobs
+            owners |= {document.owner for document in documents if document.space == space}
             for person in sorted(owners):
                 await self._gone(space, person, [s for s in subjects if s.owner == person])
 
@@ -95,11 +99,16 @@ class Departures:
                 await departures.withdraw(self.app.store, departure.space)
 
     async def _by_space(self) -> dict[str, list[Subject]]:
+        """The subjects of each space of the platform in which there is anything: a direct message may have none."""
         by_space: dict[str, list[Subject]] = defaultdict(list)
         async for subject in every_subject(self.app.store):
-            if subject.space.startswith(f"{self.members.platform}:"):
-                by_space[subject.space].append(subject)
-        return by_space
+            by_space[subject.space].append(subject)
+        async for space in self.app.dispatch.index.spaces():
+            by_space[space] += []
+        for document in await Documents(self.app.store).everywhere():
+            by_space[document.space] += []
+        ours = f"{self.members.platform}:"
+        return defaultdict(list, {space: found for space, found in by_space.items() if space.startswith(ours)})
 
     async def _gone(self, space: str, person: str, subjects: list[Subject]) -> bool:
         """Whether somebody has left: note it, or forget what is theirs if that was long ago."""

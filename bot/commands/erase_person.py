@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from bot.arguments.arguments import NoArguments
-from bot.commands import drafts
+from bot.commands import consents, drafts
 from bot.core import confirmation, damaged_subjects
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream
@@ -52,6 +52,7 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
             await Documents(bot.store).delete(document)
             counts += 1
     await _drop_drafts(bot, request)
+    await consents.forget(bot.store, request.actor)
     if is_local(request.space):
         log = ChatLog(bot.store, request.space)
         await log.remove([message for message in await log.read() if message.id != request.id])

@@ -28,6 +28,7 @@ from storage.errors import Damaged, Missing, StoreError
 log = logging.getLogger(__name__)
 
 NOTE_S = 1.0  # an acknowledgement does not wait longer for the store
+AGAIN_S = (10.0, 60.0, 600.0, 3600.0)  # until a job is followed anew after a surprise
 OLD_S, OLD_SLOWER = 3600.0, 12  # chats let messages older than an hour be edited rarely
 
 INTERRUPTED = "This was interrupted before it began. Please send it again."
@@ -54,7 +55,21 @@ class Follower:
 
     def follow(self, post: Post) -> None:
         """Follow a post's job in the background."""
-        self._start(self.follow_to_end(post))
+        self._start(self._follow_through_surprises(post))
+
+    async def _follow_through_surprises(self, post: Post) -> None:
+        """Follow a post's job, and after a surprise again from what is kept of the post, a few times."""
+        for pause_s in AGAIN_S:
+            try:
+                return await self.follow_to_end(post)
+            except Exception:
+                log.exception("surprise while following job %s: again in %.0f s", post.job, pause_s)
+            await asyncio.sleep(pause_s)
+            kept = await patient(f"the message of job {post.job} cannot be read")(self.posts.kept, post)
+            if kept is None:  # its last word was said
+                return
+            post = kept
+        await self.follow_to_end(post)
 
     @property
     def at_rest(self) -> bool:

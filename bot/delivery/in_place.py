@@ -59,5 +59,9 @@ class NullPostStore(PostStore):
     async def write(self, post: Post) -> None:
         """Keep nothing."""
 
+    async def kept(self, post: Post) -> Post | None:
+        """The post as it is."""
+        return post
+
     async def close(self, post: Post) -> None:
         """Forget nothing."""

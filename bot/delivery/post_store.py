@@ -47,17 +47,22 @@ class PostStore:
     async def open(self) -> list[Post]:
         """All posts that wait for more, oldest first."""
         await sweep(self.store)
-        posts = []
-        for name in await self.store.names(self.prefix):
-            try:
-                post = parsed_in_part(Post, (await self.store.get(name)).data, name)
-            except Missing:  # closed just now
-                continue
-            except (Damaged, Newer) as error:
-                log.error("an open message is left as it is: %s", error)
-                continue
-            posts.append(post.model_copy(update={"extra": {**post.extra, **await self._secrets(post.job)}}))
-        return posts
+        posts = [await self._read(name) for name in await self.store.names(self.prefix)]
+        return [post for post in posts if post]
+
+    async def kept(self, post: Post) -> Post | None:
+        """A post as it was written last; None if it is closed, or cannot be read."""
+        return await self._read(f"{self.prefix}{post.job}.json")
+
+    async def _read(self, name: str) -> Post | None:
+        try:
+            post = parsed_in_part(Post, (await self.store.get(name)).data, name)
+        except Missing:  # closed just now
+            return None
+        except (Damaged, Newer) as error:
+            log.error("an open message is left as it is: %s", error)
+            return None
+        return post.model_copy(update={"extra": {**post.extra, **await self._secrets(post.job)}})
 
     async def _secrets(self, job: str) -> dict[str, str]:
         """The tokens and URLs of a post that are still good."""

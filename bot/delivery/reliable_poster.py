@@ -40,6 +40,7 @@ SHORT_S = 1.0  # so long for one that will be overtaken soon
 BEGIN_S = 60.0  # so long for the message that a job begins with: without one no job is accepted
 UNKNOWN_S = 60.0  # so long for anything that fails with an answer that is in no table
 PAUSE_S = 300.0  # between two tries at most
+LEAST_S = 1.0  # that a rate limit lasts: "Retry-After: 0", and a date that is over, are no leave to ask without end
 BOUNDED = (UnknownTrouble, BotRefused)
 GIVEN_UP = (ChatRefused, *BOUNDED)  # what `_again` raises of last words: all else is tried until it works
 REMEMBERED = 1024  # lanes and spaces whose pace is kept; a lane counts for seconds, and weighs almost a kilobyte
@@ -237,10 +238,10 @@ class RetryDeadline(stop_base):
 def pause_s(state: RetryCallState) -> float:
     """Seconds to the next try: those that the chat asks for, else exponentially more with full jitter (AWS 2015)."""
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, TooFast) and error.stated:
+    if isinstance(error, TooFast) and error.stated and error.retry_after_s >= LEAST_S:
         return error.retry_after_s
     if isinstance(error, TooFast):  # not for how long, so twice as long each time
-        return min(PAUSE_S, error.retry_after_s * 2.0 ** min(10, state.attempt_number - 1))
+        return min(PAUSE_S, max(LEAST_S, error.retry_after_s) * 2.0 ** min(10, state.attempt_number - 1))
     return wait_random_exponential(0.5, PAUSE_S)(state)
 
 

@@ -29,7 +29,8 @@ def eight_bit_grey(photo: Image.Image, clear: object) -> Image.Image:
 def _light(values: NDArray[Any], tags: dict[int, Any]) -> NDArray[Any]:
     """Values from 0 to 1."""
     if values.dtype.kind == "f":
-        return np.asarray(np.nan_to_num(values) / np.float32(max(float(np.nanmax(values)), 1.0)))
+        values = np.where(np.isfinite(values), values, 0)  # programs mark what was not measured so
+        return np.asarray(values / np.float32(max(float(values.max()), 1.0)))
     (bits, *_), (sort, *_) = tags.get(BITSPERSAMPLE, (16,)), tags.get(SAMPLEFORMAT, (UNSIGNED,))
     if bits == 32 and sort == UNSIGNED:  # for which Pillow has no mode
         values = values.view(np.uint32)

@@ -150,6 +150,19 @@ class JobIndex:
         for start in range(0, len(jobs), page):
             yield jobs[start : start + page]
 
+    async def spaces(self) -> AsyncIterator[str]:
+        """The spaces that have jobs, by the newest one of each that can be read: two requests a space."""
+        after = ""
+        while names := await self.store.names("jobs-of/", after=after, most=1):
+            folder = "/".join(names[0].split("/")[:2])
+            entries = await self.store.names(f"{folder}/", most=READERS)
+            jobs = (await self.job(job_of(entry)) for entry in entries)
+            async for job in jobs:
+                if job and job.space:
+                    yield job.space
+                    break
+            after = f"{folder}/g"  # ids have no such digit
+
     async def about(self, subject: str) -> list[str]:
         """Ids of the jobs about a subject, oldest first."""
         prefix = about_prefix(subject)

@@ -32,8 +32,8 @@ from storage.objects.s3_errors import (
     CONFLICTS,
     EXPIRED,
     FAILURES,
-    NOT_THERE,
     answer_code,
+    is_missing,
     meaning_of,
     store_error,
     unwrapped,
@@ -48,7 +48,7 @@ URL = re.compile(r"s3://(?P<bucket>[A-Za-z0-9._-]{3,63})(/(?P<prefix>[^?#]*))?")
 TRANSFER = TransferConfig(preferred_transfer_client="classic")  # 8 MiB parts, 10 at a time
 SINGLY_AT_ONCE = 8
 DELETE_MAX = 1000  # names in one request, by the protocol
-REFUSED = {"PreconditionFailed", "412", *NOT_THERE}  # how servers say that a write's condition does not hold
+REFUSED = {"PreconditionFailed", "412"}  # how servers say that a write's condition does not hold
 
 
 class S3Store(Store):
@@ -164,7 +164,7 @@ class S3Store(Store):
         try:
             self.client.put_object(**self._where(key), Body=data, Metadata={"write": mark}, **condition)
         except ClientError as error:
-            if answer_code(error) not in REFUSED:
+            if not (is_missing(error) or answer_code(error) in REFUSED):
                 raise
             # boto3 repeats a request whose answer was lost, and what then stands in the way may be our own first write
             repeated = error.response["ResponseMetadata"].get("RetryAttempts", 0) > 0
@@ -175,7 +175,7 @@ class S3Store(Store):
         try:
             metadata: dict[str, str] = self._head(key)["Metadata"]
         except ClientError as error:
-            if answer_code(error) in NOT_THERE:
+            if is_missing(error):
                 return None
             raise
         return metadata.get("write")
@@ -194,7 +194,7 @@ class S3Store(Store):
         try:
             answer: dict[str, Any] = self.client.head_object(**self._where(key))
         except ClientError as error:
-            if answer_code(error) in NOT_THERE or meaning_of(error).failure is Failure.OUTAGE:
+            if is_missing(error) or meaning_of(error).failure is Failure.OUTAGE:
                 raise
             answer = self.client.get_object(**self._where(key))  # which tells why: the answer to HEAD has no text
             answer["Body"].close()
@@ -225,12 +225,16 @@ class S3Store(Store):
         if most is not None:
             where["MaxKeys"] = min(most, PAGE)
         pages = self.client.get_paginator("list_objects_v2").paginate(**where)
-        items = (item for page in pages for item in page.get("Contents", []) if item["Size"] or not filled)
+        items = (item for page in pages for item in page.get("Contents", []) if item.get("Size", 1) or not filled)
         names = (item["Key"].removeprefix(self.root) for item in items)
         return sorted(islice((name for name in names if NAME.fullmatch(name)), most))
 
     def _delete(self, key: str) -> None:
-        self.client.delete_object(**self._where(key))
+        try:
+            self.client.delete_object(**self._where(key))
+        except ClientError as error:
+            if not is_missing(error):  # as some servers say, where others have nothing against it
+                raise
 
     def _delete_prefix(self, prefix: str) -> list[str]:
         names = self._names(prefix)
@@ -255,7 +259,8 @@ class S3Store(Store):
             log.warning("objects are deleted one by one: to DeleteObjects it answered %s", answer_code(error))
             self._deletes_singly = True
             return names
-        return [item["Key"].removeprefix(self.root) for item in answer.get("Errors", []) if "Key" in item]
+        failed = [item.get("Key", "") for item in answer.get("Errors", [])]
+        return [key.removeprefix(self.root) for key in failed] if all(failed) else names
 
     def _put_in_parts(self, key: str, data: bytes) -> None:
         where = self._where(key)

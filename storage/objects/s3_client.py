@@ -10,6 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from storage.errors import SetupError
+from storage.objects.s3_answers import check_answer, redirect_once
 
 CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4},
@@ -60,6 +61,8 @@ def _made() -> tuple[Any, Any]:
     except ValueError as error:
         raise SetupError("AWS_ENDPOINT_URL_S3 has to be a URL like https://s3.example.org.") from error
     client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+    client.meta.events.register("before-call.s3.HeadBucket", redirect_once)
+    client.meta.events.register("after-call.s3", check_answer)
     return session, client
 
 

@@ -20,18 +20,27 @@ from botocore.exceptions import (
     ProxyConnectionError,
     SSLError,
 )
-from s3transfer.exceptions import RetriesExceededError
+from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
 from storage.errors import Full, Missing, StoreError
 from storage.failures import Failure
 from storage.objects.folder_errors import is_full, os_failure
+from storage.objects.s3_answers import ForeignAnswer, is_page
 
 OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
-FAILURES = (BotoCoreError, ClientError, S3UploadFailedError, RetriesExceededError, OSError)
+FAILURES = (BotoCoreError, ClientError, S3UploadFailedError, S3DownloadFailedError, RetriesExceededError, OSError)
 NOT_THERE = {"NoSuchKey", "404"}
+OF_ONE_OBJECT = {"GetObject", "HeadObject", "DeleteObject"}  # that may be missing
 CONFLICTS = {"ConditionalRequestConflict", "OperationAborted", "409"}  # somebody else writes this moment
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"}
 FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507", "XMinioAdminBucketQuotaExceeded"}
+FULL |= {"storage_cap_exceeded", "StorageCapExceeded", "StorageQuotaExceeded", "BucketQuotaExceeded"}
+OVERLOADED = """
+    TooManyRequests TooManyRequestsException Throttling ThrottlingException ThrottledException RequestThrottled
+    RequestThrottledException RequestLimitExceeded LimitExceededException BandwidthLimitExceeded
+    PriorRequestNotComplete ProvisionedThroughputExceededException SlowDown 429
+""".split()
+CAPS = ("TransactionCapExceeded", "transaction_cap_exceeded", "DownloadCapExceeded", "download_cap_exceeded")
 CLOCK = "its clock and ours differ too much"
 NOT_SIGNED_SO = "it does not take how requests are signed; AWS_DEFAULT_REGION or AWS_ACCESS_KEY_ID may not be right"
 REGION = "the bucket is in another region than AWS_DEFAULT_REGION says, or another endpoint serves it"
@@ -69,23 +78,20 @@ CODES: dict[str, S3ErrorMeaning] = {
     "TemporaryRedirect": S3ErrorMeaning(OUTAGE, "the bucket is being moved"),
     "NotImplemented": S3ErrorMeaning(PERMANENT, "it answered 501 NotImplemented to WHAT"),
     "MethodNotAllowed": S3ErrorMeaning(PERMANENT, "it does not allow WHAT"),
-    "QuotaExceeded": S3ErrorMeaning(OUTAGE, "its space is used up"),
+    **dict.fromkeys(FULL, S3ErrorMeaning(OUTAGE, "its space is used up")),
+    **dict.fromkeys(CAPS, S3ErrorMeaning(OUTAGE, "the day's limit of requests or downloads is used up")),
     "EntityTooLarge": S3ErrorMeaning(PERMANENT, "it takes no objects of that size"),
     "XMinioStorageFull": S3ErrorMeaning(OUTAGE, "its disk is full"),
     **dict.fromkeys(("InsufficientStorage", "507"), S3ErrorMeaning(OUTAGE, "its disk is full")),
     "XMinioAdminBucketQuotaExceeded": S3ErrorMeaning(OUTAGE, "the quota of the bucket BUCKET is used up"),
-    "SlowDown": S3ErrorMeaning(OUTAGE, "it is overloaded"),
+    **dict.fromkeys(OVERLOADED, S3ErrorMeaning(OUTAGE, "it is overloaded")),
     "ServiceUnavailable": S3ErrorMeaning(OUTAGE, "it is overloaded or away"),
-    "TooManyRequests": S3ErrorMeaning(OUTAGE, "it is overloaded"),
-    "Throttling": S3ErrorMeaning(OUTAGE, "it is overloaded"),
-    "RequestLimitExceeded": S3ErrorMeaning(OUTAGE, "it is overloaded"),
     "InternalError": S3ErrorMeaning(OUTAGE, "it had an error of its own"),
     "RequestTimeout": S3ErrorMeaning(OUTAGE, "it waited too long for our data"),
     **dict.fromkeys(CONFLICTS, S3ErrorMeaning(OUTAGE, "others write the same object all the time")),
     "301": S3ErrorMeaning(PERMANENT, REGION),
     "307": S3ErrorMeaning(OUTAGE, "it answered 307, as while a bucket is being moved"),
     "408": S3ErrorMeaning(OUTAGE, "it answered 408"),
-    "429": S3ErrorMeaning(OUTAGE, "it is overloaded"),
     "501": S3ErrorMeaning(PERMANENT, "it answered 501 NotImplemented to WHAT"),
 }
 FAULTS: dict[type[Exception], S3ErrorMeaning] = {  # the first that fits
@@ -97,6 +103,8 @@ FAULTS: dict[type[Exception], S3ErrorMeaning] = {  # the first that fits
     SSLError: S3ErrorMeaning(UNKNOWN, "no secure connection can be made; is its certificate trusted here?"),
     ProxyConnectionError: S3ErrorMeaning(OUTAGE, "the proxy cannot be reached"),
     ConnectionError: S3ErrorMeaning(OUTAGE, "it cannot be reached"),
+    ForeignAnswer: S3ErrorMeaning(UNKNOWN, "what answers at AWS_ENDPOINT_URL_S3 is no S3 server, or a page in its place"),
+    S3DownloadFailedError: S3ErrorMeaning(OUTAGE, "the object changed while it was read"),
     HTTPClientError: S3ErrorMeaning(OUTAGE, "the connection broke"),
     IncompleteReadError: S3ErrorMeaning(OUTAGE, "the connection broke"),
 }
@@ -121,6 +129,11 @@ def _status(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
+def _headers(error: ClientError) -> dict[str, Any]:
+    headers: dict[str, Any] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
+
+
 def unwrapped(error: BaseException) -> BaseException:
     """The error of boto3 or the system within those of s3transfer."""
     if isinstance(error, S3UploadFailedError) and error.__context__:
@@ -135,6 +148,8 @@ def meaning_of(error: BaseException) -> S3ErrorMeaning:
         known = next((meaning for kind, meaning in FAULTS.items() if isinstance(error, kind)), None)
         return known or S3ErrorMeaning(UNKNOWN, f"of {type(error).__name__}")
     code, status = answer_code(error), _status(error)
+    if code.isdigit() and (foreign := _foreign(error, status)):
+        return foreign
     if meaning := CODES.get(code):
         return meaning._replace(reason=meaning.reason.replace("WHAT", asked(error)))
     if status == 429:
@@ -147,6 +162,25 @@ def meaning_of(error: BaseException) -> S3ErrorMeaning:
     return S3ErrorMeaning(kind, f"it answered {code} to {asked(error)}")
 
 
+def _foreign(error: ClientError, status: int) -> S3ErrorMeaning | None:
+    """The meaning of an answer that does not look like one of S3: a redirect to elsewhere, a web page."""
+    headers = _headers(error)
+    there = str(headers.get("location", ""))
+    if status in (301, 302, 303, 307, 308) and "://" in there and not region_of(error):
+        says = f"it answered {status}, and points to {without_password(there)}; AWS_ENDPOINT_URL_S3 may not be right"
+        return S3ErrorMeaning(PERMANENT if status in (301, 308) else UNKNOWN, says)
+    if status < 500 and status not in (408, 429) and asked(error) != "HeadObject" and is_page(headers):
+        return S3ErrorMeaning(UNKNOWN, f"it answered {status} to {asked(error)}, with a web page")
+    return None
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether an answer says that there is no object of that name."""
+    if not isinstance(error, ClientError) or answer_code(error) not in NOT_THERE:
+        return False
+    return answer_code(error) == "NoSuchKey" or (asked(error) in OF_ONE_OBJECT and not _foreign(error, _status(error)))
+
+
 def asked(error: ClientError) -> str:
     """What was asked for, in the protocol's words."""
     return str(error.operation_name or "a request")
@@ -155,7 +189,7 @@ def asked(error: ClientError) -> str:
 def store_error(error: BaseException, server: str, bucket: str, key: str) -> StoreError:
     """Return the StoreError that says what `error`, one of FAILURES, means for the object `key`."""
     error = unwrapped(error)
-    if answer_code(error) in NOT_THERE:
+    if is_missing(error):
         return Missing(f"There is no object {key!r}.")
     if isinstance(error, OSError) and not isinstance(error, tuple(FAULTS)):  # the file on our side
         kind = Full if is_full(error) else StoreError
@@ -165,7 +199,8 @@ def store_error(error: BaseException, server: str, bucket: str, key: str) -> Sto
     reason = reason.replace("BUCKET", bucket).replace("RIGHT", right)
     region = region_of(error)
     reason += f"; it names the region {region}" if region and reason in (REGION, NOT_SIGNED_SO) else ""
-    kind = Full if answer_code(error) in FULL else StoreError
+    is_507 = isinstance(error, ClientError) and _status(error) == 507
+    kind = Full if answer_code(error) in FULL or is_507 else StoreError
     return kind(f"The S3 server {without_password(server)} cannot be used: {reason}.", failure)
 
 
@@ -173,8 +208,7 @@ def region_of(error: BaseException) -> str:
     """The bucket's region, if the answer names it."""
     if not isinstance(error, ClientError):
         return ""
-    headers: dict[str, Any] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    named = error.response["Error"].get("Region") or headers.get("x-amz-bucket-region", "")
+    named = error.response["Error"].get("Region") or _headers(error).get("x-amz-bucket-region", "")
     return str(named) if str(named).replace("-", "").isalnum() else ""
 
 

@@ -6,6 +6,7 @@ served last, by Redis's own clock. All of it can be rebuilt.
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from statistics import median
@@ -25,11 +26,18 @@ REMEMBERED = 10_000  # people and spaces whose last turn is known; who is droppe
 TRIES = 3  # to queue a job
 MEASURED = 20  # jobs from which the usual time of a job is told
 
-ADMIT = """
+ENTRY = """
+local function entry(body)
+  local fine, read = pcall(cjson.decode, body or '')
+  if fine and type(read) == 'table' and tonumber(read[1]) and read[2] and read[3] then return unpack(read) end
+  return 0, '', ''
+end
+"""  # one that cannot be read is of a job that has begun, of nobody: it holds up no other
+ADMIT = f"""{ENTRY}
 local jobs, person, space = redis.call('hgetall', KEYS[1]), 0, 0
 for i = 1, #jobs, 2 do
-  local since, in_space, owner = unpack(cjson.decode(jobs[i + 1]))
-  if jobs[i] == ARGV[1] then return {} end
+  local since, in_space, owner = entry(jobs[i + 1])
+  if jobs[i] == ARGV[1] then return {{}} end
   if since < tonumber(ARGV[5]) and not redis.call('zscore', KEYS[2], jobs[i]) then
     redis.call('hdel', KEYS[1], jobs[i])
   elseif in_space == ARGV[3] then
@@ -37,26 +45,30 @@ for i = 1, #jobs, 2 do
     if owner == ARGV[4] then person = person + 1 end
   end
 end
-if person >= tonumber(ARGV[6]) or space >= tonumber(ARGV[7]) then return {person, space} end
+if person >= tonumber(ARGV[6]) or space >= tonumber(ARGV[7]) then return {{person, space}} end
 redis.call('hset', KEYS[1], ARGV[1], ARGV[2])
-return {}
+return {{}}
 """  # what has ended is dropped on the way: it has begun, or is not queued for long, and is in no queue
-BEGIN = """
+BEGIN = f"""{ENTRY}
 local function begin(open, served, job, remembered)
-  local since, space, owner = unpack(cjson.decode(redis.call('hget', open, job) or '[0]'))
+  local since, space, owner = entry(redis.call('hget', open, job))
   if since == 0 then return end
   local time = redis.call('time')
   local now = time[1] .. string.format('%06d', time[2])
   redis.call('zadd', served, now, space, now, space .. '\\n' .. owner)
   redis.call('zremrangebyrank', served, 0, -1 - remembered)
-  redis.call('hset', open, job, cjson.encode({0, space, owner}))
+  redis.call('hset', open, job, cjson.encode({{0, space, owner}}))
 end
 """  # for the script that claims a job: person and space have had their turn, and the job goes first if it begins again
 
 
 @lru_cache(10_000)
 def _entry(body: bytes | None) -> Entry:
-    return Entry(*json.loads(body)) if body else Entry(0, "", "")
+    """Read an entry as the scripts do."""
+    with suppress(ValueError, TypeError, RecursionError):
+        since_us, space, owner = json.loads(body or b"")
+        return Entry(int(since_us), str(space), str(owner))
+    return Entry(0, "", "")
 
 
 async def queued_jobs(redis: ArqRedis) -> set[str]:
@@ -138,7 +150,9 @@ class JobQueue:
     async def usual_s(self) -> float | None:
         """How long jobs took lately, in the middle; None if none was measured."""
         took = await self._redis.lrange(self._took, 0, -1)
-        return median(map(float, took)) if took else None
+        with suppress(ValueError):
+            return median(map(float, took)) if took else None
+        return None
 
     async def _now_us(self) -> int:
         seconds, rest_us = await self._redis.time()

@@ -17,6 +17,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
     DataError,
+    ExecAbortError,
     InvalidResponse,
     LockError,
     MaxConnectionsError,
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
 READ_ONLY = "it is a replica, which takes no writes; after a failover another server is the primary"
 FULL = "its memory is full (maxmemory is reached); more memory is needed, or fewer keys of others"
+FAILOVER = "a failover is going on"
+QUOTA = "the limit of requests of its provider is used up"
 CLUSTER = "it is a node of a Redis Cluster, which spreads keys over several; a Redis without cluster is needed"
 NO_ENTRY = "it does not let us in with the user and password of REDIS_URL"
 
@@ -58,6 +61,7 @@ CLASSES: dict[type[Exception], RedisErrorMeaning] = {  # the first that fits
     AuthenticationError: RedisErrorMeaning(PERMANENT, f"{NO_ENTRY}: DETAIL"),
     AuthorizationError: RedisErrorMeaning(PERMANENT, NO_ENTRY),
     NoScriptError: RedisErrorMeaning(OUTAGE, "it has forgotten a script"),
+    ExecAbortError: RedisErrorMeaning(OUTAGE, "it gave up a transaction"),
     LockError: RedisErrorMeaning(OUTAGE, "a lock is lost"),
     WatchError: RedisErrorMeaning(OUTAGE, "somebody else changed a key meanwhile"),
     MaxConnectionsError: RedisErrorMeaning(OUTAGE, "all connections of this process are in use"),
@@ -74,6 +78,7 @@ CODES: dict[str, RedisErrorMeaning] = {
     "BUSY": RedisErrorMeaning(OUTAGE, "a script keeps it busy"),
     "TRYAGAIN": RedisErrorMeaning(OUTAGE, "it is moving keys"),
     "UNBLOCKED": RedisErrorMeaning(OUTAGE, "its role has changed"),
+    **dict.fromkeys(("INPROG", "REDIRECT"), RedisErrorMeaning(OUTAGE, FAILOVER)),
     "MOVED": RedisErrorMeaning(PERMANENT, CLUSTER),
     "ASK": RedisErrorMeaning(PERMANENT, CLUSTER),
     "CROSSSLOT": RedisErrorMeaning(PERMANENT, CLUSTER),
@@ -104,6 +109,12 @@ PHRASES: dict[str, RedisErrorMeaning] = {  # of answers whose code is only ERR
     "invalid password": RedisErrorMeaning(PERMANENT, NO_ENTRY),
     "password configured": RedisErrorMeaning(PERMANENT, "REDIS_URL has a password, but it has none set"),
     "no password is set": RedisErrorMeaning(PERMANENT, "REDIS_URL has a password, but it has none set"),
+    "operation not permitted": RedisErrorMeaning(PERMANENT, f"{NO_ENTRY}: it wants a password"),
+    **dict.fromkeys(("cross slots", "non local key"), RedisErrorMeaning(PERMANENT, CLUSTER)),
+    **dict.fromkeys(("request limit exceeded", "requests limit exceeded"), RedisErrorMeaning(OUTAGE, QUOTA)),
+    "max concurrent connections": RedisErrorMeaning(OUTAGE, "its provider allows no more connections"),
+    "failover in progress": RedisErrorMeaning(OUTAGE, FAILOVER),
+    "shutting down": RedisErrorMeaning(OUTAGE, "it is shutting down"),
     "max number of clients": RedisErrorMeaning(OUTAGE, "it allows no more connections (maxclients)"),
     "can't access key": RedisErrorMeaning(PERMANENT, "its access control list forbids a key that a script uses"),
     "acl failure": RedisErrorMeaning(PERMANENT, "its access control list forbids what a script does"),
@@ -111,12 +122,16 @@ PHRASES: dict[str, RedisErrorMeaning] = {  # of answers whose code is only ERR
     "connect call failed": RedisErrorMeaning(OUTAGE, "nothing listens there", False),
     "no master found": RedisErrorMeaning(OUTAGE, "no Sentinel knows a primary of that name", False),
     "name or service not known": RedisErrorMeaning(OUTAGE, "its host name is not known", False),
+    "certificate has expired": RedisErrorMeaning(PERMANENT, "its certificate has expired"),
     "certificate verify failed": RedisErrorMeaning(PERMANENT, "its certificate is not trusted here"),
+    "certificate required": RedisErrorMeaning(PERMANENT, "it wants a certificate of us"),
     "wrong version number": RedisErrorMeaning(PERMANENT, "it does not speak TLS at that port"),
+    "[ssl:": RedisErrorMeaning(UNKNOWN, "no secure connection can be made"),
     "connection closed by server": RedisErrorMeaning(OUTAGE, "it closed the connection"),
     "connection refused": RedisErrorMeaning(OUTAGE, "nothing listens there", False),
 }
 PIPELINED = re.compile(r"Command # \d+ .* of pipeline caused error: \(['\"](.*)['\"],?\)", re.DOTALL)
+IN_SCRIPT = re.compile(r"ERR Error (?:running|compiling) script .*? -?([A-Z]{3,} .*)", re.DOTALL)  # Redis before 7
 SAFE_DETAIL = re.compile(r"unknown (?:sub)?command ['`]?[\w|]+['`]?|the '[\w|]+' command|(?:a|the) (?:key|channel)s?\b")
 
 
@@ -138,9 +153,11 @@ def meaning_of(error: BaseException) -> RedisErrorMeaning:
 
 
 def server_text(error: BaseException) -> str:
-    """The server's own error text: without the command, keys and values that redis-py adds to errors of pipelines."""
+    """The server's own error text: without what redis-py adds in pipelines, and without where in a script it was."""
     text = str(error)
     match = PIPELINED.fullmatch(text)
+    text = match[1] if match else text
+    match = IN_SCRIPT.match(text if text.startswith("ERR ") else f"ERR {text}")
     return match[1] if match else text
 
 

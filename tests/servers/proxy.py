@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from urllib.parse import urlsplit
 
-Mischief = Literal["lose", "cut"] | tuple[int, str] | None
-"""What the proxy does: lose the answer, cut it short, answer itself (status, body); None: nothing."""
+Mischief = Literal["lose", "cut"] | tuple[int, str] | tuple[int, str, dict[str, str]] | None
+"""What the proxy does: lose the answer, cut it short, answer itself (status, body, headers); None: nothing."""
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def proxy(upstream: str, mischief: Callable[[str, str, Message], Mischief]) -> I
                 return
             does = mischief(self.command, self.path, self.headers)
             if isinstance(does, tuple):
-                self.reply(does[0], does[1].encode())
+                self.reply(does[0], does[1].encode(), does[2] if len(does) > 2 else None)
                 return
             answer, data = _passed_on(upstream, self.command, self.path, self.headers, body)
             if does != "lose":

@@ -25,11 +25,11 @@ from trainer.dreambooth.prompts import captioned, class_prompt, class_set_key, p
 
 AN = (
     "hour glass|hourglass|MRI scanner|mri scanner|8-ball|80s car|18-wheeler|11-year-old|umbrella|owl|SUV|X-ray|"
-    "LED lamp|honest dog|heirloom|uninvited guest|F1 car|iPhone|elk|ATM|urn|über-dog|NPC|RV|IKEA chair|onion|S-bend"
+    "LED lamp|yttrium rod|unidentified dog|honest dog|heirloom|uninvited guest|F1 car|iPhone|elk|ATM|urn|über-dog|NPC|RV|IKEA chair|onion|S-bend"
 )
 A = (
     "dog|unicorn|European hedgehog|one-eyed cat|uniform|UFO|USB stick|LEGO figure|NASA rocket|T-shirt|U-boat|ukulele|"
-    "euro|ewe|yo-yo|union|utensil|9-ball|180 cm dog|TV|eucalyptus|house|Ugandan flag|once-over|user|hen|कुत्ता"
+    "Utah dog|ufologist|unanimous jury|unidirectional arrow|RAM stick|euro|ewe|yo-yo|union|utensil|9-ball|180 cm dog|TV|eucalyptus|house|Ugandan flag|once-over|user|hen|कुत्ता"
 )
 
 
@@ -50,6 +50,7 @@ def test_a_before_all_others(phrase: str) -> None:
     "geese/goose toys/toy skis/ski cacti/cactus dresses/dress lenses/lens people/person bus/bus "
     "glass/glass glasses/glasses scissors/scissors cactus/cactus iris/iris tortoise/tortoise dog/dog "
     "series/series Dogs/Dog DOGS/DOG triceratops/triceratops mantis/mantis Mercedes/Mercedes thermos/thermos "
+    "snowmen/snowman grandchildren/grandchild werewolves/werewolf midwives/midwife specimen/specimen olives/olive "
     "Porsches/Porsche Frenchies/Frenchie beanies/beanie Barbies/Barbie TVs/TV".split(),
 )
 def test_singulars(plural: str) -> None:
@@ -61,7 +62,11 @@ def trained(noun: str) -> TrainArguments:
     return TrainArguments.model_validate({"name": "rex", "class": noun})
 
 
-@pytest.mark.parametrize("said", ["Dog", "dogs", "a dog", "my dog", "the Dogs", "Anna's dog", "  DOG ", "our  dog"])
+DOGS = ["Dog", "dogs", "a dog", "my dog", "the Dogs", "Anna's dog", "  DOG ", "our  dog"]
+DOGS += ["our two dogs", "3 dogs", "ANNA'S DOG", "my own dog", "another dog", "Dog.", "“dog”", "dog!"]
+
+
+@pytest.mark.parametrize("said", DOGS)
 def test_one_class_set_for_all_ways_to_say_dog(said: str) -> None:
     noun = trained(said).noun
     assert noun.lower() == "dog"
@@ -104,6 +109,9 @@ NAMES = [
     "小白",
     "Žižka",
     "می‌خ",
+    "བཀྲ་ཤིས",
+    "Gal·la",
+    "ז׳וז׳ו",
 ]
 
 
@@ -128,10 +136,17 @@ def test_keys_of_plain_names_are_as_they_were() -> None:
     assert name_key("local", "Rex").endswith(f"/{digest[:40]}")
 
 
-@pytest.mark.parametrize("name", ["", "---", "’", "a b", "a/b", "rex!", "🐶", "a" * 33, "V", "v"])
+@pytest.mark.parametrize("name", ["", "---", "’", "a b", "a/b", "rex!", "🐶", "a" * 33, "V", "v", "--count"])
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(ValidationError):
         TrainArguments.model_validate({"name": name, "class": "dog"})
+
+
+def test_a_hyphen_is_one_however_a_phone_writes_it() -> None:
+    for hyphen in "\u2010\u2011":
+        arguments = TrainArguments.model_validate({"name": f"R2{hyphen}D2", "class": f"T{hyphen}Rex"})
+        assert (arguments.name, arguments.noun) == ("R2-D2", "T-Rex")
+        assert name_key("s", f"r2{hyphen}d2") == name_key("s", "R2-D2")
 
 
 # ---- what cannot be seen

@@ -21,6 +21,8 @@ CONFIG = "adapter_config.json"
 RANK_MAX, ALPHA_MAX = 4096, 1e6
 PATTERNS_MAX, EXPRESSIONS_MAX, LENGTH_MAX = 5000, 100, 300
 MATCHING_S = 5.0  # for all patterns of a file together
+REPEATS_MAX = 1000  # of all counted repeats of a pattern together: they are written out when it is compiled
+REPEAT = re.compile(r"\{(\d*),?(\d*)\}")
 LITERAL = re.compile(r"\^?[\w.]+\$?")
 CHANGES = {  # settings that make more of a LoRA than two matrices
     "use_dora": "a DoRA (use_dora)",
@@ -141,13 +143,23 @@ def _check_patterns(name: str, patterns: Mapping[str, Any]) -> None:
         raise Unusable(f"its {name} has too many patterns")
     for pattern in expressions:
         try:
-            if len(pattern) > LENGTH_MAX or re.search(r"\(\?(?!:)|\{\d{3,}", pattern):
+            if len(pattern) > LENGTH_MAX or re.search(r"\(\?(?!:)", pattern) or _repeats(pattern) > REPEATS_MAX:
                 raise regex.error("too long, or of a kind that is not needed here")
             regex.compile(pattern)
         except (regex.error, RecursionError, OverflowError, MemoryError) as error:
             raise Unusable(f"its {name} has a pattern that is none: {pattern[:40]}") from error
     for value in patterns.values():
         _check_number(name, value, whole=name == "rank_pattern")
+
+
+def _repeats(pattern: str) -> int:
+    """How often the innermost part of a pattern may stand in it, if all its counted repeats are nested.
+
+    >>> _repeats("((x{99}){,99})"), _repeats("to_[qkv]")
+    (9801, 1)
+    """
+    counts = ([int(digits) for digits in repeat.groups() if digits] for repeat in REPEAT.finditer(pattern))
+    return math.prod(max(1, *count, 1) for count in counts)
 
 
 def _check_number(name: str, value: Any, whole: bool = False) -> None:

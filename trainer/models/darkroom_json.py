@@ -46,7 +46,7 @@ def beside(folder: Path) -> dict[str, Any]:
     path = folder / RECIPE_FILE
     try:
         settings = json.loads(path.read_text()) if path.exists() else {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SetupError(f"{path} is damaged: {error}.") from error
     if not isinstance(settings, dict):
         raise SetupError(f"{path} is damaged: it holds no settings.")
@@ -103,6 +103,6 @@ def _settings(path: Path) -> dict[str, Any]:
     """Settings that are there for a look only: none where they cannot be read, which others say."""
     try:
         settings = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}

@@ -66,7 +66,7 @@ def config_of(folder: Path, name: str) -> dict[str, Any]:
         if isinstance(config, dict):
             return config
         why = "it holds no settings"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         why = str(error)
     raise SetupError(f"The base model in {folder} has a damaged {name}: {why}.")
 

@@ -91,5 +91,5 @@ def _formats_told(metadata: Mapping[str, str]) -> set[str]:
     try:
         metadata_formats = json.loads(metadata.get("_quantization_metadata", "{}"))
         return {str(layer["format"]) for layer in metadata_formats.get("layers", {}).values()}
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError):
         return {"a format that its metadata does not name"}

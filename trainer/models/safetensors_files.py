@@ -52,7 +52,7 @@ class SafetensorsFiles:
         """The format that ComfyUI's mark of a layer names: JSON, in bytes."""
         try:
             return str(json.loads(bytes(self._raw(mark).flatten().tolist()))["format"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return "a format that it does not name"
 
     def __getitem__(self, name: str) -> "Tensor":

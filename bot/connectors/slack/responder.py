@@ -143,7 +143,7 @@ class SlackResponder:
             except ChatTrouble as error:
                 log.info("no form yet: %s", error)
                 lost = lost or not isinstance(error, TooFast)
-                pause_s = error.retry_after_s if isinstance(error, TooFast) and error.stated else AGAIN_S
+                pause_s = max(AGAIN_S, error.retry_after_s if isinstance(error, TooFast) and error.stated else 0)
                 if trigger.left_s < pause_s:
                     raise UserError(TOO_LATE) from error
                 await asyncio.sleep(pause_s)

@@ -181,6 +181,8 @@ def test_v_without_a_subject_says_how_to_make_one() -> None:
         ("a [rex] Dog in Paris", "a zuf Dog in Paris"),
         ("[rex] on the moon", "zuf dog on the moon"),
         ("a [V] doghouse", "a zuf dog doghouse"),
+        ("two [rex] dogs, in Paris", "two zuf dogs, in Paris"),
+        ("a [rex] dog's bowl", "a zuf dog's bowl"),
     ],
 )
 def test_the_model_reads_the_identifier_with_its_class(prompt: str, read: str) -> None:

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request
+from bot.delivery import follower as follower_module
 from bot.delivery.follower import INTERRUPTED, Follower
 from bot.delivery.in_place import InPlacePoster, NullPostStore
 from storage.ids import new_id
@@ -92,3 +93,28 @@ async def test_a_queue_that_is_away_is_waited_for_as_long_as_there_is_patience(a
     with pytest.raises(RedisError):
         await following
     assert "Nothing is lost" in screen.shown[-1].text
+
+
+async def test_a_job_is_followed_on_after_a_surprise(app: Darkroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    class FaultyScreen(Screen):
+        faults = 0
+
+        async def show(self, message: str, reply: Reply) -> None:
+            if self.faults < 2 and reply.state == "done":
+                self.faults += 1
+                raise KeyError("an answer of a shape that nobody has thought of")
+            await super().show(message, reply)
+
+    monkeypatch.setattr(follower_module, "AGAIN_S", (0.05, 0.05, 0.05))
+    screen, request = FaultyScreen(), asked("imagine", prompt="a dog in Paris")
+    poster = InPlacePoster("test", screen.show)
+    follower = Follower(app, poster, NullPostStore())
+    await follower.answer(request, poster.post(request.id))
+    job = await app.dispatch.job(request.id)
+    assert isinstance(job, ImagineJob)
+    await Hand(app).draw(job)
+    async with asyncio.timeout(60):
+        while not follower.at_rest:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert screen.faults == 2 and screen.shown[-1].state == "done"
+    await follower.close()

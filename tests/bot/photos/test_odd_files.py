@@ -70,6 +70,8 @@ def packed12(values: NDArray[np.int64]) -> bytes:
     return np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8).tobytes()
 
 
+UNMEASURED = (GREY / 255).astype("<f4")
+UNMEASURED[GREY == 0] = np.inf  # programs of science mark so what was not measured; it is dark then
 DEEP = {
     "16 bits": tiff((GREY * 257).astype("<u2"), 16),
     "16 bits, white is zero": tiff((65535 - GREY * 257).astype("<u2"), 16, 0),
@@ -79,6 +81,7 @@ DEEP = {
     "32 bits with a sign": tiff((GREY * 0x00808080).astype("<i4"), 32, 1, 2),
     "32 bits, of which eight are used": tiff(GREY.astype("<i4"), 32, 1, 2),
     "floats": tiff((GREY / 255).astype("<f4"), 32, 1, 3),
+    "floats of which one is infinite": tiff(UNMEASURED, 32, 1, 3),
 }
 
 

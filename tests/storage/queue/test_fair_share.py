@@ -195,3 +195,17 @@ async def test_one_look_serves_all_who_wait(redis: ArqRedis) -> None:
     assert {view.ahead(second.id) for view in views} == {1}
     assert {view.done_in_s(second.id) for view in views} == {40}
     assert (await redis.info("commandstats"))["cmdstat_zrange"]["calls"] < 10  # one, if looking is quick
+
+
+@pytest.mark.parametrize("junk", [b"junk", b"", b"7", b"[1]", b'{"a": 1}', b'["x", "here", "ada"]', b"\xff\xfe"])
+async def test_an_entry_that_cannot_be_read_holds_up_nobody(redis: ArqRedis, junk: bytes) -> None:
+    line, damaged, other = JobQueue(redis, "imagine"), job(), job(owner="bob")
+    for one in (damaged, other):
+        await line.enqueue(one)
+    await redis.hset("darkroom:open:imagine", damaged.id, junk)
+    await redis.lpush("darkroom:took:imagine", junk)
+    assert await line.usual_s() in (None, 7.0)
+    assert await line.admit(job(owner="eve"), 2, 9) is None
+    assert sorted((await line.order())[1]) == sorted([damaged.id, other.id])
+    for one in (damaged, other):
+        assert await Leases(redis, line, 10.0).of(one.id).claim()

@@ -29,6 +29,7 @@ def of(**settings: Any) -> PeftSettings:
         ({"lora_alpha": 8, "alpha_pattern": {f"^{MODULE}": 2}}, 2),
         ({"lora_alpha": 8, "alpha_pattern": {r"down_blocks\.\d\..*attn1\.to_(q|k)": 2}}, 2),
         ({"lora_alpha": 8, "alpha_pattern": {r"attn2\..*": 2}}, 8),
+        ({"lora_alpha": 8, "alpha_pattern": {r"down_blocks\.\d{1,2}\..*attn1\.to_q": 2}}, 2),
     ],
 )
 def test_alphas_are_those_of_peft(settings: dict[str, Any], alpha: float) -> None:
@@ -70,6 +71,8 @@ def test_a_file_beside_it_is_about_all(tmp_path: Path) -> None:
         ({"alpha_pattern": ["to_q"]}, "alpha_pattern holds no patterns"),
         ({"alpha_pattern": {"(to_q": 1}}, "has a pattern that is none"),
         ({"alpha_pattern": {"a" * 200 + ".*" * 60: 1}}, "has a pattern that is none"),
+        ({"alpha_pattern": {"((((x{99}){99}){99}){99}){99}": 1}}, "has a pattern that is none"),
+        ({"alpha_pattern": {"((x{,999}){99})to_q": 1}}, "has a pattern that is none"),
         ({"alpha_pattern": {f"layer{i}.*": 1 for i in range(101)}}, "alpha_pattern has too many patterns"),
         ({"alpha_pattern": {f"layer{i}": 1 for i in range(5001)}}, "alpha_pattern has too many patterns"),
     ],

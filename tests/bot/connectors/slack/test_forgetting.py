@@ -7,6 +7,8 @@ import pytest
 from bot.commands.departures import Departures, forget_left_spaces
 from bot.connectors.slack.client import session, web_client
 from bot.connectors.slack.members import SlackMembers
+from storage.ask.documents import Documents
+from storage.kinds.imagine import ImagineJob
 from storage.lifecycle import departures
 from tests.servers.slack.people import ADA, BOB, images
 from tests.servers.slack.server import until
@@ -100,3 +102,18 @@ async def test_who_is_deactivated_is_forgotten_after_the_grace(scene: Scene, day
         scene.slack.workspace.users[ADA]["deleted"] = False
         await looking.look()
         assert not departures_of(scene)
+
+
+async def test_what_who_is_deactivated_drew_in_direct_messages_is_forgotten_as_well(scene: Scene) -> None:
+    space = f"{SPACE}:D0DIRECT"  # in which nothing was learned
+    drawing = ImagineJob(space=space, owner=ADA, prompt="a secret", model_prompt="a secret", seed=1)
+    await scene.app.dispatch.accept(drawing)
+    await Documents(scene.app.store).save(SPACE, ADA, "notes.txt", b"of mine", shared="private")
+    async with session() as http:
+        looking = Departures(scene.app, SlackMembers(web_client(scene.settings, http), TEAM))
+        scene.app.settings = scene.settings.model_copy(update={"forget_after_days": 0})
+        await looking.look()
+        assert await scene.hand.jobs(space) and await Documents(scene.app.store).everywhere()
+        scene.slack.workspace.users[ADA]["deleted"] = True
+        await looking.look()
+    assert not await scene.hand.jobs(space) and not await Documents(scene.app.store).everywhere()
