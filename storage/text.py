@@ -20,8 +20,15 @@ ESCAPES = re.compile(
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|\x1b[ -/]*[0-~]?"
 )
-APOSTROPHES = str.maketrans(dict.fromkeys("’‘ʼ＇`´", "'"))
-HYPHENS = str.maketrans(dict.fromkeys("\u2010\u2011\ufe63\uff0d", "-"))  # that look like one
+LIKE_APOSTROPHES, LIKE_HYPHENS = "’‘ʼ＇`´", "\u2010\u2011\ufe63\uff0d"
+APOSTROPHES = str.maketrans(dict.fromkeys(LIKE_APOSTROPHES, "'"))
+HYPHENS = str.maketrans(dict.fromkeys(LIKE_HYPHENS, "-"))
+SPELLINGS = {  # of what is folded into one
+    "'": f"['{LIKE_APOSTROPHES}]",
+    "-": f"[-{LIKE_HYPHENS}]",
+    "ss": "(?:ss|ß|ẞ)",
+    "i\u0307": "(?:i\u0307|İ)",
+}
 IN_WORDS = "·\u0387\u055f\u05f3\u05f4\u0f0b\u30fb"  # punctuation that is spelled with: Catalan, Hebrew, Tibetan, Japanese
 
 
@@ -65,6 +72,17 @@ def fold(text: str) -> str:
     """
     folded = unicodedata.normalize("NFC", text).casefold().translate(APOSTROPHES).translate(HYPHENS)
     return unicodedata.normalize("NFC", "".join(c for c in folded if c not in JOINERS)).strip()
+
+
+def any_spelling(name: str) -> str:
+    """A regular expression, to be matched whatever the case, for a name in all spellings that are folded into one.
+
+    >>> pattern = any_spelling("O’Neil-Strauß")
+    >>> bool(re.fullmatch(pattern, "o'neil\u2011STRAUSS", re.IGNORECASE)), bool(re.fullmatch(pattern, "Oneil"))
+    (True, False)
+    """
+    parts = re.split("(ss|i\u0307|.)", fold(name), flags=re.DOTALL)
+    return f"[{JOINERS}]*".join(SPELLINGS.get(part) or re.escape(part) for part in parts if part)
 
 
 def listed(names: Sequence[str]) -> str:

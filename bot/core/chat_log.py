@@ -14,6 +14,7 @@ from storage.contract.progress import Progress
 from storage.contract.records import parsed_in_part
 from storage.errors import Damaged, Missing, Newer
 from storage.objects.store import Store
+from storage.text import any_spelling
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class ChatMessage(Stored):
 
     def names(self, subject: str) -> bool:
         """Whether the name of a subject stands in it as such: in brackets, or among the words of a list or command."""
-        word, words = re.escape(subject), self.model_dump_json(exclude={"id", "at_s"})
+        word, words = any_spelling(subject), self.model_dump_json(exclude={"id", "at_s"})
         if re.search(rf"\[\s*{word}\s*\]", words, re.IGNORECASE):
             return True
         lists = self.command.startswith("dreambooth") or self.command in ("", "jobs", "details", "help")
@@ -53,7 +54,7 @@ class ChatMessage(Stored):
 
     def without(self, subject: str) -> "ChatMessage":
         """The turn without the name of a subject, its buttons, facts and pictures."""
-        blank = re.compile(rf"(?<!\w){re.escape(subject)}(?!\w)", re.IGNORECASE)
+        blank = re.compile(rf"(?<!\w){any_spelling(subject)}(?!\w)", re.IGNORECASE)
         reply = Reply(text=blank.sub("…", self.reply.text), state=self.reply.state, fault=self.reply.fault)
         return self.model_copy(update={"said": blank.sub("…", self.said), "reply": reply, "progress": None})
 

@@ -27,6 +27,8 @@ class Limits:
             both.incr(key)
             both.ttl(key)
             _, count, left_s = await both.execute()
+        if left_s < 0:  # it lapsed in between, and would count for ever
+            await self.redis.expire(key, left_s := MINUTE_S)
         if count > self.settings.requests_per_minute:
             most = self.settings.requests_per_minute
             raise UserError(f"That is too fast for me: {most} requests a minute. Try again in {left_s} s.")

@@ -44,7 +44,12 @@ async def since(store: Store, space: str, person: str = "") -> float | None:
     """
     key = _key(space, person)
     try:
-        return parsed_in_part(Departure, (await store.get(key)).data, key).since_s
+        # Not later than now, which a clock that was ahead would have noted: the grace would not end for years.
+        noted = parsed_in_part(Departure, (await store.get(key)).data, key)
+        if noted.since_s > time.time():
+            noted = noted.model_copy(update={"since_s": time.time()})
+            await store.put(key, noted.model_dump_json().encode())
+        return noted.since_s
     except (Missing, Newer):
         return None
     except Damaged as error:

@@ -1,5 +1,6 @@
 """The clock goes a day back: what is newer stays newer, in the chat, in lists and among trainings."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,11 @@ from storage.ids import CLOCK, IdClock, id_at, made_s, new_id
 from storage.kinds.imagine import ImagineJob
 from storage.kinds.stored import stored_job
 from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
+from storage.lifecycle import departures
+from storage.lifecycle.departures import Departure
 from storage.lifecycle.finalize import finalize_job, publish_outcome
+from storage.lifecycle.garbage_collection import GarbageCollector
+from storage.lifecycle.sweep_state import STATE, SweepState
 from storage.objects.folder import FolderStore
 from storage.queue import newest_id
 from storage.settings.bot import BotSettings
@@ -155,3 +160,22 @@ async def ended(store: FolderStore, job: TrainJob) -> None:
     learned = TrainedSubject(weights_key=key(job), weights_sha256=HASH, identifier="x", recipe={})
     await publish_outcome(store, job, TrainOutcome(job=job.id, state="done", message="", subjects=(learned,)))
     await finalize_job(store, await stored_job(store, job.id))
+
+
+async def test_a_sweep_that_ended_in_the_future_is_made_anew(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    await store.put(STATE, SweepState(ended_s=time.time() + 365 * DAY_S).model_dump_json().encode())
+    assert await GarbageCollector(store).sweep_some(60.0)
+    ended_s = SweepState.model_validate_json((await store.get(STATE)).data).ended_s
+    assert 0 < ended_s <= time.time()
+
+
+async def test_who_left_in_the_future_has_left_now(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    await departures.note(store, "slack:T1", "ada")
+    (key,) = await store.names("departures/")
+    ahead = Departure(space="slack:T1", person="ada", since_s=time.time() + 365 * DAY_S)
+    await store.put(key, ahead.model_dump_json().encode())
+    since_s = await departures.since(store, "slack:T1", "ada")
+    assert since_s and since_s <= time.time()
+    assert [each.since_s for each in await departures.every(store)] == [since_s]
