@@ -13,7 +13,7 @@ DETERMINERS = set(
 )
 NUMBERS = set("two three four five six seven eight nine ten twelve both several many few".split())
 POSSESSIVE = re.compile(r"\w+(['’]s|s['’])$", re.IGNORECASE)
-AROUND = " .,;:!?\"“”„«»"  # what phones put at the end of a word, and around it
+AROUND = ' .,;:!?"“”„«»'  # what phones put at the end of a word, and around it
 
 # ---- plurals
 
@@ -53,7 +53,7 @@ IN_IE = set(
     "frenchies scotties kelpies barbies beanies sweeties nighties freebies newbies oldies pinkies".split()
 ) - {"doggies", "eeries", "bootsies"}  # fmt: skip
 COMPOUNDS = "children men mice teeth feet wolves wives knives leaves shelves".split()  # grandchildren, werewolves
-NO_MEN = set("specimen abdomen omen semen acumen regimen stamen hymen cyclamen ramen yemen albumen bitumen lumen".split())
+NO_MEN = set("specimen abdomen omen semen acumen regimen stamen cyclamen ramen yemen albumen bitumen lumen".split())
 IN_OE = set("shoes toes canoes hoes tiptoes horseshoes snowshoes oboes foes does roes floes".split())
 
 

@@ -29,7 +29,7 @@ SPELLINGS = {  # of what is folded into one
     "ss": "(?:ss|ß|ẞ)",
     "i\u0307": "(?:i\u0307|İ)",
 }
-IN_WORDS = "·\u0387\u055f\u05f3\u05f4\u0f0b\u30fb"  # punctuation that is spelled with: Catalan, Hebrew, Tibetan, Japanese
+IN_WORDS = "·\u0387\u055f\u05f3\u05f4\u0f0b\u30fb"  # punctuation within words: Catalan, Hebrew, Tibetan, Japanese
 
 
 def clean(text: str) -> str:

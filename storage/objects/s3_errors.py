@@ -103,7 +103,7 @@ FAULTS: dict[type[Exception], S3ErrorMeaning] = {  # the first that fits
     SSLError: S3ErrorMeaning(UNKNOWN, "no secure connection can be made; is its certificate trusted here?"),
     ProxyConnectionError: S3ErrorMeaning(OUTAGE, "the proxy cannot be reached"),
     ConnectionError: S3ErrorMeaning(OUTAGE, "it cannot be reached"),
-    ForeignAnswer: S3ErrorMeaning(UNKNOWN, "what answers at AWS_ENDPOINT_URL_S3 is no S3 server, or a page in its place"),
+    ForeignAnswer: S3ErrorMeaning(UNKNOWN, "at AWS_ENDPOINT_URL_S3 no S3 server answers, but a page in its place"),
     S3DownloadFailedError: S3ErrorMeaning(OUTAGE, "the object changed while it was read"),
     HTTPClientError: S3ErrorMeaning(OUTAGE, "the connection broke"),
     IncompleteReadError: S3ErrorMeaning(OUTAGE, "the connection broke"),

@@ -24,12 +24,14 @@ from storage.text import clean, fold, one_line, visible
 from trainer.dreambooth.prompts import captioned, class_prompt, class_set_key, prompt_pairs
 
 AN = (
-    "hour glass|hourglass|MRI scanner|mri scanner|8-ball|80s car|18-wheeler|11-year-old|umbrella|owl|SUV|X-ray|"
-    "LED lamp|yttrium rod|unidentified dog|honest dog|heirloom|uninvited guest|F1 car|iPhone|elk|ATM|urn|über-dog|NPC|RV|IKEA chair|onion|S-bend"
+    "hour glass|hourglass|MRI scanner|mri scanner|8-ball|80s car|18-wheeler|11-year-old|umbrella|owl|SUV|"
+    "X-ray|LED lamp|yttrium rod|unidentified dog|honest dog|heirloom|uninvited guest|F1 car|iPhone|elk|ATM|"
+    "urn|über-dog|NPC|RV|IKEA chair|onion|S-bend"
 )
 A = (
-    "dog|unicorn|European hedgehog|one-eyed cat|uniform|UFO|USB stick|LEGO figure|NASA rocket|T-shirt|U-boat|ukulele|"
-    "Utah dog|ufologist|unanimous jury|unidirectional arrow|RAM stick|euro|ewe|yo-yo|union|utensil|9-ball|180 cm dog|TV|eucalyptus|house|Ugandan flag|once-over|user|hen|कुत्ता"
+    "dog|unicorn|European hedgehog|one-eyed cat|uniform|UFO|USB stick|LEGO figure|NASA rocket|T-shirt|U-boat|"
+    "ukulele|Utah dog|ufologist|unanimous jury|unidirectional arrow|RAM stick|euro|ewe|yo-yo|union|utensil|"
+    "9-ball|180 cm dog|TV|eucalyptus|house|Ugandan flag|once-over|user|hen|कुत्ता"
 )
 
 

@@ -1,4 +1,4 @@
-"""Answers that come from no S3 server, and those of servers that put it otherwise: nothing is taken for done by them."""
+"""Answers that come from no S3 server, and those of servers that put it otherwise: nothing is done by them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

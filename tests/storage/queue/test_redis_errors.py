@@ -1,4 +1,4 @@
-"""What answers of Redis mean that the servers of the tests do not give: older ones, hosted ones, ones behind proxies."""
+"""What answers of Redis mean that the servers of the tests do not give: of older, hosted and proxied ones."""
 
 import asyncio
 from collections.abc import AsyncIterator
