@@ -17,7 +17,9 @@ ALWAYS = {  # by operation: fields of which an answer of S3 has at least one
     "CompleteMultipartUpload": {"ETag"},
     "ListObjectsV2": {"IsTruncated", "KeyCount", "Name"},
 }
-OBJECTS = {"GetObject", "HeadObject"}  # may be web pages themselves
+OBJECTS = {"GetObject", "HeadObject"}  # whose body is an object, which may be a web page itself
+PAGE = (b"<!doctype html", b"<html")
+PAGE_MARK = "WebPage"  # in ResponseMetadata of errors, for s3_errors.py
 
 
 class ForeignAnswer(BotoCoreError):  # type: ignore[misc]
@@ -27,20 +29,21 @@ class ForeignAnswer(BotoCoreError):  # type: ignore[misc]
 
 
 def check_answer(http_response: Any, parsed: dict[str, Any], model: Any, **_: object) -> None:
-    """Raise ForeignAnswer for a success that S3 would have put otherwise."""
+    """Raise ForeignAnswer for a success that S3 would have put otherwise; mark an error that is a web page."""
     if http_response.status_code >= 300:
+        parsed.setdefault("ResponseMetadata", {})[PAGE_MARK] = _is_page(http_response.content)
         return
     always = ALWAYS.get(model.name, set())
     says_nothing = always and not always & parsed.keys()
-    page = model.name not in OBJECTS and is_page(http_response.headers)
+    page = model.name not in OBJECTS and _is_page(http_response.content)
     goes_on_nowhere = parsed.get("IsTruncated") and not parsed.get("NextContinuationToken")
     if says_nothing or page or (model.name == "ListObjectsV2" and goes_on_nowhere):
         raise ForeignAnswer(operation=model.name)
 
 
-def is_page(headers: Any) -> bool:
-    """Whether an answer is a web page, by its headers."""
-    return str(headers.get("content-type", "")).lower().startswith("text/html")
+def _is_page(body: bytes) -> bool:
+    # By the body: some servers call an empty answer text/html.
+    return body[:200].lstrip().lower().startswith(PAGE)
 
 
 def redirect_once(context: dict[str, Any], **_: object) -> None:

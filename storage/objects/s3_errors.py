@@ -25,7 +25,7 @@ from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 from storage.errors import Full, Missing, StoreError
 from storage.failures import Failure
 from storage.objects.folder_errors import is_full, os_failure
-from storage.objects.s3_answers import ForeignAnswer, is_page
+from storage.objects.s3_answers import PAGE_MARK, ForeignAnswer
 
 OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
 FAILURES = (BotoCoreError, ClientError, S3UploadFailedError, S3DownloadFailedError, RetriesExceededError, OSError)
@@ -103,7 +103,7 @@ FAULTS: dict[type[Exception], S3ErrorMeaning] = {  # the first that fits
     SSLError: S3ErrorMeaning(UNKNOWN, "no secure connection can be made; is its certificate trusted here?"),
     ProxyConnectionError: S3ErrorMeaning(OUTAGE, "the proxy cannot be reached"),
     ConnectionError: S3ErrorMeaning(OUTAGE, "it cannot be reached"),
-    ForeignAnswer: S3ErrorMeaning(UNKNOWN, "at AWS_ENDPOINT_URL_S3 no S3 server answers, but a page in its place"),
+    ForeignAnswer: S3ErrorMeaning(UNKNOWN, "what answers at AWS_ENDPOINT_URL_S3 does not speak the protocol of S3"),
     S3DownloadFailedError: S3ErrorMeaning(OUTAGE, "the object changed while it was read"),
     HTTPClientError: S3ErrorMeaning(OUTAGE, "the connection broke"),
     IncompleteReadError: S3ErrorMeaning(OUTAGE, "the connection broke"),
@@ -164,12 +164,12 @@ def meaning_of(error: BaseException) -> S3ErrorMeaning:
 
 def _foreign(error: ClientError, status: int) -> S3ErrorMeaning | None:
     """The meaning of an answer that does not look like one of S3: a redirect to elsewhere, a web page."""
-    headers = _headers(error)
-    there = str(headers.get("location", ""))
+    there = str(_headers(error).get("location", ""))
     if status in (301, 302, 303, 307, 308) and "://" in there and not region_of(error):
         says = f"it answered {status}, and points to {without_password(there)}; AWS_ENDPOINT_URL_S3 may not be right"
         return S3ErrorMeaning(PERMANENT if status in (301, 308) else UNKNOWN, says)
-    if status < 500 and status not in (408, 429) and asked(error) != "HeadObject" and is_page(headers):
+    is_page = error.response.get("ResponseMetadata", {}).get(PAGE_MARK)
+    if is_page and status < 500 and status not in (408, 429):
         return S3ErrorMeaning(UNKNOWN, f"it answered {status} to {asked(error)}, with a web page")
     return None
 
