@@ -98,7 +98,6 @@ async def test_a_list_that_goes_on_and_does_not_say_where_is_no_whole_list(
         (403, "storage_cap_exceeded", True, "space is used up"),
         (403, "TransactionCapExceeded", False, "limit of requests"),
         (400, "ThrottlingException", False, "overloaded"),
-        (503, "BandwidthLimitExceeded", False, "overloaded"),
     ],
 )
 async def test_what_passes_is_an_outage_and_no_room_is_told_from_it(
