@@ -65,10 +65,10 @@ class Follower:
             except Exception:
                 log.exception("surprise while following job %s: again in %.0f s", post.job, pause_s)
             await asyncio.sleep(pause_s)
-            kept = await patient(f"the message of job {post.job} cannot be read")(self.posts.kept, post)
-            if kept is None:  # its last word was said
+            newest: Post | None = await patient(f"message of job {post.job} cannot be read")(self.posts.newest, post)
+            if newest is None:  # its last word was said
                 return
-            post = kept
+            post = newest
         await self.follow_to_end(post)
 
     @property

@@ -59,7 +59,7 @@ class NullPostStore(PostStore):
     async def write(self, post: Post) -> None:
         """Keep nothing."""
 
-    async def kept(self, post: Post) -> Post | None:
+    async def newest(self, post: Post) -> Post | None:
         """The post as it is."""
         return post
 

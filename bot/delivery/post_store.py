@@ -50,7 +50,7 @@ class PostStore:
         posts = [await self._read(name) for name in await self.store.names(self.prefix)]
         return [post for post in posts if post]
 
-    async def kept(self, post: Post) -> Post | None:
+    async def newest(self, post: Post) -> Post | None:
         """A post as it was written last; None if it is closed, or cannot be read."""
         return await self._read(f"{self.prefix}{post.job}.json")
 

@@ -22,7 +22,7 @@ PAGE = (b"<!doctype html", b"<html")
 PAGE_MARK = "WebPage"  # in ResponseMetadata of errors, for s3_errors.py
 
 
-class ForeignAnswer(BotoCoreError):  # type: ignore[misc]
+class ForeignAnswer(BotoCoreError):
     """A successful answer that no S3 server gives."""
 
     fmt = "no answer of S3 to {operation}"
