@@ -53,9 +53,10 @@ lock: setup  ## Resolve requirements/*.txt anew from pyproject.toml
 demo: .venv/.demo  ## Run everything here: queue, store, worker and web chat
 	@$(BIN)/darkroom demo
 
-TEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes keep two cores busy, since tests wait for other processes much of their time.
+TEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: setup browser  ## Run the tests, in two processes, but for those marked slow
+test: setup browser  ## Run the tests but for those marked slow
 	$(TEST)
 
 test-all: setup browser  ## Run all tests

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,22 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainer.models.base import load_base
+from trainer.models.base import BaseModel, load_base
 from trainer.models.key_locations import gathered
 from trainer.models.stable_diffusion.ldm_keys import places
 
 Weights = dict[str, Tensor]
 
 
+@cache
+def loaded(folder: Path) -> BaseModel:
+    """A model that no test changes, neither its files nor its weights: loaded once."""
+    return load_base(str(folder))
+
+
 def write_single(folder: Path, path: Path, dtype: torch.dtype = torch.float32, without: str = "-") -> Path:
     """Write a model as one file in the original layout, with its settings in a folder of the same name beside it."""
-    base = load_base(str(folder))
+    base = loaded(folder)
     weights = {**base.denoiser.state_dict(), **{f"vae.{name}": w for name, w in base.vae.state_dict().items()}}
     named = gathered(weights, places(base.denoiser, base.vae))
     kept = {name: w.to(dtype).contiguous() for name, w in named.items() if not name.startswith(without)}

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from storage.errors import SetupError
 from tests.support.quick import slow_but
-from tests.support.single_file_models import write_single
+from tests.support.single_file_models import loaded, write_single
 from trainer.diffusion import sampling
 from trainer.models.base import BaseModel, load_base
 from trainer.models.sources import find
@@ -148,7 +148,7 @@ def test_half_precision_is_taken_where_it_is_wanted_and_there(model: Path) -> No
 
 
 def test_the_hash_is_of_what_decides_a_picture(folders: dict[str, Path], model: Path) -> None:
-    before = load_base(str(folders["sdxl"])).sha256
+    before = loaded(folders["sdxl"]).sha256
     (model / "README.md").write_text("hello")
     tell("darkroom.json", recipe={"steps": 9})(model)
     assert load_base(str(model)).sha256 == before
@@ -164,8 +164,8 @@ def test_a_single_file_draws_what_its_folder_draws(folders: dict[str, Path], tmp
     path = write_single(folders[kind], tmp_path / "it.safetensors")
     base = load_base(str(path), home=tmp_path)
     assert base.folder == tmp_path / "models" / base.source.revision
-    assert torch.allclose(drawn(base), drawn(load_base(str(folders[kind]))), atol=1e-5)
-    assert pixels(base) == pixels(load_base(str(folders[kind])))
+    assert torch.allclose(drawn(base), drawn(loaded(folders[kind])), atol=1e-5)
+    assert pixels(base) == pixels(loaded(folders[kind]))
     shutil.rmtree(path.with_suffix(""))  # it is converted, once
     assert torch.equal(drawn(load_base(str(path), home=tmp_path)), drawn(base))
 
@@ -174,7 +174,7 @@ def test_a_single_file_in_half_precision_stays_so(folders: dict[str, Path], tmp_
     path = write_single(folders["sdxl"], tmp_path / "it.safetensors", torch.float16)
     base = load_base(str(path), home=tmp_path)
     assert {w.dtype for w in load_file(base.folder / UNET).values()} == {torch.float16}
-    assert (drawn(base) - drawn(load_base(str(folders["sdxl"])))).norm() < 0.01 * drawn(base).norm()
+    assert (drawn(base) - drawn(loaded(folders["sdxl"]))).norm() < 0.01 * drawn(base).norm()
 
 
 @pytest.mark.parametrize(

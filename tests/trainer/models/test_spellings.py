@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.support.quick import slow_but
-from tests.support.single_file_models import Weights, changed
+from tests.support.single_file_models import Weights, changed, loaded
 from trainer.models.base import load_base
 from trainer.models.sources import find
 
@@ -20,7 +20,7 @@ def test_old_names_of_clip_are_read_in_a_single_file(written: Path, micro_sd1: P
         return {name.replace("transformer.text_model.", "transformer."): weight for name, weight in weights.items()}
 
     read = load_base(str(changed(written, tmp_path, renamed)), home=tmp_path).denoiser.state_dict()
-    for name, weight in load_base(str(micro_sd1)).denoiser.state_dict().items():
+    for name, weight in loaded(micro_sd1).denoiser.state_dict().items():
         assert torch.equal(read[name], weight), name
 
 
@@ -34,7 +34,7 @@ def test_old_names_are_read_in_a_folder(model: Path, micro_sd1: Path) -> None:
             name = name.replace(f".{new}.", f".{old}.")
         vae[name] = weight
     save_file(vae, file)
-    old, new = load_base(str(model)), load_base(str(micro_sd1))
+    old, new = load_base(str(model)), loaded(micro_sd1)
     for name, weight in {**new.denoiser.state_dict(), **new.vae.state_dict()}.items():
         assert torch.equal({**old.denoiser.state_dict(), **old.vae.state_dict()}[name], weight), name
 
@@ -65,7 +65,7 @@ def test_pieces_are_read_however_they_are_spelt(spelling: str, index: bool, mode
         (model / name).write_text("{}")
     base = load_base(str(model))
     assert [name for name in base.source.files if ".index." in name] == ([name] if index else [])
-    for name, weight in load_base(str(micro_sd1)).denoiser.unet.state_dict().items():
+    for name, weight in loaded(micro_sd1).denoiser.unet.state_dict().items():
         assert torch.allclose(base.denoiser.unet.state_dict()[name], weight, atol=1e-3), name
 
 

@@ -28,7 +28,7 @@ PROMPTS = ["a photo of a zuf dog", "a photo of a dog, which is blue"]
 SIZE = (48, 32)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["base", "distilled"])
+@pytest.fixture(scope="module", params=[False, pytest.param(True, marks=pytest.mark.slow)], ids=["base", "distilled"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_micro_klein(tmp_path_factory.mktemp("klein"), request.param)
 
