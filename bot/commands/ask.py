@@ -102,13 +102,21 @@ async def find_answer(bot: CommandContext, request: Request, prefix: str) -> tup
 
 async def last_of_thread(bot: CommandContext, request: Request) -> AskJob | None:
     """The newest answered question of the thread that a request comes from, if there is one."""
-    if not request.thread:
-        return None
+    return await _answered(bot, request, request.thread, request.thread) if request.thread else None
+
+
+async def question_posted_as(bot: CommandContext, request: Request, message: str) -> AskJob | None:
+    """The question whose answer is a message of this id, if the person may follow up on it there."""
+    return await _answered(bot, request, message)
+
+
+async def _answered(bot: CommandContext, request: Request, message: str, thread: str = "") -> AskJob | None:
+    """The newest answered question that was posted as a message, or asked in a thread."""
     for job in await bot.dispatch.jobs(request.space, most=LOOKED_AT):
         if not isinstance(job, AskJob) or not policy.is_as_public(job, request.origin):
             continue
-        in_thread = job.thread == request.thread or await was_posted_as(bot.store, f"jobs/{job.id}", request.thread)
-        if in_thread and await may_see_job(bot, request, job) and await ASK.read_outcome(bot.store, job.id):
+        is_meant = (thread and job.thread == thread) or await was_posted_as(bot.store, f"jobs/{job.id}", message)
+        if is_meant and await may_see_job(bot, request, job) and await ASK.read_outcome(bot.store, job.id):
             return job
     return None
 

@@ -7,13 +7,18 @@ from bot.arguments.ask_arguments import AddDocumentsArguments, DocumentArguments
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request
-from storage.ask.documents import Document, Documents
+from storage.ask.documents import Document, Documents, media_type_of
+from storage.ask.pdf_check import pdf_trouble
 from storage.errors import UserError
 from storage.text import listed, plural
 
 ATTACH = (
     "Attach the documents as files: PDF, HTML, Markdown or text. On Slack, mention me in the message with the files: "
     "@darkroom documents add."
+)
+NOT_QUOTED = (
+    "No answer here quotes it, since more people read answers here than may read it: share it with everybody here, or "
+    "add it in a direct message with me."
 )
 READERS = {"private": "only you", "channel": "this channel", "space": "everybody here"}
 
@@ -24,7 +29,7 @@ async def add_documents(bot: CommandContext, request: Request, given: AddDocumen
         raise UserError(ATTACH)
     documents = Documents(bot.store)
     shared: Any = access.shared(request, given.audience, None)
-    added, refused = [], []
+    added, refused = list[Document](), list[str]()
     for upload in request.uploads:
         try:
             if upload.trouble:
@@ -32,14 +37,17 @@ async def add_documents(bot: CommandContext, request: Request, given: AddDocumen
             before = await documents.find(request.space, upload.name)
             if before and not policy.may_remove(before, request.actor):
                 raise UserError(f"There is a document called {upload.name} already, of somebody else.")
-            await documents.save(request.space, request.user, upload.name, upload.data, **shared)
-            added.append(upload.name)
+            if media_type_of(upload.name) == "application/pdf" and (trouble := await pdf_trouble(upload.data)):
+                raise UserError(f"{upload.name} {trouble}.")
+            added.append(await documents.save(request.space, request.user, upload.name, upload.data, **shared))
         except UserError as error:
             refused.append(str(error))
     if not added:
         raise UserError(" ".join(refused))
-    says = f"Added {listed(added)}. Ask with /ask; who may read it: {READERS[shared['shared']]}."
-    yield Reply(text=" ".join([says, *refused]))
+    names, readers = listed([document.name for document in added]), READERS.get(shared["shared"], "a group")
+    says = f"Added {names}. Ask with /ask; who may read it: {readers}."
+    is_quoted = all(policy.may_quote(document, request.actor, request.origin) for document in added)
+    yield Reply(text=" ".join([says, *([] if is_quoted else [NOT_QUOTED]), *refused]))
 
 
 async def list_documents(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:

@@ -1,6 +1,7 @@
 """Fetch the files that people attach, from a platform's own hosts and nowhere else."""
 
 import asyncio
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ CHUNK_BYTES = 2**16
 AT_ONCE = 4  # files, of all people: each may be as large as a photo may be
 EACH_AT_ONCE = 3  # of one person
 TRIES = 3
+HTML_NAME = re.compile(r"\.html?$", re.IGNORECASE)
 
 
 class NotFetched(Exception):
@@ -46,11 +48,13 @@ async def fetched(
     *,
     hosts: FileHosts,
     most_bytes: int,
+    size_bytes: int = 0,
     timeout_s: float = 30.0,
     headers: Mapping[str, str] | None = None,
 ) -> Upload:
     """Download a file that is called `name`; one that cannot be had says why, and spoils nothing for the others.
 
+    `size_bytes` is its size as the chat says it, or 0: an HTML file is told by it from the page of a refusal.
     `headers`, which may hold a token, go to the `hosts` only. Redirects are not followed. What may pass is tried again,
     all within `timeout_s`.
     """
@@ -64,7 +68,10 @@ async def fetched(
     )
     try:
         async with asyncio.timeout(timeout_s):
-            return Upload(name=name, data=await retrying(_download, session, url, headers, most_bytes))
+            data, media_type = await retrying(_download, session, url, headers, most_bytes)
+            if media_type == "text/html" and not (HTML_NAME.search(name) and len(data) == size_bytes):
+                raise NotFetched("came as a web page instead of a file: perhaps I may not read it")
+            return Upload(name=name, data=data)
     except NotFetched as error:
         return Upload(name=name, trouble=str(error))
     except (aiohttp.ClientError, TimeoutError):
@@ -73,9 +80,10 @@ async def fetched(
 
 async def _download(
     session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None, most_bytes: int
-) -> bytes:
+) -> tuple[bytes, str]:
+    """The body, and its media type as the server says it."""
     async with session.get(url, headers=headers, allow_redirects=False) as response:
-        return await _body(response, most_bytes)
+        return await _body(response, most_bytes), response.content_type
 
 
 async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
@@ -85,8 +93,6 @@ async def _body(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
     if response.status != 200:
         kind = Busy if response.status == 429 or response.status >= 500 else NotFetched
         raise kind(f"was not given to me by the chat (status {response.status}): please try again")
-    if response.content_type == "text/html":
-        raise NotFetched("came as a web page instead of a file: perhaps I may not read it")
     data = bytearray()
     async for chunk in response.content.iter_chunked(CHUNK_BYTES):
         data += chunk

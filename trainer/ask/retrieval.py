@@ -13,8 +13,7 @@ class Query:
     filters: AskFilters = field(default_factory=AskFilters)
     space: str = ""  # whose documents are searched
     document_ids: tuple[str, ...] | None = None  # those that the policy lets the person read; None: all of the space
-    searches: tuple[str, ...] = ()  # what to ask search engines for, instead of the question itself
-    known_sources: tuple[Source, ...] = ()  # of earlier answers in this thread: they are read again, too
+    known_sources: tuple[Source, ...] = ()  # of earlier answers in this thread, the newest first: read again, too
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from itertools import chain, zip_longest
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -24,7 +23,7 @@ from trainer.ask.pages.read import PageReader, PageText
 from trainer.ask.ranking.rank import rank
 from trainer.ask.ranking.source_text import SourceText
 from trainer.ask.retrieval import Query, Retrieval
-from trainer.ask.search.failover import FailoverSearch, FoundPages
+from trainer.ask.search.failover import FailoverSearch
 from trainer.ask.search.open import open_search
 from trainer.ask.search.provider import Search, SearchResult
 from trainer.ask.urls import is_web_url, normalised_url, page_key, source_id
@@ -33,7 +32,8 @@ log = logging.getLogger(__name__)
 
 PAGES: dict[ContextSize, int] = {"low": 5, "medium": 10, "high": 20}
 PASSAGES: dict[ContextSize, int] = {"low": 6, "medium": 12, "high": 24}
-SEARCHES_MAX = 3
+KNOWN_SOURCES = 5  # of earlier answers in the thread, the newest, that are read beside what is found
+FRESH = {"reason": "", "snippet_only": False, "stale": False, "copies": ()}  # is found out anew each time
 NO_PROVIDER = "No web search is set up here, so I have looked in documents only."
 NOT_ADMITTED = "The search found pages, but none of them passes the filters of the question."
 OnSource = Callable[[Source], None]
@@ -86,30 +86,35 @@ class Retriever:
 
     async def _from_web(self, query: Query, on_source: OnSource) -> Retrieval:
         wanted = PAGES[query.filters.size]
-        words = query.searches[:SEARCHES_MAX] or (query.question,)
-        searches = [Search(each, query.filters, 2 * wanted) for each in words]
-        found = await asyncio.gather(*map(self._search.search, searches))
-        candidates = candidate_sources(query, found)
-        for source in candidates[:wanted]:
+        found = await self._search.search(Search(query.question, query.filters, 2 * wanted))
+        candidates = candidate_sources(query, found.results, wanted)
+        for source in candidates:
             on_source(source)
-        pages = await self._reader.read(candidates[:wanted])
+        pages = await self._reader.read(candidates)
         admitted, notices = admitted_pages(query.filters, pages)
-        if any(each.results for each in found) and not admitted:
+        if found.results and not admitted:
             notices.append(NOT_ADMITTED)
-        return await _ranked(query, admitted, [*chain.from_iterable(each.notices for each in found), *notices])
+        return await _ranked(query, admitted, [*found.notices, *notices])
 
 
-def candidate_sources(query: Query, found: Sequence[FoundPages]) -> list[Source]:
-    """Pages to be read: the results of all searches in turns, each page once, then sources of earlier answers."""
-    turns = chain.from_iterable(zip_longest(*(each.results for each in found)))
-    pages = (result for result in turns if result and is_web_url(result.url))
+def candidate_sources(query: Query, results: Sequence[SearchResult], wanted: int) -> list[Source]:
+    """Pages to be read: results of the search, each page once, and besides a few sources of earlier answers."""
+    pages = (result for result in results if is_web_url(result.url))
     sources = [_source(result) for result in pages if is_web_url(normalised_url(result.url))]  # may be longer
-    sources += [source for source in query.known_sources if source.kind == "web"]
+    known = [source.model_copy(update=FRESH) for source in query.known_sources if source.kind == "web"]
     candidates: dict[str, Source] = {}
+    for source in [*_admitted(query, sources)[:wanted], *_admitted(query, known)[:KNOWN_SOURCES]]:
+        candidates.setdefault(page_key(source.url), source)
+    return list(candidates.values())
+
+
+def _admitted(query: Query, sources: Sequence[Source]) -> list[Source]:
+    """Those that the domain rules admit, each page once."""
+    admitted: dict[str, Source] = {}
     for source in sources:
         if admits_url(query.filters, source.url):
-            candidates.setdefault(page_key(source.url), source)
-    return list(candidates.values())
+            admitted.setdefault(page_key(source.url), source)
+    return list(admitted.values())
 
 
 def admitted_pages(filters: AskFilters, pages: Sequence[PageText]) -> tuple[list[SourceText], list[str]]:

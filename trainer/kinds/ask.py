@@ -115,6 +115,7 @@ class LiveAnswer:
 
     def __init__(self) -> None:
         self.sources: list[Source] = []
+        self.cited: dict[int, Source] = {}
         self.text = ""
 
     def add(self, event: "AnswerEvent") -> bool:
@@ -126,11 +127,16 @@ class LiveAnswer:
             self.sources.append(event.source)
         elif isinstance(event, TextDelta):
             self.text += event.text
+            self.cited |= event.cited
         elif isinstance(event, TextRestarted):
-            self.text = ""
+            self.text, self.cited = "", {}
         return before != (bool(self.sources), bool(self.text))
 
     def as_json(self) -> dict[str, Any]:
         """What `Progress.live` carries."""
-        fields = {"title", "site", "url"}
-        return {"text": self.text, "sources": [s.model_dump(include=fields) for s in self.sources[:SOURCES_SHOWN]]}
+        shown = [_shown(source) for source in self.sources[:SOURCES_SHOWN]]
+        return {"text": self.text, "sources": shown, "cited": {str(n): _shown(s) for n, s in self.cited.items()}}
+
+
+def _shown(source: Source) -> dict[str, Any]:
+    return source.model_dump(mode="json", include={"title", "site", "url", "published", "updated"}, exclude_none=True)

@@ -21,6 +21,7 @@ from bot.connectors.discord.members import DiscordMembers
 from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.discord.rate_limit import RateLimitGate
 from bot.connectors.discord.render import render
+from bot.connectors.discord.replies import ReplyHandler
 from bot.connectors.discord.responder import DiscordResponder
 from bot.connectors.discord.slash_commands import digest, help_reply, registered
 from bot.delivery.first_completed import first_completed
@@ -117,7 +118,8 @@ class DiscordBot(discord.AutoShardedClient):
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # we do not speak
         gate = RateLimitGate()
         super().__init__(
-            intents=discord.Intents(guilds=True),  # to greet, and to know roles; nobody's messages
+            # To greet and to know roles; of messages Discord gives us the text only where they mention us.
+            intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
             allowed_mentions=discord.AllowedMentions.none(),
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
@@ -131,6 +133,7 @@ class DiscordBot(discord.AutoShardedClient):
         self.follower = Follower(app, self.poster)
         self.answers = DiscordResponder(app, self.follower, self.poster, FileHosts(CDN, app.settings.discord_api_url))
         self.hearing = InteractionHandler(app, self.answers)
+        self.replies = ReplyHandler(app, self.follower, self.poster)
         self.departures = Departures(app, DiscordMembers(self))
         self._shards_there: set[int] = set()
         self._heard: set[asyncio.Task[None]] = set()  # what is being done for events
@@ -222,6 +225,11 @@ class DiscordBot(discord.AutoShardedClient):
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Somebody uses us."""
         await self._while_open(self.hearing.hear(interaction))
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Somebody wrote something: perhaps a reply to an answer of ours."""
+        if self.user:
+            await self._while_open(self.replies.hear(message, self.user.id))
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Say hello in a new server, where we may."""

@@ -36,7 +36,9 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
         arguments=_meant(arguments, interaction.guild_id),
         channel=str(thread.parent_id) if thread else here,
         thread=here if thread else "",
-        secluded=_secluded(interaction),
+        secluded=secluded_place(interaction.guild, interaction.channel, interaction.channel_id)
+        if interaction.guild_id
+        else "",
         # `roles` would leave out those of which the gateway has not told yet.
         groups=tuple(map(str, user._roles)) if isinstance(user, discord.Member) else (),
         moderates=_moderates(interaction),
@@ -71,17 +73,14 @@ def _moderates(interaction: discord.Interaction) -> Moderates:
     return "channel"
 
 
-def _secluded(interaction: discord.Interaction) -> str:
-    """The private thread or channel that an interaction comes from; empty where the whole server may read.
+def secluded_place(guild: discord.Guild | None, channel: object, channel_id: int | None) -> str:
+    """The private thread or channel of a server that something comes from; empty where the whole server may read.
 
     Where the gateway has not told of the channel's permissions, it is taken for private.
     """
-    channel, guild = interaction.channel, interaction.guild
-    if not interaction.guild_id:
-        return ""
     if isinstance(channel, discord.Thread) and channel.is_private():
         return str(channel.id)
-    here = channel.parent_id if isinstance(channel, discord.Thread) else interaction.channel_id
+    here = channel.parent_id if isinstance(channel, discord.Thread) else channel_id
     known = guild.get_channel(here) if guild and here else None
     everyone = guild.get_role(guild.id) if guild else None
     if known and everyone and known.permissions_for(everyone).view_channel:

@@ -151,5 +151,7 @@ class DiscordResponder:
     async def _file(self, session: aiohttp.ClientSession, file: AttachedFile, person: str) -> Upload:
         most_bytes = self.app.settings.photo_max_bytes
         async with self._fetching.turn(person):
-            upload = await fetched(session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes)
+            upload = await fetched(
+                session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes, size_bytes=file.size_bytes
+            )
         return upload.model_copy(update={"caption": file.caption})

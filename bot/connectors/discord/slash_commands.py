@@ -90,7 +90,7 @@ def _options(command: Command) -> Iterator[Json]:
             yield {
                 "type": ATTACHMENT,
                 "name": f"file{number}",
-                "description": "A document: PDF, Markdown or text.",
+                "description": "A document: PDF, HTML, Markdown or text.",
                 "required": number == 1,
             }
     yield from (_option(field, False) for field in fields if not field.required)

@@ -71,6 +71,7 @@ class Attachments:
             _link(known),
             hosts=self.hosts,
             most_bytes=self.most_bytes,
+            size_bytes=int(known.get("size") or 0),
             timeout_s=TIMEOUT_S,
             headers={"Authorization": f"Bearer {self.client.token}"},
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.servers.discord.server import Server
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, RESUME, RECONNECT, INVALID, HELLO, BEATEN = 0, 1, 2, 3, 6, 7, 9, 10, 11
-GUILDS_INTENT = 1
+GUILDS_INTENT, GUILD_MESSAGES_INTENT, DIRECT_MESSAGES_INTENT, CONTENT_INTENT = 1, 1 << 9, 1 << 12, 1 << 15
 
 
 @dataclass
@@ -56,6 +56,16 @@ class Gateway:
             if session.shard == shard:
                 return await session.send(event, data)
         raise AssertionError("the bot is not connected")
+
+    async def message(self, data: Json, guild: str | None) -> None:
+        """Bring a message to whoever asked for such; its text only if it mentions the bot, or is private."""
+        wanted = GUILD_MESSAGES_INTENT if guild else DIRECT_MESSAGES_INTENT
+        is_for_bot = not guild or any(user["id"] == BOT for user in data["mentions"])
+        shard = (int(guild) >> 22) % self.server.shards if guild else 0
+        for session in self.sessions.values():
+            if session.shard == shard and session.intents & wanted:
+                unread = {} if is_for_bot or session.intents & CONTENT_INTENT else {"content": "", "attachments": []}
+                await session.send("MESSAGE_CREATE", {**data, **unread})
 
     async def close(self, code: int = 1001) -> None:
         """Close every connection, as Discord does when it restarts a node."""

@@ -121,6 +121,18 @@ class Discord(Server):
         attachments = [self.cdn.add(file, channel.id) for file in files]
         return self.add(Message(channel, self.people[who].user(), content=text, attachments=attachments))
 
+    async def reply(self, to: Message, text: str, *, who: str = "ada", ping: bool = True) -> Message:
+        """Reply to a message, which pings its author unless a person switches that off."""
+        person = self.people[who]
+        reference = {"type": 0, "message_id": to.id, "channel_id": to.channel.id, "guild_id": to.channel.guild}
+        message = self.add(Message(to.channel, person.user(), content=text, reference=reference))
+        described = message.json() | {"mentions": [to.author] if ping else [], "referenced_message": to.json()}
+        if to.channel.guild:
+            member = {key: value for key, value in person.member().items() if key not in ("user", "permissions")}
+            described |= {"guild_id": to.channel.guild, "member": member}
+        await self.gateway.message(described, to.channel.guild)
+        return message
+
     async def until(self, true: Callable[[], Any], within_s: float = 120) -> Any:
         """Wait until something is so, and return what it is."""
         end_s = time.monotonic() + within_s

@@ -58,4 +58,5 @@ class FileHost:
 
 
 def _content_type(file: File) -> str:
-    return f"image/{file.name.rpartition('.')[2]}"
+    ending = file.name.rpartition(".")[2]
+    return "text/html" if ending == "html" else f"image/{ending}"

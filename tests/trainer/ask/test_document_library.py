@@ -12,6 +12,8 @@ from storage.objects.store import Store
 from storage.settings.ask import AskSettings
 from tests.trainer.ask.test_extract import pdf
 from trainer.ask.documents.own_docs import own_docs
+from trainer.ask.documents.sources import document_source
+from trainer.ask.pages.extract import Extracted
 from trainer.ask.retrieval import Query, Retrieval
 from trainer.ask.retrieve import Retriever
 
@@ -105,3 +107,9 @@ async def test_darkrooms_own_docs_are_there_from_the_start(retriever: Retriever,
 def test_all_pages_of_the_docs_are_among_them() -> None:
     names = {text.source.url for text in own_docs()}
     assert {"document:darkroom/README.md", "document:darkroom/operating.md", "document:darkroom/commands.md"} <= names
+
+
+def test_a_persons_document_named_like_one_of_ours_is_another_source() -> None:
+    ours = own_docs()[0].source
+    theirs = document_source("darkroom/README.md", Extracted(text="x"), "documents")
+    assert ours.url == theirs.url and ours.id != theirs.id

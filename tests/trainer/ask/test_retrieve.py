@@ -201,3 +201,17 @@ async def test_without_a_search_provider_darkrooms_own_docs_answer(tmp_path: Pat
     assert "share" in found.passages[0].text and "role" in found.passages[0].text
     assert found.notices == (NO_PROVIDER,) and announced
     assert {source.kind for source in found.sources} == {"document"}
+
+
+async def test_sources_of_the_thread_are_read_beside_all_that_is_found(
+    retriever: Retriever, searxng: SearXNGServer, web: WebServer
+) -> None:
+    known = [page for page in web.pages.values() if page.host == "atlas.test"][:6]
+    sources = [Source(id=str(n), url=web.url(page), stale=True) for n, page in enumerate(known)]
+    announced: list[Source] = []
+    query = Query("How deep is Lake Orvan?", read_filters(size="low"), known_sources=tuple(sources))
+    await retriever.retrieve(query, announced.append)
+    read = [source.url for source in announced]
+    found = [url for url in read if url not in {source.url for source in sources}]
+    assert [url for url in read if url not in found][-1:] == [sources[4].url], "the five newest"
+    assert len(found) >= 4 and not any(source.stale for source in announced)

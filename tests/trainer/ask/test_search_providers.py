@@ -143,14 +143,14 @@ async def test_the_next_provider_is_asked_and_who_refused_is_said() -> None:
         again = await search.search(Search("q"))
     assert [result.url for result in found.results] == ["https://a.example/"]
     assert "SearXNG (it refused access" in found.notices[0] and "Brave (too many requests)" in found.notices[0]
-    assert not found.refused and not again.notices, "those that refused are asked last for a while"
+    assert not again.notices, "those that refused are asked last for a while"
     assert len(asked) == 4
 
 
 async def test_when_all_refuse_nobody_says_that_there_is_nothing() -> None:
     async with service(lambda request, body: (401, {})) as (url, session, _):
         found = await FailoverSearch([Brave(session, url, KEY, 5)]).search(Search("q"))
-    assert found.refused and found.notices == ("The search engines refused: Brave (its key was refused).",)
+    assert found.notices == ("The search engines refused: Brave (its key was refused).",)
 
 
 async def test_a_provider_that_is_down_or_slow_is_an_outage() -> None:
@@ -182,3 +182,18 @@ async def test_providers_come_from_settings_alone_in_their_order() -> None:
         with pytest.raises(SetupError, match="“bing”"):
             open_search(AskSettings(DARKROOM_ASK_SEARCH="bing"), session)
     assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize("status", [400, 414, 422])
+async def test_a_search_that_is_not_taken_does_not_pause_its_provider_for_others(status: int) -> None:
+    def answer(request: web.Request, body: Any) -> tuple[int, Any]:
+        if request.path.endswith("/search"):
+            return (status, {}) if request.query["q"] == "odd" else (200, {"results": [{"url": "https://a.example/"}]})
+        return 200, {"web": {"results": [{"url": "https://b.example/", "title": "B"}]}}
+
+    async with service(answer) as (url, session, asked):
+        search = FailoverSearch([SearXNG(session, url, 5), Brave(session, f"{url}/b", KEY, 5)])
+        odd = await search.search(Search("odd"))
+        usual = await search.search(Search("usual"))
+    assert odd.results[0].url == "https://b.example/" and "SearXNG (it does not take" in odd.notices[0]
+    assert usual.results[0].url == "https://a.example/" and not usual.notices and len(asked) == 3

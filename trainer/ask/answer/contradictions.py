@@ -1,40 +1,39 @@
-"""Contradictions: sentences of different sources about the same thing, with other numbers or dates."""
+"""Contradictions: sentences of different sources about the same thing, with other numbers, dates or names."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
 
 from storage.contract.ask import Source
-from storage.text import one_line
+from storage.text import fold, one_line
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.sentences import OWN_LEAST, Sentence
-from trainer.ask.citations.facts import Fact, facts_in
-from trainer.ask.citations.words import words_of
+from trainer.ask.answer.values import Value, ValueFinder, agree, are_comparable
 
-ALIKE = 0.5  # share of their words that two sentences have in common, at least
+ALIKE = 0.5  # share of their words that two sentences have in common, at least, where no kind of fact is asked for
 WORTH_SHARE = 0.5  # of the best sentence's worth, that those about the question have
 CONSIDERED = 40  # sentences, the best first
-COUNTED_WORDS = 3  # after a number, that may say what it counts
-ROUGHLY_WITHIN = 0.03  # of numbers, where one is said to be rough
-DIGITS_LEAST = 3  # that a number which ends in zeros has before them if it may be a rounded one
-BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|from|until|before|after|year)|\()\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one source says: the fact as it stands there, in its sentence."""
+    """What one source says: the value as it stands there, in its sentence."""
 
     source: Source
     fact: str
     sentence: str
-    key: str
+    value: Value
 
     @property
     def day(self) -> date | None:
         """As of when."""
         return self.source.updated or self.source.published
+
+    def is_told_in(self, text: str, keys: Collection[str]) -> bool:
+        """Whether a text, with these numbers and dates in it, gives the value."""
+        if self.value.kind == "name":
+            return fold(self.fact) in fold(text)
+        return any(key in keys for key in self.value.keys)
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,11 @@ class Contradiction:
     """Reports on one thing that do not agree: primary and newer sources first, one for each value."""
 
     reports: tuple[Report, ...]
+
+    @property
+    def source_ids(self) -> frozenset[str]:
+        """The sources that contradict each other."""
+        return frozenset(report.source.id for report in self.reports)
 
     def sentence(self, markers: dict[str, str]) -> str:
         """Both told, with dates: as of 2026-05-02: 40 [1]; one report (2024-01-10) says 42 [2]."""
@@ -61,41 +65,59 @@ def _when(report: Report) -> str:
 
 
 def find_contradictions(question: Question, sentences: Sequence[Sentence]) -> list[Contradiction]:
-    """Contradictions about what was asked, at most one for each fact that differs."""
-    if question.kind == "name":
-        return []  # which names are of the same thing nobody can tell by their spelling
-    least = WORTH_SHARE * sentences[0].worth if sentences else 0.0
-    relevant = [sentence for sentence in sentences[:CONSIDERED] if _is_relevant(sentence, least)]
-    reports: list[Report] = []
-    found: list[Contradiction] = []
-    for n, one in enumerate(relevant if question.kind else relevant[:1]):
-        if any(one.source.id == report.source.id for report in reports):
-            continue
-        pairs = [pair for other in relevant[n + 1 :] if (pair := _differing(question, one, other))]
-        if pairs:
-            reports = [pairs[0][0], *(pair[1] for pair in pairs)]
-            values = {report.key for report in reports}
-            if not any(values <= {report.key for report in earlier.reports} for earlier in found):
-                found.append(Contradiction(_ordered(reports)))
-    return found
+    """Contradictions about what was asked, at most one for each value that differs."""
+    return _ContradictionFinder(question, sentences).found()
+
+
+class _ContradictionFinder:
+    def __init__(self, question: Question, sentences: Sequence[Sentence]) -> None:
+        self._question = question
+        least = WORTH_SHARE * sentences[0].worth if sentences else 0.0
+        self._relevant = [each for each in sentences[:CONSIDERED] if _is_relevant(each, least)]
+        finder = ValueFinder(question, sentences)
+        self._stated: dict[str, list[Value]] = {}  # all values of each source
+        for sentence in sentences:
+            self._stated.setdefault(sentence.source.id, []).extend(finder.values(sentence))
+        self._values = [finder.values(sentence) for sentence in self._relevant]
+
+    def found(self) -> list[Contradiction]:
+        found: list[Contradiction] = []
+        firsts = range(len(self._relevant)) if self._question.kind else range(min(1, len(self._relevant)))
+        for n in firsts:
+            reports = list(self._against(n))
+            if not reports:
+                continue
+            first = self._report(n, self._values[n][0])
+            group = _ordered([first, *reports])
+            if not any(_says_no_more(group, earlier.reports) for earlier in found):
+                found.append(Contradiction(group))
+        return found
+
+    def _against(self, n: int) -> Iterator[Report]:
+        """What sentences of other sources report instead of the likeliest value of the n-th."""
+        one, values = self._relevant[n], self._values[n]
+        for k in range(n + 1, len(self._relevant)):
+            other, theirs = self._relevant[k], self._values[k]
+            if other.source.id == one.source.id or not values:
+                continue
+            if not (self._question.kind or _are_alike(self._question, one, other)):
+                continue
+            rival = next((each for each in theirs if are_comparable(self._question, values[0], each)), None)
+            if rival and not self._states(other, values[0]) and not self._states(one, rival):
+                yield self._report(k, rival)
+
+    def _states(self, sentence: Sentence, value: Value) -> bool:
+        """Whether the source of a sentence also gives this value: then it does not contradict it."""
+        stated = self._stated[sentence.source.id]
+        return any(are_comparable(self._question, value, each) and agree(value, each) for each in stated)
+
+    def _report(self, n: int, value: Value) -> Report:
+        sentence = self._relevant[n]
+        return Report(sentence.source, _spelled(sentence.text, value), sentence.text, value)
 
 
 def _is_relevant(sentence: Sentence, least: float) -> bool:
     return sentence.is_answer and sentence.own >= OWN_LEAST and sentence.worth >= least
-
-
-def _differing(question: Question, one: Sentence, other: Sentence) -> tuple[Report, Report] | None:
-    """The facts in which two sentences on the same thing differ; None if they agree, or are on different things."""
-    if one.source.id == other.source.id:
-        return None
-    are_alike = _are_alike(question, one, other)
-    ours, theirs = _asked_facts(question, one.text), _asked_facts(question, other.text)
-    for fact in ours:
-        rivals = [rival for rival in theirs if _is_comparable(question, one, fact, other, rival, are_alike)]
-        if rivals and not any(_agree(fact, rival) for rival in rivals):
-            rival = rivals[0]
-            return _report(one, fact), _report(other, rival)
-    return None
 
 
 def _are_alike(question: Question, one: Sentence, other: Sentence) -> bool:
@@ -105,83 +127,25 @@ def _are_alike(question: Question, one: Sentence, other: Sentence) -> bool:
     return smaller > 0 and len(common) / smaller >= ALIKE and bool(common & question.words or not question.words)
 
 
-def _asked_facts(question: Question, text: str) -> list[Fact]:
-    """Facts that may be the answer: not those that the question itself has."""
-    asked = {key for fact in facts_in(question.text) for key in fact.keys}
-    facts = [fact for fact in facts_in(text) if not asked & set(fact.keys)]
-    if question.kind == "date":
-        return [fact for fact in facts if fact.kind == "date" or _is_year(text, fact)]
-    if question.kind:
-        facts = [fact for fact in facts if fact.kind != "date" and not (_is_year(text, fact) and len(facts) > 1)]
-    return facts
+def _spelled(text: str, value: Value) -> str:
+    """A value as it stands in its sentence, a number with the word that it counts."""
+    end = value.end
+    if value.counted and text[end : end + 1] == " ":
+        following = text[end + 1 :].split(" ", 1)[0].strip(".,;:!?()")
+        end += 1 + len(following) if following.lower() == value.counted[0] else 0
+    return one_line(text[value.start : end])
 
 
-def _is_year(text: str, fact: Fact) -> bool:
-    """Whether a number is a year: 1730 in "since 1730", not in "1730 people"."""
-    looks_so = fact.kind == "number" and re.fullmatch(r"(?:1\d|20)\d\d", text[fact.start : fact.end]) is not None
-    return looks_so and bool(BEFORE_YEAR.search(text[: fact.start]))
-
-
-def _is_comparable(
-    question: Question, one: Sentence, fact: Fact, other: Sentence, rival: Fact, are_alike: bool
-) -> bool:
-    """Whether two facts measure the same: both a date, or numbers that count the same thing."""
-    if fact.kind != rival.kind or _is_year(one.text, fact) != _is_year(other.text, rival):
-        return False
-    if fact.kind != "number" or _is_year(one.text, fact):
-        return are_alike or question.kind in (fact.kind, "date")
-    ours, theirs = _counted(one.text, fact), _counted(other.text, rival)
-    return question.same_words(ours, theirs) if ours and theirs else are_alike
-
-
-def _counted(text: str, fact: Fact) -> list[str]:
-    """The words that a number counts: those that follow it, stemmed."""
-    return words_of(" ".join(text[fact.end : fact.end + 60].split()[:COUNTED_WORDS]))
-
-
-def _agree(fact: Fact, other: Fact) -> bool:
-    if set(fact.keys) & set(other.keys):
-        return True
-    if fact.kind == "date":
-        return any(a.startswith(b) or b.startswith(a) for a in fact.keys for b in other.keys)
-    if fact.kind == "percent" or fact.is_rough or other.is_rough:
-        return _is_near(fact.keys[0].rstrip("%"), other.keys[0].rstrip("%"), fact.is_rough or other.is_rough)
-    return _is_rounding(fact.keys[0], other.keys[0]) or _is_rounding(other.keys[0], fact.keys[0])
-
-
-def _is_near(one: str, other: str, is_rough: bool) -> bool:
-    try:
-        ours, theirs = float(one), float(other)
-    except ValueError:
-        return False
-    return abs(ours - theirs) <= (ROUGHLY_WITHIN if is_rough else 0) * max(abs(ours), abs(theirs))
-
-
-def _is_rounding(coarse: str, fine: str) -> bool:
-    """Whether the first number is the second one rounded: 84 of 84.3, 2980 of 2979; 40 is none of 42."""
-    try:
-        coarse_value, fine_value = Decimal(coarse), Decimal(fine)
-    except InvalidOperation:
-        return False
-    digits = coarse_value.normalize().as_tuple()
-    exponent = int(digits.exponent)
-    if exponent > 0 and len(digits.digits) < DIGITS_LEAST:
-        exponent = 0
-    return round(fine_value, -exponent) == coarse_value
-
-
-def _report(sentence: Sentence, fact: Fact) -> Report:
-    words = sentence.text[fact.start : fact.end]
-    after = sentence.text[fact.end : fact.end + 24].split(" ")
-    unit = after[1].strip(".,;:!?()") if len(after) > 1 and after[0] == "" and fact.kind == "number" else ""
-    told = f"{words} {unit}" if unit and words_of(unit) else words
-    return Report(sentence.source, one_line(told), sentence.text, fact.keys[0])
+def _says_no_more(group: Sequence[Report], earlier: Sequence[Report]) -> bool:
+    """Whether all values of a group are told already."""
+    return all(any(agree(report.value, other.value) for other in earlier) for report in group)
 
 
 def _ordered(reports: Sequence[Report]) -> tuple[Report, ...]:
     """One report for each value: those that are not stale first, then the newest, then as they were ranked."""
     order = sorted(reports, key=lambda r: (r.source.stale, -(r.day or date.min).toordinal()))
-    values: dict[str, Report] = {}
+    different: list[Report] = []
     for report in order:
-        values.setdefault(report.key, report)
-    return tuple(values.values())
+        if not any(agree(report.value, other.value) for other in different):
+            different.append(report)
+    return tuple(different)

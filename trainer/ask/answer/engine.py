@@ -80,27 +80,30 @@ class _Draft:
         self._request, self._retrieval, self._model = request, retrieval, model
         self._question = Question(query.question)
         self._sentences: list[Sentence] = ranked(self._question, retrieval)
-        self._contradictions: list[Contradiction] = []
+        self._is_answered = is_answered(self._sentences)
+        found = find_contradictions(self._question, self._sentences) if self._is_answered else []
+        self._contradictions: list[Contradiction] = found
         self._writer = AnswerWriter(request, retrieval, numbers_of(request.history))
         self._counter = model.new_counter() if model else UsageCounter()
         self._notices = list(retrieval.notices)
+        self._sources = {source.id: source for source in retrieval.sources}
+        self._citations_shown = 0
         self._is_extractive = True
 
     async def events(self) -> AsyncGenerator[AnswerEvent, None]:
-        if not is_answered(self._sentences):
-            yield TextDelta(self._writer.add(_nothing_found(self._retrieval)))
+        if not self._is_answered:
+            yield self._delta(self._writer.add(_nothing_found(self._retrieval)))
             yield AnswerFinished(self._answer(is_found=False))
             return
-        self._contradictions = find_contradictions(self._question, self._sentences)
         async with aclosing(self._text()) as pieces:
             async for piece in pieces:
                 yield piece
         if rest := self._writer.processor.finish():
-            yield TextDelta(rest)
+            yield self._delta(rest)
         text = self._writer.processor.text
         is_found = not text.strip().startswith(NOTHING_FOUND.rstrip("."))
         for note in self._notes() if is_found else ():
-            yield TextDelta(self._writer.add(f"\n\n{note}") + self._writer.processor.finish())
+            yield self._delta(self._writer.add(f"\n\n{note}") + self._writer.processor.finish())
         answer = self._answer(is_found)
         if self._request.wants_related:
             questions = await related_questions(answer, self._retrieval, self._model, self._counter)
@@ -119,16 +122,23 @@ class _Draft:
                         if piece is None:
                             yield TextRestarted()
                         elif piece:
-                            yield TextDelta(piece)
+                            yield self._delta(piece)
                 return
             except ModelError as error:
                 self._is_extractive = True
                 self._notices.append(QUOTED_INSTEAD.format(reason=error))
                 if self._writer.processor.text:
                     yield TextRestarted()
-        self._writer.restart(checked=False)
+        self._writer.restart()
         text = quotations(self._sentences, self._writer.labels, self._contradictions, self._request.is_short)
-        yield TextDelta(self._writer.add(text))
+        yield self._delta(self._writer.add(text))
+
+    def _delta(self, text: str) -> TextDelta:
+        """The next piece of the text, with the sources of those of its markers that are new."""
+        citations = self._writer.processor.citations
+        new = citations[self._citations_shown if self._citations_shown <= len(citations) else 0 :]
+        self._citations_shown = len(citations)
+        return TextDelta(text, {each.number: self._sources[each.source_id] for each in new})
 
     def _notes(self) -> list[str]:
         """What the text has to say besides: contradictions that it does not tell, and stale sources that it cites."""
@@ -145,7 +155,7 @@ class _Draft:
         text = self._writer.processor.text
         keys = keys_in(text) if DISAGREES.search(text) else frozenset()
         cited = {citation.source_id for citation in self._writer.processor.citations}
-        return all(report.key in keys and report.source.id in cited for report in contradiction.reports)
+        return all(each.is_told_in(text, keys) and each.source.id in cited for each in contradiction.reports)
 
     def _answer(self, is_found: bool) -> Answer:
         processor = self._writer.processor

@@ -42,8 +42,9 @@ def standalone_question(question: str, history: Sequence[Turn]) -> str:
 def query_of(request: AnswerRequest) -> Query:
     """The query with the question made standalone, and the sources that the thread has cited."""
     question = standalone_question(request.query.question, request.history)
-    known = {s.id: s for turn in request.history for s in turn.answer.cited_sources.values()}
-    known |= {source.id: source for source in request.query.known_sources}
+    known = {source.id: source for source in request.query.known_sources}
+    for turn in reversed(request.history):
+        known |= {s.id: s for s in turn.answer.cited_sources.values() if s.id not in known}
     return replace(request.query, question=question, known_sources=tuple(known.values()))
 
 

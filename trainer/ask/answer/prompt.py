@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from storage.contract.ask import ContextSize, Source
 from trainer.ask.answer.contradictions import Contradiction
@@ -11,6 +12,7 @@ from trainer.ask.retrieval import Retrieval
 
 NOTHING_FOUND = "I found nothing that answers this."
 CONTEXT_CHARACTERS: dict[ContextSize, int] = {"low": 6_000, "medium": 16_000, "high": 48_000}
+PASSAGE_LEAST = 200  # characters of one that is cut off where the budget ends
 HISTORY_TURNS, HISTORY_CHARACTERS = 4, 1_500  # of the thread, and of one answer in it
 RULES = f"""You answer questions from numbered sources, for people who will check them.
 
@@ -26,39 +28,59 @@ FENCE = re.compile(r"<(?=\s*/?\s*(?:sources?|answers?|question|system|rules)\b)"
 MARKER_LIKE = re.compile(r"[\[【［]\s*(\^?[\d０-９]{1,4}(?:\s*[,–-]\s*\d{1,4})*)\s*[\]】］]")
 
 
-def messages_for(
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is sent, and of which sources it has text: no others may be cited."""
+
+    messages: list[Message]
+    sent_ids: frozenset[str]
+
+
+def prompt_for(
     request: AnswerRequest,
     retrieval: Retrieval,
     labels: Mapping[int, str],
     contradictions: Sequence[Contradiction] = (),
     budget_share: float = 1.0,
-) -> list[Message]:
-    """The messages for a model; `budget_share` of the usual size for sources, where a model takes less."""
+) -> Prompt:
+    """The prompt for a model; `budget_share` of the usual size for sources, where a model takes less."""
     budget = int(CONTEXT_CHARACTERS[request.query.filters.size] * budget_share)
-    sources = sources_block(retrieval, labels, budget)
-    notes = [f"Note: {each.sentence(_markers(labels))}" for each in contradictions]
+    texts = _texts_within(retrieval, budget)
+    sent_ids = frozenset(texts)
+    known = [each for each in contradictions if each.source_ids <= sent_ids]
+    notes = [f"Note: {each.sentence(_markers(labels))}" for each in known]
     wishes = [f"Answer in this language: {request.language}." if request.language else _SAME_LANGUAGE]
     wishes += ["Answer in two sentences at most."] if request.is_short else []
+    sources = _sources_block(retrieval, labels, texts)
     question = "\n\n".join([sources, *notes, f"Question: {request.query.question}", " ".join(wishes)])
-    return [{"role": "system", "content": RULES}, *_history(request), {"role": "user", "content": question}]
+    messages: list[Message] = [{"role": "system", "content": RULES}]
+    return Prompt([*messages, *_history(request), {"role": "user", "content": question}], sent_ids)
 
 
 _SAME_LANGUAGE = "Answer in the language of the question."
 
 
-def sources_block(retrieval: Retrieval, labels: Mapping[int, str], budget: int) -> str:
-    """Sources with their passages, the best passages first until the budget of characters is spent."""
+def _texts_within(retrieval: Retrieval, budget: int) -> dict[str, list[str]]:
+    """Passages by the id of their source, in its order: the best ones, until the budget of characters is spent."""
+    known = {source.id for source in retrieval.sources}
     passages: dict[str, list[tuple[int, str]]] = {}
     for passage in retrieval.passages:
-        text = as_data(passage.text)[: max(0, budget)]
-        budget -= len(text)
-        if text:
-            passages.setdefault(passage.source_id, []).append((passage.position, text))
+        text = as_data(passage.text)
+        cut = text[: max(0, budget)]
+        if passage.source_id not in known or len(cut) < min(len(text), PASSAGE_LEAST):
+            continue
+        budget -= len(cut)
+        passages.setdefault(passage.source_id, []).append((passage.position, cut))
+    return {id_: [text for _, text in sorted(placed)] for id_, placed in passages.items()}
+
+
+def _sources_block(retrieval: Retrieval, labels: Mapping[int, str], texts: Mapping[str, Sequence[str]]) -> str:
+    """Sources with their passages, by their numbers."""
     sources = {source.id: source for source in retrieval.sources}
     blocks = [
-        f"[{number}] {_heading(sources[id_])}\n" + "\n…\n".join(text for _, text in sorted(passages[id_]))
+        f"[{number}] {_heading(sources[id_])}\n" + "\n…\n".join(texts[id_])
         for number, id_ in sorted(labels.items())
-        if id_ in passages and id_ in sources
+        if id_ in texts
     ]
     return "<sources>\n" + "\n\n".join(blocks) + "\n</sources>"
 

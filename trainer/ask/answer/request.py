@@ -1,7 +1,7 @@
 """What an answer is asked for with, and the events in which it comes."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from storage.contract.ask import Answer, Source, Turn
 from trainer.ask.retrieval import Query, Retrieval
@@ -30,9 +30,10 @@ class SourceFound:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """The next piece of the answer's text, which is safe to show."""
+    """The next piece of the answer's text, which is safe to show, with the sources of its markers by their numbers."""
 
     text: str
+    cited: Mapping[int, Source] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

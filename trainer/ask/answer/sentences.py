@@ -1,12 +1,13 @@
 """Sentences of passages, each with its source, and how well they answer a question."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from storage.contract.ask import Source
 from storage.text import clean
 from trainer.ask.answer.question import Question
+from trainer.ask.answer.word_likeness import Shares, WordLikeness
 from trainer.ask.citations.words import words_of
 from trainer.ask.ranking.vectors import static_embedder
 from trainer.ask.retrieval import Retrieval
@@ -22,6 +23,7 @@ NEAR_WEIGHT = 0.6  # of a word in the sentences around, or in the title, beside 
 NAMES_LEAST, ATTRIBUTES_LEAST = 0.6, 0.5  # shares of the question that a sentence that answers it has
 LIKENESS_LEAST = 0.22  # at which it answers by its vector alone
 STALE_FACTOR = 0.8
+BY_DIMENSION = 0.6  # of a word like “deep”, in a sentence with a length
 OWN_LEAST = 0.3  # share of the words that are no names that are in the sentence itself
 
 
@@ -63,33 +65,50 @@ def ranked(question: Question, retrieval: Retrieval) -> list[Sentence]:
     """All sentences of the passages, those first that answer the question best; each text of a source once."""
     sources = {source.id: source for source in retrieval.sources}
     passages = [(sources[p.source_id], p.text) for p in retrieval.passages if p.source_id in sources]
-    weights = question.weights([f"{source.title} {text}" for source, text in passages])
+    scorer = _Scorer(question, [f"{source.title} {source.site} {text}" for source, text in passages])
     sentences: dict[tuple[str, str], Sentence] = {}
     for source, text in passages:
-        for sentence in _scored(question, weights, source, text):
+        for sentence in scorer.scored(source, text):
             sentences.setdefault((source.id, sentence.text), sentence)
     return sorted(sentences.values(), key=lambda sentence: -sentence.worth)
 
 
-def _scored(question: Question, weights: dict[str, float], source: Source, text: str) -> Iterator[Sentence]:
-    pieces = split(text)
-    words = [frozenset(words_of(piece)) for piece in pieces]
-    vectors = static_embedder().embed([question.without_names, *pieces])
-    likeness = vectors[1:] @ vectors[0]
-    around = frozenset(words_of(" ".join([source.title, source.site, *HEADING.findall(text)])))
-    for n, piece in enumerate(pieces):
-        own = question.matched(words[n])
-        near = question.matched(around.union(*words[max(0, n - 2) : n + 2])) - own
-        names = sum(weights[word] for word in (own | near) & question.names) if question.names else 1.0
-        told = sum(weights[word] for word in own & question.attributes)
-        near_told = NEAR_WEIGHT * sum(weights[word] for word in near & question.attributes)
-        yield Sentence(
-            text=piece,
-            source=source,
-            words=words[n],
-            names=names,
-            likeness=float(likeness[n]),
-            attributes=told + near_told if question.attributes else 1.0,
-            own=told if question.attributes else float(bool(own)),
-            has_kind=question.has_kind(piece),
-        )
+class _Scorer:
+    """Scores the sentences of passages against a question."""
+
+    def __init__(self, question: Question, texts: Sequence[str]) -> None:
+        self._question = question
+        self._weights = question.weights(texts)
+        self._likeness = WordLikeness(question.words, question.text, texts)
+
+    def scored(self, source: Source, text: str) -> Iterator[Sentence]:
+        question, pieces = self._question, split(text)
+        words = [frozenset(words_of(piece)) for piece in pieces]
+        vectors = static_embedder().embed([question.without_names, *pieces])
+        likeness = vectors[1:] @ vectors[0]
+        around = frozenset(words_of(" ".join([source.title, source.site, *HEADING.findall(text)])))
+        for n, piece in enumerate(pieces):
+            own = self._own_shares(piece, words[n])
+            nearby = self._likeness.shares(around.union(*words[max(0, n - 2) : n + 2]))
+            whole = {word: max(own[word], NEAR_WEIGHT * nearby[word]) for word in own}
+            has_names = frozenset(word for word in question.names if max(own[word], nearby[word]) >= 1)
+            yield Sentence(
+                text=piece,
+                source=source,
+                words=words[n],
+                names=sum(self._weights[word] for word in has_names) if question.names else 1.0,
+                likeness=float(likeness[n]),
+                attributes=self._sum(whole) if question.attributes else 1.0,
+                own=self._sum(own) if question.attributes else float(any(own.values())),
+                has_kind=question.has_kind(piece),
+            )
+
+    def _own_shares(self, piece: str, words: frozenset[str]) -> dict[str, float]:
+        """What a sentence has of each word; a quantity that is asked for says in part what it is of."""
+        shares = dict(self._likeness.shares(words))
+        if self._question.dimension_words and self._question.has_dimension(piece):
+            shares |= {word: max(shares[word], BY_DIMENSION) for word in self._question.dimension_words}
+        return shares
+
+    def _sum(self, shares: Shares) -> float:
+        return sum(self._weights[word] * shares[word] for word in self._question.attributes)

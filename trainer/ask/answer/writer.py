@@ -1,10 +1,10 @@
 """One attempt after another to write an answer's text: a model's stream through the citation processor."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 
 from trainer.ask.answer.contradictions import Contradiction
-from trainer.ask.answer.prompt import messages_for
+from trainer.ask.answer.prompt import prompt_for
 from trainer.ask.answer.request import AnswerRequest
 from trainer.ask.citations.numbering import Numbering
 from trainer.ask.citations.processor import CitationProcessor
@@ -23,35 +23,40 @@ class AnswerWriter:
     def __init__(self, request: AnswerRequest, retrieval: Retrieval, numbers: Mapping[str, int]) -> None:
         self.request, self.retrieval, self._numbers = request, retrieval, numbers
         self.labels = Numbering(numbers).labels(source.id for source in retrieval.sources)
-        self._checker = SupportChecker(indexed_sources(retrieval), request.query.question)
-        self.numbering = Numbering(numbers)
-        self.processor = self._new_processor(checked=True)
+        self._indexed = indexed_sources(retrieval)
+        self.restart()
 
-    def _new_processor(self, checked: bool) -> CitationProcessor:
+    def restart(self, sent_ids: Collection[str] | None = None) -> None:
+        """Drop what was written. A model may cite the sources that it is sent; None: the text is of our own making."""
         self.numbering = Numbering(self._numbers)
-        return CitationProcessor(self.labels, self.numbering, self._checker if checked else None)
-
-    def restart(self, checked: bool = True) -> None:
-        """Drop what was written."""
-        self.processor = self._new_processor(checked)
+        checker = None
+        if sent_ids is not None:
+            sent = [source for source in self._indexed if source.id in sent_ids]
+            checker = SupportChecker(sent, self.request.query.question)
+        self.processor = CitationProcessor(self._labels_of(sent_ids), self.numbering, checker)
 
     def add(self, text: str) -> str:
-        """Write a text of our own, with markers; returns what is to be shown."""
+        """Write a text of our own, with markers of any source; returns what is to be shown."""
+        self.processor.trust(self.labels)
         return self.processor.feed(text)
+
+    def _labels_of(self, sent_ids: Collection[str] | None) -> Mapping[int, str]:
+        return {number: id_ for number, id_ in self.labels.items() if sent_ids is None or id_ in sent_ids}
 
     async def from_model(
         self, model: ModelClient, counter: UsageCounter, contradictions: Sequence[Contradiction]
     ) -> AsyncGenerator[str | None, None]:
         """Pieces of a model's answer that are safe to show; None: it begins anew. Raises ModelError."""
         for share in BUDGET_SHARES:
-            messages = messages_for(self.request, self.retrieval, self.labels, contradictions, share)
+            prompt = prompt_for(self.request, self.retrieval, self.labels, contradictions, share)
+            self.restart(prompt.sent_ids)
             try:
-                async with aclosing(model.stream(messages, counter)) as events:
+                async with aclosing(model.stream(prompt.messages, counter)) as events:
                     async for event in events:
                         if isinstance(event, Delta):
                             yield self.processor.feed(event.text)
                         else:
-                            self.restart()
+                            self.restart(prompt.sent_ids)
                             yield None
                 return
             except ModelError as error:

@@ -11,7 +11,7 @@ STOP_WORDS = frozenset(
     "can cannot could did do does doing down during each few for from further had has have having he her here hers him "
     "his how i if in into is it its itself just many may me might more most much must my no nor not now of off on once "
     "only or other our out over own per same shall she should so some still such tell than that the their them then "
-    "there these they this those through to too under until up upon us very was we were what when where which while "
+    "there these they this those to through too under until up upon us very was we were what when where which while "
     "who whom whose why will with would you your yes please give say says said according one "
     "der die das ein eine und oder ist sind war von zu im in mit für auf nicht le la les un une et est de du des en"
     "".split()
@@ -35,11 +35,10 @@ def stem(word: str) -> str:
 
 def words_of(text: str) -> list[str]:
     """The words of a text that carry meaning, stemmed, in their order; numbers are among them."""
+    return [stemmed for _, stemmed in words_and_stems(text)]
+
+
+def words_and_stems(text: str) -> list[tuple[str, str]]:
+    """The same, each with the word that it comes from."""
     folded = (word.removesuffix("'s") for word in WORD.findall(fold(text)))
-    return [stem(word) for word in folded if word not in STOP_WORDS and len(word) > 1]
-
-
-def name_words(text: str) -> frozenset[str]:
-    """Stems of the words that are written as names: with a capital letter, and not for beginning a sentence."""
-    names = re.findall(r"(?<![.!?:]\s)(?<!^)\b[A-ZÀ-Þ][\w'-]*", text)
-    return frozenset(words_of(" ".join(names)))
+    return [(word, stem(word)) for word in folded if word not in STOP_WORDS and len(word) > 1]

@@ -20,7 +20,7 @@ def own_docs() -> tuple[SourceText, ...]:
     texts = []
     for rank, path in enumerate(_paths()):
         extracted = extract(path.read_bytes(), "text/markdown")
-        source = document_source(f"darkroom/{path.name}", extracted, SITE)
+        source = document_source(f"darkroom/{path.name}", extracted, SITE, collection="own docs")
         texts.append(SourceText(source, extracted.text, rank))
     return tuple(texts)
 

@@ -8,10 +8,13 @@ from storage.contract.ask import Source
 from trainer.ask.pages.extract import Extracted
 
 
-def document_source(name: str, extracted: Extracted, site: str) -> Source:
-    """A document as a source; its URL is no place on the web: `document:` and its name."""
+def document_source(name: str, extracted: Extracted, site: str, collection: str = "document") -> Source:
+    """A document as a source; its URL is no place on the web: `document:` and its name.
+
+    Documents of one name in two collections are two sources.
+    """
     return Source(
-        id=hashlib.sha256(f"document:{name}".encode()).hexdigest()[:16],
+        id=hashlib.sha256(f"{collection}:{name}".encode()).hexdigest()[:16],
         url=f"document:{quote(name)}"[:2000],
         title=extracted.title or name,
         site=site,

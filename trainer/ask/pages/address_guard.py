@@ -109,6 +109,11 @@ def checked_address(target: Target, text: str, allowed: AllowedHosts) -> Address
     return address
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an address, which nobody resolves."""
+    return _literal(host) is not None
+
+
 def is_public(address: Address) -> bool:
     """Whether an address is of the public internet, and so is the one that it may carry.
 

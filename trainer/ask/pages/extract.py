@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
+from storage.ask.pdf_check import DAMAGED, ENCRYPTED, SCAN
 from trainer.ask.pages.charset import decoded
 
 TEXT_MAX = 400_000  # characters that are kept of one text
@@ -110,7 +111,7 @@ def _pdf(data: bytes) -> Extracted:
     try:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
-            return Extracted(trouble="is encrypted: I cannot read it without its password")
+            return Extracted(trouble=ENCRYPTED)
         parts, size = [], 0
         for page in reader.pages[:PDF_PAGES_MAX]:
             parts.append(page.extract_text().strip())
@@ -120,10 +121,10 @@ def _pdf(data: bytes) -> Extracted:
         title, day = _pdf_metadata(reader)
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError, NotImplementedError) as error:
         encrypted = "crypt" in f"{type(error).__name__} {error}".lower()
-        return Extracted(trouble="is encrypted: I cannot read it" if encrypted else "is damaged, or no PDF")
+        return Extracted(trouble=ENCRYPTED if encrypted else DAMAGED)
     text = "\n\n".join(filter(None, parts))
     if not text:
-        return Extracted(trouble="has no text, only pictures of pages: it may be a scan")
+        return Extracted(trouble=SCAN)
     return Extracted(text=text[:TEXT_MAX], title=title, published=day)
 
 

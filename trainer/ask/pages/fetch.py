@@ -8,9 +8,10 @@ from urllib.parse import urldefrag, urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from yarl import URL
 
 from storage import __version__
-from trainer.ask.pages.address_guard import AllowedHosts, checked_target
+from trainer.ask.pages.address_guard import AllowedHosts, checked_address, checked_target, is_address
 from trainer.ask.pages.body import ENCODINGS, read_body
 from trainer.ask.pages.errors import AddressRefused, PageRefused
 from trainer.ask.pages.guarded_connector import check_peer, guarded_connector
@@ -99,7 +100,10 @@ class PageFetcher:
         """One request, without redirects; raises PageRefused."""
         target = checked_target(url, self._allowed)
         try:
-            async with self._session.get(url, allow_redirects=False) as response:
+            address = URL(url)
+            if is_address(address.raw_host or ""):  # as the client reads it, which connects to it unresolved
+                checked_address(target, address.raw_host or "", self._allowed)
+            async with self._session.get(address, allow_redirects=False) as response:
                 check_peer(response, target, self._allowed)
                 kept = response.status == 200
                 body, whole = await read_body(response, max_bytes) if kept else (b"", True)

@@ -22,7 +22,6 @@ class FoundPages:
 
     results: tuple[SearchResult, ...] = ()
     notices: tuple[str, ...] = ()
-    refused: bool = False  # nothing was found, and somebody refused: so nobody knows that there is nothing
 
 
 class FailoverSearch:
@@ -47,7 +46,7 @@ class FailoverSearch:
             refusals += answer.refusals
             if answer.results:
                 return FoundPages(answer.results, (*notices, *_partly_refused(refusals)))
-        return FoundPages((), (*notices, *_refused(refusals)), refused=bool(refusals))
+        return FoundPages((), (*notices, *_refused(refusals)))
 
     def _in_order(self) -> list[SearchProvider]:
         now_s = time.monotonic()
@@ -58,7 +57,8 @@ class FailoverSearch:
             return await provider.search(search)
         except SearchError as error:
             log.warning("%s gave no results: %s", provider.name, error.reason)
-            self._paused_until_s[id(provider)] = time.monotonic() + PAUSE_S[error.failure]
+            if not error.of_query:
+                self._paused_until_s[id(provider)] = time.monotonic() + PAUSE_S[error.failure]
             return SearchAnswer(refusals=(EngineRefusal(provider.name, error.reason),))
 
 

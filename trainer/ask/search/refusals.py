@@ -12,10 +12,12 @@ STATUSES: dict[int, tuple[Failure, str]] = {
     402: (PERMANENT, "its credit is used up"),
     403: (PERMANENT, "it refused access; SearXNG does if `json` is not among the formats of its settings"),
     404: (PERMANENT, "there is no search at that address"),
+    414: (PERMANENT, "it does not take so long a search"),
     422: (PERMANENT, "it does not take this search, or its key was refused"),
     408: (OUTAGE, "it took too long"),
     429: (OUTAGE, "too many requests"),
 }
+OF_QUERY = (400, 414, 422)
 ENGINE_REASONS: dict[str, str] = {  # SearXNG's words (searx/webutils.py) to people's
     "captcha": "it wants a CAPTCHA solved",
     "too many requests": "too many requests",
@@ -35,9 +37,10 @@ ENGINE_REASONS: dict[str, str] = {  # SearXNG's words (searx/webutils.py) to peo
 class SearchError(Exception):
     """A provider gave no results; `reason` is to be read after its name and a colon."""
 
-    def __init__(self, reason: str, failure: Failure) -> None:
+    def __init__(self, reason: str, failure: Failure, of_query: bool = False) -> None:
+        """`of_query`: it is about this search alone, and the next one may be answered."""
         super().__init__(reason)
-        self.reason, self.failure = reason, failure
+        self.reason, self.failure, self.of_query = reason, failure, of_query
 
 
 def refusal_of_status(status: int) -> SearchError:
@@ -45,7 +48,7 @@ def refusal_of_status(status: int) -> SearchError:
     failure, reason = STATUSES.get(status, (UNKNOWN, f"it answered with status {status}"))
     if status >= 500:
         failure, reason = OUTAGE, f"it answered with status {status}"
-    return SearchError(reason, failure)
+    return SearchError(reason, failure, of_query=status in OF_QUERY)
 
 
 def refusal_of(error: BaseException) -> SearchError:

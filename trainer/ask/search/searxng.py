@@ -16,6 +16,7 @@ from trainer.ask.search.provider import (
 )
 from trainer.ask.search.refusals import engine_reason
 
+OPERATORS_MAX = 8  # of each kind in one search: engines take queries of some thirty words
 TIME_RANGES: dict[Recency, str] = {"hour": "day", "day": "day", "week": "month", "month": "month", "year": "year"}
 
 
@@ -53,11 +54,10 @@ def parameters(search: Search) -> dict[str, str]:
 
 
 def site_operators(filters: AskFilters) -> str:
-    """Domain rules in the operators that most engines know; several allowed ones are left to our own filter."""
-    operators = [f" -site:{domain.lstrip('.')}" for domain in filters.denied_domains]
-    if len(filters.allowed_domains) == 1:
-        operators.insert(0, f" site:{filters.allowed_domains[0].lstrip('.')}")
-    return "".join(operators[:8])
+    """Domain rules in the operators that most engines know; our own filter has the last word."""
+    allowed = " OR ".join(f"site:{domain.lstrip('.')}" for domain in filters.allowed_domains[:OPERATORS_MAX])
+    denied = [f"-site:{domain.lstrip('.')}" for domain in filters.denied_domains[:OPERATORS_MAX]]
+    return "".join(f" {operator}" for operator in (allowed, *denied) if operator)
 
 
 def _result(fields: dict[str, Any]) -> SearchResult:

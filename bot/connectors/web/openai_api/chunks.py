@@ -1,7 +1,7 @@
 """An answer as a stream of `chat.completion.chunk`s, made of what is known of it from time to time."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from bot.connectors.web.openai_api.completion import Json, annotations, envelope, sources_fields, usage
@@ -17,8 +17,8 @@ BEGINS_ANEW = "\n\n(The answer begins anew.)\n\n"  # what was streamed cannot be
 class ChunkStream:
     """Turns progress and the answer of one question into chunks: what is read, then text, then citations and the end.
 
-    While no text is there, `search_results` are the sources that are being read. No marker is there yet that could
-    mean one of them: those of the last chunk are in the order of their numbers.
+    While no text is there, `search_results` are the sources that are being read, which no marker can mean yet. From the
+    first marker on they are those that are cited, as far as they are, in the order of their numbers.
     """
 
     def __init__(self, id_: str, model: str, mode: StreamMode = "", include_usage: bool = False) -> None:
@@ -39,7 +39,8 @@ class ChunkStream:
             self._reading = reading
             yield self._chunk({}) | {"search_results": reading}
         if text := self._new_text(str(progress.live.get("text") or "")):
-            yield self._text(text)
+            cited = numbered_results(progress.live.get("cited") or {})
+            yield self._text(text) | (cited if self._mode != "concise" else {})
 
     def end(self, answer: Answer) -> Iterator[Json]:
         """The rest of the text, then the end with citations; usage in a chunk of its own if the client wants that."""
@@ -76,5 +77,14 @@ class ChunkStream:
         return envelope(self._id, self._model, "chat.completion.chunk", self._created_s)
 
 
-def _read_so_far(source: dict[str, Any]) -> Json:
-    return {"title": source.get("title") or "", "url": source.get("url") or "", "date": None}
+def _read_so_far(source: Mapping[str, Any]) -> Json:
+    return {"title": source.get("title") or "", "url": source.get("url") or "", "date": source.get("published")}
+
+
+def numbered_results(cited: Mapping[str, Mapping[str, Any]]) -> Json:
+    """Sonar's fields for the sources that a text cites so far, by their numbers; nothing if there are none."""
+    if not cited:
+        return {}
+    numbers = range(1, max(map(int, cited)) + 1)
+    results = [_read_so_far(cited.get(str(number)) or {}) for number in numbers]
+    return {"citations": [each["url"] for each in results], "search_results": results}

@@ -15,6 +15,7 @@ from bot.arguments.ask_arguments import AskArguments
 from bot.commands.registry import COMMANDS
 from bot.connectors.web.openai_api.chunks import StreamMode
 from bot.connectors.web.openai_api.errors import ApiError
+from bot.connectors.web.openai_api.web_search_tools import domains_of, has_other_tools
 from storage.ask.filter_input import read_date, read_filters
 from storage.contract.ask import QUESTION_MAX, Answer, AskFilters, Turn
 from storage.errors import UserError
@@ -22,8 +23,8 @@ from storage.kinds.ask import TURNS_MAX
 
 TEXT_MAX = 20_000  # characters of an earlier answer
 MESSAGES_MAX = 1000
+NO_TOOLS = "This server answers from sources, and calls no tools but its own web search."
 UNSUPPORTED = {
-    "tools": "This server answers from sources, and calls no tools.",
     "functions": "This server answers from sources, and calls no functions.",
     "last_updated_after_filter": "Pages go by the day on which they were published: search_after_date_filter.",
     "last_updated_before_filter": "Pages go by the day on which they were published: search_before_date_filter.",
@@ -136,14 +137,20 @@ def read_request(body: Any) -> ChatRequest:
     """Check the body of a request; raises ApiError with the first thing that is wrong."""
     if not isinstance(body, dict):
         raise ApiError(400, "The body has to be a JSON object.", "invalid_json")
+    if has_other_tools(body.get("tools")):
+        raise ApiError(400, NO_TOOLS, "unsupported_parameter", "tools")
     for name, sentence in UNSUPPORTED.items():
         if body.get(name):
             raise ApiError(400, sentence, "unsupported_parameter", name)
     wanted = body.get("response_format") or {}
     if not isinstance(wanted, dict) or wanted.get("type", "text") != "text":
         raise ApiError(400, "Answers are text with sources, not JSON.", "unsupported_parameter", "response_format")
+    domains = domains_of(body)
     try:
-        return ChatRequest.model_validate(body)
+        asked = ChatRequest.model_validate(body)
+        if domains:
+            asked.search_domain_filter = list(dict.fromkeys([*(asked.search_domain_filter or ()), *domains]))
+        return asked
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

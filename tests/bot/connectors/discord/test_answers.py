@@ -96,3 +96,33 @@ async def test_bad_input_is_said_to_who_asked(discord: Discord) -> None:
     refused = await discord.slash("ask", question="who?", after="2026-02-31")
     await discord.until(lambda: any("no such day" in m.text for m in discord.private()))
     assert refused.message is None or refused.message.deleted or "no such day" in refused.message.text
+
+
+async def test_a_reply_to_an_answer_is_a_follow_up(discord: Discord, hand: Hand) -> None:
+    question, job = await asked(discord, hand)
+    await give(hand, job)
+    await discord.until(lambda: "Follow up" in question.message.labels)
+    said = await discord.reply(question.message, "<@100> And how old is it?")
+    follow = await hand.job(SPACE, 2)
+    assert isinstance(follow, AskJob) and (follow.question, follow.history) == ("And how old is it?", (job.id,))
+    await give(hand, follow)
+    shown = await discord.until(
+        lambda: next((m for m in discord.visible(discord.general) if "Delete" in m.labels and m is not question.message), None)
+    )
+    assert shown.reference and shown.reference["message_id"] == said.id
+    deeper = await discord.reply(shown, "Who built it?", who="bob")
+    third = await hand.job(SPACE, 3)
+    assert isinstance(third, AskJob) and third.history == (job.id, follow.id) and deeper.author["username"] == "bob"
+
+
+async def test_other_replies_and_messages_are_left_alone(discord: Discord, hand: Hand) -> None:
+    question, job = await asked(discord, hand)
+    await discord.reply(question.message, "Too soon?")
+    await give(hand, job)
+    await discord.until(lambda: "Follow up" in question.message.labels)
+    before = len(discord.visible(discord.general))
+    await discord.reply(question.message, "I think so, too.", ping=False)
+    await discord.reply(discord.post("bob", "Lovely weather."), "Indeed!")
+    await discord.reply(question.message, "And how old?")
+    await hand.job(SPACE, 2)
+    assert len(await hand.jobs(SPACE)) == 2 and len(discord.visible(discord.general)) <= before + 5

@@ -1,5 +1,6 @@
 """Answers in OpenAI's form, as an unmodified `openai` client and a client of Sonar read them."""
 
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from bot.connectors.web.openai_api.completion import completion
 from storage.contract.ask import Answer
 from storage.contract.progress import Progress
 from tests.trainer.ask.answer import asks, events_of, finished, retrieval_of
+from trainer.kinds.ask import LiveAnswer
 
 QUESTION = "How many rooms does the Harbour Museum have?"
 READING = [{"title": "Harbour Museum", "url": "https://harbour.example/page", "site": "harbour.example"}]
@@ -90,3 +92,18 @@ def test_whatever_was_seen_on_the_way_the_answer_is_whole_at_the_end(texts: list
     chunks = streamed(Answer(text=last), texts)
     sent = text_of(chunks)
     assert last in sent.rpartition(BEGINS_ANEW)[2]
+
+
+async def test_numbers_on_the_way_mean_the_same_sources_as_at_the_end() -> None:
+    events = await events_of(retrieval_of("guide", "harbour"), asks(QUESTION))
+    live, stream = LiveAnswer(), ChunkStream("id", "darkroom")
+    chunks = [stream.begin()]
+    for event in events[:-1]:
+        live.add(event)
+        chunks += stream.add(Progress(job="1", phase="writing", live=json.loads(json.dumps(live.as_json()))))
+    last = list(stream.end(finished(events).answer))[-1]
+    on_the_way = [chunk for chunk in chunks if chunk.get("citations")]
+    assert on_the_way and last["citations"]
+    for chunk in on_the_way:
+        assert [r["url"] for r in chunk["search_results"]] == chunk["citations"]
+        assert all(one in ("", other) for one, other in zip(chunk["citations"], last["citations"], strict=False))

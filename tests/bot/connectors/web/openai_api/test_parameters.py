@@ -42,6 +42,15 @@ def test_sonars_parameters_are_filters() -> None:
     )
 
 
+def test_the_web_search_of_openrouter_and_openai_is_ours() -> None:
+    tool = {"type": "openrouter:web_search", "parameters": {"allowed_domains": ["python.org"], "max_results": 3}}
+    assert read_request(body(tools=[tool])).filters.allowed_domains == ("python.org",)
+    plugin = {"id": "web", "max_results": 3, "exclude_domains": ["pinterest.com"]}
+    assert read_request(body(plugins=[plugin, {"id": "file-parser"}])).filters.denied_domains == ("pinterest.com",)
+    both = read_request(body(tools=[{"type": "web_search"}], search_domain_filter=["-x.org"], plugins="web"))
+    assert both.filters.denied_domains == ("x.org",)
+
+
 def test_earlier_messages_are_what_came_before() -> None:
     asked = read_request(
         body(

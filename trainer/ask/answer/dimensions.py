@@ -1,0 +1,68 @@
+"""What kind of quantity a question asks for: “how deep” asks for a length, “what does … weigh” for a mass."""
+
+import re
+from collections.abc import Mapping
+
+from trainer.ask.citations.units import dimension_of
+
+# Words of English by the dimension that they ask for, or name. Nobody knows whether “how long” is a length or a time.
+ADJECTIVES: Mapping[str, str] = {  # after “how”
+    "length": "long tall high deep wide broad thick far close near",
+    "mass": "heavy",
+    "money": "expensive cheap",
+    "duration": "long old",
+    "speed": "fast quick quickly",
+    "temperature": "hot cold warm",
+}
+NOUNS: Mapping[str, str] = {  # after “what” or “which”
+    "length": "length height depth width breadth thickness distance altitude elevation diameter radius circumference gauge",
+    "area": "area surface",
+    "volume": "volume",
+    "mass": "weight mass",
+    "money": "cost costs price prices fee fees fare fares toll charge rent salary wage wages income budget revenue "
+    "turnover profit loss value debt fine",
+    "duration": "duration age lifespan",
+    "speed": "speed velocity pace",
+    "temperature": "temperature",
+    "power": "power",
+    "energy": "energy",
+    "frequency": "frequency",
+    "voltage": "voltage",
+}
+VERBS: Mapping[str, str] = {"mass": "weigh weighs", "money": "cost costs pay pays earn earns charge charges spend"}
+HOW = re.compile(r"\bhow (\w+)(?: (\w+))?")
+NOT_COMPOUND = r"(?=\s+(?:of|at|on|in|for|to|from|per|between|does|do|did|has|have|had|is|was|are|were|should|can|may|must|will|would)\b|\W*$)"  # noqa: E501 - one alternative for each word that may follow
+
+
+def _of_words(table: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    words = {word for spelled in table.values() for word in spelled.split()}
+    return {word: frozenset(d for d, spelled in table.items() if word in spelled.split()) for word in words}
+
+
+_ADJECTIVES, _NOUNS, _VERBS = (_of_words(table) for table in (ADJECTIVES, NOUNS, VERBS))
+_NAMED = re.compile(rf"\b(?:what|which)\b.*?\b({'|'.join(_NOUNS)}){NOT_COMPOUND}")
+_DONE = re.compile(rf"\b(?:how much|what|which)\b.*\b({'|'.join(_VERBS)})\b")
+
+
+def asked_dimensions(question: str) -> frozenset[str]:
+    """The dimensions that an answer may have; none where any number, or no number, may be the answer.
+
+    >>> sorted(asked_dimensions("How long is the bridge?")), asked_dimensions("How many minutes does it take?")
+    (['duration', 'length'], frozenset({'duration'}))
+    """
+    lowered = question.lower()
+    how = HOW.search(lowered)
+    if how and how[1] == "many":
+        return frozenset(filter(None, [dimension_of(how[2] or "")]))
+    if how and how[1] in _ADJECTIVES:
+        return _ADJECTIVES[how[1]]
+    if named := _NAMED.search(lowered):
+        return _NOUNS[named[1]]
+    done = _DONE.search(lowered)
+    return _VERBS[done[1]] if done else frozenset()
+
+
+def dimension_words(dimensions: frozenset[str]) -> frozenset[str]:
+    """The words that ask for these dimensions, or name them."""
+    tables = (ADJECTIVES, NOUNS, VERBS)
+    return frozenset(word for table in tables for each in dimensions for word in table.get(each, "").split())

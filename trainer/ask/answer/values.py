@@ -1,0 +1,156 @@
+"""Values in a sentence that may be the answer to a question: numbers with what they count or measure, dates, names."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Literal
+
+from trainer.ask.answer.names import are_same_name, names_in, persons_in, places_in
+from trainer.ask.answer.question import Question
+from trainer.ask.answer.sentences import Sentence
+from trainer.ask.answer.word_likeness import WordLikeness, are_near
+from trainer.ask.citations.facts import Fact, facts_in
+from trainer.ask.citations.units import Quantity, quantity_at
+from trainer.ask.citations.words import WORD, words_and_stems, words_of
+
+ValueKind = Literal["number", "percent", "date", "name"]
+
+COUNTED_WORDS = 3  # after a number, that may say what it counts
+ANYTHING = frozenset("people persons individuals pieces items units things times places".split())  # of any sort
+ROUGHLY_WITHIN = 0.03  # of numbers, where one is said to be rough, or was converted from another unit
+DIGITS_LEAST = 3  # that a number which ends in zeros has before them if it may be a rounded one
+NEARBY = 20  # characters between a value and a word that was asked for, which halve what the word tells of it
+BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|from|until|before|after|year|by)|\()\s*$", re.IGNORECASE)
+YEAR = re.compile(r"(?:1\d|20)\d\d")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value at its place in a sentence; `keys` are its readings, the likeliest first, or the words of a name."""
+
+    kind: ValueKind
+    start: int
+    end: int  # with its unit
+    keys: tuple[str, ...]
+    is_rough: bool = False  # "about 40"
+    quantity: Quantity | None = None
+    counted: tuple[str, ...] = ()  # words after a number without a unit
+
+
+class ValueFinder:
+    """Finds the values in sentences that may answer a question."""
+
+    def __init__(self, question: Question, sentences: Sequence[Sentence]) -> None:
+        self._question = question
+        self._asked_keys = {key for fact in facts_in(question.text) for key in fact.keys}
+        self._likeness = WordLikeness(question.words, question.text, [sentence.text for sentence in sentences])
+
+    def values(self, sentence: Sentence) -> list[Value]:
+        """Values of the kind that is asked for, those first that stand nearest to words of the question."""
+        hits = self._hits(sentence.text)
+        values = self._names(sentence) if self._question.kind == "name" else self._facts(sentence.text)
+        return sorted(values, key=lambda value: (-_nearness(value, hits), value.start))
+
+    def _facts(self, text: str) -> list[Value]:
+        """Numbers, percentages and dates that may be the answer: not those that the question itself has."""
+        facts = [_value(text, fact) for fact in facts_in(text) if not self._asked_keys & set(fact.keys)]
+        kind, dimensions = self._question.kind, self._question.dimensions
+        if kind == "date":
+            return [value for value in facts if value.kind == "date" or ":" in value.keys[0]]
+        if kind == "percent":
+            return [value for value in facts if value.kind == "percent"]
+        if kind:
+            facts = [value for value in facts if value.kind == "number"]
+        fitting = [v for v in facts if v.quantity and v.quantity.kind in dimensions]
+        return fitting or [v for v in facts if not dimensions or not v.quantity]
+
+    def _names(self, sentence: Sentence) -> list[Value]:
+        known = self._question.words | set(words_of(sentence.source.title))
+        find = places_in if self._question.asks_where else persons_in if self._question.asks_who else names_in
+        return [Value("name", name.start, name.end, name.words) for name in find(sentence.text, known)]
+
+    def _hits(self, text: str) -> list[tuple[int, float]]:
+        """Where words stand that were asked for, and how much of such a word each is."""
+        hits = []
+        for word in WORD.finditer(text):
+            stems = [stem for _, stem in words_and_stems(word[0])]
+            shares = self._likeness.shares(stems) if stems else {}
+            share = max((shares[asked] for asked in self._question.attributes if asked in shares), default=0.0)
+            if share:
+                hits.append(((word.start() + word.end()) // 2, share))
+        return hits
+
+
+def are_comparable(question: Question, one: Value, other: Value) -> bool:
+    """Whether two values are of the same: both dates, or numbers that count or measure the same thing."""
+    if one.kind != other.kind:
+        return False
+    if one.kind != "number":
+        return True
+    if one.quantity or other.quantity:
+        return bool(one.quantity and other.quantity and one.quantity.dimension == other.quantity.dimension)
+    ours, theirs = set(one.counted) - ANYTHING, set(other.counted) - ANYTHING
+    are_of_anything = ours != set(one.counted) or theirs != set(other.counted)
+    if are_of_anything or not (ours or theirs) or are_near(ours, theirs):
+        return True
+    asked = {word for word, stem in words_and_stems(question.text) if stem in question.attributes}
+    return are_near(ours, asked) and are_near(theirs, asked)
+
+
+def agree(one: Value, other: Value) -> bool:
+    """Whether two comparable values say the same, as far as their precision goes."""
+    if one.kind == "name":
+        return are_same_name(one.keys, other.keys)
+    if set(one.keys) & set(other.keys) and _factor(one) == _factor(other):
+        return True
+    if one.kind == "date":
+        return any(a.startswith(b) or b.startswith(a) for a in one.keys for b in other.keys)
+    if _factor(one) != _factor(other):
+        return _is_near(one, other)
+    if one.kind == "percent" or one.is_rough or other.is_rough:
+        return (one.is_rough or other.is_rough) and _is_near(one, other)
+    return _is_rounding(one.keys[0], other.keys[0]) or _is_rounding(other.keys[0], one.keys[0])
+
+
+def _value(text: str, fact: Fact) -> Value:
+    if fact.kind == "number" and YEAR.fullmatch(text[fact.start : fact.end]) and BEFORE_YEAR.search(text[: fact.start]):
+        return Value("date", fact.start, fact.end, fact.keys)  # 1730 in "since 1730", not in "1730 people"
+    quantity = quantity_at(text, fact.start, fact.end) if fact.kind == "number" else None
+    counted: list[str] = []
+    if fact.kind == "number" and not quantity:
+        following = re.split(r"[,.;:!?)(](?:\s|$)", text[fact.end : fact.end + 60])[0]
+        counted = [word for word, _ in words_and_stems(" ".join(following.split()[:COUNTED_WORDS]))]
+    end = quantity.end if quantity else fact.end
+    return Value(fact.kind, fact.start, end, fact.keys, fact.is_rough, quantity, tuple(counted))
+
+
+def _nearness(value: Value, hits: Sequence[tuple[int, float]]) -> float:
+    """How much the words that were asked for stand about a value."""
+    gaps = ((max(value.start - place, place - value.end, 0), share) for place, share in hits)
+    return sum(share * NEARBY / (NEARBY + gap) for gap, share in gaps)
+
+
+def _factor(value: Value) -> float:
+    return value.quantity.factor if value.quantity else 1.0
+
+
+def _is_near(one: Value, other: Value) -> bool:
+    try:
+        ours, theirs = (float(value.keys[0].rstrip("%")) * _factor(value) for value in (one, other))
+    except ValueError:
+        return False
+    return abs(ours - theirs) <= ROUGHLY_WITHIN * max(abs(ours), abs(theirs))
+
+
+def _is_rounding(coarse: str, fine: str) -> bool:
+    """Whether the first number is the second one rounded: 84 of 84.3, 2980 of 2979; 40 is none of 42."""
+    try:
+        coarse_value, fine_value = Decimal(coarse), Decimal(fine)
+    except InvalidOperation:
+        return False
+    digits = coarse_value.normalize().as_tuple()
+    exponent = int(digits.exponent)
+    if exponent > 0 and len(digits.digits) < DIGITS_LEAST:
+        exponent = 0
+    return round(fine_value, -exponent) == coarse_value
