@@ -7,11 +7,13 @@ from datetime import date
 from storage.contract.ask import Source
 from storage.text import fold, one_line
 from trainer.ask.answer.question import Question
-from trainer.ask.answer.sentences import OWN_LEAST, Sentence
+from trainer.ask.answer.sentences import Sentence
 from trainer.ask.answer.values import Value, ValueFinder, agree, are_comparable
 
+OWN_LEAST = 0.2  # share of what is asked for that a sentence has itself
 ALIKE = 0.5  # share of their words that two sentences have in common, at least, where no kind of fact is asked for
 WORTH_SHARE = 0.5  # of the best sentence's worth, that those about the question have
+BEST_SHARE = 0.7  # of it, that one of two contradictory sentences has
 CONSIDERED = 40  # sentences, the best first
 
 
@@ -74,16 +76,18 @@ class _ContradictionFinder:
         self._question = question
         least = WORTH_SHARE * sentences[0].worth if sentences else 0.0
         self._relevant = [each for each in sentences[:CONSIDERED] if _is_relevant(each, least)]
-        finder = ValueFinder(question, sentences)
+        self._finder = finder = ValueFinder(question, sentences)
         self._stated: dict[str, list[Value]] = {}  # all values of each source
+        self._words: dict[str, set[str]] = {}
         for sentence in sentences:
+            self._words.setdefault(sentence.source.id, set()).update(sentence.words)
             self._stated.setdefault(sentence.source.id, []).extend(finder.values(sentence))
         self._values = [finder.values(sentence) for sentence in self._relevant]
 
     def found(self) -> list[Contradiction]:
         found: list[Contradiction] = []
-        firsts = range(len(self._relevant)) if self._question.kind else range(min(1, len(self._relevant)))
-        for n in firsts:
+        best = [n for n, each in enumerate(self._relevant) if each.worth >= BEST_SHARE * self._relevant[0].worth]
+        for n in best if self._question.kind else best[:1]:
             reports = list(self._against(n))
             if not reports:
                 continue
@@ -100,14 +104,27 @@ class _ContradictionFinder:
             other, theirs = self._relevant[k], self._values[k]
             if other.source.id == one.source.id or not values:
                 continue
-            if not (self._question.kind or _are_alike(self._question, one, other)):
+            if not self._are_of_the_same(one, other) or self._agree_otherwise(n, one, other):
                 continue
             rival = next((each for each in theirs if are_comparable(self._question, values[0], each)), None)
             if rival and not self._states(other, values[0]) and not self._states(one, rival):
                 yield self._report(k, rival)
 
+    def _are_of_the_same(self, one: Sentence, other: Sentence) -> bool:
+        """Whether two sentences speak of what is asked for, where the question does not say what kind of fact it is."""
+        if self._question.kind or _are_alike(self._question, one, other):
+            return True
+        return self._finder.has_head(one) and self._finder.has_head(other)
+
+    def _agree_otherwise(self, n: int, one: Sentence, other: Sentence) -> bool:
+        """Whether the sources of two sentences agree on what a better sentence than the n-th says."""
+        better = (values[0] for values in self._values[:n] if values)
+        return any(self._states(one, value) and self._states(other, value) for value in better)
+
     def _states(self, sentence: Sentence, value: Value) -> bool:
         """Whether the source of a sentence also gives this value: then it does not contradict it."""
+        if value.kind == "name":
+            return self._words[sentence.source.id].issuperset(value.keys)
         stated = self._stated[sentence.source.id]
         return any(are_comparable(self._question, value, each) and agree(value, each) for each in stated)
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
-from trainer.ask.citations.facts import NUMBER_WORD, facts_in
+from trainer.ask.answer.names import names_in
+from trainer.ask.citations.facts import NUMBER_WORD, facts_in, is_year
 from trainer.ask.citations.units import quantity_at
 from trainer.ask.citations.words import stem, words_of
 
@@ -15,7 +16,9 @@ AskedKind = Literal["", "number", "percent", "date", "name"]
 
 PERCENT = re.compile(r"\b(?:percentage|percent|per cent|what (?:share|proportion|fraction))\b")
 DATE = re.compile(r"\bwhen\b|\b(?:what|which) (?:exact )?(?:year|date|day|month|week|time|century|decade|season)\b")
-COUNT = re.compile(r"\bhow (?:many|much|often|big|large|frequent|frequently)\b|\b(?:number|population|capacity|total) of\b")
+COUNT = re.compile(
+    r"\bhow (?:many|much|often|big|large|frequent|frequently)\b|\b(?:number|population|capacity|total) of\b"
+)
 WHO = re.compile(r"^(?:\w+ )?(?:who|whom)\b|\b(?:what|which) (?:person|people)\b", re.IGNORECASE)
 WHERE = re.compile(r"^(?:\w+ )?where\b|\b(?:what|which) (?:city|town|village|country|place)\b", re.IGNORECASE)
 WHOSE = re.compile(r"^(?:\w+ )?whose\b", re.IGNORECASE)
@@ -29,7 +32,19 @@ NUMBER = re.compile(
     r"free|half|twice|once|daily|weekly|every)\b",
     re.IGNORECASE,
 )
-KIND_WORDS = frozenset(words_of("percentage percent year date month day time number"))  # which the kind stands for
+BARE = re.compile(r"\s*(?:[,.;:)](?!\d)|$|(?:and|or|in|at|to|on|by|for|of|with|when|after|as|per|each)\b)")
+HEAD = re.compile(
+    r"\b(?:which|what)\s+(?:(?!is\b|are\b|was\b|were\b|do\b|does\b|did\b|has\b|have\b|will\b|can\b)(\w+)|"
+    r"(?:is|are|was|were)\s+(?:the|its|their)\s+(?:\w+\s+){0,2}?(\w+)\s+(?:of|for|in|at|on)\b)",
+    re.IGNORECASE,
+)
+LIGHT_WORDS = frozenset(  # which the kind of fact stands for, or which only qualify it
+    words_of(
+        "percentage percent proportion year date month day time number name top maximum highest total average overall "
+        "current currently exact exactly approximately roughly usually normally"
+    )
+)
+ROLE = re.compile(r"\b[A-Z]{2,5}(?= of\b)")  # the CEO of …, which is no name
 NAME = re.compile(r"(?<!^)\b(?:[A-ZÀ-Þ][\w.'-]*|\d[\w.]*)")
 
 
@@ -39,13 +54,21 @@ class Question:
     def __init__(self, text: str) -> None:
         self.text = text
         words = frozenset(words_of(text))
-        self.words = words - KIND_WORDS or words
-        self.without_names = " ".join(NAME.sub(" ", text).split())
-        self.names = frozenset(words_of(" ".join(NAME.findall(text)))) & self.words
+        self.words = words - LIGHT_WORDS or words
+        named = ROLE.sub(lambda role: role[0].lower(), text)
+        self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
+        self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
         self.dimensions = asked_dimensions(text)
         self.dimension_words = frozenset(map(stem, dimension_words(self.dimensions))) & self.words
         self.kind = self._kind()
+        self.head = self._head()
         self.asks_who, self.asks_where = bool(WHO.search(text)), bool(WHERE.search(text))
+
+    def _head(self) -> str:
+        """What is asked for, as a stem: the river of “which river …”, the prize of “what is the prize of …”."""
+        match = HEAD.search(self.text)
+        stems = words_of(match[1] or match[2]) if match else []
+        return stems[0] if stems and stems[0] in self.words else ""
 
     def _kind(self) -> AskedKind:
         lowered = self.text.lower()
@@ -57,17 +80,10 @@ class Question:
             return "date"
         return "name" if any(pattern.search(self.text) for pattern in (WHO, WHERE, WHOSE)) else ""
 
-    @property
-    def attributes(self) -> frozenset[str]:
-        """Its words that are no names: what it wants to know of them."""
-        return self.words - self.names
-
     def weights(self, texts: Sequence[str]) -> dict[str, float]:
-        """How much each word tells: more if it is rare in these texts. Those of names add up to 1, as do the others."""
+        """How much each word tells: more if it is rare in these texts (inverse document frequency)."""
         counts = Counter(word for text in texts for word in set(words_of(text)))
-        weights = {word: math.log(1 + (len(texts) + 1) / (counts[word] + 0.5)) for word in self.words}
-        totals = {part: sum(weights[word] for word in part) or 1.0 for part in (self.names, self.attributes)}
-        return {word: weights[word] / totals[self.names if word in self.names else self.attributes] for word in weights}
+        return {word: math.log(1 + (len(texts) + 1) / (counts[word] + 0.5)) for word in self.words}
 
     def has_kind(self, text: str) -> bool:
         """Whether a text has a fact of the kind that is asked for; yes if none is."""
@@ -78,13 +94,22 @@ class Question:
         if self.kind == "name":
             return any(frozenset(words_of(name)) - self.words for name in NAME.findall(text))
         if self.dimensions:
-            return self.has_dimension(text, or_unknown=True)
+            return self.has_dimension(text) or _has_bare_number(text)
         return not self.kind or bool(NUMBER.search(text))
 
-    def has_dimension(self, text: str, or_unknown: bool = False) -> bool:
-        """Whether a text has a quantity of a dimension that is asked for, or at least one of an unknown dimension."""
-        facts = [fact for fact in facts_in(text) if fact.kind == "number"]
-        quantities = [quantity_at(text, fact.start, fact.end) for fact in facts]
-        if any(q.kind in self.dimensions for q in quantities if q):
-            return True
-        return or_unknown and (None in quantities or bool(NUMBER.search(text)) and not facts)
+    def has_dimension(self, text: str) -> bool:
+        """Whether a text has a quantity of a dimension that is asked for."""
+        numbers = [(fact.start, fact.end) for fact in facts_in(text) if fact.kind == "number"]
+        numbers += [word.span() for word in NUMBER_WORD.finditer(text)]
+        quantities = (quantity_at(text, start, end) for start, end in numbers)
+        return any(quantity.kind in self.dimensions for quantity in quantities if quantity)
+
+    def has_name(self, text: str) -> bool:
+        """Whether a text has a name that the question does not have."""
+        return bool(names_in(text, self.words))
+
+
+def _has_bare_number(text: str) -> bool:
+    """Whether a text has a number that neither counts nor measures anything, nor is a year: 84 in “its depth is 84”."""
+    numbers = (fact for fact in facts_in(text) if fact.kind == "number" and not is_year(text, fact))
+    return any(BARE.match(text, fact.end) for fact in numbers)

@@ -1,15 +1,17 @@
 """Sentences of passages, each with its source, and how well they answer a question."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from storage.contract.ask import Source
 from storage.text import clean
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.word_likeness import Shares, WordLikeness
-from trainer.ask.citations.words import words_of
-from trainer.ask.ranking.vectors import static_embedder
+from trainer.ask.citations.words import words_and_stems, words_of
+from trainer.ask.ranking.vectors import Vectors, static_embedder
 from trainer.ask.retrieval import Retrieval
 
 SENTENCE_BREAK = re.compile(
@@ -21,9 +23,14 @@ MARKUP = re.compile(r"^\s*(?:#+|[-*+•>|]|\d+[.)])\s+|[*_`|]{1,3}")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 NEAR_WEIGHT = 0.6  # of a word in the sentences around, or in the title, beside one in the sentence
 NAMES_LEAST, ATTRIBUTES_LEAST = 0.6, 0.5  # shares of the question that a sentence that answers it has
-LIKENESS_LEAST = 0.22  # at which it answers by its vector alone
+LIKENESS_LEAST, LIKE_ATTRIBUTES_LEAST = 0.22, 0.2  # at which it answers by its vector and a bit of the words
 STALE_FACTOR = 0.8
 BY_DIMENSION = 0.6  # of a word like “deep”, in a sentence with a length
+BY_OWN_DIMENSION = 0.85  # of a word like “fast”, in one with a speed, which is nothing else
+OWN_DIMENSIONS = frozenset(
+    {"mass", "speed", "temperature", "power", "energy", "area", "volume", "frequency", "voltage"}
+)
+HEAD_LEAST = 0.3  # of the noun of "which …", by likeness
 OWN_LEAST = 0.3  # share of the words that are no names that are in the sentence itself
 
 
@@ -39,6 +46,7 @@ class Sentence:
     likeness: float = 0.0  # cosine of its vector and that of the question without names
     own: float = 1.0  # share of the other words that are in the sentence itself
     has_kind: bool = True  # whether it has what is asked for: a number, a date
+    has_head: bool = True  # whether it speaks of a river, or has a name, where the question is "which river …"
 
     @property
     def worth(self) -> float:
@@ -50,7 +58,8 @@ class Sentence:
     def is_answer(self) -> bool:
         """Whether it supports an answer."""
         in_words = self.attributes >= ATTRIBUTES_LEAST and self.own >= OWN_LEAST
-        fits = in_words or self.likeness >= LIKENESS_LEAST
+        in_sense = self.has_head and self.likeness >= LIKENESS_LEAST and self.attributes >= LIKE_ATTRIBUTES_LEAST
+        fits = in_words or in_sense
         return fits and self.names >= NAMES_LEAST and self.has_kind
 
 
@@ -82,33 +91,47 @@ class _Scorer:
         self._likeness = WordLikeness(question.words, question.text, texts)
 
     def scored(self, source: Source, text: str) -> Iterator[Sentence]:
+        """The sentences of one passage. Words of its title say what it is about, as names do."""
         question, pieces = self._question, split(text)
+        title = frozenset(words_of(source.title))
+        attributes = question.attributes - (title - question.names) or question.attributes
+        names = question.names | (question.words - attributes)
         words = [frozenset(words_of(piece)) for piece in pieces]
-        vectors = static_embedder().embed([question.without_names, *pieces])
-        likeness = vectors[1:] @ vectors[0]
+        likeness = self._likeness_of(pieces, names | title)
         around = frozenset(words_of(" ".join([source.title, source.site, *HEADING.findall(text)])))
         for n, piece in enumerate(pieces):
             own = self._own_shares(piece, words[n])
             nearby = self._likeness.shares(around.union(*words[max(0, n - 2) : n + 2]))
             whole = {word: max(own[word], NEAR_WEIGHT * nearby[word]) for word in own}
-            has_names = frozenset(word for word in question.names if max(own[word], nearby[word]) >= 1)
+            named = {word: float(max(own[word], nearby[word]) >= 1) for word in names}
             yield Sentence(
                 text=piece,
                 source=source,
                 words=words[n],
-                names=sum(self._weights[word] for word in has_names) if question.names else 1.0,
+                names=self._share(named, names),
                 likeness=float(likeness[n]),
-                attributes=self._sum(whole) if question.attributes else 1.0,
-                own=self._sum(own) if question.attributes else float(any(own.values())),
+                attributes=self._share(whole, attributes),
+                own=self._share(own, attributes),
                 has_kind=question.has_kind(piece),
+                has_head=not question.head or own[question.head] >= HEAD_LEAST or question.has_name(piece),
             )
+
+    def _likeness_of(self, pieces: Sequence[str], known: frozenset[str]) -> Vectors:
+        """Cosines of the question and each sentence, without the words that are known to be what they are about."""
+        bare = [" ".join(w for w, stem in words_and_stems(text) if stem not in known)
+                for text in (self._question.text, *pieces)]  # fmt: skip
+        vectors = static_embedder().embed(bare)
+        return np.asarray(vectors[1:] @ vectors[0], np.float32)
 
     def _own_shares(self, piece: str, words: frozenset[str]) -> dict[str, float]:
         """What a sentence has of each word; a quantity that is asked for says in part what it is of."""
         shares = dict(self._likeness.shares(words))
         if self._question.dimension_words and self._question.has_dimension(piece):
-            shares |= {word: max(shares[word], BY_DIMENSION) for word in self._question.dimension_words}
+            least = BY_OWN_DIMENSION if self._question.dimensions <= OWN_DIMENSIONS else BY_DIMENSION
+            shares |= {word: max(shares[word], least) for word in self._question.dimension_words}
         return shares
 
-    def _sum(self, shares: Shares) -> float:
-        return sum(self._weights[word] * shares[word] for word in self._question.attributes)
+    def _share(self, shares: Shares, words: Collection[str]) -> float:
+        """How much of some words of the question there is, where rare ones weigh more; all if there are none."""
+        total = sum(self._weights[word] for word in words)
+        return sum(self._weights[word] * shares[word] for word in words) / total if total else 1.0

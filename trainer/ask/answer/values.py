@@ -10,7 +10,7 @@ from trainer.ask.answer.names import are_same_name, names_in, persons_in, places
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.sentences import Sentence
 from trainer.ask.answer.word_likeness import WordLikeness, are_near
-from trainer.ask.citations.facts import Fact, facts_in
+from trainer.ask.citations.facts import Fact, facts_in, is_year
 from trainer.ask.citations.units import Quantity, quantity_at
 from trainer.ask.citations.words import WORD, words_and_stems, words_of
 
@@ -18,11 +18,10 @@ ValueKind = Literal["number", "percent", "date", "name"]
 
 COUNTED_WORDS = 3  # after a number, that may say what it counts
 ANYTHING = frozenset("people persons individuals pieces items units things times places".split())  # of any sort
+HEAD_LEAST = 0.5  # of the word that is asked for, by likeness
 ROUGHLY_WITHIN = 0.03  # of numbers, where one is said to be rough, or was converted from another unit
 DIGITS_LEAST = 3  # that a number which ends in zeros has before them if it may be a rounded one
 NEARBY = 20  # characters between a value and a word that was asked for, which halve what the word tells of it
-BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|from|until|before|after|year|by)|\()\s*$", re.IGNORECASE)
-YEAR = re.compile(r"(?:1\d|20)\d\d")
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,15 @@ class ValueFinder:
     def values(self, sentence: Sentence) -> list[Value]:
         """Values of the kind that is asked for, those first that stand nearest to words of the question."""
         hits = self._hits(sentence.text)
-        values = self._names(sentence) if self._question.kind == "name" else self._facts(sentence.text)
+        kind = self._question.kind
+        values = [] if kind == "name" else self._facts(sentence.text)
+        values += self._names(sentence) if kind == "name" or (not kind and self.has_head(sentence)) else []
         return sorted(values, key=lambda value: (-_nearness(value, hits), value.start))
+
+    def has_head(self, sentence: Sentence) -> bool:
+        """Whether a sentence speaks of what is asked for by “which …” or “what is the …”, by that word or one like it."""
+        head = self._question.head
+        return bool(head) and self._likeness.shares(sentence.words)[head] >= HEAD_LEAST
 
     def _facts(self, text: str) -> list[Value]:
         """Numbers, percentages and dates that may be the answer: not those that the question itself has."""
@@ -66,7 +72,7 @@ class ValueFinder:
         return fitting or [v for v in facts if not dimensions or not v.quantity]
 
     def _names(self, sentence: Sentence) -> list[Value]:
-        known = self._question.words | set(words_of(sentence.source.title))
+        known = self._question.words
         find = places_in if self._question.asks_where else persons_in if self._question.asks_who else names_in
         return [Value("name", name.start, name.end, name.words) for name in find(sentence.text, known)]
 
@@ -92,7 +98,7 @@ def are_comparable(question: Question, one: Value, other: Value) -> bool:
         return bool(one.quantity and other.quantity and one.quantity.dimension == other.quantity.dimension)
     ours, theirs = set(one.counted) - ANYTHING, set(other.counted) - ANYTHING
     are_of_anything = ours != set(one.counted) or theirs != set(other.counted)
-    if are_of_anything or not (ours or theirs) or are_near(ours, theirs):
+    if are_of_anything or not ours or not theirs or are_near(ours, theirs):
         return True
     asked = {word for word, stem in words_and_stems(question.text) if stem in question.attributes}
     return are_near(ours, asked) and are_near(theirs, asked)
@@ -114,8 +120,8 @@ def agree(one: Value, other: Value) -> bool:
 
 
 def _value(text: str, fact: Fact) -> Value:
-    if fact.kind == "number" and YEAR.fullmatch(text[fact.start : fact.end]) and BEFORE_YEAR.search(text[: fact.start]):
-        return Value("date", fact.start, fact.end, fact.keys)  # 1730 in "since 1730", not in "1730 people"
+    if fact.kind == "number" and is_year(text, fact):
+        return Value("date", fact.start, fact.end, fact.keys)
     quantity = quantity_at(text, fact.start, fact.end) if fact.kind == "number" else None
     counted: list[str] = []
     if fact.kind == "number" and not quantity:

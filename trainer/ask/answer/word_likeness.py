@@ -1,9 +1,13 @@
 """How much of each word of a question a text has: the word itself, or in part by the one nearest to it in meaning.
 
-Nearness is the cosine of static word vectors. Of words picked at random, 99 % of pairs are below `FAR`.
+Words for one relation (`relations.toml`) are near, and otherwise those with a high cosine of static word vectors. Of
+words picked at random, 99 % of pairs are below `FAR`.
 """
 
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -21,29 +25,45 @@ class WordLikeness:
     """Compares the words of a question, as stems, with those of texts that are known from the start."""
 
     def __init__(self, asked: Collection[str], question: str, texts: Iterable[str]) -> None:
-        spelled = {stem: word for text in texts for word, stem in words_and_stems(text)}
-        own = {stem: word for word, stem in words_and_stems(question) if stem in asked}
-        self._asked, stems = list(own), list(spelled)
-        self._places = {stem: place for place, stem in enumerate(stems)}
+        spelled = {stemmed: word for text in texts for word, stemmed in words_and_stems(text)}
+        own = {stemmed: word for word, stemmed in words_and_stems(question) if stemmed in asked}
+        self._asked = list(own)
+        self._places = {stemmed: place for place, stemmed in enumerate(spelled)}
         embedder = static_embedder()
         cosines = embedder.embed(list(own.values())) @ embedder.embed(list(spelled.values())).T
         self._near = SYNONYM * np.clip((cosines - FAR) / (NEAR - FAR), 0, 1)
-        for row, stem in enumerate(self._asked):
-            if stem in self._places:
-                self._near[row, self._places[stem]] = 1.0
+        for row, asked_stem in enumerate(self._asked):
+            related = [self._places[other] for other in related_words(asked_stem) if other in self._places]
+            self._near[row, related] = np.maximum(self._near[row, related], SYNONYM)
+            if asked_stem in self._places:
+                self._near[row, self._places[asked_stem]] = 1.0
 
     def shares(self, stems: Collection[str]) -> Shares:
         """For each word that is asked for, how much of it is among these words of the texts, 0…1."""
-        columns = [self._places[stem] for stem in stems if stem in self._places]
+        columns = [self._places[each] for each in stems if each in self._places]
         best = self._near[:, columns].max(axis=1, initial=0.0) if columns else np.zeros(len(self._asked))
         return dict(zip(self._asked, best.tolist(), strict=True))
+
+
+def related_words(stemmed: str) -> frozenset[str]:
+    """Stems of the words for relations that a word stands for."""
+    return _relations().get(stemmed, frozenset())
+
+
+@lru_cache(maxsize=1)
+def _relations() -> dict[str, frozenset[str]]:
+    spelled = tomllib.loads((Path(__file__).parent / "relations.toml").read_text())
+    groups = [frozenset(map(stem, words.split())) for words in spelled.values()]
+    known = frozenset().union(*groups)
+    return {word: frozenset().union(*(group for group in groups if word in group)) for word in known}
 
 
 def are_near(some: Collection[str], others: Collection[str]) -> bool:
     """Whether a word of the first ones is among the others, or near to one of them in meaning."""
     if not some or not others:
         return False
-    if {stem(word) for word in some} & {stem(word) for word in others}:
+    stems = {stem(word) for word in others}
+    if any(stem(word) in stems or related_words(stem(word)) & stems for word in some):
         return True
     embedder = static_embedder()
     return bool((embedder.embed(list(some)) @ embedder.embed(list(others)).T).max() >= SYNONYMOUS)

@@ -36,6 +36,8 @@ ROUGHLY = re.compile(
     re.IGNORECASE,
 )
 ROUGHLY_WITHIN = 0.06
+YEAR_NUMBER = re.compile(r"(?:1\d|20)\d\d")
+BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|from|until|before|after|year|by)|\()\s*$", re.IGNORECASE)
 WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
 
@@ -81,6 +83,11 @@ def keys_in(text: str) -> frozenset[str]:
             elif fact.kind == "date":
                 keys.update(_parts_of_date(key))
     return frozenset(keys)
+
+
+def is_year(text: str, fact: Fact) -> bool:
+    """Whether a number is a year: 1730 in "since 1730", not in "1730 people"."""
+    return bool(YEAR_NUMBER.fullmatch(text[fact.start : fact.end]) and BEFORE_YEAR.search(text[: fact.start]))
 
 
 def _dates_in(text: str) -> Iterator[Fact]:

@@ -35,7 +35,9 @@ def _domains(fields: dict[str, Any]) -> Iterator[str]:
     for names, sign in ((ALLOWED, ""), (DENIED, "-")):
         for name in names:
             domains = fields.get(name)
-            yield from (f"{sign}{each}" for each in domains if isinstance(each, str)) if isinstance(domains, list) else ()
+            yield from (
+                (f"{sign}{each}" for each in domains if isinstance(each, str)) if isinstance(domains, list) else ()
+            )
 
 
 def _type(tool: Any) -> str:

@@ -107,7 +107,9 @@ async def test_a_reply_to_an_answer_is_a_follow_up(discord: Discord, hand: Hand)
     assert isinstance(follow, AskJob) and (follow.question, follow.history) == ("And how old is it?", (job.id,))
     await give(hand, follow)
     shown = await discord.until(
-        lambda: next((m for m in discord.visible(discord.general) if "Delete" in m.labels and m is not question.message), None)
+        lambda: next(
+            (m for m in discord.visible(discord.general) if "Delete" in m.labels and m is not question.message), None
+        )
     )
     assert shown.reference and shown.reference["message_id"] == said.id
     deeper = await discord.reply(shown, "Who built it?", who="bob")

@@ -66,6 +66,12 @@ def contradictions(question: str, *texts: str) -> list[Contradiction]:
             "It takes 50 minutes on the Elm ferry.",
             ["35 minutes", "50 minutes"],
         ),
+        (
+            "Which river flows through Elm?",
+            "Through Elm flows the river Selbe.",
+            "Elm lies on the Trask, a river that flows fast.",
+            ["Selbe", "Trask"],
+        ),
     ],
 )
 def test_values_that_differ_are_told_with_their_units(question: str, one: str, other: str, facts: list[str]) -> None:
