@@ -1,7 +1,7 @@
 """Measure questions from a chat to their answers: `python -m tests.bench.ask_load [ANSWERS]`.
 
-A bot's process on the local Discord, the real queue, a worker's process for questions, and the local servers for search,
-pages and the model. Prints JSON: what is lost or doubled of fifty questions at once, how soon the first source and the
+A bot's process on the local Discord, the real queue, a worker's process for questions, and the local servers for
+search, pages and the model. Prints JSON: what is lost or doubled of fifty questions at once, how soon the first source and the
 first word are there, and the worker's memory over many answers (1,000, or ANSWERS).
 """
 
@@ -68,10 +68,15 @@ async def deployment() -> AsyncIterator[Deployment]:
             "DARKROOM_ASK_MODEL_URL": model.url, "DARKROOM_ASK_MODEL": model.model,
         }  # fmt: skip
         command = [sys.executable, "-m", "trainer", "--queues", "ask"]
-        worker = subprocess.Popen(command, env={**os.environ, **environment, **asking}, stderr=subprocess.DEVNULL)
+        worker = start(command, {**os.environ, **environment, **asking})
         stack.callback(worker.wait)
         stack.callback(worker.terminate)
         yield Deployment(Place(discord, app, environment), worker)
+
+
+def start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """Start a process that says nothing here."""
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
 
 def questions(count: int) -> list[KnownQuestion]:

@@ -15,7 +15,7 @@ ADJECTIVES: Mapping[str, str] = {  # after “how”
     "temperature": "hot cold warm",
 }
 NOUNS: Mapping[str, str] = {  # after “what” or “which”
-    "length": "length height depth width breadth thickness distance altitude elevation diameter radius circumference gauge",
+    "length": "length height depth width breadth thickness distance altitude elevation diameter radius gauge",
     "area": "area surface",
     "volume": "volume",
     "mass": "weight mass",

@@ -17,9 +17,11 @@ CALENDAR = frozenset(
     )
 )
 TITLES = frozenset(
-    words_of("Mr Mrs Ms Miss Dr Prof Professor Sir Dame Lord Lady Captain President Mayor Chancellor Minister King Queen "
-             "Chief Executive Officer Director CEO CTO CFO Chair Chairman Chairwoman Manager Dean Judge General Saint")
-)  # fmt: skip
+    words_of(
+        "Mr Mrs Ms Miss Dr Prof Professor Sir Dame Lord Lady Captain President Mayor Chancellor Minister King Queen Chief "
+        "Executive Officer Director CEO CTO CFO Chair Chairman Chairwoman Manager Dean Judge General Saint"
+    )
+)
 PLACE = re.compile(
     r"\b(?:in|at|to|near|from|of|is|are|was|on|around|outside|between|through|as|by)\s(?:[a-zß-ÿ]+\s){0,2}$"
 )

@@ -12,7 +12,7 @@ from trainer.ask.answer.sentences import Sentence
 from trainer.ask.answer.word_likeness import WordLikeness, are_near
 from trainer.ask.citations.facts import Fact, facts_in, is_year
 from trainer.ask.citations.units import Quantity, quantity_at
-from trainer.ask.citations.words import WORD, words_and_stems, words_of
+from trainer.ask.citations.words import WORD, words_and_stems
 
 ValueKind = Literal["number", "percent", "date", "name"]
 
@@ -54,7 +54,7 @@ class ValueFinder:
         return sorted(values, key=lambda value: (-_nearness(value, hits), value.start))
 
     def has_head(self, sentence: Sentence) -> bool:
-        """Whether a sentence speaks of what is asked for by “which …” or “what is the …”, by that word or one like it."""
+        """Whether a sentence speaks of what “which …” or “what is the …” asks for, by that word or one like it."""
         head = self._question.head
         return bool(head) and self._likeness.shares(sentence.words)[head] >= HEAD_LEAST
 

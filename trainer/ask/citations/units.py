@@ -56,8 +56,8 @@ UNITS: Mapping[str, Mapping[float, str]] = {  # dimension → factor → spellin
 }  # fmt: skip
 CURRENCIES = (
     "€ eur euro", "$ usd us$ dollar", "£ gbp sterling", "¥ jpy yen", "chf franc", "crown krona krone kronor kroner sek "
-    "nok dkk czk", "zł pln zloty", "rupee inr ₹", "yuan cny renminbi", "rouble ruble rub ₽", "won krw ₩", "peso", "cent",
-    "penny pence",
+    "nok dkk czk", "zł pln zloty", "rupee inr ₹", "yuan cny renminbi", "rouble ruble rub ₽", "won krw ₩", "peso",
+    "cent", "penny pence",
 )  # fmt: skip
 POUND = "pound"  # of money in most texts, as pounds of mass go by lb where both occur
 
