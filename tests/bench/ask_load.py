@@ -1,8 +1,8 @@
 """Measure questions from a chat to their answers: `python -m tests.bench.ask_load [ANSWERS]`.
 
 A bot's process on the local Discord, the real queue, a worker's process for questions, and the local servers for
-search, pages and the model. Prints JSON: what is lost or doubled of fifty questions at once, how soon the first source and the
-first word are there, and the worker's memory over many answers (1,000, or ANSWERS).
+search, pages and the model. Prints JSON: what is lost or doubled of fifty questions at once, how soon the first source
+and the first word are there, and the worker's memory over many answers (1,000, or ANSWERS).
 """
 
 import asyncio

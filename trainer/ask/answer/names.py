@@ -12,14 +12,14 @@ PARTICLES = r"(?:of|von|van|de|der|den|del|della|di|da|dos|du|la|le|und|bin|al|t
 PHRASE = re.compile(rf"{CAPITAL}(?:(?:\s[A-Z]\.)*(?:\s{PARTICLES}){{0,2}}\s{CAPITAL})*")
 CALENDAR = frozenset(
     words_of(
-        "January February March April May June July August September October November December Monday Tuesday Wednesday "
-        "Thursday Friday Saturday Sunday Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun"
+        "January February March April May June July August September October November December Monday Tuesday "
+        "Wednesday Thursday Friday Saturday Sunday Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun"
     )
 )
 TITLES = frozenset(
     words_of(
-        "Mr Mrs Ms Miss Dr Prof Professor Sir Dame Lord Lady Captain President Mayor Chancellor Minister King Queen Chief "
-        "Executive Officer Director CEO CTO CFO Chair Chairman Chairwoman Manager Dean Judge General Saint"
+        "Mr Mrs Ms Miss Dr Prof Professor Sir Dame Lord Lady Captain President Mayor Chancellor Minister King Queen "
+        "Chief Executive Officer Director CEO CTO CFO Chair Chairman Chairwoman Manager Dean Judge General Saint"
     )
 )
 PLACE = re.compile(
