@@ -12,8 +12,9 @@ PARTICLES = r"(?:of|von|van|de|der|den|del|della|di|da|dos|du|la|le|und|bin|al|t
 PHRASE = re.compile(rf"{CAPITAL}(?:(?:\s[A-Z]\.)*(?:\s{PARTICLES}){{0,2}}\s{CAPITAL})*")
 CALENDAR = frozenset(
     words_of(
-        "January February March April May June July August September October November December Monday Tuesday "
-        "Wednesday Thursday Friday Saturday Sunday Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun"
+        "January February March April May June July August September October November December "
+        "Monday Tuesday Wednesday Thursday Friday Saturday Sunday "
+        "Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec Mon Tue Wed Thu Fri Sat Sun"
     )
 )
 TITLES = frozenset(
