@@ -8,6 +8,7 @@ from typing import Literal
 
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
 from trainer.ask.answer.names import names_in
+from trainer.ask.answer.word_likeness import related_words
 from trainer.ask.citations.facts import NUMBER_WORD, facts_in, is_year
 from trainer.ask.citations.units import quantity_at
 from trainer.ask.citations.words import stem, words_of
@@ -59,7 +60,9 @@ class Question:
         self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
         self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
         self.dimensions = asked_dimensions(text)
-        self.dimension_words = frozenset(map(stem, dimension_words(self.dimensions))) & self.words
+        of_dimensions = frozenset(map(stem, dimension_words(self.dimensions)))
+        self.dimension_words = of_dimensions & self.words
+        self.rival_words = of_dimensions.difference(self.words, *map(related_words, self.words))  # wide, beside long
         self.kind = self._kind()
         self.head = self._head()
         self.asks_who, self.asks_where = bool(WHO.search(text)), bool(WHERE.search(text))

@@ -88,7 +88,7 @@ class _Scorer:
     def __init__(self, question: Question, texts: Sequence[str]) -> None:
         self._question = question
         self._weights = question.weights(texts)
-        self._likeness = WordLikeness(question.words, question.text, texts)
+        self._likeness = WordLikeness(question.words, question.text, texts, question.rival_words)
 
     def scored(self, source: Source, text: str) -> Iterator[Sentence]:
         """The sentences of one passage. Words of its title say what it is about, as names do."""
@@ -112,7 +112,7 @@ class _Scorer:
                 likeness=float(likeness[n]),
                 attributes=self._share(whole, attributes),
                 own=self._share(own, attributes),
-                has_kind=question.has_kind(piece),
+                has_kind=question.has_kind(piece) and not self._is_of_other(own, words[n]),
                 has_head=not question.head or own[question.head] >= HEAD_LEAST or question.has_name(piece),
             )
 
@@ -126,10 +126,15 @@ class _Scorer:
     def _own_shares(self, piece: str, words: frozenset[str]) -> dict[str, float]:
         """What a sentence has of each word; a quantity that is asked for says in part what it is of."""
         shares = dict(self._likeness.shares(words))
-        if self._question.dimension_words and self._question.has_dimension(piece):
+        if words.isdisjoint(self._question.rival_words) and self._question.has_dimension(piece):
             least = BY_OWN_DIMENSION if self._question.dimensions <= OWN_DIMENSIONS else BY_DIMENSION
             shares |= {word: max(shares[word], least) for word in self._question.dimension_words}
         return shares
+
+    def _is_of_other(self, own: Shares, words: frozenset[str]) -> bool:
+        """Whether a sentence is about another quantity than the one that is asked for: wide, and not long."""
+        asked = self._question.dimension_words
+        return not words.isdisjoint(self._question.rival_words) and bool(asked) and not any(own[w] for w in asked)
 
     def _share(self, shares: Shares, words: Collection[str]) -> float:
         """How much of some words of the question there is, where rare ones weigh more; all if there are none."""

@@ -43,7 +43,8 @@ class ValueFinder:
     def __init__(self, question: Question, sentences: Sequence[Sentence]) -> None:
         self._question = question
         self._asked_keys = {key for fact in facts_in(question.text) for key in fact.keys}
-        self._likeness = WordLikeness(question.words, question.text, [sentence.text for sentence in sentences])
+        texts = [sentence.text for sentence in sentences]
+        self._likeness = WordLikeness(question.words, question.text, texts, question.rival_words)
 
     def values(self, sentence: Sentence) -> list[Value]:
         """Values of the kind that is asked for, those first that stand nearest to words of the question."""

@@ -24,7 +24,10 @@ Shares = Mapping[str, float]
 class WordLikeness:
     """Compares the words of a question, as stems, with those of texts that are known from the start."""
 
-    def __init__(self, asked: Collection[str], question: str, texts: Iterable[str]) -> None:
+    def __init__(
+        self, asked: Collection[str], question: str, texts: Iterable[str], opposed: Collection[str] = ()
+    ) -> None:
+        """`opposed` are stems that are no match for any word, however near: wide, where it is asked how long."""
         spelled = {stemmed: word for text in texts for word, stemmed in words_and_stems(text)}
         own = {stemmed: word for word, stemmed in words_and_stems(question) if stemmed in asked}
         self._asked = list(own)
@@ -32,6 +35,7 @@ class WordLikeness:
         embedder = static_embedder()
         cosines = embedder.embed(list(own.values())) @ embedder.embed(list(spelled.values())).T
         self._near = SYNONYM * np.clip((cosines - FAR) / (NEAR - FAR), 0, 1)
+        self._near[:, [self._places[each] for each in opposed if each in self._places]] = 0.0
         for row, asked_stem in enumerate(self._asked):
             related = [self._places[other] for other in related_words(asked_stem) if other in self._places]
             self._near[row, related] = np.maximum(self._near[row, related], SYNONYM)
