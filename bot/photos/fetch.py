@@ -68,7 +68,8 @@ async def fetched(
     )
     try:
         async with asyncio.timeout(timeout_s):
-            data, media_type = await retrying(_download, session, url, headers, most_bytes)
+            file: tuple[bytes, str] = await retrying(_download, session, url, headers, most_bytes)
+            data, media_type = file
             if media_type == "text/html" and not (HTML_NAME.search(name) and len(data) == size_bytes):
                 raise NotFetched("came as a web page instead of a file: perhaps I may not read it")
             return Upload(name=name, data=data)

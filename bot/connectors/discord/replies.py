@@ -49,7 +49,9 @@ class ReplyHandler:
         request = request_of(message, text)
         assert message.reference
         before = await question_posted_as(self.app, request, str(message.reference.message_id))
-        return before and request.model_copy(update={"arguments": {"question": text, "follow": before.id}})
+        if before is None:
+            return None
+        return request.model_copy(update={"arguments": {"question": text, "follow": before.id}})
 
     async def _answer(self, message: discord.Message, request: Request) -> None:
         """Reply to the message, then show the answer there."""

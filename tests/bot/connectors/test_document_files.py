@@ -15,7 +15,7 @@ HTML = b"<!DOCTYPE html><html><head><title>The tower</title></head><body><p>It i
 
 
 async def test_an_html_document_is_added_on_discord(discord: Discord, place: Place) -> None:
-    page = File("tower.html", HTML, "text/html; charset=utf-8")
+    page = File("tower.html", HTML, "text/html")
     asked = await discord.slash("documents add", file1=page, file2=File("scan.pdf", pdf(), "application/pdf"))
     await discord.until(lambda: "Added tower.html" in asked.message.text)
     assert "scan.pdf has no text, only pictures of pages: it may be a scan." in asked.message.text
