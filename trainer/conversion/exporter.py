@@ -53,6 +53,7 @@ ARCHITECTURE = "modelspec.architecture"
 def export(request: ExportRequest, doing: Callable[[str], None]) -> str:
     """Write the files into the folder; return what there is to say of them. Raises UserError or SetupError."""
     doing("Loading the base model")
+    # In float32 even for a half-precision export: the sum is rounded once, at the end.
     base = load_base(request.base_model, precision="float32")
     note = _check_base(request, base)
     try:
@@ -72,6 +73,7 @@ def _check_base(request: ExportRequest, base: BaseModel) -> str:
     if not is_other(BaseModelVersion(request.base_revision, request.base_sha256), base.version, base.folder):
         return ""
     warning = sentence(request.name, request.learned_from)
+    # By the header alone: a file of gigabytes is not read to be refused.
     if not any(name.endswith(lora.DOWN) for name in SafetensorsFiles([("", Path(request.weights))]).shapes):
         raise UserError(warning)
     return warning

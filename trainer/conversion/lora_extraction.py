@@ -26,9 +26,11 @@ def extract(differences: Mapping[str, Tensor], denoiser: Denoiser, rank: int) ->
     names, layers = denoiser.file_names(), dict(denoiser.named_modules())
     adapters: dict[str, Tensor] = {}
     whole = in_rank = elsewhere = 0.0
+    # The decomposition is randomised: with a fixed seed, two exports of a subject are the same file.
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for name, difference in differences.items():
+            # In double precision: a sum over millions of squares loses its small terms in float32.
             squared = float(difference.double().square().sum())
             whole += squared
             path, _, kind = name.rpartition(".")
@@ -49,6 +51,7 @@ def _decomposed(difference: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """
     matrix = difference.flatten(1)
     u, s, v = torch.svd_lowrank(matrix, q=min(rank + SPARE, *matrix.shape), niter=ROUNDS)
+    # Half of each singular value to either side, so that both matrices have one scale.
     root = s[:rank].sqrt()
     pad = (0, rank - len(root))
     down, up = (nn.functional.pad(half[:, :rank] * root, pad).to("cpu", torch.bfloat16) for half in (v, u))

@@ -85,6 +85,7 @@ class PeftSettings:
 
     def _exception(self, patterns: Mapping[str, float], module: str) -> float | None:
         """The value of the first pattern that fits a module, as peft matches them; None if there is none."""
+        # transformers of different versions have text encoders with and without this level.
         module = module.removeprefix("text_model.")
         parts = module.split(".")
         ends = {".".join(parts[i:]) for i in range(len(parts))} | {f"text_model.{module}"}
@@ -99,6 +100,7 @@ class PeftSettings:
         return None
 
     def _matches(self, pattern: str, module: str) -> bool:
+        # One deadline for all: thousands of patterns that each take a little would add up.
         self._deadline_s = self._deadline_s or time.monotonic() + MATCHING_S
         try:
             left_s = max(self._deadline_s - time.monotonic(), 0.001)

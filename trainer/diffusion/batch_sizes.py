@@ -55,5 +55,6 @@ def free_memory_bytes(device: torch.device) -> int:
     """What tensors may still take on a device."""
     if device.type != "cuda":
         return int(psutil.virtual_memory().available)
+    # What PyTorch has reserved and not handed out counts as free: the driver does not see it so.
     held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(torch.cuda.mem_get_info(device)[0] + held)

@@ -50,5 +50,6 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
 
 def to_images(pixels: Tensor) -> list[Image.Image]:
     """Turn n × 3 × h × w from -1 to 1 into images."""
+    # Rounded, not cut off: byte() alone would make every picture half a level darker.
     array = ((pixels.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
     return [Image.fromarray(picture) for picture in array]

@@ -31,6 +31,7 @@ def snr_weights(scheduler: Any, t: Tensor, gamma: float) -> Tensor:
     """
     alphas = scheduler.alphas_cumprod.to(t.device)[t]
     snr = alphas / (1 - alphas)
+    # min(SNR, γ) ÷ SNR for predicted noise, ÷ (SNR + 1) for velocity.
     weights: Tensor = snr.clamp(max=gamma) / (snr + (scheduler.config.prediction_type == "v_prediction"))
     return weights
 
@@ -49,9 +50,11 @@ def dreambooth_loss(
     `weights`, b, are of the examples' errors; `mask`, `instances` × 1 × h × w with a mean of 1 each, of theirs within
     the picture.
     """
+    # In float32 whatever the networks compute in: squares of small errors vanish in half precision.
     squares = (predicted.float() - wanted.float()).square()
     if mask is not None:
         squares = torch.cat([squares[:instances] * mask, squares[instances:]])
+    # A mean for each example first: weights by time belong to examples, not to pixels.
     errors = squares.mean((1, 2, 3))
     if weights is not None:
         errors = errors * weights

@@ -48,6 +48,7 @@ class Views:
         small = [mask.resize((width, height), Image.Resampling.BOX) for mask in self.masks]
         subject = torch.stack([torch.frombuffer(bytearray(mask.tobytes()), dtype=torch.uint8) for mask in small])
         weights = background + (1 - background) * subject.view(-1, 1, height, width) / 255
+        # With a mean of 1 for each photo, a small subject does not learn slower than a large one.
         return weights / weights.mean((2, 3), keepdim=True).clamp(min=LEAST_SHARE)
 
 
@@ -60,9 +61,11 @@ def bucket_of(photo: Size, side_px: int, step_px: int) -> Size:
     width, height = photo
     if width == height:
         return side_px, side_px
+    # In units of the step, most² is the area of the square, which no size exceeds.
     most = side_px // step_px
     sizes = [(side_px, side_px), *((n * step_px, most**2 // n * step_px) for n in range(1, most**2 + 1))]
     fitting = [(w, h) for w, h in sizes if max(w, h) <= LONGEST_ASPECT * min(w, h)]
+    # By logarithm, twice as wide is as far off as twice as high.
     return min(fitting, key=lambda size: abs(math.log(size[0] / size[1] * height / width)))
 
 
@@ -76,6 +79,7 @@ def views_of(photos: Sequence[Path], base: BaseModel, recipe: Recipe, choice: Ge
             size = bucket_of(photo.size, base.image_px, base.size_step_px)
         for box in windows(photo.size, size[0] / size[1], recipe.crops, choice):
             images.append(photo.resize(size, Image.Resampling.LANCZOS, box))
+            # A mean of pixels: Lanczos would overshoot at the edges, and so give weights that no pixel has.
             masks.append(mask.resize(size, Image.Resampling.BOX, box))
     which = torch.arange(len(photos)).repeat_interleave(recipe.crops)
     if recipe.flips:

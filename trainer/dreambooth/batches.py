@@ -60,8 +60,10 @@ class Examples:
 
     def draw(self, count: int, passes: int, chance: Generator) -> Iterator[Batch]:
         """Draw `count` examples of the subject and as many of the class, in batches for so many forward passes."""
+        # The order of these draws is part of what a seed means: a changed one would train another subject from it.
         which = torch.randint(len(self.mean), (count,), generator=chance, device=self.device)
         mean, std = self.mean[which], self.std[which]
+        # The VAE gives a distribution for each photo. A sample of it costs nothing, and is a little augmentation.
         parts = [self.base.normalised(mean + std * self._noise(mean, chance))]
         if self.class_latents is not None:
             others = torch.randint(len(self.class_latents), (count,), generator=chance, device=self.device)
@@ -70,6 +72,7 @@ class Examples:
         if self.noise_offset:
             noises = [n + self.noise_offset * self._noise(n[:, :, :1, :1], chance) for n in noises]
         times = [self.base.process.draw_times(part, chance) for part in parts]
+        # Drawn all at once and divided afterwards, so that micro-batches see the same numbers as one large batch.
         size = count // passes
         for first in range(0, count, size):
             drawn = [[part[first : first + size] for part in of] for of in (parts, noises, times)]

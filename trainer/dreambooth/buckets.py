@@ -26,6 +26,7 @@ class Buckets:
 
     def draw(self, count: int, passes: int, chance: Generator) -> Iterator[Batch]:
         """Draw the examples of a step, as `Examples.draw` does."""
+        # By numbers of pictures: the rare size of a single photo must not be seen as often as that of ten.
         which = int(torch.multinomial(self.pictures, 1, generator=self.choice))
         return self.sizes[which].draw(count, passes, chance)
 

@@ -75,6 +75,7 @@ class Candidates:
         if training.taken not in self.wanted:
             return False
         with training.drawing() as denoiser:
+            # Before pictures are drawn of it, which would take their time and then fail.
             weights = half_precision(denoiser, self.base.denoiser)
             if not_finite(weights.items()):
                 raise Diverged(f"What is learned stopped being numbers at step {training.taken}")
@@ -83,6 +84,8 @@ class Candidates:
         if self.recipe.choose:
             return False
         best = self.best
+        # Each has weights as large as a subject's file: without people to choose, only the best one's are worth
+        # memory.
         self.seen = [one if one is best else replace(one, weights=None) for one in self.seen]
         return should_stop_early([one.measures["score"] for one in self.seen], self.recipe.patience)
 
@@ -120,6 +123,8 @@ class Candidates:
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint is to hold of them, by name."""
+        # A checkpoint holds tensors alone, so measures go into one by their order in GLANCE, NaN where none was
+        # taken.
         numbers = [
             [one.step, one.weights is not None, *(one.measures.get(name, torch.nan) for name in GLANCE)]
             for one in self.seen

@@ -28,14 +28,17 @@ class Checkpointer:
 
     def after(self, step: int, copied: Callable[[], dict[str, Tensor]]) -> None:
         """Write a checkpoint in the background, if it is time and the one before is written."""
+        # Copying takes seconds where a model is large: then checkpoints are rarer, and cost no more than their share.
         due_s = max(self.every_s, self._copying_s / SHARE)
         if time.monotonic() - self._last_s >= due_s and not (self._writing and self._writing.is_alive()):
             self.write(step, copied)
 
     def write(self, step: int, copied: Callable[[], dict[str, Tensor]]) -> None:
         """Copy the state after a step, which the next will change, and write the copy in the background."""
+        # Two copies at once may be more than the memory of the machine holds.
         self.finish()
         began_s = time.monotonic()
+        # Copied here and not in the thread: the next step changes these tensors.
         copy = copied()
         self._last_s = time.monotonic()
         self._copying_s = self._last_s - began_s

@@ -35,6 +35,7 @@ class LossCheck:
             return
         self._first = first = self._first or step
         scaled = training.accelerator.scaler is not None  # on a GPU
+        # A scaler begins far too high and halves until gradients fit, so some of the first steps often overflow.
         if scaled and step - first + 1 < OVERFLOWS and step < training.recipe.steps:
             return
         what = f"The loss stopped being a number at step {first}"

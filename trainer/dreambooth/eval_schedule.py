@@ -47,6 +47,7 @@ def plan_evaluations(recipe: Recipe, examined: bool, subjects: int = 1, device: 
     if recipe.choose:
         count = recipe.candidates
     elif examined and recipe.candidates > 1:
+        # Each candidate has a sample beside its glance; the plain class before is drawn once for all.
         fitting = (left - cost.before) / (cost.glance + cost.sample)
         count = int(min(recipe.candidates, max(0, fitting)))
     else:
@@ -64,6 +65,7 @@ class _Costs:
     def __init__(self, recipe: Recipe, subjects: int, drawn: float) -> None:
         step = BACKWARD * recipe.batch * recipe.accumulation * (2 if recipe.prior_weight else 1)
         share = recipe.looking_share
+        # Looking is to be a share s of the whole: b = s · (training + b).
         self.budget = step * recipe.steps * share / (1 - share) if share < 1 else float("inf")
         full, short = (
             subjects * drawn * (GUIDED * ceil(recipe.sample_steps * part) + DECODE) for part in (1, GLANCED_STEPS)

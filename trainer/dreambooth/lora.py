@@ -21,6 +21,7 @@ DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 def with_adapters(base: Denoiser, rank: int, alpha: int, read: bool, seed: int) -> Denoiser:
     """`base` with fresh adapters, which change nothing yet; in the text encoders, too, if `read`. It stays as it is."""
     denoiser = base.sharing().requires_grad_(False)
+    # peft initialises from the global generator, from which other runs of the engine draw as well.
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for network, layers in denoiser.adapter_targets(read):
@@ -68,6 +69,7 @@ def deltas(lora: Mapping[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
             if (up.shape[0], down.shape[1]) != shape[:2]:
                 raise IndexError
             alpha = float(lora.get(name + ALPHA, torch.tensor(len(down))))
+            # ΔW = (alpha / rank) · B · A, eq. 3 of the paper; a convolution's kernel counts as further inputs.
             added[weight] = (up.flatten(1) @ down.flatten(1) * (alpha / len(down))).reshape(shape)
         except (KeyError, RuntimeError, IndexError) as error:
             raise ValueError(f"{name} does not fit") from error

@@ -39,6 +39,7 @@ class _LoraLinearFunction(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
+        # Scaled while it is narrow: rank numbers for each row instead of as many as the output has.
         narrow = _times(rows.mm(down.t()), scale)
         wide = rows.mm(weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
         ctx.save_for_backward(rows, narrow, weight, down, up)
@@ -50,6 +51,7 @@ class _LoraLinearFunction(torch.autograd.Function):
         rows, narrow, weight, down, up = ctx.saved_tensors
         wide = grad.reshape(-1, grad.shape[-1])
         back = _times(wide.mm(up), ctx.scale)
+        # With g the gradient of y: ∂x = gW + s(gB)A, ∂A = s(gB)ᵀx, ∂B = gᵀ(s xAᵀ). W and b are frozen.
         of_x = wide.mm(weight).addmm_(back, down).view(*grad.shape[:-1], -1) if ctx.needs_input_grad[0] else None
         return of_x, None, None, back.t().mm(rows), wide.t().mm(narrow), None
 

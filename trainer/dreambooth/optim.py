@@ -19,6 +19,7 @@ def optimizer_of(denoiser: Denoiser, recipe: Recipe) -> torch.optim.Optimizer:
         {"name": denoiser.backbone_part, "params": _learning(denoiser.backbone), "lr": recipe.learning_rate}
     ]
     words = [w for e in denoiser.text_encoders for w in _learning(e.get_input_embeddings())]
+    # By identity: tensors compare element by element.
     layers = [p for e in denoiser.text_encoders for p in _learning(e) if all(p is not w for w in words)]
     if layers:
         groups.append({"name": "text_encoders", "params": layers, "lr": recipe.text_learning_rate})
@@ -44,6 +45,7 @@ def clip(optimizer: Any, weights: Iterable[torch.nn.Parameter], most: float) -> 
     learning = [w for w in weights if w.grad is not None]
     norm = whole(get_total_norm([w.grad for w in learning if w.grad is not None]))
     if isinstance(optimizer, torch.optim.AdamW):
+        # norm ÷ most where that exceeds 1, as a tensor: to compare on the host would wait for the device.
         optimizer.grad_scale = (norm / most).clamp(min=1)  # type: ignore[attr-defined]
     else:
         clip_grads_with_norm_(learning, most, norm)

@@ -26,6 +26,7 @@ def state_of(training: "Training") -> dict[str, Tensor]:
         **{f"weights.{name}": weight for name, weight in training.learning.items()},
         **{f"average.{name}": weight for name, weight in training.average.items()},
         **{f"adam.{k}.{name}": torch.as_tensor(value) for k, kept in enumerate(adam) for name, value in kept.items()},
+        # Python's floats in full, since a schedule computes the next rate from them
         "rates": torch.tensor([group["lr"] for group in training.optimizer.param_groups], dtype=torch.float64),
         "scale": torch.tensor(scale, dtype=torch.float64),
         "choice": training.choice.get_state(),
@@ -55,6 +56,7 @@ def restore(training: "Training", state: dict[str, Tensor]) -> None:
     _restore_chance(training, state["chance"])
     with torch.no_grad():
         for name, weight in training.learning.items():
+            # In place: the optimizer, shards and captured graphs all refer to these very tensors.
             weight.copy_(share(state[f"weights.{name}"], weight))
         for name, average in training.average.items():
             average.copy_(share(state[f"average.{name}"], average))

@@ -81,6 +81,7 @@ class TrackerThread:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        # One thread keeps the order: W&B refuses a step that lies before the last one that it has heard of.
         self._thread = ThreadPoolExecutor(1, f"tracker-{name}")
 
     def open(self, make: Callable[[], GeneralTracker], values: dict[str, Any]) -> None:

@@ -80,6 +80,7 @@ class Training:
         seed: int,
         shards: Shards | None = None,
     ) -> None:
+        # Here as well as before class images are drawn: research and benchmarks train without an engine.
         check_recipe(base, recipe)
         self.base, self.recipe, self.shards, self.taken = base, recipe, shards, 0
         self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
@@ -126,6 +127,7 @@ class Training:
         recipe, processes = self.recipe, self.accelerator.num_processes
         material = self.subjects[self.taken % len(self.subjects)]
         text = material.texts[int(torch.randint(len(material.texts), (1,), generator=self.choice))]
+        # Whole passes for each process: where a recipe has too few, they are divided, which changes rounding alone.
         passes = recipe.accumulation * (1 if recipe.accumulation % processes == 0 else processes)
         drawn = list(material.examples.draw(recipe.batch * recipe.accumulation, passes, self.chance))
         batches = drawn[self.accelerator.process_index :: processes]
@@ -133,12 +135,14 @@ class Training:
             last = batch is batches[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 with self.casts:
+                    # DDP takes the mean over processes, so each divides by the number of its own passes alone.
                     losses = torch.stack(self.loss(self.predict, batch, text)) / (passes // processes)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
         if processes > 1:
             self.losses[self.taken] = self.accelerator.reduce(self.losses[self.taken], "mean")
         if recipe.text_steps and self.taken >= recipe.text_steps:
+            # None rather than zeros: with those, AdamW would go on moving them by momentum and weight decay.
             for encoder in self.denoiser.text_encoders:
                 encoder.zero_grad(set_to_none=True)
         if self.accelerator.scaler:  # of half precision: it divides the gradients itself
@@ -155,6 +159,8 @@ class Training:
     @torch.no_grad()
     def _follow(self) -> None:
         """Have the average follow the weights, at first at once: 1 − 1/n of n steps, until that is `ema_decay`."""
+        # a decay of 0.999 from the first step on would leave the average at the untrained weights for a thousand
+        # steps
         slow = min(self.recipe.ema_decay, 1 - 1 / self.taken)
         torch._foreach_lerp_(list(self.average.values()), list(self.learning.values()), 1 - slow)
 
@@ -188,6 +194,7 @@ class Training:
         """The loss on what is held back, of the subject and of the class: 0 without class images. It is kept, too."""
         with self.drawing() as denoiser, self.casts:
             losses = [
+                # always the first wording: chance would make these losses as incomparable as those of steps
                 torch.stack(self.loss(denoiser, batch, material.texts[0]))
                 for material in self.subjects
                 for batch in material.validation.batches

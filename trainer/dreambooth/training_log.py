@@ -142,6 +142,7 @@ class Trackers:
             for line in self.lines:
                 make = partial(opened, line.name, task.job, Path(task.folder), home, taken + 1)
                 line.open(make, self._hyperparameters(task, recipe))
+            # The peak is to be that of this training, not of whatever the engine did before.
             if torch.cuda.is_available():
                 torch.cuda.reset_peak_memory_stats()
         return watch

@@ -47,6 +47,7 @@ class Validation:
         """
         generator = Generator("cpu").manual_seed(SEED)
         of = [k % len(photos) for k in range(HELD_BACK)]
+        # Of two views of each photo the second is a random crop, which no training sees quite like that.
         two = recipe.model_copy(update={"crops": 2, "flips": False, "aspect_buckets": False})
         held_back = views_of([photos[k] for k in of], base, two, generator).of(range(1, 2 * HELD_BACK, 2))
         masks = held_back.weights(base.latent_px, recipe.mask_weight)

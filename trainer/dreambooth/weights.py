@@ -27,6 +27,7 @@ def save_learned(path: Path, learned: Denoiser, base: Denoiser) -> None:
 def half_precision(learned: Denoiser, base: Denoiser) -> dict[str, Tensor]:
     """What was learned, as a file holds it: in half precision, and not on a GPU."""
     weights = lora.state(learned).items() or _differences(learned, base)
+    # bfloat16 has the exponents of float32; in float16, differences below 6e-8 would be zeros.
     return {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in weights}
 
 
@@ -39,6 +40,7 @@ def _differences(learned: Denoiser, base: Denoiser) -> Iterator[tuple[str, Tenso
     """Differences of weights to the base model's, one at a time: a GPU has no room for all of them after a training."""
     before = base.state_dict()
     for name, value in learned.state_dict().items():
+        # Compared in the trained precision: a base in half precision was cast up, and is equal where nothing learned.
         if value.is_floating_point() and not torch.equal(value, before[name].to(value.dtype)):
             yield name, value - before[name]
 
@@ -80,6 +82,7 @@ def _added(weights: dict[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
 def _put(learned: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
     with torch.no_grad():
         for (name, weight), before in zip(into.state_dict().items(), base.state_dict().values(), strict=True):
+            # Added in float32: in half precision most differences are smaller than the spacing of the numbers.
             weight.copy_(before.float() + learned[name].to(before.device).float() if name in learned else before)
 
 

@@ -28,6 +28,7 @@ class EngineGroup:
         self.rank: int = state.process_index
         if self.size > 1:
             die_with_parent()  # torchrun ends those that it started, but not where it is killed itself
+        # On the CPU: NCCL would keep a GPU busy for as long as it waits.
         self._group = dist.new_group(backend="gloo", timeout=FOR_EVER) if self.size > 1 else None
 
     @property
@@ -47,6 +48,7 @@ class EngineGroup:
     def tell(self, what: bytes) -> None:
         """Tell the others; they must be waiting for it, or come to that."""
         if self._group:
+            # A broadcast needs equal shapes on both sides, so the length goes ahead.
             self._pass_on(torch.tensor([len(what)]))
             self._pass_on(torch.frombuffer(bytearray(what), dtype=torch.uint8))
 

@@ -99,6 +99,7 @@ class Engine:
 
     def say(self, news: News) -> None:
         """Tell the worker."""
+        # any message is a sign of life, so the next is due only after silence
         self._said_s = time.monotonic()
         self._say(news)
 
@@ -149,6 +150,7 @@ class Engine:
                 run.error = None  # it holds what there was no room for
                 self.subjects.let_go()
                 oom.free()
+            # Once only: what does not fit one example at a time will not fit at another try either.
             if short and not task.gentle:
                 self.scheduler.add(self._run_of(task.model_copy(update={"gentle": True})), first=True)
             else:
@@ -197,6 +199,7 @@ def main(writer: MessageWriter) -> None:
 def _start(writer: MessageWriter) -> Engine:
     """Load all that an engine needs; raises SetupError."""
     together = EngineGroup()
+    # Engines of one host share its cores, where each would take all of them.
     torch.set_num_threads(max(1, torch.get_num_threads() // together.size))
     settings = load_settings(TrainerSettings)
     base = _load(settings, together)
@@ -212,6 +215,7 @@ def _load(settings: TrainerSettings, together: EngineGroup) -> BaseModel:
     if not together.leads:
         together.hear()
     base = load_base(sys.argv[1], settings.home, settings.precision)
+    # Now rather than with the first job that takes the method: whoever starts a worker is there to read it.
     for method in get_args(Method):
         together.check(recipe_for(base.folder, method=method))
     if together.leads:

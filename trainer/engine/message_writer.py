@@ -21,6 +21,7 @@ class MessageWriter:
     @classmethod
     def on_stdout(cls) -> "MessageWriter":
         """Take standard output for messages alone: whatever a library prints goes to standard error instead."""
+        # The descriptor itself is redirected, so that prints of C libraries are as well.
         out = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
         return cls(out, silent=os.environ.get("RANK", "0") != "0")  # torchrun's number of this process
@@ -30,6 +31,7 @@ class MessageWriter:
         if self._silent:
             return
         line = news.model_dump_json().encode() + b"\n"
+        # Heartbeats come from another thread: two lines must not be mixed.
         with self._lock:
             self._out.write(line)
             self._out.flush()

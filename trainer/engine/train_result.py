@@ -24,9 +24,11 @@ def finish_training(host: Host, session: TrainingSession, learned: TrainingResul
     """Write what was learned into the task's folder; a step is a denoising step of pictures that show it."""
     task, candidates = session.task, session.candidates
     weights = Path(task.folder) / "weights.safetensors"
+    # Before any picture is drawn: whatever fails then, what was learned is there.
     save(weights, candidates.weights(learned))
     best = candidates.best
     choice = (yield from _choices(session)) if session.recipe.choose else {}
+    # The card is of what is kept, which is often not what the last step left.
     denoiser = candidates.denoiser(learned)
     results = []
     for trained in session.subjects:

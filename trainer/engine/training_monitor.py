@@ -48,6 +48,7 @@ class TrainingMonitor:
         self._report_losses(training, session.losses.after(training))
         if session.is_waited_for(step.step):
             self._report_losses(training, session.losses.rest())
+            # Asking the loss scaler waits for the GPU, which these steps do anyway.
             session.check.gradients(training)
         session.log.after(step)
         if session.is_validated(step.step):
@@ -74,6 +75,7 @@ class TrainingMonitor:
             session.log.catch_up()  # an attempt that goes on from here logs what comes after
             return session.copied(step.training)
 
+        # Not after the last step: then finishing takes seconds, and another worker would train it again.
         if self.host.pausing and step.step < session.recipe.steps:
             session.checkpointer.write(step.step, copied)
             session.checkpointer.finish()

@@ -75,6 +75,7 @@ class TrainingRun(Run):
             self.host.say(session.report(len(losses), losses=losses))
             session.candidates.load(begun)
         session.log = self.services.trackers.watch(self.task, session.recipe, len(begun["losses"]) if begun else 0)
+        # The others begin only now: they would wait idle while class images are drawn, and they read the same files.
         self.group.tell(self.task.model_dump_json().encode())
         with self._ending_the_group(session):
             learned = yield from self._learn(session, begun)
@@ -112,6 +113,7 @@ class TrainingRun(Run):
             training.step()
             while (message := self.group.hear()) not in (GO_ON, ENOUGH, STOP):
                 training.join(message)
+        # Gathering the weights takes all of them, and a stopped training has none to gather.
         if message != STOP:
             training.finish()
 

@@ -59,9 +59,12 @@ class EngineHandler(JobHandler[J], Generic[J, T, R]):
             task = await self.build(hello, hold)
         except Missing as error:
             raise UserError(GONE) from error
+        # Here and not in the builders: which attempt this is, and what killed the last one, is the same for all
+        # kinds.
         task = task.model_copy(update={"gentle": await self._has_crashed()})
         await self.begun()
         result = await self._result(task)
+        # Before the state is looked at: class sets and logs are worth keeping of failed attempts, too.
         await self.ended(task, result)
         if result.state == "paused":
             raise HandedBack

@@ -34,6 +34,7 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
         note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
         weights = {subject.weights_sha256: await self._weights(subject, on_progress, hold) for subject in subjects}
         paths = sorted(weights.values())  # the same sum however a prompt names them
+        # The prompt as it was typed, since identifiers mean nothing to whoever reads a picture's metadata.
         facts = {"prompt": job.prompt, "job": job.id}
         if subjects:
             facts["subject"] = ", ".join(subject.name for subject in subjects)

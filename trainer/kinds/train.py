@@ -57,6 +57,7 @@ class TrainHandler(EngineHandler[TrainJob, TrainTask, TrainResult]):
         """Take in what the engine reports: keep checkpoints and sample pictures."""
         if report.checkpoint:
             self.checkpoints.add(report.step, Path(report.checkpoint))
+            # A job that gets further each time is not what kills its workers.
             with best_effort("attempts before a checkpoint count"):
                 await clear_failed_attempts(self.attempt.redis, self.job.id, "loss")  # it gets somewhere
         if report.sample:

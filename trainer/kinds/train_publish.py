@@ -94,6 +94,7 @@ class TrainPublisher:
         candidates = [
             await self._keep_weights(job, job.subjects[0], Path(c.weights), on_progress) for c in result.choices
         ]
+        # Asked after the uploads: forgetting removes the record first and then all below it, so one sees the other.
         subjects = await still_there(self.store, job)
         choice = await self._choice(job, subjects[0], result, candidates)
         learned = [

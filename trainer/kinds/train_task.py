@@ -48,9 +48,11 @@ class TrainTaskBuilder:
             recipe = recipe_for(Path(hello.folder), **asked)
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
+        # Identifiers need to differ only where one prompt can name both.
         known = await self.subjects.in_space(job.space)
         tasks = tuple([await self._subject_task(each, folder, hello, recipe, hold) for each in subjects])
         differ = max(each.differ for each in tasks)
+        # Several subjects share one recipe, so the one with the most photos decides.
         recipe = for_several(for_photos(recipe, differ, asked), len(subjects))
         begun = await CheckpointStore(self.store, job).newest(folder, on_progress)
         return TrainTask(

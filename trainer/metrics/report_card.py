@@ -80,9 +80,11 @@ class SubjectEvaluator:
         baseline = yield from self._baseline(GLANCED, GLANCED_STEPS)
         before, likeness = baseline.pictures, baseline.likeness
         pictures, right = yield from self._in_places(denoiser, 1, GLANCED_STEPS)
+        # Capped at 1, so that one picture that is more alike than the photos does not make up for one elsewhere.
         like = likeness.each(pictures).clamp(max=1) * torch.tensor(right)
         after = yield from self._of_class(denoiser, GLANCED, GLANCED_STEPS)
         self.glanced = [pictures, after[: len(pictures)]]
+        # Against the class before, from the same seeds: only what the training has changed counts.
         drift = max(0.0, likeness.of(after) - likeness.of(before))
         return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
 

@@ -42,6 +42,7 @@ def serve(lines: TextIO, out: TextIO) -> None:
 def measure(meters: dict[str, EvalEmbedder], request: MeasureRequest) -> Figures:
     """The figures of one subject; PRES and DIV are by the first of the meters."""
     looked = {name: _look(meter, request) for name, meter in meters.items()}
+    # The paper measures PRES and DIV with DINO, which comes first where there is one.
     prior_by = next(iter(looked))
     prompts = tuple(_of_prompt(looked, prior_by, k) for k in range(len(request.prompts)))
     names = dict.fromkeys(name for figures in prompts for name in figures)

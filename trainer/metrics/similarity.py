@@ -53,6 +53,7 @@ class SubjectSimilarity:
 
     def each(self, pictures: list[Image.Image]) -> Tensor:
         """Likeness of each of n pictures, n."""
+        # Linear between the class before and the subject itself, whatever range an embedder's cosines have.
         similar = (self.embed(pictures) @ self.photos.T).mean(1)
         return (similar - self.zero) / max(self.one - self.zero, LEAST_SCALE)
 

@@ -57,6 +57,7 @@ class Judgement:
 def load_judge(path: Path = WEIGHTS) -> Judge:
     """Load the judge that ships."""
     judge = Judge()
+    # Stored in half precision, for the size of the wheel; a CPU computes quicker in float32.
     judge.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     return judge.eval()
 
@@ -75,6 +76,7 @@ def words_of(text: str) -> dict[str, str]:
     >>> words_of("a dog wearing a red hat in Paris")
     {'place': 'in Paris', 'accessory': 'a red hat', 'noun': 'dog'}
     """
+    # Phrases before single words: "a blue scarf" must not make the dog blue.
     by_label, rest = {}, text.casefold()
     for label, phrases in (("place", PLACES), ("accessory", ACCESSORIES)):
         for phrase in phrases:

@@ -59,6 +59,7 @@ def random_scene(rng: Random) -> Scene:
     return Scene(
         noun=rng.choice(CLASSES),
         colour=colour,
+        # the studio half as often as a place: it stands for captions that name none
         place=rng.choice((*PLACES, *PLACES, STUDIO)),
         accessory=rng.choice(ACCESSORIES) if rng.random() < 0.25 else None,
         pattern=rng.choice(PATTERNS) if patterned else None,
@@ -73,7 +74,9 @@ def caption(scene: Scene, rng: Random, rare_words: tuple[str, ...] = ()) -> str:
     Now and then a meaningless word of `rare_words` stands before the noun, so that the model learns to
     pass over words it does not know; one of them is what a subject's identifier will be.
     """
+    # Left out now and then, or the model would not know what to draw for a prompt without a colour.
     colour = scene.colour if rng.random() < 0.75 or scene.pattern else ""
+    # One caption in ten: enough to learn that such words mean nothing, too few to learn one as a thing.
     rare = rng.choice(rare_words) if rare_words and rng.random() < 0.1 else ""
     noun = " ".join(filter(None, (rare, colour, scene.noun)))
     thing = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -43,6 +43,7 @@ class ProgressReporter:
         if report.phase == "learning" and self.first_step_s is None:
             self.first_step_s = time.time()
         if report.losses:  # an attempt that begins anew says some again
+            # By step and not appended: a resumed attempt reports again what came after its checkpoint.
             self._losses[report.step - len(report.losses) :] = report.losses
         self._validated = report.validated or self._validated
         self.show(report.phase, report.step, report.of)
