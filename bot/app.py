@@ -7,7 +7,6 @@ from contextlib import suppress
 
 from arq.connections import ArqRedis
 
-from bot.commands import replies
 from bot.commands.registry import COMMANDS
 from bot.core.context import Application
 from bot.core.dedupe import is_first
@@ -16,6 +15,7 @@ from bot.core.error_replies import complaint
 from bot.core.limits import Limits
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.core.suggestions import Suggestions
+from bot.kinds import presenter_of
 from bot.maintenance import keep_tidy
 from bot.photos.decoder_pool import DecodePool
 from bot.photos.in_flight import InFlight
@@ -36,7 +36,7 @@ from storage.settings.bot import BotSettings
 log = logging.getLogger(__name__)
 
 MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "answer delete", "documents remove", "forget-me"}
-ACCEPTED = "This is accepted, but the queue does not answer at the moment. Nothing is lost; it continues by itself."
+ACCEPTED = "Your request is accepted, but the queue does not answer at the moment. It will continue by itself."
 
 
 class Darkroom(Application):
@@ -46,7 +46,7 @@ class Darkroom(Application):
         self.settings, self.store, self.redis, self.retract = settings, store, redis, {}
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
         self.in_flight = InFlight(settings)
-        self.decoders = DecodePool(PhotoLimits.of(settings))
+        self.decoders = DecodePool(PhotoLimits.from_settings(settings))
         self.suggestions = Suggestions(self.subjects, self.dispatch)
         # Every bot has these; Redis decides which of several does the work of a minute.
         works = (
@@ -94,7 +94,7 @@ class Darkroom(Application):
             if command is None:
                 raise UserError(f"There is no command /{request.command[:30]}. Try /help.")
             # Counted before anything is fetched: a refusal must not cost memory or traffic.
-            with self.in_flight.of(request.person) as share:
+            with self.in_flight.share(request.person) as share:
                 share.take(len(request.uploads), sum(len(upload.data) for upload in request.uploads))
                 if fetch:
                     request = request.model_copy(update={"uploads": await fetch(share)})
@@ -150,9 +150,9 @@ class Darkroom(Application):
                 # "Ready" is said only once the subject's record says so, or drawing it at once would fail.
                 if isinstance(news, Outcome):
                     await self._note(job, news)
-                    yield replies.finished(job, news, await self.subjects_of(job))
+                    yield presenter_of(job).finished(job, news, await self.subjects_of(job))
                 else:
-                    yield replies.working(job, news)
+                    yield presenter_of(job).working(job, news)
         except Missing:
             yield Reply(text="This is deleted.", state="cancelled", job=job_id)
         except Damaged as error:

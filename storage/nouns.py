@@ -1,11 +1,13 @@
 """English words for kinds of things: singular, without articles, and with *a* or *an* by their sound.
 
-Tables of our own, not a library's: a class set is found by the folded noun, which no update may change.
+The tables (`nouns.toml`) are our own, not a library's: a class set is found by the folded noun, which no update may
+change.
 """
 
 import re
 import unicodedata
 
+from storage.data_files import read_toml
 from storage.text import fold, one_line
 
 DETERMINERS = set(
@@ -15,46 +17,20 @@ NUMBERS = set("two three four five six seven eight nine ten twelve both several 
 POSSESSIVE = re.compile(r"\w+(['’]s|s['’])$", re.IGNORECASE)
 AROUND = ' .,;:!?"“”„«»'  # what phones put at the end of a word, and around it
 
+_TABLES = read_toml("storage", "nouns.toml")
+IRREGULAR: dict[str, str] = _TABLES["irregular"]  # singular by plural
+
+
+def _words(table: str) -> frozenset[str]:
+    return frozenset(_TABLES[table].split())
+
+
 # ---- plurals
 
-ALWAYS_PLURAL = set(
-    "glasses sunglasses eyeglasses scissors pants trousers jeans shorts goggles headphones earphones tongs pliers "
-    "binoculars tweezers pajamas pyjamas leggings tights clothes stairs series species news chess tennis mathematics "
-    "physics gymnastics dominoes overalls dungarees nunchucks bagpipes".split()
-)
-SINGULAR_IN_S = set(
-    "bus gas lens iris canvas atlas alias bias pancreas christmas texas kansas pegasus cosmos chaos rhinoceros "
-    "asbestos cactus octopus walrus platypus hippopotamus virus circus campus focus bonus crocus hibiscus eucalyptus "
-    "status pus plus thus us yes this his has was mars moses jesus swiss dais trellis chassis debris paris adonis "
-    "metropolis necropolis pelvis penis tennis basis oasis crisis analysis thesis axis clematis mantis ibis cannabis "
-    "amaryllis triceratops cyclops thermos mercedes adidas biceps triceps forceps molasses corps hercules achilles "
-    "hermes louis thomas lucas nicholas james charles chris dennis alexis".split()
-)
-IRREGULAR = {
-    "men": "man", "women": "woman", "children": "child", "people": "person", "mice": "mouse", "lice": "louse",
-    "geese": "goose", "teeth": "tooth", "feet": "foot", "oxen": "ox", "dice": "die", "pennies": "penny",
-    "wolves": "wolf", "knives": "knife", "leaves": "leaf", "loaves": "loaf", "shelves": "shelf", "halves": "half",
-    "thieves": "thief", "calves": "calf", "elves": "elf", "hooves": "hoof", "scarves": "scarf", "wives": "wife",
-    "lives": "life", "dwarves": "dwarf", "wharves": "wharf", "selves": "self", "cacti": "cactus", "fungi": "fungus",
-    "octopi": "octopus",
-    "emus": "emu", "menus": "menu", "gnus": "gnu",
-    "alumni": "alumnus", "nuclei": "nucleus", "fishes": "fish", "buses": "bus", "gases": "gas",
-    "lenses": "lens", "irises": "iris", "canvases": "canvas", "atlases": "atlas", "viruses": "virus",
-    "walruses": "walrus", "octopuses": "octopus", "cactuses": "cactus", "platypuses": "platypus",
-    "hippopotamuses": "hippopotamus", "circuses": "circus", "rhinoceroses": "rhinoceros", "bonuses": "bonus",
-    "porsches": "porsche", "moustaches": "moustache", "mustaches": "mustache", "avalanches": "avalanche",
-    "quiches": "quiche", "brioches": "brioche", "headaches": "headache", "caches": "cache", "creches": "creche",
-    "crises": "crisis", "oases": "oasis", "axes": "axe", "quizzes": "quiz", "vertices": "vertex",
-}  # fmt: skip
-IN_IE = set(
-    "movies cookies brownies zombies selfies hoodies rookies smoothies birdies collies aussies yorkies hippies pixies "
-    "genies pies ties lies dies magpies doggies veggies budgies goalies junkies prairies sorties calories cuties "
-    "foodies eeries menageries coteries onesies tootsies bootsies walkies talkies townies groupies westies "
-    "frenchies scotties kelpies barbies beanies sweeties nighties freebies newbies oldies pinkies".split()
-) - {"doggies", "eeries", "bootsies"}  # fmt: skip
-COMPOUNDS = "children men mice teeth feet wolves wives knives leaves shelves".split()  # grandchildren, werewolves
-NO_MEN = set("specimen abdomen omen semen acumen regimen stamen cyclamen ramen yemen albumen bitumen lumen".split())
-IN_OE = set("shoes toes canoes hoes tiptoes horseshoes snowshoes oboes foes does roes floes".split())
+ALWAYS_PLURAL, SINGULAR_IN_S = _words("always_plural"), _words("singular_in_s")
+IN_IE, IN_OE = _words("singular_in_ie"), _words("singular_in_oe")
+COMPOUNDS: list[str] = _TABLES["compounds"].split()  # grandchildren, werewolves
+NO_MEN = _words("no_men")
 
 
 def singular(word: str) -> str:
@@ -115,11 +91,8 @@ def folded(noun: str) -> str:
 
 VOWEL_LETTERS = set("aefhilmnorsx8")  # whose names begin with a vowel's sound
 VOWELS = set("aeiou")
-SPELLED = set("mri suv ufo atm fbi rpg npc lcd usb diy ipa iou".split())  # though in small letters
-SHORT_WORDS = set(  # not spelled, though in capitals
-    "cat dog cow pig hen owl ant bee car cup mug toy bag hat fox ape elk emu bus van pen pot map man boy egg oak ox "
-    "gif jar zip sim lab pug cap can box bed tub rat bat cub pup eel yak urn axe ram rom nas lan sat mac".split()
-)
+SPELLED = _words("spelled")  # though in small letters
+SHORT_WORDS = _words("short_words")  # not spelled, though in capitals
 SILENT_H = re.compile(r"hour|honest|honou?r|heir|hors\b")
 CONSONANT_SOUND = re.compile(  # written with a vowel, said with y or w
     r"uni(?=[bcdflopqstvx]|$|-)|unan|u(?=bi|fol|ke|kr|ku|ra|ri[nc]|s[aeu]|t[aeio]|v|ga|$|-)"

@@ -7,9 +7,9 @@ from storage.errors import Damaged, DiskFull, Newer, StoreError
 Sentences = Mapping[type[StoreError], str]
 
 STORE_SENTENCES: Sentences = {
-    Damaged: "Something that this needs is damaged in the storage. Whoever runs me finds it with `darkroom repair`.",
+    Damaged: "Something that this needs is damaged in the storage. `darkroom repair` finds it.",
     Newer: "A newer version of me wrote what this needs, and this one does not understand it.",
-    DiskFull: "The disk of the machine that needs a file of the storage is full. Whoever runs me has to make room.",
+    DiskFull: "The disk of the machine that needs a file of the storage is full, and needs room.",
 }
 
 

@@ -94,6 +94,15 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
+def shorten(text: str, longest: int) -> str:
+    """Text of at most so many characters, with an ellipsis where it was cut.
+
+    >>> shorten("a very long name", 8)
+    'a very …'
+    """
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def is_word_character(character: str) -> bool:
     """Whether words of some language are written with it: a letter, a mark on one, a digit, a dot within a word."""
     return unicodedata.category(character)[0] in "LMN" or character in JOINERS or character in IN_WORDS

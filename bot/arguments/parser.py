@@ -16,6 +16,7 @@ OPTION = re.compile(r"(?:^|\s)(?:--|—|–)([a-z]+)(?=\s|=|$)")  # phones make 
 def split_command(line: str, names: Iterable[str]) -> tuple[str, str]:
     """Split a typed line into the name of a command and the rest; raises UserError if it names none."""
     words = line.strip().removeprefix("/").split()
+    # The longest first, in case one name begins another.
     for name in sorted(names, key=len, reverse=True):
         parts = name.split()
         if [w.lower() for w in words[: len(parts)]] == parts:
@@ -37,6 +38,7 @@ def parse(rest: str, arguments: type[Arguments]) -> dict[str, str]:
     where others may be typed without their names, one word each.
     """
     options = {field.alias or name for name, field in arguments.model_fields.items()}
+    # Only known names are options: prompts may contain two hyphens.
     marks = [m for m in OPTION.finditer(rest) if m[1] in options]
     ends = [*(m.start() for m in marks[1:]), len(rest)]
     values: dict[str, str] = {}

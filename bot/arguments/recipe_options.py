@@ -85,6 +85,7 @@ def _unknown(name: str) -> str:
     """What to say of a name that no recipe has; empty if they have it."""
     if name in Recipe.model_fields:
         return ""
+    # Without the dotted path, which is another trainer's and would spoil the likeness.
     close = difflib.get_close_matches(name.rpartition(".")[2], Recipe.model_fields, n=1)
     hint = f"Did you mean {close[0]}?" if close else "docs/recipes.md lists what it has."
     return f"A recipe has no {name[:40]}. {hint}"

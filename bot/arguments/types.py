@@ -29,6 +29,7 @@ def _checked_name(name: str) -> str:
         raise ValueError("a name needs at least one letter or digit")
     if name.startswith("-"):  # it would be read as an option
         raise ValueError("a name begins with a letter or a digit")
+    # Folded, as names are when they are compared: every way of writing V would shadow it.
     if fold(name) == "v":
         raise ValueError("[V] always means your newest subject, so no subject can be called V")
     return name

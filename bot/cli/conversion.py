@@ -14,7 +14,7 @@ from bot.arguments.validation import check
 from bot.cli.options import Given
 from bot.connectors.terminal.screen import CommandResult, Screen, in_terminal
 from bot.core.local_space import PERSON, SPACE, USER
-from bot.core.policy import seen_by
+from bot.core.policy import visible_to
 from bot.local.trainer_process import ask
 from storage.contract.conversion import ExportRequest, ImportRequest
 from storage.contract.subject_repository import Subjects
@@ -35,13 +35,13 @@ async def export(given: Given, out: Path) -> CommandResult:
     arguments = checked(ExportArguments, given)
     settings = load_settings(BotSettings)
     store = await open_store(settings, short=True)
-    subject = prompts.by_name(arguments.name, seen_by(PERSON.actor, await Subjects(store).in_space(SPACE)))
+    subject = prompts.by_name(arguments.name, visible_to(PERSON.actor, await Subjects(store).in_space(SPACE)))
     if subject.state != "ready" or not subject.weights_key:
         raise UserError(f"{subject.name} is not ready yet.")
     target = (out / f"{subject.name}-{arguments.format}").resolve()
     # Never overwritten: the folder may hold an export that somebody has changed since.
     if target.exists():
-        raise UserError(f"{target} is there already. Remove it, or say with --out where else.")
+        raise UserError(f"{target} already exists. Remove it, or choose another folder with --out.")
     with _folder(target.parent) as folder:
         (folder / "files").mkdir()
         request = ExportRequest(
@@ -56,10 +56,12 @@ async def export(given: Given, out: Path) -> CommandResult:
             **arguments.model_dump(include={"format", "precision", "rank"}),
         )
         await store.get_file(subject.weights_key, folder / WEIGHTS)
+        # In a thread: hashing gigabytes would stop the event loop, and Ctrl-C with it.
         if await asyncio.to_thread(_sha256, folder / WEIGHTS) != subject.weights_sha256:
             raise Damaged(f"The weights of {subject.name} are damaged in the store.")
         with Screen() as screen:
             ended = await ask(request, settings, screen.status)
+        # Renamed at the end, in the same file system: an export that was broken off leaves no half folder.
         (folder / "files").rename(target)
     message = " ".join(filter(None, [f"{subject.name} is in {target}.", ended.says, _other_base(subject, settings)]))
     files = sorted(str(path) for path in target.rglob("*") if path.is_file())
@@ -120,7 +122,7 @@ def _other_base(subject: Subject, settings: BotSettings) -> str:
         return ""
     if subject.base_model == settings.base_model:
         return ""
-    return f"It was learned on {subject.base_model}, and written with {settings.base_model}: that should be the same."
+    return f"It was trained on {subject.base_model} and exported with {settings.base_model}: these should be the same."
 
 
 def checked(arguments: type[A], given: Given) -> A:

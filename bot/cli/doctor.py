@@ -9,7 +9,7 @@ import typer
 
 from bot.connectors.terminal.connector import run_alone
 from bot.connectors.terminal.screen import CommandResult, Screen
-from bot.core.checks import MARKS, Check, State
+from bot.core.checks import MARKS, Check, CheckState
 from bot.local.stack import Stack
 from bot.local.trainer_process import answer_of
 from storage.base_models import TOYWORLD
@@ -44,7 +44,7 @@ async def _examine(as_json: bool) -> CommandResult:
     failed = [c.name for c in done if c.state == "fail"]
     rows = [c.model_dump() for c in done]
     if failed:
-        message = f"{', '.join(failed)}: something must be done."
+        message = f"Darkroom cannot run here yet. To be fixed: {', '.join(failed)}."
         return CommandResult(state="failed", message=message, code=1, more={"checks": rows})
     return CommandResult(state="done", message="Darkroom can run here.", more={"checks": rows})
 
@@ -75,7 +75,7 @@ def _disk(settings: BotSettings) -> Check:
     # The folder itself is made by the first command that needs it.
     nearest = next(p for p in (home, *home.absolute().parents) if p.exists())
     free = shutil.disk_usage(nearest).free
-    state: State = "ok"
+    state: CheckState = "ok"
     advice = ""
     if free < max(DISK_LITTLE_BYTES, least):
         state = "fail" if free < DISK_LEAST_BYTES else "warn"
@@ -101,8 +101,8 @@ def _probed(name: str, where: str, findings: list[ProbeResult], advice: str) -> 
     says += [f"{finding.name}: {finding.says}" for finding in findings if finding.state == "ok" and finding.says]
     if not troubles:
         return Check(name=name, state="ok", says="; ".join(says))
-    state: State = "fail" if failed(troubles) else "warn"
-    says_all = f"{'; '.join(says)}. Not so: {sentences(troubles)}"
+    state: CheckState = "fail" if failed(troubles) else "warn"
+    says_all = f"{'; '.join(says)}. These fail: {sentences(troubles)}"
     return Check(name=name, state=state, says=f"{says_all} {advice}" if state == "fail" else says_all)
 
 
@@ -150,7 +150,7 @@ def _workers(alive: dict[str, list[str]], settings: BotSettings) -> Check:
     if not missing:
         idle = {lack for lacks in alive.values() for lack in lacks if lack}
         says = ", ".join(f"{len(lacks)} for {kind}" for kind, lacks in alive.items())
-        says += "".join(f"; some take no job for want of {lack}, their logs say where" for lack in sorted(idle))
+        says += "".join(f"; some take no jobs, with too little {lack}: see their logs" for lack in sorted(idle))
         return Check(name="workers", state="warn" if idle else "ok", says=says)
     says = f"none for {' and '.join(missing)}; commands start one when they need it"
     if settings.redis_url:
@@ -181,6 +181,6 @@ async def _trainer(settings: BotSettings) -> Check:
     except SetupError as error:
         advice = "`make setup` in Darkroom's checkout installs it; a host that runs only the bot does without."
         # With a queue elsewhere, workers are elsewhere too, and a host without PyTorch is as it should be.
-        state: State = "warn" if settings.redis_url else "fail"
+        state: CheckState = "warn" if settings.redis_url else "fail"
         return Check(name="trainer", state=state, says=f"it does not run here ({error}). {advice}")
     return Check(name="trainer", state=report["state"], says=" ".join(report["lines"]))

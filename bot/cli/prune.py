@@ -17,7 +17,7 @@ DAY_S = 24 * 3600
 async def result(older_days: float, dry_run: bool) -> CommandResult:
     """Delete what is older, or with `dry_run` say what would be; raises UserError, SetupError and StoreError."""
     if older_days < 1:
-        raise UserError("Say --older with a number of days, 1 at least.")
+        raise UserError("Give --older a number of days, at least 1.")
     store = await open_store(load_settings(BotSettings))
     rows: list[dict[str, Any]] = []
     async for job, objects in prune(store, older_days * DAY_S, dry_run):

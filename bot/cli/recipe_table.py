@@ -6,7 +6,7 @@ from bot.arguments import prompts, recipe_options
 from bot.arguments.forms import Field, fields
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.local_space import PERSON, SPACE
-from bot.core.policy import seen_by
+from bot.core.policy import visible_to
 from bot.local.trainer_process import answer_of
 from storage.contract.recipe import Recipe
 from storage.contract.subject_repository import Subjects
@@ -31,19 +31,21 @@ async def result(name: str | None, asked: RecipeQuery) -> CommandResult:
     if name is None:
         return await _would_be(asked)
     if any(asked):
-        raise UserError(f"The recipe of {name} is what it was: leave out --method, --recipe and --set.")
+        raise UserError(f"The recipe of {name} cannot be changed: leave out --method, --recipe and --set.")
     return await _of_subject(name)
 
 
 async def _of_subject(name: str) -> CommandResult:
     """The recipe that is stored with a subject."""
     there = await Subjects(await open_store(load_settings(BotSettings), short=True)).in_space(SPACE)
-    subject = prompts.by_name(name, seen_by(PERSON.actor, there))
+    subject = prompts.by_name(name, visible_to(PERSON.actor, there))
     if not subject.recipe:
         raise UserError(f"{subject.name} has no recipe: it {'is not ready' if subject.photos else 'was imported'}.")
     known = [field for field in fields(Recipe) if field.name in subject.recipe]
     rows = [_row(field, subject.recipe[field.name], f"as {subject.name} was learned") for field in known]
-    return _told(f"How {subject.name} was learned, from {subject.base_model}.", rows, {"recipe": subject.recipe})
+    return _table_result(
+        f"How {subject.name} was learned, from {subject.base_model}.", rows, {"recipe": subject.recipe}
+    )
 
 
 async def _would_be(asked: RecipeQuery) -> CommandResult:
@@ -60,10 +62,10 @@ async def _would_be(asked: RecipeQuery) -> CommandResult:
     known = recipe_options.presets(settings.recipes_folder)
     there = f"Presets: {', '.join(known)}." if known else f"No presets in {settings.recipes_folder}."
     about = f"How {settings.base_model} would learn a subject. {there}"
-    return _told(about, rows, {"recipe": recipe.model_dump(), "presets": known})
+    return _table_result(about, rows, {"recipe": recipe.model_dump(), "presets": known})
 
 
-def _told(message: str, rows: list[dict[str, str]], more: dict[str, Any]) -> CommandResult:
+def _table_result(message: str, rows: list[dict[str, str]], more: dict[str, Any]) -> CommandResult:
     table = {row["name"]: f"{row['value']}\n{row['meaning']} ({row['limits']}; {row['from']})\n" for row in rows}
     return CommandResult(state="done", message=f"{message}\n", more={**more, "rows": rows}, table=table)
 
@@ -75,7 +77,7 @@ async def _of_base_model() -> dict[str, Any]:
     except TimeoutError:
         raise SetupError(f"The trainer does not answer within {TRAINER_S} s.") from None
     except SetupError as error:
-        raise SetupError(f"The trainer does not say what suits the base model: {error}") from error
+        raise SetupError(f"The trainer cannot tell the recipe of the base model: {error}") from error
     return answer
 
 

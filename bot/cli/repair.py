@@ -10,7 +10,7 @@ from bot.connectors.terminal.screen import CommandResult, in_terminal
 from bot.core.chat_log import ChatMessage
 from bot.delivery.posts import Post
 from storage.contract.base import Stored
-from storage.lifecycle.repair import CHECKS, Check, RepairFinding, damaged_records
+from storage.lifecycle.repair import CHECKS, RepairFinding, StoreCheck, damaged_records
 from storage.objects.open import open_store
 from storage.objects.store import Store
 from storage.settings.bot import BotSettings
@@ -32,7 +32,7 @@ async def check_messages(store: Store, dry_run: bool) -> AsyncIterator[RepairFin
                 await (store.delete_prefix(prefix(key.split("/")[1])) if kind == "drafts/" else store.delete(key))
 
 
-ALL_CHECKS: tuple[Check, ...] = (*CHECKS, check_messages)
+ALL_CHECKS: tuple[StoreCheck, ...] = (*CHECKS, check_messages)
 
 
 def run(dry_run: bool, as_json: bool) -> int:

@@ -26,6 +26,7 @@ def _offer(name: str, command: str, arguments: type[Arguments], about: str, pane
     """Offer a command of the chats; the first of its arguments is taken without its name."""
 
     def run(given: Given, as_json: AsJson = False) -> int:
+        # Imported here: help and completion come without loading the chat's libraries.
         from bot.connectors.terminal import connector
 
         return connector.run(lambda session: connector.plain(session, command, given), as_json)
@@ -97,8 +98,9 @@ def forget_me(
     from bot.connectors.terminal import connector
     from bot.kinds.subject_buttons import FORGET_ALL
 
+    # A script has no terminal to answer at, and would hang.
     if sys.stdin.isatty() and not yes and not as_json and not typer.confirm(FORGET_ALL):
-        typer.echo("Left as it is.")
+        typer.echo("Nothing was changed.")
         return 0
     return connector.run(lambda session: connector.plain(session, "forget-me", given), as_json)
 
@@ -115,8 +117,9 @@ def forget(
     from bot.kinds.subject_buttons import FORGET, FORGET_ALL
 
     asks = sys.stdin.isatty() and not yes and not as_json
+    # Which of the two is meant is known only to the store, which is not opened before the question.
     question = f"{FORGET_ALL} (If a subject is called me, that one.)" if given["name"] == "me" else FORGET
     if asks and given["name"] and not typer.confirm(question.format(name=given["name"])):
-        typer.echo("Left as it is.")
+        typer.echo("Nothing was changed.")
         return 0
     return connector.run(lambda session: connector.plain(session, "dreambooth forget", given), as_json)

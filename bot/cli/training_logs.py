@@ -9,7 +9,7 @@ from bot.cli.conversion import checked
 from bot.cli.options import Given
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.local_space import PERSON, SPACE
-from bot.core.policy import seen_by
+from bot.core.policy import visible_to
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import logs_prefix
 from storage.errors import UserError
@@ -17,14 +17,14 @@ from storage.objects.open import open_store
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 
-NONE = "Nothing is kept of how {name} was learned: the workers' DARKROOM_TRACKERS did not name tensorboard then."
+NONE = "There are no training logs of {name}: the workers' DARKROOM_TRACKERS did not include tensorboard then."
 
 
 async def fetch(given: Given, out: Path) -> CommandResult:
     """Fetch them into a folder of the subject's name below `out`, where a folder for each training is one run."""
     arguments = checked(SubjectArguments, given)
     store = await open_store(load_settings(BotSettings), short=True)
-    subject = prompts.by_name(arguments.name, seen_by(PERSON.actor, await Subjects(store).in_space(SPACE)))
+    subject = prompts.by_name(arguments.name, visible_to(PERSON.actor, await Subjects(store).in_space(SPACE)))
     prefix = logs_prefix(subject.id)
     keys = await store.names(prefix)
     if not keys:

@@ -4,6 +4,7 @@ from typing import Any
 
 from bot.arguments.arguments import JobArguments
 from bot.arguments.ask_arguments import LAST, AskArguments
+from bot.commands.command import command
 from bot.core import policy
 from bot.core.context import CommandContext, ReplyStream, find_job, may_see_job
 from bot.core.messages import Accepted, Button, Reply, Request
@@ -24,6 +25,7 @@ NOT_ANSWERED = "That question is not answered yet."
 ELSEWHERE = "That answer is not for everybody who reads here, so it cannot be followed up on here."
 
 
+@command("ask", "Ask a question; the answer cites its sources.", "everyone")
 async def ask(bot: CommandContext, request: Request, given: AskArguments) -> ReplyStream:
     """Answer a question from sources; within a thread, with what was asked and found there before."""
     asked = given.model_dump(include=set(FILTERS), exclude_defaults=True)
@@ -35,18 +37,21 @@ async def ask(bot: CommandContext, request: Request, given: AskArguments) -> Rep
     yield await accept_question(bot, request, given.question, filters, thread=thread, **turns_until(before))
 
 
+@command("search again", "Look for an answer anew.", "everyone", hidden=True)
 async def search_again(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Ask the same once more: sources are looked for anew."""
     old = await find_question(bot, request, given.job)
     yield await _again(bot, request, old, is_short=old.is_short)
 
 
+@command("shorter", "Answer in two sentences.", "everyone", hidden=True)
 async def shorter(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Ask the same for an answer of two sentences."""
     old = await find_question(bot, request, given.job)
     yield await _again(bot, request, old, is_short=True)
 
 
+@command("sources", "Show the sources of an answer.", hidden=True)
 async def sources(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Show all sources that were read for an answer, and why they are ranked as they are."""
     job, answer = await find_answer(bot, request, given.job)
@@ -63,6 +68,7 @@ async def sources(bot: CommandContext, request: Request, given: JobArguments) ->
     yield Reply(text=linked.text, links=linked.links, job=job.id)
 
 
+@command("related", "Show questions that may follow.", hidden=True)
 async def related(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Offer questions that may follow an answer."""
     job, answer = await find_answer(bot, request, given.job)
@@ -74,13 +80,14 @@ async def related(bot: CommandContext, request: Request, given: JobArguments) ->
     yield Reply(text="\n".join(questions) or "I know of no related questions.", buttons=buttons, job=job.id)
 
 
+@command("answer delete", "Delete an answer.", "in place", hidden=True)
 async def delete_answer(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Delete a question and its answer."""
     job = await find_question(bot, request, given.job, to_remove=True)
     policy.check(request.actor, "delete", job)
     await bot.dispatch.cancel(job)
     await delete_job(bot.store, job.id, job)
-    yield Reply(text=f"Deleted the question and its answer. {await bot.taken_back(job.space, request)}".strip())
+    yield Reply(text=f"Deleted the question and its answer. {await bot.retract_posted(job.space, request)}".strip())
 
 
 async def find_question(bot: CommandContext, request: Request, prefix: str, *, to_remove: bool = False) -> AskJob:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from bot.arguments.arguments import ConsentArguments, TrainArguments
 from bot.arguments.validation import check
+from bot.commands.command import command
 from bot.commands.train import train
 from bot.core import policy
 from bot.core.context import CommandContext, ReplyStream
@@ -76,25 +77,28 @@ def approved_request(consent: Consent, request: Request) -> Request:
     return consent.request.model_copy(update=update)
 
 
+@command("consent allow", "Let photos be used.", "in place", takes_photos=True, hidden=True)
 async def allow(bot: CommandContext, request: Request, given: ConsentArguments) -> ReplyStream:
     """Train on the photos, now that their author has agreed, for the person who asked."""
+    # The front end sets it once it has seen who pressed; a command that is typed has none.
     if request.granted != given.consent:
         raise UserError(NOT_YOURS)
     consent = await _read(bot.store, given.consent)
     asked = request.model_copy(update={"command": consent.request.command, "arguments": consent.request.arguments})
-    async for reply in train(bot, asked, _arguments(asked)):
+    async for reply in train.answer(bot, asked, _arguments(asked)):
         if reply.job or reply.question:
             await bot.store.delete(_key(consent.id))
         yield reply
 
 
+@command("consent refuse", "Leave photos alone.", "in place", hidden=True)
 async def refuse(bot: CommandContext, request: Request, given: ConsentArguments) -> ReplyStream:
     """Leave the photos alone; the person who asked may take the question back, too."""
     consent = await _read(bot.store, given.consent)
     if request.user != consent.request.user:
         await answered_by(bot, request, given.consent)
     await bot.store.delete(_key(consent.id))
-    yield Reply(text="Left it: the photos were not used.")
+    yield Reply(text="The photos were not used.")
 
 
 async def forget(store: Store, actor: policy.Actor) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from bot.arguments.arguments import NoArguments
 from bot.arguments.ask_arguments import AddDocumentsArguments, DocumentArguments
+from bot.commands.command import command
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request
@@ -23,6 +24,7 @@ NOT_QUOTED = (
 READERS = {"private": "only you", "channel": "this channel", "space": "everybody here"}
 
 
+@command("documents add", "Add documents that questions are answered from.", takes_documents=True)
 async def add_documents(bot: CommandContext, request: Request, given: AddDocumentsArguments) -> ReplyStream:
     """Add documents; one of the same name is replaced, by who may remove it."""
     if not request.uploads:
@@ -50,6 +52,7 @@ async def add_documents(bot: CommandContext, request: Request, given: AddDocumen
     yield Reply(text=" ".join([says, *([] if is_quoted else [NOT_QUOTED]), *refused]))
 
 
+@command("documents list", "List the documents.")
 async def list_documents(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
     """List the documents that the person may read here."""
     known = [
@@ -61,6 +64,7 @@ async def list_documents(bot: CommandContext, request: Request, given: NoArgumen
     yield Reply(text=f"{plural(len(known), 'document')}:", facts={each.name: _about(each) for each in known})
 
 
+@command("documents remove", "Delete a document.")
 async def remove_document(bot: CommandContext, request: Request, given: DocumentArguments) -> ReplyStream:
     """Delete a document; answers that quote it stay."""
     documents = Documents(bot.store)

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from bot.arguments.arguments import NoArguments
 from bot.commands import consents, drafts
+from bot.commands.command import command
 from bot.core import confirmation, damaged_subjects
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream
@@ -28,10 +29,11 @@ from storage.text import plural
 
 UNKNOWN_OWNER = (
     "Not deleted: {records} without a readable owner, damaged or written by a newer version. "
-    "Whoever runs me can list damaged ones with `darkroom repair`."
+    "Whoever runs this bot can list damaged ones with `darkroom repair`."
 )
 
 
+@command("forget-me", "Delete all of your data.", asks_first=True)
 async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
     """Forget all of a person's subjects, jobs and pictures, wherever on this platform they were made."""
     button = Button(label="Forget everything", command="forget-me", style="danger", confirm=FORGET_ALL)
@@ -58,7 +60,7 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
         await log.remove([message for message in await log.read() if message.id != request.id])
     summary = f"Forgot everything of yours: {plural(len(subjects), 'subject')}, {plural(counts, 'file')} deleted."
     left = UNKNOWN_OWNER.format(records=plural(len(unknown), "record")) if unknown else ""
-    yield Reply(text=" ".join(filter(None, [summary, left, await bot.taken_back(request.space, request)])))
+    yield Reply(text=" ".join(filter(None, [summary, left, await bot.retract_posted(request.space, request)])))
 
 
 async def forget_subjects(bot: CommandContext, subjects: list[Subject]) -> int:
@@ -84,7 +86,7 @@ async def delete_jobs(bot: CommandContext, jobs: list[Job]) -> int:
 
 async def forget_everything(store: Store, space: str, person: str) -> None:
     """Forget what a person, or anybody for no person, has made in a space; a worker that is at it stops."""
-    for subject in [found async for found in _subjects(store, name_prefix(space), [])]:
+    for subject in [subject async for subject in _subjects(store, name_prefix(space), [])]:
         if subject.space == space and person in ("", subject.owner):
             await erasure.erase_subject(store, subject)
     await Documents(store).delete_all(space, person or None)
@@ -121,9 +123,9 @@ async def _subjects(store: Store, prefix: str, unknown: list[str]) -> AsyncItera
 async def _readable_subject(subjects: Subjects, subject: str) -> Subject | None:
     """A subject, or what is left of it; None if it does not tell whose it was. Raises Missing."""
     with suppress(Damaged):
-        found = await subjects.get(subject)
-        if found.space and found.owner:
-            return found
+        record = await subjects.get(subject)
+        if record.space and record.owner:
+            return record
     return await damaged_subjects.damaged_placeholder(subjects.store, subject)
 
 

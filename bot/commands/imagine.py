@@ -11,10 +11,11 @@ from bot.arguments.arguments import (
     PictureArguments,
     VariationsArguments,
 )
-from bot.commands.replies import details, finished
+from bot.commands.command import command
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream, find_job, may_see_job
 from bot.core.messages import Reply, Request
+from bot.kinds import presenter_of
 from storage.contract.compatibility import check_compatible
 from storage.errors import Damaged, Missing, UserError
 from storage.kinds import kind_of
@@ -24,6 +25,7 @@ from storage.nouns import with_article
 from storage.text import plural
 
 
+@command("imagine", "Draw pictures; [name] stands for a subject.", "everyone")
 async def imagine(bot: CommandContext, request: Request, given: ImagineArguments) -> ReplyStream:
     """Draw pictures from a prompt."""
     known = await access.named(bot, request, prompts.names_in(given.prompt, given.subject))
@@ -58,12 +60,14 @@ def _chance() -> int:
     return SystemRandom().randrange(2**31)
 
 
+@command("again", "Draw the same prompt again.", "everyone", hidden=True)
 async def again(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Draw the same prompt once more, with other seeds."""
     async for reply in _redraw(bot, request, await find_pictures(bot, request, given.job), _chance(), {}):
         yield reply
 
 
+@command("variations", "Draw variations of a picture.", "everyone", hidden=True)
 async def variations(bot: CommandContext, request: Request, given: VariationsArguments) -> ReplyStream:
     """Draw pictures that are near one of before."""
     old = await find_pictures(bot, request, given.job)
@@ -90,6 +94,7 @@ async def _redraw(
     yield await bot.accept(job)
 
 
+@command("full", "Show one picture in full size.", "everyone", hidden=True)
 async def full(bot: CommandContext, request: Request, given: PictureArguments) -> ReplyStream:
     """Show one picture of several as the file it is."""
     job = await find_pictures(bot, request, given.job)
@@ -100,15 +105,17 @@ async def full(bot: CommandContext, request: Request, given: PictureArguments) -
     yield Reply(text=f"{job.prompt} (seed {picture.seed})", pictures=(picture,))
 
 
+@command("details", "Show the prompt, seeds and settings of pictures.", hidden=True)
 async def about(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """The details command: everything that made some pictures."""
     job = await find_job(bot, request, given.job)
     outcome = await bot.dispatch.outcome(job)
     if not outcome:
         raise UserError("That is not finished yet.")
-    yield Reply(text=job.said, facts=details(job, outcome, await bot.subjects_of(job)))
+    yield Reply(text=job.said, facts=presenter_of(job).details(job, outcome, await bot.subjects_of(job)))
 
 
+@command("delete", "Delete pictures.", "in place", hidden=True)
 async def delete(bot: CommandContext, request: Request, given: DeleteArguments) -> ReplyStream:
     """Delete one picture, or all of a job and every trace of it."""
     job = await find_pictures(bot, request, given.job, to_remove=True)
@@ -124,7 +131,7 @@ async def delete(bot: CommandContext, request: Request, given: DeleteArguments) 
         outcome = None
     await delete_job(bot.store, job.id, job)
     deleted = f"Deleted {plural(len(outcome.pictures) if outcome else 0, 'picture')}."
-    yield Reply(text=f"{deleted} {await bot.taken_back(job.space, request)}".strip())
+    yield Reply(text=f"{deleted} {await bot.retract_posted(job.space, request)}".strip())
 
 
 async def _delete_one(bot: CommandContext, request: Request, job: ImagineJob, seed: int) -> Reply:
@@ -137,15 +144,15 @@ async def _delete_one(bot: CommandContext, request: Request, job: ImagineJob, se
     try:
         outcome = await delete_picture(bot.store, job, seed)
     except Missing:
-        raise UserError("These pictures are deleted already.") from None
+        raise UserError("These pictures have been deleted already.") from None
     # An empty grid is of no use, and the prompt of deleted pictures should not stay in lists.
     if not outcome.pictures:
         await delete_job(bot.store, job.id, job)
     deleted = f"Deleted the picture with seed {seed}: {plural(len(outcome.pictures), 'picture')} left."
-    deleted = f"{deleted} {await bot.taken_back(job.space, request)}".strip()
+    deleted = f"{deleted} {await bot.retract_posted(job.space, request)}".strip()
     if not outcome.pictures or not await may_see_job(bot, request, job):
         return Reply(text=deleted)
-    reply = finished(job, outcome, await bot.subjects_of(job))
+    reply = presenter_of(job).finished(job, outcome, await bot.subjects_of(job))
     return reply.model_copy(update={"text": f"{deleted}\n{reply.text}"})
 
 
@@ -154,6 +161,6 @@ async def find_pictures(bot: CommandContext, request: Request, prefix: str, *, t
     job = await find_job(bot, request, prefix, to_remove=to_remove)
     if not job.is_understood:
         raise UserError("That was asked of a newer version of me, and only that one knows what to do with it.")
-    if not isinstance(job, ImagineJob):
+    if not (drawing := IMAGINE.of_this_kind(job)):
         raise UserError(f"That was {with_article(kind_of(job).noun)}, not pictures.")
-    return job
+    return drawing

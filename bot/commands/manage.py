@@ -5,15 +5,15 @@ import logging
 from bot.arguments import prompts
 from bot.arguments.arguments import JobArguments, NoArguments, ShareArguments, SubjectArguments
 from bot.commands import train_together
+from bot.commands.command import command
 from bot.commands.erase_person import forget_me
-from bot.commands.replies import details
 from bot.core import access, confirmation, policy
 from bot.core.audience import audience, place
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream, find_job
 from bot.core.messages import SHOWN, Reply, Request
 from bot.core.policy import is_direct, is_local
-from bot.kinds import report_card
+from bot.kinds import presenter_of, report_card
 from bot.kinds.candidate_choice import choice as open_choice
 from bot.kinds.presenter import in_words
 from bot.kinds.subject_buttons import about_subject, forget_button, show_button
@@ -27,6 +27,7 @@ from storage.text import duration, plural
 log = logging.getLogger(__name__)
 
 
+@command("dreambooth cancel", "Cancel a queued or running job.")
 async def cancel(bot: CommandContext, request: Request, given: JobArguments) -> ReplyStream:
     """Stop a job that waits or runs."""
     job = await find_job(bot, request, given.job, to_remove=True)
@@ -37,10 +38,16 @@ async def cancel(bot: CommandContext, request: Request, given: JobArguments) -> 
     yield Reply(text=f"Stopped: {prompt}", job=job.id)
 
 
+@command(
+    "dreambooth forget",
+    "Delete a subject with its photos, weights and pictures.",
+    asks_first=True,
+    needs_subjects=1,
+)
 async def forget(bot: CommandContext, request: Request, given: SubjectArguments) -> ReplyStream:
     """Forget a subject, after a question: photos, what was learned, and the pictures of it."""
     if await access.means_all(bot, request, given.name):
-        async for reply in forget_me(bot, request, NoArguments()):
+        async for reply in forget_me.answer(bot, request, NoArguments()):
             yield reply
         return
     subject = await access.forgettable(bot, request, given.name)
@@ -50,7 +57,8 @@ async def forget(bot: CommandContext, request: Request, given: SubjectArguments)
     # Written down first: an erasure that is interrupted here is finished by any bot.
     begun = await erasure.begin(bot.store, subject)
     open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
-    left = await train_together.left_behind(bot, request, subject, open_)
+    # Before anything is removed: afterwards nobody can tell who was trained together with it.
+    left = await train_together.effect_on_others(bot, request, subject, open_)
     await bot.dispatch.note_forgotten(subject.id)
     receipt = await erasure.finish(bot.store, begun)
     # Their records are gone already; this only spares workers the look.
@@ -60,7 +68,7 @@ async def forget(bot: CommandContext, request: Request, given: SubjectArguments)
         await ChatLog(bot.store, request.space).forget(subject.name, request.id, lambda job: _is_there(bot, job))
     counted = f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted."
     yield Reply(
-        text=" ".join(filter(None, [counted, left, await bot.taken_back(subject.space, request)])),
+        text=" ".join(filter(None, [counted, left, await bot.retract_posted(subject.space, request)])),
         facts={"receipt": receipt.subject, "deleted": "\n".join(receipt.removed)},
     )
 
@@ -69,6 +77,7 @@ async def _is_there(bot: CommandContext, job: str) -> bool:
     return await bot.store.exists(job_key(job))
 
 
+@command("dreambooth list", "List the subjects.")
 async def subjects(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
     """List the subjects of this space that the person may see."""
     known = await access.visible_subjects(bot, request)
@@ -83,6 +92,7 @@ async def subjects(bot: CommandContext, request: Request, given: NoArguments) ->
     )
 
 
+@command("dreambooth show", "Show one subject.", needs_subjects=1)
 async def show(bot: CommandContext, request: Request, given: SubjectArguments) -> ReplyStream:
     """Show one subject: its sample pictures, how it was learned and how well, what there is to do about it."""
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
@@ -119,6 +129,7 @@ def _photos(subject: Subject) -> str:
     return f"{there}, of which {differ} differ" if 1 < differ < there else str(there)
 
 
+@command("dreambooth share", "Share a subject: set who may draw it.", needs_subjects=1)
 async def share(bot: CommandContext, request: Request, given: ShareArguments) -> ReplyStream:
     """Set the audience of a subject: only its owner, a channel, a group, or the whole space."""
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
@@ -132,6 +143,7 @@ async def share(bot: CommandContext, request: Request, given: ShareArguments) ->
     yield Reply(text=text, place=place(subject))
 
 
+@command("jobs", "List the jobs.")
 async def jobs(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
     """List the jobs of this space, newest first."""
     known = await bot.dispatch.jobs(request.space, most=20)
@@ -159,7 +171,7 @@ async def _details(bot: CommandContext, subject: Subject) -> dict[str, str]:
     try:
         job = await bot.dispatch.job(subject.job) if subject.state == "ready" and subject.job else None
         if job and (outcome := await bot.dispatch.outcome(job)):
-            return details(job, outcome, [subject])
+            return presenter_of(job).details(job, outcome, [subject])
     except Missing:
         return {}
     except Damaged as error:

@@ -22,6 +22,7 @@ async def filled_form(bot: CommandContext, request: Request, command: str, argum
     if job := given.pop("like", None):
         given = await _like(bot, request, job) | given
     empty = COMMANDS[command].form()
+    # Ids mean nothing to people; they go along unseen.
     hidden = {"draft", "job"} if COMMANDS[command].hidden else {"follow"} & {*given}
     fields = [f.model_copy(update={"default": given.get(f.name, f.default)}) for f in empty.fields]
     return empty.model_copy(
@@ -36,13 +37,14 @@ async def _like(bot: CommandContext, request: Request, job_id: str) -> dict[str,
     """The arguments that would draw a job's pictures again."""
     job = await find_pictures(bot, request, job_id)
     given: dict[str, Any] = job.model_dump(include={"prompt", "negative", "count", "steps", "guidance", "scheduler"})
+    # What nobody asked for stays out of the form: sent back, it would count as asked for.
     given = {name: value for name, value in given.items() if name not in job.unasked}
     given |= {"size": job.size and _size_in_words(job.size), "seed": job.seed}
     given |= {} if job.size or job.aspect == "1:1" else {"aspect": job.aspect}
     if "[v]" in job.prompt.casefold() and job.subjects:
         subjects = [subject for subject in await bot.subjects_of(job) if policy.may_draw(subject, request.actor)]
         if not subjects:
-            raise UserError("The subject of these pictures is not here any more.")
+            raise UserError("The subject of these pictures has been deleted.")
         given["prompt"] = prompts.by_names(job.prompt, subjects)
     return {name: str(value) for name, value in given.items() if value is not None}
 

@@ -6,11 +6,12 @@ from functools import partial
 from bot.arguments import prompts, recipe_options
 from bot.arguments.arguments import ChooseArguments, DraftArguments, RetrainArguments, TrainArguments
 from bot.commands import drafts
-from bot.commands.replies import finished
+from bot.commands.command import command
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream, find_job
 from bot.core.messages import Accepted, Reply, Request
 from bot.core.policy import is_direct
+from bot.kinds import presenter_of
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from bot.photos.vetting import PreparedPhoto, Vetting, check_number, vet
@@ -19,6 +20,7 @@ from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import Damaged, Missing, UserError
 from storage.kinds.train import TrainJob
+from storage.kinds.train_end import TRAIN
 from storage.lifecycle import choose_candidate
 from storage.lifecycle.finalize import finalize_job
 from storage.settings.bot import BotSettings
@@ -27,6 +29,7 @@ from storage.text import plural
 ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 
 
+@command("dreambooth train", "Learn a subject from the photos you attach.", "everyone", takes_photos=True)
 async def train(bot: CommandContext, request: Request, given: TrainArguments) -> ReplyStream:
     """Learn a subject from photos; where some are refused, ask first whether to go on without them."""
     uploads = captions.paired(request.uploads)
@@ -57,6 +60,7 @@ def photos_hint(settings: BotSettings) -> str:
     return f"Three to six from different sides work best. {shown}"
 
 
+@command("draft train", "Train on the accepted photos.", "in place", hidden=True)
 async def train_draft(bot: CommandContext, request: Request, given: DraftArguments) -> ReplyStream:
     """Learn a subject from the photos that were accepted."""
     draft = await drafts.find(bot, request, given.draft)
@@ -67,6 +71,7 @@ async def train_draft(bot: CommandContext, request: Request, given: DraftArgumen
         yield reply
 
 
+@command("draft add", "Add photos to those that can be used.", "in place", takes_photos=True, hidden=True)
 async def add_to_draft(bot: CommandContext, request: Request, given: DraftArguments) -> ReplyStream:
     """Vet more photos beside those that wait, and train if all are fine now."""
     draft = await drafts.find(bot, request, given.draft)
@@ -91,13 +96,15 @@ async def _start_drafted(bot: CommandContext, request: Request, draft: drafts.Dr
         yield reply
 
 
+@command("draft drop", "Do not train.", "in place", hidden=True)
 async def drop_draft(bot: CommandContext, request: Request, given: DraftArguments) -> ReplyStream:
     """Leave it, and forget the photos."""
     draft = await drafts.find(bot, request, given.draft)
     await drafts.drop(bot, draft)
-    yield Reply(text=f"Left it: {draft.arguments.name} was not trained, and the photos are deleted.")
+    yield Reply(text=f"{draft.arguments.name} was not trained, and the photos are deleted.")
 
 
+@command("dreambooth retrain", "Train a subject again.", "everyone", needs_subjects=1)
 async def retrain(bot: CommandContext, request: Request, given: RetrainArguments) -> ReplyStream:
     """Learn a subject anew from the photos that it has; it stays as it is until that is done."""
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
@@ -116,18 +123,18 @@ async def retrain(bot: CommandContext, request: Request, given: RetrainArguments
 def check_learnable(subject: Subject) -> None:
     """Raise UserError unless a subject can be learned anew now."""
     if subject.state == "learning":
-        raise UserError(f"{subject.name} is being learned already.")
+        raise UserError(f"{subject.name} is being trained already.")
     if not subject.photos:
-        raise UserError(f"{subject.name} was imported, without photos to learn it from.")
+        raise UserError(f"{subject.name} was imported without photos, so it cannot be trained again.")
 
 
 async def _last_changes(bot: CommandContext, subject: Subject) -> Changes:
     """What was otherwise in the recipe when the subject was learned the last time."""
     try:
-        job = await bot.dispatch.job(subject.job) if subject.job else None
+        job = TRAIN.of_this_kind(await bot.dispatch.job(subject.job)) if subject.job else None
     except (Missing, Damaged):
         job = None
-    if not isinstance(job, TrainJob):
+    if job is None:
         return {}
     # `choose` is a wish for one training; the rest of a recipe is about the subject.
     once = {name: value for name, value in job.recipe.items() if name != "choose"}
@@ -172,14 +179,14 @@ async def _start(
 def _job(
     request: Request,
     subject: Subject,
-    said: str,
+    typed: str,
     given: TrainArguments | RetrainArguments,
     changes: Changes,
     note: str = "",
 ) -> TrainJob:
     return TrainJob(
         **request.origin,
-        said=said,
+        said=typed,
         subjects=(subject.id,),
         method=subject.method,
         steps=given.steps,
@@ -192,18 +199,22 @@ def _job(
 async def free_name(bot: CommandContext, request: Request, name: str) -> None:
     """Ensure that a name can be taken: a failed subject of the same person is deleted for it."""
     try:
-        taken = await bot.subjects.find(request.space, name)
+        holder = await bot.subjects.find(request.space, name)
     except Damaged:
         forget = f"Forget it first: /dreambooth forget {name}"
         raise UserError(f"There is a subject called {name} here whose record is damaged. {forget}") from None
-    if taken and taken.owner == request.user and (taken.state == "failed" or await _left(bot, request, taken)):
+    if (
+        holder
+        and holder.owner == request.user
+        and (holder.state == "failed" or await _was_abandoned(bot, request, holder))
+    ):
         # A failed training keeps its photos for a retrain; a new one under its name brings photos of its own.
-        await bot.subjects.forget(taken)
-    elif taken:
-        raise UserError(f"There is already a subject called {taken.name} here. Choose another name.")
+        await bot.subjects.forget(holder)
+    elif holder:
+        raise UserError(f"There is already a subject called {holder.name} here. Choose another name.")
 
 
-async def _left(bot: CommandContext, request: Request, subject: Subject) -> bool:
+async def _was_abandoned(bot: CommandContext, request: Request, subject: Subject) -> bool:
     """Whether a process died between storing a subject and accepting its training, perhaps in this very request."""
     if subject.job == request.id:
         return True
@@ -230,17 +241,18 @@ async def keep(bot: CommandContext, subject: Subject, accepted: tuple[PreparedPh
         raise
 
 
+@command("choose", "Keep one of the candidates.", "in place", hidden=True)
 async def choose(bot: CommandContext, request: Request, given: ChooseArguments) -> ReplyStream:
     """Make one of the candidates of a training the subject; the others are deleted."""
-    job = await find_job(bot, request, given.job)
-    subject = await bot.subject_of(job)
-    outcome = await bot.dispatch.outcome(job)
-    if not isinstance(job, TrainJob) or not subject or not outcome:
+    job = TRAIN.of_this_kind(await find_job(bot, request, given.job))
+    subject = await bot.subject_of(job) if job else None
+    outcome = await bot.dispatch.outcome(job) if job else None
+    if not job or not subject or not outcome:
         raise UserError("There is nothing to choose from there.")
     access.must_draw([subject], request, "That subject is not shared with you here.")
     subject = await choose_candidate.choose_candidate(bot.subjects, subject, job.id, given.step)
     # It deletes the candidates that were not chosen, now that the record names one.
     await finalize_job(bot.store, job)
-    reply = finished(job, outcome, [subject])
+    reply = presenter_of(job).finished(job, outcome, [subject])
     chosen = f"{subject.name} is now as it was after {given.step} steps."
     yield reply.model_copy(update={"text": f"{chosen}\n{reply.text}"})

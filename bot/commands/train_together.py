@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from bot.arguments import prompts, recipe_options
 from bot.arguments.arguments import TogetherArguments, TrainArguments
+from bot.commands.command import command
 from bot.commands.train import check_learnable
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
@@ -11,10 +12,17 @@ from bot.core.messages import Request
 from storage.contract.jobs import Job, Method
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject
+from storage.kinds import kind_of
 from storage.kinds.train import TrainJob
 from storage.text import listed
 
 
+@command(
+    "dreambooth together",
+    "Train subjects together, so that one picture can show them all.",
+    "everyone",
+    needs_subjects=2,
+)
 async def train_together(bot: CommandContext, request: Request, given: TogetherArguments) -> ReplyStream:
     """Learn subjects anew from the photos that they have, in one training; they stay as they are until it is done."""
     known = await access.visible_subjects(bot, request)
@@ -52,22 +60,24 @@ def job_of(
     )
 
 
-async def left_behind(bot: CommandContext, request: Request, forgotten: Subject, jobs: Sequence[Job]) -> str:
-    """What forgetting a subject means for others, who were learned together with it, or are so in open `jobs`."""
+async def effect_on_others(bot: CommandContext, request: Request, forgotten: Subject, jobs: Sequence[Job]) -> str:
+    """What forgetting a subject means for others, which were trained together with it, or are so in open `jobs`."""
     here = [subject for subject in await bot.subjects.in_space(forgotten.space) if subject.id != forgotten.id]
     sentences = []
     for job in jobs:
-        if isinstance(job, TrainJob) and len(job.subjects) > 1:
+        if kind_of(job).learns and len(job.subjects) > 1:
             waiting = _named([subject for subject in here if subject.id in job.subjects], request)
             if waiting:
-                sentences.append(f"{_was(waiting)} being learned together with it; that is stopped.")
-    alike = [s for s in here if s.weights_sha256 and s.weights_sha256 == forgotten.weights_sha256]
-    mixed = _named(alike, request)
-    if alike and len(mixed) == len(alike):
-        anew = f"/dreambooth {'retrain' if len(mixed) == 1 else 'together'} {' '.join(mixed)}"
-        sentences.append(f"{_was(mixed)} learned together with it, and still draws from that: {anew} ends it.")
-    if len(mixed) < len(alike):
-        sentences.append("Other subjects were learned together with it, and still draw from that.")
+                sentences.append(f"{_was(waiting)} being trained together with it; that training is stopped.")
+    trained_together = [s for s in here if s.weights_sha256 and s.weights_sha256 == forgotten.weights_sha256]
+    visible_names = _named(trained_together, request)
+    if trained_together and len(visible_names) == len(trained_together):
+        # Weights cannot unlearn one of the subjects; only a new training ends it.
+        anew = f"/dreambooth {'retrain' if len(visible_names) == 1 else 'together'} {' '.join(visible_names)}"
+        traces = f"trained together with {forgotten.name}, whose traces stay in the weights"
+        sentences.append(f"{_was(visible_names)} {traces}: {anew} removes them.")
+    if len(visible_names) < len(trained_together):
+        sentences.append("Other subjects were trained together with it, whose weights still have traces of it.")
     return " ".join(sentences)
 
 

@@ -22,7 +22,7 @@ async def visible_subjects(bot: CommandContext, request: Request, listed: Sugges
     actor, visible = request.actor, []
     for space in (request.space, *request.own_spaces):
         # Lists for completion must come within two seconds; permissions are never taken from a cache.
-        visible += policy.seen_by(actor, await (listed or bot.subjects).in_space(space))
+        visible += policy.visible_to(actor, await (listed or bot.subjects).in_space(space))
     return visible
 
 
@@ -40,7 +40,7 @@ async def named(bot: CommandContext, request: Request, names: Sequence[str]) -> 
         return []
     # By name where possible: a space may hold thousands of subjects, and a prompt names one or two.
     matches = [] if "v" in names else await bot.subjects.find_all(request.space, names)
-    visible = policy.seen_by(request.actor, matches)
+    visible = policy.visible_to(request.actor, matches)
     return visible if len(visible) == len(names) else await visible_subjects(bot, request)
 
 

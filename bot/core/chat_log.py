@@ -49,6 +49,7 @@ class ChatMessage(Stored):
         word, words = any_spelling(subject), self.model_dump_json(exclude={"id", "at_s"})
         if re.search(rf"\[\s*{word}\s*\]", words, re.IGNORECASE):
             return True
+        # In prompts a name without brackets is a word like any other: "rex" in somebody's sentence is not the subject.
         lists = self.command.startswith("dreambooth") or self.command in ("", "jobs", "details", "help")
         return lists and bool(re.search(rf"(?<!\w){word}(?!\w)", words, re.IGNORECASE))
 
@@ -81,6 +82,7 @@ class ChatLog:
         """All messages, oldest first, or those of these names; one that cannot be read is left out and logged."""
         names = await self.names() if names is None else names
         messages: list[ChatMessage | None] = []
+        # In batches: thousands of requests at once would exhaust connections to the store.
         for start in range(0, len(names), READERS):
             messages += await asyncio.gather(*map(self._read, names[start : start + READERS]))
         return [message for message in messages if message]

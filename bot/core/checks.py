@@ -4,13 +4,13 @@ from typing import Literal
 
 from storage.contract.base import Record
 
-State = Literal["ok", "warn", "fail"]
-MARKS: dict[State, str] = {"ok": "✓", "warn": "!", "fail": "✗"}
+CheckState = Literal["ok", "warn", "fail"]
+MARKS: dict[CheckState, str] = {"ok": "✓", "warn": "!", "fail": "✗"}
 
 
 class Check(Record):
     """One thing that was looked at, and what to do where it is wrong."""
 
     name: str
-    state: State
+    state: CheckState
     says: str

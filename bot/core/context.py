@@ -4,6 +4,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 
 from arq.connections import ArqRedis
 
@@ -47,7 +48,7 @@ class CommandContext:
         await self.dispatch.accept(job)
         return Accepted(job=job.id)
 
-    async def taken_back(self, space: str, request: Request) -> str:
+    async def retract_posted(self, space: str, request: Request) -> str:
         """Take back what was posted of what a request deletes; a sentence says what could not be, if anything."""
         take_back = self.retract.get(space.partition(":")[0])
         return await take_back(made_s(request.id)) if take_back else ""
@@ -76,6 +77,14 @@ class Application(CommandContext, ABC):
     def answer(self, request: Request, fetch: Fetch | None = None) -> AsyncGenerator[Reply, None]:
         """Answer a request, with files from `fetch`: each reply takes the place of the one before. Never raises."""
 
+    async def last_reply(self, request: Request, fetch: Fetch | None = None) -> Reply:
+        """The last reply to a request, for an answer that only the asker sees."""
+        reply = Reply(text="Done.")
+        async with aclosing(self.answer(request, fetch)) as replies:
+            async for reply in replies:  # noqa: B007 (only the last counts)
+                pass
+        return reply
+
     @abstractmethod
     def watch(self, job_id: str) -> ReplyStream:
         """Follow a job to its end, from wherever it is now; raises StoreError, OSError or RedisError."""
@@ -93,6 +102,7 @@ async def find_job(bot: CommandContext, request: Request, prefix: str, *, to_rem
 
     Raises UserError if there is none: it says the same of jobs that are not there and of those of others.
     """
+    # May-cancel first: a moderator can remove what they must not see.
     for job in await _beginning_so(bot, request, prefix):
         if (to_remove and policy.may_cancel(job, request.actor)) or await may_see_job(bot, request, job):
             return job
@@ -116,5 +126,5 @@ async def _beginning_so(bot: CommandContext, request: Request, prefix: str) -> l
 
 async def _damaged(bot: CommandContext, request: Request, job: str) -> str:
     """End a job whose record is damaged; say how it ended, which tells its prompt, to nobody but its owner."""
-    said, left = await end_damaged(bot.store, job), await job_remains(bot.store, job)
-    return said if left and policy.may_see_job(left, (), request.actor) else JOB_DAMAGED
+    sentence, remains = await end_damaged(bot.store, job), await job_remains(bot.store, job)
+    return sentence if remains and policy.may_see_job(remains, (), request.actor) else JOB_DAMAGED

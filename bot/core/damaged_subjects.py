@@ -46,6 +46,7 @@ async def damaged_subject(bot: CommandContext, request: Request, name: str) -> S
 
 async def _owner(bot: CommandContext, subject: str) -> str:
     """The owner of a subject whose record is damaged, by what is left of it, else by its jobs; empty if unknown."""
+    # The raw bytes first: a record that is no JSON any more often still has its owner in it.
     if owner := owner_of((await bot.store.get(subject_key(subject))).data):
         return owner
     for job in await bot.dispatch.index.about(subject):

@@ -9,7 +9,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from bot.core.job_events import JobEvents
-from bot.core.queue_view import QueueView, QueueViews
+from bot.core.queue_view import QueueViews
 from storage.contract.jobs import NEWER_WORKER, Job, job_key
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.contract.progress import Progress
@@ -36,7 +36,7 @@ class Dispatch:
     """Jobs of all spaces: accept, follow, cancel, list."""
 
     def __init__(self, store: Store, redis: ArqRedis) -> None:
-        self.store, self.redis, self._looks = store, redis, QueueViews(redis)
+        self.store, self.redis, self.queues = store, redis, QueueViews(redis)
         self.events, self.index = JobEvents(redis), JobIndex(store)
 
     async def accept(self, job: Job) -> None:
@@ -64,11 +64,11 @@ class Dispatch:
 
     async def follow(self, job: Job) -> AsyncIterator[Progress | Outcome]:
         """Yield the job's progress whenever it changes, then its outcome, which ends it; raises Missing if deleted."""
-        latest, heard, last, changed, gone, quiet, looked_s = None, None, None, False, 0, 0, -STORE_S
-        with self.events.of(job.id) as inbox:
+        latest, previous, shown, changed, absences, quiet, looked_s = None, None, None, False, 0, 0, -STORE_S
+        with self.events.subscribe(job.id) as inbox:
             while True:
                 progress = latest or await read_progress(self.redis, job.id)
-                due = time.monotonic() - looked_s >= (POLL_S if gone > 1 else STORE_S)
+                due = time.monotonic() - looked_s >= (POLL_S if absences > 1 else STORE_S)
                 if changed or due:
                     if outcome := await self.outcome(job):
                         yield outcome
@@ -76,33 +76,25 @@ class Dispatch:
                     if looked_s > 0:  # who follows has just read the job
                         await self.job(job.id)
                     looked_s = time.monotonic()
-                quiet, heard = quiet + 1 if progress == heard else 0, progress
-                believed = progress if progress and quiet < QUIET else None
-                now, has_left = (believed, False) if believed else await self._waiting(job, progress)
-                gone = gone + 1 if has_left else 0  # once may be a look at the queue from before it was there
-                if now != last:
-                    last = now
+                quiet, previous = quiet + 1 if progress == previous else 0, progress
+                current = progress if progress and quiet < QUIET else None
+                now, has_left = (current, False) if current else await self._waiting(job, progress)
+                absences = absences + 1 if has_left else 0  # one may be a look at the queue from before it was there
+                if now != shown:
+                    shown = now
                     yield now
                 latest, changed = await inbox.take(POLL_S)
 
     async def _waiting(self, job: Job, progress: Progress | None) -> tuple[Progress, bool]:
-        """Where a job is that waits, or what was `told` of it if it does not; and whether it has left the queue."""
-        view = await self.line(job.kind)
-        gone = job.id not in view.waiting and job.id not in view.running
+        """Where a job is that waits, or its `progress` if it does not; and whether it has left the queue."""
+        view = await self.queues.view(job.kind)
+        has_left = job.id not in view.waiting and job.id not in view.running
         if progress and job.id not in view.waiting:
-            return progress, gone
+            return progress, has_left
         obstacle = NEWER_WORKER if _needs_newer(job, progress) else view.obstacle or _obstacle_of(progress)
         place, left_s = view.ahead(job.id), view.done_in_s(job.id)
         where = Progress(job=job.id, phase="queued", place=place, obstacle=obstacle, left_s=left_s, at_s=0)
-        return where, gone
-
-    async def line(self, kind: str) -> QueueView:
-        """All that wait and run of a kind of job, as it was a moment ago."""
-        return await self._looks.view(kind)
-
-    async def place(self, job: Job) -> int:
-        """How many jobs of its kind come before a queued one, those that run included."""
-        return (await self.line(job.kind)).ahead(job.id)
+        return where, has_left
 
     async def cancel(self, job: Job) -> bool:
         """Stop a job, queued or running; tell whether it was still open.
@@ -110,6 +102,7 @@ class Dispatch:
         That is its outcome, written down like any: a worker that has it sees that within a second, and stops.
         """
         running = await self._is_running(job)
+        # Told apart by the worker's mark in Redis, before the outcome is written, since the worker removes it then.
         message = "Cancelled." if running else "Cancelled before it started."
         outcome = Outcome(job=job.id, state="cancelled", message=message)
         try:
@@ -127,6 +120,7 @@ class Dispatch:
     async def unqueue(self, job: Job) -> None:
         """Take a job that is over out of the queue, and have its followers look; the store tells, this is sooner."""
         with best_effort("workers find out later that a job is over"):
+            # The entry of a running job is left to its worker, which removes it together with the lease.
             if not await self._is_running(job):
                 await self.redis.zrem(broker.queue_name(job.kind), job.id)
                 await self.redis.delete(job_key_prefix + job.id)

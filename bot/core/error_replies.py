@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 FAILURE_SAYS = {
     Failure.OUTAGE: "The storage or the queue does not answer. Please try again soon.",
-    Failure.PERMANENT: "The storage or the queue refuses this, and will again. Tell who runs me: the log says why.",
-    Failure.UNKNOWN: "The storage or the queue failed. Please try again soon; if it happens again, tell who runs me.",
+    Failure.PERMANENT: "The storage or the queue refuses this. Trying again does not help; the log says why.",
+    Failure.UNKNOWN: "The storage or the queue failed. Try again soon; if it happens again, tell whoever runs me.",
 }
 FULL_SAYS: Sentences = {
     Full: "The disk of the storage is full, so nothing new can be kept. Deleting and forgetting make room."
@@ -36,19 +36,20 @@ def complaint(error: Exception, command: str) -> Reply:
         return Reply(text=str(error), state="failed", fault="input")
     if isinstance(error, SERVICE_ERRORS):
         failure = failure_of(error)
+        # Outages pass by themselves; everything else needs the operator, who may be alerted by errors.
         level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
         log.log(level, "%s failed: %s", command, reason_of(error))
         return Reply(text=apology(error), state="failed", fault="ours")
     # The traceback may hold prompts and names: people get a reference to it, and the log the rest.
     reference = new_id()[-8:]
     log.error("surprise %s in %s", reference, command, exc_info=error)
-    text = f"Something went wrong on our side (reference {reference}). If it happens again, tell who runs me."
+    text = f"Something went wrong on our side (reference {reference}). If it happens again, tell whoever runs this bot."
     return Reply(text=text, state="failed", fault="ours")
 
 
 def apology(error: Exception) -> str:
     """What people read where queue or store failed, with one of SERVICE_ERRORS: by the kind of failure."""
     if isinstance(error, Missing):
-        return "What this needs is not in the storage any more."
+        return "Something that this needs has been deleted."
     sentence = store_sentence(error, FULL_SAYS)
     return sentence or FAILURE_SAYS[failure_of(error)]

@@ -58,7 +58,7 @@ class JobEvents:
         self._listening: asyncio.Task[None] | None = None
 
     @contextmanager
-    def of(self, job: str) -> Iterator[Inbox]:
+    def subscribe(self, job: str) -> Iterator[Inbox]:
         """Subscribe to a job's events while the block runs. The first subscriber opens the connection."""
         if not self._listening or self._listening.done():  # a surprise may have ended it
             self._listening = asyncio.create_task(self._listen())
@@ -96,6 +96,7 @@ class JobEvents:
             silent = not message and time.monotonic() - began_s >= SILENT_S  # answers to pings come as nothing
             if message and message["type"] == "message":
                 self._hear(message["data"])
+            # The ping was not answered either: the connection is dead, though nothing closed it.
             if silent and asked:
                 return
             if silent:

@@ -38,17 +38,17 @@ async def owners_of_jobs(redis: ArqRedis, index: JobIndex, space: str) -> set[st
         known = KnownOwners.model_validate_json(body) if body else known
     if now_s - known.all_read_s > ANEW_S:
         known = KnownOwners(all_read_s=now_s)
-    found = set(known.owners)
+    owners = set(known.owners)
     async for ids in index.of_space(space):
         new = [job for job in ids if job >= known.until]
         jobs = await asyncio.gather(*map(index.job, new))
-        found |= {job.owner for job in jobs if job and job.space == space and job.owner}
+        owners |= {job.owner for job in jobs if job and job.space == space and job.owner}
         if len(new) < len(ids):
             break
     # Another process may be about to add a job with an id that is a little older.
-    known = known.model_copy(update={"owners": tuple(sorted(found)), "until": id_at(now_s - DAY_S)})
+    known = known.model_copy(update={"owners": tuple(sorted(owners)), "until": id_at(now_s - DAY_S)})
     await redis.set(_key(space), known.model_dump_json(), ex=int(KEPT_S))
-    return found
+    return owners
 
 
 async def forget_owners(redis: ArqRedis, spaces: Sequence[str]) -> None:

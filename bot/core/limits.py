@@ -23,6 +23,7 @@ class Limits:
         """Count a request; raises UserError if its person asks too fast."""
         key = f"darkroom:pace:{request.space}:{request.user}"
         async with self.redis.pipeline(transaction=True) as both:
+            # A fixed window: the key expires a minute after the first request, whatever comes in between.
             both.set(key, 0, ex=MINUTE_S, nx=True)
             both.incr(key)
             both.ttl(key)
@@ -31,18 +32,19 @@ class Limits:
             await self.redis.expire(key, left_s := MINUTE_S)
         if count > self.settings.requests_per_minute:
             most = self.settings.requests_per_minute
-            raise UserError(f"That is too fast for me: {most} requests a minute. Try again in {left_s} s.")
+            raise UserError(f"Rate limit: at most {most} requests a minute. Try again in {left_s} s.")
 
     async def admit(self, job: Job) -> None:
         """Reserve a job's place in its line; raises UserError if it is too large or too many wait."""
         kind = kind_of(job)
         kind.check(job, self.settings)
         what, (of_person, of_space) = kind.counted, kind.limits(self.settings)
+        # Counting and reserving are one script in Redis, or two bots could both admit the last one.
         refused = await JobQueue(self.redis, job.kind).admit(job, of_person, of_space)
         if not refused:
             return
         mine, ours = refused
         if mine >= of_person:
             rest = "Wait until one is done, or cancel one with /dreambooth cancel."
-            raise UserError(f"You have {plural(mine, what)} waiting or running, which is the most. {rest}")
-        raise UserError(f"{plural(ours, what)} wait or run here already, which is the most. Please try again soon.")
+            raise UserError(f"You have {plural(mine, what)} waiting or running, which is the limit. {rest}")
+        raise UserError(f"{plural(ours, what)} wait or run here already, which is the limit. Please try again soon.")

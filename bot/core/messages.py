@@ -82,10 +82,6 @@ class PlaceMention(Record):
     id: str
     words: str
 
-    def named_in(self, text: str, name: str) -> str:
-        """A text with a name in the place of the words; as it is if there is no name."""
-        return text.replace(self.words, name) if name else text
-
 
 class TextLink(Record):
     """A piece of a reply's text that leads to a page: from `start` to before `end`, in characters."""
@@ -135,6 +131,10 @@ class Reply(Record):
             return (self.grid,)
         return self.pictures[-SHOWN:] if self.state == "working" else self.pictures[:SHOWN]
 
+    def with_place_name(self, text: str, name: str) -> str:
+        """A text of the reply with a name in the place of the words that mean its place."""
+        return text.replace(self.place.words, name) if self.place and name else text
+
     @property
     def loose(self) -> tuple[Button, ...]:
         """What can be pressed and belongs to no group, nor does the same as one of a group."""
@@ -145,8 +145,8 @@ class Reply(Record):
     @property
     def open_facts(self) -> dict[str, str]:
         """The facts that are shown at once: none where a button shows them, and no long lists."""
-        told_later = any(pick.command == "details" for pick in self.picks)
-        return {} if told_later else {name: value for name, value in self.facts.items() if "\n" not in value}
+        in_details = any(pick.command == "details" for pick in self.picks)
+        return {} if in_details else {name: value for name, value in self.facts.items() if "\n" not in value}
 
 
 class Accepted(Reply):

@@ -44,7 +44,7 @@ def may_see(subject: Subject, actor: Actor) -> bool:
     return subject.space == actor.space and _reaches(subject.shared, subject.shared_with, actor)
 
 
-def seen_by(actor: Actor, subjects: Iterable[Subject]) -> list[Subject]:
+def visible_to(actor: Actor, subjects: Iterable[Subject]) -> list[Subject]:
     """Filter the subjects that the actor may see, in their order."""
     return [subject for subject in subjects if may_see(subject, actor)]
 
@@ -74,6 +74,7 @@ def may_see_job(job: Job, subjects: Sequence[Subject], actor: Actor) -> bool:
     """
     if owns(actor, job.space, job.owner):
         return True
+    # A forgotten subject may have been private, so what is left of its jobs is for their owners alone.
     if job.space != actor.space or len(subjects) < len(job.subjects):
         return False
     if not all(may_see(subject, actor) for subject in subjects):

@@ -62,6 +62,7 @@ class QueueViews:
 
     async def view(self, kind: str) -> QueueView:
         """The line of a kind of job, at most half a second old."""
+        # Under a lock: whoever comes while somebody looks waits for that look instead of making another.
         async with self._looking[kind]:
             looked_s, view = self._views.get(kind, (-LOOK_S, QueueView()))
             if time.monotonic() - looked_s > LOOK_S:

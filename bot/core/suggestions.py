@@ -45,19 +45,21 @@ class _Kept(Generic[T]):
 
     def __init__(self, look: Callable[[str], Awaitable[Sequence[T]]]) -> None:
         self._look = look
-        self._kept: dict[str, tuple[float, asyncio.Future[Sequence[T]]]] = {}
+        self._cache: dict[str, tuple[float, asyncio.Future[Sequence[T]]]] = {}
 
     def drop(self, space: str) -> None:
         """Forget what is kept of a space."""
-        self._kept.pop(space, None)
+        self._cache.pop(space, None)
 
     async def get(self, space: str) -> Sequence[T]:
-        looked_s, listed = self._kept.get(space, (0.0, None))
+        looked_s, listed = self._cache.get(space, (0.0, None))
         failed = listed and listed.done() and (listed.cancelled() or listed.exception())
         if not listed or failed or time.monotonic() - looked_s > FRESH_S:
+            # The future itself is kept, so that keystrokes that come while it looks wait for the same answer.
             listed = asyncio.ensure_future(self._look(space))
-            self._kept.pop(space, None)
-            self._kept[space] = time.monotonic(), listed
-            while len(self._kept) > SPACES:
-                del self._kept[next(iter(self._kept))]
+            self._cache.pop(space, None)
+            self._cache[space] = time.monotonic(), listed
+            while len(self._cache) > SPACES:
+                del self._cache[next(iter(self._cache))]
+        # Shielded: the first to ask may be cancelled by Discord's deadline, and others wait for the same look.
         return await asyncio.shield(listed)

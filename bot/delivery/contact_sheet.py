@@ -38,6 +38,7 @@ def _draw_row(sheet: Image.Image, row: SheetRow, top: int) -> None:
     pen.text((GAP_PX, top + 6), row.title, INK, ImageFont.load_default(18))
     for column, picture in enumerate(row.pictures):
         left, below = GAP_PX + column * (TILE_PX + GAP_PX), top + TITLE_PX
+        # Squares, whatever the aspect ratio was: rows of unlike tiles are hard to compare.
         sheet.paste(picture.convert("RGB").resize((TILE_PX, TILE_PX), Image.Resampling.LANCZOS), (left, below))
         if column < len(row.captions):
             pen.text((left, below + TILE_PX + 4), row.captions[column], FAINT, ImageFont.load_default(15))

@@ -39,13 +39,13 @@ def permanent(raises: Raised, says: str = "") -> ErrorClass:
     return ErrorClass(Failure.PERMANENT, raises, says)
 
 
-def seconds_told(header: str | None) -> float | None:
+def parse_retry_after(header: str | None) -> float | None:
     """Return the seconds that a Retry-After header tells, as a number or a date (RFC 9110, 10.2.3); None if none.
 
     They are a day at most, whatever it says.
 
-    >>> seconds_told("600"), seconds_told("soon"), seconds_told(None), seconds_told("nan"), seconds_told("inf")
-    (600.0, None, None, None, 86400.0)
+    >>> [parse_retry_after(header) for header in ("600", "soon", None, "nan", "inf")]
+    [600.0, None, None, None, 86400.0]
     """
     try:
         seconds = float(header or "-")
@@ -54,4 +54,5 @@ def seconds_told(header: str | None) -> float | None:
             seconds = parsedate_to_datetime(header or "-").timestamp() - time()
         except (ValueError, OverflowError):
             return None
+    # A proxy may answer with a year, after which nobody would remember why the bot is silent.
     return None if isnan(seconds) else min(RETRY_AFTER_MAX_S, max(0.0, seconds))

@@ -14,4 +14,5 @@ async def first_completed(*works: Awaitable[None]) -> None:
     finally:
         for task in tasks:
             task.cancel()
+        # The others are awaited: what they hold, a connection say, is closed before the caller goes on.
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,13 +9,12 @@ import logging
 import time
 from collections.abc import Coroutine
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from bot.core.context import Application, ReplyStream
 from bot.core.error_replies import complaint
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.delivery.announcement import announcement, brief
-from bot.delivery.latest import LatestValue
 from bot.delivery.post_store import PostStore
 from bot.delivery.posts import Post, Poster
 from bot.delivery.reliable_poster import ReliablePoster
@@ -33,6 +32,28 @@ OLD_S, OLD_SLOWER = 3600.0, 12  # chats let messages older than an hour be edite
 
 INTERRUPTED = "This was interrupted before it began. Please send it again."
 
+T = TypeVar("T")
+
+
+class LatestValue(Generic[T]):
+    """Holds the newest of several values until it is taken: whoever is slow misses what was overtaken."""
+
+    def __init__(self) -> None:
+        self._value: T | None = None
+        self._has_value = asyncio.Event()
+
+    def put(self, value: T) -> None:
+        """Leave a value in place of the one before."""
+        self._value = value
+        self._has_value.set()
+
+    async def take(self) -> T:
+        """Wait for a value that was not taken yet, and take it."""
+        await self._has_value.wait()
+        self._has_value.clear()
+        assert self._value is not None
+        return self._value
+
 
 class Follower:
     """The open posts of one chat platform, each followed by a task."""
@@ -42,6 +63,7 @@ class Follower:
         self.posts = posts or PostStore(app.store, poster.platform, app.redis, poster.secrets_last_s)
         self.chat = ReliablePoster(poster, self.posts)
         self.retracting = Retraction(app.store, poster)
+        # Commands retract what they delete through this: they know no chat.
         app.retract[poster.platform] = self.retracting.now
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -87,17 +109,10 @@ class Follower:
         """Write a post down before what it answers is acknowledged: a crash then leaves nobody waiting."""
         try:
             async with asyncio.timeout(NOTE_S):
+                # Once more, for the first note before the acknowledgement had a second at most.
                 await self.posts.write(post)
         except (StoreError, OSError) as error:
             log.warning("post %s could not be kept: %s", post.job, error)
-
-    async def ask(self, request: Request, fetch: Fetch | None = None) -> Reply:
-        """Answer a request in private: return its last reply."""
-        reply = Reply(text="Done.")
-        async with aclosing(self.app.answer(request, fetch)) as replies:
-            async for reply in replies:  # noqa: B007 (only the last counts)
-                pass
-        return reply
 
     async def answer(self, request: Request, post: Post, fetch: Fetch | None = None) -> None:
         """Answer a request on the message that stands for it; its job is followed to its end in the background.
@@ -113,6 +128,7 @@ class Follower:
     async def show_all(self, replies: ReplyStream, post: Post) -> Post | None:
         """Show the replies that answer a request; return the post of a job that is accepted, to be followed now."""
         async for reply in replies:
+            # From here on the job is followed by its id, as after a restart: there is one way to follow, not two.
             if isinstance(reply, Accepted):
                 return post
             if reply.fault:
@@ -159,6 +175,7 @@ class Follower:
                 while (reply := await news.take()).state == "working":
                     post = await self.chat.show(post, reply)
                     await self._rest(post, watching)
+        # A task group wraps what it raises, and callers tell errors by their type.
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
         await self._end(post, job, reply)
@@ -170,6 +187,7 @@ class Follower:
         and who asked is told in private.
         """
         if request := post.request:
+            # Dropped from the post first: a request that kills its process must not kill every next one.
             post = post.model_copy(update={"request": None})
             await self.chat.keep(post)
             return await self.answer(request, post)
@@ -219,6 +237,7 @@ class Follower:
         if job and announced:
             post = await self.chat.announce(post, await self._announcement(post, job, reply))
             reply = brief(reply)
+        # Pages are sent once the answer is final: earlier ones would have to move whenever the text grows.
         if pages := self.poster.pages(reply):
             await self.chat.show_pages(post, reply, pages)
         else:

@@ -16,6 +16,7 @@ class InPlacePoster(Poster):
     """A poster for which everything is an edit: new messages, words in private, refusals."""
 
     secrets_last_s = edit_every_s = 0.0
+    # No limit: page and terminal are on this machine.
     channel_rate = space_rate = (1_000_000, 1.0)
     announces = False
 

@@ -33,6 +33,7 @@ class PostStore:
         """Keep a post as it is now."""
         await self.store.put(f"{self.prefix}{post.job}.json", _without_secrets(post).model_dump_json().encode())
         secrets = {name: value for name, value in post.extra.items() if name in SECRETS}
+        # Redis forgets them when they end: the store keeps objects for ever, and its backups longer.
         left_s = int(post.asked_s + self.secrets_last_s - time.time())
         if secrets and left_s > 0:
             with best_effort("the bot's own token has to do after a restart"):

@@ -70,6 +70,7 @@ class ReliablePoster:
         Progress is let go on trouble, for there will be more of it, and after a refusal is not shown any more. Who
         asked reads in private only `final` replies, and those that were not `announced` to them already.
         """
+        # Nobody could read the progress of a job where its messages are refused; its end is told in private.
         if post.job in self._refused and not final:
             return post
         try:
@@ -83,6 +84,7 @@ class ReliablePoster:
                 await self.whisper(post, _with_reason(reply, error), OWED)
         except ChatTrouble as error:
             log.warning("message of job %s: %s", post.job, error)
+            # Slept here, so that this job's next progress does not run into the same limit.
             await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)
         return post
 
@@ -93,6 +95,7 @@ class ReliablePoster:
         """
         nonce = post.job
         try:
+            # Searching costs a request and a permission, so it is done only if the announcement may have been made.
             posted = await self._again(post, lambda: self.poster.find(post, nonce), OWED) if post.last_word else None
             if posted:
                 return post
@@ -135,6 +138,7 @@ class ReliablePoster:
     async def refuse(self, post: Post, reply: Reply) -> None:
         """Send the asker a refusal in private, and delete the message if it stood for nothing else."""
         try:
+            # A message with a button was there before the request, and stays for others to press.
             if post.fresh:
                 await self.poster.remove(post)
         except (ChatRefused, ChatTrouble) as error:
@@ -207,6 +211,7 @@ class ReliablePoster:
         )
         async for attempt in retrying:
             with attempt, store_as_trouble():
+                # The channel first: whoever waits for it must not hold a place in the space's budget meanwhile.
                 if paced:
                     await self._lane(self.poster.lane(post)).acquire()
                     await self._space(post.space).acquire()

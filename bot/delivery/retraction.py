@@ -39,6 +39,7 @@ class Retraction:
                 log.warning("what was posted cannot be taken back yet: %s", error)
             except Exception:
                 log.exception("taking back what was posted failed")
+            # Messages that a chat refused to change for now are tried again; nothing else waits for them.
             await asyncio.sleep(EVERY_S)
 
     async def now(self, since_s: float) -> str:

@@ -24,8 +24,8 @@ OUTAGES = SERVICE_ERRORS
 PAUSE_S = 10.0  # between two tries at most
 AWAY = "The storage or the queue does not answer at the moment. Nothing is lost; trying again."
 REFUSED = (
-    "The storage or the queue refuses what I need. Nothing is lost, and it continues once whoever runs me has fixed "
-    "that; my log has the reason."
+    "The storage or the queue refuses what I need. Nothing is lost, and it continues once whoever runs this bot has "
+    "fixed that; my log has the reason."
 )
 STRANGE = "Something is wrong with the storage or the queue. Nothing is lost; trying again."
 SENTENCES = {Failure.OUTAGE: AWAY, Failure.PERMANENT: REFUSED, Failure.UNKNOWN: STRANGE}

@@ -16,8 +16,10 @@ def sparkline(losses: Sequence[float], width: int = 20) -> str:
     """
     if len(losses) < 2:
         return ""
+    # Rounded up, so that there are never more than `width` characters.
     stretch = -(-len(losses) // width)
     means = [fmean(losses[k : k + stretch]) for k in range(0, len(losses), stretch)]
+    # Scaled to its own range: losses of different recipes differ by orders of magnitude.
     low, span = min(means), (max(means) - min(means)) or 1
     heights = (HEIGHTS[round((mean - low) / span * (len(HEIGHTS) - 1))] for mean in means)
     return f"loss {''.join(heights)} {means[-1]:.3f}"
@@ -26,7 +28,7 @@ def sparkline(losses: Sequence[float], width: int = 20) -> str:
 def loss_summary(progress: Progress, width: int = 20) -> str:
     """The losses of a training so far: training loss as a sparkline, and the newest validation loss.
 
-    >>> losses_told(Progress(job="x", phase="learning", losses=(0.5, 0.1), validated=(0.12, 0.2)))
+    >>> loss_summary(Progress(job="x", phase="learning", losses=(0.5, 0.1), validated=(0.12, 0.2)))
     'loss █▁ 0.100, validation 0.120'
     """
     validation = f"validation {progress.validated[0]:.3f}" if progress.validated else ""

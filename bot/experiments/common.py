@@ -65,7 +65,7 @@ def check_prompt(prompt: str) -> None:
     check(ImagineArguments, {"prompt": prompt})
 
 
-async def learned(
+async def trained_subject(
     session: Session, called: str, noun: str, changes: Changes, photos: tuple[Upload, ...], seed: int = 0
 ) -> Subject | Reply:
     """Learn a subject, unless that was done before of the same photos by the same base model; a reply if it failed."""

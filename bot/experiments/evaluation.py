@@ -52,27 +52,28 @@ class Evaluation:
     def __init__(self, session: Session, plan: EvaluationPlan, out: Path, measuring: MetricsProcess) -> None:
         self.session, self.plan, self.out, self.measuring = session, plan, out, measuring
         self.artist = EvaluationDrawer(session)
+        # More at once would be refused by the quota, which counts these like anybody's.
         self._trainings = asyncio.Semaphore(session.darkroom.settings.trainings_per_person)
 
-    async def of(self, case: SubjectEvaluation) -> SubjectEvaluation:
+    async def evaluate(self, case: SubjectEvaluation) -> SubjectEvaluation:
         """Learn one subject, draw it, measure it and leave its contact sheet."""
-        case = await self._learned(case)
+        case = await self._train(case)
         if case.subject:
-            case = await self._measured(case, case.subject)
+            case = await self._draw_and_measure(case, case.subject)
         self.session.screen.say(f"{case.name}: {case.message or 'measured'}")
         return case
 
-    async def _learned(self, case: SubjectEvaluation) -> SubjectEvaluation:
+    async def _train(self, case: SubjectEvaluation) -> SubjectEvaluation:
         if case.subject:
             return case
         noun, changes = self.plan.subjects[case.name].noun, self.plan.changes
         async with self._trainings:
-            learned = await common.learned(self.session, case.name, noun, changes, case.photos)
+            learned = await common.trained_subject(self.session, case.name, noun, changes, case.photos)
         if isinstance(learned, Reply):
             return replace(case, message=learned.text)
         return replace(case, subject=learned)
 
-    async def _measured(self, case: SubjectEvaluation, subject: Subject) -> SubjectEvaluation:
+    async def _draw_and_measure(self, case: SubjectEvaluation, subject: Subject) -> SubjectEvaluation:
         folder = self.out / "pictures" / case.name
         self.session.screen.say(f"{case.name}: drawing {len(case.prompts)} prompts")
         jobs = jobs_of(self.plan, subject, case.prompts)
@@ -83,7 +84,7 @@ class Evaluation:
                 return replace(case, message=answer.text)
         with tempfile.TemporaryDirectory() as there:
             photos = await fetched_photos(self.session.darkroom.store, subject, Path(there))
-            figures = await self.measuring.of(subject, photos, case.prompts, drawn)
+            figures = await self.measuring.measure(subject, photos, case.prompts, drawn)
             rows = sheet_rows(photos, case.prompts, drawn, figures)
         contact_sheet(rows).save(self.out / f"{case.name}.png")
         return replace(case, figures=figures)
@@ -96,7 +97,7 @@ class Evaluation:
             "models": self.measuring.models.model_dump(),
             **self.plan.model_dump(include={"images", "class_images", "seed", "steps", "guidance", "recipe"}),
             "mean": means([each.mean for each in figures.values()]),
-            "subjects": [_told(case) for case in cases],
+            "subjects": [_case_json(case) for case in cases],
         }
         (self.out / "eval.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
         failed = {case.name: case.message for case in cases if not case.figures}
@@ -127,9 +128,10 @@ async def play(
         session.stack.need_worker("imagine")
         out.mkdir(parents=True, exist_ok=True)
         evaluation = Evaluation(session, plan, out, measuring)
-        cases = await asyncio.gather(*(evaluation.of(case) for case in cases))
+        cases = await asyncio.gather(*(evaluation.evaluate(case) for case in cases))
     report = evaluation.write(cases)
     failed = sum(case.figures is None for case in cases)
+    # After a failure everything stays: the next run finds it and goes on from there.
     if not (failed or keep):
         await evaluation.tidy(cases)
     goes_on = " Run the same command again to resume with those." if failed else ""
@@ -152,7 +154,7 @@ async def _case(session: Session, plan: EvaluationPlan, name: str, beside: Path)
     return SubjectEvaluation(name, asked, subject=known)
 
 
-def _told(case: SubjectEvaluation) -> dict[str, Any]:
+def _case_json(case: SubjectEvaluation) -> dict[str, Any]:
     """What the JSON says of a subject."""
     figures = case.figures or Figures()
     of_prompts = [{"prompt": p, **f} for p, f in zip(case.prompts, figures.prompts, strict=False)]

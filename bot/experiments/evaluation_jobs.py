@@ -61,7 +61,7 @@ class EvaluationDrawer:
         if all(path.exists() for path in paths):
             return paths
         async with self._places:
-            reply = await self._drawn(job)
+            reply = await self._draw_once(job)
         if reply.state != "done":
             return reply
         store = self.session.darkroom.store
@@ -69,7 +69,7 @@ class EvaluationDrawer:
             await save(store, picture, folder, path.stem)
         return paths
 
-    async def _drawn(self, job: ImagineJob) -> Reply:
+    async def _draw_once(self, job: ImagineJob) -> Reply:
         """Ask for a job unless it was asked for before; one that came to nothing is asked for again."""
         darkroom = self.session.darkroom
         outcome = await darkroom.dispatch.outcome(job.id)
@@ -80,5 +80,6 @@ class EvaluationDrawer:
             await darkroom.dispatch.job(job.id)
         except Missing:
             await darkroom.accept(job)
+        # Only the end counts: the screen shows how many subjects are done, not how far each picture is.
         *_, last = [reply async for reply in darkroom.watch(job.id)]
         return last

@@ -61,7 +61,9 @@ class MetricsProcess:
             self._process.kill()
         await self._process.wait()
 
-    async def of(self, subject: Subject, photos: list[Path], prompts: list[str], drawn: list[list[Path]]) -> Figures:
+    async def measure(
+        self, subject: Subject, photos: list[Path], prompts: list[str], drawn: list[list[Path]]
+    ) -> Figures:
         """The figures of a subject by its photos and what was drawn: each prompt, the class before and after."""
         *of_prompts, before, after = [tuple(str(path.resolve()) for path in paths) for paths in drawn]
         request = MeasureRequest(

@@ -73,7 +73,7 @@ async def train(session: Session, path: Path, photos: list[Path], given: dict[st
     if reply.job and (outcome := await darkroom.dispatch.outcome(reply.job)):
         job = await darkroom.dispatch.job(reply.job)
         more |= {"subjects": job.subjects, **outcome.model_dump(include={"steps", "loss_first", "loss_last"})}
-    return CommandResult.of(reply, **more)
+    return CommandResult.from_reply(reply, **more)
 
 
 async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubject]) -> ReplyStream:

@@ -88,7 +88,7 @@ class SweepVariant(NamedTuple):
     seed: Any  # as it was written
 
 
-class Run(BaseModel):
+class SweepRun(BaseModel):
     """One training of a sweep, and what came of it."""
 
     subject: str
@@ -108,12 +108,13 @@ def read_plan(path: Path, presets: Path) -> SweepPlan:
     plan = common.read_file(path, SweepPlan, "sweep")
     number = len(plan.subjects) * math.prod(map(len, plan.grid.values()))
     if number > TRAININGS_MOST:
-        raise UserError(f"{path} asks for {number} trainings; {TRAININGS_MOST} is the most in one sweep.")
+        raise UserError(f"{path} asks for {number} trainings; the limit for one sweep is {TRAININGS_MOST}.")
     # Everything is checked before the first training: a typo in the last row must not cost hours.
     for name, way in plan.runs(presets):
         common.check(TrainArguments, {"name": name, "class": plan.subjects[name].noun, "seed": str(way.seed)})
     for prompt in plan.prompts:
         common.check_prompt(prompt)
+        # A bare [V] would show nothing that the photos do not, and differences between recipes least of all.
         if not BRACKET.sub("", prompt).strip(" ,."):
             raise UserError(f"Say more than {prompt}: where it is or what it does, like: a [V] in Paris.")
     return plan
@@ -132,7 +133,7 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandRe
     places = asyncio.Semaphore(darkroom.settings.trainings_per_person)
     session.stack.need_worker()
 
-    async def one(name: str, way: SweepVariant) -> Run:
+    async def one(name: str, way: SweepVariant) -> SweepRun:
         async with places:
             run = await _run(session, plan, name, way, photos[name])
             session.screen.say(f"{name}, {in_words(way.asked)}: {run.message or run.state}")
@@ -158,29 +159,29 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandRe
     )
 
 
-async def _run(session: Session, plan: SweepPlan, name: str, way: SweepVariant, photos: tuple[Upload, ...]) -> Run:
+async def _run(session: Session, plan: SweepPlan, name: str, way: SweepVariant, photos: tuple[Upload, ...]) -> SweepRun:
     """Learn one subject in one way, unless that was done before, and draw it."""
-    run, noun = Run(subject=name, changes=way.asked, state="done"), plan.subjects[name].noun
-    subject = await common.learned(session, name, noun, way.changes, photos, int(way.seed))
+    run, noun = SweepRun(subject=name, changes=way.asked, state="done"), plan.subjects[name].noun
+    subject = await common.trained_subject(session, name, noun, way.changes, photos, int(way.seed))
     if isinstance(subject, Reply):
         return run.model_copy(update={"state": subject.state, "message": subject.text})
     assert subject.job
     outcome = await session.darkroom.dispatch.outcome(subject.job)
     facts = outcome.model_dump(include={"seconds", "steps", "loss_last"}) if outcome else {}
     run = run.model_copy(update={**facts, "metrics": subject.metrics, "learned": subject.name})
-    drawn = [await _drawn(session, plan, subject, prompt) for prompt in plan.prompts]
+    drawn = [await _draw(session, plan, subject, prompt) for prompt in plan.prompts]
     for reply in drawn:
         if reply.state != "done":
             return run.model_copy(update={"state": reply.state, "message": reply.text})
     return run.model_copy(update={"pictures": tuple(picture for reply in drawn for picture in reply.pictures)})
 
 
-async def _drawn(session: Session, plan: SweepPlan, subject: Subject, prompt: str) -> Reply:
+async def _draw(session: Session, plan: SweepPlan, subject: Subject, prompt: str) -> Reply:
     given = {"prompt": V.sub(f"[{subject.name}]", prompt), "seed": str(plan.seed)}
     return await common.ask(session, "imagine", {**given, "count": "1"})
 
 
-async def _row(session: Session, run: Run) -> SheetRow:
+async def _row(session: Session, run: SweepRun) -> SheetRow:
     data = [(await session.darkroom.store.get(picture.key)).data for picture in run.pictures]
     return SheetRow("", f"{run.subject}: {in_words(run.changes)}", [Image.open(io.BytesIO(each)) for each in data])
 
@@ -190,7 +191,7 @@ def in_words(asked: Changes) -> str:
     return ", ".join(f"{name} {value}" for name, value in asked.items() if value != "") or "the usual recipe"
 
 
-def table(runs: list[Run]) -> str:
+def table(runs: list[SweepRun]) -> str:
     """The runs as a table in Markdown."""
     measured = [name for name in MEASURED if any(name in run.metrics for run in runs)]
     names = ["subject", "recipe", "state", "seconds", "last loss", *measured]

@@ -4,7 +4,7 @@ from typing import Any
 
 from bot.kinds.ask import AskPresenter
 from bot.kinds.imagine import ImaginePresenter
-from bot.kinds.presenter import JobPresenter
+from bot.kinds.presenter import PHASES, JobPresenter
 from bot.kinds.train import TrainPresenter
 from storage.contract.jobs import Job
 
@@ -14,6 +14,13 @@ PRESENTERS: dict[str, JobPresenter[Any, Any]] = {
     "ask": AskPresenter(),
 }
 _NEWER: JobPresenter[Any, Any] = JobPresenter()
+
+
+def phase_in_words(phase: str) -> str:
+    """Say what a job of any kind is at; a newer version may know more phases, whose names are words."""
+    # The terminal's progress bar is told a phase, and not of which kind of job.
+    words = {name: text for presenter in PRESENTERS.values() for name, text in presenter.phases.items()} | PHASES
+    return words.get(phase, phase.capitalize())
 
 
 def presenter_of(job: Job) -> JobPresenter[Any, Any]:

@@ -7,7 +7,7 @@ from bot.kinds import report_card
 from storage.contract.outcomes import Candidate, Picture
 from storage.contract.subjects import Subject
 
-ASKED = "Which one is it to be? Each row shows the subject after that many steps; the others will be deleted."
+ASKED = "Which candidate should be kept? Each row shows the subject after that many steps; the others will be deleted."
 LEGEND = "Likeness: 0 is any other {noun}, 1 the photos. Drift: how far any {noun} has come to look like it."
 
 
@@ -21,6 +21,7 @@ class CandidateChoice(NamedTuple):
 
 def choice(subject: Subject) -> CandidateChoice | None:
     """The choice that a subject leaves open; None if it leaves none."""
+    # Candidates are removed from the record with the choice, so an old message offers none.
     if not subject.candidates or not subject.job:
         return None
     buttons = tuple(_button(subject, subject.job, candidate) for candidate in subject.candidates)
@@ -29,7 +30,7 @@ def choice(subject: Subject) -> CandidateChoice | None:
 
 def _text(subject: Subject) -> str:
     measured = {c.step: report_card.at_a_glance(c.measures, subject.noun) for c in subject.candidates}
-    lines = [f"{step} steps: {said}" for step, said in measured.items() if said]
+    lines = [f"{step} steps: {measures}" for step, measures in measured.items() if measures]
     legend = [LEGEND.format(noun=subject.noun)] if lines else []
     return "\n".join([ASKED, *lines, *legend])
 

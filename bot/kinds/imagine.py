@@ -35,6 +35,7 @@ class ImaginePresenter(JobPresenter[ImagineJob, ImagineOutcome]):
 
     def details(self, job: ImagineJob, outcome: ImagineOutcome, subjects: Sequence[Subject]) -> dict[str, str]:
         """Prompt, seeds and settings."""
+        # The outcome's settings and not the job's: the base model may have had its own for what nobody asked for.
         settings = {name: value for name, value in outcome.settings.items() if name != "seed" and value != ""}
         return {
             "prompt": job.prompt,
@@ -88,4 +89,5 @@ def _picks(job: ImagineJob, outcome: ImagineOutcome) -> tuple[Button, ...]:
         )
         for k, p in numbered
     ]
+    # A single picture is deleted with its job.
     return (*vary, *full, *(delete if len(delete) > 1 else ()))

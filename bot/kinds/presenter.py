@@ -76,7 +76,7 @@ class JobPresenter(Generic[J, O]):
 
     def _standing(self, progress: Progress) -> str:
         """Where a job is, in a line."""
-        text = self.phases.get(progress.phase) or phase_in_words(progress.phase)
+        text = {**PHASES, **self.phases}.get(progress.phase, progress.phase.capitalize())
         if NEWER_WORKER in progress.obstacle:
             text = NEWER_WORKER.capitalize()
         elif progress.obstacle:
@@ -91,11 +91,6 @@ class JobPresenter(Generic[J, O]):
             about = "about " if progress.phase == "queued" else ""
             text += f", {about}{duration(progress.left_s)} left"
         return text
-
-
-def phase_in_words(phase: str) -> str:
-    """Say what a job is at; the phases that only some kinds have are named by words."""
-    return PHASES.get(phase, phase.capitalize())
 
 
 def details_button(job: Job) -> Button:

@@ -18,11 +18,9 @@ def who_may_draw(subjects: Sequence[Subject]) -> list[str]:
 
 def about_subject(subject: Subject) -> tuple[Button, ...]:
     """The buttons under a subject; only one that is ready can be drawn."""
-    prompt = f"a [{subject.name}] {subject.noun} in Paris"
+    # With the class noun, as in the prompts of the training (DreamBooth, section 3.1).
     name, home = {"name": subject.name}, home_of(subject)
-    draw = Button(
-        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
-    )
+    draw = _draw_button(f"a [{subject.name}] {subject.noun} in Paris", home)
     share = Button(label="Share", command="dreambooth share", arguments=name, form=True, home=home)
     return (*([draw] if subject.state == "ready" else []), show_button(subject), share, forget_button(subject))
 
@@ -38,10 +36,12 @@ def about_subjects(subjects: Sequence[Subject]) -> tuple[Button, ...]:
         return tuple(button for subject in subjects for button in about_subject(subject))
     prompt = listed([f"a [{s.name}] {s.noun}" for s in subjects])
     home = f"jobs/{subjects[0].job}"  # which goes when any of them is forgotten
-    draw = Button(
-        label="Imagine", command="imagine", arguments={"prompt": prompt}, style="primary", form=True, home=home
-    )
-    return (draw, *(show_button(subject, f"Show {subject.name}") for subject in subjects))
+    return (_draw_button(prompt, home), *(show_button(subject, f"Show {subject.name}") for subject in subjects))
+
+
+def _draw_button(prompt: str, home: str) -> Button:
+    arguments = {"prompt": prompt}
+    return Button(label="Imagine", command="imagine", arguments=arguments, style="primary", form=True, home=home)
 
 
 def show_button(subject: Subject, label: str = "Show") -> Button:

@@ -73,6 +73,7 @@ class TrainPresenter(JobPresenter[TrainJob, TrainOutcome]):
             facts["validation loss"] = f"{instance:.3f} → {instance_last:.3f}"
             facts["validation loss of the class"] = f"{prior:.3f} → {prior_last:.3f}"
         for subject in subjects:
+            # A later training has made a report card of its own, which says nothing of this one.
             if outcome.learned_of(subject.id) and subject.job == job.id:
                 facts |= _card(subject, alone=len(subjects) == 1)
         return facts
@@ -82,7 +83,7 @@ def _card(subject: Subject, alone: bool) -> dict[str, str]:
     """Which candidate is kept of a subject, and its report card."""
     facts = {"kept candidate": f"after {subject.kept_step} steps"} if subject.kept_step else {}
     card = report_card.in_words(subject.metrics, subject.noun)
-    return facts | {name if alone else f"{subject.name}: {name}": said for name, said in card.items()}
+    return facts | {name if alone else f"{subject.name}: {name}": value for name, value in card.items()}
 
 
 def _at_the_end_of(job: TrainJob, subject: Subject, learned: TrainedSubject) -> Subject:

@@ -36,6 +36,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
+                # Ctrl-C reaches a terminal's whole process group, and only the command is to act on it.
                 start_new_session=True,
                 preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGTERM),
             )

@@ -124,6 +124,7 @@ class Stack:
                     self._ready.set()
             except ERRORS as error:
                 meaning = meaning_of(error)
+                # A refusal does not pass; silence may be a restart, which takes seconds.
                 if meaning.failure is Failure.PERMANENT or time.monotonic() - answered_s > QUEUE_AWAY_S:
                     raise SetupError(f"The queue cannot be used any more: {meaning.reason}.") from error
             await asyncio.sleep(LOOK_EVERY_S)

@@ -98,7 +98,7 @@ class Valkey:
             aside.rename(data)
             raise SetupError(why)
         self.say(
-            f"The queue could not be read and starts empty; what it was is in {aside}. "
+            f"The queue could not be read and starts empty; its files are kept in {aside}. "
             "Nothing is lost: accepted jobs are in the store, and are queued again within a minute."
         )
 

@@ -19,6 +19,7 @@ def plain(text: str) -> str:
 def paired(uploads: Sequence[Upload]) -> tuple[Upload, ...]:
     """Pair photos with their caption files, text files of the same name; all others stay as they are."""
     captions = {_stem(u.name): u.data[:READ_BYTES].decode(errors="replace") for u in uploads if _is_text(u.name)}
+    # A text file without a photo of its name stays an upload, so that its refusal tells of it.
     known = {_stem(u.name) for u in uploads if not _is_text(u.name)}
     rest = [u for u in uploads if not (_is_text(u.name) and _stem(u.name) in known)]
     return tuple(u.model_copy(update={"caption": captions.get(_stem(u.name)) or u.caption}) for u in rest)

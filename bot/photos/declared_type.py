@@ -16,6 +16,7 @@ def may_be_photo(name: str, content_type: str) -> bool:
     (True, False, True)
     """
     kind = content_type.partition(";")[0].strip().lower()
+    # HEIC comes from many clients as octet-stream, so an unknown type must not exclude a photo.
     return kind in SAYS_NOTHING or kind.startswith("image/") or bool(PICTURE_NAME.search(name))
 
 

@@ -157,7 +157,7 @@ def _srgb(small: Image.Image, image: Image.Image, cicp: bytes) -> Image.Image:
             return ImageCms.profileToProfile(small, source, target, outputMode=mode) or small
         except (ImageCms.PyCMSError, OSError, ValueError):
             pass
-    elif not cicp and (space := _told_space(image)):
+    elif not cicp and (space := _declared_space(image)):
         return colour.to_srgb(small.convert(mode), space)
     return small.convert(mode)
 
@@ -175,7 +175,7 @@ def profile_cicp(profile: bytes) -> bytes:
     return b""
 
 
-def _told_space(image: Image.Image) -> colour.Space | None:
+def _declared_space(image: Image.Image) -> colour.Space | None:
     """The space that numbers of a PNG or EXIF tell; None for sRGB, which it is without them."""
     if image.format == "PNG" and "srgb" not in image.info and image.mode not in ("L", "LA", "I;16"):
         return colour.measured(image.info.get("gamma"), image.info.get("chromaticity"))

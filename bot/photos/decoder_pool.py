@@ -55,7 +55,7 @@ class DecodePool:
                 async with asyncio.timeout(self.limits.wall_s + GRACE_S):
                     header, body = await self._asked(process, data)
                 answered = True
-                return DecodedPhoto.of(header, body)
+                return DecodedPhoto.from_frame(header, body)
             except (TimeoutError, asyncio.IncompleteReadError, OSError, ValueError) as error:
                 raise PhotoError("could not be read: please try again") from error
             finally:

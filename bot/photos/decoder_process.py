@@ -50,7 +50,7 @@ def _attend(data: bytes, limits: PhotoLimits) -> bytes | None:
         _be_child(parent, reading, writing, data, limits)
     os.close(writing)
     try:
-        answer, why = _heard(reading, child, limits.wall_s)
+        answer, why = _read_answer(reading, child, limits.wall_s)
     finally:
         os.close(reading)
         with suppress(ProcessLookupError):
@@ -64,7 +64,7 @@ def _attend(data: bytes, limits: PhotoLimits) -> bytes | None:
     return answer if _is_whole(answer) else decoder_protocol.packed({"refused": CRASHED})
 
 
-def _heard(reading: int, child: int, wall_s: float) -> tuple[bytes, str]:
+def _read_answer(reading: int, child: int, wall_s: float) -> tuple[bytes, str]:
     """What a child says until it ends; and why it was not heard to its end, if it was not."""
     began_s, parts, size, nice = time.monotonic(), [], 0, False
     while True:

@@ -24,6 +24,7 @@ def lengths(data: bytes, most_bytes: int) -> tuple[int, int]:
     if len(data) != LENGTHS.size:
         raise ValueError("a frame without its lengths")
     header, body = LENGTHS.unpack(data)
+    # The other side has handled a stranger's file: what it says is bounded before memory is set aside for it.
     if header > HEADER_MOST_BYTES or body > most_bytes:
         raise ValueError(f"a frame of {header} and {body} bytes")
     return header, body

@@ -20,7 +20,7 @@ class DecodedPhoto(NamedTuple):
     note: str = ""  # what the person should know of it though it can be used; follows its name in a sentence
 
     @classmethod
-    def of(cls, header: Json, body: bytes) -> "DecodedPhoto":
+    def from_frame(cls, header: Json, body: bytes) -> "DecodedPhoto":
         """Take an answer apart; raises PhotoError if it says that the photo cannot be used, ValueError for nonsense."""
         if "refused" in header:
             raise PhotoError(one_line(str(header["refused"]))[:REASON_MOST])

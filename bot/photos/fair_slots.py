@@ -11,7 +11,7 @@ HALF_LIFE_S = 60.0  # after which what a person used counts for half
 
 
 @dataclass(eq=False)
-class Turn:
+class SlotTurn:
     """One person's turn, waiting or running."""
 
     person: str
@@ -25,14 +25,14 @@ class FairSlots:
 
     def __init__(self, count: int, each: int, aside: int = 0) -> None:
         self.count, self.each, self.aside = count, each, aside
-        self._waiting: list[Turn] = []
-        self._running: set[Turn] = set()
+        self._waiting: list[SlotTurn] = []
+        self._running: set[SlotTurn] = set()
         self._used: dict[str, tuple[float, float]] = {}  # by person: seconds, as of when
 
     @asynccontextmanager
-    async def turn(self, person: str) -> AsyncIterator[Turn]:
+    async def turn(self, person: str) -> AsyncIterator[SlotTurn]:
         """Wait for a turn, and have it while the block runs."""
-        mine = Turn(person, asyncio.get_running_loop().create_future())
+        mine = SlotTurn(person, asyncio.get_running_loop().create_future())
         self._waiting.append(mine)
         self._grant()
         try:
@@ -41,13 +41,13 @@ class FairSlots:
         finally:
             self._end(mine)
 
-    def set_aside(self, turn: Turn) -> None:
+    def set_aside(self, turn: SlotTurn) -> None:
         """Move a slow turn out of the slots, if there is room beside them, so that others are not delayed."""
         if turn in self._running and not turn.slow and sum(each.slow for each in self._running) < self.aside:
             turn.slow = True
             self._grant()
 
-    def _end(self, turn: Turn) -> None:
+    def _end(self, turn: SlotTurn) -> None:
         if turn in self._running:
             self._running.remove(turn)
             now_s = time.monotonic()

@@ -41,7 +41,7 @@ class FileHosts:
         return file.scheme == "https" and file.netloc in self.platform
 
 
-async def fetched(
+async def fetch_file(
     session: aiohttp.ClientSession,
     name: str,
     url: str,
@@ -67,6 +67,7 @@ async def fetched(
         reraise=True,
     )
     try:
+        # Over all tries together: a person waits for the slowest of their photos.
         async with asyncio.timeout(timeout_s):
             file: tuple[bytes, str] = await retrying(_download, session, url, headers, most_bytes)
             data, media_type = file
@@ -83,6 +84,7 @@ async def _download(
     session: aiohttp.ClientSession, url: str, headers: Mapping[str, str] | None, most_bytes: int
 ) -> tuple[bytes, str]:
     """The body, and its media type as the server says it."""
+    # A redirect could lead inside the operator's network, or carry the token elsewhere (SSRF).
     async with session.get(url, headers=headers, allow_redirects=False) as response:
         return await _body(response, most_bytes), response.content_type
 

@@ -6,6 +6,8 @@ A file is told by its first bytes. Its name and the type that a chat tells count
 import re
 from typing import NamedTuple
 
+from storage.data_files import read_toml
+
 
 class FileType(NamedTuple):
     """A kind of picture that is taken."""
@@ -31,66 +33,12 @@ EXTENSIONS = tuple(extension for kind in TAKEN for extension in kind.extensions)
 MEDIA_TYPES = tuple(media_type for kind in TAKEN for media_type in kind.media_types)
 NAMES = f"{', '.join(kind.name for kind in TAKEN[:-1])} or {TAKEN[-1].name}"
 
-CONVERT = "save it as JPEG or PNG first"
-ADVICE = {  # by what a file is: what to do about it
-    "picture": CONVERT,
-    "raw photo": "export it as JPEG first",
-    "drawing": "save what it shows as JPEG or PNG first",
-    "video": "send photos, or still frames of it",
-    "movie": "send photos, or of a Live Photo the photo itself",
-    "document": "send the photos themselves",
-    "archive": "unpack it and send the photos themselves",
-    "sound": "send photos",
-}
+_OTHERS = read_toml("bot.photos", "signatures.toml")
+ADVICE: dict[str, str] = _OTHERS["advice"]  # by what a file is: what to do about it
+PATTERNS = tuple(
+    (re.compile(sign.encode(), re.DOTALL | re.IGNORECASE), what, sort) for sign, what, sort in _OTHERS["signatures"]
+)
 PICTURES = {ADVICE["picture"], ADVICE["raw photo"]}
-
-# The signature, matched at the start of a file, with what the file is and the kind of thing that it is.
-OTHERS: tuple[tuple[bytes, str, str], ...] = (
-    (rb"\xff\x0a|\0\0\0\x0cJXL \r\n", "a JPEG XL picture", "picture"),
-    (rb"\0\0\0\x0cjP  \r\n|\xffO\xffQ", "a JPEG 2000 picture", "picture"),
-    (rb"II\xbc", "a JPEG XR picture", "picture"),
-    (rb"8BPS", "a Photoshop document", "picture"),
-    (rb"gimp xcf", "a GIMP document", "picture"),
-    (rb"v/1\x01", "an OpenEXR picture", "picture"),
-    (rb"#\?(RADIANCE|RGBE)", "a Radiance HDR picture", "picture"),
-    (rb"DDS ", "a DDS texture", "picture"),
-    (rb"qoif", "a QOI picture", "picture"),
-    (rb"icns", "an icon file", "picture"),
-    (rb"\0\0[\x01\x02]\0[^\0]\0", "an icon file", "picture"),
-    (rb"P[1-7]\s", "a Netpbm picture", "picture"),
-    (rb".{128}DICM", "a DICOM file", "picture"),
-    (rb"BPG\xfb", "a BPG picture", "picture"),
-    (rb"FLIF", "a FLIF picture", "picture"),
-    (rb"SIMPLE  =", "a FITS picture", "picture"),
-    (rb"SDPX|XPDS", "a DPX picture", "picture"),
-    (rb"\n[\0\x02-\x05]\x01[\x01\x02\x04\x08]", "a PCX picture", "picture"),
-    (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile", "drawing"),
-    (rb"AT&TFORM", "a DjVu document", "document"),
-    (rb"FUJIFILMCCD-RAW", "a raw photo (RAF)", "raw photo"),
-    (rb".{4}ftypcrx", "a raw photo (CR3)", "raw photo"),
-    (rb"II\*\0.{4}(?-i:CR)", "a raw photo (CR2)", "raw photo"),
-    (rb"II(RO|RS)|MMOR", "a raw photo (ORF)", "raw photo"),
-    (rb"IIU\0", "a raw photo (RW2)", "raw photo"),
-    (rb"FOVb", "a raw photo (X3F)", "raw photo"),
-    (rb"\0MRM", "a raw photo (MRW)", "raw photo"),
-    (rb".{4}ftypqt|.{4}(moov|mdat|wide|free|skip|pnot)", "a QuickTime movie", "movie"),
-    (rb".{4}ftypM4[AB]", "a sound recording", "sound"),
-    (rb".{4}ftyp(?!heic|heix|heim|heis|hev[cxms]|mif1|mif2|msf1|avif|avis|miaf)", "a video", "video"),
-    (rb"\x1aE\xdf\xa3", "a video", "video"),
-    (rb"RIFF.{4}AVI |FLV\x01|0&\xb2u\x8ef\xcf\x11|\0\0\x01[\xb3\xba]|G(?!IF8).{187}G", "a video", "video"),
-    (rb"OggS|ID3|\xff[\xf2\xf3\xfb]|fLaC|#!AMR|RIFF.{4}WAVE", "a sound recording", "sound"),
-    (rb"PK\x03\x04.{26}(\[Content_Types\]|_rels/|word/|xl/|ppt/)", "an Office document", "document"),
-    (rb"PK\x03\x04.{26}mimetypeapplication/vnd\.oasis", "an OpenDocument file", "document"),
-    (rb"PK(\x03\x04|\x05\x06)", "a ZIP archive", "archive"),
-    (rb"Rar!|7z\xbc\xaf|\x1f\x8b|BZh|\xfd7zXZ|.{257}ustar", "an archive", "archive"),
-    (rb"\xd0\xcf\x11\xe0", "an Office document", "document"),
-    (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript file", "drawing"),
-    (rb"bplist|\s*<\?xml[^>]*>\s*<!DOCTYPE plist", "an edit made by a photo app (AAE), not the photo", "document"),
-    (rb"(\xef\xbb\xbf)?\s*((<\?xml|<!--|<!DOCTYPE svg).{0,900}?)?<svg", "an SVG drawing", "drawing"),
-    (rb"(\xef\xbb\xbf)?\s*(<!--.{0,900}?)?<(!doctype html|html)", "a web page", "document"),
-    (rb".{0,1000}%PDF-", "a PDF document", "document"),
-)  # fmt: skip
-PATTERNS = tuple((re.compile(sign, re.DOTALL | re.IGNORECASE), what, sort) for sign, what, sort in OTHERS)
 
 SIGNATURES = {  # of the kinds that are taken, by Pillow's names; brands of HEIC and AVIF are told apart below
     "JPEG": rb"\xff\xd8\xff",

@@ -38,6 +38,7 @@ def clean(data: bytes) -> bytes:
     colours = _colours(header[10]) if len(header) == 13 else 0
     parts, pictures, reader = [data[: 13 + colours]], 0, _Reader(data, 13 + colours)
     while kind := reader.take(1):
+        # Comments, texts and application data go; a control block stays, for it tells the transparent colour.
         if kind[0] == EXTENSION:
             label = reader.take(1)
             reader.blocks += 1

@@ -36,8 +36,10 @@ def _boxes(data: bytes, wanted: bytes) -> Iterator[bytes]:
         head = 8
         if size == 1 and at + 16 <= len(data):
             (size,), head = struct.unpack_from(">Q", data, at + 8), 16
+        # 0 means: to the end of the file (ISO/IEC 14496-12, 4.2).
         size = size or len(data) - at
         count += 1
+        # A box shorter than its own header would never move on.
         if size < head:
             return
         if count > BOXES_MOST:
@@ -58,4 +60,5 @@ def check_webp(data: bytes) -> None:
         count += 1
         if count > BOXES_MOST:
             raise PhotoError(f"is made of more than {BOXES_MOST:,} chunks, more than can be read: save it again")
+        # RIFF pads chunks to even lengths.
         at += 8 + size + size % 2

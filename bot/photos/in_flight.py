@@ -19,7 +19,7 @@ class InFlight:
         self._bytes: Counter[str] = Counter()
 
     @contextmanager
-    def of(self, person: str) -> Iterator["InFlightShare"]:
+    def share(self, person: str) -> Iterator["InFlightShare"]:
         """What one request of a person takes; given back when the block ends."""
         share = InFlightShare(self, person)
         try:
@@ -31,7 +31,8 @@ class InFlight:
         """Count photos; raises UserError, with nothing counted, if they are too many now."""
         if size_bytes > self.bytes_most:
             size, most = f"{size_bytes / 2**20:,.3g} MB", f"{self.bytes_most / 2**20:,.3g} MB"
-            raise UserError(f"These photos have {size} together; {most} is the most. Send fewer, or smaller ones.")
+            raise UserError(f"These photos have {size} together; the limit is {most}. Send fewer, or smaller ones.")
+        # Files as well as bytes: thousands of tiny files cost decoding time and not memory.
         too_many = self._files[person] + files > self.files_most
         if too_many or self._bytes[person] + size_bytes > self.bytes_most:
             raise UserError("Your previous photos are still being looked at. Send more when that is done.")

@@ -26,7 +26,7 @@ class PhotoLimits(NamedTuple):
     memory_bytes: int = MEMORY_BYTES  # of address space, beyond what the process has
 
     @classmethod
-    def of(cls, settings: "BotSettings") -> "PhotoLimits":
+    def from_settings(cls, settings: "BotSettings") -> "PhotoLimits":
         """The limits that an operator set, for the base model."""
         memory_bytes = MEMORY_BYTES + BYTES_A_PIXEL * settings.photo_max_pixels
         size = photo_size(settings.base_model)

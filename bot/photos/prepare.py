@@ -29,6 +29,7 @@ def prepare_photo(data: bytes, limits: PhotoLimits) -> DecodedPhoto:
     """Decode a photo, cut out its subject and encode it; raises PhotoError if it cannot be used."""
     picture, note = _trimmed(decode(open_photo(data, limits.max_pixels, limits.min_px), limits.side_px), limits.min_px)
     square = subject_square(flat(picture))
+    # Kept beside the square for aspect ratio bucketing, which trains on whole photos.
     whole = whole_box(picture.size, square)
     return DecodedPhoto(
         square=_encoded(picture.crop(square)),

@@ -17,8 +17,10 @@ def camera_of(image: Image.Image) -> str:
     if not isinstance(image, TiffImageFile):
         return ""
     tags = image.tag_v2
+    # DNG is TIFF, and its first image is a thumbnail as a rule.
     if DNG_VERSION in tags:
         return "DNG"
+    # Nikon, Sony and Pentax keep the raw data in a sub-directory beside a small preview.
     thumbnail = tags.get(NEW_SUBFILE_TYPE) == REDUCED and SUB_IFDS in tags
     maker = str(tags.get(MAKE, "")).split()
     if thumbnail or tags.get(PHOTOMETRIC) == COLOUR_FILTER_ARRAY or (SUB_IFDS in tags and maker):

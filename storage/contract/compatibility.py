@@ -28,6 +28,6 @@ def check_compatible(subjects: Sequence[Subject]) -> None:
         same = [s.name for s in subjects if s.identifier == subject.identifier]
         if len(same) > 1:
             raise UserError(
-                f"{listed(same)} go by the same word in the model, so a prompt can name only one of them. "
+                f"{listed(same)} have the same identifier in the model, so a prompt can name only one of them. "
                 f"Train one of them again: /dreambooth retrain {same[-1]}."
             )

@@ -24,7 +24,6 @@ from storage.ids import is_id, new_id, ordered_s
 Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
 SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
 Audience = Literal["private", "channel", "space", "group"]
-State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 SEED_MAX = 2**32 - 1
 STEPS_MAX = 4000  # of a training

@@ -91,10 +91,10 @@ class Subjects:
 
     async def whole(self, subject: str) -> Subject:
         """Read a record to act on all of it; raises Newer if a newer version may mean something else by it."""
-        found = await self.get(subject)
-        if found.is_newer:
+        record = await self.get(subject)
+        if record.is_newer:
             raise Newer(f"The record {subject_key(subject)!r} was written by a newer version of Darkroom.")
-        return found
+        return record
 
     def _checked(self, parse: Callable[[type[Subject], bytes, str], Subject], subject: str, data: bytes) -> Subject:
         """The record that is stored under the id `subject`; raises Damaged if it is of another one."""
@@ -142,10 +142,10 @@ class Subjects:
             except Damaged as error:
                 log.error("a name is looked up among all subjects: %s", error)
                 await self.mend_name(key)
-        found = await self._named(key)
-        if found and not (found.space and found.name):  # of a newer version
-            return found.model_copy(update={"space": space, "name": name})
-        return found
+        record = await self._named(key)
+        if record and not (record.space and record.name):  # of a newer version
+            return record.model_copy(update={"space": space, "name": name})
+        return record
 
     async def mend_name(self, key: str) -> None:
         """Repair a reserved name whose object is damaged: it holds its subject's id again, or is freed."""

@@ -11,7 +11,8 @@ To add a kind, write one module on each side of the import rule, and name it in 
    meanwhile goes to `self.attempt.reporter.show(phase, step, of, live={…})`, and is published twice a second.
    `darkroom worker --queues <name>` serves it. An engine is started only for kinds with `needs_gpu`.
 3. `bot/kinds/<name>.py`, in `PRESENTERS`: a `JobPresenter` that says how chats show the work (`live_text`) and what was
-   made (`done`); and a command in `bot/commands/registry.py` that yields `await bot.accept(job)`.
+   made (`done`); and a command, `@command` in `bot/commands` and named in its registry, that yields
+   `await bot.accept(job)`.
 
 `tests/support/echo_kind.py` is a whole kind, which echoes text.
 """

@@ -48,6 +48,10 @@ class JobKind(Generic[J, O]):
     def check(self, job: J, settings: BotSettings) -> None:
         """Raise UserError, with what to ask for instead, where a job is too large to be accepted."""
 
+    def of_this_kind(self, job: Job) -> J | None:
+        """The job, if it is of this kind; None for one of another kind, or that only a newer version understands."""
+        return job if isinstance(job, self.job) else None
+
     def typed(self, outcome: Outcome) -> O:
         """An outcome as one of this kind, with the fields that it has."""
         if isinstance(outcome, self.outcome):

@@ -43,7 +43,7 @@ class TrainKind(JobKind[TrainJob, TrainOutcome]):
         subjects, unreadable = Subjects(store), list[StoreError]()
         for each in job.subjects:
             try:
-                subject = await subjects.change(each, lambda found: _noted(found, job, outcome))
+                subject = await subjects.change(each, lambda record: _with_result(record, job, outcome))
             except Missing:
                 await store.delete_prefix(f"subjects/{each}/")
                 continue
@@ -79,7 +79,7 @@ class TrainKind(JobKind[TrainJob, TrainOutcome]):
         for each in job.subjects:
             with suppress(Missing):
                 subject = await Subjects(store).whole(each)
-                if subject.job == job.id or _shown(subject) & {*names}:
+                if subject.job == job.id or _picture_keys(subject) & {*names}:
                     return True
         return False
 
@@ -100,11 +100,11 @@ class TrainKind(JobKind[TrainJob, TrainOutcome]):
 TRAIN = TrainKind("train", TrainJob, TrainOutcome, needs_gpu=True, learns=True, noun="training", counted="training")
 
 
-def _shown(subject: Subject) -> set[str]:
+def _picture_keys(subject: Subject) -> set[str]:
     return {picture.key for picture in (*subject.samples, subject.before_after, subject.choices) if picture}
 
 
-def _noted(subject: Subject, job: TrainJob, outcome: TrainOutcome) -> Subject:
+def _with_result(subject: Subject, job: TrainJob, outcome: TrainOutcome) -> Subject:
     if outcome.state == "failed" and subject.state == "learning":
         return subject.model_copy(update={"state": "failed"})
     trained = outcome.learned_of(subject.id)

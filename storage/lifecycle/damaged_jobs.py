@@ -40,7 +40,7 @@ async def end_damaged(store: Store, job: str) -> str:
     # Otherwise they would be "being learned" for ever, and their names could not be had again.
     for subject in await _subjects_of(store, job):
         with suppress(Missing, Damaged, Newer):
-            await Subjects(store).change(subject, lambda found: _failed(found, job))
+            await Subjects(store).change(subject, lambda match: _failed(match, job))
     return JOB_DAMAGED
 
 
@@ -80,7 +80,7 @@ async def _subjects_of(store: Store, job: str) -> list[str]:
 
 
 def _subjects_in(record: bytes) -> list[str]:
-    ids = [found.decode() for named in _IDS.findall(record) for found in _ID.findall(named)]
+    ids = [match.decode() for named in _IDS.findall(record) for match in _ID.findall(named)]
     return list(dict.fromkeys(ids))
 
 

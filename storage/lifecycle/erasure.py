@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 UNDER_WAY, RECEIPTS = "forgetting/", "receipts/"
 HASH = re.compile(r"[0-9a-f]{32,}")
-RELEASED = "One of those who were learned together was forgotten meanwhile."
+RELEASED = "One of the subjects of this training was forgotten meanwhile."
 
 
 class Erasure(Stored):

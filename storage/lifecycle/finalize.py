@@ -106,16 +106,18 @@ async def delete_picture(store: Store, job: ImagineJob, seed: int) -> ImagineOut
         data, tag = await store.get(key)
         outcome = parsed(ImagineOutcome, data, key)
         _must_understand(outcome)
-        gone = [picture for picture in outcome.pictures if picture.seed == seed]
-        if not gone:
+        deleted = [picture for picture in outcome.pictures if picture.seed == seed]
+        if not deleted:
             raise UserError(f"There is no picture with seed {seed} there, or not any more.")
         left = tuple(picture for picture in outcome.pictures if picture.seed != seed)
         outcome = outcome.model_copy(update={"pictures": left, "grid": None})
-        if not left or await _republished(store, job, outcome, tag, gone):
+        if not left or await _republished(store, job, outcome, tag, deleted):
             return outcome
 
 
-async def _republished(store: Store, job: ImagineJob, outcome: ImagineOutcome, tag: str, gone: list[Picture]) -> bool:
+async def _republished(
+    store: Store, job: ImagineJob, outcome: ImagineOutcome, tag: str, deleted: list[Picture]
+) -> bool:
     """Replace an outcome by one without the pictures that are `gone`; on a full disk these make room for it first."""
     with suppress(Full):
         await store.put(open_key(job.space, job.id), b"")
@@ -123,9 +125,9 @@ async def _republished(store: Store, job: ImagineJob, outcome: ImagineOutcome, t
         if not await store.replace(outcome_key(job.id), outcome.model_dump_json().encode(), tag):
             return False
     except Full:
-        if not any([await store.exists(picture.key) for picture in gone]):
+        if not any([await store.exists(picture.key) for picture in deleted]):
             raise
-        for picture in gone:
+        for picture in deleted:
             await store.delete(picture.key)
         return False
     await set_aside(store, f"jobs/{job.id}")

@@ -11,6 +11,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable
 
+from pydantic import BaseModel
+
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
 from storage.contract.records import parsed
@@ -21,17 +23,27 @@ from storage.ids import id_at, is_id, made_s
 from storage.kinds.stored import read_outcome, stored_job
 from storage.lifecycle.finalize import finalize_job, unpublished_objects, unsettled_key
 from storage.lifecycle.job_index import JobIndex
-from storage.lifecycle.sweep_state import STATE, SweepState
 from storage.objects.store import Store
 
 log = logging.getLogger(__name__)
 
+STATE = "upkeep/sweep.json"
 ORPHANED_S = 3600.0  # from an id's making; an import writes the record last, and clocks differ
 RECENT_S = 2 * 3600.0  # for so long after that things are looked at every hour
 DAY_S = 24 * 3600.0  # from one look over everything to the next
 SLICE = 6  # digits that ids of a slice begin with: those of almost five hours
 KINDS = ("jobs/", "subjects/")
 OF_TRAININGS = ("checkpoints", "weights", "samples")  # what lies below a subject by the trainings that made it
+
+
+class SweepState(BaseModel):
+    """How far the daily look over everything is. Fields that are not known are ignored."""
+
+    version: int = 1
+    after: str = ""  # prefix of the slice that was looked at last
+    subjects: int = 0  # records counted so far
+    ended_s: float = 0.0  # when it ended; 0: it has not
+    clean: dict[str, str] = {}  # by prefix of a slice: the hash of its names when nothing was to be done in it
 
 
 class GarbageCollector:
@@ -64,7 +76,7 @@ class GarbageCollector:
             names = await self.store.names(kind, after=f"{kind}{since}")
             await self._sweep(kind, names, deep=False)
             swept += await self._gone(kind, names, after=f"{kind}{since}") if names else []
-        return _said(swept)
+        return _logged(swept)
 
     async def _go_on(self, state: SweepState, within_s: float) -> list[str]:
         swept, until_s = list[str](), time.monotonic() + within_s
@@ -77,7 +89,7 @@ class GarbageCollector:
             swept += await self._sweep_names(state.subjects)
             state.ended_s = time.time()
         await self.store.put(STATE, state.model_dump_json().encode())
-        return _said(swept)
+        return _logged(swept)
 
     async def _next_slice(self, after: str) -> str:
         """The prefix of the slice that follows; empty if there is none."""
@@ -206,7 +218,7 @@ def _digest(names: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
-def _said(swept: list[str]) -> list[str]:
+def _logged(swept: list[str]) -> list[str]:
     if swept:
         log.warning("%d objects of jobs or subjects that are gone were left, and are deleted", len(swept))
     return swept

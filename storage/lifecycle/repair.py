@@ -40,7 +40,7 @@ class RepairFinding:
     advice: str = ""  # what a person can do then
 
 
-Check = Callable[[Store, bool], AsyncIterator[RepairFinding]]
+StoreCheck = Callable[[Store, bool], AsyncIterator[RepairFinding]]
 
 
 async def check_jobs(store: Store, dry_run: bool) -> AsyncIterator[RepairFinding]:
@@ -86,7 +86,7 @@ async def check_subjects(store: Store, dry_run: bool) -> AsyncIterator[RepairFin
             what = f"{subject.name} waits for a training that has ended or is gone."
             yield RepairFinding(subject_key(each), what, "failed: it can be forgotten, or trained anew")
             if not dry_run:
-                await subjects.change(each, lambda found: found.model_copy(update={"state": "failed"}))
+                await subjects.change(each, lambda subject: subject.model_copy(update={"state": "failed"}))
 
 
 async def _check_subject(subjects: Subjects, subject: Subject, dry_run: bool) -> AsyncIterator[RepairFinding]:
@@ -184,4 +184,4 @@ async def _is_whole(store: Store, key: str, sha256: str) -> bool:
     return True
 
 
-CHECKS: tuple[Check, ...] = (check_jobs, check_indexes, check_subjects, check_names, check_forgetting)
+CHECKS: tuple[StoreCheck, ...] = (check_jobs, check_indexes, check_subjects, check_names, check_forgetting)

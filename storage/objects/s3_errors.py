@@ -1,27 +1,18 @@
 """What an error of S3 means: which kind of failure it is, and a sentence with no requests, keys or signatures in it.
 
-Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and those of other servers. A sentence says
-what the server answered, and a cause only where the answer leaves no other.
+The table is `s3_errors.toml`. A sentence says what the server answered, and a cause only where the answer leaves no
+other.
 """
 
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import botocore.exceptions
 from boto3.exceptions import S3UploadFailedError
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    PartialCredentialsError,
-    ProxyConnectionError,
-    SSLError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
+from storage.data_files import read_toml
 from storage.errors import Full, Missing, StoreError
 from storage.failures import Failure
 from storage.objects.folder_errors import is_full, os_failure
@@ -33,17 +24,6 @@ NOT_THERE = {"NoSuchKey", "404"}
 OF_ONE_OBJECT = {"GetObject", "HeadObject", "DeleteObject"}  # that may be missing
 CONFLICTS = {"ConditionalRequestConflict", "OperationAborted", "409"}  # somebody else writes this moment
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired", "InvalidToken"}
-FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507", "XMinioAdminBucketQuotaExceeded"}
-FULL |= {"storage_cap_exceeded", "StorageCapExceeded", "StorageQuotaExceeded", "BucketQuotaExceeded"}
-OVERLOADED = """
-    TooManyRequests TooManyRequestsException Throttling ThrottlingException ThrottledException RequestThrottled
-    RequestThrottledException RequestLimitExceeded LimitExceededException BandwidthLimitExceeded
-    PriorRequestNotComplete ProvisionedThroughputExceededException SlowDown 429
-""".split()
-CAPS = ("TransactionCapExceeded", "transaction_cap_exceeded", "DownloadCapExceeded", "download_cap_exceeded")
-CLOCK = "its clock and ours differ too much"
-NOT_SIGNED_SO = "it does not take how requests are signed; AWS_DEFAULT_REGION or AWS_ACCESS_KEY_ID may not be right"
-REGION = "the bucket is in another region than AWS_DEFAULT_REGION says, or another endpoint serves it"
 
 
 class S3ErrorMeaning(NamedTuple):
@@ -51,71 +31,30 @@ class S3ErrorMeaning(NamedTuple):
 
     failure: Failure
     reason: str
+    full: bool = False  # no room is left
+    names_region: bool = False  # the answer may name the bucket's region
 
 
-CODES: dict[str, S3ErrorMeaning] = {
-    "NoSuchBucket": S3ErrorMeaning(PERMANENT, "there is no bucket BUCKET"),
-    "AccessDenied": S3ErrorMeaning(
-        PERMANENT, "these credentials may not use the bucket BUCKET for WHAT, which needs RIGHT"
-    ),
-    "AllAccessDisabled": S3ErrorMeaning(PERMANENT, "the bucket BUCKET is closed"),
-    "AccountProblem": S3ErrorMeaning(PERMANENT, "there is a problem with the account"),
-    "InvalidAccessKeyId": S3ErrorMeaning(PERMANENT, "it does not know this AWS_ACCESS_KEY_ID"),
-    "SignatureDoesNotMatch": S3ErrorMeaning(
-        PERMANENT,
-        "the signature of a request did not match; AWS_SECRET_ACCESS_KEY is wrong, or something between us, as a "
-        "proxy that sets another Host, has changed the request",
-    ),
-    **dict.fromkeys(EXPIRED, S3ErrorMeaning(PERMANENT, "the credentials have expired, and there were no newer ones")),
-    "InvalidToken": S3ErrorMeaning(PERMANENT, "it does not accept the session token (AWS_SESSION_TOKEN)"),
-    "RequestExpired": S3ErrorMeaning(
-        PERMANENT, "it takes the request for expired; clocks or credentials may be the reason"
-    ),
-    "RequestTimeTooSkewed": S3ErrorMeaning(PERMANENT, CLOCK),
-    "AuthorizationHeaderMalformed": S3ErrorMeaning(PERMANENT, NOT_SIGNED_SO),
-    "PermanentRedirect": S3ErrorMeaning(PERMANENT, REGION),
-    "IllegalLocationConstraintException": S3ErrorMeaning(PERMANENT, REGION),
-    "TemporaryRedirect": S3ErrorMeaning(OUTAGE, "the bucket is being moved"),
-    "NotImplemented": S3ErrorMeaning(PERMANENT, "it answered 501 NotImplemented to WHAT"),
-    "MethodNotAllowed": S3ErrorMeaning(PERMANENT, "it does not allow WHAT"),
-    **dict.fromkeys(FULL, S3ErrorMeaning(OUTAGE, "its space is used up")),
-    **dict.fromkeys(CAPS, S3ErrorMeaning(OUTAGE, "the day's limit of requests or downloads is used up")),
-    "EntityTooLarge": S3ErrorMeaning(PERMANENT, "it takes no objects of that size"),
-    "XMinioStorageFull": S3ErrorMeaning(OUTAGE, "its disk is full"),
-    **dict.fromkeys(("InsufficientStorage", "507"), S3ErrorMeaning(OUTAGE, "its disk is full")),
-    "XMinioAdminBucketQuotaExceeded": S3ErrorMeaning(OUTAGE, "the quota of the bucket BUCKET is used up"),
-    **dict.fromkeys(OVERLOADED, S3ErrorMeaning(OUTAGE, "it is overloaded")),
-    "ServiceUnavailable": S3ErrorMeaning(OUTAGE, "it is overloaded or away"),
-    "InternalError": S3ErrorMeaning(OUTAGE, "it had an error of its own"),
-    "RequestTimeout": S3ErrorMeaning(OUTAGE, "it waited too long for our data"),
-    **dict.fromkeys(CONFLICTS, S3ErrorMeaning(OUTAGE, "others write the same object all the time")),
-    "301": S3ErrorMeaning(PERMANENT, REGION),
-    "307": S3ErrorMeaning(OUTAGE, "it answered 307, as while a bucket is being moved"),
-    "408": S3ErrorMeaning(OUTAGE, "it answered 408"),
-    "501": S3ErrorMeaning(PERMANENT, "it answered 501 NotImplemented to WHAT"),
-}
-FAULTS: dict[type[Exception], S3ErrorMeaning] = {  # the first that fits
-    PartialCredentialsError: S3ErrorMeaning(PERMANENT, "half of the credentials are missing"),
-    NoCredentialsError: S3ErrorMeaning(
-        PERMANENT, "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    ),
-    CredentialRetrievalError: S3ErrorMeaning(OUTAGE, "the credentials cannot be fetched"),
-    SSLError: S3ErrorMeaning(UNKNOWN, "no secure connection can be made; is its certificate trusted here?"),
-    ProxyConnectionError: S3ErrorMeaning(OUTAGE, "the proxy cannot be reached"),
-    ConnectionError: S3ErrorMeaning(OUTAGE, "it cannot be reached"),
-    ForeignAnswer: S3ErrorMeaning(UNKNOWN, "what answers at AWS_ENDPOINT_URL_S3 does not speak the protocol of S3"),
-    S3DownloadFailedError: S3ErrorMeaning(OUTAGE, "the object changed while it was read"),
-    HTTPClientError: S3ErrorMeaning(OUTAGE, "the connection broke"),
-    IncompleteReadError: S3ErrorMeaning(OUTAGE, "the connection broke"),
-}
-RIGHTS = {
-    "GetObject": "s3:GetObject, and s3:ListBucket to tell missing from forbidden",
-    "HeadObject": "s3:GetObject, and s3:ListBucket to tell missing from forbidden",
-    "ListObjectsV2": "s3:ListBucket",
-    "DeleteObject": "s3:DeleteObject",
-    "DeleteObjects": "s3:DeleteObject",
-    "AbortMultipartUpload": "s3:AbortMultipartUpload",
-}  # all others: s3:PutObject
+class S3ErrorTable:
+    """What errors of S3 mean, by the server's code or by botocore's exception; and permissions by operation."""
+
+    def __init__(self) -> None:
+        data = read_toml("storage.objects", "s3_errors.toml")
+        kinds = {
+            **vars(botocore.exceptions),
+            **{kind.__name__: kind for kind in (ForeignAnswer, S3DownloadFailedError)},
+        }
+        self.permissions: dict[str, str] = data["permissions"]
+        self.codes: dict[str, S3ErrorMeaning] = {}
+        self.exceptions: dict[type[Exception], S3ErrorMeaning] = {}
+        for row in data["meaning"]:
+            codes, names = row.pop("codes", ()), row.pop("exceptions", ())
+            meaning = S3ErrorMeaning(Failure(row.pop("failure")), **row)
+            self.codes |= dict.fromkeys(codes, meaning)
+            self.exceptions |= dict.fromkeys((kinds[name] for name in names), meaning)
+
+
+TABLE = S3ErrorTable()
 
 
 def answer_code(error: BaseException) -> str:
@@ -145,15 +84,15 @@ def meaning_of(error: BaseException) -> S3ErrorMeaning:
     """Tell what one of FAILURES means, by the table."""
     error = unwrapped(error)
     if not isinstance(error, ClientError):
-        known = next((meaning for kind, meaning in FAULTS.items() if isinstance(error, kind)), None)
+        known = next((meaning for kind, meaning in TABLE.exceptions.items() if isinstance(error, kind)), None)
         return known or S3ErrorMeaning(UNKNOWN, f"of {type(error).__name__}")
     code, status = answer_code(error), _status(error)
     if code.isdigit() and (foreign := _foreign(error, status)):
         return foreign
-    if meaning := CODES.get(code):
+    if meaning := TABLE.codes.get(code):
         return meaning._replace(reason=meaning.reason.replace("WHAT", asked(error)))
     if status == 429:
-        return CODES["429"]
+        return TABLE.codes["429"]
     # Codes outside the table are of other servers than AWS: their status has to do.
     if status == 408 or (status >= 500 and status != 501):
         return S3ErrorMeaning(OUTAGE, f"it answered {code}")
@@ -191,17 +130,17 @@ def store_error(error: BaseException, server: str, bucket: str, key: str) -> Sto
     error = unwrapped(error)
     if is_missing(error):
         return Missing(f"There is no object {key!r}.")
-    if isinstance(error, OSError) and not isinstance(error, tuple(FAULTS)):  # the file on our side
+    if isinstance(error, OSError) and not isinstance(error, tuple(TABLE.exceptions)):  # the file on our side
         kind = Full if is_full(error) else StoreError
         return kind(f"The file {error.filename or key} failed: {error.strerror or error}.", os_failure(error))
-    failure, reason = meaning_of(error)
-    right = RIGHTS.get(asked(error), "s3:PutObject") if isinstance(error, ClientError) else ""
-    reason = reason.replace("BUCKET", bucket).replace("RIGHT", right)
-    region = region_of(error)
-    reason += f"; it names the region {region}" if region and reason in (REGION, NOT_SIGNED_SO) else ""
+    meaning = meaning_of(error)
+    right = TABLE.permissions.get(asked(error), "s3:PutObject") if isinstance(error, ClientError) else ""
+    reason = meaning.reason.replace("BUCKET", bucket).replace("RIGHT", right)
+    region = region_of(error) if meaning.names_region else ""
+    reason += f"; it names the region {region}" if region else ""
     is_507 = isinstance(error, ClientError) and _status(error) == 507
-    kind = Full if answer_code(error) in FULL or is_507 else StoreError
-    return kind(f"The S3 server {without_password(server)} cannot be used: {reason}.", failure)
+    kind = Full if meaning.full or is_507 else StoreError
+    return kind(f"The S3 server {without_password(server)} cannot be used: {reason}.", meaning.failure)
 
 
 def region_of(error: BaseException) -> str:

@@ -23,8 +23,7 @@ from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
 from storage.lifecycle import departures
 from storage.lifecycle.departures import Departure
 from storage.lifecycle.finalize import finalize_job, publish_outcome
-from storage.lifecycle.garbage_collection import GarbageCollector
-from storage.lifecycle.sweep_state import STATE, SweepState
+from storage.lifecycle.garbage_collection import STATE, GarbageCollector, SweepState
 from storage.objects.folder import FolderStore
 from storage.queue import newest_id
 from storage.settings.bot import BotSettings

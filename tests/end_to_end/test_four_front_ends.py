@@ -111,9 +111,9 @@ async def chooses(front: Front, said: Shown, app: Darkroom) -> None:
     before = await app.subjects.find(front.space, "rex")
     assert before and before.choices and [c.step for c in before.candidates] == [12, 60]
     await front.say("dreambooth show", name="rex")
-    shown = await front.sees("Which one is it to be?", "write [rex] in a prompt")
+    shown = await front.sees("Which candidate should be kept?", "write [rex] in a prompt")
     for message in (said, shown):
-        assert "Which one is it to be?" in message.text and (
+        assert "Which candidate should be kept?" in message.text and (
             not front.graphic or {"12 steps", "60 steps"} < set(message.labels)
         )
         with Image.open(io.BytesIO(await front.sheet(message))) as sheet:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from bot.arguments.arguments import Arguments
-from bot.commands.registry import COMMANDS, Command
+from bot.commands.command import Command
+from bot.commands.registry import COMMANDS
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request
 from bot.kinds import PRESENTERS

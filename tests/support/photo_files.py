@@ -55,7 +55,7 @@ def judged(*files: bytes, names: tuple[str, ...] = (), **settings: Any) -> Vetti
 def _reading(upload: Upload, settings: BotSettings) -> DecodedPhoto | PhotoError:
     try:
         check(upload, settings.photo_max_bytes)
-        return prepare_photo(upload.data, PhotoLimits.of(settings))
+        return prepare_photo(upload.data, PhotoLimits.from_settings(settings))
     except PhotoError as error:
         return error
 

@@ -16,7 +16,7 @@ HEARD_S = 2.0  # the third is for the way to Discord
 UNTIL = "acknowledge_until_s"  # in Interaction.extras, by the event loop's clock
 
 
-def heard(interaction: discord.Interaction) -> None:
+def start_ack_deadline(interaction: discord.Interaction) -> None:
     """Note that an interaction is heard now."""
     interaction.extras[UNTIL] = asyncio.get_running_loop().time() + HEARD_S
 
@@ -37,7 +37,7 @@ def ack_repeatedly(interaction: discord.Interaction) -> Iterator[None]:
         log.info("interaction %s is responded to, and little told of that: %r", interaction.id, error)
 
 
-async def acknowledged(interaction: discord.Interaction, ephemeral: bool = False, thinking: bool = False) -> str:
+async def acknowledge(interaction: discord.Interaction, ephemeral: bool = False, thinking: bool = False) -> str:
     """Say that there will be an answer; return the id of its message where Discord tells it at once, else nothing."""
     result = None
     try:

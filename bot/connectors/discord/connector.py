@@ -64,7 +64,7 @@ async def serve(settings: BotSettings, redis_url: str, ready: Ready) -> None:
         while True:
             await retrying(_lead_once, app, is_ready)
     except UnknownTrouble as error:
-        raise SetupError(f"Discord answers something that is not known here: {error}") from error
+        raise SetupError(f"Discord gave an unknown answer: {error}") from error
     except (ChatTrouble, ChatRefused) as error:
         raise SetupError(f"Discord does not let me serve: {error}") from error
     except SERVICE_ERRORS as error:
@@ -76,8 +76,8 @@ async def serve(settings: BotSettings, redis_url: str, ready: Ready) -> None:
 def _patience(state: RetryCallState) -> float:
     """As long as Discord, or what stands before it, asks for; else exponentially longer."""
     error = state.outcome.exception() if state.outcome else None
-    told_s = retry_after_s(error) if error else None
-    return wait_random_exponential(1, 60)(state) if told_s is None else told_s
+    delay_s = retry_after_s(error) if error else None
+    return wait_random_exponential(1, 60)(state) if delay_s is None else delay_s
 
 
 def use_api(url: str) -> None:
@@ -131,17 +131,18 @@ class DiscordBot(discord.AutoShardedClient):
         self.app, self._say_ready = app, ready
         self.poster = DiscordPoster(self, app.store)
         self.follower = Follower(app, self.poster)
-        self.answers = DiscordResponder(app, self.follower, self.poster, FileHosts(CDN, app.settings.discord_api_url))
-        self.hearing = InteractionHandler(app, self.answers)
+        self.responder = DiscordResponder(app, self.follower, self.poster, FileHosts(CDN, app.settings.discord_api_url))
+        self.interactions = InteractionHandler(app, self.responder)
         self.replies = ReplyHandler(app, self.follower, self.poster)
         self.departures = Departures(app, DiscordMembers(self))
         self._shards_there: set[int] = set()
-        self._heard: set[asyncio.Task[None]] = set()  # what is being done for events
+        self._event_tasks: set[asyncio.Task[None]] = set()  # what is being done for events
 
     async def until_refused(self) -> None:
         """Wait until Discord does not accept our token any more; raises SetupError then, with the start's sentence."""
         while True:
             await self.gate.token_refused.wait()
+            # Cleared before asking, so that a refusal that comes meanwhile is not lost.
             self.gate.token_refused.clear()
             try:
                 async with meaning():
@@ -169,8 +170,8 @@ class DiscordBot(discord.AutoShardedClient):
 
     def _look_for_departures(self) -> None:
         task = asyncio.create_task(self.departures.forever())
-        self._heard.add(task)
-        task.add_done_callback(self._heard.discard)
+        self._event_tasks.add(task)
+        task.add_done_callback(self._event_tasks.discard)
 
     async def stop(self) -> None:
         """Stop following what is under way."""
@@ -179,15 +180,16 @@ class DiscordBot(discord.AutoShardedClient):
     async def close(self) -> None:
         """Disconnect; what was heard and is not answered by now is let go of, before queue and store are closed."""
         await super().close()
-        for task in self._heard:
+        for task in self._event_tasks:
             task.cancel()
-        await asyncio.gather(*self._heard, return_exceptions=True)
-        await self.answers.close()  # now that nothing fetches any more
+        await asyncio.gather(*self._event_tasks, return_exceptions=True)
+        await self.responder.close()  # now that nothing fetches any more
 
     async def _register(self) -> None:
         """Register our commands with Discord if they have changed: it takes that a few times a day."""
         assert self.application_id
         known = f"darkroom:discord:commands:{self.application_id}"
+        # Discord limits how many commands are created a day (200): a bot in a restart loop must not use them up.
         if (await self.app.redis.get(known) or b"").decode() == digest() and await self._all_there():
             return
         try:
@@ -224,7 +226,7 @@ class DiscordBot(discord.AutoShardedClient):
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Somebody uses us."""
-        await self._while_open(self.hearing.hear(interaction))
+        await self._while_open(self.interactions.handle(interaction))
 
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote something: perhaps a reply to an answer of ours."""
@@ -245,12 +247,13 @@ class DiscordBot(discord.AutoShardedClient):
         if self.is_closed():
             return work.close()
         task = asyncio.create_task(work)
-        self._heard.add(task)
-        task.add_done_callback(self._heard.discard)
+        self._event_tasks.add(task)
+        task.add_done_callback(self._event_tasks.discard)
         with suppress(asyncio.CancelledError):
             await task
 
     async def _greet(self, guild: discord.Guild) -> None:
+        # After a reconnect the gateway may send this event again, and each would greet once more.
         if not await self.app.first(f"discord:hello:{guild.id}"):
             return
         channels = [guild.system_channel, *guild.text_channels]

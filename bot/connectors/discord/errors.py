@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 import aiohttp
 import discord
 
-from bot.delivery.error_classes import OUTAGE, UNKNOWN, ErrorClass, permanent, seconds_told
+from bot.delivery.error_classes import OUTAGE, UNKNOWN, ErrorClass, parse_retry_after, permanent
 from bot.delivery.posts import BotRefused, ChannelClosed, ChatRefused, ChatTrouble, MessageGone, NotTaken, TooFast
 
 DONE_BEFORE = 40060  # an interaction is acknowledged already
 PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
 
-REFUSED_BOT = "Discord does not let me do this any more. Who runs me can see why with `darkroom doctor`."
+REFUSED_BOT = "Discord does not let me do this any more. Whoever runs this bot can see why with `darkroom doctor`."
 
 
 class TokenDead(ChatRefused):
@@ -85,9 +85,9 @@ def retry_after_s(error: BaseException) -> float | None:
     if isinstance(error, discord.RateLimited):
         return error.retry_after
     if isinstance(error, discord.HTTPException):
-        return seconds_told(error.response.headers.get("Retry-After"))
+        return parse_retry_after(error.response.headers.get("Retry-After"))
     if isinstance(error, aiohttp.ClientResponseError):  # where a connection to the gateway is refused
-        return seconds_told(error.headers.get("Retry-After")) if error.headers else None
+        return parse_retry_after(error.headers.get("Retry-After")) if error.headers else None
     return retry_after_s(error.__cause__) if error.__cause__ else None
 
 

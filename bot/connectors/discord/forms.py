@@ -5,8 +5,8 @@ from typing import Any
 import discord
 
 from bot.arguments.forms import Field, Form
-from bot.connectors.discord.render import clip
 from bot.connectors.discord.slash_commands import PHOTOS, AttachedFile, Json, attached
+from storage.text import shorten
 
 TITLE, MEANING, SHORT = 45, 100, 100  # characters
 ASKED = 5  # fields in a modal at most
@@ -16,23 +16,25 @@ Item = discord.ui.Item[Any]
 
 def modal(form: Form, custom_id: str, photos: bool, hint: str = "") -> discord.ui.Modal:
     """Describe a form with its values filled in; `photos` asks for files as well, and `hint` says what they are for."""
-    asked = discord.ui.Modal(title=clip(form.summary, TITLE), custom_id=custom_id, timeout=None)
+    form_view = discord.ui.Modal(title=shorten(form.summary, TITLE), custom_id=custom_id, timeout=None)
     for field in form.brief[: ASKED - photos]:
-        about = clip(field.meaning, MEANING) or None
+        about = shorten(field.meaning, MEANING) or None
         name = field.name.capitalize()
-        asked.add_item(discord.ui.Label(text=name, description=about, component=_component(field)))
+        form_view.add_item(discord.ui.Label(text=name, description=about, component=_component(field)))
     if photos:
         upload: Item = discord.ui.FileUpload(custom_id="photos", min_values=1, max_values=PHOTOS)
-        asked.add_item(discord.ui.Label(text="Photos", description=clip(hint, MEANING) or None, component=upload))
+        form_view.add_item(
+            discord.ui.Label(text="Photos", description=shorten(hint, MEANING) or None, component=upload)
+        )
     # A form that is stopped only describes: what is sent is understood from its id, by whatever process.
-    asked.stop()
-    return asked
+    form_view.stop()
+    return form_view
 
 
 def unasked(form: Form) -> dict[str, str]:
     """What a form knows and does not ask for: it goes along unseen."""
-    asked = {field.name for field in form.brief}
-    return {**{f.name: f.default for f in form.fields if f.name not in asked and f.default}, **form.fixed}
+    form_view = {field.name for field in form.brief}
+    return {**{f.name: f.default for f in form.fields if f.name not in form_view and f.default}, **form.fixed}
 
 
 def _component(field: Field) -> Item:
@@ -46,7 +48,7 @@ def _component(field: Field) -> Item:
     return discord.ui.TextInput(
         custom_id=field.name,
         style=discord.TextStyle.long if longest > SHORT else discord.TextStyle.short,
-        default=clip(field.default, longest) or None,
+        default=shorten(field.default, longest) or None,
         required=field.required,
         max_length=longest,
     )

@@ -11,7 +11,7 @@ from bot.commands import button_ids, consents
 from bot.commands.prefill import filled_form
 from bot.commands.registry import COMMANDS
 from bot.commands.train import photos_hint
-from bot.connectors.discord.ack import ack_repeatedly, heard, in_time
+from bot.connectors.discord.ack import ack_repeatedly, in_time, start_ack_deadline
 from bot.connectors.discord.attachments import others_in, photos_in
 from bot.connectors.discord.forms import filled_in, modal, unasked
 from bot.connectors.discord.render import controls, plain
@@ -33,28 +33,29 @@ UNSAID = (discord.HTTPException, discord.RateLimited)  # what nobody can be told
 SURE, PHOTOS, AUTHOR = "sure", "photos", "author"  # arguments of ours: a question answered, files found, whose
 ALONG = (PHOTOS, AUTHOR)  # what goes along with a form, unseen
 NO = "no"
-OLD = "I do not know this any more. Please give the command again."
+OLD = "This button or form is no longer valid. Please use the command again."
 
 
 class InteractionHandler:
     """The handler of interactions: commands, buttons, forms, completions."""
 
-    def __init__(self, app: Darkroom, answers: DiscordResponder) -> None:
-        self.app, self.answers = app, answers
+    def __init__(self, app: Darkroom, responder: DiscordResponder) -> None:
+        self.app, self.responder = app, responder
         self._kinds = {
             discord.InteractionType.application_command: self._command,
             discord.InteractionType.component: self._press,
             discord.InteractionType.modal_submit: self._form,
         }
 
-    async def hear(self, interaction: discord.Interaction) -> None:
+    async def handle(self, interaction: discord.Interaction) -> None:
         """Do what an interaction asks for. Never raises, but for cancellation."""
-        heard(interaction)
+        start_ack_deadline(interaction)
         data: Json = dict(interaction.data or {})
         try:
             if interaction.type is discord.InteractionType.autocomplete:
                 await self._complete(interaction, data)
-            elif (kind := self._kinds.get(interaction.type)) and await self.answers.first(interaction):
+            # Completions are not deduplicated: they change nothing, and come at every keystroke.
+            elif (kind := self._kinds.get(interaction.type)) and await self.responder.first(interaction):
                 await kind(interaction, data)
         except UNSAID as error:
             log.warning("could not answer an interaction of %s: %s", interaction.user.id, error)
@@ -78,21 +79,22 @@ class InteractionHandler:
         given = invoked(data)
         if given is None:
             return await self._refuse(interaction, OLD)
-        asked = InboundCommand(given.command, given.arguments, given.attached)
+        inbound = InboundCommand(given.command, given.arguments, given.attached)
+        # A question is the response itself, which must be there within three seconds, so nothing is deferred before it.
         if given.command.asks_first:
-            return await self._ask_first(interaction, asked)
+            return await self._ask_first(interaction, inbound)
         if given.command.takes_photos and not given.attached and not closed_to(interaction):
-            return await self._open(interaction, asked, photos=True)
-        await self.answers.answer(interaction, asked)
+            return await self._open(interaction, inbound, photos=True)
+        await self.responder.answer(interaction, inbound)
 
-    async def _ask_first(self, interaction: discord.Interaction, asked: InboundCommand) -> None:
+    async def _ask_first(self, interaction: discord.Interaction, inbound: InboundCommand) -> None:
         """Respond with the question that comes first, or say why not; what takes too long comes after a response."""
         try:
             async with in_time(interaction):
-                request = request_of(interaction, asked.command.name, asked.arguments)
-                reply = await self.answers.follower.ask(request)
+                request = request_of(interaction, inbound.command.name, inbound.arguments)
+                reply = await self.app.last_reply(request)
         except TimeoutError:
-            return await self.answers.answer(interaction, asked)
+            return await self.responder.answer(interaction, inbound)
         if not reply.question:
             return await self._refuse(interaction, reply.text)
         await self._confirm(interaction, reply.buttons[0].model_copy(update={"confirm": reply.text}))
@@ -107,45 +109,51 @@ class InteractionHandler:
         photos = photos_in(message)
         if not photos:
             return await self._refuse(interaction, no_photos(others_in(message)))
+        # Before the form opens: nobody should fill it in for photos that are too many.
         check_number(len(photos), self.app.settings.photos_max)
         links = "\n".join(f"{photo.name} {photo.url}\t{captions.plain(photo.caption)}" for photo in photos)
         known = {PHOTOS: links, AUTHOR: message["author"]["id"]}
         if not interaction.guild_id and message["author"]["id"] == str(interaction.application_id):
+            # Consent is asked of people only, and nobody but this person reads here.
             del known[AUTHOR]  # pictures that the bot drew for this person
         await self._open(interaction, InboundCommand(COMMANDS["dreambooth train"], known), photos=False)
 
     async def _press(self, interaction: discord.Interaction, data: Json) -> None:
         """Do what a button or an entry of a menu says, in whatever process it was written."""
         pressed = (data.get("values") or [data["custom_id"]])[0]
+        # Not a command: the answer "no" changes nothing and need not be known to any process.
         if pressed == NO:
             with ack_repeatedly(interaction):
-                await interaction.response.edit_message(content="Left as it is.", view=None)
+                await interaction.response.edit_message(content="Nothing was changed.", view=None)
             return
         button = await self._button(interaction, pressed)
         if button is None:
             return await self._refuse(interaction, OLD)
         arguments = dict(button.arguments)
-        asked = InboundCommand(
-            COMMANDS[button.command], arguments, about=_meant(interaction), sure=bool(arguments.pop(SURE, ""))
+        inbound = InboundCommand(
+            COMMANDS[button.command],
+            arguments,
+            about=_message_of_button(interaction),
+            sure=bool(arguments.pop(SURE, "")),
         )
         if button.confirm:
             await self._confirm(interaction, button)
-        elif button.form and asked.command.answers != "asker" and (sentence := closed_to(interaction)):
+        elif button.form and inbound.command.answers != "asker" and (sentence := closed_to(interaction)):
             await self._refuse(interaction, sentence)
         elif button.form:
-            await self._open(interaction, asked, photos=asked.command.takes_photos)
+            await self._open(interaction, inbound, photos=inbound.command.takes_photos)
         elif button.command == "consent allow":
-            await self._allow(interaction, asked)
+            await self._allow(interaction, inbound)
         else:
-            await self.answers.answer(interaction, asked)
+            await self.responder.answer(interaction, inbound)
 
-    async def _allow(self, interaction: discord.Interaction, asked: InboundCommand) -> None:
+    async def _allow(self, interaction: discord.Interaction, inbound: InboundCommand) -> None:
         """Start a training whose photos' author consents; raises UserError for anybody else."""
-        request = request_of(interaction, asked.command.name, asked.arguments)
+        request = request_of(interaction, inbound.command.name, inbound.arguments)
         async with in_time(interaction):
-            consent = await consents.answered_by(self.app, request, asked.arguments["consent"])
+            consent = await consents.answered_by(self.app, request, inbound.arguments["consent"])
         attached = tuple(AttachedFile.model_validate(photo) for photo in consent.photos)
-        await self.answers.answer(interaction, replace(asked, attached=attached, consent=consent))
+        await self.responder.answer(interaction, replace(inbound, attached=attached, consent=consent))
 
     async def _button(self, interaction: discord.Interaction, custom_id: str) -> Button | None:
         """What a button or a form means; None if it is nothing of ours."""
@@ -163,14 +171,15 @@ class InteractionHandler:
         with ack_repeatedly(interaction):
             await interaction.response.send_message(plain(button.confirm), view=view, ephemeral=True)
 
-    async def _open(self, interaction: discord.Interaction, asked: InboundCommand, photos: bool) -> None:
+    async def _open(self, interaction: discord.Interaction, inbound: InboundCommand, photos: bool) -> None:
         """Open a command's form, filled in with what is known."""
-        known = {name: value for name, value in asked.arguments.items() if name not in ALONG}
-        request = request_of(interaction, asked.command.name, known)
+        known = {name: value for name, value in inbound.arguments.items() if name not in ALONG}
+        request = request_of(interaction, inbound.command.name, known)
         async with in_time(interaction):
-            form = await filled_form(self.app, request, asked.command.name, known)
-            unseen = {**unasked(form), **{n: v for n, v in asked.arguments.items() if n in ALONG}}
-            button = Button(label="Send", command=asked.command.name, arguments=unseen, form=True)
+            form = await filled_form(self.app, request, inbound.command.name, known)
+            # A modal shows five fields at most, so the rest travels in its id.
+            unseen = {**unasked(form), **{n: v for n, v in inbound.arguments.items() if n in ALONG}}
+            button = Button(label="Send", command=inbound.command.name, arguments=unseen, form=True)
             custom_id = await button_ids.write(self.app.store, button)
         with ack_repeatedly(interaction):
             await interaction.response.send_modal(modal(form, custom_id, photos, photos_hint(self.app.settings)))
@@ -183,12 +192,13 @@ class InteractionHandler:
         arguments = {**button.arguments, **filled}
         attached += tuple(_links(arguments.pop(PHOTOS, "")))
         author = arguments.pop(AUTHOR, "")
-        asked = InboundCommand(COMMANDS[button.command], arguments, attached, about=_meant(interaction))
+        inbound = InboundCommand(COMMANDS[button.command], arguments, attached, about=_message_of_button(interaction))
+        # Before the photos are downloaded: without consent nothing of them is to be here.
         if author and consents.needed(request_of(interaction, button.command, {}), author):
             if sentence := closed_to(interaction):
                 return await self._refuse(interaction, sentence)
-            return await self.answers.ask_author(interaction, asked, author)
-        await self.answers.answer(interaction, asked)
+            return await self.responder.ask_author(interaction, inbound, author)
+        await self.responder.answer(interaction, inbound)
 
     async def _complete(self, interaction: discord.Interaction, data: Json) -> None:
         """Offer what begins with, or else contains, what was typed; nothing when that takes too long."""
@@ -198,25 +208,27 @@ class InteractionHandler:
             if typed_in := typing(data):
                 field, typed = typed_in
                 async with in_time(interaction):
-                    options = await self._known(interaction, field.suggest)
+                    options = await self._options(interaction, field.suggest)
         except Exception as error:
             log.warning("nothing to suggest: %s", error)
+        # Discord does not filter; it shows 25 choices at most, in the order in which they come.
         fitting = [f for f in options if fold(typed) in fold(f[1])]
         fitting.sort(key=lambda f: not fold(f[1]).startswith(fold(typed)))
         choices = [discord.app_commands.Choice(name=name[:100], value=value) for value, name in fitting[:SUGGESTIONS]]
+        # Also after a failure, with nothing: without a response Discord shows an error while people type.
         await interaction.response.autocomplete(choices)
 
-    async def _known(self, interaction: discord.Interaction, what: str) -> Sequence[tuple[str, str]]:
+    async def _options(self, interaction: discord.Interaction, what: str) -> Sequence[tuple[str, str]]:
         """Subjects that this person may see here, or open jobs that they may stop: what is meant, and how it reads."""
         request = request_of(interaction, "", {})
         if what == "subjects":
             known = await access.visible_subjects(self.app, request, self.app.suggestions)
             return [(subject.name, subject.name) for subject in known]
         jobs = await access.stoppable(self.app, request, self.app.suggestions) if what == "jobs" else []
-        return [(job, f"{job[-6:]} {said}") for job, said in jobs]
+        return [(job, f"{job[-6:]} {prompt}") for job, prompt in jobs]
 
 
-def _meant(interaction: discord.Interaction) -> str:
+def _message_of_button(interaction: discord.Interaction) -> str:
     """The message that a button is about: for the answer to a question of ours, the one that it was asked on."""
     message = interaction.message
     if message is None:

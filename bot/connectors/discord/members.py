@@ -36,6 +36,7 @@ class DiscordMembers(Members):
         if not guild or not person:
             return guild is None
         try:
+            # Always by REST: the cache knows nobody without the privileged intent.
             await guild.fetch_member(int(person))
         except discord.NotFound as error:
             return True if verdict(error).raises is UnknownMember else None

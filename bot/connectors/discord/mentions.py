@@ -10,6 +10,7 @@ def place_name(client: discord.Client, space: str, place: PlaceMention | None) -
     if place and place.kind == "person":
         return f"<@{place.id}>"
     server = space.removeprefix("discord:")
+    # Only from the cache: a message must not wait for a request about a name.
     guild = client.get_guild(int(server)) if place and server.isdecimal() else None
     if not place or not guild or not place.id.isdecimal():
         return ""

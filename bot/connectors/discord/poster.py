@@ -70,9 +70,9 @@ class DiscordPoster(Poster):
 
         async def say(reply: Reply, size: UploadSize, answers: bool = bool(post.message)) -> str:
             parts = await self._parts(post, reply, reply.shown, size, post.user if mention else "")
-            rung = [discord.Object(int(post.user))] if mention else False
+            mentioned = [discord.Object(int(post.user))] if mention else False
             parts["allowed_mentions"] = discord.AllowedMentions(
-                everyone=False, roles=False, replied_user=False, users=rung
+                everyone=False, roles=False, replied_user=False, users=mentioned
             )
             if answers:
                 parts["reference"] = discord.MessageReference(
@@ -80,13 +80,13 @@ class DiscordPoster(Poster):
                 )
             try:
                 async with meaning():
-                    return str((await self._channel(post).send(nonce=nonce, **_as_sent(parts))).id)
+                    return str((await self._channel(post).send(nonce=nonce, **_send_arguments(parts))).id)
             except MessageGone:  # it may not be answered
                 if not answers:
                     raise
                 return await say(reply, size, answers=False)
 
-        message = await _as_taken(reply, say)
+        message = await _with_fallbacks(reply, say)
         await self.note_posted(reply, post.channel, message)
         return message
 
@@ -123,7 +123,7 @@ class DiscordPoster(Poster):
                 return post.message or (str(message.id) if post.fresh else "")
 
         try:
-            message = await _as_taken(reply, say)
+            message = await _with_fallbacks(reply, say)
         except TokenDead:
             return await self.edit(self._without_token(post), reply)
         await self.note_posted(reply, post.channel, message)
@@ -139,7 +139,7 @@ class DiscordPoster(Poster):
             reply = reply.model_copy(update={"buttons": (), "picks": ()})
 
         async def say(reply: Reply, size: UploadSize) -> None:
-            parts = _as_sent(await self._parts(post, reply, reply.shown, size))
+            parts = _send_arguments(await self._parts(post, reply, reply.shown, size))
             async with meaning():
                 if token:
                     await self._webhook(token).send(ephemeral=True, wait=True, **parts)
@@ -149,7 +149,7 @@ class DiscordPoster(Poster):
                     await self.note_posted(reply, str(private.id), str(message.id))
 
         try:
-            await _as_taken(reply, say)
+            await _with_fallbacks(reply, say)
         except (ChatRefused, UnknownTrouble):
             if not post.extra.get("token"):
                 raise
@@ -208,12 +208,13 @@ class DiscordPoster(Poster):
     ) -> dict[str, Any]:
         """Everything to be said, as discord.py's methods that edit take it; `pictures` None leaves those there are."""
         with store_as_trouble():
+            # Rendering may write long button ids to the store, so a store that fails is an outage of the message.
             rendered = await render(self.store, reply, mention, place_name(self.client, post.space, reply.place))
             parts = {"content": rendered.content, "embeds": rendered.embeds, "view": rendered.view}
             return parts if pictures is None else {**parts, "attachments": await files(self.store, pictures, size)}
 
 
-async def _as_taken(reply: Reply, say: Callable[[Reply, UploadSize], Awaitable[T]]) -> T:
+async def _with_fallbacks(reply: Reply, say: Callable[[Reply, UploadSize], Awaitable[T]]) -> T:
     """Say a reply as it is; where Discord never takes that, with smaller pictures, with none, in bare words."""
     bare = without_pictures(reply, "Discord")
     ways = ((reply, USUAL), (reply, SMALL), (bare, USUAL)) if reply.shown else ((reply, USUAL),)
@@ -224,10 +225,11 @@ async def _as_taken(reply: Reply, say: Callable[[Reply, UploadSize], Awaitable[T
         except NotTaken as error:
             log.warning("Discord does not take a message of job %s: %s", reply.job, error)
             refused = error
+    # Plain words were refused as well, so it is the place that takes nothing.
     raise ChannelClosed(f"Discord takes the message in no form: {refused}")
 
 
-def _as_sent(parts: dict[str, Any]) -> dict[str, Any]:
+def _send_arguments(parts: dict[str, Any]) -> dict[str, Any]:
     """Discord.py calls new files by another name, and takes no None."""
     renamed = {("files" if name == "attachments" else name): part for name, part in parts.items()}
     return {name: part for name, part in renamed.items() if part is not None}

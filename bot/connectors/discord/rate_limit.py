@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import discord
 
-from bot.delivery.error_classes import seconds_told
+from bot.delivery.error_classes import parse_retry_after
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class RateLimitGate:
 
         async def start(_: Any, __: Any, request: aiohttp.TraceRequestStartParams) -> None:
             request.headers.setdefault("User-Agent", user_agent())
+            # Raised here and not slept away: whoever asked knows whether it can wait, and an acknowledgement cannot.
             if (left_s := self._closed_until_s - asyncio.get_running_loop().time()) > 0:
                 raise discord.RateLimited(left_s)
 
@@ -47,8 +48,9 @@ class RateLimitGate:
 
     def _heed(self, response: aiohttp.ClientResponse) -> None:
         """Close for as long as an answer asks that is not Discord's own."""
+        # Discord's own limits are per route, and discord.py waits for them by itself.
         if response.status != 429 or ("Via" in response.headers and response.content_type == "application/json"):
             return
-        if told_s := seconds_told(response.headers.get("Retry-After")):
-            log.warning("%s asks us to make no request for %.0f s", response.url.host, told_s)
-            self._closed_until_s = max(self._closed_until_s, asyncio.get_running_loop().time() + told_s)
+        if delay_s := parse_retry_after(response.headers.get("Retry-After")):
+            log.warning("%s asks us to make no request for %.0f s", response.url.host, delay_s)
+            self._closed_until_s = max(self._closed_until_s, asyncio.get_running_loop().time() + delay_s)

@@ -15,6 +15,7 @@ from bot.delivery.citations.split import split_message
 from bot.delivery.sparkline import loss_summary
 from storage.contract.progress import Progress
 from storage.objects.store import Store
+from storage.text import shorten
 
 TEXT, NAME, VALUE, EMBED = 2000, 256, 1024, 5800  # characters at most; an embed may have 6000 with all its parts
 FIELDS, ROW, ROWS, OPTIONS = 25, 5, 5, 25
@@ -45,12 +46,14 @@ async def render(store: Store, reply: Reply, mention: str = "", place: str = "")
     """
     now = reply.progress
     lines = [plain(reply.text), bar(now) if now and now.of else "", loss_summary(now) if now else ""]
-    content = _named(clip("\n".join(filter(None, lines)), TEXT - 60), reply, place)
+    # Sixty characters are left for a mention before it and for the name of a place.
+    content = reply.with_place_name(shorten("\n".join(filter(None, lines)), TEXT - 60), place)
     if reply.rendered or is_marked_up(reply):
         first, *rest = [reply.rendered] if reply.rendered else pages(reply)
         content = f"{first}\n…" if rest else first  # what is final is said in several messages
     facts = reply.open_facts
-    embeds = [_embed({name: _named(plain(value), reply, place) for name, value in facts.items()})] if facts else []
+    named = {name: reply.with_place_name(plain(value), place) for name, value in facts.items()}
+    embeds = [_embed(named)] if facts else []
     if embeds and (more := len(facts) - len(embeds[0].fields)):
         embeds[0].set_footer(text=f"… and {more} more")
     return Rendered(
@@ -90,11 +93,6 @@ def plain(text: str) -> str:
     return CALLS.sub("\\g<0>\u200b", escape_markdown(text, ignore_links=False))
 
 
-def clip(text: str, most: int) -> str:
-    """Cut a text to at most so many characters."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
 def bar(progress: Progress) -> str:
     """Draw how far a job is.
 
@@ -106,15 +104,11 @@ def bar(progress: Progress) -> str:
     return f"{'▰' * full}{'▱' * (BAR - full)} {done:.0%}".replace("%", " %")
 
 
-def _named(text: str, reply: Reply, place: str) -> str:
-    return reply.place.named_in(text, place) if reply.place else text
-
-
 def _embed(facts: dict[str, str]) -> discord.Embed:
     """As many facts as fit; their values are marked up already."""
     embed = discord.Embed()
     for name, value in list(facts.items())[:FIELDS]:
-        name, value = clip(plain(name) or "–", NAME), clip(value or "–", VALUE)
+        name, value = shorten(plain(name) or "–", NAME), shorten(value or "–", VALUE)
         if len(embed) + len(name) + len(value) > EMBED:
             break
         embed.add_field(name=name, value=value, inline=len(name) <= SHORT_NAME and len(value) <= SHORT_VALUE)

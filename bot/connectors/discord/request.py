@@ -33,7 +33,7 @@ def request_of(interaction: discord.Interaction, command: str, arguments: dict[s
         space=_space(interaction),
         user=str(user.id),
         command=command,
-        arguments=_meant(arguments, interaction.guild_id),
+        arguments=_with_everyone_as_space(arguments, interaction.guild_id),
         channel=str(thread.parent_id) if thread else here,
         thread=here if thread else "",
         secluded=secluded_place(interaction.guild, interaction.channel, interaction.channel_id)
@@ -88,7 +88,7 @@ def secluded_place(guild: discord.Guild | None, channel: object, channel_id: int
     return str(here)
 
 
-def _meant(arguments: dict[str, str], guild: int | None) -> dict[str, str]:
+def _with_everyone_as_space(arguments: dict[str, str], guild: int | None) -> dict[str, str]:
     """The arguments with the role @everyone, whose id is the server's, as what it is: the whole space."""
     if arguments.get("group") != str(guild):
         return arguments
@@ -115,7 +115,7 @@ def closed_to(interaction: discord.Interaction) -> str:
     has, thread = interaction.app_permissions, interaction.channel
     in_thread = isinstance(thread, discord.Thread)
     if missing := lacking(has, in_thread):
-        return f"I may not work in this channel. Someone who manages it can allow me: {', '.join(missing)}."
+        return f"I lack permissions in this channel. Someone who manages it can grant them: {', '.join(missing)}."
     if isinstance(thread, discord.Thread) and thread.locked and not has.manage_threads and not has.administrator:
         return "This thread is locked, so I cannot write in it. Ask me in another one or in a channel."
     return ""

@@ -16,9 +16,9 @@ import discord
 
 from bot.app import Darkroom
 from bot.commands import consents
+from bot.commands.command import Command
 from bot.commands.consents import Consent
-from bot.commands.registry import Command
-from bot.connectors.discord.ack import ack_repeatedly, acknowledged, in_time, original
+from bot.connectors.discord.ack import ack_repeatedly, acknowledge, in_time, original
 from bot.connectors.discord.mentions import place_name
 from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.discord.render import render
@@ -28,7 +28,7 @@ from bot.core.messages import Request
 from bot.delivery.follower import Follower
 from bot.delivery.posts import Post
 from bot.photos.fair_slots import FairSlots
-from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetched
+from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetch_file
 from bot.photos.in_flight import InFlightShare
 from bot.photos.uploads import Upload
 from bot.photos.vetting import check_number
@@ -71,50 +71,50 @@ class DiscordResponder:
                 return await self.app.first(f"discord:{interaction.id}")
         return True
 
-    async def answer(self, interaction: discord.Interaction, asked: InboundCommand) -> None:
+    async def answer(self, interaction: discord.Interaction, inbound: InboundCommand) -> None:
         """Answer a command."""
-        request = request_of(interaction, asked.command.name, asked.arguments)
-        if asked.consent:
-            request = consents.approved_request(asked.consent, request)
-        if asked.command.answers == "asker":
-            await self._in_private(interaction, request, asked)
+        request = request_of(interaction, inbound.command.name, inbound.arguments)
+        if inbound.consent:
+            request = consents.approved_request(inbound.consent, request)
+        if inbound.command.answers == "asker":
+            await self._in_private(interaction, request, inbound)
         elif sentence := closed_to(interaction):
             with ack_repeatedly(interaction):
                 await interaction.response.send_message(sentence, ephemeral=True)
         else:
-            await self._in_channel(interaction, request, asked)
+            await self._in_channel(interaction, request, inbound)
 
-    async def ask_author(self, interaction: discord.Interaction, asked: InboundCommand, author: str) -> None:
+    async def ask_author(self, interaction: discord.Interaction, inbound: InboundCommand, author: str) -> None:
         """Ask the author of a message in the channel whether its photos may be used; raises UserError."""
-        request = request_of(interaction, asked.command.name, asked.arguments)
-        photos = [attached.model_dump() for attached in asked.attached]
+        request = request_of(interaction, inbound.command.name, inbound.arguments)
+        photos = [attached.model_dump() for attached in inbound.attached]
         async with in_time(interaction):
             reply = await consents.ask(self.app, request, author, photos)
             named = place_name(self.poster.client, request.space, reply.place)
             rendered = await render(self.app.store, reply, author, named)
         assert rendered.view
-        rung = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(int(author))])
+        mentions = discord.AllowedMentions(everyone=False, roles=False, users=[discord.Object(int(author))])
         with ack_repeatedly(interaction):
-            await interaction.response.send_message(rendered.content, view=rendered.view, allowed_mentions=rung)
+            await interaction.response.send_message(rendered.content, view=rendered.view, allowed_mentions=mentions)
 
-    async def _in_channel(self, interaction: discord.Interaction, request: Request, asked: InboundCommand) -> None:
+    async def _in_channel(self, interaction: discord.Interaction, request: Request, inbound: InboundCommand) -> None:
         """Answer for all to see: in a new message, or in place of the one whose button was pressed."""
-        fresh = asked.command.answers == "everyone"
-        again = None if asked.command.takes_photos else request
-        post = self._post(interaction, request, asked.sure, message=asked.about, fresh=fresh, request=again)
+        fresh = inbound.command.answers == "everyone"
+        again = None if inbound.command.takes_photos else request
+        post = self._post(interaction, request, inbound.sure, message=inbound.about, fresh=fresh, request=again)
         message = await self._acknowledge(interaction, post, thinking=fresh)
-        if asked.sure:  # the question is answered, and takes no more clicks
+        if inbound.sure:  # the question is answered, and takes no more clicks
             await interaction.delete_original_response()
         elif fresh:  # by its id the message is edited when the interaction's token is dead
             post = post.model_copy(update={"message": message or await original(interaction)})
-        await self.follower.answer_with(lambda share: self._fetched(asked.attached, share), request, post)
+        await self.follower.answer_with(lambda share: self._fetched(inbound.attached, share), request, post)
 
-    async def _in_private(self, interaction: discord.Interaction, request: Request, asked: InboundCommand) -> None:
+    async def _in_private(self, interaction: discord.Interaction, request: Request, inbound: InboundCommand) -> None:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
         post = self._post(interaction, request, fresh=False)
-        await self._acknowledge(interaction, post, ephemeral=True, thinking=not asked.sure)
-        fetch = (lambda share: self._fetched(asked.attached, share)) if asked.attached else None
-        reply = help_reply() if request.command == "help" else await self.follower.ask(request, fetch)
+        await self._acknowledge(interaction, post, ephemeral=True, thinking=not inbound.sure)
+        fetch = (lambda share: self._fetched(inbound.attached, share)) if inbound.attached else None
+        reply = help_reply() if request.command == "help" else await self.app.last_reply(request, fetch)
         await self.follower.chat.whisper(post, reply, in_place=True)
         await self.follower.chat.close(post)
 
@@ -124,7 +124,8 @@ class DiscordResponder:
             async with in_time(interaction):
                 await self.follower.note(post)
         try:
-            return await acknowledged(interaction, **how)
+            # Without an acknowledgement there is no message, and each restart would try to edit it.
+            return await acknowledge(interaction, **how)
         except Exception:
             await self.follower.chat.close(post)
             raise
@@ -145,13 +146,14 @@ class DiscordResponder:
         check_number(len(attached), self.app.settings.photos_max)
         most_bytes = self.app.settings.photo_max_bytes
         share.take(len(attached), sum(min(file.size_bytes, most_bytes) for file in attached))
+        # Made on first use: a session belongs to the event loop that runs.
         self._session = self._session or aiohttp.ClientSession()
         return tuple(await asyncio.gather(*(self._file(self._session, file, share.person) for file in attached)))
 
     async def _file(self, session: aiohttp.ClientSession, file: AttachedFile, person: str) -> Upload:
         most_bytes = self.app.settings.photo_max_bytes
         async with self._fetching.turn(person):
-            upload = await fetched(
+            upload = await fetch_file(
                 session, file.name, file.url, hosts=self.hosts, most_bytes=most_bytes, size_bytes=file.size_bytes
             )
         return upload.model_copy(update={"caption": file.caption})

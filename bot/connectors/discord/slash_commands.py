@@ -8,7 +8,8 @@ from typing import Any
 
 from bot.arguments.forms import Field
 from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
-from bot.commands.registry import COMMANDS, Command
+from bot.commands.command import Command
+from bot.commands.registry import COMMANDS
 from bot.core.messages import Reply
 from storage.contract.base import Record
 
@@ -46,12 +47,12 @@ class InvokedCommand:
     attached: tuple[AttachedFile, ...]
 
 
-def spoken(command: Command) -> str:
+def discord_name(command: Command) -> str:
     """How a command is called on Discord, where /help would be anybody's."""
     return command.name if " " in command.name or command.name in OWN_NAME else f"darkroom {command.name}"
 
 
-SPOKEN = {spoken(command): command for command in COMMANDS.values() if not command.hidden}
+SPOKEN = {discord_name(command): command for command in COMMANDS.values() if not command.hidden}
 
 
 def registered() -> list[Json]:

@@ -14,7 +14,7 @@ from bot.delivery.posts import ChatRefused, ChatTrouble
 from bot.delivery.reliable_poster import pause_s
 from bot.photos.declared_type import may_be_photo, named
 from bot.photos.fair_slots import FairSlots
-from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetched
+from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetch_file
 from bot.photos.in_flight import InFlightShare
 from bot.photos.uploads import Upload
 from storage.errors import UserError
@@ -43,6 +43,7 @@ class Attachments:
 
     async def fetch(self, files: Sequence[File], share: InFlightShare) -> tuple[Upload, ...]:
         """Download files, in their order; raises UserError if they are too large together."""
+        # Counted by the announced size before anything is downloaded, so that memory stays bounded.
         share.take(len(files), sum(self._size_bytes(file) for file in files))
         return tuple(await asyncio.gather(*(self._in_turn(file, share) for file in files)))
 
@@ -56,6 +57,7 @@ class Attachments:
 
     async def _one(self, file: File, share: InFlightShare) -> Upload:
         try:
+            # Files of a form and of shared channels come without size and URL; looking them up costs a request each.
             known = await self._info(file["id"]) if _untold(file) else file
             if known is not file:
                 share.take(0, self._size_bytes(known) - self._size_bytes(file))
@@ -65,7 +67,7 @@ class Attachments:
             return Upload(name=str(file.get("name", "")), trouble=f"is not shown to me by Slack ({error})")
         if why := withheld(known):
             return Upload(name=str(known.get("name") or ""), trouble=why)
-        upload = await fetched(
+        upload = await fetch_file(
             self.http,
             str(known.get("name", "")),
             _link(known),
@@ -73,6 +75,7 @@ class Attachments:
             most_bytes=self.most_bytes,
             size_bytes=int(known.get("size") or 0),
             timeout_s=TIMEOUT_S,
+            # Slack serves files only to the token; `hosts` makes sure that it goes nowhere else.
             headers={"Authorization": f"Bearer {self.client.token}"},
         )
         return upload.model_copy(update={"caption": str(known.get("alt_txt") or "")})
@@ -97,6 +100,7 @@ def _untold(file: File) -> bool:
 
 def withheld(file: File) -> str:
     """Why Slack does not have or give a file, as the rest of a sentence that begins with its name; empty if it does."""
+    # `file_access` counts for more than `mode`: it says what this bot may do, and not what the file is.
     if file.get("file_access") in WITHHELD:
         return WITHHELD[file["file_access"]]
     if file.get("mode") in WITHHELD:

@@ -93,9 +93,9 @@ async def _serving(
     """Serve Slack inside the block; yields how Slack reaches us, who are `me`."""
     people = RequestFactory(client, me, app.settings.slack_outsiders)
     follower = Follower(app, SlackPoster(client, app.store, people))
-    answers = SlackResponder(app, client, follower, people, Attachments(client, http, app.settings))
+    responder = SlackResponder(app, client, follower, people, Attachments(client, http, app.settings))
     departures = Departures(app, SlackMembers(client, me["team_id"]))
-    events = EventHandler(app, answers, departures)
+    events = EventHandler(app, responder, departures)
     looking = asyncio.create_task(departures.forever())
     try:
         await departures.space_joined(f"slack:{me['team_id']}")
@@ -173,6 +173,6 @@ async def _bind(runner: web.AppRunner, settings: BotSettings) -> None:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise
         raise SetupError(
-            f"Slack's requests cannot come to {settings.slack_host}:{settings.slack_port} ({error.strerror}). "
+            f"Cannot listen for Slack's requests on {settings.slack_host}:{settings.slack_port} ({error.strerror}). "
             "Set DARKROOM_SLACK_PORT to a free port."
         ) from error

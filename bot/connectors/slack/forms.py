@@ -19,9 +19,9 @@ from slack_sdk.models.views import View
 
 from bot.arguments.forms import Field, Form
 from bot.connectors.slack.context import InboundContext
-from bot.connectors.slack.markup import clipped
 from bot.photos.file_types import EXTENSIONS
 from storage.contract.base import Record
+from storage.text import shorten
 
 CALLBACK = "form"
 PHOTOS = "photos"  # block of the file field
@@ -33,7 +33,7 @@ class SubmittedForm(Record):
     """A form that was sent: what for, with what, from where."""
 
     command: str
-    asked: InboundContext
+    asked: InboundContext  # named so in forms that are open
     values: dict[str, str]
     fixed: dict[str, str] = {}  # arguments that went along unseen
     files: tuple[str, ...] = ()  # ids of files that the form was opened with
@@ -42,11 +42,11 @@ class SubmittedForm(Record):
 
 
 def view(
-    form: Form, asked: InboundContext, files: Sequence[str] = (), hint: str = "", author: str | None = None
+    form: Form, inbound: InboundContext, files: Sequence[str] = (), hint: str = "", author: str | None = None
 ) -> View:
     """Lay a form out; `files` are the ids of photos that are there already, `hint` says what is done with others."""
-    along = SubmittedForm(
-        command=form.name, asked=asked, values={}, fixed=form.fixed, files=tuple(files), author=author
+    metadata = SubmittedForm(
+        command=form.name, asked=inbound, values={}, fixed=form.fixed, files=tuple(files), author=author
     )
     blocks = [_block(field) for field in form.fields]
     if form.takes_photos and not files:
@@ -56,11 +56,11 @@ def view(
     return View(
         type="modal",
         callback_id=CALLBACK,
-        title=clipped(form.name.capitalize(), TITLE_MAX),
-        submit=clipped(word, TITLE_MAX),
+        title=shorten(form.name.capitalize(), TITLE_MAX),
+        submit=shorten(word, TITLE_MAX),
         close="Cancel",
         blocks=blocks,
-        private_metadata=along.model_dump_json(exclude_defaults=True, exclude={"asked": {"id"}}),
+        private_metadata=metadata.model_dump_json(exclude_defaults=True, exclude={"asked": {"id"}}),
     )
 
 
@@ -69,26 +69,26 @@ def read(sent: Mapping[str, Any]) -> SubmittedForm:
     values: dict[str, str] = {}
     attached: list[dict[str, Any]] = []
     for name, block in sent["state"]["values"].items():
-        held = block.get(VALUE, {})
-        attached += held.get("files") or []
-        value = held.get("value") or (held.get("selected_option") or {}).get("value")
+        state = block.get(VALUE, {})
+        attached += state.get("files") or []
+        value = state.get("value") or (state.get("selected_option") or {}).get("value")
         if value and name != PHOTOS:
             values[name] = str(value)
-    along = {"values": {}, **json.loads(sent["private_metadata"])}
-    return SubmittedForm.model_validate({**along, "values": values, "attached": attached})
+    metadata = {"values": {}, **json.loads(sent["private_metadata"])}
+    return SubmittedForm.model_validate({**metadata, "values": values, "attached": attached})
 
 
 def errors(sent: Mapping[str, Any], problems: Mapping[str, str]) -> dict[str, str]:
     """Problems by the block that they are shown beside; those of what has no field stand beside the first."""
     fields = [block["block_id"] for block in sent["blocks"] if block["type"] == "input"]
-    return {name if name in fields else fields[0]: clipped(sentence, TEXT_MAX) for name, sentence in problems.items()}
+    return {name if name in fields else fields[0]: shorten(sentence, TEXT_MAX) for name, sentence in problems.items()}
 
 
 def _block(field: Field) -> InputBlock:
     return InputBlock(
         block_id=field.name,
         label=field.name.capitalize(),
-        hint=clipped(field.meaning, TEXT_MAX // 2) or None,
+        hint=shorten(field.meaning, TEXT_MAX // 2) or None,
         element=_element(field),
         optional=not field.required,
     )
@@ -115,12 +115,12 @@ def _element(field: Field) -> InputInteractiveElement:
         action_id=VALUE,
         multiline=longest > LONG,
         max_length=longest,
-        initial_value=clipped(field.default, longest) or None,
+        initial_value=shorten(field.default, longest) or None,
     )
 
 
 def _option(value: str) -> Option:
-    return Option(text=PlainTextObject(text=clipped(value, 75)), value=value)
+    return Option(text=PlainTextObject(text=shorten(value, 75)), value=value)
 
 
 def _number(limit: float | None) -> str | None:

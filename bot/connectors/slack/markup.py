@@ -65,15 +65,6 @@ def _typed(mark: re.Match[str]) -> str:
     return sign + (label or target)
 
 
-def clipped(text: str, longest: int) -> str:
-    """Text that fits, with an ellipsis where it was cut.
-
-    >>> clipped("a very long name", 8)
-    'a very …'
-    """
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 def clipped_escaped(escaped: str, longest: int) -> str:
     """Clip a text that is escaped, without cutting an escape in two.
 

@@ -37,6 +37,7 @@ class SlackMembers(Members):
         try:
             return bool((await self.client.users_info(user=person))["user"].get("deleted"))
         except SlackApiError as error:
+            # An error is no proof of departure: whoever seems to have left loses their data after a grace.
             return True if verdict(error).raises is UnknownUser else None
         except FAILURES as error:
             log.info("whether %s is in the workspace is not known: %s", person, error)

@@ -52,7 +52,7 @@ Files = Mapping[str, str]  # Slack's ids by key of the picture
 T = TypeVar("T")
 
 
-def begun(job: str) -> str:
+def first_nonce(job: str) -> str:
     """The nonce of the message that a job begins with."""
     return f"{job}:begun"
 
@@ -82,11 +82,12 @@ class SlackPoster(Poster):
 
     async def send(self, post: Post, reply: Reply, *, nonce: str, mention: bool) -> str:
         """Say something new: with a mention in the thread of the post, else in its place."""
+        # Slack has no idempotency key: after a lost answer the message's metadata tells whether it was posted.
         if nonce in self._doubtful and (posted := await self.find(post, nonce)):
             return posted
         thread = post.thread or (post.message if mention else "")
         try:
-            message = await _as_taken(reply, lambda way: self._send(post, way, nonce, mention, thread))
+            message = await _with_fallbacks(reply, lambda way: self._send(post, way, nonce, mention, thread))
         except ChatTrouble:
             self._doubtful.add(nonce)
             raise
@@ -100,7 +101,7 @@ class SlackPoster(Poster):
 
         async def say(files: Files) -> str:
             more: dict[str, Any] = {"thread_ts": thread} if thread else {}
-            parts = await self._said(way, files, whom)
+            parts = await self._message_parts(way, files, whom)
             with meaning():
                 answer = await self.client.chat_postMessage(
                     channel=post.channel, metadata=metadata, **parts, **more, **QUIET, **NO_PREVIEWS
@@ -119,6 +120,7 @@ class SlackPoster(Poster):
 
         Raises ChatTrouble where Slack does not say: then nobody knows whether it is there.
         """
+        # A minute earlier, for Slack's clock and ours may differ.
         since = f"{post.asked_s - 60:.6f}"
         places: list[Callable[[dict[str, Any]], Awaitable[Any]]] = []
         if thread := post.thread or post.message:
@@ -135,20 +137,24 @@ class SlackPoster(Poster):
 
     async def edit(self, post: Post, reply: Reply) -> Post:
         """Make the post's message say `reply`; the ids of its pictures are remembered in the post."""
-        message = post.message or await self.find(post, begun(post.job))
+        # A process that died after posting has not written the message's id down.
+        message = post.message or await self.find(post, first_nonce(post.job))
         if not message:
             raise MessageGone("it was never posted")
         shown: Files = {}
 
         async def say(way: MessageLayout, files: Files) -> str:
             nonlocal shown
-            parts = {"blocks": [], **await self._said(way, files)}  # without blocks, those there are would stay
+            parts = {
+                "blocks": [],
+                **await self._message_parts(way, files),
+            }  # without blocks, those there are would stay
             with meaning():
                 await self.client.chat_update(channel=post.channel, ts=message, **parts, **QUIET)
             shown = files
             return message
 
-        await _as_taken(reply, lambda way: self._with_pictures(post, way, lambda files: say(way, files)))
+        await _with_fallbacks(reply, lambda way: self._with_pictures(post, way, lambda files: say(way, files)))
         await self.note_posted(reply, post.channel, message)
         extra = {name: value for name, value in post.extra.items() if name == RESPONSE_URL}
         return post.model_copy(update={"message": message, "extra": {**extra, **shown}})
@@ -161,7 +167,7 @@ class SlackPoster(Poster):
             return await self._with_pictures(post, way, partial(self._whisper, post, way), threads=False)
 
         try:
-            await _as_taken(reply, say)
+            await _with_fallbacks(reply, say)
         except (ChatRefused, UnknownTrouble) as error:
             log.info("not told in channel %s: %s", post.channel, error)
             with meaning():
@@ -170,19 +176,20 @@ class SlackPoster(Poster):
             await self.send(there, reply, nonce=f"{post.job}:whisper", mention=False)
 
     async def _whisper(self, post: Post, way: MessageLayout, files: Files) -> str:
-        parts = await self._said(way, files)
+        parts = await self._message_parts(way, files)
         url = post.extra.get(RESPONSE_URL)
         with meaning():
             if url and time.time() - post.asked_s < RESPONSE_URL_S:
                 hook = AsyncWebhookClient(url, session=self.client.session)
                 answer = await hook.send(response_type="ephemeral", replace_original=False, **parts)
+                # A response URL also ends after five uses; then the bot's own token has to do.
                 if answer.status_code == 200:
                     return ""
             more: dict[str, Any] = {"thread_ts": post.thread} if post.thread else {}
             await self.client.chat_postEphemeral(channel=post.channel, user=post.user, **parts, **more, **QUIET)
         return ""
 
-    async def _said(self, way: MessageLayout, files: Files, mention: str = "") -> dict[str, Any]:
+    async def _message_parts(self, way: MessageLayout, files: Files, mention: str = "") -> dict[str, Any]:
         """What a message says, as slack_sdk's methods take it."""
         text = fallback(way.reply, mention)
         if way.bare:
@@ -220,6 +227,7 @@ class SlackPoster(Poster):
         inside = bool(pictures) and not way.bare and time.monotonic() >= self._pictures_from_s
         if inside:
             files = await self.pictures.ids(pictures, post.extra)
+            # Slack refuses blocks with a file that it still processes, and has no event for when it is done.
             for wait_s in PROCESSING_S:
                 try:
                     return await say(files)
@@ -238,7 +246,7 @@ class SlackPoster(Poster):
         return message
 
 
-async def _as_taken(reply: Reply, say: Callable[[MessageLayout], Awaitable[T]]) -> T:
+async def _with_fallbacks(reply: Reply, say: Callable[[MessageLayout], Awaitable[T]]) -> T:
     """Say a reply as it is; where Slack never takes that, without pictures, or in bare words.
 
     Raises ChannelClosed where it does not take these either, and what `say` raises.

@@ -23,7 +23,7 @@ from slack_sdk.models.blocks import (
 from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.commands import button_ids
-from bot.connectors.slack.markup import clipped, clipped_escaped, escape, from_markdown, unformatted
+from bot.connectors.slack.markup import clipped_escaped, escape, from_markdown, unformatted
 from bot.core.messages import Button, Reply
 from bot.delivery.citations.links import marked_up
 from bot.delivery.citations.split import split_message
@@ -31,6 +31,7 @@ from bot.delivery.sparkline import loss_summary
 from storage.contract.outcomes import Picture
 from storage.contract.progress import Progress
 from storage.objects.store import Store
+from storage.text import shorten
 
 T = TypeVar("T")
 PRESS = re.compile(r"^press\b")  # action ids of everything that can be pressed or chosen
@@ -48,16 +49,16 @@ async def blocks(
 
     `place` is what stands for the words that mean the reply's place: a mention, or a name.
     """
-    laid: list[Block] = [SectionBlock(text=text) for text in _texts(reply, mention, place)]
+    layout: list[Block] = [SectionBlock(text=text) for text in _texts(reply, mention, place)]
     if reply.progress and reply.progress.of:
         drawn = filter(None, [bar(reply.progress), loss_summary(reply.progress)])
-        laid.append(ContextBlock(elements=[_text(line) for line in drawn]))
-    laid += _facts(reply, place)
+        layout.append(ContextBlock(elements=[_text(line) for line in drawn]))
+    layout += _facts(reply, place)
     if (more := len(reply.open_facts) - FACTS) > 0:
-        laid.append(ContextBlock(elements=[_text(f"… and {more} more")]))
+        layout.append(ContextBlock(elements=[_text(f"… and {more} more")]))
     # A block with a file that Slack does not have would make it refuse the whole message.
-    laid += [_image(picture, reply, files[picture.key]) for picture in reply.shown if picture.key in files]
-    return [*laid, *[row async for row in _rows(store, reply)]]
+    layout += [_image(picture, reply, files[picture.key]) for picture in reply.shown if picture.key in files]
+    return [*layout, *[row async for row in _rows(store, reply)]]
 
 
 def fallback(reply: Reply, mention: str = "") -> str:
@@ -78,21 +79,17 @@ def bar(progress: Progress) -> str:
 def _texts(reply: Reply, mention: str, place: str) -> list[TextObject]:
     """What a reply says, in a section each: a long text with links in several, none of which cuts a link."""
     if not (reply.is_markdown or reply.links):
-        return [_said(reply, mention, place)]
+        return [_plain_section(reply, mention, place)]
     linked = marked_up(reply.text, reply.links, "slack", from_markdown if reply.is_markdown else unformatted)
     return [_text(part) for part in split_message(linked, TEXT_MAX)[:SECTIONS]]
 
 
-def _said(reply: Reply, mention: str, place: str) -> TextObject:
+def _plain_section(reply: Reply, mention: str, place: str) -> TextObject:
     """What a reply says: letter by letter, unless somebody is to be called or a place to be named in it."""
     text = reply.text or "Done."
     if mention or (place and reply.place):
-        return _text(_greeting(mention) + _named(clipped_escaped(unformatted(text), TEXT_MAX), reply, place))
+        return _text(_greeting(mention) + reply.with_place_name(clipped_escaped(unformatted(text), TEXT_MAX), place))
     return PlainTextObject(text=clipped_escaped(escape(text), TEXT_MAX), emoji=False)
-
-
-def _named(text: str, reply: Reply, place: str) -> str:
-    return reply.place.named_in(text, place) if reply.place else text
 
 
 def _greeting(mention: str) -> str:
@@ -108,7 +105,7 @@ def _facts(reply: Reply, place: str) -> Iterator[SectionBlock]:
     """Facts two by two, a long one over the whole width."""
     facts = list(reply.open_facts.items())[:FACTS]
     for is_long, some in groupby(facts, key=lambda fact: len(fact[1]) > SHORT_FACT):
-        texts = [_text(_named(_fact(name, value), reply, place)) for name, value in some]
+        texts = [_text(reply.with_place_name(_fact(name, value), place)) for name, value in some]
         if is_long:
             yield from (SectionBlock(text=fact) for fact in texts)
         else:
@@ -116,11 +113,11 @@ def _facts(reply: Reply, place: str) -> Iterator[SectionBlock]:
 
 
 def _fact(name: str, value: str) -> str:
-    return clipped_escaped(f"*{unformatted(clipped(name, LABEL_MAX))}*\n{unformatted(value or '—')}", FACT_MAX)
+    return clipped_escaped(f"*{unformatted(shorten(name, LABEL_MAX))}*\n{unformatted(value or '—')}", FACT_MAX)
 
 
 def _image(picture: Picture, reply: Reply, file: str) -> ImageBlock:
-    return ImageBlock(slack_file=SlackFile(id=file), alt_text=clipped(picture.caption or reply.text, ALT_MAX))
+    return ImageBlock(slack_file=SlackFile(id=file), alt_text=shorten(picture.caption or reply.text, ALT_MAX))
 
 
 async def _rows(store: Store, reply: Reply) -> AsyncIterator[ActionsBlock]:
@@ -154,7 +151,7 @@ async def _group(store: Store, group: str, picks: Sequence[Button], numbers: Ite
 async def _button(store: Store, button: Button, number: int) -> ButtonElement:
     """A button; its value says it all, its action id only tells it from its neighbours."""
     return ButtonElement(
-        text=PlainTextObject(text=clipped(button.label, LABEL_MAX), emoji=False),
+        text=PlainTextObject(text=shorten(button.label, LABEL_MAX), emoji=False),
         action_id=f"press-{number}",
         value=await button_ids.write(store, button),
         style=None if button.style == "plain" else button.style,
@@ -164,9 +161,9 @@ async def _button(store: Store, button: Button, number: int) -> ButtonElement:
 
 def _question(button: Button) -> ConfirmObject:
     return ConfirmObject(
-        title=clipped(button.label, LABEL_MAX),
-        text=PlainTextObject(text=clipped(button.confirm, QUESTION_MAX)),
-        confirm=clipped(button.label, 30),
+        title=shorten(button.label, LABEL_MAX),
+        text=PlainTextObject(text=shorten(button.confirm, QUESTION_MAX)),
+        confirm=shorten(button.label, 30),
         deny="No",
         style="danger" if button.style == "danger" else None,
     )

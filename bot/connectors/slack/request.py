@@ -58,35 +58,39 @@ class RequestFactory:
         self._groups = alru_cache(maxsize=1, ttl=KEPT_S)(self._look_for_groups)
 
     async def request(
-        self, asked: InboundContext, command: str, arguments: dict[str, str], uploads: tuple[Upload, ...] = ()
+        self, inbound: InboundContext, command: str, arguments: dict[str, str], uploads: tuple[Upload, ...] = ()
     ) -> Request:
         """A request of the person; slow only the first time that they ask for something.
 
         Raises UserError for outsiders where they are not let in.
         """
+        # Side by side: a form has to be open after three seconds, and each look-up may take half of that.
         standing, groups, kind = await asyncio.gather(
-            _in_time(self._standing(asked.user, asked.team), UserStanding()), self.groups(), self._kind(asked)
+            _in_time(self._standing(inbound.user, inbound.team), UserStanding()), self.groups(), self._kind(inbound)
         )
-        outsider = bool(asked.home) and asked.home != asked.team if standing.outsider is None else standing.outsider
+        # Without an answer of Slack the event's own data decide: to refuse would lock everybody out during an outage.
+        outsider = (
+            bool(inbound.home) and inbound.home != inbound.team if standing.outsider is None else standing.outsider
+        )
         if outsider and not self.outsiders:
             raise UserError(REFUSED)
         direct = kind in (DIRECT, GROUP_DIRECT)
         if group := arguments.get("group"):
             arguments = {**arguments, "group": _id(group, groups)}
         return Request(
-            space=f"{asked.space}:{asked.channel}" if direct else asked.space,
-            user=asked.user,
+            space=f"{inbound.space}:{inbound.channel}" if direct else inbound.space,
+            user=inbound.user,
             command=command,
             arguments=arguments,
             uploads=uploads,
-            channel=asked.channel,
-            thread=asked.thread,
-            secluded=asked.channel if kind == PRIVATE else "",
-            own_spaces=(asked.space,) if direct else (),
-            groups=tuple(str(group["id"]) for group in groups if asked.user in group.get("users", ())),
+            channel=inbound.channel,
+            thread=inbound.thread,
+            secluded=inbound.channel if kind == PRIVATE else "",
+            own_spaces=(inbound.space,) if direct else (),
+            groups=tuple(str(group["id"]) for group in groups if inbound.user in group.get("users", ())),
             moderates="space" if standing.admin and not outsider and not direct else "",
-            confirmed=asked.confirmed,
-            id=asked.id,
+            confirmed=inbound.confirmed,
+            id=inbound.id,
         )
 
     async def groups(self) -> list[Group]:
@@ -105,20 +109,20 @@ class RequestFactory:
         handles = (f"@{escape(str(group['handle']))}" for group in groups if group["id"] == place.id)
         return next(handles, "a user group that is gone") if groups else ""
 
-    async def _kind(self, asked: InboundContext) -> str:
+    async def _kind(self, inbound: InboundContext) -> str:
         """What a channel is, by its id and by what Slack tells of it; if it does not tell, it is taken for private.
 
         People choose the names of channels, so the kind that a name suggests counts only where Slack does not tell.
         """
-        if asked.channel.startswith("D"):  # as ids of direct messages do, and no others
+        if inbound.channel.startswith("D"):  # as ids of direct messages do, and no others
             return DIRECT
-        if not asked.channel:
+        if not inbound.channel:
             return ""
-        told = await _in_time(self._kinds(asked.channel), "")
-        return told or (PRIVATE if asked.kind in ("", DIRECT) else asked.kind)
+        channel_kind = await _in_time(self._kinds(inbound.channel), "")
+        return channel_kind or (PRIVATE if inbound.kind in ("", DIRECT) else inbound.kind)
 
     async def _look_for_kind(self, channel: str) -> str:
-        about: dict[str, Any] = await _told(self.client.conversations_info(channel=channel), "channel", {})
+        about: dict[str, Any] = await _part_of_answer(self.client.conversations_info(channel=channel), "channel", {})
         if about.get("is_im") or about.get("is_mpim"):
             return DIRECT if about.get("is_im") else GROUP_DIRECT
         if not about:
@@ -137,7 +141,7 @@ class RequestFactory:
         return f"<#{channel}>"
 
     async def _look_for_standing(self, user: str, team: str) -> UserStanding:
-        about: dict[str, Any] = await _told(self.client.users_info(user=user), "user", {})
+        about: dict[str, Any] = await _part_of_answer(self.client.users_info(user=user), "user", {})
         if not about:
             return UserStanding()
         ours = about.get("team_id", team) == self.me.get("team_id", team)
@@ -149,10 +153,10 @@ class RequestFactory:
 
     async def _look_for_groups(self) -> list[Group]:
         """All user groups with their members: Slack does not tell the groups of one person."""
-        return await _told(self.client.usergroups_list(include_users=True), "usergroups", [])
+        return await _part_of_answer(self.client.usergroups_list(include_users=True), "usergroups", [])
 
 
-async def _told(call: Awaitable[Any], part: str, otherwise: T) -> T:
+async def _part_of_answer(call: Awaitable[Any], part: str, otherwise: T) -> T:
     """One part of Slack's answer, or `otherwise` where that is none of our business; raises what passes by itself."""
     try:
         return (await call)[part] or otherwise

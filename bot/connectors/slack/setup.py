@@ -9,13 +9,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.connectors.slack.client import session, web_client
 from bot.connectors.slack.errors import meaning
 from bot.connectors.slack.inbound import SHORTCUT
-from bot.connectors.slack.markup import clipped
 from bot.connectors.slack.slash_commands import GENERAL, VISIBLE, WORDS
 from bot.connectors.slack.tokens import APP_PAGE, advice, signing_secret, socket_url
-from bot.core.checks import Check, State
+from bot.core.checks import Check, CheckState
 from bot.delivery.posts import ChatRefused, ChatTrouble
 from storage.errors import SetupError
 from storage.settings.bot import BotSettings
+from storage.text import shorten
 
 PATH = "/slack/events"
 HTTP_EXAMPLE = f"https://darkroom.example{PATH}"
@@ -61,7 +61,7 @@ def manifest(http_url: str | None = None) -> dict[str, Any]:
                     "name": "Train on these photos",
                     "type": "message",
                     "callback_id": SHORTCUT,
-                    "description": clipped(train, 150),
+                    "description": shorten(train, 150),
                 }
             ],
         },
@@ -94,8 +94,8 @@ def _slash_command(word: str) -> dict[str, Any]:
     about = about if len(about) <= ABOUT_MAX else f"{group[0].summary} And the rest of a subject's life."
     return {
         "command": word,
-        "description": clipped(about, ABOUT_MAX),
-        "usage_hint": clipped(usage, ABOUT_MAX),
+        "description": shorten(about, ABOUT_MAX),
+        "usage_hint": shorten(usage, ABOUT_MAX),
         "should_escape": True,
     }
 
@@ -108,6 +108,7 @@ async def checks(settings: BotSettings) -> AsyncIterator[Check]:
         client = web_client(settings, http)
         try:
             with meaning():
+                # It needs no scope, so a refusal is about the token itself.
                 answer = await client.auth_test()
         except (ChatTrouble, ChatRefused) as error:
             yield Check(name="Slack token", state="fail", says=advice("SLACK_BOT_TOKEN", error))
@@ -127,7 +128,7 @@ def _scopes(headers: Any) -> Check:
         return Check(name="Slack scopes", state="ok", says="all there")
     lost = "; ".join(f"{scope} ({SCOPES[scope]})" for scope in missing)
     advice = f"{APP_PAGE} → App Manifest → paste what `darkroom slack --manifest` prints → Reinstall to Workspace."
-    state: State = "fail" if NEEDED & set(missing) else "warn"
+    state: CheckState = "fail" if NEEDED & set(missing) else "warn"
     return Check(name="Slack scopes", state=state, says=f"missing: {lost}. {advice}")
 
 

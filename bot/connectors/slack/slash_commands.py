@@ -5,10 +5,12 @@ import re
 from bot.arguments.arguments import required
 from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.arguments.parser import parse, split_command
-from bot.commands.registry import COMMANDS, Command
-from bot.connectors.slack.markup import clipped, plain
+from bot.commands.command import Command
+from bot.commands.registry import COMMANDS
+from bot.connectors.slack.markup import plain
 from bot.core.messages import Reply
 from storage.errors import UserError
+from storage.text import shorten
 
 HELP = COMMANDS["help"]
 GENERAL = "/darkroom"  # the word for commands that have no group of their own
@@ -38,12 +40,12 @@ def help_reply() -> Reply:
 def by_command(word: str, text: str) -> tuple[Command, str]:
     """The command of `/dreambooth train rex dog` and what follows it; raises UserError if there is none."""
     line = plain(text) if word == GENERAL else f"{word} {plain(text)}"
-    return _found(line, VISIBLE)
+    return _command_in(line, VISIBLE)
 
 
 def by_mention(text: str, bot_user: str) -> tuple[Command, str]:
     """Parse a mention of the bot: `@darkroom train rex dog`."""
-    return _found(words_of(text, bot_user), SPOKEN)
+    return _command_in(words_of(text, bot_user), SPOKEN)
 
 
 def words_of(text: str, bot_user: str) -> str:
@@ -61,12 +63,12 @@ def needs_form(command: Command, rest: str) -> bool:
     return command.takes_photos or (bool(required(command.arguments)) and not rest)
 
 
-def _found(line: str, commands: dict[str, Command]) -> tuple[Command, str]:
+def _command_in(line: str, commands: dict[str, Command]) -> tuple[Command, str]:
     words = line.split()
     if not words or (len(words) == 1 and words[0] in WORDS and words[0][1:] not in ALONE):
         return HELP, ""
     try:
         name, rest = split_command(line, commands)
     except UserError:
-        raise UserError(f"I do not know “{clipped(' '.join(words[:2]), 40)}”. Try {GENERAL} help.") from None
+        raise UserError(f"I do not know “{shorten(' '.join(words[:2]), 40)}”. Try {GENERAL} help.") from None
     return commands[name], rest

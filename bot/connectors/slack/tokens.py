@@ -113,7 +113,7 @@ def advice(setting: str, error: Exception) -> str:
         mode = f" {SOCKET_MODE}" if setting == APP_TOKEN else ""
         return f"Slack refuses {setting} ({error}). Copy it again from {APP_PAGE} → {PAGES[setting]}.{mode}"
     if verdict(cause).failure is Failure.UNKNOWN:
-        return f"Slack does not take {setting}, and says {error}, which is not known here."
+        return f"Slack does not take {setting}, and says {error}, which is unknown to Darkroom."
     if answered(error):
         return f"Slack has trouble of its own ({error}). Try again in a minute."
     return f"{error}. Is SLACK_API_URL right, and is Slack reachable from here?"

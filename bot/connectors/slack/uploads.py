@@ -7,12 +7,12 @@ from contextlib import suppress
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.connectors.slack.errors import FileGone, meaning
-from bot.connectors.slack.markup import clipped
 from bot.delivery.posts import ChatRefused, NotTaken
 from storage.contract.outcomes import Picture
 from storage.contract.posted_messages import Posted, home_of, note
 from storage.errors import Missing
 from storage.objects.store import Store
+from storage.text import shorten
 
 ALT_MAX = 1000
 UPLOADS_KEPT = 1000  # ids of uploaded pictures that are remembered, for messages that have to be tried again
@@ -31,6 +31,7 @@ class PictureUploads:
 
     async def ids(self, pictures: Sequence[Picture], known: Mapping[str, str]) -> dict[str, str]:
         """Slack's ids of the pictures by key; what is not `known` is uploaded once, to be seen only in blocks."""
+        # A message that is tried again shows the same uploads: Slack would keep every further copy in the workspace.
         known = {**self._uploaded, **known}
         new = [picture for picture in pictures if picture.key not in known]
         file_ids = {picture.key: known[picture.key] for picture in pictures if picture.key in known}
@@ -59,23 +60,27 @@ class PictureUploads:
             {
                 "file": data,
                 "filename": picture.key.rpartition("/")[2],
-                "title": clipped(picture.caption or "picture", 100),
-                "alt_txt": clipped(picture.caption or "picture", ALT_MAX),
+                "title": shorten(picture.caption or "picture", 100),
+                "alt_txt": shorten(picture.caption or "picture", ALT_MAX),
             }
             for picture, data in there
         ]
         try:
             with meaning():
+                # One completion for all of them: each would count against Slack's rate limit.
                 done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
         except ChatRefused as error:
             raise UploadRefused(error, error.says) from error
         ids = [file["id"] for file in done["files"]]
+        # Noted before the message is posted: an upload that no message shows must also go when its job is deleted.
         for (picture, _), file in zip(there, ids, strict=True):
             await note(self.store, home_of(picture.key), Posted(platform="slack", file=file))
         return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
 
     async def delete(self, file: str) -> None:
         """Delete an upload; one that is gone is no error. Raises Refused and ChatTrouble."""
+        # Not to be shown again: other pictures of the same job stay, and are uploaded anew.
+        self._uploaded = {key: known for key, known in self._uploaded.items() if known != file}
         with suppress(FileGone), meaning():
             await self.client.files_delete(file=file)
 

@@ -80,6 +80,7 @@ class Session:
             job = await self.darkroom.dispatch.job(reply.job)
             if note := presenter_of(job).note(job):
                 self.screen.say(note)
+            # Only now: a worker takes seconds to start, and bad input is answered before a job exists.
             self.stack.need_worker(*([job.kind] if job.is_understood else ()))
         self._newest[job_id] = reply
         self.screen.show(reply)
@@ -92,6 +93,7 @@ class Session:
         with suppress(*SERVICE_ERRORS):  # what is not confirmed is said below
             job = await self.darkroom.dispatch.job(post.job)
             stopped = Reply(text="Asked the job to stop; it has not confirmed yet.", state="cancelled", job=post.job)
+            # The job is cancelled and not abandoned: another process may run it, and would go on for hours.
             await self.darkroom.dispatch.cancel(job)
             async with asyncio.timeout(STOP_S):
                 await follower.follow_to_end(post)
@@ -104,7 +106,7 @@ def run(work: Work, as_json: bool, unpaced: bool = False) -> int:
 
     An `unpaced` command may send as many requests a minute as it likes.
     """
-    return settled(lambda report: _in_session(work, report, unpaced), as_json)
+    return run_to_result(lambda report: _in_session(work, report, unpaced), as_json)
 
 
 def run_alone(start: Callable[[], Coroutine[Any, Any, CommandResult]], as_json: bool) -> int:
@@ -113,10 +115,10 @@ def run_alone(start: Callable[[], Coroutine[Any, Any, CommandResult]], as_json: 
     async def alone(report: Report) -> None:
         report(await start())
 
-    return settled(alone, as_json)
+    return run_to_result(alone, as_json)
 
 
-def settled(work: Callable[[Report], Coroutine[Any, Any, None]], as_json: bool) -> int:
+def run_to_result(work: Callable[[Report], Coroutine[Any, Any, None]], as_json: bool) -> int:
     """Run what reports a result; whatever happens, one result is printed. Return the exit status."""
     began_s = time.monotonic()
     codes: list[int] = []
@@ -263,7 +265,7 @@ async def _state(session: Session, job: str) -> str:
 
 
 def _result(reply: Reply, **more: Any) -> CommandResult:
-    result = CommandResult.of(reply, **more)
+    result = CommandResult.from_reply(reply, **more)
     if reply.fault == "ours":
         return result.model_copy(update={"message": f"{result.message} `darkroom doctor` may know more."})
     return result

@@ -41,7 +41,7 @@ async def play(session: Session, out: Path) -> CommandResult:
     try:
         rows, training = await _journey(session)
     except DemoFailed as stopped:
-        return CommandResult.of(stopped.reply)
+        return CommandResult.from_reply(stopped.reply)
     out.mkdir(parents=True, exist_ok=True)
     for row in rows:
         for number, picture in enumerate(row.pictures, 1):

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from bot.commands.replies import phase_in_words
 from bot.core.messages import Reply
 from bot.delivery.sparkline import loss_summary
+from bot.kinds import phase_in_words
 from storage.text import duration, one_line, visible
 
 USAGE = 2  # exit status of bad usage and bad input
@@ -58,7 +58,7 @@ class CommandResult(BaseModel):
     table: dict[str, str] = {}  # what is printed below the message where there is no JSON
 
     @classmethod
-    def of(cls, reply: Reply, **more: Any) -> "CommandResult":
+    def from_reply(cls, reply: Reply, **more: Any) -> "CommandResult":
         """The result that the last reply of an answer makes."""
         state = "failed" if reply.state == "working" else reply.state
         code = 0 if state == "done" else USAGE if reply.fault == "input" else 1

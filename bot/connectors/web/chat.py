@@ -244,7 +244,7 @@ class Chat:
         message = before.with_reply(reply)
         if message.photos and not before.reply.job:
             try:
-                message = message.model_copy(update={"photos": await self._kept_photos(message.photos, reply)})
+                message = message.model_copy(update={"photos": await self._stored_photos(message.photos, reply)})
             except StoreError:
                 if reply.state != "working":
                     raise
@@ -255,7 +255,7 @@ class Chat:
         else:
             self._show(message)
 
-    async def _kept_photos(self, photos: tuple[ChatPhoto, ...], reply: Reply) -> tuple[ChatPhoto, ...]:
+    async def _stored_photos(self, photos: tuple[ChatPhoto, ...], reply: Reply) -> tuple[ChatPhoto, ...]:
         """The photos of a training, or of a question, as they were kept, in the order in which they came."""
         if reply.job:
             record: Subject | Draft | None = await self.app.subject_of(await self.app.dispatch.job(reply.job))

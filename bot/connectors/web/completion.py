@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from bot.arguments.forms import Field, fields
 from bot.arguments.parser import OPTION, split_command
-from bot.commands.registry import COMMANDS, Command
+from bot.commands.command import Command
+from bot.commands.registry import COMMANDS
 from bot.connectors.web.slash_commands import DRAW
 from storage.contract.base import Record
 from storage.errors import UserError

@@ -70,7 +70,7 @@ async def _bind(runner: web.AppRunner, port: int, tries: int = 1) -> None:
 def application(chat: Chat) -> web.Application:
     """Put the routes together."""
     settings = chat.app.settings
-    limits = UploadLimits.of(settings)
+    limits = UploadLimits.from_settings(settings)
     app = web.Application(
         middlewares=[guard(settings.host_names), handlers.store_troubles], client_max_size=WORDS_MAX_BYTES
     )

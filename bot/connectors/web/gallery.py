@@ -5,7 +5,6 @@ import logging
 import re
 
 from bot.app import Darkroom
-from bot.commands import replies
 from bot.commands.drafts import Draft, read
 from bot.connectors.web.thumbnails import MEDIA_TYPE, thumbnail
 from bot.core import access, policy
@@ -78,12 +77,12 @@ class Gallery:
         """Finished jobs with pictures, newest first: `most` of them or a few more, all older than job `before`."""
         drawn: list[GalleryJob] = []
         async for jobs in self.app.dispatch.index.of_space(SPACE, before=before, page=most):
-            drawn += [made for made in await asyncio.gather(*map(self._made, jobs)) if made]
+            drawn += [made for made in await asyncio.gather(*map(self._drawing_jobs, jobs)) if made]
             if len(drawn) >= most:
                 break
         return drawn
 
-    async def _made(self, job_id: str) -> GalleryJob | None:
+    async def _drawing_jobs(self, job_id: str) -> GalleryJob | None:
         try:
             job = await self.app.dispatch.job(job_id)
             outcome = await self.app.dispatch.outcome(job)
@@ -94,7 +93,7 @@ class Gallery:
             return None
         if not presenter_of(job).draws or not outcome or not await may_see_job(self.app, PERSON, job):
             return None
-        reply = replies.finished(job, outcome, await self.app.subjects_of(job))
+        reply = presenter_of(job).finished(job, outcome, await self.app.subjects_of(job))
         if not reply.pictures:
             return None
         return GalleryJob(job=job.id, said=job.said, at_s=job.accepted_s, reply=reply)

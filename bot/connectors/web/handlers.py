@@ -78,7 +78,7 @@ async def store_troubles(request: web.Request, handler: Handler) -> web.StreamRe
     503 says that trying again may help; where it does not, the status is 500.
     """
     if len(request.path.encode(errors="replace")) > PATH_MAX_BYTES:
-        return web.Response(status=404, text="There is nothing of that name.")
+        return web.Response(status=404, text="There is no file or page of that name.")
     try:
         return await handler(request)
     except ConnectionResetError:  # the page is gone
@@ -156,10 +156,10 @@ async def say(request: web.Request) -> web.Response:
     values, uploads = sent.values, tuple(sent.uploads)
     line = values.get("line", "")
     try:
-        asked, said = _line(line, uploads) if "line" in values else _press(chat, values, uploads)
+        asked, typed = _line(line, uploads) if "line" in values else _press(chat, values, uploads)
     except UserError as error:
         return _json(await chat.refuse(one_line(line)[:SAID_MAX], str(error), uploads), 201)
-    return _json(await chat.ask(asked, said[:SAID_MAX]), 201)
+    return _json(await chat.ask(asked, typed[:SAID_MAX]), 201)
 
 
 def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:

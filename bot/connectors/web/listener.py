@@ -28,5 +28,6 @@ class Listener:
         except TimeoutError:
             return {}
         self._something.clear()
+        # Swapped without an await in between: a change that comes now is kept for the next round.
         changed, self._changed = self._changed, {}
         return changed

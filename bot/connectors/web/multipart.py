@@ -17,7 +17,7 @@ NAME_LENGTH = 100
 # All that aiohttp raises for bodies that are no multipart; the warnings, where warnings are errors.
 ERRORS = (ValueError, LookupError, AssertionError, RuntimeError, RuntimeWarning)
 MALFORMED = (*ERRORS, web.RequestPayloadError, HttpProcessingError)
-NOT_A_FORM = "What was sent cannot be understood. Please reload the page and try again."
+NOT_A_FORM = "The request could not be read. Please reload the page and try again."
 
 
 class NotAForm(Exception):
@@ -48,7 +48,7 @@ class UploadLimits:
     bytes: int
 
     @classmethod
-    def of(cls, settings: BotSettings) -> "UploadLimits":
+    def from_settings(cls, settings: BotSettings) -> "UploadLimits":
         """The limits that an operator set; twice as many files, as each photo may have a caption file."""
         most = min(settings.photos_max * settings.photo_max_bytes, settings.photos_max_bytes)
         return cls(2 * settings.photos_max, settings.photo_max_bytes, most)
@@ -61,7 +61,7 @@ class UploadLimits:
     @property
     def sentence(self) -> str:
         """What to say of more."""
-        return f"That is too much at once: {self.body_bytes // 2**20} MB is the most."
+        return f"That is too much at once: the limit is {self.body_bytes // 2**20} MB."
 
 
 async def read_form(request: web.Request, limits: UploadLimits) -> MultipartForm:
@@ -88,7 +88,7 @@ async def _parts(request: web.Request, limits: UploadLimits) -> MultipartForm:
             raise NotAForm(NOT_A_FORM)
         count += 1
         if count > limits.files + FIELDS_MAX:
-            raise TooMuch(f"Those are too many files: {limits.files // 2} photos are the most.")
+            raise TooMuch(f"Too many files: the limit is {limits.files // 2} photos.")
         if part.filename is None:
             await _field(part, sent, limits)
         elif part.name == PHOTOS_FIELD:
@@ -100,13 +100,13 @@ async def _field(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits
     data = await _read(part, sent, limits, WORDS_MAX_BYTES - sent.words_bytes)
     sent.words_bytes += len(data)
     if sent.words_bytes >= WORDS_MAX_BYTES:
-        raise TooMuch(f"That is too much text at once: {WORDS_MAX_BYTES // 2**20} MB is the most.")
+        raise TooMuch(f"That is too much text at once: the limit is {WORDS_MAX_BYTES // 2**20} MB.")
     sent.values[str(part.name)] = data.decode(errors="replace")
 
 
 async def _photo(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits) -> None:
     if len(sent.uploads) >= limits.files:
-        raise TooMuch(f"Those are too many files: {limits.files // 2} photos are the most.")
+        raise TooMuch(f"Too many files: the limit is {limits.files // 2} photos.")
     left = limits.bytes - sent.photos_bytes
     # One byte more than is allowed, which tells vetting that a photo is too large, and by name.
     data = await _read(part, sent, limits, min(limits.file_bytes, left) + 1)

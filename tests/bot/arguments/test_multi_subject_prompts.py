@@ -69,7 +69,7 @@ def test_each_name_is_read_as_its_own_word_and_class() -> None:
         ({"method": "full"}, "rex and mia cannot be in one picture as they were learned. Learn them together: "),
         ({"method": "full"}, "/dreambooth together rex mia; or each with the method lora: "),
         ({"method": "full"}, ": /dreambooth retrain mia --set method=lora."),
-        ({"identifier": "idrex"}, "rex and mia go by the same word in the model"),
+        ({"identifier": "idrex"}, "rex and mia have the same identifier in the model"),
         ({"state": "learning"}, "mia is not ready yet."),
         ({"state": "failed"}, "mia could not be learned, so it cannot be drawn."),
     ],

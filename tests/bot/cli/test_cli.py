@@ -34,7 +34,7 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
     "no photos": (["train", "--name", "rex", "--class", "dog"], "Add a few photos"),
     "40 photos": (
         ["train", *["good.png"] * 40, "--name", "rex", "--class", "dog"],
-        "That is 40 photos; 20 is the most",
+        "That is 40 photos; the limit is 20",
     ),
     "a text file called .jpg": (["train", "text.jpg", "--name", "rex", "--class", "dog"], "text.jpg is not a picture"),
     "a file that is not there": (["train", "none.jpg", "--name", "rex", "--class", "dog"], "There is no file none.jpg"),

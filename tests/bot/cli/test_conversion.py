@@ -54,7 +54,7 @@ async def test_a_subject_goes_out_and_comes_back(chat: Chat, env: dict[str, str]
     *_, shown = await here("dreambooth show", name="inbound")
     assert "imported from outbound.safetensors" in shown.facts["recipe"]
     *_, refused = await here("dreambooth retrain", name="inbound")
-    assert refused.text == "inbound was imported, without photos to learn it from."
+    assert refused.text == "inbound was imported without photos, so it cannot be trained again."
 
 
 ABOUT = ["--name", "new", "--class", "dog", "--trigger", "zuf"]
@@ -63,7 +63,7 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "an unknown format": (["export", "taken", "--format", "zip"], 2, "Format must be 'diffusers', 'single' or 'lora'"),
     "a subject without weights": (["export", "taken"], 2, "taken is not ready yet."),
     "weights that are lost": (["export", "lost"], 1, "There is no object"),
-    "a place that is taken": (["export", "lost", "--format", "lora"], 2, "lost-lora is there already. Remove it"),
+    "a place that is taken": (["export", "lost", "--format", "lora"], 2, "lost-lora already exists. Remove it"),
     "a place that cannot be": (["export", "lost", "--out", "text"], 2, "Nothing can be written to"),
     "no file": (["import", "none.safetensors", *ABOUT], 2, "There is no file none.safetensors."),
     "no trigger": (["import", "text", *ABOUT[:4]], 2, "Please give a trigger"),

@@ -116,7 +116,7 @@ async def test_nothing_begins_where_the_bot_cannot_answer(discord: Discord, hand
     message = discord.post("ada", "", *photos())
     discord.general.allows = 0
     asked = await discord.message_menu(MENU, message)
-    assert "I may not work in this channel." in asked.message.text
+    assert "I lack permissions in this channel." in asked.message.text
     thread = discord.add_channel("walks", parent=discord.general.id, locked=True)
     thread.allows = ALL_PERMISSIONS & ~(1 << 34)
     asked = await discord.slash("imagine", prompt="a dog", where=thread)

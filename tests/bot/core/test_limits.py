@@ -64,12 +64,12 @@ async def test_a_person_may_have_so_many_requests_and_a_space_so_many(bots: Bots
     assert sorted(bool(reply.job) for reply in accepted) == [False, False, True, True]
     refused = next(reply for reply in accepted if not reply.job)
     assert refused.text == (
-        "You have 2 requests waiting or running, which is the most. "
+        "You have 2 requests waiting or running, which is the limit. "
         "Wait until one is done, or cancel one with /dreambooth cancel."
     )
     assert (await first(one, "imagine", "bob", prompt="a dog")).job
     full = await first(one, "imagine", "eve", prompt="a dog")
-    assert full.text == "3 requests wait or run here already, which is the most. Please try again soon."
+    assert full.text == "3 requests wait or run here already, which is the limit. Please try again soon."
     assert (await first(one, "imagine", "eve", space="elsewhere", prompt="a dog")).job
 
     mine = next(reply.job for reply in accepted if reply.job)
@@ -83,7 +83,7 @@ async def test_trainings_are_counted_apart_and_a_refused_one_leaves_nothing(bots
     assert (await first(app, "dreambooth train", name="one", **{"class": "dog"})).job
     kept = await records(app.store)
     refused = await first(app, "dreambooth train", name="two", **{"class": "dog"})
-    assert refused.text.startswith("You have 1 training waiting or running, which is the most.")
+    assert refused.text.startswith("You have 1 training waiting or running, which is the limit.")
     assert await records(app.store) == kept
     await app.redis.flushall()  # what waits is put back before long; nobody is refused meanwhile, nor counted twice
     assert (await first(app, "dreambooth train", name="two", **{"class": "dog"})).job
@@ -137,7 +137,7 @@ async def test_one_request_is_served_beside_fifty_of_somebody_else(app: Darkroom
         async for waiting in replies:
             if waiting.progress and not waiting.progress.obstacle:  # on a busy machine workers may seem to be away
                 break
-    place = (await app.dispatch.line("imagine")).ahead(last.id)
+    place = (await app.dispatch.queues.view("imagine")).ahead(last.id)
     assert place > 20 and abs(waiting.progress.place - place) <= 2
     assert re.search(r"Waiting: \d+ ahead of you, about .* s left\.", waiting.text), waiting.text
     for job in adas:

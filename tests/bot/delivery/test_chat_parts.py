@@ -20,7 +20,7 @@ from bot.core.messages import Button, Reply, Request
 from bot.delivery import leader_election
 from bot.kinds.subject_buttons import forget_button
 from bot.photos import fetch
-from bot.photos.fetch import FileHosts, fetched
+from bot.photos.fetch import FileHosts, fetch_file
 from bot.photos.uploads import Upload
 from storage.contract.outcomes import Picture
 from storage.contract.recipe import Recipe
@@ -110,7 +110,7 @@ async def host() -> AsyncIterator[str]:
 async def got(url: str, host: str, timeout_s: float = 0.5) -> Upload:
     hosts = FileHosts({"cdn.example"}, f"http://{host}/api")
     async with aiohttp.ClientSession() as session:
-        return await fetched(session, "rex.png", url, hosts=hosts, most_bytes=1000, timeout_s=timeout_s)
+        return await fetch_file(session, "rex.png", url, hosts=hosts, most_bytes=1000, timeout_s=timeout_s)
 
 
 async def test_a_file_is_fetched_whole(host: str) -> None:
@@ -125,7 +125,7 @@ async def test_a_file_is_fetched_whole(host: str) -> None:
         ("page", "", "web page instead"),
         ("elsewhere", "", "status 302"),
         ("expired", "", "link has expired"),
-        ("slow", "", "could not be fetched"),
+        ("slow", "", "could not be fetch_file"),
     ],
 )
 async def test_what_cannot_be_fetched_says_why(host: str, path: str, allowed: str, sentence: str) -> None:

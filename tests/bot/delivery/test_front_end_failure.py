@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.connectors.discord.errors import chat_error
 from bot.connectors.slack.errors import meaning
-from bot.delivery.error_classes import seconds_told
+from bot.delivery.error_classes import parse_retry_after
 from bot.delivery.retry import front_end_failure
 from storage.errors import SetupError, StoreError
 from storage.failures import Failure
@@ -71,8 +71,8 @@ def test_kinds_of_failure(error: Exception, failure: Failure | None) -> None:
     [("600", 600.0), ("-5", 0.0), ("inf", 86400.0), ("1e300", 86400.0), ("nan", None), ("-inf", 0.0), ("soon", None)],
 )
 def test_what_retry_after_tells_is_finite_and_bounded(header: str, seconds: float | None) -> None:
-    assert seconds_told(header) == seconds
+    assert parse_retry_after(header) == seconds
 
 
 def test_a_date_far_ahead_is_bounded_as_well() -> None:
-    assert seconds_told("Fri, 31 Dec 9999 23:59:59 GMT") == 86400.0
+    assert parse_retry_after("Fri, 31 Dec 9999 23:59:59 GMT") == 86400.0

@@ -115,10 +115,10 @@ async def test_another_base_model_learns_anew(
 ) -> None:
     session.space, photos = chat.space, photos_of_a_character(2)
     how: dict[str, Any] = {"steps": 1, "class_images": 2}
-    first = await common.learned(session, "rex", "dog", how, photos)
-    assert isinstance(first, Subject) and await common.learned(session, "rex", "dog", how, photos) == first
+    first = await common.trained_subject(session, "rex", "dog", how, photos)
+    assert isinstance(first, Subject) and await common.trained_subject(session, "rex", "dog", how, photos) == first
     monkeypatch.setattr(app, "settings", app.settings.model_copy(update={"base_model": "another"}))
-    other = await common.learned(session, "rex", "dog", how, photos)
+    other = await common.trained_subject(session, "rex", "dog", how, photos)
     assert isinstance(other, Subject) and other.name != first.name
     for each in (first, other):
         await chat("dreambooth forget", name=each.name)

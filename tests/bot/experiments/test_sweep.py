@@ -35,7 +35,8 @@ WRONG = {
     "[grid]\nsteps = [1]": "is no sweep: subjects: field required",
     PLAN + "rank = [0]": "Rank must be at least 1, not 0.",
     PLAN + "rang = [1]": "A recipe has no rang. Did you mean rank?",
-    PLAN + f"batch = {list(range(1, 17))}\nrank = {list(range(1, 17))}": "asks for 1024 trainings; 200 is the most",
+    PLAN
+    + f"batch = {list(range(1, 17))}\nrank = {list(range(1, 17))}": "1024 trainings; the limit for one sweep is 200",
     PLAN.replace('["photos"]', '["nothing"]'): "There is no file",
     PLAN.replace("a [V] dog", "a [nobody] dog"): "“a [nobody] dog in Paris” has not.",
     PLAN.replace("a photo of [V]", "[V]"): "Say more than [V]",

@@ -246,10 +246,10 @@ async def test_a_turn_given_up_leaves_nothing() -> None:
 def test_one_persons_photos_on_the_way_are_bounded() -> None:
     settings = BotSettings(_env_file=None, DARKROOM_PHOTOS_MAX="3", DARKROOM_PHOTOS_MAX_BYTES="10000")
     in_flight = InFlight(settings)
-    with in_flight.of("mallory") as first, in_flight.of("ada") as other:
+    with in_flight.share("mallory") as first, in_flight.share("ada") as other:
         first.take(3, 6000)
         other.take(3, 6000)
-        with in_flight.of("mallory") as second:
+        with in_flight.share("mallory") as second:
             with pytest.raises(UserError, match="still being looked at"):
                 second.take(1, 6000)
             second.take(3, 10)
@@ -257,7 +257,7 @@ def test_one_persons_photos_on_the_way_are_bounded() -> None:
                 second.take(1, 0)
             with pytest.raises(UserError, match="together"):
                 second.take(1, 20_000)
-    with in_flight.of("mallory") as again:
+    with in_flight.share("mallory") as again:
         again.take(6, 10_000)
 
 

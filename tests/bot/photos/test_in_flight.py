@@ -32,7 +32,7 @@ async def test_who_asks_too_fast_on_discord_is_told_before_photos_are_fetched(pl
         stuck = [File(f"{k}.png", b"-", stuck=True) for k in range(3)]
         await place.discord.slash("dreambooth train", name="rex", class_="dog", **options(stuck))
         (said,) = await place.discord.until(place.discord.private)
-        assert "too fast" in said.text
+        assert "Rate limit" in said.text
 
 
 async def test_who_asks_too_fast_on_slack_is_told_before_photos_are_fetched(scene: Scene) -> None:
@@ -41,7 +41,7 @@ async def test_who_asks_too_fast_on_slack_is_told_before_photos_are_fetched(scen
         await scene.slack.slash("/imagine", "a dog in Paris")
         await scene.job()
         await scene.slack.mention("train rex dog", files=stuck(scene, 3))
-        await scene.slack.message("too fast", user=ADA)
+        await scene.slack.message("Rate limit", user=ADA)
         assert not scene.server.files.stuck
 
 

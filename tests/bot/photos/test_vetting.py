@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
-from bot.photos.duplicates import near_duplicates
 from bot.photos.prepare import fingerprint
+from bot.photos.vetting import near_duplicates
 from research.toyworld.scenes import character
 from tests.support.photo_files import (
     REAL_PHOTOS,

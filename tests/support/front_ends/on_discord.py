@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.app import Darkroom
 from bot.commands.registry import COMMANDS
-from bot.connectors.discord.slash_commands import spoken
+from bot.connectors.discord.slash_commands import discord_name
 from bot.photos.uploads import Upload
 from tests.conftest import Stack
 from tests.servers.discord import Discord, File, discord_server
@@ -31,7 +31,7 @@ class OnDiscord(Front):
         """Type a slash command."""
         files = options([File(photo.name, photo.data, "image/png") for photo in photos])
         values = {f"{name}_": value for name, value in given.items()}  # some are words of Python's own
-        await self.discord.slash(spoken(COMMANDS[command]), who=who, **values, **files)
+        await self.discord.slash(discord_name(COMMANDS[command]), who=who, **values, **files)
 
     async def _push(self, message: Shown, label: str, who: str) -> None:
         """Press a button, or choose from a menu."""

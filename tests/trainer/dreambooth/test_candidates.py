@@ -124,7 +124,7 @@ async def weights_of(app: Darkroom, subject: Stored) -> list[str]:
 async def test_people_choose_and_the_rest_is_deleted(app: Darkroom, chat: Chat) -> None:
     train = {"name": "rex", "noun": "dog", "steps": 10, "set": "candidates=3", "choose": "yes"}  # but nobody judges
     asked = (await chat("dreambooth train", photos_of_a_character(2), **train))[-1]
-    assert asked.state == "done" and "Which one is it to be?" in asked.text
+    assert asked.state == "done" and "Which candidate should be kept?" in asked.text
     choices = [button for button in asked.buttons if button.command == "choose"]
     assert [button.label for button in choices] == ["2 steps", "6 steps", "10 steps"]
     assert [button.style for button in choices] == ["plain", "plain", "primary"] and all(b.confirm for b in choices)

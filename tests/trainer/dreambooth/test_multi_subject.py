@@ -135,7 +135,10 @@ async def test_learned_together_drawn_together_and_forgotten_one_by_one(chat: Ch
     assert drawn.facts["identifier"] == f"{rex.identifier}, {mia.identifier}"
 
     forgot = (await chat("dreambooth forget", name="rex"))[-1].text
-    assert "mia was learned together with it, and still draws from that: /dreambooth retrain mia ends it." in forgot
+    assert (
+        "mia was trained together with rex, whose traces stay in the weights: /dreambooth retrain mia removes them."
+        in forgot
+    )
     assert not [name for name in await app.store.names("") if rex.id in name and "receipts/" not in name]
     assert not await app.store.exists(job_key(str(done.job))) and not await app.store.exists(drawn.pictures[0].key)
     shown = (await chat("dreambooth show", name="mia"))[-1]
@@ -169,7 +172,7 @@ async def test_one_who_is_forgotten_meanwhile_ends_it_and_the_others_stay_as_the
 ) -> None:
     rex, mia = await two(chat)
     job, task = await begun(chat, app)
-    assert "rex was being learned together with it; that is stopped." in (
+    assert "rex was being trained together with it; that training is stopped." in (
         (await chat("dreambooth forget", name="mia"))[-1].text
     )
     await task
@@ -200,8 +203,8 @@ async def test_cancelled_it_leaves_all_as_they_were(chat: Chat, app: Darkroom) -
         ("a b c d e f", "5 at most"),
         ("rex tom", "There is no subject called tom."),
         ("rex theirs", "Only the person who made this can retrain it."),
-        ("rex kit", "kit is being learned already."),
-        ("rex bob", "bob was imported, without photos to learn it from."),
+        ("rex kit", "kit is being trained already."),
+        ("rex bob", "bob was imported without photos, so it cannot be trained again."),
     ],
 )
 async def test_who_cannot_be_learned_together_is_told(

@@ -135,7 +135,7 @@ async def test_it_is_limited_and_fair_like_any(app: Darkroom, chat: Chat) -> Non
     for job in jobs:
         await app.accept(job)
     assert "requests waiting or running" in (await chat("echo", text="one more"))[-1].text
-    assert (await app.dispatch.line("echo")).waiting[0] == jobs[0].id
+    assert (await app.dispatch.queues.view("echo")).waiting[0] == jobs[0].id
     assert await stored_job(app.store, jobs[0].id) == jobs[0]
     assert jobs[-1].id in (await chat("jobs"))[-1].facts
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from arq.connections import ArqRedis
 
-from bot.commands import replies
+from bot.kinds import presenter_of
 from storage.kinds.train import TrainJob
 from storage.objects.folder import FolderStore
 from storage.objects.transfers import COPY_BYTES
@@ -23,7 +23,7 @@ async def test_saving_is_told_in_percent(redis: ArqRedis, tmp_path: Path) -> Non
 
     def note(share: float) -> None:
         told(share)
-        read.append(replies.working(job, reporter.now()).text)
+        read.append(presenter_of(job).working(job, reporter.now()).text)
 
     await FolderStore(tmp_path / "store").put_file("a/b", big, note)
     assert [text.split(" %")[0] for text in read] == [f"Saving, {percent}" for percent in (25, 50, 75, 100)]

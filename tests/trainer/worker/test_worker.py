@@ -131,7 +131,7 @@ async def test_cancelling_a_queued_job_takes_effect_at_once(chat: Chat, app: Dar
     for _ in range(100):
         await asyncio.sleep(0.1)
         waiting = [job for job in await app.dispatch.jobs(chat.space) if job.id != running]
-        if waiting and await app.dispatch.place(waiting[0]) == 1:
+        if waiting and (await app.dispatch.queues.view(waiting[0].kind)).ahead(waiting[0].id) == 1:
             break
     (queued,) = waiting
     assert "next" in (await chat("dreambooth cancel", job=queued.id))[-1].text

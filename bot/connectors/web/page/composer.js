@@ -58,7 +58,7 @@ export function edit(text) {
 export async function sendWithPhotos(values, photos) {
   const bytes = photos.reduce((sum, photo) => sum + photo.size, 0);
   if (bytes > known.upload_max_bytes - 2 ** 16) {
-    throw new Error(`These photos are too large together: ${Math.floor(known.upload_max_bytes / 2 ** 20)} MB is the most.`);
+    throw new Error(`These photos are too large together: the limit is ${Math.floor(known.upload_max_bytes / 2 ** 20)} MB.`);
   }
   preview(photos);
   const message = await send(values, photos);

@@ -80,7 +80,7 @@ async def test_deletion_is_for_who_asked_and_for_moderators_after_a_question(dis
     asked = await discord.press(first, "Delete", who="bob")
     assert asked.message.ephemeral and "for good?" in asked.message.text and asked.message.labels == ["Yes", "No"]
     await discord.press(asked.message, "No", who="bob")
-    assert asked.message.text == "Left as it is." and first.attachments
+    assert asked.message.text == "Nothing was changed." and first.attachments
     asked = await discord.press(first, "Delete", who="bob")
     await discord.press(asked.message, "Yes", who="bob")
     await discord.until(lambda: any("Only the person who" in m.text for m in discord.private("bob")))

@@ -97,7 +97,7 @@ async def test_responses_of_which_nothing_is_told_are_responses(discord: Discord
     await discord.press(asked, "No")
     form = await discord.slash("dreambooth train")
     refused = (await discord.slash("dreambooth forget", name="max")).message
-    assert form.answer == 9 and asked.text == "Left as it is." and "no subject called max" in refused.text
+    assert form.answer == 9 and asked.text == "Nothing was changed." and "no subject called max" in refused.text
     await asyncio.sleep(0.1)
     assert discord.private() == [asked, refused]
 

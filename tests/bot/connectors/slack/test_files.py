@@ -100,7 +100,7 @@ async def test_too_many_photos_are_not_even_fetched(scene: Scene) -> None:
     photos = scene.slack.photos([Upload(name=f"{k}.png", data=b"-") for k in range(31)])
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=photos)
-        await scene.slack.message("is the most", user=ADA)
+        await scene.slack.message("the limit is", user=ADA)
         assert not scene.slack.seen()
 
 

@@ -35,7 +35,7 @@ REFUSALS = {
     "account_inactive": "Slack does not let me do this any more",
     "team_access_not_granted": "Slack does not let me do this any more",
     "msg_too_long": "Slack does not take my answer here (msg_too_long)",
-    "a_code_of_next_year": "something that I do not know (a_code_of_next_year)",
+    "a_code_of_next_year": "an unknown answer (a_code_of_next_year)",
 }
 
 
@@ -153,7 +153,7 @@ async def test_a_token_that_is_revoked_ends_the_bot_with_the_sentence_of_the_sta
 
 async def test_an_unknown_answer_at_the_start_is_tried_for_a_while(scene: Scene) -> None:
     trouble = scene.server.trouble("auth.test", "a_code_of_next_year", times=99)
-    with pytest.raises(SetupError, match="a_code_of_next_year, which is not known here"):
+    with pytest.raises(SetupError, match="a_code_of_next_year, which is unknown to Darkroom"):
         async with scene.bot():
             pass
     assert trouble.times < 98

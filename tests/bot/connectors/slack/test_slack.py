@@ -57,7 +57,11 @@ async def test_many_pictures_have_menus(scene: Scene) -> None:
 
 async def test_one_picture_of_several_can_be_deleted_by_who_asked(scene: Scene) -> None:
     async with scene.bot():
-        message = await scene.imagined("a dog in Paris --count 2")
+        message = await scene.imagined("a dog in Paris --count 2 --seed 5")
+        await scene.slack.press(
+            message, "Full 2"
+        )  # which uploads it by itself, and that is deleted with the job's posts
+        await scene.slack.message("(seed 6)")
         await scene.slack.press(message, "Delete 1", user=BOB)
         await scene.slack.message("Only the person who", user=BOB)
         await scene.slack.press(message, "Delete 1")

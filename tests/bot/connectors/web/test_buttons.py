@@ -13,13 +13,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 AWAY = "Darkroom does not answer. Is it still running?"
 REFUSALS = [
     (403, "text/plain", "This chat answers only its own page, not other sites."),
-    (413, "application/json", '{"error": "That is too much at once: 60 MB is the most."}'),
+    (413, "application/json", '{"error": "That is too much at once: the limit is 60 MB."}'),
     (500, "text/plain", "500 Internal Server Error\n\nServer got itself in trouble"),
     (502, "text/html", "<h1>Bad gateway</h1>"),
 ]
 SENTENCES = [
     "This chat answers only its own page, not other sites.",
-    "That is too much at once: 60 MB is the most.",
+    "That is too much at once: the limit is 60 MB.",
     "This did not work (error 500). Please try again.",
     "This did not work (error 502). Please try again.",
 ]

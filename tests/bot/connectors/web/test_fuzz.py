@@ -79,7 +79,7 @@ async def test_what_is_no_form_is_told_so(url: str, body: bytes, content_type: s
 
 async def test_thousands_of_tiny_uploads_are_too_many(url: str) -> None:
     body = b"".join(PART + b"x\r\n" for _ in range(10_000)) + b"--xx--\r\n"
-    assert await posted(url, body) == (413, "Those are too many files: 20 photos are the most.")
+    assert await posted(url, body) == (413, "Too many files: the limit is 20 photos.")
     fields = b"".join(b'--xx\r\nContent-Disposition: form-data; name="f%d"\r\n\r\nx\r\n' % k for k in range(10_000))
     status, _ = await posted(url, fields + b"--xx--\r\n")
     assert status == 413

@@ -230,7 +230,7 @@ async def test_an_upload_has_a_limit(tmp_path: Path, redis_url: str) -> None:
         client.post(f"{url}/messages", data=form) as response,
     ):
         assert response.status == 413
-        assert "1 MB is the most" in (await response.json())["error"]
+        assert "the limit is 1 MB" in (await response.json())["error"]
 
 
 async def test_a_taken_port_is_said_in_a_sentence(url: str, tmp_path: Path, redis_url: str) -> None:

@@ -87,7 +87,7 @@ async def test_lines_are_completed_by_keyboard(page: Page, store: FolderStore) -
 
 BAD = [
     ("/dreambooth train rex dog", 0, "Add a few photos"),
-    ("/dreambooth train rex dog", 40, "That is 40 photos; 20 is the most."),
+    ("/dreambooth train rex dog", 40, "That is 40 photos; the limit is 20."),
     ("/dreambooth train a/b dog", 1, "letters, digits, - and _ only"),
     ("/dreambooth train 🐶 dog", 1, "letters, digits, - and _ only"),
     (f"/dreambooth train {'x' * 300} dog", 1, "at most 32 characters, this one has 300"),
