@@ -125,7 +125,7 @@ async def test_a_file_is_fetched_whole(host: str) -> None:
         ("page", "", "web page instead"),
         ("elsewhere", "", "status 302"),
         ("expired", "", "link has expired"),
-        ("slow", "", "could not be fetch_file"),
+        ("slow", "", "could not be fetched"),
     ],
 )
 async def test_what_cannot_be_fetched_says_why(host: str, path: str, allowed: str, sentence: str) -> None:
