@@ -33,6 +33,7 @@ from storage.lifecycle.reconcile import put_back
 from storage.lifecycle.repair import RepairFinding
 from storage.objects.store import Store
 from storage.settings.bot import BotSettings
+from tests.support.quick import slow_but
 
 DAMAGE = {
     "flipped": lambda b: bytes([b[0] ^ 0x80]) + b[1:],
@@ -50,7 +51,7 @@ async def app(tmp_path: Path, redis: ArqRedis, store: Store) -> AsyncIterator[Da
     await asyncio.gather(*darkroom._upkeep, return_exceptions=True)
 
 
-@pytest.fixture(params=DAMAGE)
+@pytest.fixture(params=slow_but(DAMAGE, "truncated"))
 def damaged(request: pytest.FixtureRequest, store: Store) -> Any:
     """Damages an object in one of the ways."""
 

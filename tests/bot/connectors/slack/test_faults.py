@@ -13,6 +13,7 @@ from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, BOB, begun, images, labels
 from tests.servers.slack.server import until
 from tests.servers.slack.workspace import Channel, Message
+from tests.support.discord_bot import open_posts
 from tests.support.slack_bot import SPACE, Scene
 
 COMMANDS, EVERY_S = 200, 0.03  # faster than the twenty a second that we promise for
@@ -185,7 +186,7 @@ async def test_who_asked_is_told_in_private_when_the_channel_is_closed(scene: Sc
         await scene.hand.train(job)
         (told,) = await until(scene.slack.told)
         assert "rex is ready" in told.text and images(told)
-        await until(lambda: not list((scene.settings.home / "store" / "posts").glob("*/*.json")))
+        await until(lambda: not open_posts(scene.app))
         assert scene.slack.told() == [told]
 
 
