@@ -95,6 +95,7 @@ class ImagineTask(EngineTask):
     """Draw pictures."""
 
     do: Literal["imagine"] = "imagine"
+    owner: str = ""  # who takes turns with others for the engine's time
     prompt: str
     weights: str | None  # path of a subject's weights; None: the base model
     adapters: tuple[str, ...] = ()  # paths of LoRA that is added to them, of other subjects
@@ -107,6 +108,7 @@ class ImagineTask(EngineTask):
     aspect: Aspect = "1:1"
     side_px: int | None = None  # of that square; None: the base model's own
     vary_seed: int | None
+    exact: bool = False  # alone, so that its bits do not depend on who else draws
     facts: dict[str, str]  # written into each PNG beside the settings
     note: str = ""  # what people are told beside the pictures
 

@@ -142,6 +142,10 @@ class ImagineArguments(Arguments):
     scheduler: SchedulerName | None = Field(
         None, description="Sampler (noise scheduler); the default depends on the base model, usually dpm++2m."
     )
+    exact: Literal["yes", "no"] = Field(
+        "no",
+        description="yes: draw them in a batch of their own, so that the same seed gives the same bits again.",
+    )
     aspect: Aspect | None = Field(
         None, description="Aspect ratio, width to height, at about the same number of pixels; 1:1 is square."
     )

@@ -41,6 +41,7 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
         count=given.count,
         seed=_chance() if given.seed is None else given.seed,
         negative=given.negative,
+        exact=given.exact == "yes",
         **_settings(given),
         **given.shape(),
     )

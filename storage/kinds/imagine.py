@@ -36,6 +36,7 @@ class ImagineJob(Job):
     height_px: int | None = Side
     aspect: Aspect = "1:1"  # of pictures with as many pixels as the base model's own, where no size is given
     vary_seed: int | None = Field(None, ge=0, le=SEED_MAX)  # *variations*: its noise is near that of this seed
+    exact: bool = False  # in a batch of its own: who else draws changes no bit
     unasked: tuple[Unasked, ...] = Field((), max_length=3)  # what nobody asked for: the base model's own counts there
 
     @property
@@ -104,4 +105,5 @@ async def _picture(store: Store, key: str, caption: str, seed: int | None = None
     return Picture(key=key, caption=caption, seed=seed, **sides)
 
 
-IMAGINE = ImagineKind("imagine", ImagineJob, ImagineOutcome, needs_gpu=True, noun="drawing")
+AT_ONCE = 8  # requests that a worker takes ahead, so that their pictures share forward passes
+IMAGINE = ImagineKind("imagine", ImagineJob, ImagineOutcome, needs_gpu=True, at_once=AT_ONCE, noun="drawing")

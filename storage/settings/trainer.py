@@ -38,6 +38,13 @@ class TrainerSettings(SharedSettings):
         description="Sharding of full trainings over these GPUs; none: each holds all weights, gradients and optimizer "
         "state (DDP); full: each holds a shard (FSDP); auto: shard only if it does not fit otherwise.",
     )
+    training_share: float = Field(
+        0.3,
+        ge=0,
+        le=0.9,
+        validation_alias="DARKROOM_TRAINING_SHARE",
+        description="Share of the engine's time that trainings have while pictures wait; while none do they have all.",
+    )
     # Time is lost at most once: a job of a lost worker resumes from the last one.
     checkpoint_s: float = Field(
         60.0,

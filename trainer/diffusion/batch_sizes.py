@@ -13,6 +13,7 @@ from trainer.diffusion.sampling import BATCH
 from trainer.models.base import BaseModel
 
 SIZES = (4, 8, 16)
+SHARED = 8  # pictures in a pass that several requests share, where nothing is measured
 PAYS = 0.98  # of the time of a picture: a larger batch that takes more than that is not worth its memory
 SHARE = 0.5  # of the free memory
 
@@ -22,6 +23,7 @@ class PictureBatches:
 
     def __init__(self, base: BaseModel, free_bytes: Callable[[torch.device], int] | None = None) -> None:
         self.base, self._free_bytes = base, free_bytes or free_memory_bytes
+        self._limit = max(SIZES)  # of a pass, by what memory was short for
         self._picture_s: dict[tuple[int, int], float] = {}  # best time of a picture, by side and batch size
 
     def next(self, left: int, side_px: int) -> int:
@@ -44,6 +46,15 @@ class PictureBatches:
         if count in SIZES:
             before_s = self._picture_s.get((side_px, count), seconds / count)
             self._picture_s[side_px, count] = min(before_s, seconds / count)
+
+    def most(self, side_px: int) -> int:
+        """How many pictures one pass may hold, of several requests as well."""
+        best = max(BATCH, self.next(max(SIZES), side_px))
+        return min(max(best, SHARED), self._limit, max(BATCH, self._fits(side_px)))
+
+    def shrink(self, count: int) -> None:
+        """Note that so many in one pass were too many."""
+        self._limit = max(1, min(self._limit, count) // 2)
 
     def _fits(self, side_px: int) -> int:
         """How many pictures are sure to fit into memory; each takes two rows of a pass."""

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
 
@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from trainer.diffusion.latents import decode
+from trainer.diffusion.row_adapters import Drawer, network_of, predict_together
 from trainer.models.base import BaseModel
-from trainer.models.denoiser import Denoiser
+from trainer.models.denoiser import joined
 from trainer.steps import Steps, run_to_end
 
 BATCH = 4  # pictures in one forward pass, where nobody has measured what is quickest; each takes two rows of it
@@ -38,7 +39,7 @@ class Denoising:
     def __init__(
         self,
         base: BaseModel,
-        denoiser: Denoiser,
+        denoiser: Drawer,
         prompt: str | Sequence[str],
         seeds: list[int],
         *,
@@ -62,6 +63,8 @@ class Denoising:
         self.chance = {"generator": generators} if scheduler == "euler-a" else {}
         self.latents: Tensor = noise.to(base.device) * self.scheduler.init_noise_sigma
         self.taken = 0
+        self.shared = False  # whether others were in one pass with it, whose time its own cannot be told from
+        self._stepped = False  # its next step was taken together with others
         self.took_s = time.monotonic() - began_s  # without what ran between its steps
 
     @property
@@ -69,23 +72,57 @@ class Denoising:
         """Whether `latents`, scaled, n × c × h × w, are those of the pictures."""
         return self.taken == len(self.scheduler.timesteps)
 
+    @property
+    def batch_key(self) -> Hashable:
+        """What those have in common that can take their steps in one forward pass."""
+        text = tuple((part.shape[1:], part.dtype) for part in self.text.tensors())
+        return id(network_of(self.denoiser)), self.latents.shape[1:], text
+
     @torch.no_grad()
     def step(self) -> None:
-        """Take one denoising step."""
+        """Take one denoising step, unless `step_together` has just taken it."""
+        if self._stepped:
+            self._stepped = False
+            return
         began_s = time.monotonic()
-        t, latents = self.scheduler.timesteps[self.taken], self.latents
-        rows = torch.cat([latents, latents]) if self.base.is_guided else latents
-        predicted = self.denoiser(self.scheduler.scale_model_input(rows, t), t, self.text)
+        rows, t = self._rows()
+        self._advance(self.denoiser(rows, t, self.text))
+        self.took_s += time.monotonic() - began_s
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """What goes into the forward pass, and its time."""
+        t = self.scheduler.timesteps[self.taken]
+        rows = torch.cat([self.latents, self.latents]) if self.base.is_guided else self.latents
+        return self.scheduler.scale_model_input(rows, t), t
+
+    def _advance(self, predicted: Tensor) -> None:
+        """Go on by what was predicted of `_rows`."""
         if self.base.is_guided:
             without, with_text = predicted.chunk(2)
             predicted = without + self.guidance * (with_text - without)
-        self.latents = self.scheduler.step(predicted, t, latents, **self.chance).prev_sample
+        t = self.scheduler.timesteps[self.taken]
+        self.latents = self.scheduler.step(predicted, t, self.latents, **self.chance).prev_sample
         self.taken += 1
-        self.took_s += time.monotonic() - began_s
+
+
+@torch.no_grad()
+def step_together(denoisings: Sequence[Denoising]) -> None:
+    """Take one denoising step of several in one forward pass; all have the same `batch_key`.
+
+    Each row has its own time, prompt and adapters. A row's numbers differ from those it has alone by rounding.
+    """
+    rows, times = zip(*(each._rows() for each in denoisings), strict=True)
+    counts = [len(some) for some in rows]
+    t = torch.cat([time.expand(count) for time, count in zip(times, counts, strict=True)])
+    text = joined([each.text.spread(count) for each, count in zip(denoisings, counts, strict=True)])
+    predicted = predict_together([each.denoiser for each in denoisings], counts, torch.cat(rows), t, text)
+    for each, part in zip(denoisings, torch.split(predicted, counts), strict=True):
+        each._advance(part)
+        each._stepped = each.shared = True
 
 
 def sample_latents(
-    base: BaseModel, denoiser: Denoiser, prompt: str | Sequence[str], seeds: list[int], **how: Any
+    base: BaseModel, denoiser: Drawer, prompt: str | Sequence[str], seeds: list[int], **how: Any
 ) -> Tensor:
     """Scaled latents of one picture per seed, n × c × h × w; `how` as `Denoising`."""
     denoising = Denoising(base, denoiser, prompt, seeds, **how)
@@ -117,39 +154,72 @@ class _Always:
         pass
 
 
-def draw_steps(
-    base: BaseModel,
-    denoiser: Denoiser,
-    prompt: str | Sequence[str],
-    seeds: list[int],
-    together: int | Batches = BATCH,
-    tiled: bool = False,
-    **how: Any,
-) -> Steps[list[Image.Image]]:
-    """Draw one picture per seed, so many `together`, by a prompt for all or one for each; `how` as `Denoising`.
+class Drawing:
+    """Pictures of one request, one per seed, so many `together`, by a prompt for all or one for each.
 
-    Yields denoising steps done, of as many as batches of the usual size would take.
+    `how` as `Denoising`; `tiled` decodes in tiles, which takes less memory.
     """
-    batches = _Always(together) if isinstance(together, int) else together
-    usual = together if isinstance(together, int) else BATCH
-    side_px = math.isqrt(math.prod(how.get("size") or (base.image_px, base.image_px)))
-    of, whole = -(-len(seeds) // usual) * how["steps"], len(seeds) * how["steps"]
-    images: list[Image.Image] = []
-    done = 0
-    while len(images) < len(seeds):
-        first = len(images)
-        group = slice(first, first + batches.next(len(seeds) - first, side_px))
-        count = len(seeds[group])
-        denoising = Denoising(base, denoiser, prompt if isinstance(prompt, str) else prompt[group], seeds[group], **how)
-        while not denoising.done:
-            denoising.step()
-            done += count
-            yield min(max(1, of * done // whole), of), of
+
+    def __init__(
+        self,
+        base: BaseModel,
+        denoiser: Drawer,
+        prompt: str | Sequence[str],
+        seeds: list[int],
+        together: int | Batches = BATCH,
+        tiled: bool = False,
+        **how: Any,
+    ) -> None:
+        self.base, self.denoiser, self.prompt, self.seeds, self.tiled, self.how = (
+            base,
+            denoiser,
+            prompt,
+            seeds,
+            tiled,
+            how,
+        )
+        self.batches = _Always(together) if isinstance(together, int) else together
+        self.usual = together if isinstance(together, int) else BATCH
+        self.side_px = math.isqrt(math.prod(how.get("size") or (base.image_px, base.image_px)))
+        self.denoising: Denoising | None = None  # the batch under way
+        self.shared = False  # whether others were in one pass with it, so that its bits depend on them
+
+    def steps(self) -> Steps[list[Image.Image]]:
+        """Yields denoising steps done, of as many as batches of the usual size would take."""
+        count, steps = len(self.seeds), self.how["steps"]
+        of, done = -(-count // self.usual) * steps, 0
+        images: list[Image.Image] = []
+        while len(images) < count:
+            denoising = self.denoising = self._begin(len(images))
+            while not denoising.done:
+                denoising.step()
+                done += len(denoising.latents)
+                yield min(max(1, of * done // (count * steps)), of), of
+            self.denoising = None
+            images += self._finish(denoising)
+        return images
+
+    def _begin(self, first: int) -> Denoising:
+        """The next batch."""
+        group = slice(first, first + self.batches.next(len(self.seeds) - first, self.side_px))
+        prompt = self.prompt if isinstance(self.prompt, str) else self.prompt[group]
+        return Denoising(self.base, self.denoiser, prompt, self.seeds[group], **self.how)
+
+    def _finish(self, denoising: Denoising) -> list[Image.Image]:
+        """The pictures of a batch."""
         began_s = time.monotonic()
-        with base.in_tiles() if tiled else nullcontext():
-            images += decode(base, denoising.latents)
-        batches.measured(count, side_px, denoising.took_s + time.monotonic() - began_s)
-    return images
+        with self.base.in_tiles() if self.tiled else nullcontext():
+            images = decode(self.base, denoising.latents)
+        self.shared |= denoising.shared
+        if not denoising.shared:
+            took_s = denoising.took_s + time.monotonic() - began_s
+            self.batches.measured(len(images), self.side_px, took_s)
+        return images
+
+
+def draw_steps(*given: Any, **how: Any) -> Steps[list[Image.Image]]:
+    """Draw pictures in steps, as `Drawing` does."""
+    return Drawing(*given, **how).steps()
 
 
 def draw(*given: Any, **how: Any) -> list[Image.Image]:

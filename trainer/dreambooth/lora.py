@@ -5,6 +5,7 @@ Files name layers as kohya's scripts do, which diffusers and the common web UIs 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -57,20 +58,40 @@ def is_lora(weights: Mapping[str, Tensor]) -> bool:
     return any(name.endswith(DOWN) for name in weights)
 
 
-def deltas(lora: Mapping[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
-    """What adapters add to the weights of `base`, by the names of these; raises ValueError if they do not fit."""
+@dataclass(frozen=True)
+class LayerFactors:
+    """What a file holds for one layer: its weight changes by scale · up × down."""
+
+    down: Tensor  # rank × in, or as a convolution's kernel
+    up: Tensor  # out × rank
+    scale: float  # alpha ÷ rank
+
+
+def factors(lora: Mapping[str, Tensor], base: Denoiser) -> dict[str, LayerFactors]:
+    """What adapters hold, by the paths of layers of `base`; raises ValueError if they do not fit."""
     paths = {name: path for path, name in base.file_names().items()}
-    weights, added = base.state_dict(), {}
+    weights, each = base.state_dict(), {}
     for name in sorted({key.partition(".")[0] for key in lora}):
         try:
-            weight = f"{paths[name]}.weight"
-            shape = weights[weight].shape
+            shape = weights[f"{paths[name]}.weight"].shape
             down, up = lora[name + DOWN].float(), lora[name + UP].float()
             if (up.shape[0], down.shape[1]) != shape[:2]:
                 raise IndexError
             alpha = float(lora.get(name + ALPHA, torch.tensor(len(down))))
-            # ΔW = (alpha / rank) · B · A, eq. 3 of the paper; a convolution's kernel counts as further inputs.
-            added[weight] = (up.flatten(1) @ down.flatten(1) * (alpha / len(down))).reshape(shape)
+            each[paths[name]] = LayerFactors(down, up, alpha / len(down))
         except (KeyError, RuntimeError, IndexError) as error:
             raise ValueError(f"{name} does not fit") from error
+    return each
+
+
+def deltas(lora: Mapping[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
+    """What adapters add to the weights of `base`, by the names of these; raises ValueError if they do not fit."""
+    weights, added = base.state_dict(), {}
+    for path, layer in factors(lora, base).items():
+        try:
+            # ΔW = (alpha / rank) · B · A, eq. 3 of the paper; a convolution's kernel counts as further inputs.
+            change = layer.up.flatten(1) @ layer.down.flatten(1) * layer.scale
+            added[f"{path}.weight"] = change.reshape(weights[f"{path}.weight"].shape)
+        except RuntimeError as error:
+            raise ValueError(f"{path} does not fit") from error
     return added

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+from trainer.diffusion.row_adapters import Adapter
 from trainer.dreambooth import lora
 from trainer.models.denoiser import Denoiser
 from trainer.models.finite import NotFinite, not_finite
@@ -57,19 +58,42 @@ def load_learned(path: Path, into: Denoiser, base: Denoiser, *others: Path) -> N
     _put(learned, into, base)
 
 
+def load_adapter(path: Path, base: Denoiser) -> Adapter | None:
+    """LoRA as adapters of linear layers, as precise as `base` and where it is; None if the file holds anything else.
+
+    Raises ValueError if they do not fit, NotFinite if they are not all numbers.
+    """
+    weights = _numbers(path)
+    if not lora.is_lora(weights):
+        return None
+    layers = {}
+    for name, layer in lora.factors(weights, base).items():
+        module = base.get_submodule(name)
+        if type(module) is not nn.Linear or layer.up.shape[1:] != layer.down.shape[:1]:
+            return None
+        like = module.weight
+        layers[name] = layer.down.to(like), (layer.up * layer.scale).to(like)
+    return Adapter(layers)
+
+
 def put(weights: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
     """Load weights that `half_precision` returned."""
     _put(_added(weights, base), into, base)
 
 
 def _read(path: Path, base: Denoiser) -> dict[str, Tensor]:
-    weights = load_file(path)
-    if not_finite(weights.items()):
-        raise NotFinite("What was learned is damaged: not all of its weights are numbers. Retrain the subject.")
+    weights = _numbers(path)
     try:
         return _added(weights, base)
     except ValueError as error:
         raise ValueError(f"{path.name} was not learned on this base model: {error}") from error
+
+
+def _numbers(path: Path) -> dict[str, Tensor]:
+    weights = load_file(path)
+    if not_finite(weights.items()):
+        raise NotFinite("What was learned is damaged: not all of its weights are numbers. Retrain the subject.")
+    return weights
 
 
 def _added(weights: dict[str, Tensor], base: Denoiser) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The engine: the process that holds the base model and does the tensor work (process.py starts it).
 
-Its scheduler decides at each step what runs next, so nobody waits for a training.
+Its scheduler decides at each step what runs next: pictures of several requests share forward passes, and nobody waits
+for a training.
 """
 
 import logging
@@ -28,7 +29,7 @@ from trainer.engine.distributed import EngineGroup
 from trainer.engine.message_writer import MessageWriter, News
 from trainer.engine.run import Run
 from trainer.engine.sampling_run import SamplingRun
-from trainer.engine.scheduler import Scheduler
+from trainer.engine.scheduler import SHARE, Scheduler
 from trainer.engine.subject_cache import SubjectCache
 from trainer.engine.training_run import TrainingRun
 from trainer.engine.training_session import TrainingServices
@@ -75,6 +76,7 @@ class Engine:
         embedder: Embedder | None = None,
         trackers: Trackers | None = None,
         method: Method = "full",
+        training_share: float = SHARE,
     ) -> None:
         """`method` is what is learned by where nobody has asked for one."""
         self.base, self.method, self.pausing = base, method, False
@@ -82,7 +84,8 @@ class Engine:
         self.subjects, self.batches = SubjectCache(base), PictureBatches(base)
         group, trackers = together or EngineGroup(), trackers or Trackers()
         self.services = TrainingServices(group, embedder, trackers)
-        self.scheduler = Scheduler(one_training=group.size > 1 or bool(trackers.lines))  # a tracker logs one at a time
+        one_training = group.size > 1 or bool(trackers.lines)  # a tracker logs one at a time
+        self.scheduler = Scheduler(one_training, training_share)
         self._say, self._said_s = say, 0.0
 
     def listen(self, lines: BinaryIO) -> None:
@@ -207,7 +210,8 @@ def _start(writer: MessageWriter) -> Engine:
         log.info("base model %s", base.sha256)  # which reads all its files: here, where the worker hears a heartbeat
     embedder = open_embedder(settings, base.device) if together.leads else None
     method = method_of_engine(base, settings) if together.leads else "full"
-    return Engine(base, writer.say, together, embedder, Trackers(settings if together.leads else None), method)
+    trackers = Trackers(settings if together.leads else None)
+    return Engine(base, writer.say, together, embedder, trackers, method, settings.training_share)
 
 
 def _load(settings: TrainerSettings, together: EngineGroup) -> BaseModel:

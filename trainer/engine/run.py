@@ -16,8 +16,6 @@ State = Literal["waiting", "running", "done", "failed", "cancelled"]
 class Run(ABC):
     """Base of `TrainingRun` and `SamplingRun`. It ends exactly once, with a `result`, an `error` or cancelled."""
 
-    batch_key: Hashable | None = None  # runs of equal keys may take their steps in one forward pass; None: alone
-
     def __init__(self, task: Task) -> None:
         self.task = task
         self.state: State = "waiting"
@@ -33,6 +31,26 @@ class Run(ABC):
     def is_training(self) -> bool:
         """Whether it is long work that others may interrupt."""
         return isinstance(self.task, TrainTask)
+
+    @property
+    def owner(self) -> str:
+        """Who takes turns with others."""
+        return getattr(self.task, "owner", "")
+
+    @property
+    def batch_key(self) -> Hashable | None:
+        """Runs of equal keys may take their steps in one forward pass; None: alone."""
+        return None
+
+    @property
+    def rows(self) -> int:
+        """Pictures in its next step."""
+        return 1
+
+    @property
+    def rows_max(self) -> int:
+        """Pictures that a forward pass with it may hold."""
+        return 1
 
     @property
     def ended(self) -> bool:

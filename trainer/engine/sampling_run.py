@@ -1,5 +1,7 @@
 """A drawing as the engine's scheduler runs it: the pictures of one task, by the base model or with subjects."""
 
+import logging
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -11,14 +13,18 @@ from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.engine.host import Host
 from trainer.engine.run import Run
 from trainer.engine.subject_cache import SubjectCache
+from trainer.memory import oom
 from trainer.protocol import ImagineTask, ProgressReport, TaskResult
 from trainer.steps import Steps, reporting
+
+log = logging.getLogger(__name__)
 
 
 class SamplingRun(Run):
     """Draws the pictures of a task into its folder, and their grid; a step is a denoising step.
 
-    It has no `batch_key`: pictures of several requests in one pass are no longer the same to the last bit.
+    Requests of one network and size take their steps in one forward pass, each row with its own time, prompt and
+    subject; a picture is then the same but for rounding. With `exact` it is drawn alone, bit for bit as ever.
     """
 
     task: ImagineTask
@@ -26,13 +32,49 @@ class SamplingRun(Run):
     def __init__(self, task: ImagineTask, host: Host, subjects: SubjectCache, batches: PictureBatches) -> None:
         super().__init__(task)
         self.host, self.base, self.subjects, self.batches = host, host.base, subjects, batches
+        self.drawing: sampling.Drawing | None = None
+
+    @property
+    def denoising(self) -> sampling.Denoising | None:
+        """What has further steps to take, if it has been begun."""
+        denoising = self.drawing.denoising if self.drawing and not (self.task.exact or self.task.gentle) else None
+        return denoising if denoising and not denoising.done else None
+
+    @property
+    def batch_key(self) -> Hashable | None:
+        """By the network that draws and the shapes of latents and prompts."""
+        return self.denoising.batch_key if self.denoising else None
+
+    @property
+    def rows(self) -> int:
+        """Pictures in its next step."""
+        return len(self.denoising.latents) if self.denoising else 1
+
+    @property
+    def rows_max(self) -> int:
+        """As many as fit, and as are quickest by what was measured."""
+        return self.batches.most(self.drawing.side_px) if self.drawing else 1
+
+    def step_with(self, others: Sequence[Run]) -> None:
+        """One forward pass for all; where memory does not suffice for that, a pass each, and fewer from then on."""
+        runs = [run for run in (self, *others) if isinstance(run, SamplingRun)]
+        denoisings = [run.denoising for run in runs if run.denoising]
+        if len(denoisings) > 1:
+            try:
+                sampling.step_together(denoisings)
+            except Exception as error:
+                if not oom.is_out_of_memory(error):
+                    log.exception("%d requests could not be drawn in one pass", len(denoisings))
+                self.batches.shrink(sum(run.rows for run in runs))
+                oom.free()
+        super().step_with(others)
 
     def steps(self) -> Steps[TaskResult]:
         """Draw, and save what was drawn."""
         task = self.task
         self.host.say(ProgressReport(job=task.job, phase="loading"))
         with self.subjects.loaded(*filter(None, (task.weights, *task.adapters))) as denoiser:
-            drawing = sampling.draw_steps(
+            self.drawing = sampling.Drawing(
                 self.base,
                 denoiser,
                 task.prompt,
@@ -46,7 +88,7 @@ class SamplingRun(Run):
                 size=task.size or size_of_aspect(task.side_px or self.base.image_px, task.aspect),
                 vary_seed=task.vary_seed,
             )
-            images = yield from reporting(drawing, self._report)
+            images = yield from reporting(self.drawing.steps(), self._report)
         return self._saved(images)
 
     def _report(self, step: int, of: int) -> None:
@@ -56,24 +98,25 @@ class SamplingRun(Run):
         task, files = self.task, []
         for seed, image in zip(task.seeds, images, strict=True):
             path = Path(task.folder) / f"{seed}.png"
-            image.save(path, pnginfo=_settings_as_text(task, seed))
+            image.save(path, pnginfo=self._settings_as_text(seed))
             files.append(str(path))
         grid = Path(task.folder) / "grid.png"
-        sampling.grid(images).save(grid, pnginfo=_settings_as_text(task, task.seeds[0]))
+        sampling.grid(images).save(grid, pnginfo=self._settings_as_text(task.seeds[0]))
         read = {"prompt": task.prompt, "negative prompt": task.negative}
         note = " ".join(filter(None, (_too_long(name, self.base.unread(text)) for name, text in read.items())))
         return TaskResult(job=task.job, state="done", message=note, files=(*files, str(grid)))
 
+    def _settings_as_text(self, seed: int) -> PngInfo:
+        """What a PNG says of how it was drawn; `batch` says whether its last bits depend on who else drew."""
+        info = PngInfo()
+        info.add_itxt("Software", "Darkroom")
+        fields = {"steps", "guidance", "negative", "scheduler", "vary_seed"}
+        settings = self.task.model_dump(include=fields, exclude_none=True) | {"seed": seed}
+        batch = "shared" if self.drawing and self.drawing.shared else "alone"
+        for name, value in {**self.task.facts, **settings, "batch": batch}.items():
+            info.add_itxt(name, str(value))
+        return info
+
 
 def _too_long(name: str, unread: str) -> str:
     return f"The {name} is too long for the model, which did not read its end: “{unread}”." if unread else ""
-
-
-def _settings_as_text(task: ImagineTask, seed: int) -> PngInfo:
-    info = PngInfo()
-    info.add_itxt("Software", "Darkroom")
-    fields = {"steps", "guidance", "negative", "scheduler", "vary_seed"}
-    settings = task.model_dump(include=fields, exclude_none=True) | {"seed": seed}
-    for name, value in {**task.facts, **settings}.items():
-        info.add_itxt(name, str(value))
-    return info

@@ -1,33 +1,41 @@
 """The scheduler: holds all runs of an engine, and decides at each step whose turn it is.
 
-Drawings come first, since each takes seconds and a training may take hours: after a step of a training all drawings
-that are there by then are drawn, in the order in which they came, before a training has its next step. Several
-trainings take turns. A policy that shares time otherwise replaces `_next`, and nothing else.
+Among drawings the owner who has been served least since it was last idle goes first (least attained service), so
+somebody's sixteen pictures hold up another's one for a step at most; other drawings that fit into the same forward
+pass come along. A training gets a share of the time while pictures wait, and all of it while none do.
 """
 
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
 
 from trainer.engine.run import Run
+
+SHARE = 0.3  # of the time for trainings while pictures wait
+AGING = 0.1  # of the time since its last turn makes up for what an owner was served: a crowd of others starves nobody
 
 
 class Scheduler:
     """Takes in runs at any time, and lets one of them, or a batch that fits together, take a step at a time."""
 
-    def __init__(self, one_training: bool = False) -> None:
+    def __init__(
+        self, one_training: bool = False, share: float = SHARE, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """With `one_training` each goes on to its end before the next begins, instead of taking turns."""
-        self.one_training = one_training
+        self.one_training, self.share, self.clock = one_training, share, clock
         self._drawings: deque[Run] = deque()
         self._trainings: deque[Run] = deque()  # whose turn it is first
-        self._ahead: set[Run] = set()  # drawings that come before the next step of a training
-        self._count_ahead = True  # the drawings that are there now come before the next step of a training
+        self._served_s: dict[str, float] = defaultdict(float)  # by owner, since there were no drawings
+        self._last_turn_s: dict[str, float] = {}  # by owner
+        self._owed_s = 0.0  # to trainings, for the time that drawings took
+        self._training_step_s = 0.0  # of the last one
 
     def add(self, run: Run, first: bool = False) -> None:
         """Take in a run; with `first` it is the next of its kind."""
-        if run.is_training and not self._trainings:
-            self._count_ahead = True
         runs = self._trainings if run.is_training else self._drawings
         runs.appendleft(run) if first else runs.append(run)
+        if first and not run.is_training:  # it has had its turn, and lost it
+            self._served_s[run.owner] = min(self._served_s.values(), default=0.0)
 
     def cancel(self, job: str) -> list[Run]:
         """Cancel what is held for a job; return it."""
@@ -39,33 +47,61 @@ class Scheduler:
 
     def step(self) -> list[Run]:
         """Let those whose turn it is take a step; return them. Whoever has ended by it is held no longer."""
-        turn = self._next()
+        turn, began_s = self._next(), self.clock()
         if turn:
             turn[0].step_with(turn[1:])
+            self._count(turn, self.clock() - began_s)
         for run in turn:
             if run.ended:
                 self._remove(run)
         return turn
 
     def _next(self) -> list[Run]:
-        """Whose turn it is: the oldest drawing with all that fit to it, or a training, or nobody."""
-        if self._count_ahead:
-            self._ahead, self._count_ahead = set(self._drawings), False
-        if self._drawings and (self._ahead or not self._trainings):
-            return _batch(self._drawings)
+        """Whose turn it is: drawings, or a training, or nobody."""
+        if self._drawings and not (self._trainings and self._is_training_due()):
+            return self._batch()
         if not self._trainings:
             return []
         training = self._trainings[0]
         self._trainings.rotate(0 if self.one_training else -1)
-        self._count_ahead = True
         return [training]
+
+    def _is_training_due(self) -> bool:
+        """Whether trainings are owed what their last step took: half of it, so that the share is kept on average."""
+        return self.share > 0 and self._owed_s > self._training_step_s / 2
+
+    def _batch(self) -> list[Run]:
+        """The drawing of the owner who was served least, and others that fit into its pass, in the same order."""
+        now_s = self.clock()
+        first, *others = sorted(self._drawings, key=lambda run: self._attained_s(run.owner, now_s))  # oldest first
+        batch, rows = [first], first.rows
+        for run in others if first.batch_key is not None else ():
+            if run.batch_key == first.batch_key and rows + run.rows <= first.rows_max:
+                batch.append(run)
+                rows += run.rows
+        return batch
+
+    def _attained_s(self, owner: str, now_s: float) -> float:
+        """How long an owner was served, less for who has waited since."""
+        return self._served_s[owner] - AGING * (now_s - self._last_turn_s.get(owner, now_s))
+
+    def _count(self, turn: list[Run], took_s: float) -> None:
+        """Note who was served, and what trainings are owed for it."""
+        if turn[0].is_training:
+            self._training_step_s = took_s
+            self._owed_s = max(0.0, self._owed_s - took_s) if not self._drawings else self._owed_s - took_s
+            return
+        if self._trainings:
+            self._owed_s += took_s * self.share / (1 - self.share)
+        now_s = self.clock()
+        for run in turn:
+            self._served_s[run.owner] = self._attained_s(run.owner, now_s) + took_s / len(turn)
+            self._last_turn_s[run.owner] = now_s
 
     def _remove(self, run: Run) -> None:
         (self._trainings if run.is_training else self._drawings).remove(run)
-        self._ahead.discard(run)
-
-
-def _batch(runs: Sequence[Run]) -> list[Run]:
-    """The first of some runs, and those that can take their steps together with it."""
-    first, *others = runs
-    return [first, *(run for run in others if first.batch_key is not None and run.batch_key == first.batch_key)]
+        if not self._drawings:
+            self._served_s.clear()
+            self._last_turn_s.clear()
+        if not (self._drawings and self._trainings):
+            self._owed_s = 0.0

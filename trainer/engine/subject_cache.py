@@ -1,5 +1,6 @@
-"""Which subject's weights the engine has loaded to draw with."""
+"""Which subjects' weights the engine has at hand to draw with."""
 
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,10 +9,12 @@ from pathlib import Path
 import torch
 
 from storage.errors import UserError
-from trainer.dreambooth.weights import load_learned
+from trainer.diffusion.row_adapters import Adapter, Drawer, RowNetwork
+from trainer.dreambooth.weights import load_adapter, load_learned
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 
+ADAPTERS_BYTES = 2**30  # of LoRA that stay resident; least recently used ones go first
 MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
 
 
@@ -23,21 +26,55 @@ class _Loaded:
 
 
 class SubjectCache:
-    """Keeps a denoiser with the weights of the subject, or the several subjects, that was asked for last."""
+    """Keeps LoRA as adapters beside the base model, many at a time, and one copy with weights of a full training."""
 
     def __init__(self, base: BaseModel) -> None:
         self.base = base
         self._last: _Loaded | None = None
+        self._rows: RowNetwork | None = None
+        self._adapters: OrderedDict[str, Adapter | None] = OrderedDict()  # None: no adapters of linear layers
+        self._users: Counter[str] = Counter()  # drawings under way, by path
 
     @contextmanager
-    def loaded(self, *weights: str) -> Iterator[Denoiser]:
-        """The base model's denoiser, or a copy with the weights of subjects, which stays as it is meanwhile.
+    def loaded(self, *weights: str) -> Iterator[Drawer]:
+        """The base model with the weights of subjects, which stay as they are meanwhile.
 
         Raises UserError if they do not fit.
         """
-        if not weights:
-            yield self.base.denoiser
-            return
+        self._users.update(weights)
+        try:
+            adapters = [self._adapter(path) for path in weights]
+            linear = [adapter for adapter in adapters if adapter]
+            if len(linear) == len(adapters):
+                self._rows = self._rows or RowNetwork(self.base.denoiser)
+                yield self._rows.adapted(*linear)
+            else:
+                with self._merged(weights) as denoiser:
+                    yield denoiser
+        finally:
+            self._users.subtract(weights)
+
+    def _adapter(self, path: str) -> Adapter | None:
+        """A subject's LoRA, or None where its weights are something else."""
+        if path not in self._adapters:
+            try:
+                self._adapters[path] = load_adapter(Path(path), self.base.denoiser)
+            except ValueError as error:
+                raise UserError(MISFIT) from error
+            self._make_room()
+        self._adapters.move_to_end(path)
+        return self._adapters[path]
+
+    def _make_room(self) -> None:
+        """Drop adapters that nobody draws with, the least recently used first, until the rest fits."""
+        for path in [path for path in self._adapters if not self._users[path]]:
+            if sum(adapter.size_bytes for adapter in self._adapters.values() if adapter) <= ADAPTERS_BYTES:
+                break
+            del self._adapters[path]
+
+    @contextmanager
+    def _merged(self, weights: tuple[str, ...]) -> Iterator[Denoiser]:
+        """A copy of the base model's denoiser with these weights in place of its own."""
         if self._last is None or self._last.weights != weights:
             self._last = self._load(weights)
         loaded = self._last
@@ -51,7 +88,7 @@ class SubjectCache:
         """Load weights, where there is one that nobody draws with into the copy that is there."""
         spare = self._last if self._last and not self._last.users else None
         denoiser = spare.denoiser if spare else self.base.denoiser.copy()
-        self.let_go()
+        self._last = None
         try:
             first, *others = map(Path, weights)
             load_learned(first, denoiser, self.base.denoiser, *others)
@@ -60,11 +97,21 @@ class SubjectCache:
         return _Loaded(weights, denoiser)
 
     def let_go(self) -> None:
-        """Keep no subject's weights."""
+        """Keep no subject's weights but those that are drawn with."""
         self._last = None
+        self._drop([path for path in self._adapters if not self._users[path]])
 
     def drop_forgotten(self) -> None:
         """Let go of weights whose file is gone: the worker removes those of subjects that are forgotten."""
-        if self._last and not all(Path(path).exists() for path in self._last.weights):
-            self.let_go()
-            torch.cuda.empty_cache()
+        gone = [path for path in self._adapters if not Path(path).exists()]
+        if self._last and any(path in self._last.weights for path in gone):
+            self._last = None
+        if gone:
+            self._drop(gone)
+
+    def _drop(self, paths: list[str]) -> None:
+        for path in paths:
+            del self._adapters[path]
+        if self._rows:
+            self._rows.selection.forget()
+        torch.cuda.empty_cache()

@@ -42,6 +42,7 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
         return ImagineTask(
             job=job.id,
             folder=str(self.attempt.folder),
+            owner=f"{job.space}/{job.owner}",
             prompt=job.model_prompt,
             weights=paths[0] if paths else None,
             adapters=tuple(paths[1:]),
@@ -49,6 +50,7 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
             negative=job.negative,
             **drawn_as(job, Path(hello.folder)),
             vary_seed=job.vary_seed,
+            exact=job.exact,
             facts=facts,
             note=note,
         )

@@ -18,7 +18,7 @@ from storage.settings.shared import load_settings
 from storage.settings.trainer import Precision, TrainerSettings
 from trainer.diffusion.process import NoiseProcess
 from trainer.models.darkroom_json import drawing_of
-from trainer.models.denoiser import Denoiser, TextEmbeddings
+from trainer.models.denoiser import Denoiser, PromptReader, TextEmbeddings
 from trainer.models.families import family_of
 from trainer.models.family import Family
 from trainer.models.finite import check_finite
@@ -105,7 +105,7 @@ class BaseModel(ABC):
         """Whether it draws by classifier-free guidance, from a prediction with and one without the prompt."""
         return True
 
-    def guides(self, denoiser: Denoiser, negative: str, *prompts: str) -> TextEmbeddings:
+    def guides(self, denoiser: PromptReader, negative: str, *prompts: str) -> TextEmbeddings:
         """What `denoiser` makes of the prompts that guide pictures: the negative one for each, and then the others."""
         if not self.is_guided:
             return denoiser.read(self.token_ids([*prompts]))

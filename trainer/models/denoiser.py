@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,19 @@ class TextEmbeddings:
         tokens = change(self.tokens)  # in the order of `tensors`
         pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
         return TextEmbeddings(tokens, pooled, mask)
+
+
+def joined(readings: Sequence[TextEmbeddings]) -> TextEmbeddings:
+    """Readings of prompts one after another, all of the same shape."""
+    columns = zip(*(reading.tensors() for reading in readings), strict=True)
+    return readings[0].with_tensors([torch.cat(column) for column in columns])
+
+
+class PromptReader(Protocol):
+    """Whatever reads prompts."""
+
+    def read(self, ids: Sequence[Tensor]) -> TextEmbeddings:
+        """Read n prompts, as `BaseModel.token_ids` gives them."""
 
 
 Text = TextEmbeddings | Sequence[Tensor]  # prompts read, or still to be read: tensors of n rows, as `read` takes them

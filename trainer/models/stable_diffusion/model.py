@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from storage.errors import SetupError
 from trainer.diffusion.ddpm import DiscreteDiffusion
 from trainer.models.base import BaseModel, memory_format_for
-from trainer.models.denoiser import Denoiser, TextEmbeddings
+from trainer.models.denoiser import PromptReader, TextEmbeddings
 from trainer.models.diffusers_layout import INDEX, config_of, settings_read
 from trainer.models.load_weights import read_part
 from trainer.models.sources import Source
@@ -104,7 +104,7 @@ class StableDiffusion(BaseModel):
         rest: str = self.tokenizer.decode(ids[self.tokenizer.model_max_length - 1 : -1])
         return rest.strip()
 
-    def guides(self, denoiser: Denoiser, negative: str, *prompts: str) -> TextEmbeddings:
+    def guides(self, denoiser: PromptReader, negative: str, *prompts: str) -> TextEmbeddings:
         """See `BaseModel`."""
         read = denoiser.read(self.token_ids([negative, *prompts]))
         return (read.with_zeros_first() if self.zeros_for_empty and not negative else read).with_first_for_each()
