@@ -10,25 +10,14 @@ import torch
 from safetensors.torch import save_file
 
 from storage.errors import UserError
+from tests.support.random_adapters import lora_file
 from trainer.diffusion import sampling
 from trainer.diffusion.sampling import Denoising
-from trainer.dreambooth import lora
 from trainer.dreambooth.weights import load_learned, save_learned
 from trainer.engine.subject_cache import SubjectCache
 from trainer.models.base import BaseModel
 
 LIMIT = 1e-4  # of latents whose values go to about 3
-
-
-def lora_file(base: BaseModel, path: Path, rank: int, alpha: int, seed: int) -> str:
-    """A LoRA whose adapters change pictures clearly."""
-    learned = lora.with_adapters(base.denoiser, rank, alpha, read=True, seed=seed)
-    chance = torch.Generator().manual_seed(seed)
-    for layer in lora.adapters(learned).values():
-        for up in layer.lora_B.values():
-            up.weight.data = torch.randn(up.weight.shape, generator=chance) * 0.05
-    save_learned(path, learned, base.denoiser)
-    return str(path)
 
 
 @pytest.fixture
