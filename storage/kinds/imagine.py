@@ -105,5 +105,7 @@ async def _picture(store: Store, key: str, caption: str, seed: int | None = None
     return Picture(key=key, caption=caption, seed=seed, **sides)
 
 
-AT_ONCE = 8  # requests that a worker takes ahead, so that their pictures share forward passes
-IMAGINE = ImagineKind("imagine", ImagineJob, ImagineOutcome, needs_gpu=True, at_once=AT_ONCE, noun="drawing")
+AT_ONCE = 8  # requests of different people that a worker takes ahead: their pictures share forward passes
+IMAGINE = ImagineKind(
+    "imagine", ImagineJob, ImagineOutcome, needs_gpu=True, at_once=AT_ONCE, one_per_person=True, noun="drawing"
+)

@@ -38,6 +38,7 @@ class JobKind(Generic[J, O]):
     needs_gpu: bool = False  # whether a worker starts an engine for it
     learns: bool = False  # whether its jobs make their subjects what they are, which wait for them
     at_once: int = 1  # jobs of it that one worker runs at a time
+    one_per_person: bool = False  # of these, so that one person's many leave room for the others'
     noun: str = "job"  # as in "somebody's job", which is all that is said of one that a person may not see
     counted: str = "request"  # as in "You have 3 requests waiting or running"
 

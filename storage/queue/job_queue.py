@@ -5,7 +5,7 @@ served last, by Redis's own clock. All of it can be rebuilt.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -125,6 +125,11 @@ class JobQueue:
         running = [job for job, mark in zip(queued, marks, strict=True) if mark]
         waiting = {job: _entry(body) for job, mark, body in zip(queued, marks, entries, strict=True) if not mark}
         return running, fair_order(waiting, await self._last_us(waiting.values()))
+
+    async def owners(self, jobs: Sequence[str]) -> dict[str, Name]:
+        """Space and person of jobs that are open."""
+        entries = await self._redis.hmget(self._open, jobs) if jobs else []
+        return {job: _entry(body).names[1] for job, body in zip(jobs, entries, strict=True)}
 
     async def _last_us(self, entries: Iterable[Entry]) -> dict[Name, float]:
         names = list({name for entry in entries for name in entry.names})

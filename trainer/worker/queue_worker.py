@@ -16,6 +16,7 @@ from arq.utils import poll, timestamp_ms
 from arq.worker import Function, Retry, RetryJob
 
 from storage.queue.broker import from_json
+from storage.queue.fair_share import Name
 from storage.queue.job_queue import JobQueue
 from storage.queue.redis_errors import ERRORS, meaning_of
 from storage.service_errors import Patience
@@ -45,6 +46,7 @@ class QueueWorker:
         *,
         lease_s: float,
         jobs_max: int = 1,
+        one_per_person: bool = False,
         poll_s: float = 0.1,
         skipped: Container[str] = frozenset(),
         may_take: Callable[[], Awaitable[bool]] = _always,
@@ -52,12 +54,16 @@ class QueueWorker:
     ) -> None:
         """`may_take` is asked before jobs are taken, `must_leave` now and then whether one that runs is to be left.
 
+        With `one_per_person` the jobs of one person run one after another.
+
         `skipped` are ids of jobs that are left to workers of a newer version.
         """
         self.queue, self.lease_s, self.jobs_max, self.poll_s = JobQueue(redis, kind), lease_s, jobs_max, poll_s
         self.skipped, self.may_take, self.must_leave = skipped, may_take, must_leave
+        self.one_per_person = one_per_person
         self._redis, self._leases = redis, Leases(redis, self.queue, lease_s)
         self._functions = {function.name: function for function in functions}
+        self._owners: dict[asyncio.Task[None], Name | None] = {}  # of the jobs that run
         self._running: dict[asyncio.Task[None], asyncio.Task[float | None]] = {}  # each job's task, and its attempt's
         self._takes_jobs = True
         self._loop: asyncio.Task[Any] | None = None
@@ -113,21 +119,25 @@ class QueueWorker:
         # Asked only once there is something to take: the answer may cost a request to the store.
         if not waiting or not await self.may_take():
             return
+        owners = await self.queue.owners(waiting) if self.one_per_person else {}
         for job in waiting:
             if not self._has_room:
                 return
+            owner = owners.get(job)
+            if owner and owner in self._owners.values():
+                continue
             lease = self._leases.of(job)
             if claim := await lease.claim():
-                self._start(lease, claim)
+                self._start(lease, claim, owner)
 
-    def _start(self, lease: Lease, claim: Claim) -> None:
+    def _start(self, lease: Lease, claim: Claim, owner: Name | None) -> None:
         attempt = asyncio.create_task(self._attempt(lease.job, claim))
         task = asyncio.create_task(self._run(lease, attempt))
-        self._running[task] = attempt
+        self._running[task], self._owners[task] = attempt, owner
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+        del self._running[task], self._owners[task]
         if not task.cancelled() and (error := task.exception()):
             self._bug = error
 

@@ -100,6 +100,7 @@ def _worker(
         [func(runner.run, name=broker.RUN_JOB, timeout=LONGEST_JOB_S)],
         lease_s=settings.lease_s,
         jobs_max=KINDS[kind].at_once,
+        one_per_person=KINDS[kind].one_per_person,
         skipped=runner.left,
         may_take=may_take,
         must_leave=partial(reach.is_needed_elsewhere, kind),

@@ -182,7 +182,7 @@ async def test_what_is_accepted_while_the_queue_fails_is_said_to_be_and_queued_l
     await app.redis.set(broker.queue_name(kind), b"no queue")  # so that queueing fails, once all is written down
     asked = {"name": "rex", "class": "dog"} if kind == "train" else {"prompt": "a dog"}
     reply = await first(app, command, **asked)
-    assert reply.state == "working" and "This is accepted" in reply.text and reply.job
+    assert reply.state == "working" and "is accepted" in reply.text and reply.job
     assert await app.dispatch.job(reply.job)
     await app.redis.flushdb()
     assert reply.job in await put_back(app.store, app.redis)

@@ -276,7 +276,7 @@ async def test_where_nothing_was_kept_a_sentence_says_why(tmp_path: Path, monkey
     monkeypatch.setenv("DARKROOM_HOME", str(tmp_path))
     store = FolderStore(TrainerSettings().home / "store")
     await Subjects(store).add(Subject(space="local", owner="you", name="rex", noun="dog", base_model="toyworld"))
-    with pytest.raises(UserError, match=r"how rex was learned: .*DARKROOM_TRACKERS"):
+    with pytest.raises(UserError, match=r"training logs of rex: .*DARKROOM_TRACKERS"):
         await training_logs.fetch({"name": "rex"}, tmp_path / "out")
     with pytest.raises(UserError):
         await training_logs.fetch({"name": "tom"}, tmp_path / "out")

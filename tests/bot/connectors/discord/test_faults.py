@@ -259,4 +259,4 @@ async def test_where_the_bot_may_not_write_it_says_what_to_allow(discord: Discor
 
 async def test_buttons_of_another_time_say_what_to_do(discord: Discord) -> None:
     asked = await discord.press(an_old_message(discord, "gone?x=1"), "Go")
-    assert asked.message.ephemeral and "give the command again" in asked.message.text
+    assert asked.message.ephemeral and "use the command again" in asked.message.text

@@ -213,7 +213,7 @@ async def test_photos_of_others_are_left_alone_when_their_author_refuses(discord
     form = await discord.message_menu("Train on these photos", discord.post("bob", "my dog", *photos(3)))
     question = (await discord.submit(form, name="rex", **{"class": "dog"})).message
     await discord.press(question, "Refuse", who="bob")
-    await discord.until(lambda: "the photos were not used" in question.text and not question.labels)
+    await discord.until(lambda: "he photos were not used" in question.text and not question.labels)
     assert not await hand.jobs(SPACE) and not await hand.app.store.names("consents/")
 
 

@@ -214,7 +214,7 @@ async def test_photos_of_others_are_left_alone_when_their_author_refuses(scene: 
         await scene.slack.submit(await scene.slack.view(BOB), name="rex", **{"class": "dog"})
         question = await scene.slack.message("would like to train rex")
         await scene.slack.press(question, "Refuse")
-        await scene.slack.message(lambda m: m is question and "the photos were not used" in m.text)
+        await scene.slack.message(lambda m: m is question and "he photos were not used" in m.text)
         assert not await scene.hand.jobs(SPACE) and not await scene.app.store.names("consents/")
 
 

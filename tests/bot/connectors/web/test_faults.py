@@ -106,9 +106,9 @@ async def test_a_store_that_fails_is_said(tmp_path: Path) -> None:
     ("error", "status", "says"),
     [
         (StoreError("it is away"), 503, "does not answer"),
-        (StoreError("it refuses", Failure.PERMANENT), 500, "refuses this, and will again"),
+        (StoreError("it refuses", Failure.PERMANENT), 500, "refuses this. Trying again does not help"),
         (Full("it is full"), 503, "disk of the storage is full"),
-        (NoPermissionError("no"), 500, "refuses this, and will again"),
+        (NoPermissionError("no"), 500, "refuses this. Trying again does not help"),
         (RedisConnectionError("Connection refused"), 503, "does not answer"),
     ],
 )
