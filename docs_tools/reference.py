@@ -91,6 +91,20 @@ if none is named), and those under `lora` to LoRA. The other defaults are publis
 `family.py` of each family in `trainer/models`):
 
 {USUAL}
+## Prior preservation
+
+`prior` decides what keeps a training on rex from turning every dog into rex:
+
+- `class_set`: the class is learned along, from class images that the base model has drawn ("a photo of a dog"). They
+  are drawn once for each class, before the first training of it, and kept in the store.
+- `teacher`: no pictures are drawn. On each noisy photo, the base model predicts for the class prompt as well, and the
+  trained model is to predict the same for that prompt. A step takes about a sixth longer, and no more weights are kept
+  in memory: the base model is there anyway.
+- `none`: faster steps, and a class that soon looks like the subject.
+
+`prior_weight` is the weight of that loss; 0 is the same as `none`. With captions, the teacher's class prompt has the
+photo's caption, too.
+
 ## Captions, masks, aspect ratio buckets
 
 A *caption* describes what else a photo shows, so that it does not become part of the subject: "on a red sofa". With

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from storage.contract.base import Record
 from storage.contract.jobs import Method
-from storage.contract.recipe import Recipe
+from storage.contract.recipe import Prior, Recipe
 from storage.errors import SetupError
 from storage.settings.trainer import TrainerSettings
 from trainer.dreambooth.trackers import check as check_trackers
@@ -26,6 +26,11 @@ from trainer.models.meta_model import MetaModel
 from trainer.models.sources import Source, find
 
 METHODS: dict[Method, str] = {"lora": "training with LoRA", "full": "training in full"}
+PRIORS: dict[Prior, str] = {
+    "class_set": "Their class is preserved by class images, which are drawn once for each class (prior=class_set).",
+    "teacher": "Their class is preserved by what the base model predicts, without class images (prior=teacher).",
+    "none": "Nothing preserves their class (prior=none).",
+}
 
 
 class DoctorReport(Record):
@@ -141,6 +146,7 @@ def _fits(source: Source, skeleton: MetaModel, here: Device, settings: TrainerSe
     method, why = method_here(source.folder, lambda: needs, here, settings)
     lacks = (f"That is too little for {' and '.join(METHODS[each] for each in lacking)}.",) if lacking else ()
     learned = f"Unless somebody asks for another method, subjects are learned by {method}: {why}."
+    learned += f" {PRIORS[_recipe(source, method).prior]}"
     return DoctorReport(state="warn" if method in lacking else "ok", lines=(sentence, *lacks, learned))
 
 

@@ -56,7 +56,7 @@ class SubjectTask(ProtocolMessage):
     wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
     captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
     differ: int = 0  # how many of them are unlike all others
-    class_set: str  # path of the class set; drawn there if there is no such file
+    class_set: str = ""  # path of the class set, drawn there if there is no such file; empty if none is needed
     class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
 
 
@@ -178,7 +178,7 @@ class SubjectResult(ProtocolMessage):
     """What a training's result says of one of its subjects."""
 
     identifier: str
-    class_set: str  # path of the one that was learned from
+    class_set: str  # path of the one that was learned from; empty if there was none
     metrics: Measures = {}  # of the report card
     before_after: str = ""  # path of the report card's picture, if there is one
 

@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from research.toyworld.scenes import character
 from storage.contract.recipe import Recipe
@@ -84,6 +85,14 @@ class TrainedCharacter:
     candidates: Candidates
 
 
+def class_latents_of(base: BaseModel, noun: str, recipe: Recipe, folder: Path) -> Tensor | None:
+    """The latents of class images, drawn into a folder; None where the recipe preserves the class without."""
+    if recipe.prior != "class_set":
+        return None
+    run_to_end(class_images.draw_class_set(base, noun, recipe, folder / "class"))
+    return class_images.read_class_set(folder / "class")
+
+
 def trained(
     base: BaseModel,
     images: list[Image.Image],
@@ -98,12 +107,10 @@ def trained(
         paths = [Path(folder) / f"{k}.png" for k in range(len(images))]
         for image, path in zip(images, paths, strict=True):
             image.save(path)
-        class_set = Path(folder) / "class"
-        run_to_end(class_images.draw_class_set(base, noun, recipe, class_set))
+        latents = class_latents_of(base, noun, recipe, Path(folder))
         subject, began_s = SubjectSpec(paths, noun, identifier, captions), time.perf_counter()
         how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
         candidates = Candidates(base, recipe, SubjectEvaluator(base, ToyworldEmbedder(), subject, **how))
-        latents = class_images.read_class_set(class_set)
         learned = learn(
             base, [(subject, latents)], recipe, seed, lambda step: run_to_end(candidates.after(step.training))
         )

@@ -2,12 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from storage.contract.jobs import STEPS_MAX, Method
 from storage.contract.sizes import Aspect
 
 Changes = dict[str, str | int | float | bool]  # of a recipe, by the names of its fields
+Prior = Literal["class_set", "teacher", "none"]
 
 
 def _was_yes_or_no(compiled: Any) -> Any:
@@ -50,8 +51,13 @@ class Recipe(BaseModel):
     warmup_steps: int = Field(20, ge=0, le=1000, description="warm-up: steps in which the learning rate rises from 0")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="weight decay of AdamW")
     gradient_clip: float = Field(1.0, gt=0, le=100, description="gradient clipping: maximum norm of the gradient")
+    prior: Prior = Field(
+        "class_set",
+        description="prior preservation; class_set: the class is learned along from class images; teacher: for the "
+        "class prompt the prediction is to stay that of the base model, on the photos; none: the class may be lost",
+    )
     prior_weight: float = Field(
-        1.0, ge=0, le=10, description="weight of the prior preservation loss; 0: no prior preservation"
+        1.0, ge=0, le=10, description="weight of the prior preservation loss; 0: the same as prior=none"
     )
     wordings: int = Field(1, ge=1, le=2, description="1: prompts as in the paper; 2: also without `a photo of`")
     snr_gamma: float = Field(0, ge=0, le=20, description="gamma of Min-SNR loss weighting, usually 5; 0: off")
@@ -120,3 +126,11 @@ class Recipe(BaseModel):
     precision: Literal["auto", "no", "bf16", "fp16"] = Field(
         "auto", description="mixed precision of the forward pass; auto: the precision of the base model"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _none_without_weight(cls, values: Any) -> Any:
+        """Turned off by its weight, as in all recipes from before there was `prior`."""
+        if isinstance(values, dict) and str(values.get("prior_weight")) in ("0", "0.0"):
+            return {**values, "prior": "none"}
+        return values

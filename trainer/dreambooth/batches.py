@@ -14,9 +14,9 @@ from trainer.models.base import BaseModel
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples of one forward pass: those of the subject first, then as many of the class, if there are any.
+    """Examples of one forward pass: those of the subject first, then as many for the class, if it is preserved.
 
-    Where the subject's have another size than the class's, each have a pass of their own, one after the other.
+    For a teacher these are the same noisy photos once more. Where the subject's have another size than the class's, each have a pass of their own, one after the other.
 
     Latents and noise are b × c × h × w, timesteps b. Where photos have prompts of their own, `prompts`, b, says which
     guides each row; where they have masks, `mask` is that of the subject's rows, `instances` × 1 × h × w.
@@ -31,7 +31,7 @@ class Batch:
 
 
 class Examples:
-    """The photos as moments of their latents, n × c × h × w each, and the class set's latents."""
+    """The photos as moments of their latents, n × c × h × w each, and the latents of a class set, if there is one."""
 
     def __init__(
         self,
@@ -42,17 +42,19 @@ class Examples:
         prompts: Tensor | None = None,
         of_class: int = 1,
         masks: Tensor | None = None,
+        teacher: bool = False,
     ) -> None:
         """`noise_offset` is the spread of a noise that each channel of an example shares, which teaches brightness.
 
         `prompts`, n, are the rows of the photos' prompts, where they have their own, and `of_class` is that of the
-        class; `masks` are n × 1 × h × w.
+        class; `masks` are n × 1 × h × w. With a `teacher` each photo stands for the class as well, its class prompt
+        `of_class` rows after its own.
         """
         self.apart = class_latents is not None and class_latents.shape[2:] != moments[0].shape[2:]
         if self.apart and prompts is None:
             prompts = torch.zeros(len(moments[0]), dtype=torch.long)
         self.prompts, self.masks = (None if part is None else part.to(base.device) for part in (prompts, masks))
-        self.of_class = of_class
+        self.of_class, self.teacher = of_class, teacher
         self.noise_offset = noise_offset
         self.mean, self.std = (part.to(base.device) for part in moments)
         self.class_latents = None if class_latents is None else class_latents.to(base.device)
@@ -72,6 +74,8 @@ class Examples:
         if self.noise_offset:
             noises = [n + self.noise_offset * self._noise(n[:, :, :1, :1], chance) for n in noises]
         times = [self.base.process.draw_times(part, chance) for part in parts]
+        if self.teacher:  # what differs between the two is to be the prompt alone
+            parts, noises, times = 2 * parts, 2 * noises, 2 * times
         # Drawn all at once and divided afterwards, so that micro-batches see the same numbers as one large batch.
         size = count // passes
         for first in range(0, count, size):
@@ -90,6 +94,8 @@ class Examples:
         if self.prompts is None:
             return []
         own = self.prompts[shown]
+        if self.teacher:
+            return [own, own + self.of_class]
         return [own] if self.class_latents is None else [own, torch.full_like(own, self.of_class)]
 
     @staticmethod

@@ -44,6 +44,7 @@ def examples_of(
             prompts=some.photos if captions else None,
             of_class=captions or 1,
             masks=some.weights(base.latent_px, recipe.mask_weight),
+            teacher=recipe.prior == "teacher",
         )
         for some in views.by_size()
     ]

@@ -38,15 +38,21 @@ class SubjectDataset:
         whole = recipe.aspect_buckets and subject.wholes
         views = views_of(subject.wholes if whole else subject.photos, base, recipe, choice)
         captions = subject.captions if recipe.captions and any(subject.captions) else ()
-        class_latents = class_latents if recipe.prior_weight else None
+        class_latents = class_latents if recipe.prior == "class_set" else None
         self.validation = Validation(base, subject.photos, class_latents, recipe, bool(captions))
         class_latents = None if class_latents is None else learned_from(class_latents)
         self.examples = examples_of(base, views, class_latents, recipe, len(captions), choice)
 
         # the prompts, one of each kind unless photos have their own; in more than one wording if so asked
         pairs = prompt_pairs(subject.identifier, subject.noun, recipe.wordings)
-        spoken = [(photo_prompts(own, subject.noun, captions), of_class) for own, of_class in pairs]
-        self._prompts = [base.token_ids(own if class_latents is None else [*own, of_class]) for own, of_class in spoken]
+        self._prompts = []
+        for own, of_class in pairs:
+            prompts = photo_prompts(own, subject.noun, captions)
+            if recipe.prior == "teacher":  # which predicts on the photos, so captions are true for it, too
+                prompts += photo_prompts(of_class, subject.noun, captions)
+            elif class_latents is not None:
+                prompts.append(of_class)
+            self._prompts.append(base.token_ids(prompts))
         self.texts: Sequence[Text] = self._prompts
 
     @torch.no_grad()

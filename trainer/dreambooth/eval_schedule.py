@@ -13,7 +13,8 @@ from trainer.metrics.report_card import CARD_PICTURES, GLANCE_PICTURES, GLANCED,
 FIRST_SHARE = 0.2  # of the steps, at which the first candidate is kept: few subjects are learned before
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
 FIRST_SAMPLE_AT = 0.1  # the same where every candidate has one besides
-BACKWARD = 3  # passes that a step takes for each example, forward and back
+BACKWARD = 3  # passes that one forward and back takes as long as
+PASSES = {"class_set": 2 * BACKWARD, "teacher": 2 * BACKWARD + 1, "none": BACKWARD}  # for each example of the subject
 GUIDED = 2  # passes of each denoising step of a picture
 DECODE = 4  # passes that the VAE takes as long as, for one picture
 DRAWN = {"cuda": 0.5, "cpu": 1.25}  # how long a pass of a picture takes beside one of a step, which has more examples
@@ -63,7 +64,7 @@ class _Costs:
     """What looking costs in a training of this recipe, and what it may cost together."""
 
     def __init__(self, recipe: Recipe, subjects: int, drawn: float) -> None:
-        step = BACKWARD * recipe.batch * recipe.accumulation * (2 if recipe.prior_weight else 1)
+        step = PASSES[recipe.prior] * recipe.batch * recipe.accumulation
         share = recipe.looking_share
         # Looking is to be a share s of the whole: b = s · (training + b).
         self.budget = step * recipe.steps * share / (1 - share) if share < 1 else float("inf")

@@ -22,19 +22,24 @@ class TrainingSubject:
     """One subject of a training."""
 
     subject: SubjectSpec
-    class_set: Path
+    class_set: Path | None  # None if the class is not preserved by one
     evaluator: SubjectEvaluator | None  # who measures what is learned, if anybody can
+
+    @property
+    def class_set_name(self) -> str:
+        """What hashes all that decides what is in its class set; empty without one."""
+        return self.class_set.parent.name if self.class_set else ""
 
 
 def training_subjects(
     task: TrainTask, words: Sequence[str], evaluator: Callable[[SubjectSpec], SubjectEvaluator | None]
 ) -> list[TrainingSubject]:
-    """The subjects of a task, each with a word that no other has and the class set that it is learned beside."""
+    """The subjects of a task, each with a word that no other has and the class set that it is learned beside, if any."""
     taken, subjects = list(task.taken), []
     for each in task.subjects:
         identifier = choose(words, each.subject, taken)
-        class_set = Path(each.class_set)
-        if task.gentle and each.class_set_gently and not class_set.exists():
+        class_set = Path(each.class_set) if each.class_set else None
+        if task.gentle and each.class_set_gently and class_set and not class_set.exists():
             class_set = Path(each.class_set_gently)
         photos, wholes = [Path(photo) for photo in each.photos], tuple(map(Path, each.wholes))
         subject = SubjectSpec(photos, each.noun, identifier, each.captions, wholes)
@@ -49,7 +54,7 @@ def digest(subjects: Sequence[TrainingSubject]) -> str:
         [
             p.subject.noun,
             p.subject.identifier,
-            p.class_set.parent.name,
+            p.class_set_name,
             *(photo.name for photo in p.subject.photos),
             *p.subject.captions,
         ]

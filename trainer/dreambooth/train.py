@@ -54,10 +54,10 @@ def learn(
 ) -> TrainingResult:
     """Train a copy of the base model's denoiser on one or more subjects, and return it.
 
-    Beside each subject stand the latents of its class (n × c × h × w, scaled), the prior-preservation set; None
-    trains without it. `on_step` is called after each step; it may say that this is enough, or raise to stop the
-    training. `begun`, the state of a training before, goes on from there, to the same end bit for bit. With `shards`
-    each of several processes keeps a share of the training, and the leader has what was learned.
+    Beside each subject stand the latents of its class set (n × c × h × w, scaled); None trains without, and where
+    `prior` is not class_set they are not used. `on_step` is called after each step; it may say that this is enough, or
+    raise to stop the training. `begun`, the state of a training before, goes on from there, to the same end bit for
+    bit. With `shards` each of several processes keeps a share of the training, and the leader has what was learned.
     """
     training = Training(base, subjects, recipe, seed, shards)
     if begun:
@@ -191,7 +191,7 @@ class Training:
 
     @torch.no_grad()
     def validate(self) -> tuple[float, float]:
-        """The loss on what is held back, of the subject and of the class: 0 without class images. It is kept, too."""
+        """The loss on what is held back, of the subject and of the class: 0 without a prior. It is kept, too."""
         with self.drawing() as denoiser, self.casts:
             losses = [
                 # always the first wording: chance would make these losses as incomparable as those of steps
@@ -229,11 +229,24 @@ class Training:
         else:
             self.shards.copied(state_of(self))
 
+    @torch.no_grad()
+    def _teacher_prediction(self, noisy: Tensor, batch: Batch, text: Text) -> Tensor:
+        """What the base model, which does not learn, predicts for the class prompt on the rows of the class."""
+        of_class = slice(batch.instances, None)
+        rows = slice(-1, None) if batch.prompts is None else batch.prompts[of_class]
+        predicted: Tensor = self.base.denoiser(noisy[of_class], batch.t[of_class], rows_of(text, rows))
+        return predicted
+
     def loss(self, model: Any, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Tensor]:
-        """Eq. 2 of the paper on one batch: loss, instance loss, prior loss."""
+        """Eq. 2 of the paper on one batch: loss, instance loss, prior loss.
+
+        With a teacher the prior term is that of Learning without Forgetting (Li and Hoiem 2016, arXiv 1606.09282): the
+        squared difference to what the base model predicts.
+        """
         process, t = self.base.process, batch.t
-        own = text if batch.prompts is None else rows_of(text, batch.prompts)
-        predicted = model(process.add_noise(batch.clean, batch.noise, t), t, own)
-        wanted = process.target(batch.clean, batch.noise, t)
+        noisy, wanted = process.add_noise(batch.clean, batch.noise, t), process.target(batch.clean, batch.noise, t)
+        if self.recipe.prior == "teacher":  # first, while no activations are kept for the way back
+            wanted = torch.cat([wanted[: batch.instances], self._teacher_prediction(noisy, batch, text)])
+        predicted = model(noisy, t, text if batch.prompts is None else rows_of(text, batch.prompts))
         weights = process.snr_weights(t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
         return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights, batch.mask)

@@ -59,7 +59,7 @@ class TrainingLog:
             self._took_s.clear()
 
     def validated(self, step: int, instance: float, prior: float) -> None:
-        """Log the losses on what is held back; that of the class is 0 without class images."""
+        """Log the losses on what is held back; that of the class is 0 if it is not preserved."""
         given = {"validation/instance_loss": instance, "validation/prior_loss": prior}
         self.log({name: loss for name, loss in given.items() if loss}, step)
 
@@ -101,7 +101,7 @@ class TrainingLog:
         if not self._newest:
             return
         training, upto = self._newest.training, self._newest.step
-        names = LOSSES if training.recipe.prior_weight else LOSSES[:2]
+        names = LOSSES[:2] if training.recipe.prior == "none" else LOSSES
         for number, losses in enumerate(training.losses[self._logged : upto].tolist(), self._logged + 1):
             self._log(dict(zip(names, losses, strict=False)), number)
         self._logged, self._newest = upto, None

@@ -36,7 +36,10 @@ def _as_shape(latents: Tensor, wanted: Tensor) -> Tensor:
 
 
 class Validation:
-    """Examples that are held back: square crops of the photos, and class images, one of each in a batch."""
+    """Examples that are held back: square crops of the photos, and for the class as a training has it, two in a batch.
+
+    That is a class image, or the same crop for a teacher.
+    """
 
     def __init__(
         self, base: BaseModel, photos: list[Path], class_latents: Tensor | None, recipe: Recipe, captioned: bool = False
@@ -58,14 +61,19 @@ class Validation:
         clean = torch.stack(parts, dim=1)  # batches × 1 or 2 × c × h × w
         noise = torch.randn(clean.shape, generator=generator).to(base.device)
         t = base.process.spaced_times(clean[:, 0])
-        kinds = len(parts)
+        teacher = recipe.prior == "teacher"
+        if teacher:
+            clean, noise = clean.repeat_interleave(2, dim=1), noise.repeat_interleave(2, dim=1)
+        kinds = clean.shape[1]
         self.batches = [
             Batch(
                 clean[k],
                 noise[k],
                 t[k].expand(kinds),
                 1,
-                prompts=torch.tensor([of[k], len(photos)][:kinds], device=base.device) if captioned else None,
+                prompts=torch.tensor([of[k], len(photos) + teacher * of[k]][:kinds], device=base.device)
+                if captioned
+                else None,
                 mask=None if masks is None else masks[k : k + 1].to(base.device),
             )
             for k in range(HELD_BACK)

@@ -63,7 +63,7 @@ def _examined(
     host: Host, session: TrainingSession, trained: TrainingSubject, denoiser: Denoiser
 ) -> Steps[SubjectResult]:
     """What is said of a subject, with its report card unless nobody looks, or there is no time."""
-    taught = SubjectResult(identifier=trained.subject.identifier, class_set=str(trained.class_set))
+    taught = SubjectResult(identifier=trained.subject.identifier, class_set=str(trained.class_set or ""))
     if not (trained.evaluator and session.candidates.looks.card) or host.pausing:
         return taught
 

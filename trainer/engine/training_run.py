@@ -67,7 +67,7 @@ class TrainingRun(Run):
 
     def _lead(self, session: TrainingSession) -> Steps[TaskResult]:
         for trained in session.subjects:
-            if session.recipe.prior_weight and not class_images.is_usable(trained.class_set):
+            if trained.class_set and not class_images.is_usable(trained.class_set):
                 yield from self._draw_class_set(session, trained.subject.noun, trained.class_set)
         begun = session.begun()
         if begun:
@@ -120,8 +120,10 @@ class TrainingRun(Run):
     def _training(self, session: TrainingSession, begun: dict[str, Tensor] | None) -> Training:
         """The training at its beginning, or where it is to go on from."""
         task, recipe = self.task, session.recipe
-        read_set = class_images.read_class_set if recipe.prior_weight else lambda _: None
-        subjects = [(trained.subject, read_set(trained.class_set)) for trained in session.subjects]
+        subjects = [
+            (trained.subject, class_images.read_class_set(trained.class_set) if trained.class_set else None)
+            for trained in session.subjects
+        ]
         how = oom.with_less_memory(recipe) if task.gentle else recipe
         shards = Shards(self.group.tell) if task.shards else None
         training = Training(self.base, subjects, how, task.seed, shards)

@@ -107,7 +107,7 @@ def open_session(task: TrainTask, host: Host, services: TrainingServices) -> Tra
     subjects = training_subjects(task, base.rare_words, evaluator)
     # All that decides what a step does: a checkpoint of anything else is not continued.
     of = {"base": base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
-    of["class set"] = subjects[0].class_set.parent.name  # which hashes all that decides what is in it
+    of["class set"] = subjects[0].class_set_name
     if len(subjects) > 1:
         of["together"] = digest(subjects)
     session = TrainingSession(

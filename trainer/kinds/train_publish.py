@@ -34,7 +34,7 @@ class TrainPublisher:
 
     async def keep_class_set(self, task: TrainTask) -> None:
         """Upload the class sets of a training that the store has not yet, and that are whole: all workers have them."""
-        for path in {path for each in task.subjects for path in (each.class_set, each.class_set_gently)}:
+        for path in {path for each in task.subjects for path in (each.class_set, each.class_set_gently) if path}:
             whole = await asyncio.to_thread(is_whole, Path(path))
             if whole and not await self.store.exists(self._key(path)):
                 # others may have it by then: if nobody waits for this any more it is not to be taken back
@@ -104,7 +104,7 @@ class TrainPublisher:
                 **for_all,
                 **choice,
                 identifier=taught.identifier,
-                class_set=self._key(taught.class_set),
+                class_set=self._key(taught.class_set) if taught.class_set else "",
                 photos_differ=subject_task.differ,
                 metrics=taught.metrics,
                 before_after=await self._before_after(job, subject, taught),

@@ -17,7 +17,7 @@ from storage.kinds.train import TrainJob
 from storage.objects.store import Store, checked_name
 from storage.objects.transfers import OnProgress
 from trainer.dreambooth.class_set_file import is_whole
-from trainer.dreambooth.prompts import class_set_key
+from trainer.dreambooth.prompts import CLASS_BATCH, class_set_key
 from trainer.models.default_recipe import for_photos, for_several, recipe_for
 from trainer.protocol import Hello, SubjectTask, TrainTask
 from trainer.worker.cache import Cache
@@ -93,6 +93,8 @@ class TrainTaskBuilder:
         photos = [_photo_path(folder, photo.sha256) for photo in subject.photos]
         for photo, path in zip(subject.photos, photos, strict=True):
             await self.store.get_file(photo.key, path, photo.sha256)
+        of_class = [class_set_key(hello.base_sha256, subject.noun, recipe, n) for n in (CLASS_BATCH, 1)]
+        class_sets = [await self._class_set(key, hold) for key in of_class] if recipe.prior == "class_set" else ["", ""]
         return SubjectTask(
             subject=subject.id,
             noun=subject.noun,
@@ -100,8 +102,8 @@ class TrainTaskBuilder:
             differ=await asyncio.to_thread(count_different, photos),
             wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
             captions=tuple(photo.caption for photo in subject.photos),
-            class_set=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe), hold),
-            class_set_gently=await self._class_set(class_set_key(hello.base_sha256, subject.noun, recipe, 1), hold),
+            class_set=class_sets[0],
+            class_set_gently=class_sets[1],
         )
 
     async def _class_set(self, key: str, hold: ExitStack) -> str:

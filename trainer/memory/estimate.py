@@ -47,9 +47,12 @@ class MemoryEstimate:
         weights = _bytes(weight for weight in learner.parameters() if id(weight) not in ours)
         learning = [weight for weight in learner.parameters() if weight.requires_grad]
         moments = MOMENTS_BYTES[recipe.optimizer] * sum(weight.numel() for weight in learning)
-        kinds = 2 if recipe.prior_weight else 1
+        kinds = 1 if recipe.prior == "none" else 2
 
         def step() -> None:
+            if recipe.prior == "teacher":  # the base model itself, so of its weights there are no more
+                with torch.no_grad():
+                    self.skeleton.denoiser(*self._noisy(recipe.batch), self._ids(1))
             learner(*self._noisy(kinds * recipe.batch), self._ids(kinds)).square().mean().backward()
 
         # The worse of the two: a picture may be drawn between two steps, never during one.

@@ -23,7 +23,7 @@ class TextEmbeddings:
         times = rows // len(self.tokens)
         return self._each(lambda part: part.repeat_interleave(times, dim=0))
 
-    def of(self, rows: Tensor) -> "TextEmbeddings":
+    def of(self, rows: Tensor | slice) -> "TextEmbeddings":
         """The readings of these prompts, in this order."""
         return self._each(lambda part: part[rows])
 
@@ -69,7 +69,7 @@ class PromptReader(Protocol):
 Text = TextEmbeddings | Sequence[Tensor]  # prompts read, or still to be read: tensors of n rows, as `read` takes them
 
 
-def rows_of(text: Text, rows: Tensor) -> Text:
+def rows_of(text: Text, rows: Tensor | slice) -> Text:
     """These of the prompts, in this order."""
     return text.of(rows) if isinstance(text, TextEmbeddings) else [ids[rows] for ids in text]
 

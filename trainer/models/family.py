@@ -12,6 +12,7 @@ from pydantic import BaseModel as Settings
 from pydantic import ConfigDict, Field
 
 from storage.contract.jobs import Method, SchedulerName
+from storage.contract.recipe import Prior
 
 if TYPE_CHECKING:
     import torch
@@ -38,6 +39,7 @@ class FamilyDefaults(NamedTuple):
     text_learning_rate: float
     steps: int
     accumulation: int = 1
+    prior: Prior = "class_set"
 
 
 class Licence(NamedTuple):
