@@ -5,7 +5,10 @@ has other names; OpenCLIP keeps its query, key and value in one matrix. One tabl
 each network. Rombach et al. 2022, arXiv 2112.10752; Podell et al. 2023, arXiv 2307.01952.
 """
 
+import tomllib
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from trainer.models.key_locations import KeyLocation
@@ -16,51 +19,7 @@ CLIP_PREFIX, OPEN_CLIP_PREFIX = "cond_stage_model.transformer.text_model.", "con
 XL_CLIP_PREFIX = "conditioner.embedders.0.transformer.text_model."
 XL_OPEN_CLIP_PREFIX = "conditioner.embedders.1.model."
 
-UNET = {
-    "conv_in": "input_blocks.0.0",
-    "conv_norm_out": "out.0",
-    "conv_out": "out.2",
-    "time_embedding.linear_1": "time_embed.0",
-    "time_embedding.linear_2": "time_embed.2",
-    "add_embedding.linear_1": "label_emb.0.0",
-    "add_embedding.linear_2": "label_emb.0.2",
-    "mid_block.resnets.0": "middle_block.0",
-    "mid_block.attentions.0": "middle_block.1",
-    "mid_block.resnets.1": "middle_block.2",
-}
-IN_UNET = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
-VAE = {"quant_conv": "quant_conv", "post_quant_conv": "post_quant_conv"}
-VAE_HALF = {  # of the encoder as of the decoder
-    "conv_in": "conv_in",
-    "conv_norm_out": "norm_out",
-    "conv_out": "conv_out",
-    "mid_block.resnets.0": "mid.block_1",
-    "mid_block.attentions.0": "mid.attn_1",
-    "mid_block.resnets.1": "mid.block_2",
-}
-IN_VAE = {
-    "conv_shortcut": "nin_shortcut",
-    "group_norm": "norm",
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "proj_out",
-}
-OPEN_CLIP = {"embeddings.token_embedding": "token_embedding", "final_layer_norm": "ln_final"}
-IN_OPEN_CLIP = {
-    "layer_norm1": "ln_1",
-    "layer_norm2": "ln_2",
-    "mlp.fc1": "mlp.c_fc",
-    "mlp.fc2": "mlp.c_proj",
-    "self_attn.out_proj": "attn.out_proj",
-}
+NAMES = Path(__file__).with_suffix(".toml")  # tables of our names and theirs
 FUSED = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
 
 
@@ -69,15 +28,20 @@ def places(denoiser: UNetDenoiser, vae: Any) -> dict[str, KeyLocation]:
 
     Raises ValueError for a network with parts that the original layout has no names for.
     """
-    locations = {
-        f"unet.{name}": place for name, place in _each(denoiser.unet, UNET_PREFIX, _unet(denoiser.unet), IN_UNET)
-    }
-    locations |= {f"vae.{name}": place for name, place in _each(vae, VAE_PREFIX, _vae(vae), IN_VAE)}
+    unet = denoiser.unet
+    locations = {f"unet.{name}": place for name, place in _each(unet, UNET_PREFIX, _unet(unet), _names("in_unet"))}
+    locations |= {f"vae.{name}": place for name, place in _each(vae, VAE_PREFIX, _vae(vae), _names("in_vae"))}
     locations |= {name: place._replace(form="pixel") for name, place in locations.items() if _is_pixel(name, vae)}
     for which, encoder in zip(("text_encoder", "text_encoder_2"), denoiser.text_encoders, strict=False):
         encoder_keys = _text_encoder(encoder, which, denoiser.text_encoder_2 is not None)
         locations |= {f"{which}.{name}": place for name, place in encoder_keys}
     return locations
+
+
+@cache
+def _names(table: str) -> dict[str, str]:
+    names: dict[str, str] = tomllib.loads(NAMES.read_text())[table]
+    return names
 
 
 def _each(
@@ -100,7 +64,7 @@ def _renamed(module: str, blocks: dict[str, str], inner: dict[str, str]) -> str:
 
 
 def _unet(unet: Any) -> dict[str, str]:
-    blocks, n = dict(UNET), 1
+    blocks, n = dict(_names("unet")), 1
     for i, block in enumerate(unet.down_blocks):
         for j in range(len(block.resnets)):
             blocks[f"down_blocks.{i}.resnets.{j}"] = f"input_blocks.{n}.0"
@@ -121,9 +85,9 @@ def _unet(unet: Any) -> dict[str, str]:
 
 
 def _vae(vae: Any) -> dict[str, str]:
-    blocks, levels = dict(VAE), len(vae.decoder.up_blocks)
+    blocks, levels = dict(_names("vae")), len(vae.decoder.up_blocks)
     for half in ("encoder", "decoder"):
-        blocks |= {f"{half}.{ours}": f"{half}.{theirs}" for ours, theirs in VAE_HALF.items()}
+        blocks |= {f"{half}.{ours}": f"{half}.{theirs}" for ours, theirs in _names("vae_half").items()}
     for i in range(levels):
         back = levels - 1 - i  # the original counts resolutions from the finest, on the way up, too
         for j in range(len(vae.encoder.down_blocks[i].resnets)):
@@ -149,8 +113,8 @@ def _text_encoder(encoder: Any, which: str, xl: bool) -> Iterator[tuple[str, Key
 
 
 def _open_clip(encoder: Any, prefix: str) -> Iterator[tuple[str, KeyLocation]]:
-    layers = range(encoder.config.num_hidden_layers)
-    blocks = OPEN_CLIP | {f"encoder.layers.{i}": f"transformer.resblocks.{i}" for i in layers}
+    layers, inner = range(encoder.config.num_hidden_layers), _names("in_open_clip")
+    blocks = _names("open_clip") | {f"encoder.layers.{i}": f"transformer.resblocks.{i}" for i in layers}
     for name in encoder.state_dict():
         module, _, kind = name.removeprefix("text_model.").rpartition(".")
         _, _, within = module.rpartition("layers.")[2].partition(".")
@@ -162,4 +126,4 @@ def _open_clip(encoder: Any, prefix: str) -> Iterator[tuple[str, KeyLocation]]:
             block = blocks[module.removesuffix(f".{within}")]
             yield name, KeyLocation(f"{prefix}{block}.attn.in_proj_{kind}", FUSED.index(within), len(FUSED))
         else:
-            yield name, KeyLocation(f"{prefix}{_renamed(module, blocks, IN_OPEN_CLIP)}.{kind}")
+            yield name, KeyLocation(f"{prefix}{_renamed(module, blocks, inner)}.{kind}")
