@@ -1,5 +1,1 @@
 """The trainer: an arq worker and the engine process that learns subjects and draws pictures."""
-
-from trainer.threads import set_up
-
-set_up()

@@ -20,6 +20,7 @@ from storage.queue import broker
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from storage.text import listed
+from trainer import threads
 from trainer.fast_import import fast_import
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ LAST_S = 18.0  # from SIGTERM to the end, whatever happens: most who send it sen
 
 def main() -> None:
     """Parse the command line and run."""
+    threads.set_up()
     parser = argparse.ArgumentParser(prog="python -m trainer", description="A Darkroom worker.")
     parser.add_argument("--queues", default=",".join(queues_of_gpus()), help="what to work on, with commas between")
     parser.add_argument("--check", action="store_true", help="print one JSON object about this machine and exit")

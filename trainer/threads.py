@@ -1,6 +1,6 @@
 """Threads of tensor work: as many as there are processors for this process, and quiet ones while they wait.
 
-OpenMP reads its settings once, when PyTorch loads it, so `trainer/__init__.py` sets them before any other import.
+OpenMP reads its settings once, when PyTorch loads it, so the entry points of processes set them before they import it.
 """
 
 import os

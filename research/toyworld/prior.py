@@ -23,9 +23,9 @@ from research.toyworld.single_subject import CHARACTERS, CharacterFixture, Figur
 from storage.contract.recipe import Prior
 from trainer.dreambooth.candidates import Candidates, CandidateSnapshot, should_stop_early
 from trainer.dreambooth.dataset import SubjectSpec
+from trainer.dreambooth.report_card import SubjectEvaluator
 from trainer.dreambooth.train import Step, learn
 from trainer.metrics.embedders import ToyworldEmbedder
-from trainer.metrics.report_card import SubjectEvaluator
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
 from trainer.models.rare_tokens import choose

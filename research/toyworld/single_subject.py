@@ -19,9 +19,9 @@ from trainer.dreambooth import class_images
 from trainer.dreambooth.candidates import Candidates
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import class_prompt, instance_prompt
+from trainer.dreambooth.report_card import SubjectEvaluator
 from trainer.dreambooth.train import learn
 from trainer.metrics.embedders import ToyworldEmbedder
-from trainer.metrics.report_card import SubjectEvaluator
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser

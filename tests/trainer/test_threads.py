@@ -12,18 +12,28 @@ from tests.support.quick import slow_but
 from trainer.threads import processors, quotas
 
 
-@pytest.mark.parametrize(
-    "module", slow_but(["trainer.engine.process", "trainer.toyworld.words", "tests.conftest"], "trainer.engine.process")
-)
+MAINS = ["trainer.__main__", "trainer.engine.process", "trainer.conversion.__main__"]
+
+
+@pytest.mark.parametrize("module", slow_but(MAINS, "trainer.engine.process"))
 def test_every_process_that_computes_sleeps_at_barriers(module: str) -> None:
-    told = shown(f"import {module}; import torch; print(torch.get_num_threads())")
+    # with this argument each of them ends soon: with its help, or an error
+    told = shown(f"""
+import contextlib, sys
+from {module} import main
+sys.argv = ["it", "--help"]
+with contextlib.suppress(BaseException):
+    main()
+import torch
+""")
     assert told["OMP_WAIT_POLICY"] == "PASSIVE"
     assert told.get("GOMP_SPINCOUNT", "0") == "0"
     assert told["OMP_NUM_THREADS"] == str(processors())
 
 
 def test_what_the_operator_sets_stays() -> None:
-    told = shown("import trainer, torch", OMP_WAIT_POLICY="ACTIVE", OMP_NUM_THREADS="3")
+    code = "from trainer import threads; threads.set_up(); import torch"
+    told = shown(code, OMP_WAIT_POLICY="ACTIVE", OMP_NUM_THREADS="3")
     assert told["OMP_WAIT_POLICY"] == "ACTIVE"
     assert told["OMP_NUM_THREADS"] == "3"
 

@@ -11,12 +11,14 @@ from safetensors import SafetensorError
 from storage.contract.conversion import REQUESTS, ConversionProgress, ConversionResult, ExportRequest, ImportRequest
 from storage.errors import SetupError, UserError
 from storage.logs import log_to
+from trainer import threads
 from trainer.conversion.file_formats import open_foreign
 from trainer.fast_import import fast_import
 
 
 def main() -> None:
     """Read a request, do it, and say how it ended."""
+    threads.set_up()
     log_to(None, logging.WARNING, "exchange %(levelname)s %(message)s")
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not end up between our lines

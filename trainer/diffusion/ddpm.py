@@ -13,7 +13,6 @@ from diffusers import (
 from torch import Generator, Tensor
 
 from storage.errors import UserError
-from trainer.diffusion import losses
 
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ddim": (DDIMScheduler, {"clip_sample": False}),  # latents go far beyond the pixels' -1 and 1
@@ -48,12 +47,27 @@ class DiscreteDiffusion:
         return noisy
 
     def target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """See `losses.target`."""
-        return losses.target(self.scheduler, clean, noise, t)
+        """The noise, or the velocity (Salimans & Ho 2022) if the scheduler says so.
+
+        Raises ValueError for another prediction type.
+        """
+        kind = self.scheduler.config.prediction_type
+        if kind == "epsilon":
+            return noise
+        if kind == "v_prediction":
+            velocity: Tensor = self.scheduler.get_velocity(clean, noise, t)
+            return velocity
+        raise ValueError(f"prediction type {kind} cannot be trained")
 
     def snr_weights(self, t: Tensor, gamma: float) -> Tensor:
-        """See `losses.snr_weights`."""
-        return losses.snr_weights(self.scheduler, t, gamma)
+        """Min-SNR-γ (Hang et al. 2023, arXiv 2303.09556): min(SNR, γ) ÷ SNR, or ÷ (SNR + 1) for velocity.
+
+        A nearly clean latent says little of the picture, but its noise is hard to tell and would rule the gradient.
+        """
+        alphas = self.scheduler.alphas_cumprod.to(t.device)[t]
+        snr = alphas / (1 - alphas)
+        weights: Tensor = snr.clamp(max=gamma) / (snr + (self.scheduler.config.prediction_type == "v_prediction"))
+        return weights
 
     def sampler(self, name: str, steps: int, latents: int, device: torch.device) -> Any:
         """The scheduler `name` on the model's noise schedule, which is the same for all sizes."""

@@ -1,39 +1,11 @@
-"""The losses of diffusion training as pure functions of tensors: all chance comes in from outside.
+"""The loss of DreamBooth as a pure function of tensors: all chance comes in from outside.
 
-Shapes: latents, noise and predictions are b × c × h × w; timesteps are b. A batch holds its instance examples
-first and then as many class examples.
+Shapes: latents, noise and predictions are b × c × h × w. A batch holds its instance examples first and then as many
+class examples.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
-
-
-def target(scheduler: Any, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-    """What the model is to predict: the noise, or the velocity (Salimans & Ho 2022) if the scheduler says so.
-
-    Raises ValueError for another prediction type.
-    """
-    kind = scheduler.config.prediction_type
-    if kind == "epsilon":
-        return noise
-    if kind == "v_prediction":
-        velocity: Tensor = scheduler.get_velocity(clean, noise, t)
-        return velocity
-    raise ValueError(f"prediction type {kind} cannot be trained")
-
-
-def snr_weights(scheduler: Any, t: Tensor, gamma: float) -> Tensor:
-    """Min-SNR-γ (Hang et al. 2023, arXiv 2303.09556): a weight for each example, b.
-
-    A nearly clean latent says little of the picture, but its noise is hard to tell and would rule the gradient.
-    """
-    alphas = scheduler.alphas_cumprod.to(t.device)[t]
-    snr = alphas / (1 - alphas)
-    # min(SNR, γ) ÷ SNR for predicted noise, ÷ (SNR + 1) for velocity.
-    weights: Tensor = snr.clamp(max=gamma) / (snr + (scheduler.config.prediction_type == "v_prediction"))
-    return weights
 
 
 def dreambooth_loss(

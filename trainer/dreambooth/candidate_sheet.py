@@ -9,8 +9,8 @@ from trainer.diffusion import sampling
 from trainer.dreambooth.candidates import Candidates
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import instance_prompt
+from trainer.dreambooth.report_card import PLACES, SEED
 from trainer.dreambooth.weights import save
-from trainer.metrics.report_card import PLACES, SEED
 from trainer.protocol import CandidateReport
 from trainer.steps import Steps
 

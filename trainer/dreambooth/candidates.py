@@ -13,10 +13,9 @@ from torch import Tensor
 from storage.contract.recipe import Recipe
 from trainer.dreambooth.divergence import Diverged
 from trainer.dreambooth.eval_schedule import plan_evaluations
-from trainer.dreambooth.subjects import MultiSubjectEvaluator
+from trainer.dreambooth.report_card import GLANCE, MultiSubjectEvaluator, SubjectEvaluator
 from trainer.dreambooth.train import Training, TrainingResult
 from trainer.dreambooth.weights import half_precision, put
-from trainer.metrics.report_card import GLANCE, SubjectEvaluator
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 from trainer.models.finite import not_finite

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.memory import oom
 from trainer.models.denoiser import Denoiser, Text, TextEmbeddings
+from trainer.out_of_memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Graphs:
         try:
             graph: Any = torch.cuda.make_graphed_callables(one, places, allow_unused_input=True)
         except RuntimeError as error:
-            if oom.is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise
             log.warning("a step goes without a CUDA graph: %s", error)
             return None

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from storage.contract.recipe import Recipe
 from trainer.dreambooth.augment import views_of
-from trainer.dreambooth.buckets import examples_of
+from trainer.dreambooth.batches import examples_of
 from trainer.dreambooth.prompts import photo_prompts, prompt_pairs
 from trainer.dreambooth.validation import Validation, learned_from
 from trainer.models.base import BaseModel

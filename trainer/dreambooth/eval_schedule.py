@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from storage.contract.recipe import Recipe
-from trainer.metrics.report_card import CARD_PICTURES, GLANCE_PICTURES, GLANCED, GLANCED_STEPS
+from trainer.dreambooth.report_card import CARD_PICTURES, GLANCE_PICTURES, GLANCED, GLANCED_STEPS
 
 FIRST_SHARE = 0.2  # of the steps, at which the first candidate is kept: few subjects are learned before
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn

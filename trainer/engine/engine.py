@@ -33,11 +33,12 @@ from trainer.engine.scheduler import SHARE, Scheduler
 from trainer.engine.subject_cache import SubjectCache
 from trainer.engine.training_run import TrainingRun
 from trainer.engine.training_session import TrainingServices
-from trainer.memory import oom
+from trainer.invalid_lines import InvalidLineLog
 from trainer.memory.fit import method_of_engine
 from trainer.metrics.embedders import Embedder, open_embedder
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
+from trainer.out_of_memory import free_cached_memory, is_out_of_memory
 from trainer.protocol import (
     OURS,
     Alive,
@@ -51,7 +52,6 @@ from trainer.protocol import (
     failure_of,
     read_task,
 )
-from trainer.skipped_lines import SkippedLines
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Engine:
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
-        skipped = SkippedLines("the worker")
+        skipped = InvalidLineLog("the worker")
         for line in lines:
             try:
                 self.inbox.put(read_task(line))
@@ -147,12 +147,12 @@ class Engine:
     def _finish(self, runs: list[Run]) -> None:
         """Tell the worker how runs have ended; one for which memory did not suffice is tried again with less."""
         for run in runs:
-            task, short = run.task, run.error is not None and oom.is_out_of_memory(run.error)
+            task, short = run.task, run.error is not None and is_out_of_memory(run.error)
             if short:
                 log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", run.error)
                 run.error = None  # it holds what there was no room for
                 self.subjects.let_go()
-                oom.free()
+                free_cached_memory()
             # Once only: what does not fit one example at a time will not fit at another try either.
             if short and not task.gentle:
                 self.scheduler.add(self._run_of(task.model_copy(update={"gentle": True})), first=True)

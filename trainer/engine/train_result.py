@@ -7,12 +7,11 @@ from typing import Any
 from trainer.diffusion import sampling
 from trainer.dreambooth import candidate_sheet
 from trainer.dreambooth.candidates import Candidates
-from trainer.dreambooth.subjects import TrainingSubject
 from trainer.dreambooth.train import TrainingResult
 from trainer.dreambooth.truncated_captions import cut_captions
 from trainer.dreambooth.weights import save
 from trainer.engine.host import Host
-from trainer.engine.training_session import TrainingSession
+from trainer.engine.training_session import TrainingSession, TrainingSubject
 from trainer.models.denoiser import Denoiser
 from trainer.protocol import ProgressReport, SubjectResult, TrainResult
 from trainer.steps import Steps, reporting

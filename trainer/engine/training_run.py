@@ -22,8 +22,9 @@ from trainer.engine.run import Run
 from trainer.engine.train_result import finish_training
 from trainer.engine.training_monitor import TrainingMonitor
 from trainer.engine.training_session import TrainingServices, TrainingSession, open_session
-from trainer.memory import oom
 from trainer.memory.device import must_shard
+from trainer.memory.fit import with_less_memory
+from trainer.out_of_memory import free_cached_memory
 from trainer.protocol import ProgressReport, TaskResult, TrainTask
 from trainer.steps import Steps
 
@@ -63,7 +64,7 @@ class TrainingRun(Run):
             with self._ending_the_group(session):
                 self._take_part(session)
         except UserError:
-            oom.free()
+            free_cached_memory()
 
     def _lead(self, session: TrainingSession) -> Steps[TaskResult]:
         for trained in session.subjects:
@@ -124,7 +125,7 @@ class TrainingRun(Run):
             (trained.subject, class_images.read_class_set(trained.class_set) if trained.class_set else None)
             for trained in session.subjects
         ]
-        how = oom.with_less_memory(recipe) if task.gentle else recipe
+        how = with_less_memory(recipe) if task.gentle else recipe
         shards = Shards(self.group.tell) if task.shards else None
         training = Training(self.base, subjects, how, task.seed, shards)
         if begun:
@@ -145,4 +146,4 @@ class TrainingRun(Run):
             raise
         finally:
             if self.task.shards or session.recipe.compiled == "graphs":
-                oom.free()  # their modules and hooks hold each other, and would keep their memory for a while
+                free_cached_memory()  # their modules and hooks hold each other, and would keep their memory for a while

@@ -1,5 +1,8 @@
 """What belongs to one training in the engine: what was asked for, and all that follows from it."""
 
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,15 @@ from trainer.dreambooth.checkpoint import Checkpointer, read
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.divergence import LossCheck
 from trainer.dreambooth.loss_readback import LossReadback, readback_delay
+from trainer.dreambooth.report_card import MultiSubjectEvaluator, SubjectEvaluator
 from trainer.dreambooth.state import copied
-from trainer.dreambooth.subjects import TrainingSubject, digest, evaluator_of, training_subjects
 from trainer.dreambooth.train import Training
 from trainer.dreambooth.trainable import check_recipe
 from trainer.dreambooth.training_log import Trackers, TrainingLog
 from trainer.engine.distributed import EngineGroup
 from trainer.engine.host import Host
 from trainer.metrics.embedders import Embedder
-from trainer.metrics.report_card import SubjectEvaluator
+from trainer.models.rare_tokens import choose
 from trainer.protocol import ProgressReport, TrainTask
 
 
@@ -33,6 +36,20 @@ class TrainingServices:
     group: EngineGroup
     embedder: Embedder | None
     trackers: Trackers
+
+
+@dataclass(frozen=True)
+class TrainingSubject:
+    """One subject of a training."""
+
+    subject: SubjectSpec
+    class_set: Path | None  # None if the class is not preserved by one
+    evaluator: SubjectEvaluator | None  # who measures what is learned, if anybody can
+
+    @property
+    def class_set_name(self) -> str:
+        """What hashes all that decides what is in its class set; empty without one."""
+        return self.class_set.parent.name if self.class_set else ""
 
 
 @dataclass
@@ -104,20 +121,60 @@ def open_session(task: TrainTask, host: Host, services: TrainingServices) -> Tra
         session.log.wait()  # in the thread that writes checkpoints: the training goes on
         host.say(session.report(step, checkpoint=str(path)))
 
-    subjects = training_subjects(task, base.rare_words, evaluator)
+    subjects = _training_subjects(task, base.rare_words, evaluator)
     # All that decides what a step does: a checkpoint of anything else is not continued.
     of = {"base": base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
     of["class set"] = subjects[0].class_set_name
     if len(subjects) > 1:
-        of["together"] = digest(subjects)
+        of["together"] = _digest(subjects)
     session = TrainingSession(
         task,
         recipe,
         subjects,
         Checkpointer(Path(task.folder), task.checkpoint_s, of, on_checkpoint),
-        Candidates(base, recipe, evaluator_of(subjects)),
+        Candidates(base, recipe, _evaluator_of(subjects)),
         LossReadback(readback_delay(base.device)),
         LossCheck(),
         TrainingLog(),
     )
     return session
+
+
+def _training_subjects(
+    task: TrainTask, words: Sequence[str], evaluator: Callable[[SubjectSpec], SubjectEvaluator | None]
+) -> list[TrainingSubject]:
+    """The subjects of a task, each with a word that no other has and its class set, if it needs one."""
+    taken, subjects = list(task.taken), []
+    for each in task.subjects:
+        identifier = choose(words, each.subject, taken)
+        class_set = Path(each.class_set) if each.class_set else None
+        if task.gentle and each.class_set_gently and class_set and not class_set.exists():
+            class_set = Path(each.class_set_gently)
+        photos, wholes = [Path(photo) for photo in each.photos], tuple(map(Path, each.wholes))
+        subject = SubjectSpec(photos, each.noun, identifier, each.captions, wholes)
+        subjects.append(TrainingSubject(subject, class_set, evaluator(subject)))
+        taken.append(identifier)
+    return subjects
+
+
+def _digest(subjects: Sequence[TrainingSubject]) -> str:
+    """Hash of who is learned from what, by which a checkpoint of others is known."""
+    parts = [
+        [
+            p.subject.noun,
+            p.subject.identifier,
+            p.class_set_name,
+            *(photo.name for photo in p.subject.photos),
+            *p.subject.captions,
+        ]
+        for p in subjects
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _evaluator_of(subjects: Sequence[TrainingSubject]) -> SubjectEvaluator | MultiSubjectEvaluator | None:
+    """The evaluator of all subjects; of one alone its own, None without an embedder."""
+    evaluators = [each.evaluator for each in subjects if each.evaluator]
+    if len(evaluators) < 2:
+        return evaluators[0] if evaluators else None
+    return MultiSubjectEvaluator(evaluators)

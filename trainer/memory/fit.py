@@ -11,7 +11,6 @@ from storage.contract.recipe import Recipe
 from storage.settings.trainer import TrainerSettings
 from trainer.memory.device import HALVES, Device, may_shard, this_machine
 from trainer.memory.estimate import MemoryEstimate
-from trainer.memory.oom import with_less_memory
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import default_method, recipe_for
 from trainer.models.meta_model import MetaModel
@@ -23,6 +22,12 @@ class MemoryPlan(NamedTuple):
     gpus: int  # among which its state is divided
     gentle: bool
     takes_bytes: int
+
+
+def with_less_memory(recipe: Recipe) -> Recipe:
+    """The recipe with micro-batches of one and gradient checkpointing: the result is the same but for rounding."""
+    passes = recipe.batch * recipe.accumulation
+    return recipe.model_copy(update={"batch": 1, "accumulation": passes, "gradient_checkpointing": True})
 
 
 def memory_plans(

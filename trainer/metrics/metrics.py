@@ -9,13 +9,11 @@ from trainer.metrics.similarity import mean_cosine
 
 
 def fidelity(drawn: Tensor, photos: Tensor) -> float:
-    """Subject fidelity, DINO or CLIP-I: mean cosine of all pairs of a drawn picture and a photo."""
+    """Subject fidelity, DINO or CLIP-I: mean cosine of all pairs of a drawn picture and a photo.
+
+    Of plain class pictures it is PRES: high where any of the class has come to look like the photos.
+    """
     return float((drawn @ photos.T).mean())
-
-
-def prior_taken(of_class: Tensor, photos: Tensor) -> float:
-    """PRES: the same of plain class pictures and the photos; high where any of the class has come to look like it."""
-    return fidelity(of_class, photos)
 
 
 def mean_similarity(embeddings: Tensor) -> float | None:

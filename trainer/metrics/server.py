@@ -72,8 +72,8 @@ def _of_prior(looked: SubjectEmbeddings) -> dict[str, float | None]:
     """What became of the class, beside what it was to the base model."""
     photos, before, after = looked.photos.embeddings, looked.class_before.embeddings, looked.class_after.embeddings
     return {
-        "pres": metrics.prior_taken(after, photos),
-        "pres_before": metrics.prior_taken(before, photos),
+        "pres": metrics.fidelity(after, photos),
+        "pres_before": metrics.fidelity(before, photos),
         "div_class": metrics.diversity(after),
         "div_class_before": metrics.diversity(before),
     }

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from storage.errors import SetupError
 from storage.parent_death import die_with_parent
+from trainer.invalid_lines import InvalidLineLog
 from trainer.protocol import Alive, Hello, ProgressReport, Refusal, Task, TaskResult, failure_of, read_news
-from trainer.skipped_lines import SkippedLines
 from trainer.worker.watchdog import SilenceLimits, Watchdog
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def _kill_with_children(pid: int) -> None:
 
 
 async def next_message(
-    stream: asyncio.StreamReader, skipped: SkippedLines
+    stream: asyncio.StreamReader, skipped: InvalidLineLog
 ) -> Hello | Refusal | ProgressReport | TaskResult | Alive | None:
     """The next message in a stream, None at its end. Lines that are no message, or too long, are skipped."""
     while True:
@@ -69,7 +69,7 @@ class EngineHandle:
     def __init__(self, process: asyncio.subprocess.Process, limits: SilenceLimits) -> None:
         self.process, self.watchdog = process, Watchdog(limits)
         self.hello: Hello | None = None
-        self._skipped = SkippedLines("the engine")
+        self._skipped = InvalidLineLog("the engine")
         self._news: dict[str, asyncio.Queue[News]] = {}
         self._under_way: list[str] = []  # jobs that it has spoken of, the last one last
         self._why = ""  # it was killed, if we did that

@@ -4,11 +4,16 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from trainer.diffusion.losses import dreambooth_loss, snr_weights, target
+from trainer.diffusion.ddpm import DiscreteDiffusion
+from trainer.diffusion.losses import dreambooth_loss
 
 
 def scheduler(prediction_type: str) -> DDPMScheduler:
     return DDPMScheduler(10, beta_start=0.1, beta_end=0.5, prediction_type=prediction_type)
+
+
+def process(prediction_type: str) -> DiscreteDiffusion:
+    return DiscreteDiffusion(scheduler(prediction_type))
 
 
 def test_eq_2_is_instance_loss_plus_weighted_prior_loss() -> None:
@@ -32,16 +37,16 @@ def test_the_prior_does_not_reach_the_gradient_of_the_instance_rows() -> None:
 
 def test_min_snr_pinned() -> None:
     t = torch.tensor([0, 1])  # signal-to-noise ratios of 9.0 and 3.56
-    assert snr_weights(scheduler("epsilon"), t, 5.0).tolist() == pytest.approx([5 / 9, 1.0], abs=1e-3)
-    assert snr_weights(scheduler("v_prediction"), t, 5.0).tolist() == pytest.approx([0.5, 3.556 / 4.556], abs=2e-2)
+    assert process("epsilon").snr_weights(t, 5.0).tolist() == pytest.approx([5 / 9, 1.0], abs=1e-3)
+    assert process("v_prediction").snr_weights(t, 5.0).tolist() == pytest.approx([0.5, 3.556 / 4.556], abs=2e-2)
     loss, *_ = dreambooth_loss(torch.ones(2, 4, 2, 2), torch.zeros(2, 4, 2, 2), 1, 1.0, torch.tensor([0.5, 0.25]))
     assert loss.item() == 0.75
 
 
 def test_targets_pinned() -> None:
     clean, noise, t = torch.full((1, 1, 1, 1), 2.0), torch.full((1, 1, 1, 1), -1.0), torch.tensor([4])
-    assert target(scheduler("epsilon"), clean, noise, t) is noise
-    velocity = target(scheduler("v_prediction"), clean, noise, t).item()
+    assert process("epsilon").target(clean, noise, t) is noise
+    velocity = process("v_prediction").target(clean, noise, t).item()
     assert velocity == pytest.approx(-2.2057, abs=1e-3)
 
 
@@ -49,11 +54,11 @@ def test_velocity_and_noisy_latents_give_back_the_clean_ones() -> None:
     s = scheduler("v_prediction")
     clean, noise, t = torch.randn(5, 4, 3, 3), torch.randn(5, 4, 3, 3), torch.randint(10, (5,))
     a = s.alphas_cumprod[t].sqrt().view(-1, 1, 1, 1)
-    restored = a * s.add_noise(clean, noise, t) - (1 - a**2).sqrt() * target(s, clean, noise, t)
+    restored = a * s.add_noise(clean, noise, t) - (1 - a**2).sqrt() * DiscreteDiffusion(s).target(clean, noise, t)
     assert torch.allclose(restored, clean, atol=1e-5)
 
 
 def test_another_prediction_type_is_refused() -> None:
     x = torch.zeros(1, 1, 1, 1)
     with pytest.raises(ValueError, match="sample cannot be trained"):
-        target(scheduler("sample"), x, x, torch.tensor([0]))
+        process("sample").target(x, x, torch.tensor([0]))

@@ -15,12 +15,11 @@ from tests.conftest import Chat, photos_of_a_character
 from trainer.dreambooth.candidates import Candidates, should_stop_early
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.eval_schedule import candidate_steps
+from trainer.dreambooth.report_card import MultiSubjectEvaluator, SubjectEvaluator
 from trainer.dreambooth.state import state_of
-from trainer.dreambooth.subjects import MultiSubjectEvaluator
 from trainer.dreambooth.train import Step, Training, learn
 from trainer.dreambooth.validation import HELD_BACK
 from trainer.metrics.embedders import ToyworldEmbedder
-from trainer.metrics.report_card import SubjectEvaluator
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
 from trainer.steps import run_to_end

@@ -17,7 +17,7 @@ SAID = ("on a red sofa", "", "a dog in the snow", "")
 
 
 def training(base: BaseModel, photos: list[Path], **changes: Any) -> Training:
-    how = recipe_for(base.folder, **{"prior": "teacher", "steps": 4, "batch": 2, **changes})
+    how = recipe_for(base.folder, **{"prior": "teacher", "steps": 4, "batch": 2, "warmup_steps": 0, **changes})
     return Training(base, [(SubjectSpec(photos, "dog", "zuf", SAID), None)], how, seed=0)
 
 

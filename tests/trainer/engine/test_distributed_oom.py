@@ -16,7 +16,7 @@ from tests.support.micro_models import RECIPE
 from tests.trainer.memory.test_oom import TRAINING_SPARE_BYTES
 from tests.trainer.memory.test_oom import model as model  # fixture
 from trainer.engine.engine import SHORT
-from trainer.memory.oom import SIGNS
+from trainer.out_of_memory import SIGNS
 
 LARGE = {**RECIPE, "batch": 16, "steps": 2, "class_images": 1, "report_card": False}  # each of two has half
 

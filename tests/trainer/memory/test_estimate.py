@@ -46,7 +46,8 @@ def rehearsed_once() -> Iterator[None]:
 @pytest.mark.slow
 def test_estimates_are_near_what_is_measured(micro_sd1: Path, larger: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(photos_of_a_character(1)[0].data)
-    recipes = {"method": "full"}, {"method": "lora", "gradient_checkpointing": True}
+    recipes: list[dict[str, object]] = [{"method": "full"}, {"method": "lora", "gradient_checkpointing": True}]
+    recipes.append({"method": "full", "prior": "teacher"})
     command = [sys.executable, "-m", "tests.support.measure_memory", micro_sd1, larger, tmp_path / "photo.png"]
     done = subprocess.run(
         [*command, *map(json.dumps, recipes)],
@@ -118,6 +119,7 @@ def test_the_doctor_says_by_which_method_subjects_are_learned(
     told = report(TrainerSettings())
     assert told.state == "ok" and "too little for training in full" in told.lines[2]
     assert "learned by lora: as full takes 0.5 GB, and a small GPU has 0.4 GB" in told.lines[3]
+    assert "class is preserved by class images" in told.lines[3]
 
 
 def test_the_doctor_warns_where_nobody_looks_at_what_is_learned() -> None:

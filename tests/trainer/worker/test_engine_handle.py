@@ -17,6 +17,7 @@ from storage.contract.progress import Progress
 from storage.errors import SetupError
 from tests.support.quick import examples, slow_but
 from tests.trainer.worker.test_engine_client import picture
+from trainer.invalid_lines import InvalidLineLog
 from trainer.protocol import (
     Alive,
     Hello,
@@ -28,7 +29,6 @@ from trainer.protocol import (
     TrainTask,
     read_news,
 )
-from trainer.skipped_lines import SkippedLines
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.engine_handle import LINE_LIMIT_BYTES, STUCK, EngineHandle, next_message
 from trainer.worker.progress import ProgressReporter
@@ -208,7 +208,7 @@ def test_reading_comes_to_an_end_whatever_is_said(lines: list[bytes]) -> None:
         stream.feed_data(b"\n".join(lines))
         stream.feed_eof()
         found = []
-        while (message := await next_message(stream, SkippedLines("the engine"))) is not None:
+        while (message := await next_message(stream, InvalidLineLog("the engine"))) is not None:
             found.append(message)
         return found
 
@@ -219,7 +219,7 @@ async def test_nonsense_is_logged_a_few_times_and_then_counted(caplog: pytest.Lo
     stream = asyncio.StreamReader()
     stream.feed_data(b"nonsense\n" * 10_000)
     stream.feed_eof()
-    assert await next_message(stream, SkippedLines("the engine")) is None
+    assert await next_message(stream, InvalidLineLog("the engine")) is None
     assert "nonsense" in caplog.text and "8192 lines from the engine" in caplog.text
     assert len(caplog.records) < 25
 

@@ -1,10 +1,8 @@
-"""Out of memory: how that shows, and how the same is done with less."""
+"""Out of memory: how that shows in errors, and how what was cached is freed."""
 
 import gc
 
 import torch
-
-from storage.contract.recipe import Recipe
 
 SIGNS = (
     "out of memory",  # CUDA, MPS
@@ -24,13 +22,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def free() -> None:
+def free_cached_memory() -> None:
     """Free cached memory, and what references in tracebacks still held."""
     gc.collect()
     torch.cuda.empty_cache()
-
-
-def with_less_memory(recipe: Recipe) -> Recipe:
-    """The recipe with micro-batches of one and gradient checkpointing: the result is the same but for rounding."""
-    passes = recipe.batch * recipe.accumulation
-    return recipe.model_copy(update={"batch": 1, "accumulation": passes, "gradient_checkpointing": True})

@@ -22,8 +22,8 @@ from tests.servers.backing import valkey
 from tests.support.micro_models import write_micro_clip
 from trainer.diffusion.images import to_tensor
 from trainer.dreambooth.dataset import SubjectSpec
+from trainer.dreambooth.report_card import PLACES, SubjectEvaluator
 from trainer.metrics.embedders import ToyworldEmbedder, open_embedder
-from trainer.metrics.report_card import PLACES, SubjectEvaluator
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import load_base
 from trainer.steps import reporting, run_to_end

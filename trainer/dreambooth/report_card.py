@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import torch
@@ -138,6 +139,25 @@ class SubjectEvaluator:
         images = yield from with_progress(steps, lambda *_: (self._done, self._of))
         self._done += len(images)
         return images
+
+
+class MultiSubjectEvaluator:
+    """Measures all who are learned together: a candidate is as good as they are on the whole."""
+
+    def __init__(self, evaluators: Sequence[SubjectEvaluator]) -> None:
+        self.evaluators = evaluators
+
+    @property
+    def glanced(self) -> list[list[Image.Image]]:
+        """What each of their evaluators saw the last time, rows of pictures."""
+        return [row for evaluator in self.evaluators for row in evaluator.glanced]
+
+    def glance(self, denoiser: Denoiser) -> Steps[dict[str, float]]:
+        """Means of what each of their evaluators measures at a glance."""
+        seen = []
+        for evaluator in self.evaluators:
+            seen.append((yield from evaluator.glance(denoiser)))
+        return {name: mean(each[name] for each in seen) for name in seen[0]}
 
 
 def _rounded(measures: dict[str, float]) -> dict[str, float]:

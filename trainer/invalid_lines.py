@@ -1,4 +1,4 @@
-"""Lines of another process that are skipped: the log has the first of them, and then how many there are."""
+"""A rate-limited log of lines that are no messages: of a process's first ones, and then of how many there are."""
 
 import logging
 
@@ -8,8 +8,8 @@ SHOWN = 5  # lines that are logged one by one
 SHOWN_BYTES = 200  # of each
 
 
-class SkippedLines:
-    """Counts the lines of one process that were skipped, and logs them at a bounded rate."""
+class InvalidLineLog:
+    """Counts the lines of one process that could not be parsed, and logs them at a bounded rate."""
 
     def __init__(self, whose: str) -> None:
         self.whose, self.count = whose, 0
