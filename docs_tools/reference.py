@@ -273,11 +273,11 @@ def recipes_page() -> str:
 
 def _usual_rows() -> str:
     """Render the default hyperparameters of each model family as table rows."""
-    lines = ["| | denoiser | text encoders | steps | accumulation |\n", "|---|---|---|---|---|\n"]
+    lines = ["| | denoiser | text encoders | steps | accumulation | prior |\n", "|---|---|---|---|---|---|\n"]
     for family in FAMILIES:
         for method, usual in family.defaults.items():
             rates = f"{usual.learning_rate:g} | {usual.text_learning_rate:g}"
-            lines.append(f"| {family.name}, {method} | {rates} | {usual.steps} | {usual.accumulation} |\n")
+            lines.append(f"| {family.name}, {method} | {rates} | {usual.steps} | {usual.accumulation} | {usual.prior} |\n")
     return "".join(lines)
 
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -75,7 +75,7 @@ class Timed:
 
 def run(base: BaseModel, sitting: CharacterFixture, trial: Trial, limit_s: float) -> list[Figures]:
     """Learn a character and measure it; with class images also as if these had been there before."""
-    weight = {} if trial.prior == "none" else {"prior_weight": trial.weight}
+    weight: dict[str, float] = {} if trial.prior == "none" else {"prior_weight": trial.weight}
     recipe = recipe_for(base.folder, method=trial.method, prior=trial.prior, **weight)
     identifier = choose(base.rare_words, sitting.noun)
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +83,7 @@ def run(base: BaseModel, sitting: CharacterFixture, trial: Trial, limit_s: float
         for image, path in zip(sitting.photos, paths, strict=True):
             image.save(path)
         subject = SubjectSpec(paths, sitting.noun, identifier)
-        how = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
+        how: dict[str, Any] = {"steps": recipe.sample_steps, "guidance": recipe.sample_guidance}
         evaluator = SubjectEvaluator(base, ToyworldEmbedder(), subject, **how)
         all_kept = recipe.model_copy(update={"choose": True})
         began_s = time.process_time()
