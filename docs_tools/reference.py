@@ -277,7 +277,9 @@ def _usual_rows() -> str:
     for family in FAMILIES:
         for method, usual in family.defaults.items():
             rates = f"{usual.learning_rate:g} | {usual.text_learning_rate:g}"
-            lines.append(f"| {family.name}, {method} | {rates} | {usual.steps} | {usual.accumulation} | {usual.prior} |\n")
+            lines.append(
+                f"| {family.name}, {method} | {rates} | {usual.steps} | {usual.accumulation} | {usual.prior} |\n"
+            )
     return "".join(lines)
 
 

@@ -11,7 +11,6 @@ import pytest
 from tests.support.quick import slow_but
 from trainer.threads import processors, quotas
 
-
 MAINS = ["trainer.__main__", "trainer.engine.process", "trainer.conversion.__main__"]
 
 
