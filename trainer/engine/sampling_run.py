@@ -13,7 +13,7 @@ from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.engine.host import Host
 from trainer.engine.run import Run
 from trainer.engine.subject_cache import SubjectCache
-from trainer.memory import oom
+from trainer.out_of_memory import free_cached_memory, is_out_of_memory
 from trainer.protocol import ImagineTask, ProgressReport, TaskResult
 from trainer.steps import Steps, reporting
 
@@ -63,10 +63,10 @@ class SamplingRun(Run):
             try:
                 sampling.step_together(denoisings)
             except Exception as error:
-                if not oom.is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     log.exception("%d requests could not be drawn in one pass", len(denoisings))
                 self.batches.shrink(sum(run.rows for run in runs))
-                oom.free()
+                free_cached_memory()
         super().step_with(others)
 
     def steps(self) -> Steps[TaskResult]:
