@@ -17,6 +17,7 @@ from bot.cli.recipe_table import rows as rows_of_recipes
 from bot.cli.settings_table import rows
 from bot.commands.registry import COMMANDS
 from bot.connectors.slack.setup import HTTP_EXAMPLE, manifest_text
+from storage.contract.recipe import Recipe
 from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings
 from storage.settings.language_model import LanguageModelSettings
@@ -273,13 +274,13 @@ def recipes_page() -> str:
 
 def _usual_rows() -> str:
     """Render the default hyperparameters of each model family as table rows."""
-    lines = ["| | denoiser | text encoders | steps | accumulation | prior |\n", "|---|---|---|---|---|---|\n"]
+    lines = ["| | denoiser | text encoders | steps | accumulation | rank | prior |\n", "|---|---|---|---|---|---|---|\n"]
     for family in FAMILIES:
         for method, usual in family.defaults.items():
+            rank = "" if method == "full" else usual.rank or Recipe.model_fields["rank"].default
             rates = f"{usual.learning_rate:g} | {usual.text_learning_rate:g}"
-            lines.append(
-                f"| {family.name}, {method} | {rates} | {usual.steps} | {usual.accumulation} | {usual.prior} |\n"
-            )
+            rest = f"{usual.steps} | {usual.accumulation} | {rank} | {usual.prior}"
+            lines.append(f"| {family.name}, {method} | {rates} | {rest} |\n")
     return "".join(lines)
 
 

@@ -9,19 +9,17 @@ from pydantic import ValidationError
 from storage.contract.base import Record
 from storage.contract.jobs import Method
 from storage.contract.recipe import Prior, Recipe
-from storage.errors import SetupError
+from storage.errors import SetupError, UserError
 from storage.settings.trainer import TrainerSettings
+from trainer import base_model_notes as notes
 from trainer.dreambooth.trackers import check as check_trackers
 from trainer.memory.device import Device, this_machine
 from trainer.memory.estimate import MemoryEstimate
 from trainer.memory.fit import MemoryPlan, in_gb, memory_plans, method_here
 from trainer.models.base import dtype_for, models_folder
-from trainer.models.darkroom_json import distilled, drawing_of, draws_from_the_end
-from trainer.models.default_recipe import recipe_for
-from trainer.models.diffusers_layout import RECIPE_FILE, some_of
+from trainer.models.default_recipe import check_recipe, recipe_for
 from trainer.models.families import family_of, single_files
 from trainer.models.finite import check_file
-from trainer.models.hub import HubName
 from trainer.models.meta_model import MetaModel
 from trainer.models.sources import Source, find
 
@@ -54,18 +52,21 @@ def report(settings: TrainerSettings) -> DoctorReport:
             family_of(source.folder).check_weights(source, dtype)
         _check_finite(source, settings)
         fits = _fits(source, skeleton, here, settings)
+        drafts = notes.drafts(source, dtype, settings)
     except SetupError as error:
         return DoctorReport(state="fail", lines=(str(error), sees))
-    asides = _asides(source, settings)
+    asides = notes.asides(source, settings)
     state = "warn" if asides and fits.state == "ok" else fits.state
-    return DoctorReport(state=state, lines=(_where(source), *fits.lines, *asides, sees))
+    return DoctorReport(
+        state=state, lines=(notes.where(source), *notes.licence(source), *drafts, *fits.lines, *asides, sees)
+    )
 
 
 def _check_finite(source: Source, settings: TrainerSettings) -> None:
     """Raise SetupError if weights are no numbers, unless they are still to be downloaded. Reads all of them."""
     path = Path(settings.base_model).expanduser()
     if path.is_file():
-        return check_file(path, source.called, single_files().PREFIXES)
+        return check_file(path, source.called, single_files(path).PREFIXES)
     for name in source.files if not source.missing_bytes else ():
         if name.endswith(".safetensors"):
             check_file(source.folder / name, source.called)
@@ -76,7 +77,10 @@ def base_model_here(settings: TrainerSettings) -> tuple[Source, Method, str]:
     here = this_machine()
     source, dtype = _found(settings, here)
     return source, *method_here(
-        source.folder, lambda: MemoryEstimate(MetaModel.of(source.folder, dtype)), here, settings
+        source.folder,
+        lambda: MemoryEstimate(MetaModel.of(source.folder, dtype), bool(settings.twin_model)),
+        here,
+        settings,
     )
 
 
@@ -86,44 +90,9 @@ def _found(settings: TrainerSettings, here: Device) -> tuple[Source, torch.dtype
     return find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False), dtype
 
 
-def _where(source: Source) -> str:
-    if source.missing_bytes:
-        return f"{source.called} is on the hub: {in_gb(source.missing_bytes)} are downloaded when a worker starts."
-    if not source.files:
-        return f"{source.called} is whole, and read with the settings in {source.folder}."
-    return f"{source.called} is in {source.folder}."
-
-
-def _asides(source: Source, settings: TrainerSettings) -> tuple[str, ...]:
-    """What else there is to say of the base model: that it is distilled, and what nobody reads of its file."""
-    path = Path(settings.base_model).expanduser()
-    sentences, names, left_out = [], [HubName.of(settings.base_model).repo, path.stem], list[str]()
-    if not source.files:  # a single file that is not converted yet
-        names += single_files().model_names(path)
-        left_out = single_files().not_read(path, source.folder)
-    drawing = drawing_of(source.folder)
-    if distillation := distilled(source.folder, *names):
-        how = {**distillation.drawing.model_dump(exclude_none=True), **drawing.model_dump(exclude_none=True)}
-        defaults = ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in how.items()
-        )
-        sentences.append(
-            f"It is distilled ({distillation.kind}: {distillation.sign}), so unless somebody asks for other settings "
-            f"it draws with {defaults}; {RECIPE_FILE} may say otherwise."
-        )
-    elif draws_from_the_end(source.folder) and not drawing.steps:
-        sentences.append(
-            "Its scheduler begins at the very last step (timestep_spacing trailing), as those of distilled models do: "
-            f'if it is one, say so in {source.folder / RECIPE_FILE}, as {{"drawing": {{"steps": 4, "guidance": 1}}}}.'
-        )
-    if left_out:
-        sentences.append(f"The file holds more than a base model; nobody reads of it: {some_of(left_out)}.")
-    return tuple(sentences)
-
-
 def _fits(source: Source, skeleton: MetaModel, here: Device, settings: TrainerSettings) -> DoctorReport:
     """What each kind of work takes, whether there is as much, and how subjects are learned here."""
-    needs = MemoryEstimate(skeleton)
+    needs = MemoryEstimate(skeleton, bool(settings.twin_model))
     drawing = here.needs_bytes(needs.drawing_bytes())
     says, lacking = [f"Drawing takes about {in_gb(drawing)}"], []
     for method, called in METHODS.items():
@@ -159,6 +128,10 @@ def _said(way: MemoryPlan) -> str:
 def _recipe(source: Source, method: Method) -> Recipe:
     """The recipe that suits the model."""
     try:
-        return recipe_for(source.folder, method=method)
+        recipe = recipe_for(source.folder, method=method)
+        check_recipe(recipe, family_of(source.folder))
+        return recipe
     except ValidationError as error:
         raise SetupError(f"{source.called} has a recipe that does not work: {error.errors()[0]['msg']}.") from error
+    except UserError as error:
+        raise SetupError(f"{source.called} has a recipe that does not work. {error}") from error

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
-from storage.contract.jobs import Method, SchedulerName
+from storage.contract.jobs import Method, Quality, SchedulerName
 from storage.contract.progress import Phase
 from storage.contract.sizes import Aspect
 
@@ -109,6 +109,7 @@ class ImagineTask(EngineTask):
     side_px: int | None = None  # of that square; None: the base model's own
     vary_seed: int | None
     exact: bool = False  # alone, so that its bits do not depend on who else draws
+    quality: Quality = "final"  # by which model: the base, or its few-step twin for a draft
     facts: dict[str, str]  # written into each PNG beside the settings
     note: str = ""  # what people are told beside the pictures
 
@@ -135,6 +136,7 @@ class Hello(ProtocolMessage):
     revision: str = ""  # of a base model from the hub: its commit; of a single file: its hash
     image_px: int
     device: str
+    twin_folder: str = ""  # where the few-step twin lies that draws drafts; empty without one
     method: Method = "full"  # what it learns by where nobody has asked for a method
 
 

@@ -18,7 +18,7 @@ from pydantic import (
 
 from bot.arguments.types import NAME_MAX, PROMPT_MAX, Name, Names, Noun, PictureSize, Prompt, Trigger
 from storage.contract.conversion import FilePrecision, Format
-from storage.contract.jobs import SEED_MAX, Method, SchedulerName
+from storage.contract.jobs import SEED_MAX, Method, Quality, SchedulerName
 from storage.contract.sizes import SIDE_MAX_PX, SIDE_MIN_PX, Aspect, read_size, size_of_aspect
 from storage.errors import UserError
 from storage.text import clean
@@ -132,6 +132,10 @@ class ImagineArguments(Arguments):
         le=30,
         description="Guidance scale (CFG): how closely to follow the prompt; default by base model, usually 5.",
         json_schema_extra=BRIEF,
+    )
+    quality: Quality | None = Field(
+        None,
+        description="draft: by the few-step twin, the default if there is one; final: by the base model itself.",
     )
     negative: str = Field(
         "",

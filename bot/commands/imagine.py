@@ -42,6 +42,7 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
         seed=_chance() if given.seed is None else given.seed,
         negative=given.negative,
         exact=given.exact == "yes",
+        quality=given.quality,
         **_settings(given),
         **given.shape(),
     )
@@ -81,7 +82,7 @@ async def _redraw(
     bot: CommandContext, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]
 ) -> ReplyStream:
     # `model_prompt` is taken over as it was: the subject's identifier does not change when it is retrained.
-    fixed = {"prompt", "said", "subjects", "model_prompt", "negative", "scheduler", "unasked"}
+    fixed = {"prompt", "said", "subjects", "model_prompt", "negative", "quality", "scheduler", "unasked"}
     fixed |= {"size_px", "width_px", "height_px", "aspect"}
     settings = old.model_dump(include={*fixed, "count", "steps", "guidance"})
     subjects = await bot.subjects_of(old)

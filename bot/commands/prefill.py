@@ -36,7 +36,8 @@ async def filled_form(bot: CommandContext, request: Request, command: str, argum
 async def _like(bot: CommandContext, request: Request, job_id: str) -> dict[str, str]:
     """The arguments that would draw a job's pictures again."""
     job = await find_pictures(bot, request, job_id)
-    given: dict[str, Any] = job.model_dump(include={"prompt", "negative", "count", "steps", "guidance", "scheduler"})
+    same = {"prompt", "negative", "count", "steps", "guidance", "scheduler", "quality"}
+    given: dict[str, Any] = job.model_dump(include=same)
     # What nobody asked for stays out of the form: sent back, it would count as asked for.
     given = {name: value for name, value in given.items() if name not in job.unasked}
     given |= {"size": job.size and _size_in_words(job.size), "seed": job.seed}

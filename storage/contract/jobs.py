@@ -23,6 +23,7 @@ from storage.ids import is_id, new_id, ordered_s
 
 Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
 SchedulerName = Literal["ddim", "pndm", "euler", "euler-a", "dpm++2m"]
+Quality = Literal["draft", "final"]  # drawn by the base model's few-step twin, or by the base model itself
 Audience = Literal["private", "channel", "space", "group"]
 
 SEED_MAX = 2**32 - 1

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from storage.contract.fields import MANY, PIXELS_MAX, Text
-from storage.contract.jobs import SEED_MAX, Job, SchedulerName
+from storage.contract.jobs import SEED_MAX, Job, Quality, SchedulerName
 from storage.contract.outcomes import Outcome, Picture
 from storage.contract.sizes import SIDE_MAX_PX, SIDE_MIN_PX, SIDE_STEP_PX, Aspect, Size, png_size
 from storage.contract.subjects import subject_key
@@ -35,6 +35,7 @@ class ImagineJob(Job):
     width_px: int | None = Side  # with a height: of pictures that need not be square
     height_px: int | None = Side
     aspect: Aspect = "1:1"  # of pictures with as many pixels as the base model's own, where no size is given
+    quality: Quality | None = Field(None, exclude_if=lambda quality: quality is None)  # None: whichever is usual there
     vary_seed: int | None = Field(None, ge=0, le=SEED_MAX)  # *variations*: its noise is near that of this seed
     exact: bool = False  # in a batch of its own: who else draws changes no bit
     unasked: tuple[Unasked, ...] = Field((), max_length=3)  # what nobody asked for: the base model's own counts there

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TypeVar, get_args
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from storage.base_models import TOYWORLD
+from storage.base_models import TOYWORLD, BaseModelPair
 from storage.errors import SetupError
 
 S = TypeVar("S", bound="SharedSettings")
@@ -51,11 +51,12 @@ class SharedSettings(BaseSettings):
         description="Object store: s3://bucket/prefix or a folder. Unset: DARKROOM_HOME/store. "
         "S3 access is boto3's own: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_S3.",
     )
-    base_model: str = Field(
+    base_models: str = Field(
         TOYWORLD,
         validation_alias="DARKROOM_BASE_MODEL",
         description="Base model: `toyworld`, which ships; a folder in diffusers' layout; a .safetensors file; or a "
-        "model on the Hugging Face hub, org/name or org/name@revision. docs/models.md says more.",
+        "model on the Hugging Face hub, org/name or org/name@revision. With a comma, a few-step twin that draws what "
+        "was learned on it: `krea/Krea-2-Raw,krea/Krea-2-Turbo`. docs/models.md says more.",
     )
     judge: str = Field(
         "",
@@ -76,6 +77,25 @@ class SharedSettings(BaseSettings):
         validation_alias="DARKROOM_DISK_LEAST_BYTES",
         description="Minimum free disk space under DARKROOM_HOME; below it a worker takes no jobs.",
     )
+
+    @field_validator("base_models")
+    @classmethod
+    def _one_or_a_pair(cls, text: str) -> str:
+        """Refuse a third name, and an empty one."""
+        names = text.split(",")
+        if len(names) > 2 or not all(name.strip() for name in names):
+            raise ValueError("it is a base model, or a base model and its few-step twin with a comma between them")
+        return text
+
+    @property
+    def base_model(self) -> str:
+        """What subjects are learned on."""
+        return BaseModelPair.of(self.base_models).base
+
+    @property
+    def twin_model(self) -> str:
+        """What draws drafts of them; empty where nothing else does."""
+        return BaseModelPair.of(self.base_models).twin
 
     @property
     def store_url(self) -> str:

@@ -18,6 +18,12 @@ class TrainerSettings(SharedSettings):
         validation_alias="DARKROOM_PRECISION",
         description="Precision of the base model: float32, bfloat16, float16 or auto (half precision on a GPU).",
     )
+    accepted_licences: str = Field(
+        "",
+        validation_alias="DARKROOM_ACCEPTED_LICENCES",
+        description="Licences of base models that you have read and whose conditions you meet, like krea-2-community, "
+        "separated by commas. Models with conditions do not start without; `darkroom doctor` says which.",
+    )
     trackers: str = Field(
         "",
         validation_alias="DARKROOM_TRACKERS",
@@ -77,6 +83,11 @@ class TrainerSettings(SharedSettings):
         validation_alias="DARKROOM_MEMORY_LEAST_BYTES",
         description="Minimum free memory of the machine; below it a worker takes no jobs.",
     )
+
+    @property
+    def licences(self) -> frozenset[str]:
+        """The accepted licences one by one."""
+        return frozenset(part.strip().lower() for part in self.accepted_licences.split(","))
 
     @property
     def tracker_names(self) -> list[str]:

@@ -277,6 +277,117 @@ def write_micro_klein(folder: Path, distilled: bool = False) -> Path:
     return folder
 
 
+def write_micro_z_image(folder: Path, *vae_channels: int, seed: int = 0) -> Path:
+    """Write a micro Z-Image: pictures of 32 pixels, of which a latent has 2 × 2 unless there are `vae_channels`."""
+    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+    from transformers import Qwen3Config, Qwen3Model
+
+    torch.manual_seed(seed)
+    tokenizer = _qwen_tokenizer()
+    text_encoder = Qwen3Model(
+        Qwen3Config(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+        )
+    )
+    transformer = ZImageTransformer2DModel(
+        in_channels=4,
+        dim=32,
+        n_layers=2,
+        n_refiner_layers=1,
+        n_heads=2,
+        n_kv_heads=2,
+        cap_feat_dim=16,
+        axes_dims=[4, 6, 6],
+        axes_lens=[600, 64, 64],
+    )
+    channels = vae_channels or (8, 16)
+    vae = AutoencoderKL(
+        block_out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=32,
+        scaling_factor=0.36,
+        shift_factor=0.11,
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=False)
+    pipeline = ZImagePipeline(scheduler, vae, text_encoder, tokenizer, _without_zeros(transformer))
+    pipeline.save_pretrained(folder)
+    (folder / "darkroom.json").write_text(json.dumps({"recipe": {**RECIPE, "method": "lora", "text_learning_rate": 0}}))
+    return folder
+
+
+def write_micro_krea2(folder: Path, distilled: bool = False) -> Path:
+    """Write a micro Krea 2: pictures of 32 pixels, three layers of a vision-language model are read."""
+    from diffusers import (
+        AutoencoderKLQwenImage,
+        FlowMatchEulerDiscreteScheduler,
+        Krea2Pipeline,
+        Krea2Transformer2DModel,
+    )
+    from transformers import Qwen3VLConfig, Qwen3VLModel
+
+    torch.manual_seed(0)
+    tokenizer = _qwen_tokenizer()
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8}
+    sections = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
+    text = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 4, "rope_parameters": sections, **heads}
+    vision = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
+    config = Qwen3VLConfig(
+        text_config={**text, "vocab_size": len(tokenizer)}, vision_config={**vision, "deepstack_visual_indexes": [0]}
+    )
+    transformer = Krea2Transformer2DModel(
+        in_channels=16,
+        num_layers=2,
+        attention_head_dim=12,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        timestep_embed_dim=16,
+        text_hidden_dim=16,
+        num_text_layers=3,
+        text_num_attention_heads=2,
+        text_num_key_value_heads=2,
+        text_intermediate_size=32,
+        num_layerwise_text_blocks=1,
+        num_refiner_text_blocks=1,
+        axes_dims_rope=(4, 4, 4),
+    )
+    vae = AutoencoderKLQwenImage(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 2],
+        num_res_blocks=1,
+        temperal_downsample=[False],
+        latents_mean=[-0.2, 0.1, 0.0, 0.3],
+        latents_std=[1.2, 0.8, 1.0, 0.9],
+    )
+    scheduler = FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True, max_image_seq_len=6400, shift=1.0)
+    how = {"text_encoder_select_layers": (1, 2, 4), "is_distilled": distilled}
+    pipeline = Krea2Pipeline(scheduler, vae, Qwen3VLModel(config), tokenizer, _without_zeros(transformer), **how)
+    pipeline.save_pretrained(folder)
+    recipe = {**RECIPE, "method": "lora", "text_learning_rate": 0}
+    (folder / "darkroom.json").write_text(json.dumps({"recipe": recipe, "drawing": {"size": 32}}))
+    return folder
+
+
+def _without_zeros(network: Any) -> Any:
+    """A network none of whose weights are all zero, as those of modulation are before a training."""
+    with torch.no_grad():
+        for weight in network.parameters():
+            if not weight.any():
+                weight.normal_(0, 0.1)
+    return network
+
+
 def _qwen_tokenizer() -> Any:
     """A byte-pair tokenizer that puts the space before a word, with Qwen's marks and form of messages."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

@@ -18,6 +18,7 @@ from trainer.dreambooth import lora
 from trainer.dreambooth.weights import ADAPTERS, DIFFERENCES
 from trainer.models.base import BaseModel, load_base
 from trainer.models.diffusers_layout import some_of
+from trainer.models.families import seems_for
 from trainer.models.file_kinds import Unusable, kind_of, other_model
 from trainer.models.key_aliases import check_fit, locate_keys, unread_keys
 from trainer.models.key_locations import KeyLocation, picked
@@ -84,7 +85,7 @@ def _are_numbers(weights: Mapping[str, Tensor]) -> bool:
 
 
 def _misfit(path: Path, tensors: SafetensorsFiles, files: ModelFiles, why: str) -> UserError:
-    seems = files.seems_for(tensors.shapes) or other_model(tensors.shapes)
+    seems = files.seems_for(tensors.shapes) or seems_for(tensors.shapes) or other_model(tensors.shapes)
     if seems and seems != files.shown_name:
         here = f", and the one here is a {files.shown_name}" if files.shown_name else ""
         return UserError(f"{path.name} does not fit the base model: it seems to be for {seems}{here}.")

@@ -55,16 +55,19 @@ def read_lora(tensors: SafetensorsFiles, denoiser: Denoiser, files: ModelFiles, 
     for layer, parts in layers.items():
         if _flat(layer) not in known:
             raise ValueError(f"the base model has no layer {layer}")
-        path = known[_flat(layer)]
-        name = names[path]
-        if not {"down", "up"} <= parts.keys() or name + DOWN in adapters:
+        paths = known[_flat(layer)]
+        if not {"down", "up"} <= parts.keys() or any(names[path] + DOWN in adapters for path in paths):
             raise Unusable(f"{layer} is not there whole, or twice")
         down, up = _narrow(layer, parts)
+        if len(up) % len(paths):
+            raise ValueError(f"{layer} has {len(up)} rows, and is {len(paths)} layers in one")
         rank = len(down)
-        alpha = parts["alpha"].float() if "alpha" in parts else torch.tensor(settings.alpha(path, rank))
+        alpha = parts["alpha"].float() if "alpha" in parts else torch.tensor(settings.alpha(paths[0], rank))
         if alpha.numel() != 1 or alpha.abs() > ALPHA_MAX:
             raise Unusable(f"the alpha of {layer} is no number that makes sense")
-        adapters |= {name + DOWN: _half(down), name + UP: _half(up), name + ALPHA: alpha.reshape(())}
+        for path, rows in zip(paths, up.chunk(len(paths)), strict=True):
+            name = names[path]
+            adapters |= {name + DOWN: _half(down), name + UP: _half(rows), name + ALPHA: alpha.reshape(())}
     return ParsedLora(adapters, embeddings)
 
 
@@ -114,4 +117,4 @@ def _flat(layer: str) -> str:
 def _half(weight: Tensor) -> Tensor:
     """Half precision, of whatever kind it already has."""
     half = weight if weight.dtype in (torch.float16, torch.bfloat16) else weight.to(torch.bfloat16)
-    return half.contiguous()
+    return half.clone(memory_format=torch.contiguous_format)  # of its own: a file holds no tensor twice

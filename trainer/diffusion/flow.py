@@ -1,7 +1,7 @@
 """Flow matching (Lipman et al. 2022, arXiv 2210.02747) along straight lines, as rectified flow has them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,13 @@ from torch import Generator, Tensor
 from storage.errors import UserError
 
 Shift = Callable[[int, int], float]  # by latents and steps: the logarithm of the factor that moves times to noise
+
+
+def linear_shift(schedule: Mapping[str, Any], latents_per_token: int, latents: int, steps: int) -> float:
+    """The shift that FLUX.1 introduced: linear in a picture's tokens, by two points in the schedule's settings."""
+    few, many = schedule.get("base_image_seq_len", 256), schedule.get("max_image_seq_len", 4096)
+    low, high = schedule.get("base_shift", 0.5), schedule.get("max_shift", 1.15)
+    return float(low + (latents / latents_per_token - few) * (high - low) / (many - few))
 
 
 class FlowMatching:

@@ -30,7 +30,7 @@ class Denoising:
     """Pictures on their way from noise to latents; each `step` is one denoising step of all of them.
 
     The prompt is one for all pictures, or one for each; `size` is width and height in pixels, None the model's own.
-    Each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
+    With guidance, each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
     """
@@ -58,7 +58,10 @@ class Denoising:
         if vary_seed is not None:
             near = torch.randn(shape, generator=Generator("cpu").manual_seed(vary_seed))
             noise = (1 - VARIATION**2) ** 0.5 * near + VARIATION * noise  # variance stays 1
-        self.text = base.guides(denoiser, negative, *([prompt] if isinstance(prompt, str) else prompt))
+        self.guided = base.is_guided and guidance != 1  # at a scale of 1 the unconditional rows cancel out
+        self.text = base.guides(
+            denoiser, negative if self.guided else None, *([prompt] if isinstance(prompt, str) else prompt)
+        )
         self.scheduler = scheduler_for(base, scheduler, steps, size)
         self.chance = {"generator": generators} if scheduler == "euler-a" else {}
         self.latents: Tensor = noise.to(base.device) * self.scheduler.init_noise_sigma
@@ -92,12 +95,12 @@ class Denoising:
     def _rows(self) -> tuple[Tensor, Tensor]:
         """What goes into the forward pass, and its time."""
         t = self.scheduler.timesteps[self.taken]
-        rows = torch.cat([self.latents, self.latents]) if self.base.is_guided else self.latents
+        rows = torch.cat([self.latents, self.latents]) if self.guided else self.latents
         return self.scheduler.scale_model_input(rows, t), t
 
     def _advance(self, predicted: Tensor) -> None:
         """Go on by what was predicted of `_rows`."""
-        if self.base.is_guided:
+        if self.guided:
             without, with_text = predicted.chunk(2)
             predicted = without + self.guidance * (with_text - without)
         t = self.scheduler.timesteps[self.taken]

@@ -21,8 +21,9 @@ from trainer.dreambooth.dataset import SubjectDataset, SubjectSpec
 from trainer.dreambooth.fsdp import WHOLE, Shards
 from trainer.dreambooth.optim import clip, optimizer_of, schedule_of
 from trainer.dreambooth.state import restore, state_of
-from trainer.dreambooth.trainable import accelerator_of, check_recipe, trainable_of
+from trainer.dreambooth.trainable import accelerator_of, trainable_of
 from trainer.models.base import BaseModel
+from trainer.models.default_recipe import check_recipe
 from trainer.models.denoiser import Denoiser, Text, rows_of
 
 
@@ -81,7 +82,7 @@ class Training:
         shards: Shards | None = None,
     ) -> None:
         # Here as well as before class images are drawn: research and benchmarks train without an engine.
-        check_recipe(base, recipe)
+        check_recipe(recipe, base.family)
         self.base, self.recipe, self.shards, self.taken = base, recipe, shards, 0
         self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
         self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps

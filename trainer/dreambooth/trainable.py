@@ -25,16 +25,6 @@ def trainable_of(base: Denoiser, recipe: Recipe, seed: int) -> Denoiser:
     return learner.train()
 
 
-def check_recipe(base: BaseModel, recipe: Recipe) -> None:
-    """Raise UserError for what cannot learn in a base model."""
-    family = base.family
-    if recipe.method not in family.defaults:
-        methods = " or ".join(family.defaults)
-        raise UserError(f"{family.name} cannot be trained with method={recipe.method}: take {methods}.")
-    if recipe.text_learning_rate and not base.denoiser.text_encoders:
-        raise UserError(f"The text encoder of {family.name} cannot be trained: set text_learning_rate=0.")
-
-
 def accelerator_of(base: BaseModel, recipe: Recipe) -> Accelerator:
     """Accelerate with the precision of this training; raises UserError where the machine does not have it."""
     precision = base.mixed_precision if recipe.precision == "auto" else recipe.precision

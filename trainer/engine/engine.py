@@ -17,6 +17,7 @@ from typing import BinaryIO, get_args
 import torch
 from pydantic import ValidationError
 
+from storage.base_models import BaseModelPair
 from storage.contract.jobs import Method
 from storage.errors import SetupError, UserError
 from storage.logs import log_to
@@ -38,6 +39,7 @@ from trainer.memory.fit import method_of_engine
 from trainer.metrics.embedders import Embedder, open_embedder
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
+from trainer.models.twin import load_twin
 from trainer.out_of_memory import free_cached_memory, is_out_of_memory
 from trainer.protocol import (
     OURS,
@@ -77,11 +79,13 @@ class Engine:
         trackers: Trackers | None = None,
         method: Method = "full",
         training_share: float = SHARE,
+        twin: BaseModel | None = None,
     ) -> None:
-        """`method` is what is learned by where nobody has asked for one."""
-        self.base, self.method, self.pausing = base, method, False
+        """`method` is what is learned by where nobody has asked for one; `twin` draws drafts."""
+        self.base, self.twin, self.method, self.pausing = base, twin, method, False
         self.inbox: SimpleQueue[Task | Cancel | Pause] = SimpleQueue()
         self.subjects, self.batches = SubjectCache(base), PictureBatches(base)
+        self.drafted, self.draft_batches = SubjectCache(twin or base), PictureBatches(twin or base)
         group, trackers = together or EngineGroup(), trackers or Trackers()
         self.services = TrainingServices(group, embedder, trackers)
         one_training = group.size > 1 or bool(trackers.lines)  # a tracker logs one at a time
@@ -110,11 +114,12 @@ class Engine:
         """Run what comes, for ever."""
         base = self.base
         of = {"folder": str(base.folder), "revision": base.source.revision, "device": str(base.device)}
+        of["twin_folder"] = str(self.twin.folder) if self.twin else ""
         self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, method=self.method, **of))
         while True:
             self.run_until_idle()
             self._take_in(LOOK_S)
-            self.subjects.drop_forgotten()
+            self._drop_forgotten()
 
     def run_until_idle(self) -> None:
         """Run what has come, and what comes meanwhile, to its end. This is the one loop: all work is done from here."""
@@ -123,8 +128,12 @@ class Engine:
             self._finish([run for run in turn if run.ended])
             if time.monotonic() - self._said_s > ALIVE_S:
                 self.say(Alive(job=turn[0].task.job))
-            self.subjects.drop_forgotten()
+            self._drop_forgotten()
             self._take_in()
+
+    def _drop_forgotten(self) -> None:
+        for cache in (self.subjects, self.drafted):
+            cache.drop_forgotten()
 
     def _take_in(self, timeout_s: float = 0.0) -> None:
         """Take in what the worker has said; where it has said nothing, wait for that long."""
@@ -142,7 +151,9 @@ class Engine:
     def _run_of(self, task: Task) -> Run:
         if isinstance(task, TrainTask):
             return TrainingRun(task, self, self.services)
-        return SamplingRun(task, self, self.subjects, self.batches)
+        if task.quality == "draft":
+            return SamplingRun(task, self, self.drafted, self.draft_batches, self.subjects)
+        return SamplingRun(task, self, self.subjects, self.batches, self.drafted)
 
     def _finish(self, runs: list[Run]) -> None:
         """Tell the worker how runs have ended; one for which memory did not suffice is tried again with less."""
@@ -152,6 +163,7 @@ class Engine:
                 log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", run.error)
                 run.error = None  # it holds what there was no room for
                 self.subjects.let_go()
+                self.drafted.let_go()
                 free_cached_memory()
             # Once only: what does not fit one example at a time will not fit at another try either.
             if short and not task.gentle:
@@ -211,14 +223,16 @@ def _start(writer: MessageWriter) -> Engine:
     embedder = open_embedder(settings, base.device) if together.leads else None
     method = method_of_engine(base, settings) if together.leads else "full"
     trackers = Trackers(settings if together.leads else None)
-    return Engine(base, writer.say, together, embedder, trackers, method, settings.training_share)
+    twin_model = BaseModelPair.of(sys.argv[1]).twin if together.leads else ""
+    twin = load_twin(twin_model, base, settings.home) if twin_model else None
+    return Engine(base, writer.say, together, embedder, trackers, method, settings.training_share, twin)
 
 
 def _load(settings: TrainerSettings, together: EngineGroup) -> BaseModel:
     """Load the base model, the leader first: what is to be downloaded is downloaded once. Raises SetupError."""
     if not together.leads:
         together.hear()
-    base = load_base(sys.argv[1], settings.home, settings.precision)
+    base = load_base(BaseModelPair.of(sys.argv[1]).base, settings.home, settings.precision)
     # Now rather than with the first job that takes the method: whoever starts a worker is there to read it.
     for method in get_args(Method):
         together.check(recipe_for(base.folder, method=method))

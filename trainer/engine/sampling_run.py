@@ -7,7 +7,8 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from storage.contract.sizes import size_of_aspect
+from storage.contract.sizes import SIDE_STEP_PX, Size, size_of_aspect
+from storage.errors import UserError
 from trainer.diffusion import sampling
 from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.engine.host import Host
@@ -29,9 +30,12 @@ class SamplingRun(Run):
 
     task: ImagineTask
 
-    def __init__(self, task: ImagineTask, host: Host, subjects: SubjectCache, batches: PictureBatches) -> None:
+    def __init__(
+        self, task: ImagineTask, host: Host, subjects: SubjectCache, batches: PictureBatches, other: SubjectCache
+    ) -> None:
+        """`subjects` has the model that draws, `other` that of another quality."""
         super().__init__(task)
-        self.host, self.base, self.subjects, self.batches = host, host.base, subjects, batches
+        self.host, self.base, self.subjects, self.batches, self.other = host, subjects.base, subjects, batches, other
         self.drawing: sampling.Drawing | None = None
 
     @property
@@ -73,6 +77,9 @@ class SamplingRun(Run):
         """Draw, and save what was drawn."""
         task = self.task
         self.host.say(ProgressReport(job=task.job, phase="loading"))
+        size = self._size()
+        if task.weights:
+            self.other.let_go()  # memory is counted for one copy of the network
         with self.subjects.loaded(*filter(None, (task.weights, *task.adapters))) as denoiser:
             self.drawing = sampling.Drawing(
                 self.base,
@@ -85,11 +92,24 @@ class SamplingRun(Run):
                 guidance=task.guidance,
                 negative=task.negative,
                 scheduler=task.scheduler,
-                size=task.size or size_of_aspect(task.side_px or self.base.image_px, task.aspect),
+                size=size,
                 vary_seed=task.vary_seed,
             )
             images = yield from reporting(self.drawing.steps(), self._report)
         return self._saved(images)
+
+    def _size(self) -> Size:
+        """Width and height in pixels; raises UserError for a size that the model cannot draw."""
+        task, step_px = self.task, max(SIDE_STEP_PX, self.base.drawn_step_px)
+        if not task.size:
+            return size_of_aspect(task.side_px or self.base.image_px, task.aspect, step_px)
+        if any(side % step_px for side in task.size):
+            near = Size(*(max(step_px, round(side / step_px) * step_px) for side in task.size))
+            raise UserError(
+                f"{self.base.family.name} draws pictures whose sides are multiples of {step_px} pixels: "
+                f"{near} would do."
+            )
+        return Size(*task.size)
 
     def _report(self, step: int, of: int) -> None:
         self.host.say(ProgressReport(job=self.task.job, phase="drawing", step=step, of=of))

@@ -20,11 +20,11 @@ from trainer.dreambooth.loss_readback import LossReadback, readback_delay
 from trainer.dreambooth.report_card import MultiSubjectEvaluator, SubjectEvaluator
 from trainer.dreambooth.state import copied
 from trainer.dreambooth.train import Training
-from trainer.dreambooth.trainable import check_recipe
 from trainer.dreambooth.training_log import Trackers, TrainingLog
 from trainer.engine.distributed import EngineGroup
 from trainer.engine.host import Host
 from trainer.metrics.embedders import Embedder
+from trainer.models.default_recipe import check_recipe
 from trainer.models.rare_tokens import choose
 from trainer.protocol import ProgressReport, TrainTask
 
@@ -105,7 +105,7 @@ class TrainingSession:
 def open_session(task: TrainTask, host: Host, services: TrainingServices) -> TrainingSession:
     """All that a training needs beside the training itself; raises UserError if it cannot be shared out."""
     base, recipe = host.base, Recipe.model_validate(task.recipe)
-    check_recipe(base, recipe)  # before class images are drawn for it
+    check_recipe(recipe, base.family)  # before class images are drawn for it
     try:
         services.group.check(recipe)
     except SetupError as error:

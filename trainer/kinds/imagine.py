@@ -1,12 +1,13 @@
 """How a worker draws: the task for the engine, and what becomes of its pictures."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from storage.contract.compatibility import check_compatible
-from storage.contract.jobs import attempt_prefix
+from storage.contract.jobs import Quality, attempt_prefix
 from storage.contract.sizes import Size
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
@@ -34,8 +35,9 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
         note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
         weights = {subject.weights_sha256: await self._weights(subject, on_progress, hold) for subject in subjects}
         paths = sorted(weights.values())  # the same sum however a prompt names them
+        quality = quality_of(job, subjects, bool(hello.twin_folder))
         # The prompt as it was typed, since identifiers mean nothing to whoever reads a picture's metadata.
-        facts = {"prompt": job.prompt, "job": job.id}
+        facts = {"prompt": job.prompt, "job": job.id, **({"quality": quality} if hello.twin_folder else {})}
         if subjects:
             facts["subject"] = ", ".join(subject.name for subject in subjects)
             facts["subject version"] = ", ".join(str(subject.weights_sha256) for subject in subjects)
@@ -48,7 +50,8 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
             adapters=tuple(paths[1:]),
             seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
             negative=job.negative,
-            **drawn_as(job, Path(hello.folder)),
+            quality=quality,
+            **drawn_as(job, Path(hello.twin_folder if quality == "draft" else hello.folder)),
             vary_seed=job.vary_seed,
             exact=job.exact,
             facts=facts,
@@ -73,9 +76,15 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
             pictures.append(await store_picture(store, f"{prefix}{seed}.png", Path(path), caption, seed=seed))
         grid = await store_picture(store, f"{prefix}grid.png", Path(result.files[-1]), caption)
         await still_there(store, job)
-        settings = task.model_dump(
-            include={"steps", "guidance", "negative", "scheduler", "vary_seed"}, exclude_none=True
-        )
+        named = {
+            "steps",
+            "guidance",
+            "negative",
+            "scheduler",
+            "vary_seed",
+            *(("quality",) if hello.twin_folder else ()),
+        }
+        settings = task.model_dump(include=named, exclude_none=True)
         return ImagineOutcome(
             job=job.id,
             state="done",
@@ -85,6 +94,22 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
             subject_version=task.facts.get("subject version"),
             settings={"seed": job.seed, "size": str(Size(pictures[0].width_px, pictures[0].height_px)), **settings},
         )
+
+
+def quality_of(job: ImagineJob, subjects: Sequence[Subject], has_twin: bool) -> Quality:
+    """Which model draws: the few-step twin wherever it can, unless the job says otherwise.
+
+    Raises UserError for a draft where there is no twin, or of what only the base model has learned.
+    """
+    full = [subject.name for subject in subjects if subject.method != "lora"]
+    if job.quality == "draft" and not has_twin:
+        raise UserError(
+            "There is no few-step model here to draw drafts with: leave the quality out. Whoever runs me may name one "
+            "in DARKROOM_BASE_MODEL, behind a comma."
+        )
+    if job.quality == "draft" and full:
+        raise UserError(f"{full[0]} was learned in full, and drafts are drawn with LoRA alone: ask for quality final.")
+    return "draft" if has_twin and not full and job.quality != "final" else "final"
 
 
 def drawn_as(job: ImagineJob, base_folder: Path) -> dict[str, Any]:

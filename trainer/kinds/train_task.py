@@ -18,7 +18,8 @@ from storage.objects.store import Store, checked_name
 from storage.objects.transfers import OnProgress
 from trainer.dreambooth.class_set_file import is_whole
 from trainer.dreambooth.prompts import CLASS_BATCH, class_set_key
-from trainer.models.default_recipe import for_photos, for_several, recipe_for
+from trainer.models.default_recipe import check_recipe, for_photos, for_several, recipe_for
+from trainer.models.families import family_of
 from trainer.protocol import Hello, SubjectTask, TrainTask
 from trainer.worker.cache import Cache
 from trainer.worker.checkpoint_store import CheckpointStore
@@ -48,6 +49,7 @@ class TrainTaskBuilder:
             recipe = recipe_for(Path(hello.folder), **asked)
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
+        check_recipe(recipe, family_of(Path(hello.folder)))  # before photos are fetched for it
         # Identifiers need to differ only where one prompt can name both.
         known = await self.subjects.in_space(job.space)
         tasks = tuple([await self._subject_task(each, folder, hello, recipe, hold) for each in subjects])

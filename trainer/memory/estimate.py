@@ -27,6 +27,7 @@ class MemoryEstimate:
     """What a base model needs to draw and to train."""
 
     skeleton: MetaModel
+    has_twin: bool = False  # whose network that predicts is held besides
 
     def drawing_bytes(self) -> int:
         """Memory to draw with a subject's weights beside the base model's."""
@@ -71,7 +72,8 @@ class MemoryEstimate:
             *base.denoiser.copy().parameters(),
             *(weight for _, weight in base.weights()),
         )
-        return _bytes({id(weight): weight for weight in held}.values())
+        twin = _bytes(base.denoiser.backbone.parameters()) if self.has_twin else 0
+        return twin + _bytes({id(weight): weight for weight in held}.values())
 
     @cached_property
     def _pictures_bytes(self) -> int:

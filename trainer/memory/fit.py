@@ -70,9 +70,11 @@ def method_here(
 def method_of_engine(base: BaseModel, settings: TrainerSettings) -> Method:
     """The method that an engine uses if nobody asks for one, with its base model loaded."""
     dtype = base.denoiser.dtype
-    return method_here(base.folder, lambda: MemoryEstimate(MetaModel.of(base.folder, dtype)), this_machine(), settings)[
-        0
-    ]
+
+    def needs() -> MemoryEstimate:
+        return MemoryEstimate(MetaModel.of(base.folder, dtype), bool(settings.twin_model))
+
+    return method_here(base.folder, needs, this_machine(), settings)[0]
 
 
 def in_gb(size_bytes: int) -> str:

@@ -3,7 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -61,6 +61,11 @@ class BaseModel(ABC):
     def size_step_px(self) -> int:
         """What the sides of pictures must be multiples of."""
 
+    @property
+    def drawn_step_px(self) -> int:
+        """What the sides of drawings must be multiples of: networks that halve latents cope with odd sizes."""
+        return self.latent_px
+
     @abstractmethod
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the latents of n × 3 × h × w pixels, before `normalised`."""
@@ -105,9 +110,12 @@ class BaseModel(ABC):
         """Whether it draws by classifier-free guidance, from a prediction with and one without the prompt."""
         return True
 
-    def guides(self, denoiser: PromptReader, negative: str, *prompts: str) -> TextEmbeddings:
-        """What `denoiser` makes of the prompts that guide pictures: the negative one for each, and then the others."""
-        if not self.is_guided:
+    def guides(self, denoiser: PromptReader, negative: str | None, *prompts: str) -> TextEmbeddings:
+        """What `denoiser` makes of the prompts that guide pictures: the negative one for each, and then the others.
+
+        None: without the negative one, for pictures that are drawn without guidance.
+        """
+        if negative is None:
             return denoiser.read(self.token_ids([*prompts]))
         return denoiser.read(self.token_ids([negative, *prompts])).with_first_for_each()
 
@@ -119,6 +127,10 @@ class BaseModel(ABC):
         with torch.no_grad():
             meanings = [self.meaning(f"a photo of {word}").float().cpu() for word in first]
         return meaningless(first, torch.stack(meanings)) + rest
+
+    @abstractmethod
+    def twin(self, source: Source) -> "BaseModel":
+        """Build this model with the network that predicts, and the schedule, of a few-step twin in `source`."""
 
     # ── files and weights ──────────────────────────────────────────────────────────────────────────────────
 
@@ -180,13 +192,20 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
     source = find(
         base_model, models_folder(home or load_settings(TrainerSettings).home), half=dtype is not torch.float32
     )
-    try:
+    with readable(source):
         drawing_of(source.folder)  # what is wrong with it is said now, and not with the first picture
         family = family_of(source.folder)
         family.check_weights(source, dtype)
         base = family.load(source, device, dtype)
         check_finite(base.weights(), source.called)
         return base
+
+
+@contextmanager
+def readable(source: Source) -> Iterator[None]:
+    """Raise SetupError for files of a base model that the libraries cannot read."""
+    try:
+        yield
     except (OSError, ValueError, RuntimeError, SafetensorError, json.JSONDecodeError) as error:
         raise SetupError(f"{source.called} in {source.folder} cannot be read: {error}") from error
 

@@ -60,9 +60,13 @@ def drawing_of(folder: Path) -> DrawingDefaults:
     except ValidationError as error:
         where = ".".join(map(str, ("drawing", *error.errors()[0]["loc"])))
         raise SetupError(f"{folder / RECIPE_FILE} does not work: {where}: {error.errors()[0]['msg']}.") from error
-    distillation = distilled(folder)
-    usual = distillation.drawing if distillation else family_of(folder).drawing(folder)
-    return DrawingDefaults(**{**_given(usual), **_given(defaults)})
+    return DrawingDefaults(**{**_given(usual_drawing(folder, distilled(folder))), **_given(defaults)})
+
+
+def usual_drawing(folder: Path, distillation: Distilled | None) -> DrawingDefaults:
+    """How a base model draws as its family does, or as is usual for its kind of distillation."""
+    of_family = family_of(folder).drawing(folder, distillation is not None)
+    return of_family or (distillation.drawing if distillation else DrawingDefaults())
 
 
 def distilled(folder: Path, *names: str) -> Distilled | None:

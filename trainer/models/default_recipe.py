@@ -12,10 +12,12 @@ from storage.errors import SetupError, UserError
 from trainer.models.darkroom_json import beside, drawing_of
 from trainer.models.diffusers_layout import RECIPE_FILE
 from trainer.models.families import family_of
+from trainer.models.family import Family
 
 FEW, MANY = 4, 8  # photos: a recipe is made for as many as from the one to the other
 CROPS_MOST = 32  # as the recipe has it
 RATES = ("learning_rate", "text_learning_rate")  # which are right for one method alone
+FULL = " In full, each of its billions of weights would take 16 bytes: with its gradient and AdamW's moments."
 SUITS = "as suits the base model"
 
 
@@ -38,6 +40,18 @@ def recipe_for(base_folder: Path, **changes: int | float | str | bool | None) ->
     return Recipe(**{**suited.values, **asked})
 
 
+def check_recipe(recipe: Recipe, family: Family) -> None:
+    """Raise UserError for a recipe by which a family cannot be trained."""
+    if recipe.method not in family.defaults:
+        methods = " or ".join(family.defaults)
+        full = FULL if recipe.method == "full" else ""
+        raise UserError(f"{family.name} cannot be trained with method={recipe.method}: take {methods}.{full}")
+    for name, why in family.unfit.items():
+        if getattr(recipe, name):
+            sentence = why.format(family=family.name)
+            raise UserError(f"{sentence[0].upper()}{sentence[1:]}: set {name}=0.")
+
+
 def default_method(base_folder: Path) -> tuple[Method | None, str]:
     """The method of a base model where nobody asks for one, and why; None where it is full if there is memory for it.
 
@@ -57,7 +71,8 @@ def defaults_for(base_folder: Path, method: Method) -> RecipeSource:
     Learning rates in the file are those of the method that it names, full if it names none.
     """
     family, settings = family_of(base_folder), beside(base_folder)
-    usual = (family.defaults.get(method) or next(iter(family.defaults.values())))._asdict()
+    published = (family.defaults.get(method) or next(iter(family.defaults.values())))._asdict()
+    usual = {name: value for name, value in published.items() if value is not None}
     of_all = {**_as_drawn(base_folder), **settings.get("recipe", {})}
     if of_all.pop("method", "full") != method:
         of_all = {name: value for name, value in of_all.items() if name not in RATES}

@@ -38,6 +38,11 @@ class TextEmbeddings:
             return self
         return self._each(lambda part: torch.cat([part[:1].expand(times, *part.shape[1:]), part[1:]]))
 
+    def to(self, dtype: torch.dtype) -> "TextEmbeddings":
+        """The same in another precision."""
+        pooled = None if self.pooled is None else self.pooled.to(dtype)
+        return TextEmbeddings(self.tokens.to(dtype), pooled, self.mask)
+
     def tensors(self) -> Iterator[Tensor]:
         """Its parts, as `with_tensors` takes them."""
         return (part for part in (self.tokens, self.pooled, self.mask) if part is not None)

@@ -6,9 +6,12 @@ from pathlib import Path
 from trainer.models.diffusers_layout import INDEX, config_of, names_in
 from trainer.models.family import Family, Index, SingleFiles
 from trainer.models.flux2_klein.family import FLUX2_KLEIN
+from trainer.models.krea2.family import KREA2
+from trainer.models.safetensors_files import tensor_names
 from trainer.models.stable_diffusion.family import SD1, SD2, SDXL
+from trainer.models.z_image.family import Z_IMAGE
 
-FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, FLUX2_KLEIN)
+FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, FLUX2_KLEIN, Z_IMAGE, KREA2)
 NETWORKS = tuple(dict.fromkeys(part for family in FAMILIES for part in family.networks))
 BACKBONES = tuple(dict.fromkeys(family.networks[0] for family in FAMILIES))
 ELSE = SD1  # whose sentences say what else a model may be
@@ -26,8 +29,14 @@ def recognised(names: Collection[str], index: Index) -> Family:
     return next((family for family in FAMILIES if family.recognises(names, index)), ELSE)
 
 
-def single_files() -> SingleFiles:
-    """What reads base models in a single file, and says what else a file is. Imports torch."""
-    from trainer.models.stable_diffusion import single_file
+def seems_for(layers: Collection[str]) -> str:
+    """The name of the family that a file with these names of layers seems to be for; empty if that is not known."""
+    marked = ((family.name, family.layer_marks) for family in FAMILIES if family.layer_marks)
+    return next((name for name, marks in marked if any(marks.search(layer) for layer in layers)), "")
 
-    return single_file
+
+def single_files(path: Path) -> SingleFiles:
+    """What reads a base model in a single file, and says what else a file is. Imports torch."""
+    names = tensor_names(path)
+    known = (family for family in FAMILIES if family.file_mark and any(map(family.file_mark.search, names)))
+    return next(known, ELSE).single_files()

@@ -4,6 +4,7 @@ A family is a folder beside this file: a description that fulfils `Family`, and 
 `Denoiser`. Only that folder knows which networks there are and what files call their weights.
 """
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -40,14 +41,23 @@ class FamilyDefaults(NamedTuple):
     steps: int
     accumulation: int = 1
     prior: Prior = "class_set"
+    rank: int | None = None  # None: that of the recipe
 
 
 class Licence(NamedTuple):
-    """The licence of a family's weights."""
+    """The licence of a model's weights."""
 
     name: str
     url: str
-    conditions: str = ""  # that somebody has to accept, in a sentence
+    conditions: str = ""  # as they stand behind "on condition of"
+    accept: str = ""  # what an operator sets where these have to be accepted before the model starts
+
+
+class Twin(NamedTuple):
+    """A few-step model that draws with LoRA of the base model that it was distilled from."""
+
+    name: str  # on the hub
+    transfer: str  # what is known of how LoRA goes from the one to the other, a clause
 
 
 Index = Callable[[], Mapping[str, Any]]  # reads a model's `model_index.json`
@@ -80,13 +90,16 @@ class Family(Protocol):
     def name(self) -> str:
         """What people call it."""
 
-    @property
-    def licence(self) -> Licence:
-        """The licence of the weights that its makers have published."""
+    def licence_of(self, folder: Path) -> Licence:
+        """The licence of the weights that its makers have published, of this size."""
 
     @property
     def defaults(self) -> Mapping[Method, FamilyDefaults]:
         """The usual recipe, by the methods that it can be learned by."""
+
+    @property
+    def unfit(self) -> Mapping[str, str]:
+        """Fields of a recipe that have to be 0 in this family, and why, a clause."""
 
     @property
     def method(self) -> Method | None:
@@ -95,6 +108,17 @@ class Family(Protocol):
     @property
     def networks(self) -> tuple[str, ...]:
         """The parts that a subject may change, the one that predicts first."""
+
+    @property
+    def file_mark(self) -> re.Pattern[str] | None:
+        """A weight by whose name a model of it in a single file is known; None where more has to be looked at."""
+
+    @property
+    def layer_marks(self) -> re.Pattern[str] | None:
+        """Names of layers by which LoRA files for it are known; None where shapes or nothing tells."""
+
+    def twin_of(self, folder: Path) -> Twin | None:
+        """The few-step model that its makers distilled from one of this size; None if there is none."""
 
     @property
     def bare_networks(self) -> Mapping[str, str]:
@@ -106,11 +130,17 @@ class Family(Protocol):
     def is_of(self, folder: Path) -> bool:
         """Whether a model in diffusers' layout that the family recognises is this very kind of it, by its settings."""
 
-    def drawing(self, folder: Path) -> DrawingDefaults:
-        """How it draws unless its files say otherwise."""
+    def drawing(self, folder: Path, distilled: bool) -> DrawingDefaults | None:
+        """How it draws unless its files say otherwise; `distilled` where a name of it says that it is.
+
+        None: as everybody's pictures, or as is usual for its kind of distillation.
+        """
 
     def needed_files(self, names: Collection[str], half: bool, called: str) -> list[str]:
         """Those of a model's files that are needed, in half precision if `half`; raises SetupError for what lacks."""
+
+    def single_files(self) -> SingleFiles:
+        """What reads its models in a single file. Imports torch."""
 
     def check(self, folder: Path, called: str) -> None:
         """Raise SetupError saying why a model cannot be trained here, by its settings."""

@@ -18,6 +18,8 @@ ALTERNATIVES = [  # tried where a file has no weight of the usual name
         re.compile(r"^((?:.*\.)?transformer\.|text_encoder(?:_2)?\.|)(?=embeddings\.|encoder\.|final_layer)"),
         r"\1text_model.",
     ),
+    (re.compile(r"^model\."), ""),  # a language model without, or with, the head that says its next word
+    (re.compile(r"^(?=(language_model|visual|layers|embed_tokens|norm)\.)"), "model."),
     (re.compile(r"\.to_q\."), ".query."),  # the VAE's attention in diffusers before 0.15
     (re.compile(r"\.to_k\."), ".key."),
     (re.compile(r"\.to_v\."), ".value."),

@@ -44,7 +44,9 @@ def read_part(source: Source, part: str, empty: Callable[[], Any], dtype: torch.
     likes = network.state_dict()
     tensors = opened(_files(source, part), source.called)
     where = _located(source, part, tensors, likes)
-    read = {name: tensors[place.name].reshape(likes[name].shape).to(dtype) for name, place in where.items()}
+    whole = {*(getattr(network, "_keep_in_fp32_modules", None) or ())}  # what loses too much in half precision
+    dtypes = {name: torch.float32 if whole & {*name.split(".")} else dtype for name in where}
+    read = {name: tensors[place.name].reshape(likes[name].shape).to(dtypes[name]) for name, place in where.items()}
     network.load_state_dict(read, assign=True)
     return network
 

@@ -44,8 +44,11 @@ class ModelFiles(ABC):
         """What files for it say of their base model, as other programs read it."""
 
     @abstractmethod
-    def layer_names(self) -> dict[str, str]:
-        """The path of each module by all that LoRA files call it, with underscores for dots."""
+    def layer_names(self) -> dict[str, tuple[str, ...]]:
+        """Paths of modules by all that LoRA files call them, with underscores for dots.
+
+        Where a layer of the file is several here, they are in the order of its rows, of which each has as many.
+        """
 
     @abstractmethod
     def checkpoint_keys(self) -> CheckpointKeys:

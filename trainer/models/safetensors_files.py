@@ -5,12 +5,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from trainer.models import quantisation
 
 if TYPE_CHECKING:
     from torch import Tensor  # which takes seconds to import: not for a file that is refused
+
+
+def tensor_names(path: Path) -> frozenset[str]:
+    """Names of the tensors in a file; none if it cannot be opened, which others say."""
+    try:
+        with safe_open(path, "np") as file:
+            return frozenset(file.keys())
+    except (SafetensorError, OSError):
+        return frozenset()
 
 
 class SafetensorsFiles:

@@ -1,13 +1,16 @@
 """Where a base model comes from: it ships, lies in a folder, is a single file, or is on the Hugging Face hub."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from storage.base_models import TOYWORLD
 from storage.errors import SetupError
+from storage.settings.shared import load_settings
+from storage.settings.trainer import TrainerSettings
 from trainer.models import hub
-from trainer.models.diffusers_layout import INDEX, NO_PICKLES, PICKLES, config_of, names_in, without_weights
+from trainer.models.diffusers_layout import INDEX, NO_PICKLES, PICKLES, config_of, lies_in, names_in, without_weights
 from trainer.models.families import family_of, recognised, single_files
 from trainer.models.local_files import TOYWORLD_FOLDER
 
@@ -25,11 +28,12 @@ class Source:
     missing_bytes: int = 0  # still to be downloaded
 
 
-def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Source:
+def find(base_model: str, models: Path, half: bool, weights: bool = True, twin: bool = False) -> Source:
     """Find a base model as the settings name it; download or convert it if need be, and note in `models` what was had.
 
     `half` prefers weights in half precision; those that are on this machine are taken before those that are not.
-    Without `weights`, only what tells about them is downloaded. Raises SetupError naming what is missing.
+    Without `weights`, only what tells about them is downloaded. Of a few-step `twin`, the weights of the network that
+    predicts are enough: all else is its base model's. Raises SetupError naming what is missing.
     """
     path = TOYWORLD_FOLDER if base_model == TOYWORLD else Path(base_model).expanduser()
     called = f"The base model {base_model}"
@@ -38,7 +42,7 @@ def find(base_model: str, models: Path, half: bool, weights: bool = True) -> Sou
     if path.is_file():
         return _from_file(called, path, models, half, weights)
     if not path.is_dir() and ON_THE_HUB.fullmatch(base_model):
-        return _from_hub(hub.HubName.of(base_model), models, half, weights)
+        return _from_hub(hub.HubName.of(base_model), models, half, weights, twin)
     if not path.is_dir():
         raise SetupError(
             f"There is no folder or file {path}. DARKROOM_BASE_MODEL is a folder in diffusers' layout, a .safetensors "
@@ -52,22 +56,32 @@ def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool)
         raise SetupError(f"{called} is quantised (GGUF), and Darkroom cannot read that: take it as .safetensors.")
     if path.suffix != ".safetensors":
         raise SetupError(f"{called} is a file, but no .safetensors.")
-    reader = single_files()  # only here is torch needed
+    reader = single_files(path)  # only here is torch needed
     if not weights:
         return _checked(Source(called, reader.settings_for(path, models), ()))
     folder, sha256 = reader.converted_folder(path, models)
     return _checked(Source(called, folder, _needed(folder, half, called), sha256))
 
 
-def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool) -> Source:
+def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool, twin: bool) -> Source:
     pinned = hub.pin(name, models)
     family = recognised(pinned.sizes_bytes, lambda: config_of(hub.fetch(pinned, [INDEX]), INDEX))
     files, others = (family.needed_files(pinned.sizes_bytes, each, pinned.called) for each in (half, not half))
+    if twin:
+        files, others = (_without_other_networks(each, family.networks[0]) for each in (files, others))
     missing_bytes = hub.missing_bytes(pinned, files)
     if missing_bytes and not hub.missing_bytes(pinned, others):
         files, missing_bytes = others, 0
-    folder = hub.fetch(pinned, files if weights else without_weights(files))
-    return _checked(Source(pinned.called, folder, tuple(files), pinned.commit, 0 if weights else missing_bytes))
+    folder = hub.fetch(pinned, without_weights(files))
+    source = _checked(Source(pinned.called, folder, tuple(files), pinned.commit, missing_bytes))
+    if not weights:
+        return source
+    return replace(source, folder=hub.fetch(pinned, files), missing_bytes=0)
+
+
+def _without_other_networks(files: Collection[str], predicts: str) -> list[str]:
+    small = {*without_weights(files)}
+    return [name for name in files if name in small or lies_in(name, predicts)]
 
 
 def _needed(folder: Path, half: bool, called: str) -> tuple[str, ...]:
@@ -77,5 +91,12 @@ def _needed(folder: Path, half: bool, called: str) -> tuple[str, ...]:
 
 
 def _checked(source: Source) -> Source:
-    family_of(source.folder).check(source.folder, source.called)
+    family = family_of(source.folder)
+    family.check(source.folder, source.called)
+    licence = family.licence_of(source.folder)
+    if licence.accept and licence.accept not in load_settings(TrainerSettings).licences:
+        raise SetupError(
+            f"{source.called} is under the {licence.name}, {licence.url}. Its conditions: {licence.conditions}. "
+            f"If you have read it and meet them, set DARKROOM_ACCEPTED_LICENCES={licence.accept}."
+        )
     return source

@@ -43,7 +43,7 @@ async def run_worker(
     An engine is started where a kind needs one. Kinds that need none do not wait for it.
     """
     limits = SilenceLimits(settings.engine_silence_s, settings.engine_loading_s)
-    engine = EngineClient(settings.base_model, settings.gpus_per_training, limits)
+    engine = EngineClient(settings.base_models, settings.gpus_per_training, limits)
     runner = JobRunner(settings, store, redis, engine, handlers)
     room = HostResources(settings)
     reach = StoreHealth(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers.values()))

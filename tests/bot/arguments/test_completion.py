@@ -40,6 +40,7 @@ async def suggest(what: str) -> Sequence[str]:
         ("/imagine a dog --seed 3 --se", []),
         ("/imagine a dog --seed", []),
         ("/imagine a dog --scheduler eu", ["euler", "euler-a"]),
+        ("/imagine a dog --quality d", ["draft"]),
         ("/imagine a dog --scheduler euler", []),
         ("/imagine a dog --scheduler=pn", ["pndm"]),
         ("/imagine a dog --scheduler pndm dd", []),

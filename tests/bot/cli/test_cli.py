@@ -60,6 +60,7 @@ BAD_INPUT: dict[str, tuple[list[str], str]] = {
     "--count x": (["imagine", "a dog", "--count", "x"], "Count must be a whole number, not x"),
     "--steps 100000": (["imagine", "a dog", "--steps", "100000"], "Steps must be at most 150, not 100000"),
     "a seed of 2^70": (["imagine", "a dog", "--seed", str(2**70)], "Seed must be at most 4,294,967,295"),
+    "an unknown quality": (["imagine", "a dog", "--quality", "best"], "Quality must be"),
     "an unknown scheduler": (["imagine", "a dog", "--scheduler", "magic"], "Scheduler must be"),
     "--out that is a file": (["imagine", "a dog", "--out", "text.jpg"], "is not a folder that can be written"),
     "an unknown option": (["imagine", "a dog", "--colour", "red"], "No such option: --colour"),

@@ -117,7 +117,7 @@ async def test_another_base_model_learns_anew(
     how: dict[str, Any] = {"steps": 1, "class_images": 2}
     first = await common.trained_subject(session, "rex", "dog", how, photos)
     assert isinstance(first, Subject) and await common.trained_subject(session, "rex", "dog", how, photos) == first
-    monkeypatch.setattr(app, "settings", app.settings.model_copy(update={"base_model": "another"}))
+    monkeypatch.setattr(app, "settings", app.settings.model_copy(update={"base_models": "another"}))
     other = await common.trained_subject(session, "rex", "dog", how, photos)
     assert isinstance(other, Subject) and other.name != first.name
     for each in (first, other):

@@ -1,79 +1,62 @@
 """FLUX.2 [klein] of Black Forest Labs, base and distilled. Without torch."""
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from storage.contract.jobs import Method
-from storage.errors import SetupError
-from trainer.models import diffusers_layout
 from trainer.models.diffusers_layout import INDEX, config_of
-from trainer.models.family import DrawingDefaults, FamilyDefaults, Index, Licence
+from trainer.models.dit.family import DitFamily, setting
+from trainer.models.family import DrawingDefaults, FamilyDefaults, Licence, Twin
 
 if TYPE_CHECKING:
-    import torch
+    from trainer.models.dit.model import DitModel
 
-    from trainer.models.base import BaseModel
-    from trainer.models.sources import Source
-
-PIPELINE = "Flux2KleinPipeline"
-PARTS = ("tokenizer", "text_encoder", "transformer", "vae", "scheduler")
-HINT = "Darkroom needs a FLUX.2 [klein] in diffusers' layout."
+HEADS_OF_4B = 24  # of attention; the model of 9 billion weights has more, and another licence
 
 
-class Flux2KleinFamily:
-    """See `Family`. The models of 4 and 9 billion weights differ in size alone."""
+class Flux2KleinFamily(DitFamily):
+    """See `Family`. The models of 4 and 9 billion weights differ in size and licence alone."""
 
     name = "FLUX.2 [klein]"
-    licence = Licence("Apache 2.0 (4B)", "https://huggingface.co/black-forest-labs/FLUX.2-klein-base-4B")
-    # https://github.com/huggingface/diffusers, examples/dreambooth/README_flux2.md; the text encoder stays as it is
+    pipeline = "Flux2KleinPipeline"
+    file_mark = re.compile(r"(^|\.)double_stream_modulation_img\.lin(ear)?\.weight$")
+    layer_marks = re.compile(r"to_qkv_mlp_proj")
+    # https://github.com/huggingface/diffusers, examples/dreambooth/README_flux2.md
     defaults: ClassVar[Mapping[Method, FamilyDefaults]] = {"lora": FamilyDefaults(1e-4, 0, 500, 4)}
-    method: Method | None = "lora"
-    networks = ("transformer", "text_encoder")
-    bare_networks: ClassVar[Mapping[str, str]] = {}
 
-    def recognises(self, names: Collection[str], index: Index) -> bool:
-        """By the name of its pipeline: others have transformers, too."""
-        return "transformer/config.json" in names and INDEX in names and index().get("_class_name") == PIPELINE
+    def licence_of(self, folder: Path) -> Licence:
+        """By the size: only the smaller is free."""
+        if _is_4b(folder):
+            return Licence("Apache 2.0", "https://huggingface.co/black-forest-labs/FLUX.2-klein-base-4B")
+        page = "https://huggingface.co/black-forest-labs/FLUX.2-klein-base-9B"
+        return Licence("FLUX Non-Commercial License", page, "no commercial use", "flux-non-commercial")
 
-    def is_of(self, folder: Path) -> bool:
-        """There is but one kind of it."""
-        return True
+    def twin_of(self, folder: Path) -> Twin:
+        """See `Family`."""
+        transfer = "trainers recommend it so: learn on the base, draw with either"
+        return Twin(f"black-forest-labs/FLUX.2-klein-{'4B' if _is_4b(folder) else '9B'}", transfer)
 
-    def drawing(self, folder: Path) -> DrawingDefaults:
+    def drawing(self, folder: Path, distilled: bool) -> DrawingDefaults:
         """As the makers draw: four steps without guidance, or fifty with it by the base that nobody has distilled."""
         if config_of(folder, INDEX).get("is_distilled"):
             return DrawingDefaults(steps=4, guidance=1, scheduler="euler")
         return DrawingDefaults(steps=50, guidance=4, scheduler="euler")
 
-    def needed_files(self, names: Collection[str], half: bool, called: str) -> list[str]:
-        """See `Family`."""
-        return diffusers_layout.needed_files(PARTS, names, half, called, HINT)
+    def channels(self, folder: Path) -> tuple[int, int]:
+        """Those of patches of 2 × 2."""
+        return setting(folder, "transformer", "in_channels", 128), 4 * setting(folder, "vae", "latent_channels", 32)
 
-    def check(self, folder: Path, called: str) -> None:
-        """See `Family`."""
-        takes = config_of(folder, "transformer/config.json").get("in_channels", 128)
-        makes = 4 * config_of(folder, "vae/config.json").get("latent_channels", 32)  # in patches of 2 × 2
-        if takes != makes:
-            raise SetupError(f"{called} is mixed of several: its transformer takes {takes} channels, and gets {makes}.")
+    def kind(self) -> type["DitModel"]:
+        """See `DitFamily`."""
+        from trainer.models.flux2_klein.model import Flux2Klein
 
-    def check_weights(self, source: "Source", dtype: "torch.dtype") -> None:
-        """See `Family`."""
-        from trainer.models.flux2_klein import model
+        return Flux2Klein
 
-        model.check_weights(source, dtype)
 
-    def skeleton(self, folder: Path, dtype: "torch.dtype") -> "BaseModel":
-        """See `Family`."""
-        from trainer.models.flux2_klein import model
-
-        return model.skeleton(folder, dtype)
-
-    def load(self, source: "Source", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
-        """See `Family`."""
-        from trainer.models.flux2_klein import model
-
-        return model.load(source, device, dtype)
+def _is_4b(folder: Path) -> bool:
+    return setting(folder, "transformer", "num_attention_heads", HEADS_OF_4B) <= HEADS_OF_4B
 
 
 FLUX2_KLEIN = Flux2KleinFamily()

@@ -1,71 +1,44 @@
-"""What files of other programs have of a FLUX.2 [klein]: diffusers' folders, and LoRA with diffusers' names."""
+"""What files of other programs call the layers of a FLUX.2 [klein]."""
 
-from collections.abc import Mapping
+import re
 from typing import TYPE_CHECKING, Any
 
-from diffusers import Flux2KleinPipeline
-from torch import Tensor
-
-from trainer.models.file_kinds import Unusable
-from trainer.models.flux2_klein.family import FLUX2_KLEIN, PIPELINE
-from trainer.models.model_files import CheckpointKeys, ModelFiles
-from trainer.models.safetensors_files import SafetensorsFiles
+from trainer.models.dit.model_files import DitFiles, Renames
+from trainer.models.flux2_klein.family import FLUX2_KLEIN
 
 if TYPE_CHECKING:
     from trainer.models.flux2_klein.model import Flux2Klein
 
 
-class Flux2KleinFiles(ModelFiles):
-    """See `ModelFiles`."""
+class Flux2KleinFiles(DitFiles):
+    """See `DitFiles`."""
 
-    pipeline_class, shown_name, hint = PIPELINE, FLUX2_KLEIN.name, ""
+    pipeline_class, shown_name, architecture = FLUX2_KLEIN.pipeline, FLUX2_KLEIN.name, "Flux.2-klein"
+    # https://github.com/black-forest-labs/flux2, src/flux2/model.py, which ComfyUI, ai-toolkit and musubi-tuner follow.
+    # Its last modulation is left out: shift and scale stand there in the other order.
+    renames: Renames = (
+        (re.compile(r"single_transformer_blocks\.(\d+)\.attn\.to_qkv_mlp_proj"), r"single_blocks.\1.linear1"),
+        (re.compile(r"single_transformer_blocks\.(\d+)\.attn\.to_out"), r"single_blocks.\1.linear2"),
+        (re.compile(r"transformer_blocks\.(\d+)\.attn\.to_[qkv]"), r"double_blocks.\1.img_attn.qkv"),
+        (re.compile(r"transformer_blocks\.(\d+)\.attn\.add_[qkv]_proj"), r"double_blocks.\1.txt_attn.qkv"),
+        (re.compile(r"transformer_blocks\.(\d+)\.attn\.to_out\.0"), r"double_blocks.\1.img_attn.proj"),
+        (re.compile(r"transformer_blocks\.(\d+)\.attn\.to_add_out"), r"double_blocks.\1.txt_attn.proj"),
+        (re.compile(r"transformer_blocks\.(\d+)\.ff\.linear_in"), r"double_blocks.\1.img_mlp.0"),
+        (re.compile(r"transformer_blocks\.(\d+)\.ff\.linear_out"), r"double_blocks.\1.img_mlp.2"),
+        (re.compile(r"transformer_blocks\.(\d+)\.ff_context\.linear_in"), r"double_blocks.\1.txt_mlp.0"),
+        (re.compile(r"transformer_blocks\.(\d+)\.ff_context\.linear_out"), r"double_blocks.\1.txt_mlp.2"),
+        (re.compile(r"x_embedder"), "img_in"),
+        (re.compile(r"context_embedder"), "txt_in"),
+        (re.compile(r"time_guidance_embed\.timestep_embedder\.linear_1"), "time_in.in_layer"),
+        (re.compile(r"time_guidance_embed\.timestep_embedder\.linear_2"), "time_in.out_layer"),
+        (re.compile(r"(\w+_modulation(?:_img|_txt)?)\.linear"), r"\1.lin"),
+        (re.compile(r"proj_out"), "final_layer.linear"),
+    )
 
     def __init__(self, base: "Flux2Klein") -> None:
-        self.base = base
+        super().__init__(base)
+        self.distilled = base.distilled
 
-    def pipeline(self) -> Any:
-        """See `ModelFiles`."""
-        parts = {**self.base.parts, "tokenizer": self.base.tokenizer, "scheduler": self.base.scheduler}
-        return Flux2KleinPipeline(**parts, is_distilled=self.base.distilled)
-
-    def single_file(self) -> dict[str, Tensor]:
-        """None is written yet."""
-        raise ValueError(f"a {self.shown_name} is written as a folder of diffusers or as a LoRA file")
-
-    def lora_file(self, adapters: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As diffusers names them, `transformer.….lora_A.weight`, which ComfyUI reads, too; alpha is multiplied out."""
-        named: dict[str, Tensor] = {}
-        for path, name in self.base.denoiser.file_names().items():
-            if (down := adapters.get(f"{name}.lora_down.weight")) is not None:
-                alpha = float(adapters.get(f"{name}.alpha", len(down)))
-                up = adapters[f"{name}.lora_up.weight"]
-                named |= {f"{path}.lora_A.weight": down, f"{path}.lora_B.weight": up * (alpha / len(down))}
-        return named
-
-    def metadata(self) -> dict[str, str]:
-        """Nothing that other programs look for."""
-        return {}
-
-    def layer_names(self) -> dict[str, str]:
-        """Diffusers' names, behind those of the part or of ComfyUI's prefix."""
-        known: dict[str, str] = {}
-        for path in self.base.denoiser.file_names():
-            own = path.removeprefix("transformer.").replace(".", "_")
-            known |= {f"transformer_{own}": path, f"diffusion_model_{own}": path, own: path}
-        return known
-
-    def checkpoint_keys(self) -> CheckpointKeys:
-        """None are read yet."""
-        raise Unusable(f"of files for a {self.shown_name}, only LoRA is read")
-
-    def check_noise(self, tensors: SafetensorsFiles) -> str:
-        """All predict the same."""
-        return ""
-
-    def seems_for(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
-        """Not known."""
-        return ""
-
-    def other_family(self, metadata: Mapping[str, str]) -> str:
-        """Not known."""
-        return ""
+    def pipeline_settings(self) -> dict[str, Any]:
+        """See `DitFiles`."""
+        return {"is_distilled": self.distilled}

@@ -1,5 +1,6 @@
 """The three families of Stable Diffusion, told apart by the width of what a UNet reads. Without torch."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from storage.contract.jobs import Method
 from trainer.models.diffusers_layout import config_of, lies_in
-from trainer.models.family import DrawingDefaults, FamilyDefaults, Index, Licence
+from trainer.models.family import DrawingDefaults, FamilyDefaults, Index, Licence, SingleFiles, Twin
 from trainer.models.stable_diffusion import layout
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ class StableDiffusionFamily:
     licence: Licence
     defaults: Mapping[Method, FamilyDefaults]
     method: Method | None = None
+    unfit: ClassVar[Mapping[str, str]] = {}
+    file_mark: ClassVar[re.Pattern[str] | None] = None
+    layer_marks: ClassVar[re.Pattern[str] | None] = None
     networks: ClassVar[tuple[str, ...]] = ("unet", "text_encoder", "text_encoder_2")
     bare_networks: ClassVar[Mapping[str, str]] = {
         "conv_in.weight": "unet.",
@@ -57,13 +61,27 @@ class StableDiffusionFamily:
         """By its second text encoder, or by how wide it reads."""
         return variant_of(folder) is self
 
-    def drawing(self, folder: Path) -> DrawingDefaults:
-        """As everybody's pictures."""
-        return DrawingDefaults()
+    def licence_of(self, folder: Path) -> Licence:
+        """See `Family`."""
+        return self.licence
+
+    def twin_of(self, folder: Path) -> Twin | None:
+        """None of the same makers."""
+        return None
+
+    def drawing(self, folder: Path, distilled: bool) -> DrawingDefaults | None:
+        """See `Family`."""
+        return None
 
     def needed_files(self, names: Collection[str], half: bool, called: str) -> list[str]:
         """See `Family`."""
         return layout.needed_files(names, half, called)
+
+    def single_files(self) -> SingleFiles:
+        """See `Family`."""
+        from trainer.models.stable_diffusion import single_file
+
+        return single_file
 
     def check(self, folder: Path, called: str) -> None:
         """See `Family`."""

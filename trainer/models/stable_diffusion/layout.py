@@ -20,7 +20,9 @@ EXTRAS = {  # settings of UNets that are told more than a prompt, and what they 
 }
 REFINER_WIDTH = 1280  # of what its UNet reads
 LORA_FILES = ("adapter_config.json", "pytorch_lora_weights.safetensors", "pytorch_lora_weights.bin")
-WANTED = "Darkroom needs a Stable Diffusion 1.x, 2.x or XL, or a FLUX.2 [klein], in diffusers' layout."
+WANTED = (
+    "Darkroom needs a Stable Diffusion 1.x, 2.x or XL, a FLUX.2 [klein], a Z-Image or a Krea 2, in diffusers' layout."
+)
 
 
 def needed_files(names: Collection[str], half: bool, called: str) -> list[str]:

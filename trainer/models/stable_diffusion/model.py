@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,10 @@ class StableDiffusion(BaseModel):
         rest: str = self.tokenizer.decode(ids[self.tokenizer.model_max_length - 1 : -1])
         return rest.strip()
 
-    def guides(self, denoiser: PromptReader, negative: str, *prompts: str) -> TextEmbeddings:
+    def guides(self, denoiser: PromptReader, negative: str | None, *prompts: str) -> TextEmbeddings:
         """See `BaseModel`."""
+        if negative is None:
+            return super().guides(denoiser, None, *prompts)
         read = denoiser.read(self.token_ids([negative, *prompts]))
         return (read.with_zeros_first() if self.zeros_for_empty and not negative else read).with_first_for_each()
 
@@ -119,6 +121,12 @@ class StableDiffusion(BaseModel):
         """The last token has seen all of the prompt."""
         return self.denoiser.read(self.token_ids([text])).tokens[0, -1]
 
+    def twin(self, source: Source) -> "StableDiffusion":
+        """See `BaseModel`."""
+        unet = _frozen(source, "unet", self.device, self.denoiser.dtype)
+        denoiser = UNetDenoiser(unet, *self.denoiser.text_encoders).eval()
+        return replace(self, source=source, denoiser=denoiser, process=_process(source.folder))
+
     def files(self) -> StableDiffusionFiles:
         """See `BaseModel`."""
         return StableDiffusionFiles(self)
@@ -130,14 +138,15 @@ class StableDiffusion(BaseModel):
         return {"unet": self.denoiser.unet, "vae": self.vae, **dict(readers)}
 
 
+def _frozen(source: Source, part: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """A part with its weights."""
+    network = read_part(source, part, lambda: _empty(source.folder, part), dtype)
+    return network.to(device, memory_format=memory_format_for(device)).eval().requires_grad_(False)
+
+
 def load(source: Source, device: torch.device, dtype: torch.dtype) -> StableDiffusion:
     """Load all parts; raises SetupError for a tokenizer that is another text encoder's."""
-
-    def frozen(part: str, dtype: torch.dtype = dtype) -> Any:
-        network = read_part(source, part, lambda: _empty(source.folder, part), dtype)
-        return network.to(device, memory_format=memory_format_for(device)).eval().requires_grad_(False)
-
-    text_encoders = [frozen(part) for part in TEXT_ENCODERS if (source.folder / part).is_dir()]
+    text_encoders = [_frozen(source, part, device, dtype) for part in TEXT_ENCODERS if (source.folder / part).is_dir()]
     tokenizers = []
     for part, encoder in zip(("tokenizer", "tokenizer_2"), text_encoders, strict=False):
         tokenizers.append(CLIPTokenizer.from_pretrained(source.folder / part, local_files_only=True))
@@ -145,8 +154,8 @@ def load(source: Source, device: torch.device, dtype: torch.dtype) -> StableDiff
             of = f"{len(tokenizers[-1])} words, and its text encoder knows {encoder.config.vocab_size}"
             raise SetupError(f"{source.called} is mixed of several: its {part} has {of}.")
         tokenizers[-1].model_max_length = encoder.config.max_position_embeddings  # some files do not say
-    vae = frozen("vae", torch.float32)  # SDXL's overflows in half precision
-    denoiser = UNetDenoiser(frozen("unet"), *text_encoders).eval()
+    vae = _frozen(source, "vae", device, torch.float32)  # SDXL's overflows in half precision
+    denoiser = UNetDenoiser(_frozen(source, "unet", device, dtype), *text_encoders).eval()
     return StableDiffusion(source, denoiser, _process(source.folder), device, vae, tokenizers)
 
 

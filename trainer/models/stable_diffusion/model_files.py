@@ -110,16 +110,16 @@ class StableDiffusionFiles(ModelFiles):
         prediction = {"modelspec.prediction_type": "v" if self.velocity else "epsilon"}
         return prediction | (metadata_for(self.family, self.velocity) if self.family else {})
 
-    def layer_names(self) -> dict[str, str]:
+    def layer_names(self) -> dict[str, tuple[str, ...]]:
         """By diffusers' names and those of the original layout, behind any of their network's prefixes."""
         where = places(self.denoiser, self.base.vae)
-        known: dict[str, str] = {}
+        known: dict[str, tuple[str, ...]] = {}
         for path, name in self.denoiser.file_names().items():
             network, _, rest = path.partition(".")
             for own in _own_names(network, rest, where.get(f"{path}.weight")):
                 for prefix in PREFIXES[network]:
-                    known[f"{prefix}_{own}".lstrip("_").replace(".", "_")] = path
-            known[name] = path
+                    known[f"{prefix}_{own}".lstrip("_").replace(".", "_")] = (path,)
+            known[name] = (path,)
         return known
 
     def checkpoint_keys(self) -> CheckpointKeys:

@@ -108,6 +108,7 @@ def test_options_say_what_discord_can_check() -> None:
     assert options["prompt"]["required"] and options["prompt"]["max_length"] == 1000
     assert (options["count"]["min_value"], options["count"]["max_value"]) == (1, 16)
     assert {choice["value"] for choice in options["size"]["choices"]} >= {"512", "768x512", "1024x576"}
+    assert [choice["value"] for choice in options["quality"]["choices"]] == ["draft", "final"]
     assert options["scheduler"]["choices"] and options["subject"]["autocomplete"]
 
 

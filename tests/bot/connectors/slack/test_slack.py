@@ -88,9 +88,10 @@ async def test_a_command_alone_opens_a_form_whose_mistakes_are_told_beside_the_f
         form = await scene.slack.view()
         answer = await scene.slack.submit(form, prompt="a dog", size="33", seed="7", scheduler="euler")
         assert answer["errors"] == {"size": "Sides of a picture are multiples of 8 pixels: 32×32 would do."}
-        assert await scene.slack.submit(form, prompt="a dog", size="64", seed="7", scheduler="euler") == {}
+        given = {"prompt": "a dog", "size": "64", "seed": "7", "scheduler": "euler", "quality": "final"}
+        assert await scene.slack.submit(form, **given) == {}
         job = await scene.job()
-        assert (job.prompt, job.size_px, job.seed, job.scheduler) == ("a dog", 64, 7, "euler")
+        assert (job.prompt, job.size_px, job.seed, job.scheduler, job.quality) == ("a dog", 64, 7, "euler", "final")
 
 
 async def test_what_is_wrong_with_a_command_is_told_to_its_author_alone(scene: Scene) -> None:

@@ -41,13 +41,15 @@ async def test_a_form_sends_its_command(page: Page, store: FolderStore) -> None:
     await sheet.get_by_label("Prompt").fill("a dog in the snow")
     await sheet.get_by_text("Options").click()
     await sheet.get_by_label("Count").fill("2")
+    await sheet.get_by_label("Quality").select_option("final")
     await sheet.get_by_label("Scheduler").select_option("euler")
     await sheet.get_by_role("button", name="Draw").click()
-    await expect(page.locator(".said .line")).to_have_text("/imagine a dog in the snow --count 2 --scheduler euler")
+    line = "/imagine a dog in the snow --count 2 --quality final --scheduler euler"
+    await expect(page.locator(".said .line")).to_have_text(line)
     await expect(page.locator(".answer .text")).to_contain_text("Waiting")
     (name,) = [name for name in await store.names("jobs/") if name.endswith("job.json")]
     job = json.loads((await store.get(name)).data)
-    assert (job["prompt"], job["count"], job["scheduler"]) == ("a dog in the snow", 2, "euler")
+    assert (job["prompt"], job["count"], job["scheduler"], job["quality"]) == ("a dog in the snow", 2, "euler", "final")
 
 
 async def test_lines_are_completed_by_keyboard(page: Page, store: FolderStore) -> None:

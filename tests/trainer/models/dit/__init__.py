@@ -1,0 +1,1 @@
+"""Tests of diffusion transformers: all families of them, against diffusers' own pipelines."""

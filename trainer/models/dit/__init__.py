@@ -1,0 +1,1 @@
+"""What families of diffusion transformers (DiT) share: a transformer, a frozen language model, an autoencoder."""

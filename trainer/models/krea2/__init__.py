@@ -1,0 +1,1 @@
+"""Krea 2: a transformer that reads by twelve layers of a vision-language model."""

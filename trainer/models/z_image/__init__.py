@@ -1,0 +1,1 @@
+"""Z-Image: a transformer on latents and words in one sequence."""
