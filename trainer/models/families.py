@@ -7,7 +7,6 @@ from trainer.models.diffusers_layout import INDEX, config_of, names_in
 from trainer.models.family import Family, Index, SingleFiles
 from trainer.models.flux2_klein.family import FLUX2_KLEIN
 from trainer.models.krea2.family import KREA2
-from trainer.models.safetensors_files import tensor_names
 from trainer.models.stable_diffusion.family import SD1, SD2, SDXL
 from trainer.models.z_image.family import Z_IMAGE
 
@@ -37,6 +36,8 @@ def seems_for(layers: Collection[str]) -> str:
 
 def single_files(path: Path) -> SingleFiles:
     """What reads a base model in a single file, and says what else a file is. Imports torch."""
+    from trainer.models.safetensors_files import tensor_names
+
     names = tensor_names(path)
     known = (family for family in FAMILIES if family.file_mark and any(map(family.file_mark.search, names)))
     return next(known, ELSE).single_files()
