@@ -1,7 +1,7 @@
 """What files of other programs call the layers of a FLUX.2 [klein]."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trainer.models.dit.model_files import DitFiles, Renames
 from trainer.models.flux2_klein.family import FLUX2_KLEIN
@@ -16,7 +16,7 @@ class Flux2KleinFiles(DitFiles):
     pipeline_class, shown_name, architecture = FLUX2_KLEIN.pipeline, FLUX2_KLEIN.name, "Flux.2-klein"
     # https://github.com/black-forest-labs/flux2, src/flux2/model.py, which ComfyUI, ai-toolkit and musubi-tuner follow.
     # Its last modulation is left out: shift and scale stand there in the other order.
-    renames: Renames = (
+    renames: ClassVar[Renames] = (
         (re.compile(r"single_transformer_blocks\.(\d+)\.attn\.to_qkv_mlp_proj"), r"single_blocks.\1.linear1"),
         (re.compile(r"single_transformer_blocks\.(\d+)\.attn\.to_out"), r"single_blocks.\1.linear2"),
         (re.compile(r"transformer_blocks\.(\d+)\.attn\.to_[qkv]"), r"double_blocks.\1.img_attn.qkv"),

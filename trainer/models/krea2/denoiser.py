@@ -52,7 +52,7 @@ class Krea2Denoiser(DitDenoiser):
         packed = pixel_unshuffle(noisy, self.patch)
         predicted: Tensor = self.transformer(
             hidden_states=packed.flatten(2).transpose(1, 2),
-            encoder_hidden_states=reading.tokens.unflatten(-1, (len(self.layers), -1)),
+            encoder_hidden_states=torch.unflatten(reading.tokens, -1, (len(self.layers), -1)),
             timestep=sigma.to(noisy.dtype),
             position_ids=_positions(reading.tokens.shape[1], packed.shape[2], packed.shape[3], noisy.device),
             encoder_attention_mask=reading.mask,

@@ -1,7 +1,7 @@
 """What files of other programs call the layers of a Krea 2."""
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from trainer.models.diffusers_layout import INDEX, config_of
 from trainer.models.dit.model_files import DitFiles, Renames
@@ -18,7 +18,7 @@ class Krea2Files(DitFiles):
 
     pipeline_class, shown_name, architecture = KREA2.pipeline, KREA2.name, "krea-2"
     # https://github.com/krea-ai/krea-2, whose names ComfyUI, ai-toolkit and musubi-tuner have
-    renames: Renames = (
+    renames: ClassVar[Renames] = (
         (re.compile(r"transformer_(blocks\.\d+)\.attn\.to_([qkv])"), r"\1.attn.w\2"),
         (re.compile(r"transformer_(blocks\.\d+)\.attn\.to_out\.0"), r"\1.attn.wo"),
         (re.compile(r"transformer_(blocks\.\d+)\.attn\.to_gate"), r"\1.attn.gate"),
