@@ -274,7 +274,10 @@ def recipes_page() -> str:
 
 def _usual_rows() -> str:
     """Render the default hyperparameters of each model family as table rows."""
-    lines = ["| | denoiser | text encoders | steps | accumulation | rank | prior |\n", "|---|---|---|---|---|---|---|\n"]
+    lines = [
+        "| | denoiser | text encoders | steps | accumulation | rank | prior |\n",
+        "|---|---|---|---|---|---|---|\n",
+    ]
     for family in FAMILIES:
         for method, usual in family.defaults.items():
             rank = "" if method == "full" else usual.rank or Recipe.model_fields["rank"].default
