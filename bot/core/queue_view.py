@@ -26,7 +26,7 @@ class QueueView:
     left_s: tuple[float, ...] = ()  # of those that run, where it can be told
     usual_s: float | None = None  # how long a job takes
     workers: tuple[str, ...] = ()  # what each lacks to take a job; empty for most
-    at_once: int = 1  # jobs that each runs at a time
+    at_once: int = 1  # jobs that each runs at a time without slowing the others down
 
     @property
     def obstacle(self) -> str:
@@ -76,5 +76,6 @@ class QueueViews:
         reports = [await read_progress(self.redis, job) for job in running]
         left_s = tuple(p.left_s for p in reports if p and p.left_s is not None)
         workers = tuple(await living_workers(self.redis, kind))
-        at_once = KINDS[kind].at_once if kind in KINDS else 1
+        # Those that share a GPU share its time: together they take about as long as one after another.
+        at_once = KINDS[kind].at_once if kind in KINDS and not KINDS[kind].needs_gpu else 1
         return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers, at_once)

@@ -37,7 +37,9 @@ class ImagineJob(Job):
     aspect: Aspect = "1:1"  # of pictures with as many pixels as the base model's own, where no size is given
     quality: Quality | None = Field(None, exclude_if=lambda quality: quality is None)  # None: whichever is usual there
     vary_seed: int | None = Field(None, ge=0, le=SEED_MAX)  # *variations*: its noise is near that of this seed
-    exact: bool = False  # in a batch of its own: who else draws changes no bit
+    exact: bool = Field(
+        False, exclude_if=lambda exact: not exact
+    )  # in a batch of its own: who else draws changes no bit
     unasked: tuple[Unasked, ...] = Field((), max_length=3)  # what nobody asked for: the base model's own counts there
 
     @property

@@ -5,7 +5,7 @@ knows what layers are called (`ModelFiles.layer_names`), peft_config.py what may
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -53,9 +53,9 @@ def read_lora(tensors: SafetensorsFiles, denoiser: Denoiser, files: ModelFiles, 
     settings = PeftSettings.of_metadata(tensors.metadata) or beside
     adapters: dict[str, Tensor] = {}
     for layer, parts in layers.items():
-        if _flat(layer) not in known:
+        paths = next((known[name] for name in _flat_names(layer) if name in known), None)
+        if not paths:
             raise ValueError(f"the base model has no layer {layer}")
-        paths = known[_flat(layer)]
         if not {"down", "up"} <= parts.keys() or any(names[path] + DOWN in adapters for path in paths):
             raise Unusable(f"{layer} is not there whole, or twice")
         down, up = _narrow(layer, parts)
@@ -107,11 +107,12 @@ def _layers(tensors: SafetensorsFiles) -> tuple[dict[str, dict[str, Tensor]], li
     return layers, sorted(embeddings)
 
 
-def _flat(layer: str) -> str:
-    """A layer's name in a file, in the form that `layer_names` has: kohya's scripts write underscores for dots."""
+def _flat_names(layer: str) -> Iterator[str]:
+    """What a layer may be called in `layer_names`, rewritten as far as can be first; underscores stand for dots."""
+    names = [layer]
     for old, new in OLD:
-        layer = old.sub(new, layer)
-    return layer.replace(".", "_")
+        names.append(old.sub(new, names[-1]))
+    return (name.replace(".", "_") for name in reversed(names))
 
 
 def _half(weight: Tensor) -> Tensor:

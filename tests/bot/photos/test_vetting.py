@@ -165,7 +165,7 @@ def test_several_pictures_in_a_jpeg_or_heic_are_no_animation() -> None:
 def test_the_least_size_is_that_of_the_base_model() -> None:
     assert judged(saved(scene(64, 200))).accepted
     assert reason(saved(scene(63, 200))).startswith("is too small: 63×200")
-    real = {"base_model": "somewhere/sd15"}
+    real = {"base_models": "somewhere/sd15"}
     assert reason(saved(scene(255, 300)), **real).endswith("the short side needs 256")
     assert opened(saved(scene(256, 300)), **real).size == (256, 256)
     assert opened(saved(scene(1100, 1200)), **real).size == (1024, 1024)  # SDXL learns from so many

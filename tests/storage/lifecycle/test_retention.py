@@ -90,5 +90,5 @@ async def test_the_command_says_what_it_removed(
     said = await pruning.result(7, dry_run=False)
     assert said.message.startswith("Deleted 1 drawing and 2 trainings, 9 objects")
     assert [row["job"] for row in said.more["jobs"]] == sorted(go)
-    with pytest.raises(UserError, match="a number of days, 1 at least"):
+    with pytest.raises(UserError, match="a number of days, at least 1"):
         await pruning.result(0, dry_run=True)

@@ -1,7 +1,8 @@
 """Answers that come from no S3 server, and those of servers that put it otherwise: nothing is done by them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from storage.failures import Failure
 from storage.objects.open import make_store
 from storage.objects.store import Store
 from tests.servers.proxy import Mischief, proxy
+
+# An answer that is refused before it is read leaves its connection to the garbage collector: here, not in another test.
+pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("collected")]
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = "<!DOCTYPE html><html><body>Back soon.</body></html>"
@@ -28,6 +32,12 @@ OPERATIONS: dict[str, Operation] = {
     "put_file": lambda store, file: store.put_file("a", file),
     "get_file": lambda store, file: store.get_file("a", file.with_suffix(".back")),
 }
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ BETRAYING = PARTS | {  # attributes that only some networks, or their settings, 
 LIBRARIES = ("diffusers", "transformers")
 CLASSES = re.compile(r"Autoencoder|CLIPText|CLIPToken|Pipeline|Qwen|Transformer2D|UNet")
 ALLOWED = {
-    "trainer/diffusion/ddpm.py": {"num_train_timesteps", "rescale_betas_zero_snr"},  # a noise process is no family:
+    # A noise process is no family: several may share one, and a base model brings its own.
+    "trainer/diffusion/ddpm.py": {"num_train_timesteps", "rescale_betas_zero_snr", "prediction_type"},
     "trainer/diffusion/flow.py": {"num_train_timesteps"},
-    "trainer/diffusion/losses.py": {"prediction_type"},  # several may share one, and a base model brings its own
     "trainer/metrics/eval_embedders.py": {"last_hidden_state"},  # of DINO, which is no base model
     "trainer/models/diffusers_layout.py": {"tokenizer", "text_encoder"},  # beginnings of names in any family's layout
 }

@@ -16,6 +16,7 @@ from storage.settings.trainer import TrainerSettings
 from tests.support.converted_subjects import adapt
 from tests.support.dit_peers import PEERS
 from tests.support.micro_models import write_micro_z_image
+from trainer.diffusion.row_adapters import AdaptedDenoiser
 from trainer.doctor import report
 from trainer.dreambooth.weights import save_learned
 from trainer.engine.engine import Engine
@@ -112,7 +113,9 @@ def test_the_engine_draws_drafts_with_the_twin(base: BaseModel, twin: BaseModel,
     assert len({*pictures.values()}) == 4
     alone = Engine(twin, said.append)
     with engine.drafted.loaded(str(weights)) as ours, alone.subjects.loaded(str(weights)) as theirs:
-        same = zip(ours.backbone.parameters(), theirs.backbone.parameters(), strict=True)
+        assert isinstance(ours, AdaptedDenoiser) and isinstance(theirs, AdaptedDenoiser)
+        networks = [each.rows.network.backbone for each in (ours, theirs)]
+        same = zip(*(network.parameters() for network in networks), strict=True)
         assert all(torch.equal(mine, other) for mine, other in same)
 
 

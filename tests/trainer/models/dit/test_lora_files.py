@@ -136,7 +136,7 @@ def test_makers_names_are_read_as_diffusers_reads_them(bases: dict[str, BaseMode
 def test_a_file_for_another_family_or_of_another_shape_is_refused(bases: dict[str, BaseModel], tmp_path: Path) -> None:
     file, out = tmp_path / "rex.safetensors", tmp_path / "out"
     klein, z_image = bases["klein-base"], bases["z-image"]
-    save_file(peft(matrices_of(klein), "transformer."), file)
+    save_file({name: tensor.clone() for name, tensor in peft(matrices_of(klein), "transformer.").items()}, file)
     with pytest.raises(UserError, match=r"seems to be for FLUX.2 \[klein\], and the one here is a Z-Image"):
         bring(z_image, file, out)
     wide = {name: torch.cat([tensor, tensor], dim=-1) for name, tensor in peft(matrices_of(z_image), "").items()}
