@@ -173,14 +173,8 @@ class Drawing:
         tiled: bool = False,
         **how: Any,
     ) -> None:
-        self.base, self.denoiser, self.prompt, self.seeds, self.tiled, self.how = (
-            base,
-            denoiser,
-            prompt,
-            seeds,
-            tiled,
-            how,
-        )
+        self.base, self.denoiser, self.prompt, self.seeds = base, denoiser, prompt, seeds
+        self.tiled, self.how = tiled, how
         self.batches = _Always(together) if isinstance(together, int) else together
         self.usual = together if isinstance(together, int) else BATCH
         self.side_px = math.isqrt(math.prod(how.get("size") or (base.image_px, base.image_px)))

@@ -76,14 +76,9 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
             pictures.append(await store_picture(store, f"{prefix}{seed}.png", Path(path), caption, seed=seed))
         grid = await store_picture(store, f"{prefix}grid.png", Path(result.files[-1]), caption)
         await still_there(store, job)
-        named = {
-            "steps",
-            "guidance",
-            "negative",
-            "scheduler",
-            "vary_seed",
-            *(("quality",) if hello.twin_folder else ()),
-        }
+        named = {"steps", "guidance", "negative", "scheduler", "vary_seed"} | (
+            {"quality"} if hello.twin_folder else set()
+        )
         settings = task.model_dump(include=named, exclude_none=True)
         return ImagineOutcome(
             job=job.id,

@@ -116,19 +116,24 @@ class QueueWorker:
         # A job of a newer version would otherwise be taken and given back for ever, and delay the ones behind it.
         open_ids = [job for job in ids if job.decode() not in self.skipped]
         waiting = (await self.queue.order(open_ids))[1] if open_ids else []
+        owners = await self.queue.owners(waiting) if self.one_per_person else {}
+        waiting = [job for job in waiting if self._is_turn_of(owners.get(job))]
         # Asked only once there is something to take: the answer may cost a request to the store.
         if not waiting or not await self.may_take():
             return
-        owners = await self.queue.owners(waiting) if self.one_per_person else {}
         for job in waiting:
             if not self._has_room:
                 return
             owner = owners.get(job)
-            if owner and owner in self._owners.values():
+            if not self._is_turn_of(owner):  # one of theirs has just been taken
                 continue
             lease = self._leases.of(job)
             if claim := await lease.claim():
                 self._start(lease, claim, owner)
+
+    def _is_turn_of(self, owner: Name | None) -> bool:
+        """Whether nothing of a person runs here; None where that does not count."""
+        return owner is None or owner not in self._owners.values()
 
     def _start(self, lease: Lease, claim: Claim, owner: Name | None) -> None:
         attempt = asyncio.create_task(self._attempt(lease.job, claim))
