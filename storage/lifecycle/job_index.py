@@ -161,7 +161,7 @@ class JobIndex:
                 if job and job.space:
                     yield job.space
                     break
-            after = f"{folder}/g"  # ids have no such digit
+            after = f"{folder}0"  # the character after the slash: past the whole folder
 
     async def about(self, subject: str) -> list[str]:
         """Ids of the jobs about a subject, oldest first."""

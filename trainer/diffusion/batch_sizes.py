@@ -23,7 +23,7 @@ class PictureBatches:
 
     def __init__(self, base: BaseModel, free_bytes: Callable[[torch.device], int] | None = None) -> None:
         self.base, self._free_bytes = base, free_bytes or free_memory_bytes
-        self._limit = max(SIZES)  # of a pass, by what memory was short for
+        self._limit: dict[int, int] = {}  # of a pass, by side: what memory was short for
         self._picture_s: dict[tuple[int, int], float] = {}  # best time of a picture, by side and batch size
 
     def next(self, left: int, side_px: int) -> int:
@@ -50,11 +50,11 @@ class PictureBatches:
     def most(self, side_px: int) -> int:
         """How many pictures one pass may hold, of several requests as well."""
         best = max(BATCH, self.next(max(SIZES), side_px))
-        return min(max(best, SHARED), self._limit, max(BATCH, self._fits(side_px)))
+        return min(max(best, SHARED), self._limit.get(side_px, max(SIZES)), max(BATCH, self._fits(side_px)))
 
-    def shrink(self, count: int) -> None:
+    def shrink(self, count: int, side_px: int) -> None:
         """Note that so many in one pass were too many."""
-        self._limit = max(1, min(self._limit, count) // 2)
+        self._limit[side_px] = max(1, min(self._limit.get(side_px, count), count) // 2)
 
     def _fits(self, side_px: int) -> int:
         """How many pictures are sure to fit into memory; each takes two rows of a pass."""

@@ -101,9 +101,12 @@ class RowLinear(nn.Linear):
         if factors is None:
             return projected
         down, up = factors
-        flat = x.reshape(len(x), -1, x.shape[-1])
+        rows = len(
+            down
+        )  # of the pass: a layer may see the tokens of a row as rows of their own, one row's after another
+        flat = x.reshape(rows, -1, x.shape[-1])
         narrow = torch.bmm(flat, down.transpose(1, 2))
-        return torch.baddbmm(projected.reshape(len(x), -1, projected.shape[-1]), narrow, up).view(projected.shape)
+        return torch.baddbmm(projected.reshape(rows, -1, projected.shape[-1]), narrow, up).view(projected.shape)
 
 
 class RowNetwork:

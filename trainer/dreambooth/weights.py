@@ -69,7 +69,9 @@ def load_adapter(path: Path, base: Denoiser) -> Adapter | None:
     layers = {}
     for name, layer in lora.factors(weights, base).items():
         module = base.get_submodule(name)
-        if type(module) is not nn.Linear or layer.up.shape[1:] != layer.down.shape[:1]:
+        if type(module) is not nn.Linear or name.startswith(base.rowless):
+            return None
+        if layer.up.shape[1:] != layer.down.shape[:1]:
             return None
         like = module.weight
         layers[name] = layer.down.to(like), (layer.up * layer.scale).to(like)

@@ -37,11 +37,12 @@ class SamplingRun(Run):
         super().__init__(task)
         self.host, self.base, self.subjects, self.batches, self.other = host, subjects.base, subjects, batches, other
         self.drawing: sampling.Drawing | None = None
+        self.alone = task.exact or task.gentle
 
     @property
     def denoising(self) -> sampling.Denoising | None:
         """What has further steps to take, if it has been begun."""
-        denoising = self.drawing.denoising if self.drawing and not (self.task.exact or self.task.gentle) else None
+        denoising = self.drawing.denoising if self.drawing and not self.alone else None
         return denoising if denoising and not denoising.done else None
 
     @property
@@ -67,11 +68,18 @@ class SamplingRun(Run):
             try:
                 sampling.step_together(denoisings)
             except Exception as error:
-                if not is_out_of_memory(error):
-                    log.exception("%d requests could not be drawn in one pass", len(denoisings))
-                self.batches.shrink(sum(run.rows for run in runs))
-                free_cached_memory()
+                self._part(runs, error)
         super().step_with(others)
+
+    def _part(self, runs: Sequence["SamplingRun"], error: Exception) -> None:
+        """After a pass that failed: smaller ones where memory was short, else none that these runs share."""
+        if is_out_of_memory(error):
+            self.batches.shrink(sum(run.rows for run in runs), self.drawing.side_px if self.drawing else 0)
+            free_cached_memory()
+            return
+        log.error("%d requests could not be drawn in one pass", len(runs), exc_info=error)
+        for run in runs:
+            run.alone = True
 
     def steps(self) -> Steps[TaskResult]:
         """Draw, and save what was drawn."""
@@ -86,7 +94,7 @@ class SamplingRun(Run):
                 denoiser,
                 task.prompt,
                 list(task.seeds),
-                together=1 if task.gentle else self.batches,
+                together=1 if task.gentle else sampling.BATCH if task.exact else self.batches,
                 tiled=task.gentle,
                 steps=task.steps,
                 guidance=task.guidance,
@@ -122,7 +130,8 @@ class SamplingRun(Run):
             files.append(str(path))
         grid = Path(task.folder) / "grid.png"
         sampling.grid(images).save(grid, pnginfo=self._settings_as_text(task.seeds[0]))
-        read = {"prompt": task.prompt, "negative prompt": task.negative}
+        guided = self.base.is_guided and task.guidance != 1
+        read = {"prompt": task.prompt, "negative prompt": task.negative if guided else ""}
         note = " ".join(filter(None, (_too_long(name, self.base.unread(text)) for name, text in read.items())))
         return TaskResult(job=task.job, state="done", message=note, files=(*files, str(grid)))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from trainer.engine.run import Run
 
 SHARE = 0.3  # of the time for trainings while pictures wait
+FIRST_S = 1.0  # that one is ahead of all others who is to be first
 AGING = 0.1  # of the time since its last turn makes up for what an owner was served: a crowd of others starves nobody
 
 
@@ -32,10 +33,14 @@ class Scheduler:
 
     def add(self, run: Run, first: bool = False) -> None:
         """Take in a run; with `first` it is the next of its kind."""
+        if not run.is_training and all(other.owner != run.owner for other in self._drawings):
+            self._arrive(run.owner)
         runs = self._trainings if run.is_training else self._drawings
         runs.appendleft(run) if first else runs.append(run)
         if first and not run.is_training:  # it has had its turn, and lost it
-            self._served_s[run.owner] = min(self._served_s.values(), default=0.0)
+            now_s = self.clock()
+            least_s = min(self._attained_s(other.owner, now_s) for other in self._drawings)
+            self._served_s[run.owner], self._last_turn_s[run.owner] = least_s - FIRST_S, now_s
 
     def cancel(self, job: str) -> list[Run]:
         """Cancel what is held for a job; return it."""
@@ -80,6 +85,11 @@ class Scheduler:
                 batch.append(run)
                 rows += run.rows
         return batch
+
+    def _arrive(self, owner: str) -> None:
+        """Start an owner's clock: time in which they asked for nothing is no waiting."""
+        self._served_s[owner] = max(0.0, self._served_s[owner])
+        self._last_turn_s[owner] = self.clock()
 
     def _attained_s(self, owner: str, now_s: float) -> float:
         """How long an owner was served, less for who has waited since."""

@@ -53,6 +53,8 @@ class SubjectCache:
                     yield denoiser
         finally:
             self._users.subtract(weights)
+            if self._rows and not any(self._users.values()):
+                self._rows.selection.forget()  # which may hold what was forgotten meanwhile
 
     def _adapter(self, path: str) -> Adapter | None:
         """A subject's LoRA, or None where its weights are something else."""
@@ -67,7 +69,7 @@ class SubjectCache:
 
     def _make_room(self) -> None:
         """Drop adapters that nobody draws with, the least recently used first, until the rest fits."""
-        for path in [path for path in self._adapters if not self._users[path]]:
+        for path in [path for path, adapter in self._adapters.items() if adapter and not self._users[path]]:
             if sum(adapter.size_bytes for adapter in self._adapters.values() if adapter) <= ADAPTERS_BYTES:
                 break
             del self._adapters[path]
@@ -104,9 +106,10 @@ class SubjectCache:
     def drop_forgotten(self) -> None:
         """Let go of weights whose file is gone: the worker removes those of subjects that are forgotten."""
         gone = [path for path in self._adapters if not Path(path).exists()]
-        if self._last and any(path in self._last.weights for path in gone):
+        stale = self._last is not None and not all(Path(path).exists() for path in self._last.weights)
+        if stale:
             self._last = None
-        if gone:
+        if gone or stale:
             self._drop(gone)
 
     def _drop(self, paths: list[str]) -> None:

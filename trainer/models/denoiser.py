@@ -84,6 +84,7 @@ class Denoiser(nn.Module, ABC):
 
     block_kinds: ClassVar[tuple[type[nn.Module], ...]]  # gathered one at a time by sharded training
 
+    rowless: ClassVar[tuple[str, ...]] = ()  # beginnings of names of layers that see all rows of a pass run together
     backbone_part: ClassVar[str]  # what diffusers' layout calls the network that predicts
     has_idle_layers: bool = False  # in text encoders: a part whose weights get no gradient
 

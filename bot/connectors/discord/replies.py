@@ -62,7 +62,13 @@ class ReplyHandler:
         except (ChatRefused, ChatTrouble):
             await self.follower.chat.close(post)
             raise
-        await self.follower.answer(request, post.model_copy(update={"message": said, "fresh": True}))
+        post = post.model_copy(update={"message": said, "fresh": True})
+        await self.follower.note(post)  # so that after a restart it is this message that is edited
+        try:
+            await self.follower.answer(request, post)
+        except Exception:
+            await self.follower.chat.close(post)
+            raise
 
 
 def request_of(message: discord.Message, text: str) -> Request:

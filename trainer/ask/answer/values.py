@@ -154,10 +154,10 @@ def _is_rounding(coarse: str, fine: str) -> bool:
     """Whether the first number is the second one rounded: 84 of 84.3, 2980 of 2979; 40 is none of 42."""
     try:
         coarse_value, fine_value = Decimal(coarse), Decimal(fine)
-    except InvalidOperation:
+        digits = coarse_value.normalize().as_tuple()
+        exponent = int(digits.exponent)
+        if exponent > 0 and len(digits.digits) < DIGITS_LEAST:
+            exponent = 0
+        return round(fine_value, -exponent) == coarse_value
+    except (InvalidOperation, ValueError):  # no number, or one with more digits than decimal arithmetic keeps
         return False
-    digits = coarse_value.normalize().as_tuple()
-    exponent = int(digits.exponent)
-    if exponent > 0 and len(digits.digits) < DIGITS_LEAST:
-        exponent = 0
-    return round(fine_value, -exponent) == coarse_value

@@ -89,8 +89,11 @@ def quantity_at(text: str, start: int, end: int) -> Quantity | None:
     match = pattern.match(text, end)
     if not match:
         return None
-    spelled = " ".join(match["unit"].lower().split())
-    dimension, factor = units.get(spelled) or units[spelled.removesuffix("s")]
+    spelled = " ".join(match["unit"].lower().split()).replace("\u03bc", "\u00b5")  # the Greek mu is the micro sign
+    known = units.get(spelled) or units.get(spelled.removesuffix("s"))
+    if not known:  # spelled with another letter that only ignoring case makes equal
+        return None
+    dimension, factor = known
     return Quantity(dimension, factor, match.end())
 
 

@@ -16,6 +16,7 @@ class ZImageDenoiser(DitDenoiser):
     block_kinds = (ZImageTransformerBlock,)
     patch = 2
     targets = ("to_q", "to_k", "to_v", "to_out.0")
+    rowless = ("transformer.cap_embedder.",)  # the captions of all rows, one after another
 
     @property
     def width(self) -> int:

@@ -22,6 +22,8 @@ from trainer.ask.citations.units import dimension_of, quantity_at
         ("CHF 20", "money chf", 20),
         ("90 minutes", "duration", 5400),
         ("40 mg daily", "mass", 4e-5),
+        ("70 \u00b5m thick", "length", 7e-5),
+        ("70 \u03bcm thick", "length", 7e-5),  # the Greek letter, which most texts have
     ],
 )
 def test_a_number_measures_what_its_unit_does(text: str, dimension: str, in_base_unit: float) -> None:

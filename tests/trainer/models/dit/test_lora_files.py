@@ -19,8 +19,10 @@ from trainer.conversion.exporter import export
 from trainer.conversion.lora_formats import read_lora
 from trainer.conversion.peft_config import PeftSettings
 from trainer.diffusion import sampling
+from trainer.diffusion.sampling import Denoising, sample_latents, step_together
 from trainer.dreambooth import lora
-from trainer.dreambooth.weights import save_learned
+from trainer.dreambooth.weights import load_learned, save_learned
+from trainer.engine.subject_cache import SubjectCache
 from trainer.models.base import BaseModel, load_base
 from trainer.models.safetensors_files import SafetensorsFiles
 
@@ -150,6 +152,25 @@ def test_a_file_for_another_family_or_of_another_shape_is_refused(bases: dict[st
     save_file(fused, file)
     with pytest.raises(UserError, match="95 rows, and is 3 layers in one"):
         bring(z_image, file, out)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_adapters_by_row_draw_what_merged_weights_draw(bases: dict[str, BaseModel], model: str, tmp_path: Path) -> None:
+    base, file = bases[model], tmp_path / "rex.safetensors"
+    save_learned(file, adapt(base.denoiser), base.denoiser)
+    merged = base.denoiser.copy()
+    load_learned(file, merged, base.denoiser)
+    how: dict[str, Any] = {"steps": 2, "guidance": 3.0, "scheduler": "euler"}
+    cache = SubjectCache(base)
+    with cache.loaded(str(file)) as rex, cache.loaded() as nobody:
+        together = [Denoising(base, drawer, "a dog", [1], **how) for drawer in (rex, nobody)]
+        while not together[0].done:
+            step_together(together)
+            for each in together:
+                each.step()
+    for each, denoiser in zip(together, (merged, base.denoiser), strict=True):
+        alone = sample_latents(base, denoiser, "a dog", [1], **how)
+        assert torch.allclose(each.latents, alone, atol=1e-4)
 
 
 def test_what_is_written_comes_back(bases: dict[str, BaseModel], tmp_path: Path) -> None:
