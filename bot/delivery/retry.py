@@ -9,14 +9,11 @@ what is so, and the log says it as an error.
 import logging
 from math import inf
 
-import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
-from tenacity.retry import retry_base
 
-from bot.delivery.posts import BotRefused, ChatError, ChatTrouble, UnknownTrouble
 from storage.errors import Damaged, Missing, Newer
 from storage.failures import Failure
-from storage.service_errors import SERVICE_ERRORS, Patience, failure_of, reason_of
+from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -55,35 +52,3 @@ def patient(about: str, longest_s: float = inf) -> AsyncRetrying:
     waiting = wait_random_exponential(0.5, PAUSE_S)
     stop, fails = stop_before_delay(longest_s), retry_if_exception(passes)
     return AsyncRetrying(retry=fails, wait=waiting, stop=stop, before_sleep=warn, reraise=True)
-
-
-class ServeAgain(retry_base):
-    """Whether a front end that failed is to serve again; use it as tenacity's `retry`.
-
-    The tables of chat, queue and store decide: outages pass, unknown failures are tolerated for ten minutes, and what
-    is refused permanently ends it. A damaged record is one record, and no reason to end at once.
-    """
-
-    def __init__(self) -> None:
-        self._patience = Patience()
-
-    def works(self) -> None:
-        """Note that it serves."""
-        self._patience.worked()
-
-    def __call__(self, state: RetryCallState) -> bool:
-        """Whether to try again after this attempt."""
-        error = state.outcome.exception() if state.outcome else None
-        failure = front_end_failure(error) if error else None
-        return failure is not None and not self._patience.is_over_after(failure)
-
-
-def front_end_failure(error: BaseException) -> Failure | None:
-    """The kind of failure that stopped a front end; None for a bug, or what has a sentence already."""
-    if isinstance(error, UnknownTrouble | BotRefused | Damaged | Newer | Missing):
-        return Failure.UNKNOWN
-    if isinstance(error, ChatError):
-        return Failure.OUTAGE if isinstance(error, ChatTrouble) else Failure.PERMANENT
-    if isinstance(error, aiohttp.ClientError):
-        return Failure.OUTAGE
-    return failure_of(error) if isinstance(error, SERVICE_ERRORS) else None

@@ -30,7 +30,7 @@ from bot.delivery.follower import Follower
 from bot.delivery.leader_election import LeaderLock
 from bot.delivery.posts import ChatRefused, ChatTrouble
 from bot.delivery.reliable_poster import pause_s
-from bot.delivery.retry import ServeAgain
+from bot.delivery.front_end_failure import ServeAgain
 from storage.errors import SetupError
 from storage.service_errors import SERVICE_ERRORS, reason_of
 from storage.settings.bot import BotSettings

@@ -161,6 +161,13 @@ def test_help_needs_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
+def test_the_terminal_loads_only_what_it_needs() -> None:
+    heavy = "{'aiohttp', 'boto3', 'discord', 'fastapi', 'numpy', 'slack_bolt', 'torch'}"
+    code = f"import sys, bot.app, bot.connectors.terminal.connector; print(*{heavy} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, check=True)
+    assert done.stdout.split() == []
+
+
 def test_a_worker_takes_only_queues_that_there_are(tmp_path: Path) -> None:
     (said,) = darkrooms([["worker", "--queues", "train,paint"]], environment(tmp_path), tmp_path)
     assert (said.code, said.out) == (2, "")

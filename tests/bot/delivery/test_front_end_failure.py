@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from bot.connectors.discord.errors import chat_error
 from bot.connectors.slack.errors import meaning
 from bot.delivery.error_classes import parse_retry_after
-from bot.delivery.retry import front_end_failure
+from bot.delivery.front_end_failure import front_end_failure
 from storage.errors import SetupError, StoreError
 from storage.failures import Failure
 

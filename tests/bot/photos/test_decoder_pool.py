@@ -132,19 +132,15 @@ async def test_many_scans_and_chunks_are_told_for_what_they_are(pool: DecodePool
     assert (await refusal(pool, many_chunks(100_000))).startswith("is made of more than")
 
 
-async def test_who_floods_makes_others_wait_less_than_two_seconds(pool: DecodePool) -> None:
-    flood = [asyncio.create_task(pool.read("mallory", slow())) for _ in range(12)]
-    waits = []
+async def test_who_floods_does_not_make_others_wait_until_the_flood_is_over(pool: DecodePool) -> None:
+    flood = [asyncio.create_task(pool.read("mallory", slow())) for _ in range(60)]  # a second of CPU time each
     for k in range(4):
         await asyncio.sleep(0.3)
-        began_s = time.monotonic()
         await pool.read(f"ada {k}", GOOD)
-        waits.append(time.monotonic() - began_s)
+    assert not all(task.done() for task in flood)
     for task in flood:
         task.cancel()
     await asyncio.gather(*flood, return_exceptions=True)
-    print("waits", waits)  # noqa: T201
-    assert max(waits) < 6  # two on a quiet machine
 
 
 async def test_a_cancelled_photo_ends_its_process(pool: DecodePool, children_before: set[psutil.Process]) -> None:
