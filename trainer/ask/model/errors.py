@@ -53,13 +53,8 @@ STATUSES = {
     425: ModelErrorMeaning(OUTAGE, "is not ready yet (425)"),
     429: RATE_LIMITED,
 }
-PHRASES = {  # of messages with status 400, where servers have no code
-    "context length": TOO_LONG,
-    "context window": TOO_LONG,
-    "context size": TOO_LONG,
-    "too many tokens": TOO_LONG,
-    "prompt is too long": TOO_LONG,
-}
+# of messages with status 400 about a prompt that is too long, where servers have no code
+TOO_LONG_PHRASES = ("context length", "context window", "context size", "too many tokens", "prompt is too long")
 
 
 class ModelError(DarkroomError):
@@ -102,4 +97,4 @@ def _of_status(status: int, code: str | None, message: str) -> ModelErrorMeaning
 
 def _of_message(message: str) -> ModelErrorMeaning | None:
     lowered = message.lower()
-    return next((meaning for phrase, meaning in PHRASES.items() if phrase in lowered), None)
+    return TOO_LONG if any(phrase in lowered for phrase in TOO_LONG_PHRASES) else None

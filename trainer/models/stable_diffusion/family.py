@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainer.models.base import BaseModel
     from trainer.models.sources import Source
 
+HUB = "https://huggingface.co"
 # https://github.com/huggingface/diffusers, examples/dreambooth/README.md: with `--train_text_encoder`, and with LoRA,
 # where the rate of text encoders is that of https://github.com/kohya-ss/sd-scripts, docs/train_network. For Stable
 # Diffusion 2 it says to change nothing but the number of pixels.
@@ -111,26 +112,21 @@ SD1 = StableDiffusionFamily(
     "Stable Diffusion 1.x",
     "sd_v1",
     "stable-diffusion-v1",
-    Licence("CreativeML OpenRAIL-M", "https://huggingface.co/spaces/CompVis/stable-diffusion-license"),
+    Licence("CreativeML OpenRAIL-M", f"{HUB}/spaces/CompVis/stable-diffusion-license"),
     SD_DEFAULTS,
 )
 SD2 = StableDiffusionFamily(
     "Stable Diffusion 2.x",
     "sd_v2",
     "stable-diffusion-v2",
-    Licence(
-        "CreativeML Open RAIL++-M", "https://huggingface.co/stabilityai/stable-diffusion-2/blob/main/LICENSE-MODEL"
-    ),
+    Licence("CreativeML Open RAIL++-M", f"{HUB}/stabilityai/stable-diffusion-2/blob/main/LICENSE-MODEL"),
     SD_DEFAULTS,
 )
 SDXL = StableDiffusionFamily(
     "Stable Diffusion XL",
     "sdxl_base_v1-0",
     "stable-diffusion-xl-v1-base",
-    Licence(
-        "CreativeML Open RAIL++-M",
-        "https://huggingface.co/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md",
-    ),
+    Licence("CreativeML Open RAIL++-M", f"{HUB}/stabilityai/stable-diffusion-xl-base-1.0/blob/main/LICENSE.md"),
     SDXL_DEFAULTS,
     method="lora",  # full training takes more than most machines have
 )

@@ -7,6 +7,7 @@ import torch
 from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
+from storage.data_files import read_toml
 from trainer.models.file_kinds import Unusable
 from trainer.models.key_locations import KeyLocation, gathered
 from trainer.models.model_files import CheckpointKeys, ModelFiles
@@ -31,41 +32,7 @@ NETWORKS = ("unet.", "text_encoder", UNET_PREFIX, "cond_stage_model.", "conditio
 OTHER_NOISE = "It was trained on a noise schedule that ends in nothing but noise, and the base model's does not."
 HINT = """The model predicts velocity: where a web UI does not find that out by itself, it has to be told.
 """
-PREFIXES = {  # of the names of layers in LoRA files
-    "unet": (
-        "lora_unet",  # kohya's scripts
-        "unet",  # diffusers, OneTrainer, ai-toolkit
-        "diffusion_model",  # ComfyUI
-        "model_diffusion_model",
-        "lycoris",  # LyCORIS outside of kohya's scripts
-        "lycoris_unet",
-        "",  # the UNet's own file
-    ),
-    "text_encoder": (
-        "lora_te",
-        "lora_te1",  # SDXL
-        "text_encoder",
-        "clip_l",  # OneTrainer
-        "clip_l_transformer",
-        "clip_h",  # that of Stable Diffusion 2
-        "clip_h_transformer",
-        "text_encoders_clip_l",  # ComfyUI
-        "text_encoders_clip_l_transformer",
-        "text_encoders_clip_h_transformer",
-        "cond_stage_model_transformer",
-        "lycoris_text_encoder",
-        "",
-    ),
-    "text_encoder_2": (
-        "lora_te2",
-        "text_encoder_2",
-        "clip_g",
-        "clip_g_transformer",
-        "text_encoders_clip_g",
-        "text_encoders_clip_g_transformer",
-        "lycoris_text_encoder_2",
-    ),
-}
+PREFIXES: dict[str, list[str]] = read_toml("trainer.models.stable_diffusion", "lora_prefixes.toml")
 
 
 class StableDiffusionFiles(ModelFiles):
