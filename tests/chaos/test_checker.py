@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import Damaged
 from storage.ids import new_id
-from storage.kinds.imagine import ImagineJob
+from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.kinds.stored import read_stored_job
 from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.garbage_collection import GarbageCollector
@@ -30,6 +31,7 @@ from tests.chaos.idle import STILL_S, Movement
 from tests.chaos.leftovers import folders_left, logs_tell
 from tests.chaos.next_version import next_version
 from tests.chaos.store_faults import damaged
+from tests.support.photo_files import saved, scene
 
 
 @pytest.fixture
@@ -76,6 +78,23 @@ async def test_the_sweep_may_be_left_some_kinds_of_things(store: FolderStore, tm
     await store.put(left, b"-")
     assert not await checker.left_to_sweep()
     assert checker.problems == [f"{left} belongs to nothing"]
+
+
+async def test_pictures_that_a_newer_version_made_belong_to_its_job(store: FolderStore, tmp_path: Path) -> None:
+    newer: dict[str, Any] = {"schema_version": 2, "written_by": "the next version"}
+    job = ImagineJob(space="home", owner="ada", prompt="a dog", model_prompt="a dog", seed=1, **newer)
+    keys = [f"jobs/{job.id}/a/{name}.png" for name in ("1", "grid")]
+    for key in keys:
+        await store.put(key, saved(scene()))
+    picture, grid = (Picture(key=key, width_px=64, height_px=64) for key in keys)
+    outcome = ImagineOutcome(job=job.id, state="done", message="", pictures=(picture,), grid=grid, **newer)
+    await store.put(job_key(job.id), job.model_dump_json().encode())
+    await store.put(outcome_key(job.id), outcome.model_dump_json().encode())
+    checker = Checker(store, tmp_path)
+    assert not await checker.left_to_sweep()
+    assert await GarbageCollector(store, older_s=-1).sweep() == []
+    await checker.check([job.id])
+    assert not checker.problems
 
 
 def test_a_last_word_is_heard_once() -> None:
