@@ -26,9 +26,9 @@ from bot.connectors.discord.responder import DiscordResponder
 from bot.connectors.discord.slash_commands import digest, help_reply, registered
 from bot.delivery.first_completed import first_completed
 from bot.delivery.follower import Follower
+from bot.delivery.front_end_failure import ServeAgain
 from bot.delivery.leader_election import LeaderLock
 from bot.delivery.posts import BotRefused, ChatRefused, ChatTrouble, UnknownTrouble
-from bot.delivery.front_end_failure import ServeAgain
 from bot.photos.fetch import FileHosts
 from storage.errors import SetupError, StoreError
 from storage.service_errors import SERVICE_ERRORS, reason_of
