@@ -18,6 +18,7 @@ from bot.core.suggestions import Suggestions
 from bot.kinds import presenter_of
 from bot.maintenance import keep_tidy
 from bot.photos.decoder_pool import DecodePool
+from bot.photos.fair_slots import FairSlots
 from bot.photos.in_flight import InFlight
 from bot.photos.limits import PhotoLimits
 from storage.contract.jobs import Job, job_key
@@ -35,6 +36,7 @@ from storage.settings.bot import BotSettings
 
 log = logging.getLogger(__name__)
 
+PDF_CHECKS = 2  # processes at once that look at documents
 MAKE_ROOM = {"dreambooth forget", "dreambooth cancel", "delete", "answer delete", "documents remove", "forget-me"}
 ACCEPTED = "Your request is accepted, but the queue does not answer at the moment. It will continue by itself."
 
@@ -47,6 +49,7 @@ class Darkroom(Application):
         self.dispatch, self.subjects, self.limits = Dispatch(store, redis), Subjects(store), Limits(settings, redis)
         self.in_flight = InFlight(settings)
         self.decoders = DecodePool(PhotoLimits.from_settings(settings))
+        self.pdf_checks = FairSlots(PDF_CHECKS, each=1)
         self.suggestions = Suggestions(self.subjects, self.dispatch)
         # Every bot has these; Redis decides which of several does the work of a minute.
         works = (

@@ -1,5 +1,6 @@
 """The commands that ask questions, ask them again, and show what an answer was made of."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from bot.arguments.arguments import JobArguments
@@ -12,14 +13,15 @@ from bot.kinds.answer_text import LinkedText, add_sources, source_line
 from storage.ask.documents import Documents
 from storage.ask.filter_input import read_filters
 from storage.contract.ask import Answer, AskFilters
-from storage.contract.posted_messages import was_posted_as
+from storage.contract.jobs import Job
+from storage.contract.posted_messages import jobs_posted_as
 from storage.errors import UserError
 from storage.kinds import kind_of
-from storage.kinds.ask import ASK, TURNS_MAX, AskJob
+from storage.kinds.ask import ASK, TURNS_MAX, AskJob, asker_key, thread_key
 from storage.lifecycle.finalize import delete_job
 from storage.nouns import with_article
 
-LOOKED_AT = 50  # newest jobs of a space among which those of a thread are looked up
+CANDIDATES = 20  # newest questions of a person or a thread, of which one is followed up on
 FILTERS = ("domains", "recency", "after", "before", "mode", "size", "language")
 NOT_ANSWERED = "That question is not answered yet."
 ELSEWHERE = "That answer is not for everybody who reads here, so it cannot be followed up on here."
@@ -108,22 +110,30 @@ async def find_answer(bot: CommandContext, request: Request, prefix: str) -> tup
 
 
 async def last_of_thread(bot: CommandContext, request: Request) -> AskJob | None:
-    """The newest answered question of the thread that a request comes from, if there is one."""
-    return await _answered(bot, request, request.thread, request.thread) if request.thread else None
+    """The newest answered question of the thread that a request comes from, if there is one.
+
+    It was asked in the thread, or its answer is the message that the thread is about.
+    """
+    if not request.thread:
+        return None
+    asked = await bot.dispatch.index.under(request.space, thread_key(request.thread), CANDIDATES)
+    return await _first_to_follow(bot, request, asked) or await question_posted_as(bot, request, request.thread)
 
 
 async def question_posted_as(bot: CommandContext, request: Request, message: str) -> AskJob | None:
     """The question whose answer is a message of this id, if the person may follow up on it there."""
-    return await _answered(bot, request, message)
+    platform = request.space.partition(":")[0]
+    ids = await jobs_posted_as(bot.store, platform, message, CANDIDATES)
+    found = [await bot.dispatch.index.job(each) for each in reversed(ids)]
+    return await _first_to_follow(bot, request, found)
 
 
-async def _answered(bot: CommandContext, request: Request, message: str, thread: str = "") -> AskJob | None:
-    """The newest answered question that was posted as a message, or asked in a thread."""
-    for job in await bot.dispatch.jobs(request.space, most=LOOKED_AT):
+async def _first_to_follow(bot: CommandContext, request: Request, jobs: Sequence[Job | None]) -> AskJob | None:
+    """The first answered question of some jobs that everybody may see who reads where the request comes from."""
+    for job in jobs:
         if not isinstance(job, AskJob) or not policy.is_as_public(job, request.origin):
             continue
-        is_meant = (thread and job.thread == thread) or await was_posted_as(bot.store, f"jobs/{job.id}", message)
-        if is_meant and await may_see_job(bot, request, job) and await ASK.read_outcome(bot.store, job.id):
+        if await may_see_job(bot, request, job) and await ASK.read_outcome(bot.store, job.id):
             return job
     return None
 
@@ -131,9 +141,9 @@ async def _answered(bot: CommandContext, request: Request, message: str, thread:
 async def _followed(bot: CommandContext, request: Request, follow: str) -> AskJob:
     """The question that is followed up on; raises UserError."""
     if follow == LAST:
-        jobs = await bot.dispatch.jobs(request.space, most=LOOKED_AT)
-        mine = (job for job in jobs if isinstance(job, AskJob) and job.owner == request.user)
-        if not (before := next(mine, None)):
+        mine = await bot.dispatch.index.under(request.space, asker_key(request.user), CANDIDATES)
+        before = next((job for job in mine if isinstance(job, AskJob)), None)
+        if before is None:
             raise UserError("You have asked nothing here yet that could be followed up on.")
     else:
         before = await find_question(bot, request, follow)

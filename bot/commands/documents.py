@@ -1,5 +1,6 @@
 """The commands about documents, from which questions of a space are answered."""
 
+from functools import partial
 from typing import Any
 
 from bot.arguments.arguments import NoArguments
@@ -8,6 +9,7 @@ from bot.commands.command import command
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request
+from bot.photos.uploads import Upload
 from storage.ask.documents import Document, Documents, media_type_of
 from storage.ask.pdf_check import pdf_trouble
 from storage.errors import UserError
@@ -29,19 +31,20 @@ async def add_documents(bot: CommandContext, request: Request, given: AddDocumen
     """Add documents; one of the same name is replaced, by who may remove it."""
     if not request.uploads:
         raise UserError(ATTACH)
-    documents = Documents(bot.store)
+    documents, may_remove = Documents(bot.store), partial(policy.may_remove, actor=request.actor)
     shared: Any = access.shared(request, given.audience, None)
     added, refused = list[Document](), list[str]()
     for upload in request.uploads:
         try:
             if upload.trouble:
                 raise UserError(f"{upload.name} {upload.trouble}.")
-            before = await documents.find(request.space, upload.name)
-            if before and not policy.may_remove(before, request.actor):
-                raise UserError(f"There is a document called {upload.name} already, of somebody else.")
-            if media_type_of(upload.name) == "application/pdf" and (trouble := await pdf_trouble(upload.data)):
-                raise UserError(f"{upload.name} {trouble}.")
-            added.append(await documents.save(request.space, request.user, upload.name, upload.data, **shared))
+            if media_type_of(upload.name) == "application/pdf":
+                await _check_pdf(bot, request, upload)
+            added.append(
+                await documents.save(
+                    request.space, request.user, upload.name, upload.data, may_replace=may_remove, **shared
+                )
+            )
         except UserError as error:
             refused.append(str(error))
     if not added:
@@ -76,6 +79,14 @@ async def remove_document(bot: CommandContext, request: Request, given: Document
         raise UserError("Only the person who added this, or a moderator, can remove it.")
     await documents.delete(document)
     yield Reply(text=f"Removed {document.name}. Answers that quote it stay until they are deleted.")
+
+
+async def _check_pdf(bot: CommandContext, request: Request, upload: Upload) -> None:
+    """Raise UserError for a PDF that cannot be read; a few are looked at at once, and one of each person."""
+    async with bot.pdf_checks.turn(request.person):
+        trouble = await pdf_trouble(upload.data)
+    if trouble:
+        raise UserError(f"{upload.name} {trouble}.")
 
 
 def _about(document: Document) -> str:

@@ -13,6 +13,7 @@ from bot.core.dispatch import Dispatch
 from bot.core.limits import Limits
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.photos.decoder_pool import DecodePool
+from bot.photos.fair_slots import FairSlots
 from storage.contract.jobs import Job
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
@@ -41,6 +42,7 @@ class CommandContext:
     limits: Limits
     retract: dict[str, Callable[[float], Awaitable[str]]]  # by platform: takes back what was posted of what is deleted
     decoders: DecodePool
+    pdf_checks: FairSlots
 
     async def accept(self, job: Job) -> Accepted:
         """Take a job on; raises UserError, with nothing done, where that is too much."""

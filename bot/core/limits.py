@@ -19,9 +19,12 @@ class Limits:
     def __init__(self, settings: BotSettings, redis: ArqRedis) -> None:
         self.settings, self.redis = settings, redis
 
-    async def pace(self, request: Request) -> None:
-        """Count a request; raises UserError if its person asks too fast."""
-        key = f"darkroom:pace:{request.space}:{request.user}"
+    async def pace(self, request: Request, what: str = "") -> None:
+        """Count a request; raises UserError if its person asks too fast.
+
+        `what` is counted by itself: looking up what a message replies to, before it is known to be a request.
+        """
+        key = ":".join(filter(None, ["darkroom:pace", request.space, request.user, what]))
         async with self.redis.pipeline(transaction=True) as both:
             # A fixed window: the key expires a minute after the first request, whatever comes in between.
             both.set(key, 0, ex=MINUTE_S, nx=True)

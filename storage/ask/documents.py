@@ -1,15 +1,18 @@
 """Documents of a space, which people add so that questions are answered from them.
 
-    documents/<space>/<name>/record.json    what it is
-    documents/<space>/<name>/<sha256>       its bytes
-    documents/<space>/<name>/<sha256>.json  its text, once a worker has extracted it
+    documents/<space>/<name>/record.json         what it is
+    documents/<space>/<name>/<sha256>-<id>       its bytes
+    documents/<space>/<name>/<sha256>-<id>.json  its text, once a worker has extracted it
 
-Space and name are hashed, because people typed them. A document of the same name replaces the one before.
+Space and name are hashed, because people typed them. A document of the same name replaces the one before, by a
+conditional write: of two at once one wins. Names of bytes are never used twice, so that neither deletes the other's.
 """
 
 import asyncio
 import hashlib
 import logging
+import time
+from collections.abc import Callable
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
@@ -19,7 +22,7 @@ from storage.contract.fields import NewerValues, ObjectName, Part, Text
 from storage.contract.jobs import Audience
 from storage.contract.records import parsed_in_part
 from storage.errors import Damaged, Missing, Newer, UserError
-from storage.ids import ordered_s
+from storage.ids import is_id, made_s, new_id, ordered_s
 from storage.objects.store import Store
 from storage.text import fold, one_line
 
@@ -40,6 +43,9 @@ PREFIX = "documents/"
 NAME_MAX = 200  # characters
 DOCUMENT_MAX_BYTES = 32 * 2**20
 DOCUMENTS_MAX = 500  # of a space
+UNFINISHED_S = 3600.0  # after which bytes without a record are what a crash has left
+NOT_YOURS = "There is a document called {name} already, of somebody else."
+CHANGED = "Somebody has added or removed a document called {name} at this moment: please add yours again."
 
 
 class Document(Stored):
@@ -95,29 +101,77 @@ class Documents:
         self._store = store
 
     async def save(
-        self, space: str, owner: str, name: str, data: bytes, shared: Audience = "space", shared_with: str = ""
+        self,
+        space: str,
+        owner: str,
+        name: str,
+        data: bytes,
+        shared: Audience = "space",
+        shared_with: str = "",
+        may_replace: Callable[[Document], bool] = lambda _: True,
     ) -> Document:
-        """Keep a document, instead of the one of that name if there is one; raises UserError."""
+        """Keep a document, instead of the one of that name if there is one; raises UserError.
+
+        `may_replace` says of that one whether it may go.
+        """
         name = one_line(name)[:NAME_MAX]
         media_type = _checked(name, data)
         folder = f"{documents_prefix(space)}{document_id(name)}/"
-        record_key = f"{folder}record.json"
-        taken = await self._store.exists(record_key)
-        if not taken and len(await self._record_keys(space)) >= DOCUMENTS_MAX:
+        before, tag = await self._replaced(folder, name, may_replace)
+        if not tag and len(await self._record_keys(space)) >= DOCUMENTS_MAX:
             raise UserError(f"There are {DOCUMENTS_MAX} documents here already, which is the limit: delete some first.")
         sha256 = (await asyncio.to_thread(hashlib.sha256, data)).hexdigest()
         document = Document(
             space=space, owner=owner, name=name, media_type=media_type, size_bytes=len(data), sha256=sha256,
-            content_key=f"{folder}{sha256}", shared=shared, shared_with=shared_with,
+            content_key=f"{folder}{sha256}-{new_id()}", shared=shared, shared_with=shared_with,
         )  # fmt: skip
         await self._store.put(document.content_key, data)
-        await self._store.put(record_key, document.model_dump_json().encode())
-        names = await self._store.names(folder)
-        if await self._record(record_key) == document:  # otherwise somebody else has replaced it, and tidies up
-            for key in names:
-                if key not in (record_key, document.content_key, document.text_key):
-                    await self._store.delete(key)
+        if not await self._published(folder, document, tag):
+            await self._store.delete(document.content_key)
+            raise UserError(CHANGED.format(name=name))
+        await self._tidy(folder, document, before)
         return document
+
+    async def is_current(self, document: Document) -> bool:
+        """Whether a document is there as it was read: neither deleted nor replaced."""
+        now = await self._record(_record_key(f"{documents_prefix(document.space)}{document.id}/"))
+        return now is not None and now.content_key == document.content_key
+
+    async def _replaced(
+        self, folder: str, name: str, may_replace: Callable[[Document], bool]
+    ) -> tuple[Document | None, str]:
+        """The document that a new one replaces, as far as it can be read, and the tag of its record if there is one.
+
+        Raises UserError.
+        """
+        key = _record_key(folder)
+        try:
+            data, tag = await self._store.get(key)
+        except Missing:
+            return None, ""
+        try:
+            before = parsed_in_part(Document, data, key)
+        except (Damaged, Newer) as error:
+            log.warning("a document is replaced: %s", error)
+            return None, tag
+        if not may_replace(before):
+            raise UserError(NOT_YOURS.format(name=name))
+        return before, tag
+
+    async def _published(self, folder: str, document: Document, tag: str) -> bool:
+        """Write the record, unless somebody else has written one since it was looked at; whether it was written."""
+        data = document.model_dump_json().encode()
+        if tag:
+            return await self._store.replace(_record_key(folder), data, tag)
+        return await self._store.put_new(_record_key(folder), data)
+
+    async def _tidy(self, folder: str, document: Document, before: Document | None) -> None:
+        """Delete the document before it, and what crashes have left; not what somebody else may just be adding."""
+        own = (_record_key(folder), document.content_key, document.text_key)
+        replaced = (before.content_key, before.text_key) if before else ()
+        for key in await self._store.names(folder):
+            if key in replaced or (key not in own and not _is_young(key)):
+                await self._store.delete(key)
 
     async def in_space(self, space: str) -> list[Document]:
         """Documents of a space by name. One whose record is damaged, or of a newer version, is left out."""
@@ -166,6 +220,16 @@ class Documents:
 
     async def _record_keys(self, space: str) -> list[str]:
         return [key for key in await self._store.names(documents_prefix(space)) if key.endswith("/record.json")]
+
+
+def _record_key(folder: str) -> str:
+    return f"{folder}record.json"
+
+
+def _is_young(key: str) -> bool:
+    """Whether bytes, or their text, came so lately that their record may still be to come."""
+    id_ = key.removesuffix(".json").rpartition("-")[2]
+    return is_id(id_) and time.time() - made_s(id_) < UNFINISHED_S
 
 
 def _checked(name: str, data: bytes) -> MediaType:

@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+import idna
+
 from storage.contract.ask import AskFilters
 from storage.errors import UserError
 
@@ -70,7 +72,8 @@ def ascii_host(host: str) -> str:
         if not IPV6.fullmatch(host):
             raise ValueError("no address")
         return host
-    host = host if host.isascii() else host.encode("idna").decode()  # a UnicodeError is a ValueError
+    # As browsers read it (UTS 46): “straße.de” is not “strasse.de”. An IDNAError is a ValueError.
+    host = host if host.isascii() else idna.encode(host, uts46=True).decode()
     if not HOST.fullmatch(host):
         raise ValueError("no host name")
     return host

@@ -14,11 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from storage.child_processes import reap
+from storage.parent_death import die_with_parent
 
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 20.0
+CPU_S = 30
 MEMORY_BYTES = 1024 * 2**20  # of address space
 PAGES_MAX = 50  # that are looked at for text
 ENCRYPTED = "is encrypted: I cannot read it without its password"
@@ -71,7 +73,9 @@ def trouble_of(data: bytes) -> str:
 
 def main() -> None:
     """Check the file on stdin."""
-    for name, value in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CORE, 0)):
+    die_with_parent()
+    limits = ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, CPU_S), (resource.RLIMIT_CORE, 0))
+    for name, value in limits:
         with suppress(OSError, ValueError):
             resource.setrlimit(name, (value, value))
     sys.stdout.write(trouble_of(sys.stdin.buffer.read()))

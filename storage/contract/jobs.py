@@ -47,6 +47,11 @@ class Job(Stored):
     accepted_s: float = Field(default_factory=ordered_s)
     subjects: tuple[Part, ...] = Field((), max_length=SUBJECTS_MAX)  # ids of those that it is about
 
+    @property
+    def index_keys(self) -> tuple[str, ...]:
+        """What else a job of its space is looked up by: see `storage.lifecycle.job_index`."""
+        return ()
+
     @model_validator(mode="before")
     @classmethod
     def _name_subjects(cls, data: Any) -> Any:

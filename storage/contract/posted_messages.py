@@ -1,7 +1,8 @@
 """Where bots' messages and uploads about a job or subject are, so that they can be taken back when it is deleted.
 
 `<home>/posted-<hash>` lies beside the job or subject, whose home is `jobs/<id>` or `subjects/<id>`. When that goes, its
-notes become `retracting/<platform>/<hash>`, until the platform's bot has removed what was shown.
+notes become `retracting/<platform>/<hash>`, until the platform's bot has removed what was shown. As long as there is a
+note on a job's message, the message leads to the job by an empty object, `posted-as/<hash of the message>/<job>`.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from storage.objects.store import Store
 log = logging.getLogger(__name__)
 
 RETRACTING = "retracting/"
+POSTED_AS = "posted-as/"
 RETRACTING_MAX_S = 90 * 24 * 3600.0  # what no bot has taken back by then is left: none serves that platform any more
 RECORDS = {"jobs": "job.json", "subjects": "subject.json"}
 
@@ -51,17 +53,35 @@ async def note(store: Store, home: str, posted: Posted) -> None:
         return
     data = posted.model_dump_json().encode()
     await store.put(f"{home}/posted-{hashlib.sha256(data).hexdigest()[:40]}", data)
+    if _is_indexed(home, posted):  # after the note, by which the entry is found when it is to go
+        await store.put(_index_entry(home, posted), b"")
     if not await store.exists(record_key(home)):
         await set_aside(store, home)
+        await _drop_entry(store, home, posted)  # which may have come after the note was set aside
 
 
-async def was_posted_as(store: Store, home: str, message: str) -> bool:
-    """Whether a message of this id is about a job or subject."""
-    for name in await store.names(f"{home}/posted-"):
-        with suppress(Missing, Damaged, Newer):
-            if parsed_in_part(Posted, (await store.get(name)).data, name).message == message:
-                return True
-    return False
+async def jobs_posted_as(store: Store, platform: str, message: str, most: int) -> list[str]:
+    """Ids of the jobs that a platform's message is about, oldest first."""
+    prefix = _index_prefix(platform, message)
+    return [name.removeprefix(prefix) for name in await store.names(prefix, most=most)]
+
+
+def _index_prefix(platform: str, message: str) -> str:
+    return f"{POSTED_AS}{hashlib.sha256(f'{platform} {message}'.encode()).hexdigest()[:40]}/"
+
+
+def _is_indexed(home: str, posted: Posted) -> bool:
+    """Whether it is a message about a job, and not an upload, or about a subject."""
+    return home.startswith("jobs/") and bool(posted.message)
+
+
+def _index_entry(home: str, posted: Posted) -> str:
+    return f"{_index_prefix(posted.platform, posted.message)}{home.removeprefix('jobs/')}"
+
+
+async def _drop_entry(store: Store, home: str, posted: Posted) -> None:
+    if _is_indexed(home, posted):
+        await store.delete(_index_entry(home, posted))
 
 
 async def set_aside(store: Store, home: str) -> None:
@@ -75,6 +95,7 @@ async def set_aside(store: Store, home: str) -> None:
         except (Damaged, Newer) as error:  # where it was nobody can tell any more
             log.warning("a message of a bot stays: %s", error)
         else:
+            await _drop_entry(store, home, posted)
             posted = posted.model_copy(update={"deleted_s": ordered_s()})
             key = f"{RETRACTING}{posted.platform}/{name.rpartition('-')[2]}"
             await store.put(key, posted.model_dump_json().encode())

@@ -30,6 +30,21 @@ class AskJob(Job):
     thread: Text = ""  # of the chat, in which it was asked
     is_short: bool = False  # two sentences at most
 
+    @property
+    def index_keys(self) -> tuple[str, ...]:
+        """A follow-up refers to its asker's newest question, or to the newest one of the thread."""
+        return (asker_key(self.owner), *([thread_key(self.thread)] if self.thread else []))
+
+
+def asker_key(person: str) -> str:
+    """What a person's questions are indexed under."""
+    return f"asked by {person}"
+
+
+def thread_key(thread: str) -> str:
+    """What the questions of a chat's thread are indexed under."""
+    return f"asked in {thread}"
+
 
 class AskOutcome(Outcome):
     """The answer to a question."""

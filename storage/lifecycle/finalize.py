@@ -90,7 +90,7 @@ async def delete_job(store: Store, job: str, record: Job | None = None) -> list[
     await set_aside(store, f"jobs/{job}")
     removed = await store.delete_prefix(f"jobs/{job}/")
     if record:
-        await index.remove(job, record.space, record.subjects)
+        await index.remove_job(record)
     return [*removed, job_key(job)] if existed else removed
 
 

@@ -5,6 +5,7 @@
 | `open/<space>/<job>` | job that has not ended, or whose end is not settled yet |
 | `jobs-of/<space>/<inverted id>` | job of a space; inverted ids sort the newest first |
 | `jobs-about/<subject>/<job>` | job that learns or draws a subject |
+| `jobs-under/<key>/<inverted id>` | of `Job.index_keys`: a question of a person, or of a thread |
 
 Entries are empty objects. They are written before the job and deleted after it, so a crash leaves an entry too many at
 most, never a job without one: whoever reads an index reads the job as well. `docs/design.md` goes through it.
@@ -24,7 +25,7 @@ from storage.kinds.stored import stored_job
 from storage.objects.store import PAGE, Store
 
 OPEN = "open/"
-PREFIXES = ("jobs-about/", "jobs-of/", OPEN)
+PREFIXES = ("jobs-about/", "jobs-of/", "jobs-under/", OPEN)
 STATE = "indexes/jobs.json"  # how far old jobs are in the indexes; see `storage/lifecycle/index_backfill.py`
 COMPLETE = b'{"version": 1, "complete": true}'
 STALE_S = 3600.0  # an entry of that age without a job is one too many: nobody is about to write the job
@@ -53,15 +54,21 @@ def about_prefix(subject: str) -> str:
     return f"jobs-about/{subject}/"
 
 
+def under_key(space: str, key: str, job: str = "") -> str:
+    """Name of the entry of a job of a space under one of its `index_keys`; without a job, the prefix of all."""
+    return _by_time(f"jobs-under/{hashed(f'{space} {key}')}", job)
+
+
 def entries_of(job: Job) -> list[str]:
     """Names of the entries of a job; the one that says it is open comes last."""
-    return _entries(job.id, hashed(job.space), job.subjects)
+    under = [under_key(job.space, key, job.id) for key in job.index_keys]
+    return [*under, *_entries(job.id, hashed(job.space), job.subjects)]
 
 
 def job_of(entry: str) -> str:
     """The id of the job that an entry is of."""
     kind, _, rest = entry.split("/", 2)
-    return rest.replace("/", "").translate(_FLIPPED) if kind == "jobs-of" else rest
+    return rest.replace("/", "").translate(_FLIPPED) if kind in ("jobs-of", "jobs-under") else rest
 
 
 def is_old(job: str) -> bool:
@@ -70,9 +77,14 @@ def is_old(job: str) -> bool:
 
 
 def _space_key(hashed_space: str, job: str) -> str:
+    return _by_time(f"jobs-of/{hashed_space}", job)
+
+
+def _by_time(folder: str, job: str) -> str:
+    """Name of an entry that sorts the newest first."""
     flipped = job.translate(_FLIPPED)
     bucket = f"{flipped[:BUCKET]}/" if len(flipped) >= BUCKET else flipped
-    return f"jobs-of/{hashed_space}/{bucket}{flipped[BUCKET:]}"
+    return f"{folder}/{bucket}{flipped[BUCKET:]}"
 
 
 def _entries(job: str, hashed_space: str, subjects: Iterable[str]) -> list[str]:
@@ -110,8 +122,12 @@ class JobIndex:
             await self.store.delete(f"{OPEN}{hashed_space}/{job}")
 
     async def remove(self, job: str, space: str, subjects: Iterable[str]) -> None:
-        """Delete the entries of a job that is deleted."""
+        """Delete the entries of a job that is deleted, as far as they are known without its record."""
         await self._delete(_entries(job, hashed(space), subjects))
+
+    async def remove_job(self, job: Job) -> None:
+        """Delete the entries of a job that is deleted."""
+        await self._delete(entries_of(job))
 
     async def _delete(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -149,6 +165,12 @@ class JobIndex:
         jobs = [job for job in reversed(jobs) if not before or job < before]
         for start in range(0, len(jobs), page):
             yield jobs[start : start + page]
+
+    async def under(self, space: str, key: str, most: int) -> list[Job]:
+        """The newest jobs of a space that are indexed under a key, newest first, without those that are deleted."""
+        names = await self.store.names(under_key(space, key), most=most)
+        found = await asyncio.gather(*(self.job(job_of(name)) for name in names))
+        return [job for job in found if job and job.space == space and key in job.index_keys]
 
     async def spaces(self) -> AsyncIterator[str]:
         """The spaces that have jobs, by the newest one of each that can be read: two requests a space."""

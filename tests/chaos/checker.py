@@ -25,7 +25,7 @@ from storage.kinds.imagine import ImagineOutcome
 from storage.kinds.stored import read_job, read_stored_job
 from storage.kinds.train import TrainJob, TrainOutcome
 from storage.lifecycle.erasure import Receipt
-from storage.lifecycle.job_index import JobIndex, about_prefix, job_of, space_key
+from storage.lifecycle.job_index import PREFIXES, JobIndex, about_prefix, job_of, space_key
 from storage.objects.store import Store
 from tests.support.stores import INDEXES
 from trainer.dreambooth.class_images import read_class_set
@@ -170,7 +170,7 @@ class Checker:
                     *names
                 }:
                     self.problems.append(f"job {job} is missing in an index")
-        entries = [name for name in names if name.startswith(("open/", "jobs-of/", "jobs-about/"))]
+        entries = [name for name in names if name.startswith(PREFIXES)]
         gone = {job for job in map(job_of, entries) if job_key(job) not in names}
         self.stale_entries = sorted(gone)  # harmless: whoever reads one deletes it, once it is an hour old
 

@@ -26,7 +26,7 @@ KINDS = {  # of objects
     "forgetting": r"forgetting/.+",
     "draft": r"drafts/.+",
     "index": r"(indexes|upkeep)/.+",
-    "entry": r"(open|jobs-of|jobs-about)/.+",
+    "entry": r"(open|jobs-of|jobs-about|jobs-under)/.+",
 }
 log = logging.getLogger("chaos")
 

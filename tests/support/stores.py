@@ -18,7 +18,7 @@ from tests.servers.backing import SECRET, moto_server, opened, s3_environment
 from tests.servers.proxy import Hold, proxy
 
 HERE = Path(__file__).parents[2]
-INDEXES = ("indexes/", "jobs-about/", "jobs-of/", "open/", "upkeep/")
+INDEXES = ("indexes/", "jobs-about/", "jobs-of/", "jobs-under/", "open/", "upkeep/")
 
 
 def child(code: str, *arguments: str) -> subprocess.Popen[str]:

@@ -48,6 +48,7 @@ class ReplyHandler:
         """The question as a request; None if the message that it replies to is no answer that the person may see."""
         request = request_of(message, text)
         assert message.reference
+        await self.app.limits.pace(request, "replies")
         before = await question_posted_as(self.app, request, str(message.reference.message_id))
         if before is None:
             return None

@@ -171,6 +171,7 @@ class EventHandler:
             if not inbound.thread:
                 raise
             request = await self.responder.people.request(inbound, "", {})
+            await self.app.limits.pace(request, "replies")
             if not await last_of_thread(self.app, request):
                 raise
             return COMMANDS["ask"], slash_commands.words_of(text, bot_user)

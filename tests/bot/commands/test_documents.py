@@ -1,8 +1,10 @@
 """Adding documents: what cannot be read, and what no answer will quote, is said at once."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bot.app import Darkroom
@@ -39,6 +41,28 @@ async def test_a_pdf_without_text_to_read_is_refused_when_it_is_added(app: Darkr
     assert await Documents(app.store).in_space(SPACE) == []
     (reply,) = await chat("documents add", uploads=(Upload(name="tower.pdf", data=pdf("It is 312 metres tall.")),))
     assert "Added tower.pdf" in reply.text and NOT_QUOTED not in reply.text
+
+
+async def test_a_few_pdfs_are_looked_at_at_once(app: Darkroom) -> None:
+    async def add(person: int, number: int) -> str:
+        upload = Upload(name=f"{person}-{number}.pdf", data=pdf("It is 312 metres tall."))
+        (reply,) = await Chat(app, SPACE, str(person), channel="7")("documents add", uploads=(upload,))
+        return reply.text
+
+    adding = asyncio.gather(*(add(person, number) for person in range(3) for number in range(2)))
+    most = 0
+    while not adding.done():
+        checks = [each for each in psutil.Process().children() if _is_check(each)]
+        most = max(most, len(checks))
+        await asyncio.sleep(0.005)
+    assert all("Added" in text for text in await adding) and 1 <= most <= 2
+
+
+def _is_check(process: psutil.Process) -> bool:
+    try:
+        return "storage.ask.pdf_check" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 @pytest.mark.parametrize(

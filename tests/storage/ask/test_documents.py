@@ -1,5 +1,6 @@
 """The documents of a space in the store."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from bot.commands.erase_person import forget_everything
 from storage.ask import documents as module
 from storage.ask.documents import Document, Documents, document_id, documents_prefix, media_type_of
 from storage.errors import Damaged, UserError
+from storage.ids import id_at, new_id
 from storage.objects.folder import FolderStore
 
 
@@ -31,6 +33,39 @@ async def test_the_same_name_replaces_and_leaves_nothing_behind(documents: Docum
         saved = await documents.save("s", "ada", "a.txt", text)
     assert await documents.read(saved) == b"two" and len(await documents.in_space("s")) == 1
     assert len(await FolderStore(tmp_path).names(documents_prefix("s"))) == 2
+
+
+async def test_of_two_of_one_name_at_once_one_wins_whole(documents: Documents, tmp_path: Path) -> None:
+    for number in range(10):
+        texts = [f"text of {who} {number}".encode() * 100 for who in ("ada", "bob", "eve")]
+        saves = (
+            documents.save("s", who, "a.txt", text) for who, text in zip(("ada", "bob", "eve"), texts, strict=True)
+        )
+        results = await asyncio.gather(*saves, return_exceptions=True)
+        refused = [each for each in results if isinstance(each, UserError)]
+        assert all("called a.txt at this moment" in str(each) for each in refused) and len(refused) < 3
+        (kept,) = await documents.in_space("s")
+        assert await documents.read(kept) in texts and kept in results
+        assert len(await FolderStore(tmp_path).names(documents_prefix("s"))) == 2
+
+
+async def test_a_document_of_somebody_else_is_not_replaced(documents: Documents) -> None:
+    saved = await documents.save("s", "ada", "a.txt", b"one")
+    with pytest.raises(UserError, match=r"There is a document called A\.txt already, of somebody else"):
+        await documents.save("s", "bob", "A.txt", b"two", may_replace=lambda before: before.owner == "bob")
+    assert await documents.read(saved) == b"one" and await documents.in_space("s") == [saved]
+
+
+async def test_bytes_that_a_crash_has_left_go_with_the_next_version_once_they_are_old(
+    documents: Documents, tmp_path: Path
+) -> None:
+    saved, store = await documents.save("s", "ada", "a.txt", b"one"), FolderStore(tmp_path)
+    folder = saved.content_key.rpartition("/")[0]
+    old, young = f"{folder}/0f-{id_at(1e9)}", f"{folder}/0f-{new_id()}"
+    for key in (old, young, f"{folder}/0f.json"):
+        await store.put(key, b"left")
+    again = await documents.save("s", "ada", "a.txt", b"two")
+    assert set(await store.names(folder)) == {f"{folder}/record.json", again.content_key, young}
 
 
 async def test_a_person_or_a_space_can_be_deleted(documents: Documents, tmp_path: Path) -> None:

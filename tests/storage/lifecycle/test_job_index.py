@@ -15,6 +15,7 @@ from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import StoreError
 from storage.ids import new_id
+from storage.kinds.ask import AskJob, asker_key, thread_key
 from storage.kinds.imagine import ImagineJob
 from storage.kinds.stored import read_job
 from storage.kinds.train import TrainJob
@@ -210,3 +211,20 @@ async def test_a_job_that_an_older_version_accepts_later_is_indexed_by_the_sweep
     await GarbageCollector(store).sweep()
     assert await put_back(store, redis) == [job.id]
     assert read_job((await store.get(job_key(job.id))).data) == job
+
+
+async def test_questions_are_found_by_their_person_and_thread_newest_first(store: CutOff, redis: ArqRedis) -> None:
+    await build_indexes(store, 10)
+    places = (("ada", "t"), ("bob", "t"), ("ada", ""), ("ada", "other"))
+    jobs = [AskJob(space="home", owner=owner, question="?", thread=thread) for owner, thread in places]
+    for job in jobs:
+        await accept(store, job)
+    index = JobIndex(store)
+    assert await index.under("home", thread_key("t"), 5) == [jobs[1], jobs[0]]
+    assert await index.under("home", asker_key("ada"), 2) == [jobs[3], jobs[2]]
+    assert await index.under("elsewhere", asker_key("ada"), 5) == []
+    await delete_job(store, jobs[3].id)
+    assert await index.under("home", asker_key("ada"), 1) == [jobs[2]]
+    for job in (jobs[0], jobs[1], jobs[2]):
+        await delete_job(store, job.id, job)
+    assert await store.names("jobs-under/") == []

@@ -1,6 +1,9 @@
 """Questions on Discord: sources first, then text, then the answer with links, in as many messages as it takes."""
 
+from storage.contract.jobs import job_key
 from storage.kinds.ask import AskJob
+from storage.kinds.imagine import ImagineJob
+from storage.lifecycle.job_index import JobIndex
 from tests.servers.discord import Discord
 from tests.servers.discord.world import Interaction
 from tests.support.answers import answer, give, read_and_write
@@ -115,6 +118,37 @@ async def test_a_reply_to_an_answer_is_a_follow_up(discord: Discord, hand: Hand)
     deeper = await discord.reply(shown, "Who built it?", who="bob")
     third = await hand.job(SPACE, 3)
     assert isinstance(third, AskJob) and third.history == (job.id, follow.id) and deeper.author["username"] == "bob"
+
+
+async def test_a_reply_to_an_old_answer_is_a_follow_up_and_not_to_a_deleted_one(discord: Discord, hand: Hand) -> None:
+    question, job = await asked(discord, hand)
+    await give(hand, job)
+    await discord.until(lambda: "Follow up" in question.message.labels)
+    for _ in range(60):
+        newer = ImagineJob(space=SPACE, owner="9", prompt="a dog", model_prompt="a dog", seed=1)
+        await JobIndex(hand.app.store).add(newer, is_open=False)
+        await hand.app.store.put(job_key(newer.id), newer.model_dump_json().encode())
+    await discord.reply(question.message, "And how old is it?")
+    follow = await hand.job(SPACE, 62)
+    assert isinstance(follow, AskJob) and follow.history == (job.id,)
+    confirm = await discord.press(question.message, "Delete")
+    await discord.press(confirm.message, "Yes")
+    await discord.until(lambda: "Follow up" not in question.message.labels)
+    assert not [name for name in await hand.app.store.names("posted-as/") if job.id in name]
+    await discord.reply(question.message, "And how old?")
+    await hand.job(SPACE, 61)
+
+
+async def test_replies_that_are_looked_up_have_a_rate_limit(place: Place) -> None:
+    place.environment["DARKROOM_REQUESTS_PER_MINUTE"] = "3"
+    async with place.bot():
+        discord = place.discord
+        question, job = await asked(discord, place.hand)
+        await give(place.hand, job)
+        await discord.until(lambda: "Follow up" in question.message.labels)
+        for number in range(4):
+            await discord.reply(question.message, f"And {number}?", who="bob")
+        await discord.until(lambda: any("Rate limit" in m.text for m in discord.private("bob")))
 
 
 async def test_other_replies_and_messages_are_left_alone(discord: Discord, hand: Hand) -> None:
