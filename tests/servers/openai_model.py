@@ -18,7 +18,7 @@ Habit = Literal[
     "plain", "list", "range", "lenticular", "dagger", "fullwidth", "nested", "unknown_numbers", "missing_ends", "links",
     "wrong_source", "wrong_figures",
 ]  # fmt: skip
-Failure = Literal["die", "no_end", "error_in_stream", "hang", "empty", "not_json"] | int
+Failure = Literal["die", "no_end", "error_in_stream", "hang", "empty", "not_json", "error_body"] | int
 
 HABITS: tuple[Habit, ...] = (
     "plain", "list", "range", "lenticular", "dagger", "fullwidth", "nested", "unknown_numbers", "missing_ends", "links",
@@ -54,6 +54,9 @@ class ModelServer:
     habit: Habit = "plain"
     chunk_characters: int = 7  # of a delta
     reports_usage: bool = True
+    streams: bool = True  # False: it answers in one piece, also who asks for a stream
+    rejects: tuple[str, ...] = ()  # parameters that it does not take
+    thoughts: str = ""  # that it leaves in the text, before the answer
     context_characters: int = 10**9  # more than so many are refused as too long
     failures: list[tuple[Failure, int]] = field(
         default_factory=list
@@ -158,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(401)
         try:
             request = json.loads(body)
-            problem = _problem(request, self.path)
+            problem = _problem(request, self.path) or _rejected(request, self.state.rejects)
         except ValueError:
             problem = "The body is no JSON."
         if problem:
@@ -168,8 +171,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404)
         if sum(len(message["content"]) for message in request["messages"]) > self.state.context_characters:
             return self._refuse(400)
-        text = "" if failure == "empty" else composed(request["messages"], self.state.habit)
-        if request.get("stream"):
+        if failure == "error_body":
+            return self._send(200, {"error": {"message": "The model crashed.", "type": "server_error", "code": None}})
+        text = self.state.thoughts + composed(request["messages"], self.state.habit) if failure != "empty" else ""
+        if request.get("stream") and self.state.streams:
             return self._stream(request, text, failure, after)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         self._send(200, self._body("chat.completion", [choice]) | {"usage": _usage(request, text)})
@@ -255,6 +260,10 @@ def _problem(request: dict[str, Any], path: str) -> str:
         "temperature is from 0 to 2": 0 <= request.get("temperature", 1) <= 2,
     }
     return next((problem for problem, fine in checks.items() if not fine), "")
+
+
+def _rejected(request: dict[str, Any], rejects: tuple[str, ...]) -> str:
+    return next((f"Unsupported parameter: '{name}' is not supported." for name in rejects if name in request), "")
 
 
 def _usage(request: dict[str, Any], text: str) -> dict[str, int]:

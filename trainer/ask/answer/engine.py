@@ -120,7 +120,7 @@ class _Draft:
                     self._is_extractive = False
                     async for piece in pieces:
                         if piece is None:
-                            yield TextRestarted()
+                            yield self._restarted()
                         elif piece:
                             yield self._delta(piece)
                 return
@@ -128,15 +128,19 @@ class _Draft:
                 self._is_extractive = True
                 self._notices.append(QUOTED_INSTEAD.format(reason=error))
                 if self._writer.processor.text:
-                    yield TextRestarted()
+                    yield self._restarted()
         self._writer.restart()
         text = quotations(self._sentences, self._writer.labels, self._contradictions, self._request.is_short)
         yield self._delta(self._writer.add(text))
 
+    def _restarted(self) -> TextRestarted:
+        self._citations_shown = 0
+        return TextRestarted()
+
     def _delta(self, text: str) -> TextDelta:
         """The next piece of the text, with the sources of those of its markers that are new."""
         citations = self._writer.processor.citations
-        new = citations[self._citations_shown if self._citations_shown <= len(citations) else 0 :]
+        new = citations[self._citations_shown :]
         self._citations_shown = len(citations)
         return TextDelta(text, {each.number: self._sources[each.source_id] for each in new})
 

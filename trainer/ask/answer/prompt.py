@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from storage.contract.ask import ContextSize, Source
 from trainer.ask.answer.contradictions import Contradiction
 from trainer.ask.answer.request import AnswerRequest
-from trainer.ask.model.client import Message
+from trainer.ask.model.endpoint import Message
 from trainer.ask.retrieval import Retrieval
 
 NOTHING_FOUND = "I found nothing that answers this."

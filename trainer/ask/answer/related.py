@@ -7,7 +7,8 @@ from storage.contract.ask import Answer
 from storage.text import one_line
 from trainer.ask.answer.prompt import as_data
 from trainer.ask.citations.words import words_of
-from trainer.ask.model.client import Message, ModelClient
+from trainer.ask.model.client import ModelClient
+from trainer.ask.model.endpoint import Message
 from trainer.ask.model.errors import ModelError
 from trainer.ask.model.usage import UsageCounter
 from trainer.ask.retrieval import Retrieval

@@ -9,7 +9,8 @@ from trainer.ask.answer.request import AnswerRequest
 from trainer.ask.citations.numbering import Numbering
 from trainer.ask.citations.processor import CitationProcessor
 from trainer.ask.citations.support import IndexedSource, SupportChecker
-from trainer.ask.model.client import Delta, ModelClient
+from trainer.ask.model.client import ModelClient
+from trainer.ask.model.endpoint import Delta
 from trainer.ask.model.errors import TOO_LONG, ModelError
 from trainer.ask.model.usage import UsageCounter
 from trainer.ask.retrieval import Retrieval

@@ -26,6 +26,7 @@ RATE_LIMITED = ModelErrorMeaning(OUTAGE, "takes no more requests for now (429)")
 BROKE_OFF = ModelErrorMeaning(OUTAGE, "broke off in the middle of its answer")
 UNREACHABLE = ModelErrorMeaning(OUTAGE, "cannot be reached")
 SILENT = ModelErrorMeaning(OUTAGE, "did not answer in time")
+UNEXPLAINED = ModelErrorMeaning(UNKNOWN, "answered with an error")
 GARBLED = ModelErrorMeaning(UNKNOWN, "sent something that is no answer")
 EMPTY = ModelErrorMeaning(UNKNOWN, "sent an empty answer")
 FILTERED = ModelErrorMeaning(PERMANENT, "declined to answer (content filter)")
@@ -79,10 +80,10 @@ def meaning_of(error: Exception, has_begun: bool = False) -> ModelErrorMeaning:
     if isinstance(error, openai.APIConnectionError):
         quiet = SILENT if isinstance(error, openai.APITimeoutError) else UNREACHABLE
         return BROKE_OFF if has_begun else quiet
-    if isinstance(error, openai.APIError):  # an error object in the stream
+    if isinstance(error, openai.APIError):  # an error object in the stream, or in place of it
         code = error.code or ""
         known = _of_status(int(code), None, error.message) if code.isdigit() else CODES.get(code)
-        return known or (BROKE_OFF if has_begun else _of_message(error.message) or GARBLED)
+        return known or (BROKE_OFF if has_begun else _of_message(error.message) or UNEXPLAINED)
     return BROKE_OFF if has_begun else GARBLED
 
 

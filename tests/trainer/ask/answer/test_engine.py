@@ -132,6 +132,17 @@ async def test_death_in_mid_stream_restarts_the_same_answer_once(server: ModelSe
     assert finished(events).answer.usage.requests == 2
 
 
+async def test_after_a_restart_each_marker_comes_with_its_source_again(server: ModelServer) -> None:
+    server.fail("die", after_chunks=9)  # when it has cited
+    found = retrieval_of("guide", "harbour")
+    events = await events_of(found, asks(ROOMS), settings_of(server))
+    restarted = next(n for n, event in enumerate(events) if isinstance(event, TextRestarted))
+    before, after = ([e for e in part if isinstance(e, TextDelta)] for part in (events[:restarted], events[restarted:]))
+    assert any(event.cited for event in before)
+    cited = {number: source for event in after for number, source in event.cited.items()}
+    assert cited == finished(events).answer.cited_sources and len(cited) == 2
+
+
 @pytest.mark.parametrize(
     ("failure", "reason"), [(401, "refuses the API key"), (429, "no more requests"), ("die", "broke off")]
 )

@@ -8,7 +8,8 @@ import pytest
 from storage.failures import Failure
 from storage.settings.language_model import LanguageModelSettings
 from tests.servers.openai_model import ModelServer, model_server
-from trainer.ask.model.client import Delta, Message, ModelClient, Restart
+from trainer.ask.model.client import ModelClient
+from trainer.ask.model.endpoint import Delta, Message, Restart
 from trainer.ask.model.errors import ModelError
 from trainer.ask.model.usage import UsageCounter
 
@@ -97,6 +98,47 @@ async def test_refusals_have_their_meaning_and_no_secrets(
         await streamed(settings_of(servers[0]))
     assert raised.value.failure is kind and sentence in str(raised.value)
     assert SECRET not in caplog.text + repr(raised.value) and raised.value.__cause__ is None
+
+
+async def test_a_server_that_does_not_stream_is_heard_all_the_same(servers: tuple[ModelServer, ModelServer]) -> None:
+    servers[0].streams = False
+    counter = UsageCounter()
+    assert text_of(await streamed(settings_of(servers[0]), counter)) == ANSWER and not counter.usage.is_estimated
+    servers[0].fail("error_body")
+    with pytest.raises(ModelError, match="answered with an error"):
+        await streamed(settings_of(servers[0]))
+    servers[0].fail("error_body")
+    assert text_of(await streamed(settings_of(*servers))) == ANSWER and len(servers[1].requests) == 1
+
+
+@pytest.mark.parametrize(
+    "rejects", [("stream_options",), ("temperature", "max_tokens"), ("stream_options", "temperature", "max_tokens")]
+)
+async def test_parameters_that_a_server_does_not_take_are_left_out(
+    servers: tuple[ModelServer, ModelServer], rejects: tuple[str, ...]
+) -> None:
+    servers[0].rejects = rejects
+    async with ModelClient(settings_of(servers[0])) as client:
+        for _ in range(2):
+            assert text_of([event async for event in client.stream(MESSAGES, client.new_counter())]) == ANSWER
+    last = servers[0].requests[-1]
+    assert not set(rejects) & set(last) and ("max_completion_tokens" in last) is ("max_tokens" in rejects)
+
+
+@pytest.mark.parametrize("characters", [1, 2, 7, 1000])
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    "thoughts", ["<think>\nIn Ash [1]?</think>\n\n", "Hm, 7 < 8 [2] </think>\n", " <THINK></THINK>"]
+)
+async def test_what_a_model_thinks_is_no_answer(
+    servers: tuple[ModelServer, ModelServer], thoughts: str, streams: bool, characters: int
+) -> None:
+    first = servers[0]
+    first.thoughts, first.streams, first.chunk_characters = thoughts, streams, characters
+    assert text_of(await streamed(settings_of(first))) == ANSWER
+    first.thoughts = "<think>without an end "
+    with pytest.raises(ModelError, match="empty answer"):
+        await streamed(settings_of(first))
 
 
 async def test_nobody_there_and_nothing_said_are_outages(servers: tuple[ModelServer, ModelServer]) -> None:
