@@ -8,13 +8,15 @@ import asyncio
 import itertools
 import math
 import re
-import resource
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
+import psutil
+
 from storage.contract.ask import Answer, Source
 from storage.settings.language_model import LanguageModelSettings
+from tests.bench.chats import megabytes
 from tests.servers.openai_model import HABITS, ModelServer, model_server
 from tests.servers.web_pages.held_out import held_out_pages, held_out_questions
 from tests.servers.web_pages.pages import CLOSED_HOST, all_pages
@@ -29,7 +31,7 @@ from trainer.ask.retrieval import Query, Retrieval
 
 PAGES, PASSAGES = 10, 12
 AT_ONCE = 50
-ANSWERS = 1000
+MEASURED_AFTER = (100, 500, 1000)  # answers
 TELLS = ("contradictory", "stale")
 
 
@@ -37,7 +39,7 @@ class PagesInMemory:
     """Retrieval over the pages of the small web, by the words they share with the question."""
 
     def __init__(self) -> None:
-        everything = [*all_pages(), *held_out_pages()]
+        everything = [*all_pages(), *held_out_pages(), *held_out_pages("held_out_styles")]
         pages = [p for p in everything if not p.location and p.host != CLOSED_HOST and not p.delay_s]
         self.texts = {page.name: page.text for page in pages}
         self._sources = [
@@ -171,20 +173,24 @@ async def many_at_once(engine: AnswerEngine) -> str:
 
 
 async def memory_growth(engine: AnswerEngine) -> str:
-    """Growth of the process's peak memory over many answers, after some to warm up."""
-    questions = itertools.cycle(known.text for known in all_questions()[:20])
-    peaks = []
-    for number in range(ANSWERS):
-        if number in (100, ANSWERS - 1):
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    """Memory of this process (RSS) after answers, of all questions in turn."""
+    questions = itertools.cycle(known.text for known in all_questions())
+    process, figures = psutil.Process(), list[str]()
+    for number in range(1, MEASURED_AFTER[-1] + 1):
         await timed(engine.answer(AnswerRequest(Query(next(questions)))))
-    return f"{(peaks[1] - peaks[0]) / 1024:.1f} MiB from the 100th to the {ANSWERS}th"
+        if number in MEASURED_AFTER:
+            figures.append(f"{megabytes(process):.0f} MB after {number}")
+    return ", ".join(figures)
 
 
 async def main() -> None:
     """Measure both ways to answer, over both sets of questions, and print a table."""
     pages = PagesInMemory()
-    sets = {"tuned": all_questions(), "held out": held_out_questions()}
+    sets = {
+        "tuned": all_questions(),
+        "held out": held_out_questions(),
+        "other styles": held_out_questions("held_out_styles"),
+    }
     with model_server() as server:
         settings = {"DARKROOM_ASK_MODEL_URL": server.url, "DARKROOM_ASK_MODEL": server.model}
         async with ModelClient(LanguageModelSettings.model_validate(settings)) as model:
@@ -202,7 +208,7 @@ async def main() -> None:
     timings = [timing for _, times in written.values() for timing in times]
     print(f"\nfirst source {median_s([t.first_source_s for t in timings]):.3f} s, "  # noqa: T201
           f"first word {median_s([t.first_word_s for t in timings]):.3f} s (medians)")  # fmt: skip
-    print(f"{AT_ONCE} questions at once: {at_once}\nmemory over {ANSWERS} answers: {growth}")  # noqa: T201
+    print(f"{AT_ONCE} questions at once: {at_once}\nmemory: {growth}")  # noqa: T201
 
 
 if __name__ == "__main__":

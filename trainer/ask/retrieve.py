@@ -35,6 +35,7 @@ PASSAGES: dict[ContextSize, int] = {"low": 6, "medium": 12, "high": 24}
 KNOWN_SOURCES = 5  # of earlier answers in the thread, the newest, that are read beside what is found
 FRESH = {"reason": "", "snippet_only": False, "stale": False, "copies": ()}  # is found out anew each time
 NO_PROVIDER = "No web search is set up here, so I have looked in documents only."
+NO_SITE = "Documents are on none of the sites that the question asks for."
 NOT_ADMITTED = "The search found pages, but none of them passes the filters of the question."
 OnSource = Callable[[Source], None]
 
@@ -79,6 +80,8 @@ class Retriever:
 
     async def _from_documents(self, query: Query, on_source: OnSource, notices: list[str]) -> Retrieval:
         texts, troubles = await self._library.texts(query.space, query.document_ids)
+        texts, undated = admitted_documents(query.filters, texts)
+        troubles += undated
         best = await asyncio.to_thread(self._indexes.best, query.question, texts)
         for text in best:
             on_source(text.source)
@@ -133,6 +136,17 @@ def admitted_pages(filters: AskFilters, pages: Sequence[PageText]) -> tuple[list
     if not undated:
         return list(admitted.values()), []
     return list(admitted.values()), [f"{plural(undated, 'page')} without a date could not be used."]
+
+
+def admitted_documents(filters: AskFilters, documents: Sequence[SourceText]) -> tuple[list[SourceText], list[str]]:
+    """Documents that pass the filters, and a sentence on those that cannot; they are on no site."""
+    if filters.allowed_domains:
+        return [], [NO_SITE]
+    days = [document.source.published or document.source.updated for document in documents]
+    admitted = [each for each, day in zip(documents, days, strict=True) if admits_date(filters, day)]
+    if len(admitted) == len(documents) or not (undated := days.count(None)):
+        return admitted, []
+    return admitted, [f"{plural(undated, 'document')} without a date could not be used."]
 
 
 async def _ranked(query: Query, texts: Sequence[SourceText], notices: Sequence[str]) -> Retrieval:

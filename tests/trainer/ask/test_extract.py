@@ -4,7 +4,7 @@ import io
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
@@ -91,6 +91,7 @@ def test_a_wrong_charset_is_seen_through(data: bytes, declared: str, text: str) 
     assert decoded(data, declared) == text
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(["", "utf-8", "ascii", "utf-16", "x", "utf-7", "idna", "base64"]))
 def test_any_bytes_are_decoded_somehow(data: bytes, declared: str) -> None:
     assert isinstance(decoded(data, declared), str)

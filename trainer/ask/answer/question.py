@@ -4,16 +4,15 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
+from trainer.ask.answer.languages import AskedKind, language_of
 from trainer.ask.answer.names import names_in
 from trainer.ask.answer.word_likeness import related_words
-from trainer.ask.citations.facts import NUMBER_WORD, facts_in, is_year
+from trainer.ask.citations.facts import YEAR_NUMBER, Fact, facts_in, is_year
+from trainer.ask.citations.number_words import numbers_in_words
 from trainer.ask.citations.units import quantity_at
 from trainer.ask.citations.words import stem, words_of
-
-AskedKind = Literal["", "number", "percent", "date", "name"]
 
 PERCENT = re.compile(r"\b(?:percentage|percent|per cent|what (?:share|proportion|fraction))\b")
 DATE = re.compile(r"\bwhen\b|\b(?:what|which) (?:exact )?(?:year|date|day|month|week|time|century|decade|season)\b")
@@ -28,11 +27,7 @@ TIMES = re.compile(
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?|January|February|March|April|May|June|July|August|September|October|"
     r"November|December|century|[12]\d{3}|\d{1,2}[:.]\d\d)\b"
 )
-NUMBER = re.compile(
-    rf"\d|{NUMBER_WORD.pattern}|\b(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|dozen|"
-    r"free|half|twice|once|daily|weekly|every)\b",
-    re.IGNORECASE,
-)
+NUMBER = re.compile(r"[\d〇一二三四五六七八九十百千]|\b(?:free|half|twice|once|daily|weekly|every)\b", re.IGNORECASE)
 BARE = re.compile(r"\s*(?:[,.;:)](?!\d)|$|(?:and|or|in|at|to|on|by|for|of|with|when|after|as|per|each)\b)")
 HEAD = re.compile(
     r"\b(?:which|what)\s+(?:(?!is\b|are\b|was\b|were\b|do\b|does\b|did\b|has\b|have\b|will\b|can\b)(\w+)|"
@@ -54,12 +49,14 @@ class Question:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.language = language_of(text)
+        self.has_capitals = self.language is None or self.language.has_capitals
         words = frozenset(words_of(text))
-        self.words = words - LIGHT_WORDS or words
-        named = ROLE.sub(lambda role: role[0].lower(), text)
+        self.words = words - LIGHT_WORDS - (self.language.stems if self.language else frozenset()) or words
+        named = ROLE.sub(lambda role: role[0].lower(), text if self.has_capitals else text.lower())
         self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
         self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
-        self.dimensions = asked_dimensions(text)
+        self.dimensions = frozenset() if self.language else asked_dimensions(text)
         of_dimensions = frozenset(map(stem, dimension_words(self.dimensions)))
         self.dimension_words = of_dimensions & self.words
         self.rival_words = of_dimensions.difference(self.words, *map(related_words, self.words))  # wide, beside long
@@ -75,6 +72,8 @@ class Question:
 
     def _kind(self) -> AskedKind:
         lowered = self.text.lower()
+        if self.language:
+            return self.language.kind_of(lowered)
         if PERCENT.search(lowered):
             return "percent"
         if self.dimensions or COUNT.search(lowered):
@@ -93,23 +92,29 @@ class Question:
         if self.kind == "percent":
             return any(fact.kind == "percent" for fact in facts_in(text))
         if self.kind == "date":
-            return bool(TIMES.search(text)) or any(fact.kind == "date" for fact in facts_in(text))
+            return bool(TIMES.search(text)) or any(_is_day(text, fact) for fact in facts_in(text))
         if self.kind == "name":
-            return any(frozenset(words_of(name)) - self.words for name in NAME.findall(text))
+            is_named = any(frozenset(words_of(name)) - self.words for name in NAME.findall(text))
+            return is_named or not self.has_capitals
         if self.dimensions:
             return self.has_dimension(text) or _has_bare_number(text)
-        return not self.kind or bool(NUMBER.search(text))
+        return not self.kind or bool(NUMBER.search(text)) or next(numbers_in_words(text), None) is not None
 
     def has_dimension(self, text: str) -> bool:
         """Whether a text has a quantity of a dimension that is asked for."""
         numbers = [(fact.start, fact.end) for fact in facts_in(text) if fact.kind == "number"]
-        numbers += [word.span() for word in NUMBER_WORD.finditer(text)]
+        numbers += [(start, end) for start, end, _ in numbers_in_words(text)]
         quantities = (quantity_at(text, start, end) for start, end in numbers)
         return any(quantity.kind in self.dimensions for quantity in quantities if quantity)
 
     def has_name(self, text: str) -> bool:
         """Whether a text has a name that the question does not have."""
         return bool(names_in(text, self.words))
+
+
+def _is_day(text: str, fact: Fact) -> bool:
+    """Whether a fact is a date, or a number that may be a year."""
+    return fact.kind == "date" or bool(YEAR_NUMBER.fullmatch(text[fact.start : fact.end]))
 
 
 def _has_bare_number(text: str) -> bool:

@@ -16,7 +16,7 @@ from trainer.ask.retrieval import Retrieval
 
 SENTENCE_BREAK = re.compile(
     r"(?<!\b[A-Z]\.)(?<!\b(?:Dr|Mr|St|No|vs|ca)\.)(?<!\b(?:Mrs|e\.g|i\.e|etc|Fig|Vol)\.)(?<=[.!?。！？])[\"”’)\]]*\s+"
-    r"(?=[^a-z\s])|\n+"
+    r"(?=[^a-z\s])|(?<=[。！？])(?=[^\s」』”’）)])|\n+"
 )
 LENGTHS = range(8, 501)  # characters; what is longer is no sentence but a table
 MARKUP = re.compile(r"^\s*(?:#+|[-*+•>|]|\d+[.)])\s+|[*_`|]{1,3}")

@@ -10,7 +10,7 @@ from trainer.ask.answer.names import are_same_name, names_in, persons_in, places
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.sentences import Sentence
 from trainer.ask.answer.word_likeness import WordLikeness, are_near
-from trainer.ask.citations.facts import Fact, facts_in, is_year
+from trainer.ask.citations.facts import Fact, facts_in, is_year, word_facts_in
 from trainer.ask.citations.units import Quantity, quantity_at
 from trainer.ask.citations.words import WORD, words_and_stems
 
@@ -61,8 +61,9 @@ class ValueFinder:
 
     def _facts(self, text: str) -> list[Value]:
         """Numbers, percentages and dates that may be the answer: not those that the question itself has."""
-        facts = [_value(text, fact) for fact in facts_in(text) if not self._asked_keys & set(fact.keys)]
         kind, dimensions = self._question.kind, self._question.dimensions
+        found = [*facts_in(text), *(word_facts_in(text) if kind == "number" else [])]
+        facts = [_value(text, fact) for fact in found if not self._asked_keys & set(fact.keys)]
         if kind == "date":
             return [value for value in facts if value.kind == "date" or ":" in value.keys[0]]
         if kind == "percent":
@@ -73,6 +74,8 @@ class ValueFinder:
         return fitting or [v for v in facts if not dimensions or not v.quantity]
 
     def _names(self, sentence: Sentence) -> list[Value]:
+        if not self._question.has_capitals:
+            return []
         known = self._question.words
         find = places_in if self._question.asks_where else persons_in if self._question.asks_who else names_in
         return [Value("name", name.start, name.end, name.words) for name in find(sentence.text, known)]

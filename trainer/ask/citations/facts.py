@@ -9,37 +9,34 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from storage.data_files import read_toml
+from trainer.ask.citations.dates import dates_in, parts_of_date
+from trainer.ask.citations.number_words import numbers_in_words
+from trainer.ask.citations.words import CJK, CJK_RANGES
+
 FactKind = Literal["number", "percent", "date"]
 
-MONTHS = "january february march april may june july august september october november december".split()
-MONTH = r"(?P<month>Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b\.?"  # noqa: E501 - one alternative for each month
-DAY, YEAR = r"(?P<day>[0-3]?\d)(?:st|nd|rd|th)?", r"(?P<year>[12]\d{3})(?!\d)"
-DATES = [
-    re.compile(pattern)
-    for pattern in (
-        r"(?<!\d)(?P<year>[12]\d{3})-(?P<number>[01]\d)-(?P<day>[0-3]\d)(?!\d)",
-        rf"(?<!\d){DAY}\s+(?:of\s+)?{MONTH}(?:,?\s+{YEAR})?",
-        rf"\b{MONTH}\s+{DAY}(?!\d)(?!,\d)(?:,?\s+{YEAR})?",
-        rf"\b{MONTH},?\s+(?:of\s+)?{YEAR}",
-    )
-]
-MULTIPLIERS = {"thousand": 3, "k": 3, "million": 6, "mn": 6, "billion": 9, "bn": 9, "trillion": 12}
+_TABLE = read_toml("trainer.ask.citations", "numbers.toml")
+MULTIPLIERS: dict[str, int] = _TABLE["multipliers"]
+SHORT_MULTIPLIERS: dict[str, int] = _TABLE["short_multipliers"]
 SPACES = "\u00a0\u2009\u202f "
+TIMES = "|".join(sorted((word for word in MULTIPLIERS if not CJK.match(word)), key=len, reverse=True))
 FIGURE = re.compile(
-    rf"(?<![\w.])(?P<figure>\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d,.]\d|\d)|\d+(?:[.,'’:]\d+)*+)"
-    r"(?:\s?(?P<percent>%|percent\b|per\s?cent\b)|[\s-]?(?P<times>thousand|million|billion|trillion|mn|bn|k)\b)?",
+    rf"(?<![^\W{CJK_RANGES}])(?<![.])(?P<figure>\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d,.]\d|\d)|\d+(?:[.,'’:]\d+)*+)"
+    rf"(?:\s?(?P<percent>[%％]|(?:percent|per\s?cent|prozent|pour\s?cent|por\s?ciento|percento)\b)|"
+    rf"[\s-]?(?P<times>(?:{TIMES})\b|[千万萬億亿兆])(?:(?<=mio|mrd|tsd)\.)?|(?<=\d)\s?(?P<short>m|b|tn)\b)?",
     re.IGNORECASE,
 )
+CURRENCY_BEFORE = re.compile(r"[$€£¥₹]\s?$")
 ROUGHLY = re.compile(
-    r"(?:about|around|approximately|approx\.?|roughly|nearly|almost|over|more than|less than|under|some|circa|ca\.|~|≈)"
+    r"(?:about|around|approximately|approx\.?|roughly|nearly|almost|over|more than|less than|under|some|circa|ca\.|~|≈|"
+    r"etwa|rund|ungefähr|knapp|gut|über|environ|unos|unas|約|およそ)"
     r"\s*[$€£¥]?$",
     re.IGNORECASE,
 )
 ROUGHLY_WITHIN = 0.06
 YEAR_NUMBER = re.compile(r"(?:1\d|20)\d\d")
 BEFORE_YEAR = re.compile(r"(?:\b(?:in|since|from|until|before|after|year|by)|\()\s*$", re.IGNORECASE)
-WORDS = "zero one two three four five six seven eight nine ten eleven twelve".split()
-NUMBER_WORD = re.compile(rf"\b(?:{'|'.join(WORDS)})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,8 @@ class Fact:
 
 def facts_in(text: str) -> list[Fact]:
     """All facts of a text, in their order; a figure within a date is no fact of its own."""
-    dates = sorted(_dates_in(text), key=lambda fact: (fact.start, -fact.end))
+    found = (Fact("date", start, end, keys) for start, end, keys in dates_in(text))
+    dates = sorted(found, key=lambda fact: (fact.start, -fact.end))
     taken: list[Fact] = []
     for date in dates:
         if not taken or date.start >= taken[-1].end:
@@ -72,16 +70,22 @@ def facts_in(text: str) -> list[Fact]:
     return sorted([*taken, *_figures_in("".join(blanked))], key=lambda fact: fact.start)
 
 
+def word_facts_in(text: str) -> list[Fact]:
+    """Numbers in words, but for “one”, which mostly counts nothing."""
+    found = ((start, end, _plain(value)) for start, end, value in numbers_in_words(text))
+    return [Fact("number", start, end, (key,)) for start, end, key in found if key != "1"]
+
+
 def keys_in(text: str) -> frozenset[str]:
     """Every reading of every fact in a source's text, with what follows from it: a date has a year and a month."""
-    keys: set[str] = {str(WORDS.index(word.lower())) for word in NUMBER_WORD.findall(text)}
+    keys: set[str] = {_plain(value) for *_, value in numbers_in_words(text)}
     for fact in facts_in(text):
         keys.update(fact.keys)
         for key in fact.keys:
             if fact.kind == "percent":
                 keys.add(key.rstrip("%"))
             elif fact.kind == "date":
-                keys.update(_parts_of_date(key))
+                keys.update(parts_of_date(key))
     return frozenset(keys)
 
 
@@ -90,38 +94,23 @@ def is_year(text: str, fact: Fact) -> bool:
     return bool(YEAR_NUMBER.fullmatch(text[fact.start : fact.end]) and BEFORE_YEAR.search(text[: fact.start]))
 
 
-def _dates_in(text: str) -> Iterator[Fact]:
-    for pattern in DATES:
-        for match in pattern.finditer(text):
-            groups = match.groupdict()
-            month = int(groups["number"]) if "number" in groups else _month(groups["month"])
-            day = int(groups["day"]) if groups.get("day") else 0
-            if day <= 31 and 1 <= month <= 12:
-                key = f"{groups.get('year') or '-'}-{month:02}" + (f"-{day:02}" if day else "")
-                yield Fact("date", *match.span(), (key,))
-
-
-def _month(name: str) -> int:
-    return next(n for n, month in enumerate(MONTHS, 1) if month.startswith(name[:3].lower()))
-
-
-def _parts_of_date(key: str) -> set[str]:
-    year, _, rest = key.lstrip("-").partition("-") if not key.startswith("--") else ("", "", key[2:])
-    month, _, day = rest.partition("-")
-    parts = {year, f"{year}-{month}", f"--{month}-{day}"} if year and day else {year} if year else set()
-    return parts | ({str(int(day))} if day else set())
-
-
 def _figures_in(text: str) -> Iterator[Fact]:
     for match in FIGURE.finditer(text):
-        readings = list(_readings(match["figure"]))
+        before = text[max(0, match.start() - 20) : match.start()]
+        readings, end = list(_readings(match["figure"])), match.end()
         if match["times"]:
-            power = MULTIPLIERS[match["times"].lower()]
-            readings = [_plain(Decimal(reading).scaleb(power)) for reading in readings if ":" not in reading]
+            readings = _times(readings, MULTIPLIERS[match["times"].lower()])
+        elif match["short"] and CURRENCY_BEFORE.search(before):
+            readings = _times(readings, SHORT_MULTIPLIERS[match["short"].lower()])
+        elif match["short"]:  # a unit of measurement
+            end = match.end("figure")
         kind: FactKind = "percent" if match["percent"] else "number"
         keys = tuple(f"{reading}%" if match["percent"] else reading for reading in readings)
-        rough = ROUGHLY.search(text[max(0, match.start() - 20) : match.start()]) is not None
-        yield Fact(kind, *match.span(), keys, rough)
+        yield Fact(kind, match.start(), end, keys, ROUGHLY.search(before) is not None)
+
+
+def _times(readings: list[str], power: int) -> list[str]:
+    return [_plain(Decimal(reading).scaleb(power)) for reading in readings if ":" not in reading]
 
 
 def _readings(figure: str) -> Iterator[str]:

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rapidfuzz import fuzz
 
 from storage.contract.ask import Source
 from storage.text import fold
 from trainer.ask.citations.facts import Fact, facts_in, keys_in
+from trainer.ask.citations.measures import Measure, measure_of, measures_in
 from trainer.ask.citations.words import words_of
 
 QUOTED = re.compile(r'"([^"\n]{12,400})"|“([^”\n]{12,400})”|„([^“”\n]{12,400})[“”]|«([^»\n]{12,400})»')
@@ -25,6 +26,7 @@ class Claims:
     facts: tuple[Fact, ...]
     quotes: tuple[str, ...]
     words: frozenset[str]
+    measures: Mapping[Fact, Measure] = field(default_factory=dict)  # of facts with a unit
 
     @property
     def can_be_checked(self) -> bool:
@@ -40,22 +42,28 @@ class IndexedSource:
     folded: str
     keys: frozenset[str]
     words: frozenset[str]
+    measures: tuple[Measure, ...] = ()
 
     @classmethod
     def of(cls, source: Source, text: str) -> "IndexedSource":
         """Index the text of a source; its title and dates are parts of it."""
         dates = " ".join(str(day) for day in (source.published, source.updated) if day)
         whole = f"{source.title}\n{dates}\n{text}"
-        return cls(source.id, _plain(whole), keys_in(whole), frozenset(words_of(whole)))
+        return cls(source.id, _plain(whole), keys_in(whole), frozenset(words_of(whole)), measures_in(text))
 
     def confirmed(self, claims: Claims) -> set[Fact | str]:
         """Those facts and quotations that the source has."""
-        facts = {fact for fact in claims.facts if fact.is_in(self.keys)}
+        facts = {fact for fact in claims.facts if fact.is_in(self.keys) or self._has_converted(claims, fact)}
         return facts | {quote for quote in claims.quotes if self._has(quote)}
 
     def overlap(self, claims: Claims) -> float:
         """Share of the words that the source has."""
         return len(claims.words & self.words) / len(claims.words) if claims.words else 0.0
+
+    def _has_converted(self, claims: Claims, fact: Fact) -> bool:
+        """Whether the source has a quantity in another unit; in the same one its digits would be there."""
+        ours = claims.measures.get(fact)
+        return ours is not None and any(ours.is_converted(theirs) for theirs in self.measures)
 
     def _has(self, quote: str) -> bool:
         return quote in self.folded or fuzz.partial_ratio(quote, self.folded) >= QUOTE_RATIO
@@ -75,7 +83,8 @@ class SupportChecker:
         facts = tuple(fact for fact in facts_in(text) if not any(key in self._asked_keys for key in fact.keys))
         quotes = (_plain("".join(groups)) for groups in QUOTED.findall(text))
         quotes = (quote for quote in quotes if " " in quote and quote not in self._asked)
-        return Claims(facts, tuple(quotes), frozenset(words_of(text)))
+        measures = {fact: measure for fact in facts if (measure := measure_of(text, fact))}
+        return Claims(facts, tuple(quotes), frozenset(words_of(text)), measures)
 
     def cited(self, text: str, ids: Collection[str]) -> tuple[list[str], bool]:
         """The sources to cite for a text for which `ids` were cited, and whether they have all that can be checked.

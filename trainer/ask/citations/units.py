@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from storage.data_files import read_toml
+from trainer.ask.citations.words import CJK, CJK_RANGES
 
 POUND = "pound"  # of money in most texts, as pounds of mass go by lb where both occur
 
@@ -62,9 +63,11 @@ def _units() -> tuple[dict[str, tuple[str, float]], re.Pattern[str]]:
     for spellings in table["currencies"]:
         units |= {spelled: (f"money {spellings.split()[0]}", 1.0) for spelled in spellings.split()}
     units[POUND] = ("money £", 1.0)
-    longest_first = sorted(units, key=len, reverse=True)
-    spelled = "|".join(re.escape(each).replace(r"\ ", r"\s+") for each in longest_first)
-    return units, re.compile(rf"[\s -]?(?:(?:US|full|whole)\s)?(?P<unit>(?:{spelled})s?)(?![\w²³])", re.IGNORECASE)
+    longest_first = [re.escape(each).replace(r"\ ", r"\s+") for each in sorted(units, key=len, reverse=True)]
+    spaced = "|".join(each for each in longest_first if not CJK.match(each))
+    unspaced = "|".join(each for each in longest_first if CJK.match(each))
+    unit = rf"(?:{spaced})s?(?![\w²³])|(?:{spaced})(?=[{CJK_RANGES}])|{unspaced}"
+    return units, re.compile(rf"[\s -]?(?:(?:US|full|whole)\s)?(?P<unit>{unit})", re.IGNORECASE)
 
 
 CURRENCY_BEFORE = re.compile(r"(?<![A-Za-z])(US\$|[€$£¥₹₽₩]|EUR|USD|GBP|CHF|JPY)\s?$", re.IGNORECASE)

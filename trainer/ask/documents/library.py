@@ -77,6 +77,8 @@ class DocumentLibrary:
             try:
                 kept = {"version": TEXT_VERSION, "text": text.as_json()}
                 await self._store.put(document.text_key, json.dumps(kept).encode())
+                if not await self._documents.is_current(document):  # deleted meanwhile, and so is its text
+                    await self._store.delete(document.text_key)
             except StoreError as error:
                 log.warning("the text of a document is not kept: %s", error)
         return text

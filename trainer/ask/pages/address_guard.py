@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import idna
+
 from trainer.ask.pages.errors import AddressRefused
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -144,8 +146,8 @@ def _host(host: str) -> str:
     if ":" in host:
         return str(ipaddress.IPv6Address(host))
     host = host.removesuffix(".")
-    if not host.isascii():
-        host = host.encode("idna").decode()
+    if not host.isascii():  # as the client reads it, which connects to it
+        host = idna.encode(host, uts46=True).decode()
     if not HOST.fullmatch(host):
         raise ValueError("no host name")
     if NUMBER.fullmatch(host.rpartition(".")[2]):  # 0177.0.0.1, 2130706433, 127.1, 0x7f.1 …

@@ -56,7 +56,7 @@ class RobotsCache:
             return _forbids_all
         if status != 200:
             return _allows_all
-        text = body.decode("utf-8", "replace")
+        text = body.decode("utf-8-sig", "replace")  # a byte order mark would hide the first line
         if text.lower().count("agent") * len(text.splitlines()) > WORK_MAX:
             return _forbids_all
         rules = await asyncio.to_thread(Protego.parse, text)
