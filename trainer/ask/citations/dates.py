@@ -1,4 +1,4 @@
-"""Dates in a text, as keys like 2024-05-03, 2024-05 and, without a year, --05-03, in the languages of `numbers.toml`."""
+"""Dates in a text, as keys like 2024-05-03, 2024-05 and, without a year, --05-03; languages are in `numbers.toml`."""
 
 import re
 from collections.abc import Iterator
