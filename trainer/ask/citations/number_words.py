@@ -72,7 +72,7 @@ def _of_words(words: list[str]) -> Iterator[Decimal]:
         elif small is not None:
             group += small
         elif word == "hundred":
-            group = (group or 1) * 100
+            group = (group or Decimal(1)) * 100
         else:
             total, group = total + (group or 1) * 10 ** SCALES[word], Decimal(0)
         last = small if small is not None else 100
