@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from arq.connections import ArqRedis
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request
@@ -40,9 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     threads.set_up()
     os.environ["OMP_NUM_THREADS"] = "1"
-    settings.register_profile("quick", max_examples=25)
-    if config.option.markexpr == "not slow":
-        settings.load_profile("quick")
+    patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("quick", max_examples=25, **patient)
+    settings.register_profile("whole", **patient)
+    settings.load_profile("quick" if config.option.markexpr == "not slow" else "whole")
 
 
 def pytest_collection() -> None:

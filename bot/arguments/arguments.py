@@ -48,7 +48,7 @@ SIZES: dict[str, JsonValue] = {  # what a chat that has lists offers in place of
 class Arguments(BaseModel):
     """Base of all arguments: undeclared ones are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -11,7 +11,7 @@ class Record(BaseModel):
     What people send is checked before, by `bot.arguments.arguments`, which forbids unknown fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
 
 class Stored(Record):

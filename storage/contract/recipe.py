@@ -23,7 +23,7 @@ class Recipe(BaseModel):
     """
 
     # A typo in a preset or in --set must not train with the default unnoticed.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     method: Method = Field("full", description="what is trained: all weights (full fine-tuning), or LoRA adapters")
     rank: int = Field(16, ge=1, le=256, description="rank of the LoRA matrices")

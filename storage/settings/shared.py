@@ -18,7 +18,7 @@ class SharedSettings(BaseSettings):
 
     # Frozen: whoever needs another value makes a copy before anything is built from it. A `.env` may hold others'
     # lines.
-    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, env_file=".env", extra="ignore", defer_build=True)
 
     home: Path = Field(
         default_factory=lambda: user_data_path("darkroom", appauthor=False),
