@@ -138,6 +138,7 @@ class Hello(ProtocolMessage):
     device: str
     twin_folder: str = ""  # where the few-step twin lies that draws drafts; empty without one
     method: Method = "full"  # what it learns by where nobody has asked for a method
+    trainings_at_once: int = 1  # LoRA trainings whose steps it takes together
 
 
 class Refusal(ProtocolMessage):

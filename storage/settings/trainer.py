@@ -51,6 +51,14 @@ class TrainerSettings(SharedSettings):
         validation_alias="DARKROOM_TRAINING_SHARE",
         description="Share of the engine's time that trainings have while pictures wait; while none do they have all.",
     )
+    trainings_at_once: int = Field(
+        4,
+        ge=1,
+        le=16,
+        validation_alias="DARKROOM_TRAININGS_AT_ONCE",
+        description="LoRA trainings that a worker takes at once and whose steps it computes together, as far as memory "
+        "allows. Full trainings, and those on several GPUs or with trackers, run one after another.",
+    )
     # Time is lost at most once: a job of a lost worker resumes from the last one.
     checkpoint_s: float = Field(
         60.0,

@@ -110,7 +110,7 @@ def peer(plan: Plan, method: str, model: Path, work: Path) -> Run:
     flags = [f"--{name}={value}" for name, value in options.items()]
     script = plan.scripts / SCRIPTS[method]
     args = ["tests.bench.peer_script", script, *flags, "--with_prior_preservation", "--train_text_encoder"]
-    cold, warm = _run(plan, args, {}), _run(plan, args, {})
+    cold, warm = run_process(plan, args, {}), run_process(plan, args, {})
     kept = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return {
         "step_s": statistics.median(cold["steps_s"][3:] + warm["steps_s"][3:]),
@@ -125,11 +125,11 @@ def ours(plan: Plan, method: str, model: Path, work: Path) -> Run:
     """The same by Darkroom, whose worker holds the model already when a person asks."""
     changes = json.dumps(plan.changes)
     given = [model, plan.photos, method, plan.steps, plan.class_images, work / "weights", changes]
-    said = _run(plan, ["tests.bench.our_script", *given], KEEP_MEMORY)  # as the worker starts its engine
+    said = run_process(plan, ["tests.bench.our_script", *given], KEEP_MEMORY)  # as the worker starts its engine
     return {"step_s": statistics.median(said.pop("steps_s")), **said}
 
 
-def _run(plan: Plan, arguments: list[Any], environment: dict[str, str]) -> Run:
+def run_process(plan: Plan, arguments: list[Any], environment: dict[str, str]) -> Run:
     """What a process says last; raises RuntimeError with its last words if it fails."""
     environment = environment | os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     command, left_s = [sys.executable, "-m", *map(str, arguments)], plan.ends_s - time.monotonic()

@@ -1,140 +1,85 @@
-"""Serving many subjects beside diffusers' pipeline: `python -m tests.bench.serving [--rounds 5]`.
+"""Serving many subjects beside diffusers' pipeline: `python -m tests.bench.serving [--rounds 5] [--out FILE]`.
 
-Toyworld, one thread, both in one process and in turns. The peer is a warm `StableDiffusionPipeline` with the same
-scheduler, whose handler loads each request's LoRA and unloads it, one request after another. Ours is the engine as a
-worker runs it: tasks come in, PNG files and a grid go out, which the peer does not write; the peer sends nothing back.
+Toyworld, one thread on one core, both in one process and in turns. The peer is a warm `StableDiffusionPipeline` with
+the same scheduler, whose handler loads each request's LoRA and unloads it, one request after another. Ours is the
+engine as a worker runs it: tasks come in, PNG files and a grid go out, which the peer does not write; the peer sends
+nothing back. A row that the file has already is not measured again.
 """
 
 import argparse
 import json
+import os
 import random
 import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from transformers.utils.logging import disable_progress_bar
 
-from tests.conftest import photos_of_a_character
-from tests.support.random_adapters import lora_file
-from trainer.engine.engine import Engine
+from tests.bench.serving_sides import Ours, Theirs, full_files, lora_files, training_process
+from trainer.diffusion.row_adapters import AdaptedDenoiser
 from trainer.models.base import load_base
-from trainer.models.default_recipe import recipe_for
 from trainer.models.local_files import TOYWORLD_FOLDER
-from trainer.protocol import ImagineTask, ProgressReport, SubjectTask, TrainTask
 
-SUBJECTS, STEPS, GUIDANCE, PROMPT = 12, 20, 4.0, "a dog in Paris"
-
-
-class Ours:
-    """The engine, and what it said."""
-
-    def __init__(self, folder: Path, files: list[str]) -> None:
-        self.folder, self.files, self.number = folder, files, 0
-        self.engine = Engine(load_base("toyworld"), self.hear)
-        self.ended_s: dict[str, float] = {}
-        self.on_step: Callable[[str], None] = lambda job: None
-
-    def hear(self, news: Any) -> None:
-        if isinstance(news, ProgressReport):
-            self.on_step(news.job)
-        elif getattr(news, "state", None):
-            assert news.state == "done", news
-            self.ended_s[news.job] = time.perf_counter()
-
-    def task(self, subject: int | None, count: int = 1, owner: str = "", steps: int = STEPS) -> ImagineTask:
-        """A request for pictures of a subject, or of none."""
-        self.number += 1
-        out = self.folder / str(self.number)
-        out.mkdir()
-        how: dict[str, Any] = {"guidance": GUIDANCE, "negative": "", "scheduler": "dpm++2m", "vary_seed": None}
-        return ImagineTask(
-            job=str(self.number),
-            folder=str(out),
-            owner=owner or str(self.number),
-            prompt=PROMPT,
-            weights=None if subject is None else self.files[subject],
-            seeds=tuple(range(count)),
-            steps=steps,
-            facts={},
-            **how,
-        )
-
-    def draw(self, *tasks: ImagineTask) -> None:
-        """Run tasks that have come at once."""
-        for task in tasks:
-            self.engine.inbox.put(task)
-        self.engine.run_until_idle()
+MANY, SHARE_S = 200, 30.0
+Row = dict[str, Any]
 
 
-class Theirs:
-    """A warm pipeline and its naive handler."""
+@dataclass
+class Bench:
+    """Both sides, and where their files are."""
 
-    def __init__(self, files: list[str]) -> None:
-        self.files = files
-        self.pipeline: Any = StableDiffusionPipeline.from_pretrained(
-            TOYWORLD_FOLDER, safety_checker=None, torch_dtype=torch.float32
-        )
-        self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(self.pipeline.scheduler.config)
-        self.pipeline.set_progress_bar_config(disable=True)
+    ours: Ours
+    theirs: Theirs
+    folder: Path
+    rounds: int
+    requests: int
 
-    def draw(self, subject: int | None, count: int = 1, steps: int = STEPS) -> None:
-        """One request."""
-        if subject is not None:
-            self.pipeline.load_lora_weights(self.files[subject])
-        chance = [torch.Generator().manual_seed(seed) for seed in range(count)]
-        how = {"num_images_per_prompt": count, "num_inference_steps": steps, "guidance_scale": GUIDANCE}
-        self.pipeline(PROMPT, generator=chance, **how)
-        if subject is not None:
-            self.pipeline.unload_lora_weights()
-
-
-def zipf(count: int) -> list[int]:
-    """Subjects of a burst of requests, by Zipf's law with exponent 1.1."""
-    weights = [1 / (rank + 1) ** 1.1 for rank in range(SUBJECTS)]
-    return random.Random(1).choices(range(SUBJECTS), weights, k=count)
-
-
-def side_by_side(ours: Ours, theirs: Theirs) -> dict[str, tuple[Callable[[], object], Callable[[], object]]]:
-    """Rows: what each side does."""
-    burst = zipf(24)
-    return {
-        "S1 one picture, 20 steps": (lambda: ours.draw(ours.task(None)), lambda: theirs.draw(None)),
-        "S1 one picture, 50 steps": (
-            lambda: ours.draw(ours.task(None, steps=50)),
-            lambda: theirs.draw(None, steps=50),
-        ),
-        "S2 8 pictures": (lambda: ours.draw(ours.task(None, 8)), lambda: theirs.draw(None, 8)),
-        "S2 16 pictures": (lambda: ours.draw(ours.task(None, 16)), lambda: theirs.draw(None, 16)),
-        "S3 8 LoRA subjects, one picture each": (
-            lambda: ours.draw(*(ours.task(subject) for subject in range(8))),
-            lambda: [theirs.draw(subject) for subject in range(8)],
-        ),
-        "S7 24 requests, Zipf over 12 subjects": (
-            lambda: ours.draw(*(ours.task(subject) for subject in burst)),
-            lambda: [theirs.draw(subject) for subject in burst],
-        ),
-    }
-
-
-def compare(ours: Ours, theirs: Theirs, rounds: int) -> dict[str, Any]:
-    """Medians of wall and CPU time, and ratios within rounds."""
-    table = {}
-    for name, sides in side_by_side(ours, theirs).items():
-        for side in sides:
+    def compare(self, ours: Callable[[], object], theirs: Callable[[], object]) -> Row:
+        """Medians of wall and CPU time of both, in turns, and ratios within rounds."""
+        for side in (ours, theirs):
             side()  # to warm up
-        took = [[_timed(side) for side in sides] for _ in range(rounds)]
+        took = [[_timed(side) for side in (ours, theirs)] for _ in range(self.rounds)]
         wall, cpu = ([statistics.median(r[side][k] for r in took) for side in (0, 1)] for k in (0, 1))
-        ratio = statistics.median(r[1][0] / r[0][0] for r in took)
-        table[name] = {"ours_s": wall[0], "theirs_s": wall[1], "ours_cpu_s": cpu[0], "theirs_cpu_s": cpu[1]}
-        table[name] = {key: round(value, 3) for key, value in table[name].items()} | {"times": round(ratio, 2)}
-        print(name, table[name], flush=True)  # noqa: T201
-    return table
+        ratio, cpu_ratio = (statistics.median(r[1][k] / r[0][k] for r in took) for k in (0, 1))
+        row = {"ours_s": wall[0], "theirs_s": wall[1], "ours_cpu_s": cpu[0], "theirs_cpu_s": cpu[1]}
+        return _rounded({**row, "times": ratio, "times_cpu": cpu_ratio})
+
+
+def rows(bench: Bench) -> Iterator[tuple[str, Callable[[], Row]]]:
+    """What is measured, by name."""
+    ours, theirs, compare = bench.ours, bench.theirs, bench.compare
+    for steps in (20, 50):
+        yield (
+            f"S1 one picture, {steps} steps",
+            lambda n=steps: compare(lambda: ours.draw(ours.task(None, steps=n)), lambda: theirs.draw(None, steps=n)),
+        )
+    for count in (8, 16):
+        yield (
+            f"S2 {count} pictures",
+            lambda n=count: compare(lambda: ours.draw(ours.task(None, n)), lambda: theirs.draw(None, n)),
+        )
+    yield (
+        "S3 8 LoRA subjects, one picture each",
+        lambda: compare(
+            lambda: ours.draw(*(ours.task(subject) for subject in range(8))), lambda: theirs.in_turn([*range(8)])
+        ),
+    )
+    yield "S4 8 full subjects, one picture each", lambda: full_subjects(bench)
+    yield "S5 switch of a resident LoRA", lambda: switch(bench)
+    for subjects in (12, MANY):
+        for beside in (False, True):
+            name = f"S7 Zipf over {subjects} subjects{', a training beside' if beside else ''}"
+            yield name, lambda n=subjects, b=beside: zipf(bench, n, b)
+    yield "one picture behind sixteen ÷ alone", lambda: waiting(ours, bench.rounds)
+    yield "training while pictures wait ÷ alone", lambda: training_share(ours)
 
 
 def _timed(side: Callable[[], object]) -> tuple[float, float]:
@@ -143,12 +88,80 @@ def _timed(side: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - began_s, time.process_time() - cpu_s
 
 
-def waiting(ours: Ours, rounds: int) -> float:
+def _rounded(row: Row) -> Row:
+    return {name: float(f"{value:.3g}") for name, value in row.items()}
+
+
+def full_subjects(bench: Bench) -> Row:
+    """Subjects of full trainings in turn; the peer loads the weights of each into its networks."""
+    folders = full_files(bench.ours.engine.base, bench.folder, 8)
+
+    def theirs() -> None:
+        for folder in folders:
+            bench.theirs.load_whole(folder)
+            bench.theirs.plain()
+
+    files = [str(folder / "weights.safetensors") for folder in folders]
+    row = bench.compare(lambda: bench.ours.draw(*map(bench.ours.task, files)), theirs)
+    unet, text_encoder = bench.ours.engine.base.denoiser.children()  # what later rows draw with
+    bench.theirs.pipeline.unet.load_state_dict(unet.state_dict())
+    bench.theirs.pipeline.text_encoder.load_state_dict(text_encoder.state_dict())
+    return row
+
+
+def switch(bench: Bench) -> Row:
+    """From one subject's adapters to another's, both resident, in milliseconds."""
+    ours, theirs = bench.ours, bench.theirs
+
+    def switched(subject: int) -> None:
+        with ours.engine.subjects.loaded(ours.files[subject]) as drawer:
+            assert isinstance(drawer, AdaptedDenoiser)
+            with drawer.rows.selection.rows([(drawer.adapters, 2)]):
+                for path in drawer.adapters[0].layers:
+                    drawer.rows.selection.factors(path, drawer.rows.network.get_submodule(path).weight)
+
+    def loaded(subject: int) -> None:
+        theirs.pipeline.load_lora_weights(theirs.files[subject])
+        theirs.pipeline.unload_lora_weights()
+
+    def median_ms(change: Callable[[int], object]) -> float:
+        change(0), change(1)
+        return statistics.median(_timed(lambda k=number: change(k % 2))[0] for number in range(12)) * 1000
+
+    ours_ms, load_ms = median_ms(switched), median_ms(loaded)
+    for subject in (0, 1):
+        theirs.pipeline.load_lora_weights(theirs.files[subject], adapter_name=str(subject))
+    set_ms = median_ms(lambda subject: theirs.pipeline.set_adapters(str(subject)))
+    theirs.pipeline.unload_lora_weights()
+    found = {"ours_ms": ours_ms, "set_adapters_ms": set_ms, "load_and_unload_ms": load_ms}
+    return _rounded({**found, "times set_adapters": set_ms / ours_ms, "times load": load_ms / ours_ms})
+
+
+def zipf(bench: Bench, subjects: int, beside: bool) -> Row:
+    """A burst of requests by Zipf's law with exponent 1.1: pictures a second, and how long the slowest waited.
+
+    A training beside the naive handler is a process on the same core.
+    """
+    weights = [1 / (rank + 1) ** 1.1 for rank in range(subjects)]
+    ours, took = bench.ours, list[tuple[list[float], list[float]]]()
+    for number in range(bench.rounds + 1):  # the first to warm up
+        burst = random.Random(number).choices(range(subjects), weights, k=bench.requests)
+        with ours.beside_a_training() if beside else nullcontext():
+            our_s = ours.draw(*map(ours.task, burst))
+        with training_process(bench.folder) if beside else nullcontext():
+            took.append((our_s, bench.theirs.in_turn(burst)))
+    told = [[(max(each), statistics.quantiles(each, n=20)[18]) for each in both] for both in took[1:]]
+    wall = [statistics.median(r[side][0] for r in told) for side in (0, 1)]
+    p95 = [statistics.median(r[side][1] for r in told) for side in (0, 1)]
+    row = {"ours_s": wall[0], "theirs_s": wall[1], "ours_p95_s": p95[0], "theirs_p95_s": p95[1]}
+    times, slow = statistics.median(r[1][0] / r[0][0] for r in told), statistics.median(r[0][1] / r[1][1] for r in told)
+    return _rounded({**row, "times": times, "p95 ours ÷ theirs": slow})
+
+
+def waiting(ours: Ours, rounds: int) -> Row:
     """How long one picture takes that is asked for behind somebody's sixteen ÷ alone."""
-    return round(
-        statistics.median(_behind_sixteen(ours) / _timed(lambda: ours.draw(ours.task(None)))[0] for _ in range(rounds)),
-        2,
-    )
+    found = [_behind_sixteen(ours) / _timed(lambda: ours.draw(ours.task(None)))[0] for _ in range(rounds)]
+    return _rounded({"times": statistics.median(found)})
 
 
 def _behind_sixteen(ours: Ours) -> float:
@@ -161,7 +174,7 @@ def _behind_sixteen(ours: Ours) -> float:
         steps[job] += 1
         if job == first.job and steps[job] == 6:
             asked_s = time.perf_counter()
-            ours.engine.inbox.put(late)
+            ours.engine.scheduler.add(ours.engine._run_of(late))
 
     ours.on_step = on_step
     ours.draw(first)
@@ -169,32 +182,15 @@ def _behind_sixteen(ours: Ours) -> float:
     return ours.ended_s[late.job] - asked_s
 
 
-def training_share(ours: Ours, seconds: float = 30.0) -> float:
+def training_share(ours: Ours, seconds: float = SHARE_S) -> Row:
     """Steps of a training while pictures always wait ÷ alone, in steps a second."""
-    photos = ours.folder / "photos"
-    photos.mkdir()
-    for upload in photos_of_a_character():
-        (photos / upload.name).write_bytes(upload.data)
-    files = tuple(str(path) for path in sorted(photos.iterdir()))
-    subject = SubjectTask(subject="s", noun="dog", photos=files, class_set=str(ours.folder / "class.safetensors"))
-    changes = {"steps": 4000, "prior_weight": 0.0, "validate_every": 0, "candidates": 1, "report_card": False}
-    recipe = {**recipe_for(ours.engine.base.folder).model_dump(), **changes}
-    task = TrainTask(
-        job="training",
-        folder=str(photos.parent),
-        subjects=(subject,),
-        taken=(),
-        recipe=recipe,
-        seed=0,
-        checkpoint_s=999,
-    )
     engine, steps = ours.engine, 0
 
     def count(job: str) -> None:
         nonlocal steps
         steps += job == "training"
 
-    def run(busy: bool) -> float:
+    def rate(busy: bool) -> float:
         nonlocal steps
         steps, began_s = 0, time.perf_counter()
         while time.perf_counter() - began_s < seconds:
@@ -205,29 +201,40 @@ def training_share(ours: Ours, seconds: float = 30.0) -> float:
         return steps / (time.perf_counter() - began_s)
 
     ours.on_step = count
-    engine.scheduler.add(engine._run_of(task))
-    for _ in range(12):
-        engine.scheduler.step()
-    alone, beside = run(busy=False), run(busy=True)
-    engine.scheduler.cancel("training")
-    return round(beside / alone, 3)
+    with ours.beside_a_training():
+        alone, beside = rate(busy=False), rate(busy=True)
+    for run in [*engine.scheduler._drawings]:
+        engine.scheduler.cancel(run.task.job)
+    ours.on_step = lambda job: None
+    return _rounded({"times": beside / alone})
 
 
 def main() -> None:
     """Print a table as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--requests", type=int, default=24, help="in a burst of S7")
+    parser.add_argument("--only", default="", help="rows whose names begin so")
+    parser.add_argument("--out", type=Path, help="file that rows are appended to, and whose rows count")
+    given = parser.parse_args()
     torch.set_num_threads(1)
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     disable_progress_bar()
+    table: dict[str, Row] = {}
+    if given.out and given.out.exists():
+        table = {row.pop("row"): row for row in map(json.loads, given.out.read_text().splitlines())}
     with tempfile.TemporaryDirectory() as home:
-        base = load_base("toyworld")
-        files = [lora_file(base, Path(home) / f"{k}.safetensors", rank=4, alpha=4, seed=k) for k in range(SUBJECTS)]
-        ours = Ours(Path(home), files)
-        table: dict[str, Any] = compare(ours, Theirs(files), rounds)
-        table["one picture behind sixteen ÷ alone"] = waiting(ours, rounds)
-        table["training while pictures wait ÷ alone"] = training_share(ours)
-        print(json.dumps(table, indent=1, ensure_ascii=False))  # noqa: T201
+        files = lora_files(load_base("toyworld"), Path(home), MANY)
+        bench = Bench(Ours(Path(home), files), Theirs(files, TOYWORLD_FOLDER), Path(home), given.rounds, given.requests)
+        for name, measure in rows(bench):
+            if name in table or not name.startswith(given.only):
+                continue
+            table[name] = measure()
+            print(name, table[name], flush=True)  # noqa: T201
+            if given.out:
+                with given.out.open("a") as lines:
+                    lines.write(json.dumps({"row": name, **table[name]}, ensure_ascii=False) + "\n")
+    print(json.dumps(table, indent=1, ensure_ascii=False))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ computed is xWᵀ + b + (xAᵀ)Bᵀ (Hu et al. 2021, eq. 3), with A and B by row
 2311.03285) and Punica (Chen et al. 2023, arXiv 2310.18547) do it for language models.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from trainer.models.denoiser import Denoiser, Text, TextEmbeddings
 
-Factors = tuple[Tensor, Tensor]  # down, rank × in, and up, out × rank, which holds the scale; stacked: by row
+Factors = tuple[Tensor, Tensor]  # down, rank × in, and up, out × rank, which holds the scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,11 @@ class RowSelection:
             self._active = False
 
     def factors(self, path: str, like: Tensor) -> Factors | None:
-        """The matrices of a layer, rows × rank × in and rows × out × rank, as precise as `like`; None without any."""
+        """The matrices of a layer, groups × rank × in and groups × rank × out, as precise as `like`; None without any.
+
+        A group is as many neighbouring rows as all segments can be divided into, so that rows that have adapters in
+        common mostly share one copy of them.
+        """
         if not self._active:
             return None
         if path not in self._stacked:
@@ -69,16 +74,22 @@ class RowSelection:
         rank = max((len(factors[0]) for factors in each if factors), default=0)
         if not rank:
             return None
-        rows, (out, width) = sum(count for _, count in self._segments), like.shape
-        downs, ups = like.new_zeros(rows, rank, width), like.new_zeros(rows, out, rank)
+        if len(each) == 1 and each[0]:  # the subject's own, of which nothing is copied
+            down, up = each[0]
+            return down[None], up.t()[None]
+        counts = [count for _, count in self._segments]
+        size, (out, width) = math.gcd(*counts), like.shape
+        groups = sum(counts) // size
+        downs, ups = like.new_zeros(groups, rank, width), like.new_zeros(groups, rank, out)
         first = 0
-        for factors, (_, count) in zip(each, self._segments, strict=True):
+        for factors, count in zip(each, counts, strict=True):
+            last = first + count // size
             if factors:  # shorter ranks are padded with zeros, which add nothing
                 down, up = factors
-                downs[first : first + count, : len(down)] = down
-                ups[first : first + count, :, : len(down)] = up
-            first += count
-        return downs, ups.transpose(1, 2)
+                downs[first:last, : len(down)] = down
+                ups[first:last, : len(down)] = up.t()
+            first = last
+        return downs, ups
 
 
 def _added_up(factors: list[Factors]) -> Factors | None:
@@ -101,12 +112,9 @@ class RowLinear(nn.Linear):
         if factors is None:
             return projected
         down, up = factors
-        rows = len(
-            down
-        )  # of the pass: a layer may see the tokens of a row as rows of their own, one row's after another
-        flat = x.reshape(rows, -1, x.shape[-1])
-        narrow = torch.bmm(flat, down.transpose(1, 2))
-        return torch.baddbmm(projected.reshape(rows, -1, projected.shape[-1]), narrow, up).view(projected.shape)
+        groups = len(down)  # a layer may see the tokens of a row as rows of their own, one row's after another
+        narrow = torch.bmm(x.reshape(groups, -1, x.shape[-1]), down.transpose(1, 2))
+        return torch.baddbmm(projected.reshape(groups, -1, projected.shape[-1]), narrow, up).view(projected.shape)
 
 
 class RowNetwork:

@@ -4,7 +4,7 @@ Files name layers as kohya's scripts do, which diffusers and the common web UIs 
 `lora_unet_down_blocks_0_…_to_q.lora_down.weight`, `….lora_up.weight` and `….alpha`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def state(denoiser: Denoiser) -> dict[str, Tensor]:
     return weights
 
 
-def is_lora(weights: Mapping[str, Tensor]) -> bool:
+def is_lora(weights: Iterable[str]) -> bool:
     """Whether these weights, by their names in a file, are adapters."""
     return any(name.endswith(DOWN) for name in weights)
 

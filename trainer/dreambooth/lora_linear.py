@@ -19,13 +19,14 @@ class LoraLinear(Linear):  # type: ignore[misc]
         (name,) = self.active_adapters
         layer = self.base_layer
         parts = [layer.weight, layer.bias, self.lora_A[name].weight, self.lora_B[name].weight]
-        dtype = _autocast_dtype(x.device.type) or layer.weight.dtype
+        dtype = autocast_dtype(x.device.type) or layer.weight.dtype
         parts = [None if part is None else part.to(dtype) for part in parts]
         projected: Tensor = _LoraLinearFunction.apply(x.to(dtype), *parts, self.scaling[name])  # type: ignore[no-untyped-call]
         return projected
 
 
-def _autocast_dtype(device: str) -> torch.dtype | None:
+def autocast_dtype(device: str) -> torch.dtype | None:
+    """What operations on a device are cast to in an autocast region; None outside."""
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):  # as on the meta device
         return None
     return torch.get_autocast_dtype(device)
@@ -40,7 +41,7 @@ class _LoraLinearFunction(torch.autograd.Function):
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         # Scaled while it is narrow: rank numbers for each row instead of as many as the output has.
-        narrow = _times(rows.mm(down.t()), scale)
+        narrow = scaled(rows.mm(down.t()), scale)
         wide = rows.mm(weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
         ctx.save_for_backward(rows, narrow, weight, down, up)
         ctx.scale = scale
@@ -50,12 +51,12 @@ class _LoraLinearFunction(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         rows, narrow, weight, down, up = ctx.saved_tensors
         wide = grad.reshape(-1, grad.shape[-1])
-        back = _times(wide.mm(up), ctx.scale)
+        back = scaled(wide.mm(up), ctx.scale)
         # With g the gradient of y: ∂x = gW + s(gB)A, ∂A = s(gB)ᵀx, ∂B = gᵀ(s xAᵀ). W and b are frozen.
         of_x = wide.mm(weight).addmm_(back, down).view(*grad.shape[:-1], -1) if ctx.needs_input_grad[0] else None
         return of_x, None, None, back.t().mm(rows), wide.t().mm(narrow), None
 
 
-def _times(narrow: Tensor, scale: float) -> Tensor:
-    """`narrow` itself, multiplied; by 1, as where alpha is the rank, costs nothing."""
+def scaled(narrow: Tensor, scale: float) -> Tensor:
+    """`narrow` itself, multiplied in place; by 1, as where alpha is the rank, costs nothing."""
     return narrow if scale == 1 else narrow.mul_(scale)

@@ -19,12 +19,15 @@ from trainer.dreambooth import compile
 from trainer.dreambooth.batches import Batch
 from trainer.dreambooth.dataset import SubjectDataset, SubjectSpec
 from trainer.dreambooth.fsdp import WHOLE, Shards
+from trainer.dreambooth.multi_lora_network import adapters_of
 from trainer.dreambooth.optim import clip, optimizer_of, schedule_of
 from trainer.dreambooth.state import restore, state_of
 from trainer.dreambooth.trainable import accelerator_of, trainable_of
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import check_recipe
 from trainer.models.denoiser import Denoiser, Text, rows_of
+
+Pass = tuple[Batch, Text]  # examples of a forward pass, and the prompts that guide them
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,9 @@ class Training:
         self.predict = compile.Graphs(self.model) if self._captures() else self.model
         self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.learning.items()} if recipe.ema_decay else {}
+        self.adapters = adapters_of(self.denoiser)
+        self._drawn: list[Pass] | None = None  # what the step under way learns from
+        self.has_gradients = False  # they come from a pass that is shared with other trainings (multi_lora.py)
 
     def _captures(self) -> bool:
         """Whether passes are replayed as graphs: one GPU does, unless it is to make activations anew."""
@@ -125,22 +131,38 @@ class Training:
 
         With several processes all draw the same examples, and each learns from its share.
         """
-        recipe, processes = self.recipe, self.accelerator.num_processes
-        material = self.subjects[self.taken % len(self.subjects)]
-        text = material.texts[int(torch.randint(len(material.texts), (1,), generator=self.choice))]
-        # Whole passes for each process: where a recipe has too few, they are divided, which changes rounding alone.
-        passes = recipe.accumulation * (1 if recipe.accumulation % processes == 0 else processes)
-        drawn = list(material.examples.draw(recipe.batch * recipe.accumulation, passes, self.chance))
-        batches = drawn[self.accelerator.process_index :: processes]
-        for batch in batches:
-            last = batch is batches[-1]
+        passes = self.drawn()
+        if not self.has_gradients:
+            self.backward(passes)
+        self._update()
+
+    def drawn(self) -> list[Pass]:
+        """What the next step learns from, drawn when it is first asked for; the share of this process."""
+        if self._drawn is None:
+            recipe, processes = self.recipe, self.accelerator.num_processes
+            material = self.subjects[self.taken % len(self.subjects)]
+            text = material.texts[int(torch.randint(len(material.texts), (1,), generator=self.choice))]
+            # Whole passes for each process: where a recipe has too few, they are divided, which changes rounding alone.
+            count = recipe.accumulation * (1 if recipe.accumulation % processes == 0 else processes)
+            batches = list(material.examples.draw(recipe.batch * recipe.accumulation, count, self.chance))
+            self._drawn = [(batch, text) for batch in batches[self.accelerator.process_index :: processes]]
+        return self._drawn
+
+    def backward(self, passes: list[Pass]) -> None:
+        """Add up the gradients of a step's passes."""
+        for batch, text in passes:
+            last = batch is passes[-1][0]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.model):
                 with self.casts:
                     # DDP takes the mean over processes, so each divides by the number of its own passes alone.
-                    losses = torch.stack(self.loss(self.predict, batch, text)) / (passes // processes)
+                    losses = torch.stack(self.loss(self.predict, batch, text)) / len(passes)
                 self.accelerator.backward(losses[0])
             self.losses[self.taken] += losses.detach()
-        if processes > 1:
+
+    def _update(self) -> None:
+        """Have the optimizer take its step by the gradients that are there."""
+        recipe = self.recipe
+        if self.accelerator.num_processes > 1:
             self.losses[self.taken] = self.accelerator.reduce(self.losses[self.taken], "mean")
         if recipe.text_steps and self.taken >= recipe.text_steps:
             # None rather than zeros: with those, AdamW would go on moving them by momentum and weight decay.
@@ -154,6 +176,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         self.rate.step()
         self.taken += 1
+        self._drawn, self.has_gradients = None, False
         if self.average:
             self._follow()
 
@@ -231,11 +254,17 @@ class Training:
             self.shards.copied(state_of(self))
 
     @torch.no_grad()
-    def _teacher_prediction(self, noisy: Tensor, batch: Batch, text: Text) -> Tensor:
-        """What the base model, which does not learn, predicts for the class prompt on the rows of the class."""
+    def teacher_prediction(self, batch: Batch, text: Text) -> Tensor | None:
+        """What the base model, which does not learn, predicts for the class prompt on the rows of the class.
+
+        None where the recipe has no such teacher.
+        """
+        if self.recipe.prior != "teacher":
+            return None
         of_class = slice(batch.instances, None)
         rows = slice(-1, None) if batch.prompts is None else batch.prompts[of_class]
-        predicted: Tensor = self.base.denoiser(noisy[of_class], batch.t[of_class], rows_of(text, rows))
+        noisy = self.base.process.add_noise(batch.clean, batch.noise, batch.t)[of_class]
+        predicted: Tensor = self.base.denoiser(noisy, batch.t[of_class], rows_of(text, rows))
         return predicted
 
     def loss(self, model: Any, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Tensor]:
@@ -244,10 +273,20 @@ class Training:
         With a teacher the prior term is that of Learning without Forgetting (Li and Hoiem 2016, arXiv 1606.09282): the
         squared difference to what the base model predicts.
         """
+        # first of all, while no activations are kept for the way back
+        taught = self.teacher_prediction(batch, text)
+        return self.loss_of(model(*self.inputs(batch, text)), batch, taught)
+
+    def inputs(self, batch: Batch, text: Text) -> tuple[Tensor, Tensor, Text]:
+        """What a model predicts from: noisy latents, times, and as many prompts as guide them."""
+        noisy = self.base.process.add_noise(batch.clean, batch.noise, batch.t)
+        return noisy, batch.t, text if batch.prompts is None else rows_of(text, batch.prompts)
+
+    def loss_of(self, predicted: Tensor, batch: Batch, taught: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss of what was predicted; `taught` is what the teacher predicts for the class."""
         process, t = self.base.process, batch.t
-        noisy, wanted = process.add_noise(batch.clean, batch.noise, t), process.target(batch.clean, batch.noise, t)
-        if self.recipe.prior == "teacher":  # first, while no activations are kept for the way back
-            wanted = torch.cat([wanted[: batch.instances], self._teacher_prediction(noisy, batch, text)])
-        predicted = model(noisy, t, text if batch.prompts is None else rows_of(text, batch.prompts))
+        wanted = process.target(batch.clean, batch.noise, t)
+        if taught is not None:
+            wanted = torch.cat([wanted[: batch.instances], taught])
         weights = process.snr_weights(t, self.recipe.snr_gamma) if self.recipe.snr_gamma else None
         return dreambooth_loss(predicted, wanted, batch.instances, self.recipe.prior_weight, weights, batch.mask)

@@ -4,10 +4,11 @@ A full training leaves the difference of each weight to the base model's. The di
 costs far less than that of the weight would. LoRA leaves its adapters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from trainer.models.denoiser import Denoiser
 from trainer.models.finite import NotFinite, not_finite
 
 DIFFERENCES = {"format": "darkroom differences 1"}
+Learned = dict[str, Tensor]  # what is added to the weights of the base model, by their names
 ADAPTERS = {"format": "pt", "ss_network_module": "networks.lora"}  # by which web UIs know LoRA
 
 
@@ -51,11 +53,22 @@ def load_learned(path: Path, into: Denoiser, base: Denoiser, *others: Path) -> N
 
     Raises ValueError if they do not fit together, NotFinite if they are not all numbers.
     """
-    learned = _read(path, base)
-    for other in others:
-        for name, value in _read(other, base).items():
-            learned[name] = learned[name] + value if name in learned else value
-    _put(learned, into, base)
+    _put(added_up([read_learned(each, base) for each in (path, *others)]), into, base)
+
+
+def added_up(learned: Sequence[Learned]) -> Learned:
+    """The sum of what was learned in several trainings."""
+    changes: Learned = {}
+    for each in learned:
+        for name, value in each.items():
+            changes[name] = changes[name] + value if name in changes else value
+    return changes
+
+
+def changed(weight: Tensor, change: Tensor) -> Tensor:
+    """A weight of the base model with what was learned, as precise as it is."""
+    # Added in float32: in half precision most differences are smaller than the spacing of the numbers.
+    return torch.empty_like(weight).copy_(weight.float() + change.to(weight.device).float())
 
 
 def load_adapter(path: Path, base: Denoiser) -> Adapter | None:
@@ -63,10 +76,9 @@ def load_adapter(path: Path, base: Denoiser) -> Adapter | None:
 
     Raises ValueError if they do not fit, NotFinite if they are not all numbers.
     """
-    weights = _numbers(path)
-    if not lora.is_lora(weights):
+    if not is_lora_file(path):
         return None
-    layers = {}
+    weights, layers = _numbers(path), {}
     for name, layer in lora.factors(weights, base).items():
         module = base.get_submodule(name)
         if type(module) is not nn.Linear or name.startswith(base.rowless):
@@ -78,12 +90,22 @@ def load_adapter(path: Path, base: Denoiser) -> Adapter | None:
     return Adapter(layers)
 
 
+def is_lora_file(path: Path) -> bool:
+    """Whether a file holds adapters, by the names in its header."""
+    with safe_open(path, "pt") as file:
+        return lora.is_lora(dict.fromkeys(file.keys()))
+
+
 def put(weights: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
     """Load weights that `half_precision` returned."""
     _put(_added(weights, base), into, base)
 
 
-def _read(path: Path, base: Denoiser) -> dict[str, Tensor]:
+def read_learned(path: Path, base: Denoiser) -> Learned:
+    """Read what a file adds to the weights of `base`.
+
+    Raises ValueError if it does not fit, NotFinite if not all of it are numbers.
+    """
     weights = _numbers(path)
     try:
         return _added(weights, base)
@@ -98,18 +120,17 @@ def _numbers(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _added(weights: dict[str, Tensor], base: Denoiser) -> dict[str, Tensor]:
+def _added(weights: dict[str, Tensor], base: Denoiser) -> Learned:
     """What is added to the base weights, by their names."""
     learned = lora.deltas(weights, base) if lora.is_lora(weights) else weights
     _check(learned, base)
     return learned
 
 
-def _put(learned: dict[str, Tensor], into: Denoiser, base: Denoiser) -> None:
+def _put(learned: Learned, into: Denoiser, base: Denoiser) -> None:
     with torch.no_grad():
         for (name, weight), before in zip(into.state_dict().items(), base.state_dict().values(), strict=True):
-            # Added in float32: in half precision most differences are smaller than the spacing of the numbers.
-            weight.copy_(before.float() + learned[name].to(before.device).float() if name in learned else before)
+            weight.copy_(changed(before, learned[name]) if name in learned else before)
 
 
 def _check(learned: dict[str, Tensor], base: Denoiser) -> None:

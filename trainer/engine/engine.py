@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import BinaryIO, get_args
+from typing import Any, BinaryIO, get_args
 
 import torch
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from storage.objects.folder_errors import is_full
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from trainer.diffusion.batch_sizes import PictureBatches
+from trainer.dreambooth.multi_lora import MultiLora
 from trainer.dreambooth.training_log import Trackers
 from trainer.engine.distributed import EngineGroup
 from trainer.engine.message_writer import MessageWriter, News
@@ -35,7 +36,7 @@ from trainer.engine.subject_cache import SubjectCache
 from trainer.engine.training_run import TrainingRun
 from trainer.engine.training_session import TrainingServices
 from trainer.invalid_lines import InvalidLineLog
-from trainer.memory.fit import method_of_engine
+from trainer.memory.fit import method_of_engine, trainings_at_once
 from trainer.metrics.embedders import Embedder, open_embedder
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
@@ -80,14 +81,18 @@ class Engine:
         method: Method = "full",
         training_share: float = SHARE,
         twin: BaseModel | None = None,
+        at_once: int = 4,
     ) -> None:
-        """`method` is what is learned by where nobody has asked for one; `twin` draws drafts."""
+        """`method` is what is learned by where nobody has asked for one; `twin` draws drafts.
+
+        Up to `at_once` LoRA trainings share their steps.
+        """
         self.base, self.twin, self.method, self.pausing = base, twin, method, False
         self.inbox: SimpleQueue[Task | Cancel | Pause] = SimpleQueue()
         self.subjects, self.batches = SubjectCache(base), PictureBatches(base)
         self.drafted, self.draft_batches = SubjectCache(twin or base), PictureBatches(twin or base)
         group, trackers = together or EngineGroup(), trackers or Trackers()
-        self.services = TrainingServices(group, embedder, trackers)
+        self.services = TrainingServices(group, embedder, trackers, MultiLora(base, at_once))
         one_training = group.size > 1 or bool(trackers.lines)  # a tracker logs one at a time
         self.scheduler = Scheduler(one_training, training_share)
         self._say, self._said_s = say, 0.0
@@ -115,7 +120,9 @@ class Engine:
         base = self.base
         of = {"folder": str(base.folder), "revision": base.source.revision, "device": str(base.device)}
         of["twin_folder"] = str(self.twin.folder) if self.twin else ""
-        self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, method=self.method, **of))
+        at_once = self.services.multi_lora.most
+        how: dict[str, Any] = {"method": self.method, "trainings_at_once": at_once}
+        self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, **how, **of))
         while True:
             self.run_until_idle()
             self._take_in(LOOK_S)
@@ -225,7 +232,8 @@ def _start(writer: MessageWriter) -> Engine:
     trackers = Trackers(settings if together.leads else None)
     twin_model = BaseModelPair.of(sys.argv[1]).twin if together.leads else ""
     twin = load_twin(twin_model, base, settings.home) if twin_model else None
-    return Engine(base, writer.say, together, embedder, trackers, method, settings.training_share, twin)
+    at_once = trainings_at_once(base, settings) if together.leads else 1
+    return Engine(base, writer.say, together, embedder, trackers, method, settings.training_share, twin, at_once)
 
 
 def _load(settings: TrainerSettings, together: EngineGroup) -> BaseModel:

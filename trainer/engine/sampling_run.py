@@ -36,6 +36,7 @@ class SamplingRun(Run):
         """`subjects` has the model that draws, `other` that of another quality."""
         super().__init__(task)
         self.host, self.base, self.subjects, self.batches, self.other = host, subjects.base, subjects, batches, other
+        subjects.read_ahead(*filter(None, (task.weights, *task.adapters)))
         self.drawing: sampling.Drawing | None = None
         self.alone = task.exact or task.gentle
 

@@ -7,7 +7,7 @@ pass come along. A training gets a share of the time while pictures wait, and al
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from trainer.engine.run import Run
 
@@ -64,27 +64,22 @@ class Scheduler:
     def _next(self) -> list[Run]:
         """Whose turn it is: drawings, or a training, or nobody."""
         if self._drawings and not (self._trainings and self._is_training_due()):
-            return self._batch()
+            now_s = self.clock()
+            # The owner who was served least, and then the oldest first.
+            return _batch(sorted(self._drawings, key=lambda run: self._attained_s(run.owner, now_s)))
         if not self._trainings:
             return []
-        training = self._trainings[0]
-        self._trainings.rotate(0 if self.one_training else -1)
-        return [training]
+        if self.one_training:
+            return [self._trainings[0]]
+        batch = _batch(self._trainings)
+        for run in batch:  # whose turn comes again when all others have had theirs
+            self._trainings.remove(run)
+            self._trainings.append(run)
+        return batch
 
     def _is_training_due(self) -> bool:
         """Whether trainings are owed what their last step took: half of it, so that the share is kept on average."""
         return self.share > 0 and self._owed_s > self._training_step_s / 2
-
-    def _batch(self) -> list[Run]:
-        """The drawing of the owner who was served least, and others that fit into its pass, in the same order."""
-        now_s = self.clock()
-        first, *others = sorted(self._drawings, key=lambda run: self._attained_s(run.owner, now_s))  # oldest first
-        batch, rows = [first], first.rows
-        for run in others if first.batch_key is not None else ():
-            if run.batch_key == first.batch_key and rows + run.rows <= first.rows_max:
-                batch.append(run)
-                rows += run.rows
-        return batch
 
     def _arrive(self, owner: str) -> None:
         """Start an owner's clock: time in which they asked for nothing is no waiting."""
@@ -115,3 +110,14 @@ class Scheduler:
             self._last_turn_s.clear()
         if not (self._drawings and self._trainings):
             self._owed_s = 0.0
+
+
+def _batch(runs: Iterable[Run]) -> list[Run]:
+    """The first of several runs, and those that fit into its forward pass, in the same order."""
+    first, *others = runs
+    batch, rows = [first], first.rows
+    for run in others if first.batch_key is not None else ():
+        if run.batch_key == first.batch_key and rows + run.rows <= first.rows_max:
+            batch.append(run)
+            rows += run.rows
+    return batch

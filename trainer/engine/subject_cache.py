@@ -2,15 +2,15 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
 from storage.errors import UserError
 from trainer.diffusion.row_adapters import Adapter, Drawer, RowNetwork
-from trainer.dreambooth.weights import load_adapter, load_learned
+from trainer.dreambooth.weights import load_adapter
+from trainer.engine.full_weights import FullWeights
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 
@@ -18,19 +18,12 @@ ADAPTERS_BYTES = 2**30  # of LoRA that stay resident; least recently used ones g
 MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
 
 
-@dataclass
-class _Loaded:
-    weights: tuple[str, ...]  # paths of all that is in it
-    denoiser: Denoiser
-    users: int = 0  # drawings under way: it must not change beneath them
-
-
 class SubjectCache:
-    """Keeps LoRA as adapters beside the base model, many at a time, and one copy with weights of a full training."""
+    """Keeps LoRA as adapters beside the base model, and weights of full trainings, many at a time."""
 
     def __init__(self, base: BaseModel) -> None:
         self.base = base
-        self._last: _Loaded | None = None
+        self._full = FullWeights(base)
         self._rows: RowNetwork | None = None
         self._adapters: OrderedDict[str, Adapter | None] = OrderedDict()  # None: no adapters of linear layers
         self._users: Counter[str] = Counter()  # drawings under way, by path
@@ -49,7 +42,7 @@ class SubjectCache:
                 self._rows = self._rows or RowNetwork(self.base.denoiser)
                 yield self._rows.adapted(*linear)
             else:
-                with self._merged(weights) as denoiser:
+                with self._whole(weights) as denoiser:
                     yield denoiser
         finally:
             self._users.subtract(weights)
@@ -75,41 +68,28 @@ class SubjectCache:
             del self._adapters[path]
 
     @contextmanager
-    def _merged(self, weights: tuple[str, ...]) -> Iterator[Denoiser]:
-        """A copy of the base model's denoiser with these weights in place of its own."""
-        if self._last is None or self._last.weights != weights:
-            self._last = self._load(weights)
-        loaded = self._last
-        loaded.users += 1
-        try:
-            yield loaded.denoiser
-        finally:
-            loaded.users -= 1
+    def _whole(self, weights: tuple[str, ...]) -> Iterator[Denoiser]:
+        """The base model's network with other weights."""
+        with ExitStack() as stack:
+            try:
+                denoiser = stack.enter_context(self._full.loaded(weights))
+            except ValueError as error:
+                raise UserError(MISFIT) from error
+            yield denoiser
 
-    def _load(self, weights: tuple[str, ...]) -> _Loaded:
-        """Load weights, where there is one that nobody draws with into the copy that is there."""
-        spare = self._last if self._last and not self._last.users else None
-        denoiser = spare.denoiser if spare else self.base.denoiser.copy()
-        self._last = None
-        try:
-            first, *others = map(Path, weights)
-            load_learned(first, denoiser, self.base.denoiser, *others)
-        except ValueError as error:
-            raise UserError(MISFIT) from error
-        return _Loaded(weights, denoiser)
+    def read_ahead(self, *weights: str) -> None:
+        """Begin to read the files of subjects who will be drawn, unless they are at hand."""
+        self._full.read_ahead(*(path for path in weights if path not in self._adapters))
 
     def let_go(self) -> None:
         """Keep no subject's weights but those that are drawn with."""
-        self._last = None
+        self._full.let_go()
         self._drop([path for path in self._adapters if not self._users[path]])
 
     def drop_forgotten(self) -> None:
         """Let go of weights whose file is gone: the worker removes those of subjects that are forgotten."""
         gone = [path for path in self._adapters if not Path(path).exists()]
-        stale = self._last is not None and not all(Path(path).exists() for path in self._last.weights)
-        if stale:
-            self._last = None
-        if gone or stale:
+        if self._full.drop_forgotten() or gone:
             self._drop(gone)
 
     def _drop(self, paths: list[str]) -> None:

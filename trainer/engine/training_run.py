@@ -1,7 +1,7 @@
 """A training as the engine's scheduler runs it: class images, steps, what is done between them, the result."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from trainer.dreambooth import class_images
 from trainer.dreambooth.fsdp import Shards
+from trainer.dreambooth.multi_lora import batch_key
 from trainer.dreambooth.prompts import CLASS_BATCH
 from trainer.dreambooth.state import restore
 from trainer.dreambooth.train import Step, Training, TrainingResult
@@ -42,6 +43,24 @@ class TrainingRun(Run):
     def __init__(self, task: TrainTask, host: Host, services: TrainingServices) -> None:
         super().__init__(task)
         self.host, self.base, self.services, self.group = host, host.base, services, services.group
+        self._next: Training | None = None  # which takes an optimizer step at the next turn
+
+    @property
+    def batch_key(self) -> Hashable | None:
+        """LoRA trainings of one kind share steps, before which nothing else is to be done."""
+        return batch_key(self._next) if self._next and not self.task.gentle else None
+
+    @property
+    def rows_max(self) -> int:
+        """Trainings in one step."""
+        return self.services.multi_lora.most
+
+    def step_with(self, others: Sequence[Run]) -> None:
+        """Take an optimizer step of each, computed together where that makes no difference to any of them."""
+        trainings = [run._next for run in (self, *others) if isinstance(run, TrainingRun) and run._next]
+        if len(trainings) > 1:
+            self.services.multi_lora.step(trainings)
+        super().step_with(others)
 
     def steps(self) -> Steps[TaskResult]:
         """Learn; write weights, sample pictures and checkpoints into the task's folder."""
@@ -100,7 +119,9 @@ class TrainingRun(Run):
             training.step()
             try:
                 enough = yield from monitor.after(Step(training.taken, training))
+                self._next = None if enough or training.taken == session.recipe.steps else training
                 yield training.taken, session.recipe.steps
+                self._next = None
             except (UserError, Paused, GeneratorExit):
                 self.group.tell(STOP)
                 raise

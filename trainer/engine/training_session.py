@@ -17,6 +17,7 @@ from trainer.dreambooth.checkpoint import Checkpointer, read
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.divergence import LossCheck
 from trainer.dreambooth.loss_readback import LossReadback, readback_delay
+from trainer.dreambooth.multi_lora import MultiLora
 from trainer.dreambooth.report_card import MultiSubjectEvaluator, SubjectEvaluator
 from trainer.dreambooth.state import copied
 from trainer.dreambooth.train import Training
@@ -36,6 +37,7 @@ class TrainingServices:
     group: EngineGroup
     embedder: Embedder | None
     trackers: Trackers
+    multi_lora: MultiLora
 
 
 @dataclass(frozen=True)

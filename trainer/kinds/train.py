@@ -1,6 +1,7 @@
 """How a worker has subjects learned: checkpoints, sample pictures and logs on the way, the weights at the end."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -42,6 +43,12 @@ class TrainHandler(EngineHandler[TrainJob, TrainTask, TrainResult]):
         if unknown:
             names = ", ".join(unknown)[:100]
             raise Newer(f"The recipe of job {job.id} is of a newer version of Darkroom: it has {names}.")
+
+    @classmethod
+    def fits_beside(cls, job: TrainJob, running: Sequence[TrainJob], hello: Hello | None) -> bool:
+        """LoRA trainings share their steps; full ones would only take each other's time."""
+        usual = hello.method if hello else None
+        return all((each.method or usual) == "lora" for each in (job, *running))
 
     async def build(self, hello: Hello, hold: ExitStack) -> TrainTask:
         """Fetch photos, class sets and the newest checkpoint."""

@@ -6,7 +6,7 @@ What is held is counted, and what a step or a picture takes besides is rehearsed
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,20 @@ from trainer.memory.meta_run import Shortcuts, peak_bytes
 from trainer.models.meta_model import MetaModel
 
 MOMENTS_BYTES = {"adamw": 8, "adamw8bit": 2}  # of each weight that learns
+
+
+class _Training(NamedTuple):
+    """What a training takes beside the base model."""
+
+    weight_bytes: int
+    moment_bytes: int
+    gradient_bytes: int  # of all weights
+    peak_bytes: int  # of a step, gradients among it
+
+    @property
+    def state_bytes(self) -> int:
+        """What it holds between two steps."""
+        return self.weight_bytes + self.moment_bytes
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,22 @@ class MemoryEstimate:
         With several `shares`, that of the GPU which draws: it keeps one of them, and all weights while it draws. Blocks
         that are gathered for their turn are not counted, being small.
         """
+        trained = self._training(recipe, half, shares > 1)
+        # The worse of the two: a picture may be drawn between two steps, never during one.
+        if shares == 1:
+            return self._held_bytes() + trained.state_bytes + max(trained.peak_bytes, self._pictures_bytes)
+        state = trained.state_bytes + trained.gradient_bytes
+        return (
+            self._held_bytes() + state // shares + max(trained.peak_bytes, trained.weight_bytes + self._pictures_bytes)
+        )
+
+    def another_bytes(self, recipe: Recipe, half: torch.dtype | None) -> int:
+        """Memory that each further training takes which shares the base model's weights, and steps with others."""
+        trained = self._training(recipe, half, shares=False)
+        return trained.state_bytes + trained.peak_bytes
+
+    def _training(self, recipe: Recipe, half: torch.dtype | None, shares: bool) -> "_Training":
+        """What a training takes for itself; with `shares` a gradient is gone as soon as it is there."""
         learner = trainable_of(self.skeleton.denoiser, recipe, seed=0)
         if recipe.gradient_checkpointing:  # what is computed again is to be computed in the same way
             same = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), Shortcuts(half)))
@@ -56,13 +86,10 @@ class MemoryEstimate:
                     self.skeleton.denoiser(*self._noisy(recipe.batch), self._ids(1))
             learner(*self._noisy(kinds * recipe.batch), self._ids(kinds)).square().mean().backward()
 
-        # The worse of the two: a picture may be drawn between two steps, never during one.
-        if shares == 1:
-            return self._held_bytes() + weights + moments + max(peak_bytes(step, half), self._pictures_bytes)
-        for weight in learning:  # its gradient is shared out at once
-            weight.register_post_accumulate_grad_hook(_let_go)  # type: ignore[no-untyped-call]
-        state = weights + moments + _bytes(learning)
-        return self._held_bytes() + state // shares + max(peak_bytes(step, half), weights + self._pictures_bytes)
+        if shares:
+            for weight in learning:  # its gradient is shared out at once
+                weight.register_post_accumulate_grad_hook(_let_go)  # type: ignore[no-untyped-call]
+        return _Training(weights, moments, _bytes(learning), peak_bytes(step, half))
 
     def _held_bytes(self) -> int:
         """The base model, and a copy to draw with a subject's weights, which may share some."""

@@ -9,7 +9,8 @@ import torch
 from storage.contract.jobs import Method
 from storage.contract.recipe import Recipe
 from storage.settings.trainer import TrainerSettings
-from trainer.memory.device import HALVES, Device, may_shard, this_machine
+from trainer.diffusion.batch_sizes import free_memory_bytes
+from trainer.memory.device import HALVES, SPARE, Device, may_shard, this_machine
 from trainer.memory.estimate import MemoryEstimate
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import default_method, recipe_for
@@ -75,6 +76,20 @@ def method_of_engine(base: BaseModel, settings: TrainerSettings) -> Method:
         return MemoryEstimate(MetaModel.of(base.folder, dtype), bool(settings.twin_model))
 
     return method_here(base.folder, needs, this_machine(), settings)[0]
+
+
+def trainings_at_once(base: BaseModel, settings: TrainerSettings) -> int:
+    """How many LoRA trainings may be under way at once: as many as the settings say, or as fit into memory."""
+    most, dtype = settings.trainings_at_once, base.denoiser.dtype
+    if settings.gpus_per_training > 1 or settings.tracker_names or "lora" not in base.family.defaults:
+        return 1  # a group of engines and a tracker know one training at a time
+    if most == 1:
+        return 1
+    recipe = recipe_for(base.folder, method="lora")
+    each = MemoryEstimate(MetaModel.of(base.folder, dtype)).another_bytes(
+        recipe, None if dtype is torch.float32 else dtype
+    )
+    return max(1, min(most, int(free_memory_bytes(base.device) / (each * SPARE))))
 
 
 def in_gb(size_bytes: int) -> str:

@@ -137,6 +137,12 @@ class Denoiser(nn.Module, ABC):
         """A copy that can be changed without changing this one."""
         return copy.deepcopy(self)
 
+    def with_own_parameters(self) -> "Denoiser":
+        """The same weights through parameters of its own, whose `data` may be put elsewhere."""
+        memo: dict[int, Any] = {id(buffer): buffer.detach() for buffer in self.buffers()}
+        memo |= {id(weight): nn.Parameter(weight.data, requires_grad=False) for weight in self.parameters()}
+        return copy.deepcopy(self, memo)
+
     def sharing(self) -> "Denoiser":
         """The same weights in modules of their own, so that adapters can be put into them."""
         memo: dict[int, Any] = {id(tensor): tensor for tensor in (*self.parameters(), *self.buffers())}

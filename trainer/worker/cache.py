@@ -39,6 +39,7 @@ class Cache:
     def __init__(self, store: Store, folder: Path, least_bytes: int = 0) -> None:
         """`least_bytes` are to be free on the disk, or the machine takes no jobs."""
         self.store, self.folder, self.free_bytes = store, folder, round(SPARE * least_bytes)
+        self._hashes: dict[Path, tuple[str, int, int, int]] = {}  # of files, each with its inode, size and time
 
     async def path(
         self, key: str, sha256: str = "", on_progress: OnProgress = ignore_progress, hold: ExitStack | None = None
@@ -54,15 +55,22 @@ class Cache:
         with ExitStack() as meanwhile:
             # Locked before looking: otherwise the file could be evicted between the look and its use.
             (hold or meanwhile).callback(os.close, await _shared(path.parent))
-            # A disk may have damaged it since; hashing is quick beside what a job costs.
-            if path.exists() and sha256 and await asyncio.to_thread(file_hash, path) != sha256:
+            if path.exists() and sha256 and await self._hash(path) != sha256:
                 path.unlink()
             if not path.exists() and await self.store.exists(key):
                 await self.store.get_file(key, path, sha256, on_progress)
             if path.exists():
-                # Its time says when it was used last, by which eviction chooses.
-                os.utime(path)
+                # When it was used last, by which eviction chooses; when it was written stays as it is.
+                os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
         return path
+
+    async def _hash(self, path: Path) -> str:
+        """The hash of a file, which is read once as long as it is the same file of the same size and time."""
+        stat = path.stat()
+        which = stat.st_ino, stat.st_size, stat.st_mtime_ns
+        if self._hashes.get(path, ("",))[1:] != which:
+            self._hashes[path] = await asyncio.to_thread(file_hash, path), *which
+        return self._hashes[path][0]
 
     async def keep_clean(self, redis: ArqRedis) -> None:
         """Evict files of forgotten subjects, and least recently used ones if space runs low, until cancelled."""
@@ -100,11 +108,11 @@ class Cache:
         """Delete what was used least recently and is not in use, until enough disk space is free."""
         if not self._is_short():
             return
-        used_s = {path: path.stat().st_mtime for path in self.folder.rglob("*") if path.is_file()}
+        used_s = {path: path.stat().st_atime for path in self.folder.rglob("*") if path.is_file()}
         for path in sorted(used_s, key=used_s.__getitem__):
             with _alone(path.parent) as unused:
                 # Another worker may have used or removed it since the list was made.
-                if unused and path.exists() and path.stat().st_mtime == used_s[path]:
+                if unused and path.exists() and path.stat().st_atime == used_s[path]:
                     path.unlink()
                     log.info("dropped %s, for disk space is short", path.relative_to(self.folder))
             if not self._is_short():

@@ -31,6 +31,11 @@ class EngineClient:
         self._engine: EngineHandle | None = None
         self._starting = asyncio.Lock()
 
+    @property
+    def hello(self) -> Hello | None:
+        """What the engine that runs has said of itself; None if none does."""
+        return self._engine.hello if self._engine and self._engine.lives else None
+
     async def start(self) -> Hello:
         """Make sure an engine runs; raises SetupError with its last words if it cannot start."""
         engine = await self._running()

@@ -1,9 +1,11 @@
 """How a worker does one kind of job, as the worker sees it."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
+from trainer.protocol import Hello
 from trainer.worker.attempt import Attempt
 
 J = TypeVar("J", bound=Job)
@@ -23,6 +25,11 @@ class JobHandler(Generic[J]):
     @classmethod
     def check(cls, job: J) -> None:
         """Raise Newer where only a newer version can do the job, and Damaged where nobody can."""
+
+    @classmethod
+    def fits_beside(cls, job: J, running: Sequence[J], hello: Hello | None) -> bool:
+        """Whether the job is to begin while others of its kind run here, rather than after them."""
+        return True
 
     async def run(self) -> Outcome:
         """Bring the job to its outcome, in the worker's event loop.

@@ -8,6 +8,7 @@ import contextlib
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,6 +61,7 @@ class JobRunner:
         self.work = own_folder(settings.home / "work")
         self.left: set[str] = set()  # jobs that only a newer version can do
         self._unwritten: dict[str, Outcome] = {}  # of jobs that are done, while the store refuses to take them
+        self._known: dict[str, Job] = {}  # those of `fits_beside`
         self._looking_back: set[asyncio.Task[None]] = set()
 
     async def run(self, ctx: dict[str, Any], job_id: str) -> None:
@@ -81,6 +83,19 @@ class JobRunner:
             await end_damaged(self.store, job_id)
         except StoreError as error:
             await self._end_or_wait(ctx, job_id, error)
+
+    async def fits_beside(self, job_id: str, running: Sequence[str]) -> bool:
+        """Whether a job is to begin beside those of its kind that run here; one that cannot be read ends soon."""
+        for each in {*self._known} - {job_id, *running}:
+            del self._known[each]
+        try:
+            for each in (job_id, *running):
+                self._known[each] = self._known.get(each) or await stored_job(self.store, each)
+        except StoreError:
+            return True
+        job, *others = (self._known[each] for each in (job_id, *running))
+        handler = self.handlers.get(job.kind)
+        return not handler or handler.fits_beside(job, others, self.context.engine.hello)
 
     async def _runnable_job(self, job_id: str) -> Job:
         """Read a job that is to be done; raises Missing and Damaged, and Newer where only a newer version can do it."""

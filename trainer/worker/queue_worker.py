@@ -51,8 +51,13 @@ class QueueWorker:
         skipped: Container[str] = frozenset(),
         may_take: Callable[[], Awaitable[bool]] = _always,
         must_leave: Callable[[], Awaitable[bool]] = _never,
+        fits_beside: Callable[[str, Sequence[str]], Awaitable[bool]] | None = None,
+        beside_s: float = 0.0,
     ) -> None:
         """`may_take` is asked before jobs are taken, `must_leave` now and then whether one that runs is to be left.
+
+        Beside others a job runs if it `fits_beside` them, and if it has waited for `beside_s` in vain for a worker that
+        runs none. It is not overtaken.
 
         With `one_per_person` the jobs of one person run one after another.
 
@@ -60,10 +65,11 @@ class QueueWorker:
         """
         self.queue, self.lease_s, self.jobs_max, self.poll_s = JobQueue(redis, kind), lease_s, jobs_max, poll_s
         self.skipped, self.may_take, self.must_leave = skipped, may_take, must_leave
-        self.one_per_person = one_per_person
+        self.one_per_person, self.fits_beside, self.beside_s = one_per_person, fits_beside, beside_s
         self._redis, self._leases = redis, Leases(redis, self.queue, lease_s)
         self._functions = {function.name: function for function in functions}
-        self._owners: dict[asyncio.Task[None], Name | None] = {}  # of the jobs that run
+        self._jobs: dict[asyncio.Task[None], str] = {}  # that run
+        self._owners: dict[asyncio.Task[None], Name | None] = {}  # of these
         self._running: dict[asyncio.Task[None], asyncio.Task[float | None]] = {}  # each job's task, and its attempt's
         self._takes_jobs = True
         self._loop: asyncio.Task[Any] | None = None
@@ -112,7 +118,8 @@ class QueueWorker:
 
     async def _take(self) -> None:
         """Start the jobs that nobody holds and that may run now, by whose turn it is, while there is room."""
-        ids = await self._redis.zrangebyscore(self.queue.queue, "-inf", timestamp_ms(), start=0, num=JOBS_READ)
+        until_ms = timestamp_ms() - (1000 * self.beside_s if self._running else 0)
+        ids = await self._redis.zrangebyscore(self.queue.queue, "-inf", until_ms, start=0, num=JOBS_READ)
         # A job of a newer version would otherwise be taken and given back for ever, and delay the ones behind it.
         open_ids = [job for job in ids if job.decode() not in self.skipped]
         waiting = (await self.queue.order(open_ids))[1] if open_ids else []
@@ -127,6 +134,9 @@ class QueueWorker:
             owner = owners.get(job)
             if not self._is_turn_of(owner):  # one of theirs has just been taken
                 continue
+            running = [*self._jobs.values()]
+            if running and self.fits_beside and not await self.fits_beside(job, running):
+                return
             lease = self._leases.of(job)
             if claim := await lease.claim():
                 self._start(lease, claim, owner)
@@ -138,11 +148,11 @@ class QueueWorker:
     def _start(self, lease: Lease, claim: Claim, owner: Name | None) -> None:
         attempt = asyncio.create_task(self._attempt(lease.job, claim))
         task = asyncio.create_task(self._run(lease, attempt))
-        self._running[task], self._owners[task] = attempt, owner
+        self._running[task], self._jobs[task], self._owners[task] = attempt, lease.job, owner
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._running[task], self._owners[task]
+        del self._running[task], self._jobs[task], self._owners[task]
         if not task.cancelled() and (error := task.exception()):
             self._bug = error
 

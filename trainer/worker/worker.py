@@ -31,6 +31,7 @@ from trainer.worker.watchdog import SilenceLimits
 log = logging.getLogger(__name__)
 
 ANNOUNCED_S = 0.5  # between two signs of life
+BESIDE_S = 1.0  # that a training waits for a worker that trains nothing, before one that does takes it as well
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
 LONGEST_JOB_S = 24 * 3600
 
@@ -56,6 +57,8 @@ async def run_worker(
     async def serve(kind: str) -> None:
         if KINDS[kind].needs_gpu:
             await engine_ready
+        if KINDS[kind].learns and engine.hello:
+            workers[kind].jobs_max = engine.hello.trainings_at_once
         await workers[kind].run()
 
     async def announce_ready(kind: str) -> None:
@@ -104,6 +107,8 @@ def _worker(
         skipped=runner.left,
         may_take=may_take,
         must_leave=partial(reach.is_needed_elsewhere, kind),
+        fits_beside=runner.fits_beside if KINDS[kind].learns else None,
+        beside_s=BESIDE_S if KINDS[kind].learns else 0,
     )
 
 

@@ -1,0 +1,150 @@
+"""Subjects of full trainings, ready to be drawn with: of each only the weights that differ from the base model's.
+
+They are kept by their size, the least recently used going from the device to the machine's memory, and from there: the
+file is at hand. To draw with one, a network is pointed at its weights; nothing is copied that is on the device.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from trainer.diffusion.batch_sizes import free_memory_bytes
+from trainer.dreambooth.weights import Learned, added_up, changed, is_lora_file, read_learned
+from trainer.models.base import BaseModel
+from trainer.models.denoiser import Denoiser
+
+SHARE = 0.25  # of the memory that is free at first, on the device and beside it
+READ_AHEAD = 4  # files at most that wait for their turn
+
+Files = tuple[str, ...]  # whose weights are added up
+Weights = dict[str, Tensor]  # those that differ, by name
+
+
+@dataclass
+class _Network:
+    """A network whose weights are those of `files`, or nobody's yet."""
+
+    denoiser: Denoiser
+    files: Files = ()
+    users: int = 0  # drawings under way: it must not change beneath them
+
+
+class FullWeights:
+    """A cache of weights by the files that they come from."""
+
+    def __init__(self, base: BaseModel, limit_bytes: int | None = None) -> None:
+        """`limit_bytes` is what they may take on the device, and once more beside it; one is always kept."""
+        self.base, self._limit_bytes = base, limit_bytes
+        self._on_device: OrderedDict[Files, Weights] = OrderedDict()
+        self._beside: OrderedDict[Files, Weights] = OrderedDict()  # in pinned memory, where the device is a GPU
+        self._networks: list[_Network] = []
+        self._reader = ThreadPoolExecutor(1, "read-ahead")
+        self._ahead: OrderedDict[str, Future[Learned | None]] = OrderedDict()
+
+    def read_ahead(self, *files: str) -> None:
+        """Begin to read files of full trainings that will be drawn with."""
+        known = {*self._ahead, *(path for each in (*self._on_device, *self._beside) for path in each)}
+        for path in files:
+            if path not in known:
+                self._ahead[path] = self._reader.submit(self._read_full, Path(path))
+        while len(self._ahead) > READ_AHEAD:  # nobody came for it
+            self._ahead.popitem(last=False)
+
+    @contextmanager
+    def loaded(self, files: Files) -> Iterator[Denoiser]:
+        """The base model with these weights in place of its own, which stay so meanwhile.
+
+        Raises ValueError if they do not fit, NotFinite if they are not all numbers.
+        """
+        network = next((each for each in self._networks if each.files == files), None)
+        if network is None:
+            weights = self._weights(files)
+            network = next((each for each in self._networks if not each.users), None) or self._another()
+            self._point(network, files, weights)
+        elif files in self._on_device:
+            self._on_device.move_to_end(files)
+        network.users += 1
+        try:
+            yield network.denoiser
+        finally:
+            network.users -= 1
+
+    def let_go(self) -> None:
+        """Keep no weights on the device but those that are drawn with."""
+        self._networks = [each for each in self._networks if each.users]
+        used = {each.files for each in self._networks}
+        self._on_device = OrderedDict((files, each) for files, each in self._on_device.items() if files in used)
+        self._ahead.clear()
+
+    def drop_forgotten(self) -> bool:
+        """Drop weights whose file is gone; return whether there were any."""
+        known = {*self._on_device, *self._beside, *(each.files for each in self._networks)}
+        gone = {files for files in known if not all(Path(path).exists() for path in files)}
+        before = len(self._on_device) + len(self._beside) + len(self._networks)
+        for files in gone:
+            self._on_device.pop(files, None)
+            self._beside.pop(files, None)
+        self._networks = [each for each in self._networks if each.users or each.files not in gone]
+        for path in [path for path in self._ahead if not Path(path).exists()]:
+            del self._ahead[path]
+        return len(self._on_device) + len(self._beside) + len(self._networks) < before
+
+    def _another(self) -> _Network:
+        self._networks.append(_Network(self.base.denoiser.with_own_parameters()))
+        return self._networks[-1]
+
+    def _point(self, network: _Network, files: Files, weights: Weights) -> None:
+        """Have a network compute with these weights, and the base model's for the rest."""
+        network.files = files
+        own = self.base.denoiser.state_dict()
+        for name, tensor in network.denoiser.state_dict(keep_vars=True).items():
+            tensor.data = weights.get(name, own[name])
+
+    def _weights(self, files: Files) -> Weights:
+        """The weights of files on the device, read where they are nowhere else."""
+        if files not in self._on_device:
+            if files in self._beside:
+                moved = {
+                    name: each.to(self.base.device, non_blocking=True) for name, each in self._beside[files].items()
+                }
+                self._beside.move_to_end(files)
+                self._on_device[files] = moved
+            else:
+                learned, own = added_up([self._read(path) for path in files]), self.base.denoiser.state_dict()
+                self._on_device[files] = {name: changed(own[name], change) for name, change in learned.items()}
+            self._make_room()
+        self._on_device.move_to_end(files)
+        return self._on_device[files]
+
+    def _read_full(self, path: Path) -> Learned | None:
+        return None if is_lora_file(path) else read_learned(path, self.base.denoiser)
+
+    def _read(self, path: str) -> Learned:
+        ahead = self._ahead.pop(path, None)
+        return (ahead.result() if ahead else None) or read_learned(Path(path), self.base.denoiser)
+
+    def _make_room(self) -> None:
+        """Move what was used least recently off the device, and drop it beside, until the rest fits."""
+        if self._limit_bytes is None:
+            self._limit_bytes = int(SHARE * free_memory_bytes(self.base.device))
+        used = {each.files for each in self._networks if each.users}
+        for files in [files for files in [*self._on_device][:-1] if files not in used]:
+            if sum(map(_size_bytes, self._on_device.values())) <= self._limit_bytes:
+                break
+            weights = self._on_device.pop(files)
+            self._networks = [each for each in self._networks if each.files != files]
+            if self.base.device.type == "cuda" and files not in self._beside:
+                self._beside[files] = {name: each.cpu().pin_memory() for name, each in weights.items()}
+        limit_bytes = min(self._limit_bytes, SHARE * free_memory_bytes(torch.device("cpu"))) if self._beside else 0
+        while sum(map(_size_bytes, self._beside.values())) > limit_bytes:
+            self._beside.popitem(last=False)
+
+
+def _size_bytes(weights: Weights) -> int:
+    return sum(each.nbytes for each in weights.values())
