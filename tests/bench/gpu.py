@@ -23,7 +23,7 @@ import typer
 from tests.bench.gpu_agreement import METHODS
 from tests.bench.peer_models import SIZES, write_model
 
-CLASS_IMAGES = 8
+CLASS_IMAGES, SUBJECTS = 8, 8
 Result = dict[str, Any]
 
 
@@ -73,6 +73,16 @@ def timings(plan: Plan) -> Iterator[Stage]:
             yield Stage(f"train, {method}, {way}", "tests.bench.our_script", given, 150)
         if way == "graphs":
             yield Stage("draw beside diffusers' pipeline", "tests.bench.gpu_drawing", drawing, 150)
+            yield from serving(plan)
+
+
+def serving(plan: Plan) -> Iterator[Stage]:
+    """Several subjects: trained in one step, and served beside diffusers' pipeline."""
+    given = ("measure", plan.model, plan.photos, plan.steps, SUBJECTS)
+    yield Stage("eight LoRA trainings in one step", "tests.bench.multi_lora", given, 120)
+    for only in ("S3", "S5", "S1", "S2", "one picture"):
+        arguments = ("--model", plan.model, "--rounds", plan.rounds, "--only", only)
+        yield Stage(f"serving, {only}", "tests.bench.serving", arguments, 90)
 
 
 def run(stage: Stage, left_s: float) -> Result:

@@ -63,7 +63,7 @@ def measure(model: str, photos: str, steps: int, subjects: int) -> dict[str, flo
         for one, other in zip(*both.values(), strict=True)
         for name, weight in one.learning.items()
     ]
-    return {**took, "difference": max(apart)}
+    return {"ok": True, **took, "difference": max(apart)}
 
 
 def ours(plan: Plan, model: Path, subjects: int) -> Run:
@@ -96,7 +96,7 @@ def main(
             if out:
                 with out.open("a") as lines:
                     lines.write(json.dumps(kept[-1]) + "\n")
-    found = {name: statistics.median(run[name] for run in kept) for name in kept[0] if name != "size"}
+    found = {name: statistics.median(run[name] for run in kept) for name in kept[0] if name.endswith("_s")}
     ratios = {f"peer ÷ {who}": statistics.median(run["peer_s"] / run[f"{who}_s"] for run in kept) for who in WHO}
     print(json.dumps({**found, **ratios}, ensure_ascii=False))  # noqa: T201
 

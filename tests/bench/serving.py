@@ -26,7 +26,6 @@ from transformers.utils.logging import disable_progress_bar
 from tests.bench.serving_sides import Ours, Theirs, full_files, lora_files, training_process
 from trainer.diffusion.row_adapters import AdaptedDenoiser
 from trainer.models.base import load_base
-from trainer.models.local_files import TOYWORLD_FOLDER
 
 MANY, SHARE_S = 200, 30.0
 Row = dict[str, Any]
@@ -214,27 +213,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=24, help="in a burst of S7")
-    parser.add_argument("--only", default="", help="rows whose names begin so")
+    parser.add_argument("--only", default="", help="rows whose names begin so, separated by commas")
+    parser.add_argument("--model", default="toyworld")
     parser.add_argument("--out", type=Path, help="file that rows are appended to, and whose rows count")
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    if not torch.cuda.is_available():
+        torch.set_num_threads(1)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     disable_progress_bar()
     table: dict[str, Row] = {}
     if given.out and given.out.exists():
         table = {row.pop("row"): row for row in map(json.loads, given.out.read_text().splitlines())}
     with tempfile.TemporaryDirectory() as home:
-        files = lora_files(load_base("toyworld"), Path(home), MANY)
-        bench = Bench(Ours(Path(home), files), Theirs(files, TOYWORLD_FOLDER), Path(home), given.rounds, given.requests)
+        base = load_base(given.model)
+        files = lora_files(base, Path(home), MANY)
+        ours, theirs = Ours(Path(home), files, base), Theirs(files, base)
+        bench = Bench(ours, theirs, Path(home), given.rounds, given.requests)
         for name, measure in rows(bench):
-            if name in table or not name.startswith(given.only):
+            if name in table or not name.startswith(tuple(given.only.split(","))):
                 continue
             table[name] = measure()
             print(name, table[name], flush=True)  # noqa: T201
             if given.out:
                 with given.out.open("a") as lines:
                     lines.write(json.dumps({"row": name, **table[name]}, ensure_ascii=False) + "\n")
-    print(json.dumps(table, indent=1, ensure_ascii=False))  # noqa: T201
+    print(json.dumps({"ok": True, **table}, ensure_ascii=False))  # noqa: T201
 
 
 if __name__ == "__main__":

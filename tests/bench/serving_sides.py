@@ -28,9 +28,9 @@ LATENCY_SHARE = 0.95  # of requests: the percentile that is told
 class Ours:
     """The engine, and what it said."""
 
-    def __init__(self, folder: Path, files: list[str], model: str = "toyworld") -> None:
+    def __init__(self, folder: Path, files: list[str], base: BaseModel) -> None:
         self.folder, self.files, self.number = folder, files, 0
-        self.engine = Engine(load_base(model), self.hear)
+        self.engine = Engine(base, self.hear)
         self.ended_s: dict[str, float] = {}
         self.on_step: Callable[[str], None] = lambda job: None
 
@@ -92,11 +92,12 @@ class Ours:
 class Theirs:
     """A warm pipeline and its naive handler, which does one request after another."""
 
-    def __init__(self, files: list[str], model: Path) -> None:
-        self.files = files
+    def __init__(self, files: list[str], base: BaseModel) -> None:
+        self.files, dtype = files, base.denoiser.dtype
         self.pipeline: Any = StableDiffusionPipeline.from_pretrained(
-            model, safety_checker=None, torch_dtype=torch.float32
+            base.folder, safety_checker=None, torch_dtype=dtype
         )
+        self.pipeline.to(base.device)
         self.pipeline.scheduler = DPMSolverMultistepScheduler.from_config(self.pipeline.scheduler.config)
         self.pipeline.set_progress_bar_config(disable=True)
 

@@ -8,7 +8,7 @@ from click.testing import Result
 from typer import Typer
 from typer.testing import CliRunner
 
-from tests.bench.gpu import Plan, Stage, agreement, main, run, timings
+from tests.bench.gpu import SUBJECTS, Plan, Stage, agreement, main, run, timings
 
 
 def bench(folder: Path, **more: object) -> Result:
@@ -34,6 +34,8 @@ def test_every_stage_runs_and_is_not_run_again(tmp_path: Path) -> None:
     assert by_stage["agrees: train, off"]["loss_difference"] == {"lora": 0, "full": 0}, "a CPU agrees with itself"
     assert by_stage["train, lora, off"]["step_s"] > 0
     assert by_stage["draw beside diffusers' pipeline"]["8 at once"]["peer ÷ ours"] > 0
+    assert by_stage["eight LoRA trainings in one step"]["difference"] == 0 and SUBJECTS == 8
+    assert by_stage["serving, S3"]["S3 8 LoRA subjects, one picture each"]["times"] > 0
     assert json.loads(done.stdout.splitlines()[-1]) == {"done": len(names), "of": len(names), "failed or missing": []}
 
 

@@ -157,7 +157,8 @@ def test_adapters_of_another_base_model_are_refused_and_the_others_drawn(
 ) -> None:
     stranger = tmp_path / "stranger.safetensors"
     weights = {
-        name: torch.ones(each.shape[0], 7) if "down" in name else each for name, each in load_file(subjects[0]).items()
+        name: torch.ones(each.shape[0], 7) if "lora_down" in name else each
+        for name, each in load_file(subjects[0]).items()
     }
     save_file(weights, stranger, {"format": "pt"})
     tasks = [ask("stranger", weights=str(stranger)), ask("one", weights=subjects[0]), ask("two", weights=subjects[1])]
