@@ -24,7 +24,10 @@ CLASS_STEPS, WARM_STEPS = 20, 4
 
 def recipe(method: str, steps: int, class_images: int, changes: Changes) -> Recipe:
     """What the peers' scripts are told, too, but for the sampler of class images and `changes`."""
-    rates = {"learning_rate": 1e-4, "text_learning_rate": 1e-4} if method == "lora" else {}
+    method, _, transformer = method.partition(" of a ")
+    rates: dict[str, float] = {"learning_rate": 1e-4, "text_learning_rate": 1e-4} if method == "lora" else {}
+    if transformer:  # whose text encoder stays as it is
+        rates["text_learning_rate"] = 0
     precision = "bf16" if torch.cuda.is_available() else "no"
     return Recipe.model_validate(
         {"method": method, "rank": 4, "steps": steps, "schedule": "constant", "warmup_steps": 0, **rates}

@@ -1,7 +1,8 @@
 """Run one of diffusers' DreamBooth scripts as it is, and time its steps: `python -m tests.bench.peer_script SCRIPT …`.
 
 The steps are told apart by what the script logs after each. Its text is untouched, but for the check that the library
-is of the very commit of the script; torchvision, where there is none, is stood in for by what the scripts use of it.
+is of the very commit of the script, and one line that cannot work in Z-Image's; torchvision, where there is none, is
+stood in for by what the scripts use of it.
 """
 
 import json
@@ -21,6 +22,8 @@ from types import ModuleType
 from typing import Any
 
 BEGAN_S = time.perf_counter()
+# Z-Image's script ends with this as published where there are class images: what it joins are lists of tensors.
+LISTS_AS_TENSORS = "prompt_embeds = torch.cat([prompt_embeds, class_prompt_hidden_states], dim=0)"
 
 
 def main() -> None:
@@ -43,7 +46,8 @@ def main() -> None:
     accelerate.Accelerator.log = timed  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / Path(script).name
-        copy.write_text(re.sub(r"^check_min_version\(.*$", "", Path(script).read_text(), flags=re.MULTILINE))
+        text = re.sub(r"^check_min_version\(.*$", "", Path(script).read_text(), flags=re.MULTILINE)
+        copy.write_text(text.replace(LISTS_AS_TENSORS, "prompt_embeds = prompt_embeds + class_prompt_hidden_states"))
         sys.argv = [str(copy), *options]
         runpy.run_path(str(copy), run_name="__main__")
     steps_s = [after - before for before, after in pairwise(logged_s)]
@@ -93,8 +97,33 @@ def _stand_in_for_torchvision() -> None:
     module.ToTensor = lambda: lambda image: torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
     module.Normalize = lambda mean, std: lambda tensor: (tensor - mean[0]) / std[0]
     parent: Any = ModuleType("torchvision")
-    parent.transforms = module
-    sys.modules |= {"torchvision": parent, "torchvision.transforms": module}
+    parent.transforms, module.functional = module, _functional()
+    module.RandomCrop.get_params = _random_place  # as of the class that it is there
+    names = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
+    sys.modules |= dict(zip(names, (parent, module, module.functional), strict=True))
+
+
+def _random_place(image: Any, output_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    height, width = output_size
+    return random.randint(0, image.height - height), random.randint(0, image.width - width), height, width
+
+
+def _functional() -> Any:
+    """What the scripts for diffusion transformers use of `torchvision.transforms.functional`."""
+    import numpy as np
+    import torch
+    from PIL import Image, ImageOps
+
+    module: Any = ModuleType("torchvision.transforms.functional")
+    module.resize = lambda image, size, interpolation: image.resize(
+        (size[1], size[0]), Image.Resampling[interpolation.name]
+    )
+    module.crop = lambda image, top, left, height, width: image.crop((left, top, left + width, top + height))
+    module.center_crop = lambda image, size: ImageOps.fit(image, (size[1], size[0]))
+    module.hflip = ImageOps.mirror
+    module.to_tensor = lambda image: torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    module.normalize = lambda tensor, mean, std: (tensor - mean[0]) / std[0]
+    return module
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Darkroom beside diffusers' DreamBooth scripts, in turns: `make bench SCRIPTS=DIR PHOTOS=DIR`.
 
-The scripts are `train_dreambooth.py` and `train_dreambooth_lora.py` of a copy of diffusers. Each training runs in a
-process of its own with one thread. What a run has measured is said when it ends, and appended to a file if one is
-named; a run that fails is reported, and the others go on. The last lines are a table for each size and one JSON object,
-of medians of all runs, those that the file had before among them.
+The scripts are `train_dreambooth.py` and `train_dreambooth_lora.py` of a copy of diffusers, and for the sizes `klein`
+and `z_image` those for these families, by LoRA alone; they get class images that are there, so only steps are compared.
+Each training runs in a process of its own with one thread. What a run has measured is said when it ends, and appended
+to a file if one is named; a run that fails is reported, and the others go on. The last lines are a table for each size
+and one JSON object, of medians of all runs, those that the file had before among them.
 """
 
 import json
@@ -19,12 +20,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from bot.arguments.recipe_options import checked, parsed
 from storage.contract.recipe import Changes
+from tests.bench import peer_transformers
 from tests.bench.peer_models import SIZES, write_model
+from tests.bench.peer_transformers import WRITERS
 from trainer.worker.engine_handle import KEEP_MEMORY
 
 SCRIPTS = {"full": "train_dreambooth.py", "lora": "train_dreambooth_lora.py"}
@@ -88,7 +92,7 @@ class Runs:
 
 def peer(plan: Plan, method: str, model: Path, work: Path) -> Run:
     """One run of a peer's script: for it, a class that is known saves the class images and nothing else."""
-    size_px, out = json.loads((model / "unet" / "config.json").read_text())["sample_size"] * 8, work / "out"
+    size_px, out = _side_px(model), work / "out"
     options: dict[str, Any] = {
         "pretrained_model_name_or_path": model,
         "instance_data_dir": plan.photos,
@@ -108,8 +112,11 @@ def peer(plan: Plan, method: str, model: Path, work: Path) -> Run:
         "mixed_precision": "bf16" if _has_gpu() else "no",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
-    script = plan.scripts / SCRIPTS[method]
-    args = ["tests.bench.peer_script", script, *flags, "--with_prior_preservation", "--train_text_encoder"]
+    script, more = plan.scripts / SCRIPTS[method], ["--train_text_encoder"]
+    if model.name in WRITERS:
+        script, more = plan.scripts / peer_transformers.SCRIPTS[model.name], [*peer_transformers.FLAGS[model.name]]
+        _write_class_images(work / "classes", plan.class_images, size_px)
+    args = ["tests.bench.peer_script", script, *flags, "--with_prior_preservation", *more]
     cold, warm = run_process(plan, args, {}), run_process(plan, args, {})
     kept = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return {
@@ -121,9 +128,22 @@ def peer(plan: Plan, method: str, model: Path, work: Path) -> Run:
     }
 
 
+def _side_px(model: Path) -> int:
+    side: int = json.loads((model / "vae" / "config.json").read_text())["sample_size"]
+    return side
+
+
+def _write_class_images(folder: Path, count: int, side_px: int) -> None:
+    """Stand-ins for class images: these scripts would draw them of 1024 pixels, whatever the model."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (side_px, side_px), (40 * number % 256, 90, 120)).save(folder / f"{number}.png")
+
+
 def ours(plan: Plan, method: str, model: Path, work: Path) -> Run:
     """The same by Darkroom, whose worker holds the model already when a person asks."""
     changes = json.dumps(plan.changes)
+    method = f"{method} of a transformer" if model.name in WRITERS else method
     given = [model, plan.photos, method, plan.steps, plan.class_images, work / "weights", changes]
     said = run_process(plan, ["tests.bench.our_script", *given], KEEP_MEMORY)  # as the worker starts its engine
     return {"step_s": statistics.median(said.pop("steps_s")), **said}
@@ -154,7 +174,7 @@ def _has_gpu() -> bool:
 def runs(plan: Plan, size: str, model: Path, rounds: int, methods: list[str]) -> Iterator[Run]:
     """Run both in turns; yield each run that ends well, and report the others."""
     for _ in range(rounds):
-        for method in methods:
+        for method in ["lora"] if size in WRITERS else methods:
             for who in WHO:
                 with tempfile.TemporaryDirectory() as work:  # a model that was learned in full takes gigabytes
                     try:
@@ -169,7 +189,7 @@ def model_of(size: str, folder: Path) -> Path:
     """The model of a size, written into `folder` unless it is there already."""
     model = folder / size
     if not (model / "model_index.json").exists():  # which is written last
-        write_model(SIZES[size], model)
+        WRITERS[size](model) if size in WRITERS else write_model(SIZES[size], model)
     return model
 
 
@@ -194,7 +214,7 @@ def table(figures: Figures, title: str) -> Table:
 def main(
     scripts: Annotated[Path, typer.Option(help="folder of the peer's two scripts")],
     photos: Annotated[Path, typer.Option(help="folder of photos of a subject")],
-    size: Annotated[list[str], typer.Option(help=", ".join(SIZES))],
+    size: Annotated[list[str], typer.Option(help=", ".join((*SIZES, *WRITERS)))],
     steps: int = 60,
     class_images: int = 8,
     rounds: int = 5,
