@@ -26,6 +26,8 @@ from storage.errors import UserError
         ("https://github.com/python/", "http://github.com/python", True),
         ("bücher.example", "https://xn--bcher-kva.example/", True),
         ("xn--bcher-kva.example", "https://bücher.example/", True),
+        ("straße.example", "https://xn--strae-oqa.example/", True),
+        ("straße.example", "https://strasse.example/", False),
         ("127.0.0.1:8000", "http://127.0.0.1:8000/x", True), ("127.0.0.1:8000", "http://127.0.0.1/x", False),
         ("[::1]", "http://[::1]/", True), ("python.org", "nonsense", False), ("python.org", "http://[", False),
     ],

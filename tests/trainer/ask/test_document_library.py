@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from storage.ask.documents import Documents
-from storage.contract.ask import AskFilters
+from storage.ask.filter_input import read_filters
 from storage.objects.folder import FolderStore
 from storage.objects.store import Store
 from storage.settings.ask import AskSettings
@@ -15,10 +15,9 @@ from trainer.ask.documents.own_docs import own_docs
 from trainer.ask.documents.sources import document_source
 from trainer.ask.pages.extract import Extracted
 from trainer.ask.retrieval import Query, Retrieval
-from trainer.ask.retrieve import Retriever
+from trainer.ask.retrieve import NO_SITE, Retriever
 
 SPACE = "discord:1"
-FILTERS = AskFilters(mode="documents")
 
 
 @pytest.fixture
@@ -33,8 +32,11 @@ async def retriever(store: Store) -> AsyncIterator[Retriever]:
     await opened.close()
 
 
-async def ask(retriever: Retriever, text: str, space: str = SPACE, ids: tuple[str, ...] | None = None) -> Retrieval:
-    return await retriever.retrieve(Query(text, FILTERS, space=space, document_ids=ids), lambda source: None)
+async def ask(
+    retriever: Retriever, text: str, space: str = SPACE, ids: tuple[str, ...] | None = None, **filters: str
+) -> Retrieval:
+    asked = Query(text, read_filters(mode="documents", **filters), space=space, document_ids=ids)
+    return await retriever.retrieve(asked, lambda source: None)
 
 
 async def test_a_document_answers_in_its_space_and_in_no_other(retriever: Retriever, store: Store) -> None:
@@ -91,6 +93,18 @@ async def test_documents_that_cannot_be_read_say_why(retriever: Retriever, store
     assert "locked.pdf is encrypted: I cannot read it without its password." in notices
     assert "scan.pdf has no text, only pictures of pages: it may be a scan." in notices
     assert "lost.txt cannot be read" in notices
+
+
+async def test_filters_hold_for_documents(retriever: Retriever, store: Store) -> None:
+    documents = Documents(store)
+    for day in ("2026-05-01", "2020-05-01"):
+        page = f'<meta property="article:published_time" content="{day}"><p>The coffee machine of {day} is red.</p>'
+        await documents.save(SPACE, "ada", f"{day}.html", page.encode())
+    found = await ask(retriever, "Which colour has the coffee machine?", after="2026-01-01")
+    assert [source.title for source in found.sources] == ["2026-05-01.html"]
+    assert any("without a date could not be used" in notice for notice in found.notices), "our own docs"
+    none = await ask(retriever, "Which colour has the coffee machine?", domains="coffee.test")
+    assert not none.sources and none.notices == (NO_SITE,)
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,12 @@ async def test_robots_txt_is_honoured_and_asked_once() -> None:
     assert asked == ["/robots.txt", "/page", "/private"]
 
 
+async def test_a_byte_order_mark_does_not_hide_the_first_rule() -> None:
+    async with site(robots=says(b"\xef\xbb\xbfUser-agent: *\nDisallow: /"), page=says("x")) as (fetch, _):
+        with pytest.raises(PageRefused, match=r"robots\.txt"):
+            await fetch("/page")
+
+
 @pytest.mark.parametrize(("status", "is_read"), [(404, True), (403, True), (500, False), (503, False)])
 async def test_robots_txt_that_is_not_there_forbids_nothing_and_one_that_fails_all(status: int, is_read: bool) -> None:
     async with site(robots=says("User-agent: *\nDisallow: /", status), page=says("x")) as (fetch, _):

@@ -20,7 +20,7 @@ NOUNS: Mapping[str, str] = {  # after “what” or “which”
     "volume": "volume",
     "mass": "weight mass",
     "money": "cost costs price prices fee fees fare fares toll charge rent salary wage wages income budget revenue "
-    "turnover profit loss value debt fine",
+    "turnover profit loss debt",
     "duration": "duration age lifespan",
     "speed": "speed velocity pace",
     "temperature": "temperature",
@@ -54,6 +54,8 @@ def asked_dimensions(question: str) -> frozenset[str]:
     how = HOW.search(lowered)
     if how and how[1] == "many":
         return frozenset(filter(None, [dimension_of(how[2] or "")]))
+    if how and how[1] == "much" and how[2] in ("is", "are", "was", "were"):
+        return frozenset({"money"})
     if how and how[1] in _ADJECTIVES:
         return _ADJECTIVES[how[1]]
     if named := _NAMED.search(lowered):

@@ -27,11 +27,18 @@ TIMES = re.compile(
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?|January|February|March|April|May|June|July|August|September|October|"
     r"November|December|century|[12]\d{3}|\d{1,2}[:.]\d\d)\b"
 )
-NUMBER = re.compile(r"[\d〇一二三四五六七八九十百千]|\b(?:free|half|twice|once|daily|weekly|every)\b", re.IGNORECASE)
+OTHER_COUNTS = re.compile(
+    r"[〇一二三四五六七八九十百千]|\b(?:free|half|twice|once|daily|weekly|every)\b", re.IGNORECASE
+)
+FREE = re.compile(r"\b(?:free|gratis|complimentary|for nothing|no (?:charge|fee))\b", re.IGNORECASE)
 BARE = re.compile(r"\s*(?:[,.;:)](?!\d)|$|(?:and|or|in|at|to|on|by|for|of|with|when|after|as|per|each)\b)")
 HEAD = re.compile(
     r"\b(?:which|what)\s+(?:(?!is\b|are\b|was\b|were\b|do\b|does\b|did\b|has\b|have\b|will\b|can\b)(\w+)|"
     r"(?:is|are|was|were)\s+(?:the|its|their)\s+(?:\w+\s+){0,2}?(\w+)\s+(?:of|for|in|at|on)\b)",
+    re.IGNORECASE,
+)
+WHO_DID = re.compile(  # who owned …, but not who is …
+    r"\s*who\s+(?!(?:is|are|was|were|do|does|did|has|have|had|will|would|can|could|should|may|might|must)\b)(\w+)",
     re.IGNORECASE,
 )
 LIGHT_WORDS = frozenset(  # which the kind of fact stands for, or which only qualify it
@@ -65,9 +72,12 @@ class Question:
         self.asks_who, self.asks_where = bool(WHO.search(text)), bool(WHERE.search(text))
 
     def _head(self) -> str:
-        """What is asked for, as a stem: the river of “which river …”, the prize of “what is the prize of …”."""
-        match = HEAD.search(self.text)
-        stems = words_of(match[1] or match[2]) if match else []
+        """What is asked for, as a stem: the river of “which river …”, the prize of “what is the prize of …”.
+
+        Of “who owned …” it is the deed.
+        """
+        match = HEAD.search(self.text) or WHO_DID.match(self.text)
+        stems = words_of(next(filter(None, match.groups()), "")) if match else []
         return stems[0] if stems and stems[0] in self.words else ""
 
     def _kind(self) -> AskedKind:
@@ -97,8 +107,9 @@ class Question:
             is_named = any(frozenset(words_of(name)) - self.words for name in NAME.findall(text))
             return is_named or not self.has_capitals
         if self.dimensions:
-            return self.has_dimension(text) or _has_bare_number(text)
-        return not self.kind or bool(NUMBER.search(text)) or next(numbers_in_words(text), None) is not None
+            is_free = "money" in self.dimensions and FREE.search(text)
+            return self.has_dimension(text) or _has_bare_number(text) or bool(is_free)
+        return not self.kind or _has_count(text) or bool(OTHER_COUNTS.search(text))
 
     def has_dimension(self, text: str) -> bool:
         """Whether a text has a quantity of a dimension that is asked for."""
@@ -115,6 +126,13 @@ class Question:
 def _is_day(text: str, fact: Fact) -> bool:
     """Whether a fact is a date, or a number that may be a year."""
     return fact.kind == "date" or bool(YEAR_NUMBER.fullmatch(text[fact.start : fact.end]))
+
+
+def _has_count(text: str) -> bool:
+    """Whether a text has a number that is no year."""
+    numbers = (fact for fact in facts_in(text) if fact.kind != "date")
+    may_count = any(not (_is_day(text, fact) and BARE.match(text, fact.end)) for fact in numbers)
+    return may_count or next(numbers_in_words(text), None) is not None
 
 
 def _has_bare_number(text: str) -> bool:

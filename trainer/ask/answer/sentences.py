@@ -7,20 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.contract.ask import Source
-from storage.text import clean
+from trainer.ask.answer.pieces import OF_LIFETIME, Piece, split_pieces
 from trainer.ask.answer.question import Question
+from trainer.ask.answer.variants import VariantFinder
 from trainer.ask.answer.word_likeness import Shares, WordLikeness
 from trainer.ask.citations.words import words_and_stems, words_of
 from trainer.ask.ranking.vectors import Vectors, static_embedder
 from trainer.ask.retrieval import Retrieval
 
-SENTENCE_BREAK = re.compile(
-    r"(?<!\b[A-Z]\.)(?<!\b(?:Dr|Mr|St|No|vs|ca)\.)(?<!\b(?:Mrs|e\.g|i\.e|etc|Fig|Vol)\.)(?<=[.!?。！？])[\"”’)\]]*\s+"
-    r"(?=[^a-z\s])|(?<=[。！？])(?=[^\s」』”’）)])|\n+"
-)
-LENGTHS = range(8, 501)  # characters; what is longer is no sentence but a table
-MARKUP = re.compile(r"^\s*(?:#+|[-*+•>|]|\d+[.)])\s+|[*_`|]{1,3}")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+CONTEXT_WEIGHT = 0.9  # of a word in the question or the head of the table that a sentence stands under
 NEAR_WEIGHT = 0.6  # of a word in the sentences around, or in the title, beside one in the sentence
 NAMES_LEAST, ATTRIBUTES_LEAST = 0.6, 0.5  # shares of the question that a sentence that answers it has
 LIKENESS_LEAST, LIKE_ATTRIBUTES_LEAST = 0.22, 0.2  # at which it answers by its vector and a bit of the words
@@ -31,6 +27,7 @@ OWN_DIMENSIONS = frozenset(
     {"mass", "speed", "temperature", "power", "energy", "area", "volume", "frequency", "voltage"}
 )
 HEAD_LEAST = 0.3  # of the noun of "which …", by likeness
+NAME_LEAST = 6  # letters of a name that another form of it has as well
 OWN_LEAST = 0.3  # share of the words that are no names that are in the sentence itself
 
 
@@ -59,15 +56,8 @@ class Sentence:
         """Whether it supports an answer."""
         in_words = self.attributes >= ATTRIBUTES_LEAST and self.own >= OWN_LEAST
         in_sense = self.has_head and self.likeness >= LIKENESS_LEAST and self.attributes >= LIKE_ATTRIBUTES_LEAST
-        fits = in_words or in_sense
+        fits = (in_words and self.has_head) or in_sense
         return fits and self.names >= NAMES_LEAST and self.has_kind
-
-
-def split(text: str) -> list[str]:
-    """Sentences of a passage, without headings and other markup."""
-    pieces = (piece for piece in SENTENCE_BREAK.split(text) if not piece.lstrip().startswith("#"))
-    lines = (MARKUP.sub("", clean(piece)).strip() for piece in pieces)
-    return [line for line in lines if len(line) in LENGTHS]
 
 
 def ranked(question: Question, retrieval: Retrieval) -> list[Sentence]:
@@ -75,11 +65,23 @@ def ranked(question: Question, retrieval: Retrieval) -> list[Sentence]:
     sources = {source.id: source for source in retrieval.sources}
     passages = [(sources[p.source_id], p.text) for p in retrieval.passages if p.source_id in sources]
     scorer = _Scorer(question, [f"{source.title} {source.site} {text}" for source, text in passages])
+    whole = {source.id: source.title for source, _ in passages}
+    for source, text in passages:
+        whole[source.id] += f"\n{text}"
+    variants = VariantFinder(question.text, whole)
     sentences: dict[tuple[str, str], Sentence] = {}
     for source, text in passages:
         for sentence in scorer.scored(source, text):
-            sentences.setdefault((source.id, sentence.text), sentence)
+            if not variants.is_other(source.id, sentence.text):
+                sentences.setdefault((source.id, sentence.text), sentence)
     return sorted(sentences.values(), key=lambda sentence: -sentence.worth)
+
+
+def _is_inflected(name: str, words: Collection[str]) -> bool:
+    """Whether a name is among words in another form: German and Germany."""
+    return len(name) >= NAME_LEAST and any(
+        len(word) >= NAME_LEAST and (word.startswith(name) or name.startswith(word)) for word in words
+    )
 
 
 class _Scorer:
@@ -88,32 +90,35 @@ class _Scorer:
     def __init__(self, question: Question, texts: Sequence[str]) -> None:
         self._question = question
         self._weights = question.weights(texts)
-        self._likeness = WordLikeness(question.words, question.text, texts, question.rival_words)
+        known = [*texts, OF_LIFETIME]
+        self._likeness = WordLikeness(question.words, question.text, known, question.rival_words)
 
     def scored(self, source: Source, text: str) -> Iterator[Sentence]:
         """The sentences of one passage. Words of its title say what it is about, as names do."""
-        question, pieces = self._question, split(text)
+        question, pieces = self._question, split_pieces(text)
         title = frozenset(words_of(source.title))
         attributes = question.attributes - (title - question.names) or question.attributes
         names = question.names | (question.words - attributes)
-        words = [frozenset(words_of(piece)) for piece in pieces]
-        likeness = self._likeness_of(pieces, names | title)
+        words = [frozenset(words_of(piece.text)) for piece in pieces]
+        likeness = self._likeness_of([piece.text for piece in pieces], names | title)
         around = frozenset(words_of(" ".join([source.title, source.site, *HEADING.findall(text)])))
         for n, piece in enumerate(pieces):
             own = self._own_shares(piece, words[n])
-            nearby = self._likeness.shares(around.union(*words[max(0, n - 2) : n + 2]))
+            beside = [words[n]] if piece.is_row else words[max(0, n - 2) : n + 2]
+            nearby = self._likeness.shares(around.union(words_of(piece.context), *beside))
             whole = {word: max(own[word], NEAR_WEIGHT * nearby[word]) for word in own}
-            named = {word: float(max(own[word], nearby[word]) >= 1) for word in names}
+            around_it = around.union(*beside)
+            named = {word: float(max(own[word], nearby[word]) >= 1 or _is_inflected(word, around_it)) for word in names}
             yield Sentence(
-                text=piece,
+                text=piece.text,
                 source=source,
                 words=words[n],
                 names=self._share(named, names),
                 likeness=float(likeness[n]),
                 attributes=self._share(whole, attributes),
                 own=self._share(own, attributes),
-                has_kind=question.has_kind(piece) and not self._is_of_other(own, words[n]),
-                has_head=not question.head or own[question.head] >= HEAD_LEAST or question.has_name(piece),
+                has_kind=question.has_kind(piece.text) and not self._is_of_other(own, words[n]),
+                has_head=not question.head or own[question.head] >= HEAD_LEAST or question.has_name(piece.text),
             )
 
     def _likeness_of(self, pieces: Sequence[str], known: frozenset[str]) -> Vectors:
@@ -123,10 +128,13 @@ class _Scorer:
         vectors = static_embedder().embed(bare)
         return np.asarray(vectors[1:] @ vectors[0], np.float32)
 
-    def _own_shares(self, piece: str, words: frozenset[str]) -> dict[str, float]:
+    def _own_shares(self, piece: Piece, words: frozenset[str]) -> dict[str, float]:
         """What a sentence has of each word; a quantity that is asked for says in part what it is of."""
         shares = dict(self._likeness.shares(words))
-        if words.isdisjoint(self._question.rival_words) and self._question.has_dimension(piece):
+        if piece.context:
+            above = self._likeness.shares(words_of(piece.context))
+            shares = {word: max(share, CONTEXT_WEIGHT * above[word]) for word, share in shares.items()}
+        if words.isdisjoint(self._question.rival_words) and self._question.has_dimension(piece.text):
             least = BY_OWN_DIMENSION if self._question.dimensions <= OWN_DIMENSIONS else BY_DIMENSION
             shares |= {word: max(shares[word], least) for word in self._question.dimension_words}
         return shares

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainer.ask.citations.words import stem, words_and_stems
+from trainer.ask.citations.words import CJK, stem, words_and_stems
 from trainer.ask.ranking.vectors import static_embedder
 
 FAR, NEAR = 0.22, 0.62  # cosines that count as nothing, and as a synonym
@@ -36,6 +36,9 @@ class WordLikeness:
         cosines = embedder.embed(list(own.values())) @ embedder.embed(list(spelled.values())).T
         self._near = SYNONYM * np.clip((cosines - FAR) / (NEAR - FAR), 0, 1)
         self._near[:, [self._places[each] for each in opposed if each in self._places]] = 0.0
+        self._near[[row for row, word in enumerate(self._asked) if CJK.search(word)]] = (
+            0.0  # characters have no synonyms
+        )
         for row, asked_stem in enumerate(self._asked):
             related = [self._places[other] for other in related_words(asked_stem) if other in self._places]
             self._near[row, related] = np.maximum(self._near[row, related], SYNONYM)

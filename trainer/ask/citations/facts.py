@@ -22,7 +22,7 @@ SHORT_MULTIPLIERS: dict[str, int] = _TABLE["short_multipliers"]
 SPACES = "\u00a0\u2009\u202f "
 TIMES = "|".join(sorted((word for word in MULTIPLIERS if not CJK.match(word)), key=len, reverse=True))
 FIGURE = re.compile(
-    rf"(?<![^\W{CJK_RANGES}])(?<![.])(?P<figure>\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d,.]\d|\d)|\d+(?:[.,'’:]\d+)*+)"
+    rf"(?<![^\W{CJK_RANGES}])(?<![.])(?<![^\W\d_]-)(?P<figure>\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d,.]\d|\d)|\d+(?:[.,'’:]\d+)*+)"
     rf"(?:\s?(?P<percent>[%％]|(?:percent|per\s?cent|prozent|pour\s?cent|por\s?ciento|percento)\b)|"
     rf"[\s-]?(?P<times>(?:{TIMES})\b|[千万萬億亿兆])(?:(?<=mio|mrd|tsd)\.)?|(?<=\d)\s?(?P<short>m|b|tn)\b)?",
     re.IGNORECASE,

@@ -15,12 +15,13 @@ CONTENT = re.compile(  # katakana, Chinese characters, hangul, anything else; no
 )
 ASKING = re.compile("[何誰幾几谁什么哪]")
 ENGLISH_STOP_WORDS = frozenset(
-    "a about above after again all also am an and any are as at be because been before being below between both but by "
-    "can cannot could did do does doing down during each few for from further had has have having he her here hers him "
-    "his how i if in into is it its itself just many may me might more most much must my no nor not now of off on once "
-    "only or other our out over own per same shall she should so some still such tell than that the their them then "
-    "there these they this those to through too under until up upon us very was we were what when where which while "
-    "who whom whose why will with would you your yes please give say says said according one"
+    "a about above after again all also am an and any are as at be because been before being below between both but "
+    "by can cannot could did do does doing down during each few for from further get gets getting got had has have "
+    "having he her here hers him his how i if in into is it its itself just many may me might more most much must my "
+    "no nor not now of off on once only or other our out over own per same shall she should so some still such tell "
+    "than that the their them then there these they this those to through too under until up upon us very was we were "
+    "what when where which while who whom whose why will with would you your yes please give say says said according "
+    "one"
     "".split()
 )
 # Those of other languages that mean nothing in English: “die” and “war” do.

@@ -7,9 +7,10 @@ import pytest
 from storage.contract.ask import Answer, Source, Turn
 from trainer.ask.answer.contradictions import find_contradictions
 from trainer.ask.answer.follow_up import standalone_question
+from trainer.ask.answer.pieces import split_pieces
 from trainer.ask.answer.prompt import as_data
 from trainer.ask.answer.question import Question
-from trainer.ask.answer.sentences import ranked, split
+from trainer.ask.answer.sentences import ranked
 from trainer.ask.retrieval import Passage, Retrieval
 
 
@@ -85,4 +86,8 @@ def test_a_page_can_neither_end_the_sources_nor_pass_for_one() -> None:
 
 def test_sentences_are_split_where_they_end() -> None:
     text = "# Heading\nDr. Smith has 3.5 dogs, e.g. a poodle. They bark!\n- A list item that is long"
-    assert split(text) == ["Dr. Smith has 3.5 dogs, e.g. a poodle.", "They bark!", "A list item that is long"]
+    assert [piece.text for piece in split_pieces(text)] == [
+        "Dr. Smith has 3.5 dogs, e.g. a poodle.",
+        "They bark!",
+        "A list item that is long",
+    ]

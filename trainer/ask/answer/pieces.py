@@ -1,0 +1,64 @@
+"""Splitting passages into sentences, each with what it stands under: the question of a FAQ, the head of a table."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from storage.text import clean
+
+SENTENCE_BREAK = re.compile(
+    r"(?<!\b[A-Z]\.)(?<!\b(?:Dr|Mr|St|No|vs|ca)\.)(?<!\b(?:Mrs|e\.g|i\.e|etc|Fig|Vol)\.)(?<=[.!?。！？])[\"”’)\]]*\s+"
+    r"(?=[^a-z\s])|(?<=[。！？])(?=[^\s」』”’）)])"
+)
+LENGTHS = range(8, 501)  # characters; what is longer is no sentence
+LINE_START = re.compile(r"^\s*(?:#+|[-*+•>]|\d+[.)])\s+")
+MARKS = re.compile(r"[*_`]{1,3}")
+ROW = re.compile(r"\s*\|.*\|\s*")
+RULE = re.compile(r"[\s|:-]+")
+LIFETIME = re.compile(r"\([^()]*\b[12]\d{3}\s*[–—-]\s*(?:[^()\d]{0,20}\d{1,2}[^()\d]{1,20})?[12]\d{3}\)")
+OF_LIFETIME = "born died"  # which “(4 April 1902 – 19 November 1988)” says without a word
+QUESTION = re.compile(r"[?？][\"”’)*_]*\s*$")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A sentence, or a row of a table, as it is quoted. `context` is the question or the table's head above it."""
+
+    text: str
+    context: str = ""
+    is_row: bool = False
+
+
+def split_pieces(text: str) -> list[Piece]:
+    """The sentences and rows of a passage, without headings and markup."""
+    return [piece for piece in _pieces(text) if len(piece.text) in LENGTHS]
+
+
+def _pieces(text: str) -> Iterator[Piece]:
+    question = head = ""
+    for line in text.split("\n"):
+        if ROW.fullmatch(line):
+            row = _cells(line)
+            if head and row:
+                yield Piece(row, head, is_row=True)
+            head = head or row
+            continue
+        head = ""
+        is_heading = line.lstrip().startswith("#")
+        if is_heading or QUESTION.search(line):
+            question = _plain(line) if QUESTION.search(line) else ""
+        if not is_heading:
+            yield from (_sentence(part, question) for part in SENTENCE_BREAK.split(line))
+
+
+def _sentence(text: str, question: str) -> Piece:
+    return Piece(_plain(text), f"{question} {OF_LIFETIME}" if LIFETIME.search(text) else question)
+
+
+def _cells(line: str) -> str:
+    """A row of a table without its outer bars; empty for the rule below its head."""
+    return "" if RULE.fullmatch(line) else _plain(line.strip().strip("|"))
+
+
+def _plain(text: str) -> str:
+    return MARKS.sub("", LINE_START.sub("", clean(text))).strip()
