@@ -119,6 +119,7 @@ def judge(score: Score, known: KnownQuestion, answer: Answer, texts: dict[str, s
         return
     score.add("answerable, answered", answer.is_found)
     score.add("right", known.answer in answer.text)
+    score.add("right source among the first three", any(s.id in known.support for s in answer.sources[:3]))
     cited = {citation.source_id for citation in answer.citations}
     values = [value for value in (known.answer, known.other_answer) if value]
     for citation in answer.citations:
@@ -130,6 +131,8 @@ def judge(score: Score, known: KnownQuestion, answer: Answer, texts: dict[str, s
     if known.kind in TELLS:
         told = "disagree" in answer.text and all(value in answer.text for value in values)
         score.add("contradictions told", told)
+    else:
+        score.add("none told where there is none", "disagree" not in answer.text)
 
 
 def supports(page: str, before: str, values: list[str]) -> bool:
