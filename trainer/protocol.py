@@ -3,7 +3,7 @@
     worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
                        {"do": "pause"}
     engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Alive, where there is nothing to
-                       report · Result, once for each task
+                       report · Load, every few seconds where it has changed · Result, once for each task
 
 Files travel by path in a folder that the worker makes for each job. Numbers are finite: JSON has no NaN, and what is
 none is left out. A field that one side does not know is ignored, as after an update beneath a running worker.
@@ -155,6 +155,16 @@ class Alive(ProtocolMessage):
     job: str = ""
 
 
+class EngineLoad(ProtocolMessage):
+    """How much the engine did in the last minute."""
+
+    say: Literal["load"] = "load"
+    rows_per_s: float = 0.0  # denoising steps of single pictures
+    pictures_per_minute: float = 0.0
+    subjects: int = 0  # whose weights are in memory
+    training_share: float | None = None  # of the time that it worked; None if it did not
+
+
 class ProgressReport(ProtocolMessage):
     """Where a task is."""
 
@@ -224,11 +234,13 @@ def _tag(message: Any) -> str:
     return "train" if is_training else str(message.get("say"))
 
 
-_NEWS: TypeAdapter[Hello | Refusal | Alive | ProgressReport | TaskResult] = TypeAdapter(
+FromEngine = Hello | Refusal | Alive | EngineLoad | ProgressReport | TaskResult
+_NEWS: TypeAdapter[FromEngine] = TypeAdapter(
     Annotated[
         Annotated[Hello, Tag("hello")]
         | Annotated[Refusal, Tag("refusal")]
         | Annotated[Alive, Tag("alive")]
+        | Annotated[EngineLoad, Tag("load")]
         | Annotated[ProgressReport, Tag("report")]
         | Annotated[TrainResult, Tag("train")]
         | Annotated[TaskResult, Tag("result")],
@@ -242,7 +254,7 @@ def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel | Pause:
     return _TASKS.validate_json(line)
 
 
-def read_news(line: bytes) -> Hello | Refusal | Alive | ProgressReport | TaskResult:
+def read_news(line: bytes) -> FromEngine:
     """Parse what the engine wrote; raises pydantic's ValidationError."""
     return _NEWS.validate_json(line)
 

@@ -179,6 +179,14 @@ def jobs(as_json: AsJson = False) -> int:
     return connector.run(connector.jobs, as_json)
 
 
+@app.command(rich_help_panel=LISTS)
+def status(as_json: AsJson = False) -> int:
+    """Show what runs, what waits, and the workers."""
+    from bot.connectors.terminal import connector
+
+    return connector.run(connector.status, as_json)
+
+
 @app.command(rich_help_panel=UPKEEP)
 def doctor(as_json: AsJson = False) -> int:
     """Check the setup, and say how to fix what is wrong."""

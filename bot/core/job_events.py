@@ -5,24 +5,16 @@ whoever asks Redis and the store now and then.
 """
 
 import asyncio
-import logging
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from arq.connections import ArqRedis
 from pydantic import ValidationError
 
 from storage.contract.progress import Progress
-from storage.queue.job_progress import JobEvent, events_channel
-from storage.queue.redis_errors import ERRORS
-
-log = logging.getLogger(__name__)
-
-SILENT_S = 15.0  # a connection that has said nothing for so long is asked whether it lives
-AGAIN_S = 2.0  # between two tries to subscribe
+from storage.queue.job_progress import EVENTS, JobEvent
+from storage.queue.subscription import Subscription
 
 
 class Inbox:
@@ -53,7 +45,7 @@ class JobEvents:
     """The events of a deployment, by job."""
 
     def __init__(self, redis: ArqRedis) -> None:
-        self.redis = redis
+        self._subscription = Subscription(redis, EVENTS, self._hear)
         self._inboxes: dict[str, list[Inbox]] = defaultdict(list)
         self._listening: asyncio.Task[None] | None = None
 
@@ -61,7 +53,7 @@ class JobEvents:
     def subscribe(self, job: str) -> Iterator[Inbox]:
         """Subscribe to a job's events while the block runs. The first subscriber opens the connection."""
         if not self._listening or self._listening.done():  # a surprise may have ended it
-            self._listening = asyncio.create_task(self._listen())
+            self._listening = asyncio.create_task(self._subscription.run())
         inbox = Inbox()
         self._inboxes[job].append(inbox)
         try:
@@ -76,32 +68,6 @@ class JobEvents:
         if self._listening:
             self._listening.cancel()
             await asyncio.wait([self._listening])
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                async with self.redis.pubsub() as channel:
-                    await channel.subscribe(events_channel(self.redis))
-                    await self._hear_all(channel)
-            except ERRORS as error:
-                log.info("events of jobs cannot be heard at the moment: %s", error)
-            await asyncio.sleep(AGAIN_S)
-
-    async def _hear_all(self, channel: Any) -> None:
-        """Receive what is published, until the connection does not even answer a ping."""
-        asked = False
-        while True:
-            began_s = time.monotonic()
-            message = await channel.get_message(timeout=SILENT_S)
-            silent = not message and time.monotonic() - began_s >= SILENT_S  # answers to pings come as nothing
-            if message and message["type"] == "message":
-                self._hear(message["data"])
-            # The ping was not answered either: the connection is dead, though nothing closed it.
-            if silent and asked:
-                return
-            if silent:
-                await channel.ping()
-            asked = silent
 
     def _hear(self, body: bytes) -> None:
         try:

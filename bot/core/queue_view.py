@@ -4,7 +4,8 @@ import asyncio
 import heapq
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from arq.connections import ArqRedis
 
@@ -27,6 +28,7 @@ class QueueView:
     usual_s: float | None = None  # how long a job takes
     workers: tuple[str, ...] = ()  # what each lacks to take a job; empty for most
     at_once: int = 1  # jobs that each runs at a time without slowing the others down
+    units: Mapping[str, int] = field(default_factory=dict)  # of work, by job; those that are not in it are of one
 
     @property
     def obstacle(self) -> str:
@@ -36,8 +38,12 @@ class QueueView:
         return f"the workers have too little {self.workers[0]}" if all(self.workers) else ""
 
     def ahead(self, job: str) -> int:
-        """How many jobs come before one that waits, those that run included."""
-        return len(self.running) + self.waiting.index(job) if job in self.waiting else 0
+        """How much work comes before a job that waits, in units of its kind, with that of jobs that run."""
+        return self.amount(self.running, self.waiting[: self.waiting.index(job)]) if job in self.waiting else 0
+
+    def amount(self, *jobs: Iterable[str]) -> int:
+        """How much work jobs are, in units of their kind: pictures, or jobs."""
+        return sum(self.units.get(job, 1) for some in jobs for job in some)
 
     def done_in_s(self, job: str) -> float | None:
         """Time until a job that waits is done, to five seconds; None where it cannot be told."""
@@ -78,4 +84,5 @@ class QueueViews:
         workers = tuple(await living_workers(self.redis, kind))
         # Those that share a GPU share its time: together they take about as long as one after another.
         at_once = KINDS[kind].at_once if kind in KINDS and not KINDS[kind].needs_gpu else 1
-        return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers, at_once)
+        units = await line.units([*running, *waiting])
+        return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers, at_once, units)

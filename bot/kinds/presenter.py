@@ -8,7 +8,8 @@ from storage.contract.jobs import NEWER_WORKER, Job
 from storage.contract.outcomes import Outcome, Picture
 from storage.contract.progress import Progress
 from storage.contract.subjects import Subject
-from storage.text import duration
+from storage.kinds import kind_of
+from storage.text import duration, plural
 
 J = TypeVar("J", bound=Job)
 O = TypeVar("O", bound=Outcome)  # noqa: E741 (an outcome)
@@ -38,7 +39,7 @@ class JobPresenter(Generic[J, O]):
 
     def working(self, job: J, progress: Progress) -> Reply:
         """Say where the job is."""
-        lines = [self.with_note(job, f"{self._standing(progress)}."), self.live_text(job, progress)]
+        lines = [self.with_note(job, f"{self.standing(progress, kind_of(job).unit)}."), self.live_text(job, progress)]
         cancel = Button(label="Cancel", command="dreambooth cancel", arguments={"job": job.id}, style="danger")
         return Reply(
             text="\n".join(filter(None, lines)),
@@ -74,15 +75,16 @@ class JobPresenter(Generic[J, O]):
         """A text with what stands before all that is said of the job."""
         return f"{self.note(job)} {text}".strip()
 
-    def _standing(self, progress: Progress) -> str:
-        """Where a job is, in a line."""
+    def standing(self, progress: Progress, unit: str = "") -> str:
+        """Where a job is, in a line; `unit` is what is counted of those ahead."""
         text = {**PHASES, **self.phases}.get(progress.phase, progress.phase.capitalize())
         if NEWER_WORKER in progress.obstacle:
             text = NEWER_WORKER.capitalize()
         elif progress.obstacle:
             text = f"Waiting: {progress.obstacle} at the moment"
         elif progress.place:
-            text = f"Waiting: {progress.place} ahead of you"
+            ahead = plural(progress.place, unit) if unit else progress.place
+            text = f"Waiting: {ahead} ahead of you"
         elif progress.of and progress.phase in ("loading", "saving"):
             text += f", {round(100 * progress.step / progress.of)} %"
         elif progress.of:

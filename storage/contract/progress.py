@@ -24,7 +24,7 @@ class Progress(Stored):
     left_s: float | None = None  # time left in this job, if it can be told
     validated: tuple[float, float] | None = None  # newest loss on what is held back: instance, prior
     samples: tuple[Picture, ...] = Field((), max_length=MANY)  # sample pictures while training, oldest first
-    place: int = 0  # while queued: how many jobs are ahead
+    place: int = 0  # while queued: how much is ahead, in its kind's units: pictures of drawings, else jobs
     obstacle: str = ""  # while queued: why no worker takes any job
     live: dict[str, Any] = {}  # what else its kind shows while it works, text so far say; only that kind reads it
     at_s: float = Field(default_factory=time.time)

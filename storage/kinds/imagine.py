@@ -77,6 +77,10 @@ class ImagineKind(JobKind[ImagineJob, ImagineOutcome]):
                 f"Ask for {most} at most, or for a smaller size."
             )
 
+    def units(self, job: ImagineJob) -> int:
+        """Its pictures, each of which is a row of the batches that are drawn."""
+        return job.count
+
     async def shows_forgotten(self, store: Store, job: ImagineJob, outcome: ImagineOutcome) -> bool:
         """Whether its pictures are of somebody who was forgotten just before they were published."""
         if not outcome.pictures:
@@ -110,5 +114,12 @@ async def _picture(store: Store, key: str, caption: str, seed: int | None = None
 
 AT_ONCE = 8  # requests of different people that a worker takes ahead: their pictures share forward passes
 IMAGINE = ImagineKind(
-    "imagine", ImagineJob, ImagineOutcome, needs_gpu=True, at_once=AT_ONCE, one_per_person=True, noun="drawing"
+    "imagine",
+    ImagineJob,
+    ImagineOutcome,
+    needs_gpu=True,
+    at_once=AT_ONCE,
+    one_per_person=True,
+    noun="drawing",
+    unit="picture",
 )

@@ -41,6 +41,11 @@ class JobKind(Generic[J, O]):
     one_per_person: bool = False  # of these, so that one person's many leave room for the others'
     noun: str = "job"  # as in "somebody's job", which is all that is said of one that a person may not see
     counted: str = "request"  # as in "You have 3 requests waiting or running"
+    unit: str = ""  # of what its jobs make, as in "3 pictures ahead of you"; empty: jobs are counted
+
+    def units(self, job: J) -> int:
+        """How many units of work a job is: places in the queue are counted in them."""
+        return 1
 
     def limits(self, settings: BotSettings) -> OpenLimits:
         """How many may wait or run at once."""

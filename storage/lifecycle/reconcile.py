@@ -29,7 +29,7 @@ SWEPT_RECENT_KEY, SWEPT_KEY = "darkroom:swept-recent", "darkroom:swept"
 EVERY_S, HOUR_S = 60, 3600
 LONGEST_S = 30.0  # of each minute, for what takes long and can wait
 LOOKING = 4  # leases: who has not put back what was lost by then has died or lost the store, and the next one looks
-POLL_S = 2.0
+POLL_S = 5.0
 
 
 async def keep_queued(store: Store, redis: ArqRedis, lease_s: float) -> None:

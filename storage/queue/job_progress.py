@@ -12,7 +12,7 @@ from pydantic import BaseModel, model_validator
 from storage.contract.progress import Progress
 from storage.contract.records import parsed_in_part
 from storage.errors import Damaged, Newer
-from storage.queue.redis_client import PrefixedRedis
+from storage.queue.subscription import channel_name
 
 PROGRESS_TTL_S = 24 * 3600
 EVENTS = "darkroom:events"  # the channel on which a `JobEvent` is published
@@ -56,7 +56,7 @@ async def write_progress(redis: ArqRedis, progress: Progress) -> int:
 
 def events_channel(redis: ArqRedis) -> str:
     """The channel on which each `JobEvent` of this deployment is published."""
-    return redis.channel(EVENTS) if isinstance(redis, PrefixedRedis) else EVENTS
+    return channel_name(redis, EVENTS)
 
 
 async def announce_change(redis: ArqRedis, job: str) -> None:

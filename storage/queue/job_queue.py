@@ -16,9 +16,10 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from storage.contract.jobs import Job
-from storage.kinds import KINDS
+from storage.kinds import KINDS, kind_of
 from storage.queue.broker import EXPIRES_MS, RUN_JOB, queue_name
 from storage.queue.fair_share import Entry, Name, fair_order
+from storage.queue.queue_notifications import notify_queued
 
 AT_ONCE = datetime.fromtimestamp(1, UTC)  # when arq may run a job: long ago by any clock, for clocks need not agree
 RESERVED_S = 60  # how long an open job counts that is not queued yet: its photos are being stored
@@ -40,6 +41,7 @@ for i = 1, #jobs, 2 do
   if jobs[i] == ARGV[1] then return {{}} end
   if since < tonumber(ARGV[5]) and not redis.call('zscore', KEYS[2], jobs[i]) then
     redis.call('hdel', KEYS[1], jobs[i])
+    redis.call('hdel', KEYS[3], jobs[i])
   elseif in_space == ARGV[3] then
     space = space + 1
     if owner == ARGV[4] then person = person + 1 end
@@ -83,20 +85,24 @@ class JobQueue:
         self.kind, self.queue = kind, queue_name(kind)
         self._redis: Any = redis  # by redis-py's hints a hash may answer at once or later
         self._admit = redis.register_script(ADMIT)
-        self._open, self._served, self._took = (f"darkroom:{what}:{kind}" for what in ("open", "served", "took"))
+        names = ("open", "served", "took", "units")
+        self._open, self._served, self._took, self._units = (f"darkroom:{name}:{kind}" for name in names)
 
     async def admit(self, job: Job, of_person: int, of_space: int) -> tuple[int, int] | None:
         """Reserve a place for a job, or return how many jobs of person and space are open if that is too many."""
         entry = Entry(await self._now_us(), job.space, job.owner)
         lapsed_us = entry.since_us - RESERVED_S * 10**6
         args = job.id, json.dumps(entry), job.space, job.owner, lapsed_us, of_person, of_space
-        counts = await self._admit(keys=[self._open, self.queue], args=args)
+        counts = await self._admit(keys=[self._open, self.queue, self._units], args=args)
         return tuple(counts) if counts else None
 
     async def enqueue(self, job: Job) -> bool:
         """Queue a job that is written down; tell whether it was not queued yet."""
         entry = Entry(await self._now_us(), job.space, job.owner)
-        await self._redis.hsetnx(self._open, job.id, json.dumps(entry))
+        async with self._redis.pipeline(transaction=False) as both:
+            both.hsetnx(self._open, job.id, json.dumps(entry))
+            both.hset(self._units, job.id, kind_of(job).units(job))
+            await both.execute()
         for _ in range(TRIES):
             queued = await self._redis.enqueue_job(
                 RUN_JOB,
@@ -106,6 +112,8 @@ class JobQueue:
                 _defer_until=AT_ONCE,
                 _expires=EXPIRES_MS // 1000,
             )
+            if queued:
+                await notify_queued(self._redis, self.kind)
             if queued or await self._redis.exists(job_key_prefix + job.id):
                 return queued is not None
         raise ConnectionError(f"Redis did not queue job {job.id}.")  # arq says nothing where its connection breaks
@@ -131,6 +139,11 @@ class JobQueue:
         entries = await self._redis.hmget(self._open, jobs) if jobs else []
         return {job: _entry(body).names[1] for job, body in zip(jobs, entries, strict=True)}
 
+    async def units(self, jobs: Sequence[str]) -> dict[str, int]:
+        """How many units of work jobs are that were queued; one for those of older versions."""
+        counts = await self._redis.hmget(self._units, jobs) if jobs else []
+        return {job: int(count) if count and count.isdigit() else 1 for job, count in zip(jobs, counts, strict=True)}
+
     async def _last_us(self, entries: Iterable[Entry]) -> dict[Name, float]:
         names = list({name for entry in entries for name in entry.names})
         last_us = await self._redis.zmscore(self._served, list(map("\n".join, names))) if names else []
@@ -143,7 +156,10 @@ class JobQueue:
 
     async def leave(self, job: str) -> None:
         """Note that a job that waited is not open any more. One that has begun need not say so."""
-        await self._redis.hdel(self._open, job)
+        async with self._redis.pipeline(transaction=False) as both:
+            both.hdel(self._open, job)
+            both.hdel(self._units, job)
+            await both.execute()
 
     async def measured(self, seconds: float) -> None:
         """Note how long a job took."""

@@ -47,6 +47,7 @@ from trainer.protocol import (
     Alive,
     Cancel,
     Hello,
+    ImagineTask,
     Pause,
     Refusal,
     Task,
@@ -127,6 +128,7 @@ class Engine:
             self.run_until_idle()
             self._take_in(LOOK_S)
             self._drop_forgotten()
+            self._say_load()
 
     def run_until_idle(self) -> None:
         """Run what has come, and what comes meanwhile, to its end. This is the one loop: all work is done from here."""
@@ -135,8 +137,14 @@ class Engine:
             self._finish([run for run in turn if run.ended])
             if time.monotonic() - self._said_s > ALIVE_S:
                 self.say(Alive(job=turn[0].task.job))
+            self._say_load()
             self._drop_forgotten()
             self._take_in()
+
+    def _say_load(self) -> None:
+        """Tell the worker how much is done, if it is time to; that is no sign of life of any task."""
+        if load := self.scheduler.meter.news(self.subjects.resident + self.drafted.resident):
+            self._say(load)
 
     def _drop_forgotten(self) -> None:
         for cache in (self.subjects, self.drafted):
@@ -177,6 +185,8 @@ class Engine:
                 self.scheduler.add(self._run_of(task.model_copy(update={"gentle": True})), first=True)
             else:
                 self.say(_result_of(run))
+                if run.state == "done" and isinstance(task, ImagineTask):
+                    self.scheduler.meter.finished(len(task.seeds))
             run.error = None  # it would hold what was in use for as long as the run is known
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from trainer.protocol import Alive, Hello, ProgressReport, Refusal, TaskResult
+from trainer.protocol import Alive, FromEngine
 
-News = Alive | Hello | Refusal | ProgressReport | TaskResult
+News = FromEngine
 HEARTBEAT_S = 2.0
 
 

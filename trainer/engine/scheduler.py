@@ -9,6 +9,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 
+from trainer.engine.load_meter import LoadMeter
 from trainer.engine.run import Run
 
 SHARE = 0.3  # of the time for trainings while pictures wait
@@ -24,6 +25,7 @@ class Scheduler:
     ) -> None:
         """With `one_training` each goes on to its end before the next begins, instead of taking turns."""
         self.one_training, self.share, self.clock = one_training, share, clock
+        self.meter = LoadMeter(clock)
         self._drawings: deque[Run] = deque()
         self._trainings: deque[Run] = deque()  # whose turn it is first
         self._served_s: dict[str, float] = defaultdict(float)  # by owner, since there were no drawings
@@ -54,8 +56,11 @@ class Scheduler:
         """Let those whose turn it is take a step; return them. Whoever has ended by it is held no longer."""
         turn, began_s = self._next(), self.clock()
         if turn:
+            rows = sum(run.rows for run in turn)  # of this step, not of the next one
             turn[0].step_with(turn[1:])
-            self._count(turn, self.clock() - began_s)
+            took_s = self.clock() - began_s
+            self._count(turn, took_s)
+            self.meter.trained(took_s) if turn[0].is_training else self.meter.drawn(rows, took_s)
         for run in turn:
             if run.ended:
                 self._remove(run)

@@ -28,6 +28,11 @@ class SubjectCache:
         self._adapters: OrderedDict[str, Adapter | None] = OrderedDict()  # None: no adapters of linear layers
         self._users: Counter[str] = Counter()  # drawings under way, by path
 
+    @property
+    def resident(self) -> int:
+        """How many subjects' weights are in memory."""
+        return sum(adapter is not None for adapter in self._adapters.values()) + (self._last is not None)
+
     @contextmanager
     def loaded(self, *weights: str) -> Iterator[Drawer]:
         """The base model with the weights of subjects, which stay as they are meanwhile.

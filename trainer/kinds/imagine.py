@@ -15,7 +15,7 @@ from storage.errors import Missing, UserError
 from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.objects.transfers import OnProgress
 from trainer.kinds.engine_handler import EngineHandler
-from trainer.kinds.pictures import still_there, store_picture
+from trainer.kinds.pictures import StoredFile, still_there, store_pictures
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.versions import BaseModelVersion, check_base
 from trainer.protocol import Hello, ImagineTask, TaskResult
@@ -71,10 +71,12 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
         """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""
         job, store = self.job, self.attempt.store
         prefix, caption = attempt_prefix(job.id, self.attempt.name), job.prompt
-        pictures = []
-        for seed, path in zip(task.seeds, result.files[:-1], strict=True):
-            pictures.append(await store_picture(store, f"{prefix}{seed}.png", Path(path), caption, seed=seed))
-        grid = await store_picture(store, f"{prefix}grid.png", Path(result.files[-1]), caption)
+        seeds = (*task.seeds, None)  # the grid is of none
+        files = [
+            StoredFile(f"{prefix}{'grid' if seed is None else seed}.png", Path(path), caption, seed)
+            for seed, path in zip(seeds, result.files, strict=True)
+        ]
+        *pictures, grid = await store_pictures(store, files)
         await still_there(store, job)
         named = {"steps", "guidance", "negative", "scheduler", "vary_seed"} | (
             {"quality"} if hello.twin_folder else set()

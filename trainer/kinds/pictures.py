@@ -1,6 +1,9 @@
 """Pictures of an attempt in the store."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -11,7 +14,33 @@ from storage.contract.subjects import Subject
 from storage.errors import Missing, UserError
 from storage.objects.store import Store
 
+UPLOADS = 8  # pictures of one job that are stored at a time
 GONE = "The subject was forgotten meanwhile."
+
+
+class StoredFile(NamedTuple):
+    """A picture in a file that is to be stored as `key`."""
+
+    key: str
+    path: Path
+    caption: str
+    seed: int | None = None
+
+
+async def store_pictures(store: Store, files: Sequence[StoredFile]) -> list[Picture]:
+    """Store pictures of an attempt, some at a time: a store far away takes a while for each. Raises StoreError."""
+    free = asyncio.Semaphore(UPLOADS)
+
+    async def stored(file: StoredFile) -> Picture:
+        async with free:
+            return await store_picture(store, *file)
+
+    # All have ended before one is said to have failed: a late write would be left over.
+    pictures = await asyncio.gather(*map(stored, files), return_exceptions=True)
+    for picture in pictures:
+        if isinstance(picture, BaseException):
+            raise picture
+    return [picture for picture in pictures if isinstance(picture, Picture)]
 
 
 async def store_picture(store: Store, key: str, path: Path, caption: str, seed: int | None = None) -> Picture:

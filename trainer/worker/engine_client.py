@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator
 
-from trainer.protocol import Cancel, Hello, Pause, Task, TaskResult
+from trainer.protocol import Cancel, EngineLoad, Hello, Pause, Task, TaskResult
 from trainer.worker.engine_handle import STUCK, EngineHandle, News
 from trainer.worker.watchdog import SilenceLimits
 
@@ -41,6 +41,11 @@ class EngineClient:
         engine = await self._running()
         assert engine.hello
         return engine.hello
+
+    @property
+    def load(self) -> EngineLoad:
+        """How much the engine did lately; nothing if there is none."""
+        return self._engine.load if self._engine and self._engine.lives else EngineLoad()
 
     async def _running(self) -> EngineHandle:
         async with self._starting:

@@ -14,7 +14,18 @@ from pydantic import BaseModel, ValidationError
 from storage.errors import SetupError
 from storage.parent_death import die_with_parent
 from trainer.invalid_lines import InvalidLineLog
-from trainer.protocol import Alive, Hello, ProgressReport, Refusal, Task, TaskResult, failure_of, read_news
+from trainer.protocol import (
+    Alive,
+    EngineLoad,
+    FromEngine,
+    Hello,
+    ProgressReport,
+    Refusal,
+    Task,
+    TaskResult,
+    failure_of,
+    read_news,
+)
 from trainer.worker.watchdog import SilenceLimits, Watchdog
 
 log = logging.getLogger(__name__)
@@ -44,9 +55,7 @@ def _kill_with_children(pid: int) -> None:
                 each.kill()
 
 
-async def next_message(
-    stream: asyncio.StreamReader, skipped: InvalidLineLog
-) -> Hello | Refusal | ProgressReport | TaskResult | Alive | None:
+async def next_message(stream: asyncio.StreamReader, skipped: InvalidLineLog) -> FromEngine | None:
     """The next message in a stream, None at its end. Lines that are no message, or too long, are skipped."""
     while True:
         try:
@@ -69,6 +78,7 @@ class EngineHandle:
     def __init__(self, process: asyncio.subprocess.Process, limits: SilenceLimits) -> None:
         self.process, self.watchdog = process, Watchdog(limits)
         self.hello: Hello | None = None
+        self.load = EngineLoad()  # as it was told last
         self._skipped = InvalidLineLog("the engine")
         self._news: dict[str, asyncio.Queue[News]] = {}
         self._under_way: list[str] = []  # jobs that it has spoken of, the last one last
@@ -157,7 +167,7 @@ class EngineHandle:
             raise SetupError("The engine did not answer any more while it started, and was ended.") from None
         return message
 
-    async def _next_within(self, silence_s: float) -> Hello | Refusal | News | Alive | None:
+    async def _next_within(self, silence_s: float) -> FromEngine | None:
         assert self.process.stdout
         return await asyncio.wait_for(next_message(self.process.stdout, self._skipped), silence_s)
 
@@ -168,6 +178,8 @@ class EngineHandle:
             while (message := await next_message(self.process.stdout, self._skipped)) is not None:
                 if isinstance(message, ProgressReport | TaskResult | Alive):
                     self._heard(message)
+                elif isinstance(message, EngineLoad):
+                    self.load = message
         except Exception:
             log.exception("reading what the engine says failed")
         finally:

@@ -141,12 +141,18 @@ class JobRunner:
             if not await self.store.exists(outcome_key(job.id)):
                 with contextlib.suppress(JobEnded):
                     outcome = await self._publish(job, await self._known_outcome(job) or await self._outcome(ctx, job))
+            if outcome:  # people hear of it before what follows from it is done; whoever reads it can do that, too
+                await self._announce(job)
             await finalize_job(self.store, job, outcome)
         except asyncio.CancelledError:  # it is left to others, and nobody waits for us any more
             task = asyncio.create_task(self._look_back(job))
             self._looking_back.add(task)
             task.add_done_callback(self._looking_back.discard)
             raise
+        if not outcome:
+            await self._announce(job)
+
+    async def _announce(self, job: Job) -> None:
         with best_effort("who follows a job finds out later that it is over"):
             await announce_change(self.redis, job.id)
 

@@ -7,12 +7,14 @@ outlives every outage, and a crash is no failure: whoever runs the job counts be
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Container, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 from arq.connections import ArqRedis
 from arq.jobs import DeserializationError, deserialize_job_raw
-from arq.utils import poll, timestamp_ms
+from arq.utils import timestamp_ms
 from arq.worker import Function, Retry, RetryJob
 
 from storage.queue.broker import from_json
@@ -25,6 +27,10 @@ from trainer.worker.lease import RENEWALS, RETRY_S, Claim, Lease, Leases
 log = logging.getLogger(__name__)
 
 JOBS_READ = 10_000  # ids that a worker looks through for one that nobody holds
+POLL_S = 0.5  # between two looks while jobs wait that are not to be had now, or nobody tells when there are any
+IDLE_S = 5.0  # while there are none, for notifications may be lost
+AHEAD_S = 0.5  # that a person's second job waits for another worker, before one that has their first takes it ahead
+TOGETHER_S = 0.01  # jobs that end or are queued within this time are one reason to look
 
 
 async def _always() -> bool:
@@ -33,6 +39,14 @@ async def _always() -> bool:
 
 async def _never() -> bool:
     return False
+
+
+class _Running(NamedTuple):
+    """A job that runs: whose it is, None where that does not count, and the task of its attempt."""
+
+    job: str
+    owner: Name | None
+    attempt: "asyncio.Task[float | None]"
 
 
 class QueueWorker:
@@ -47,31 +61,37 @@ class QueueWorker:
         lease_s: float,
         jobs_max: int = 1,
         one_per_person: bool = False,
-        poll_s: float = 0.1,
+        poll_s: float = POLL_S,
+        idle_s: float = IDLE_S,
         skipped: Container[str] = frozenset(),
         may_take: Callable[[], Awaitable[bool]] = _always,
         must_leave: Callable[[], Awaitable[bool]] = _never,
         fits_beside: Callable[[str, Sequence[str]], Awaitable[bool]] | None = None,
         beside_s: float = 0.0,
+        is_notified: Callable[[], bool] = lambda: False,
     ) -> None:
         """`may_take` is asked before jobs are taken, `must_leave` now and then whether one that runs is to be left.
 
         Beside others a job runs if it `fits_beside` them, and if it has waited for `beside_s` in vain for a worker that
         runs none. It is not overtaken.
 
-        With `one_per_person` the jobs of one person run one after another.
+        While `is_notified`, `wake` is called when a job was queued.
+
+        With `one_per_person` the jobs of one person run one after another, and the next is taken ahead.
 
         `skipped` are ids of jobs that are left to workers of a newer version.
         """
-        self.queue, self.lease_s, self.jobs_max, self.poll_s = JobQueue(redis, kind), lease_s, jobs_max, poll_s
+        self.queue, self.lease_s, self.jobs_max = JobQueue(redis, kind), lease_s, jobs_max
+        self.poll_s, self.idle_s = poll_s, idle_s
         self.skipped, self.may_take, self.must_leave = skipped, may_take, must_leave
-        self.one_per_person, self.fits_beside, self.beside_s = one_per_person, fits_beside, beside_s
+        self.one_per_person, self.is_notified = one_per_person, is_notified
+        self.fits_beside, self.beside_s = fits_beside, beside_s
         self._redis, self._leases = redis, Leases(redis, self.queue, lease_s)
         self._functions = {function.name: function for function in functions}
-        self._jobs: dict[asyncio.Task[None], str] = {}  # that run
-        self._owners: dict[asyncio.Task[None], Name | None] = {}  # of these
-        self._running: dict[asyncio.Task[None], asyncio.Task[float | None]] = {}  # each job's task, and its attempt's
+        self._running: dict[asyncio.Task[None], _Running] = {}
+        self._seen_s: dict[str, float] = {}  # when jobs that wait were seen first
         self._takes_jobs = True
+        self._awake = asyncio.Event()  # there is a reason to look at the queue
         self._loop: asyncio.Task[Any] | None = None
         self._bug: BaseException | None = None
         self._patience = Patience()
@@ -84,17 +104,31 @@ class QueueWorker:
     async def run(self) -> None:
         """Take and run jobs until cancelled; raises SetupError where Redis refuses for good."""
         self._loop = asyncio.current_task()
-        async for _ in poll(self.poll_s):
+        while True:
             if self._bug:
                 raise self._bug
+            self._awake.clear()
             try:
-                if self._has_room:
-                    await self._take()
+                is_waiting = self._has_room and await self._take()
                 self._patience.worked()
             except ERRORS as error:
                 self._patience.bear(error)
                 log.warning("waiting for Redis: %s", meaning_of(error).reason)
                 await asyncio.sleep(RETRY_S)
+            else:
+                await self._rest(self.poll_s if is_waiting or not self.is_notified() else self.idle_s)
+
+    def wake(self, kind: str = "") -> None:
+        """Look at the queue now, if it is of this kind or none is named."""
+        if kind in ("", self.queue.kind):
+            self._awake.set()
+
+    async def _rest(self, most_s: float) -> None:
+        """Wait until there is a reason to look at the queue, or for that long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._awake.wait()
+                await asyncio.sleep(TOGETHER_S)
 
     async def drain(self, within_s: float) -> None:
         """Take no more jobs, and return when those that run are done, at the latest after `within_s`."""
@@ -107,8 +141,8 @@ class QueueWorker:
         self._takes_jobs = False
         if self._loop:
             self._loop.cancel()
-        for attempt in self._running.values():
-            attempt.cancel()
+        for running in self._running.values():
+            running.attempt.cancel()
         if ending := {*self._running, *filter(None, [self._loop])}:
             await asyncio.wait(ending, timeout=self.lease_s)  # by then the jobs are free in any case
 
@@ -116,43 +150,60 @@ class QueueWorker:
     def _has_room(self) -> bool:
         return self._takes_jobs and len(self._running) < self.jobs_max
 
-    async def _take(self) -> None:
-        """Start the jobs that nobody holds and that may run now, by whose turn it is, while there is room."""
-        until_ms = timestamp_ms() - (1000 * self.beside_s if self._running else 0)
-        ids = await self._redis.zrangebyscore(self.queue.queue, "-inf", until_ms, start=0, num=JOBS_READ)
+    async def _take(self) -> bool:
+        """Start the jobs that nobody holds and that may run now, by whose turn it is, while there is room.
+
+        Returns whether there are jobs that do not run here, and may be had soon.
+        """
+        queued = await self._redis.zrange(self.queue.queue, 0, JOBS_READ - 1, withscores=True)
+        here = {running.job for running in self._running.values()}
         # A job of a newer version would otherwise be taken and given back for ever, and delay the ones behind it.
-        open_ids = [job for job in ids if job.decode() not in self.skipped]
-        waiting = (await self.queue.order(open_ids))[1] if open_ids else []
+        others = {job: due_ms for job, due_ms in queued if job.decode() not in here and job.decode() not in self.skipped}
+        due = [job for job, due_ms in others.items() if due_ms <= timestamp_ms()]
+        waiting = (await self.queue.order(due))[1] if due else []
         owners = await self.queue.owners(waiting) if self.one_per_person else {}
-        waiting = [job for job in waiting if self._is_turn_of(owners.get(job))]
+        self._seen_s = {job: self._seen_s.get(job, time.monotonic()) for job in waiting}
+        waiting = [job for job in waiting if self._may_begin(job, owners.get(job))]
         # Asked only once there is something to take: the answer may cost a request to the store.
         if not waiting or not await self.may_take():
-            return
+            return bool(others)
         for job in waiting:
             if not self._has_room:
-                return
+                break
             owner = owners.get(job)
-            if not self._is_turn_of(owner):  # one of theirs has just been taken
+            if not self._may_begin(job, owner):  # one of theirs has just been taken
                 continue
-            running = [*self._jobs.values()]
+            running = [each.job for each in self._running.values()]
             if running and self.fits_beside and not await self.fits_beside(job, running):
-                return
+                break
             lease = self._leases.of(job)
             if claim := await lease.claim():
                 self._start(lease, claim, owner)
+        return len(others) > len(self._running) - len(here)
 
-    def _is_turn_of(self, owner: Name | None) -> bool:
-        """Whether nothing of a person runs here; None where that does not count."""
-        return owner is None or owner not in self._owners.values()
+    def _may_begin(self, job: str, owner: Name | None) -> bool:
+        """Whether a person's job may run here beside what does; an owner of None does not count.
+
+        While much is free, the job after theirs is taken ahead: it is ready to be drawn as soon as the first is.
+        """
+        waited_s = time.monotonic() - self._seen_s[job]
+        if self._running and waited_s < self.beside_s:
+            return False
+        theirs = sum(owner == running.owner for running in self._running.values())
+        if owner is None or not theirs:
+            return True
+        much_is_free = 2 * len(self._running) <= self.jobs_max
+        return theirs == 1 and much_is_free and waited_s >= AHEAD_S
 
     def _start(self, lease: Lease, claim: Claim, owner: Name | None) -> None:
         attempt = asyncio.create_task(self._attempt(lease.job, claim))
         task = asyncio.create_task(self._run(lease, attempt))
-        self._running[task], self._jobs[task], self._owners[task] = attempt, lease.job, owner
+        self._running[task] = _Running(lease.job, owner, attempt)
         task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._running[task], self._jobs[task], self._owners[task]
+        del self._running[task]
+        self.wake()
         if not task.cancelled() and (error := task.exception()):
             self._bug = error
 

@@ -5,21 +5,19 @@ There is no tensor work here; the event loop stays free to report and to cancel.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
 
 from arq.connections import ArqRedis
 from arq.worker import func
 
-from storage.ids import new_id
 from storage.kinds import KINDS
 from storage.lifecycle.reconcile import keep_queued
 from storage.objects.store import Store
 from storage.queue import broker
-from storage.queue.redis_errors import ERRORS, best_effort, meaning_of
-from storage.queue.worker_registry import register_worker, unregister_worker
-from storage.service_errors import Patience
+from storage.queue.queue_notifications import queue_notifications
+from storage.queue.subscription import Subscription
 from storage.settings.trainer import TrainerSettings
+from trainer.worker.announcement import announce, worker_status
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.handler import Handlers
 from trainer.worker.host_resources import HostResources
@@ -30,7 +28,6 @@ from trainer.worker.watchdog import SilenceLimits
 
 log = logging.getLogger(__name__)
 
-ANNOUNCED_S = 0.5  # between two signs of life
 BESIDE_S = 1.0  # that a training waits for a worker that trains nothing, before one that does takes it as well
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
 LONGEST_JOB_S = 24 * 3600
@@ -48,7 +45,13 @@ async def run_worker(
     runner = JobRunner(settings, store, redis, engine, handlers)
     room = HostResources(settings)
     reach = StoreHealth(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers.values()))
-    workers = {kind: _worker(settings, redis, kind, runner, room, reach) for kind in queues}
+    def wake(kind: str) -> None:
+        for worker in workers.values():
+            worker.wake(kind)
+
+    notifications = queue_notifications(redis, wake)
+    workers = {kind: _worker(settings, redis, kind, runner, room, reach, notifications) for kind in queues}
+    served: list[str] = []  # queues that are served by now
 
     async def start_engine() -> None:
         hello = await engine.start()
@@ -59,18 +62,15 @@ async def run_worker(
             await engine_ready
         if KINDS[kind].learns and engine.hello:
             workers[kind].jobs_max = engine.hello.trainings_at_once
+        served.append(kind)
         await workers[kind].run()
-
-    async def announce_ready(kind: str) -> None:
-        if KINDS[kind].needs_gpu:
-            await engine_ready
-        await announce(redis, [kind], room, reach.good)
 
     needs_engine = any(KINDS[kind].needs_gpu for kind in queues)
     engine_ready = asyncio.create_task(start_engine() if needs_engine else asyncio.sleep(0))
     upkeep = reach.keep_looking(), runner.cache.keep_clean(redis), keep_queued(store, redis, settings.lease_s)
     preparing = [handlers[kind].prepare() for kind in queues]
-    loops = *upkeep, *map(serve, queues), *map(announce_ready, queues), *preparing
+    announcing = announce(redis, served, room, reach.good, partial(worker_status, settings, engine, served))
+    loops = *upkeep, notifications.run(), announcing, *map(serve, queues), *preparing
     serving = [engine_ready, *map(asyncio.create_task, loops)]
     try:
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
@@ -92,7 +92,13 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
 
 
 def _worker(
-    settings: TrainerSettings, redis: ArqRedis, kind: str, runner: JobRunner, room: HostResources, reach: StoreHealth
+    settings: TrainerSettings,
+    redis: ArqRedis,
+    kind: str,
+    runner: JobRunner,
+    room: HostResources,
+    reach: StoreHealth,
+    notifications: Subscription,
 ) -> QueueWorker:
     async def may_take() -> bool:
         return not room.lacks() and await reach.ready()
@@ -109,30 +115,5 @@ def _worker(
         must_leave=partial(reach.is_needed_elsewhere, kind),
         fits_beside=runner.fits_beside if KINDS[kind].learns else None,
         beside_s=BESIDE_S if KINDS[kind].learns else 0,
+        is_notified=lambda: notifications.is_alive,
     )
-
-
-async def announce(
-    redis: ArqRedis, queues: list[str], room: HostResources, may_take: Callable[[], bool] = lambda: True
-) -> None:
-    """Tell bots and other workers that this one lives and reaches the store, and what it lacks, until it does not."""
-    worker, trouble, patience = new_id(), "", Patience()
-    try:
-        while True:
-            try:
-                if may_take():
-                    await register_worker(redis, worker, queues, room.lacks())
-                else:
-                    await unregister_worker(redis, worker, queues)
-                trouble = ""
-                patience.worked()
-            except ERRORS as error:
-                patience.bear(error)
-                reason = meaning_of(error).reason
-                if reason != trouble:  # arq itself takes no job of such a Redis, and does not say so
-                    log.warning("the queue cannot be written: %s", reason)
-                trouble = reason
-            await asyncio.sleep(ANNOUNCED_S)
-    finally:
-        with best_effort("it is found out later that a worker is gone"):
-            await unregister_worker(redis, worker, queues)

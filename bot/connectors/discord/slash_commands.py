@@ -24,7 +24,7 @@ TRAIN_MENU = "Train on these photos"
 GROUPS = {
     "documents": "What questions are answered from.",
     "dreambooth": "Learn and manage subjects.",
-    "darkroom": "Help, and the list of jobs.",
+    "darkroom": "Help, jobs and status.",
 }
 OWN_NAME = {"ask", "imagine"}  # without a group before it
 

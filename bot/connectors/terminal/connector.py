@@ -11,6 +11,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from bot.app import Darkroom
+from bot.commands.deployment_status import deployment_status
 from bot.connectors.terminal.files import check_writable, read_documents, read_photos, save
 from bot.connectors.terminal.screen import INTERRUPTED, USAGE, CommandResult, Screen, failure, print_result
 from bot.core import access
@@ -254,6 +255,13 @@ async def jobs(session: Session) -> CommandResult:
         about = {"job": job.id, "kind": job.kind, "said": prompt, "subject": next(iter(job.subjects), None)}
         rows.append({**about, "state": state, "accepted_s": job.accepted_s})
     return _result(reply, jobs=rows)
+
+
+async def status(session: Session) -> CommandResult:
+    """Show what runs, what waits, and the workers; as JSON with all figures."""
+    reply = await session.ask("status", {})
+    seen = await deployment_status(session.darkroom, PERSON)
+    return _result(reply, **seen.model_dump(mode="json"))
 
 
 async def _state(session: Session, job: str) -> str:

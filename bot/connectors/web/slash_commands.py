@@ -21,6 +21,7 @@ def understood(line: str, photos: int = 0) -> tuple[str, str]:
     (('imagine', 'a dog in Paris --count 2'), ('jobs', ''))
     """
     line = line.strip().replace("／", "/", 1) if line.strip().startswith("／") else line.strip()
+    line = re.sub(r"^/ *darkroom +(?=\w)", "/", line, flags=re.IGNORECASE)  # as it is written in other chats
     if line.startswith("/"):
         return _command(line)
     if meant := slip(line):

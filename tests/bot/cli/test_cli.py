@@ -85,6 +85,7 @@ FINE: dict[str, list[str]] = {
     "subjects": ["subjects"],
     "show": ["show", "taken"],
     "jobs": ["jobs"],
+    "status": ["status"],
     "settings": ["REDIS_URL=redis://me:hush@127.0.0.1:1/0?password=hush", "settings"],
 }
 
@@ -137,6 +138,13 @@ def test_lists_carry_what_they_list(said: dict[str, Said]) -> None:
     assert (row["name"], row["class"], row["state"]) == ("taken", "dog", "ready")
     assert said["show"].result["facts"]["class"] == "dog"
     assert said["jobs"].result["jobs"] == []
+
+
+def test_the_status_says_that_nobody_works(said: dict[str, Said]) -> None:
+    status = json.loads(said["status"].out.splitlines()[-1])
+    assert status["message"] == "0 jobs running, 0 waiting. No worker is running."
+    assert (status["running"], status["waiting"], status["workers"]) == ([], [], [])
+    assert set(status["serving"].values()) == {0}
 
 
 def test_settings_are_told_with_meaning_and_without_secrets(said: dict[str, Said]) -> None:

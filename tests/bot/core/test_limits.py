@@ -21,9 +21,9 @@ from storage.settings.trainer import TrainerSettings
 from tests.conftest import photos_of_a_character
 from tests.servers.backing import valkey
 from tests.support.stores import records
+from trainer.worker.announcement import announce
 from trainer.worker.host_resources import HostResources
 from trainer.worker.queue_worker import QueueWorker
-from trainer.worker.worker import announce
 
 pytestmark = pytest.mark.timeout(180)
 Bots = Callable[..., Awaitable[Darkroom]]
@@ -139,7 +139,7 @@ async def test_one_request_is_served_beside_fifty_of_somebody_else(app: Darkroom
                 break
     place = (await app.dispatch.queues.view("imagine")).ahead(last.id)
     assert place > 20 and abs(waiting.progress.place - place) <= 2
-    assert re.search(r"Waiting: \d+ ahead of you, about .* s left\.", waiting.text), waiting.text
+    assert re.search(r"Waiting: \d+ pictures ahead of you, about .* s left\.", waiting.text), waiting.text
     for job in adas:
         await app.dispatch.cancel(job)
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from arq.constants import in_progress_key_prefix
 
 from bot.commands.departures import forget_left_spaces
 from bot.connectors.discord.connector import DiscordBot
@@ -49,6 +50,24 @@ async def test_what_is_made_in_a_private_channel_is_shared_with_it(place: Place)
         told = await jobs_line(discord, "bob")
         assert "somebody's drawing" in told and "secret" not in told
         assert "a secret dog" in await jobs_line(discord, "bob", club)
+
+
+async def test_the_status_shows_what_runs_to_whom_it_concerns(place: Place) -> None:
+    discord, hand = place.discord, place.hand
+    club = discord.add_channel("club", denies=VIEW_CHANNEL)
+    async with place.bot():
+        await discord.slash("imagine", prompt="a secret dog", where=club)
+        job = await hand.job(SPACE)
+        await hand.app.redis.set(in_progress_key_prefix + job.id, "a worker", px=600_000)
+        await hand.progress(job.id, "drawing", 3, 30)
+        for who, where, says in (
+            ("bob", None, "somebody's drawing — Drawing, 3 of 30"),
+            ("bob", club, "/imagine a secret dog — Drawing, 3 of 30"),
+            ("ada", None, "yours: /imagine a secret dog — Drawing, 3 of 30"),
+        ):
+            told = (await discord.slash("darkroom status", who=who, where=where)).message
+            await discord.until(lambda told=told: told.text)
+            assert told.ephemeral and says in told.text
 
 
 async def test_the_channel_that_a_subject_is_shared_with_is_named(place: Place) -> None:

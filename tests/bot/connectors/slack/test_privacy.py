@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from arq.constants import in_progress_key_prefix
 
 from storage.contract.subjects import Subject
+from storage.ids import new_id
 from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.slack.people import ADA, BOB, images, labels, words
@@ -17,6 +19,21 @@ async def jobs_line(scene: Scene, user: str) -> str:
     """What `/darkroom jobs` tells a person in #general."""
     await scene.slack.slash("/darkroom", "jobs", user=user)
     return words(await scene.slack.message(lambda m: "newest first" in m.text or "No jobs" in m.text, user=user))
+
+
+async def test_the_status_shows_what_runs_to_whom_it_concerns(scene: Scene) -> None:
+    club = scene.slack.workspace.add_channel("club", private=True)
+    async with scene.bot():
+        job = await drawn_in(scene, club, SPACE, "a secret dog")
+        waiting = job.model_copy(update={"id": new_id(), "said": "/imagine another secret", "prompt": "another secret"})
+        await scene.app.dispatch.accept(waiting)
+        await scene.app.redis.set(in_progress_key_prefix + waiting.id, "a worker", px=600_000)
+        await scene.hand.progress(waiting.id, "drawing", 3, 30)
+        await scene.slack.slash("/darkroom", "status", user=BOB)
+        told = words(await scene.slack.message("1 job running", user=BOB))
+        assert "somebody's drawing — Drawing, 3 of 30" in told and "secret" not in told
+        await scene.slack.slash("/darkroom", "status", user=ADA)
+        assert "yours: /imagine another secret" in words(await scene.slack.message("1 job running", user=ADA))
 
 
 async def test_a_direct_message_is_a_space_of_its_own(scene: Scene) -> None:

@@ -22,6 +22,9 @@ from storage.errors import UserError
         ("/imagine a dog", "imagine", "a dog"),
         ("／imagine a dog", "imagine", "a dog"),
         ("/ jobs", "jobs", ""),
+        ("/status", "status", ""),
+        ("/darkroom status", "status", ""),
+        ("/Darkroom Jobs", "jobs", ""),
         ("/Dreambooth Train rex dog", "dreambooth train", "rex dog"),
     ],
 )
@@ -42,6 +45,7 @@ def test_words_are_a_prompt_and_a_slash_begins_a_command(line: str, command: str
         ("", "Describe a picture"),
         ("help", "Did you mean the command /help? Commands begin with a slash"),
         ("Jobs", "the command /jobs?"),
+        ("status", "the command /status?"),
         ("forget-me", "the command /forget-me?"),
         ("dreambooth train rex dog", "the command /dreambooth train?"),
         ("train rex dog --class cat", "the command /dreambooth train?"),
