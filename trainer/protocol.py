@@ -1,7 +1,7 @@
 """The protocol between worker and engine: JSON lines over the engine's standard input and output.
 
     worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
-                       {"do": "pause"}
+                       {"do": "watch", "job": id, "on": bool} · {"do": "pause"}
     engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Alive, where there is nothing to
                        report · Load, every few seconds where it has changed · Result, once for each task
 
@@ -121,6 +121,14 @@ class Cancel(ProtocolMessage):
     job: str
 
 
+class Watch(ProtocolMessage):
+    """Somebody looks at a drawing, or nobody does any more: previews are made of what is looked at alone."""
+
+    do: Literal["watch"] = "watch"
+    job: str
+    on: bool
+
+
 class Pause(ProtocolMessage):
     """Write down where trainings are, and stop them; pictures are still drawn."""
 
@@ -175,6 +183,7 @@ class ProgressReport(ProtocolMessage):
     of: int = 0
     losses: Losses = ()  # of the steps since the last report; of all before, when a training goes on
     sample: str | None = None  # path of a new sample picture
+    preview: str | None = None  # path of a JPEG of what is drawn, as it looks so far
     checkpoint: str | None = None  # path of a new checkpoint, of `step`
     validated: Validated = None  # loss on what is held back at `step`: instance, prior
 
@@ -221,9 +230,8 @@ class TrainResult(TaskResult):
 
 
 Task = TrainTask | ImagineTask
-_TASKS: TypeAdapter[TrainTask | ImagineTask | Cancel | Pause] = TypeAdapter(
-    Annotated[TrainTask | ImagineTask | Cancel | Pause, Field(discriminator="do")]
-)
+FromWorker = TrainTask | ImagineTask | Cancel | Watch | Pause
+_TASKS: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="do")])
 
 
 def _tag(message: Any) -> str:
@@ -249,7 +257,7 @@ _NEWS: TypeAdapter[FromEngine] = TypeAdapter(
 )
 
 
-def read_task(line: bytes) -> TrainTask | ImagineTask | Cancel | Pause:
+def read_task(line: bytes) -> FromWorker:
     """Parse what the worker wrote; raises pydantic's ValidationError."""
     return _TASKS.validate_json(line)
 

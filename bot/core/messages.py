@@ -113,6 +113,7 @@ class Reply(Record):
     pictures: tuple[Picture, ...] = ()
     grid: Picture | None = None
     progress: Progress | None = None
+    preview: int = 0  # number of the newest preview of what is being drawn, from 1; `storage.queue.previews` has it
     buttons: tuple[Button, ...] = ()
     picks: tuple[Button, ...] = ()  # what a chat offers that has no viewer of its own: single pictures, details
     question: bool = False  # to be answered with one of the buttons

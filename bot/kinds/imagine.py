@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from bot.core.messages import Button, Reply
 from bot.kinds.presenter import JobPresenter, details_button, in_words, subject_facts
 from storage.contract.outcomes import Picture
+from storage.contract.progress import Progress
 from storage.contract.subjects import Subject
 from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.text import duration
@@ -20,6 +21,11 @@ class ImaginePresenter(JobPresenter[ImagineJob, ImagineOutcome]):
     def pictures(self, outcome: ImagineOutcome) -> tuple[Picture, ...]:
         """Its pictures."""
         return outcome.pictures
+
+    def working(self, job: ImagineJob, progress: Progress) -> Reply:
+        """Say where it is, and which preview there is."""
+        number = progress.live.get("preview")
+        return super().working(job, progress).model_copy(update={"preview": number if isinstance(number, int) else 0})
 
     def done(self, job: ImagineJob, outcome: ImagineOutcome, subjects: Sequence[Subject]) -> Reply:
         """Show the pictures."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, model_validator
 from storage.contract.progress import Progress
 from storage.contract.records import parsed_in_part
 from storage.errors import Damaged, Newer
+from storage.queue.previews import preview_key
 from storage.queue.subscription import channel_name
 
 PROGRESS_TTL_S = 24 * 3600
@@ -62,12 +63,12 @@ def events_channel(redis: ArqRedis) -> str:
 async def announce_change(redis: ArqRedis, job: str) -> None:
     """Announce that a job has ended or is deleted: its worker and whoever follows it look into the store.
 
-    Its progress goes: that may have text of an answer, which is deleted with the job.
+    Its progress goes, and its preview: that may have text of an answer, which is deleted with the job.
     """
     async with redis.pipeline(transaction=False) as all_of:
         all_of.incr(_changes_key(job))
         all_of.expire(_changes_key(job), CHANGES_TTL_S)
-        all_of.delete(progress_key(job))
+        all_of.delete(progress_key(job), preview_key(job))
         all_of.publish(events_channel(redis), JobEvent(job=job, changed=True).model_dump_json())
         counted, *_ = await all_of.execute(raise_on_error=False)
     if isinstance(counted, Exception):

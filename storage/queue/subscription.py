@@ -27,7 +27,7 @@ def _nothing() -> None:
 
 
 class Subscription:
-    """Hands on what is published on a channel. A Redis user who may not subscribe hears nothing, and `is_alive` says so."""
+    """Hands on what is published on a channel; `is_alive` says whether it can, for not every user may subscribe."""
 
     def __init__(
         self, redis: ArqRedis, name: str, hear: Callable[[bytes], None], begun: Callable[[], None] = _nothing

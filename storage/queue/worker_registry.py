@@ -1,4 +1,4 @@
-"""Which workers live, what each lacks to take a job, and what each does: keys that each renews, and sets of their ids."""
+"""Which workers live, what each lacks to take a job, and what it does: keys that each renews, and sets of their ids."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -50,7 +50,7 @@ class Registration:
         self._renewed_s = self._listed_s = 0.0
 
     async def renew(self, kinds: Sequence[str], lack: str, status: WorkerStatus | None = None) -> None:
-        """Say that the worker lives, serves these kinds of jobs and lacks that; does nothing where it is said already."""
+        """Say that the worker lives, what it serves and what it lacks, unless that was said a moment ago."""
         now_s, says = time.monotonic(), ([*kinds], lack)
         is_new = says != self._registered
         if not is_new and now_s - self._renewed_s < RENEWED_S:

@@ -1,6 +1,7 @@
 """Settings that only the bot and the `darkroom` command read."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -53,6 +54,11 @@ class BotSettings(SharedSettings):
         False,
         validation_alias="DARKROOM_SLACK_OUTSIDERS",
         description="Allow guests and people of other organisations (Slack Connect) to use the bot.",
+    )
+    previews: Literal["web", "off"] = Field(
+        "web",
+        validation_alias="DARKROOM_PREVIEWS",
+        description="Previews of pictures while they are drawn: web, on an open page of the web chat; or off.",
     )
     # The web chat has no login, so it never listens on anything but loopback.
     port: int = Field(

@@ -21,6 +21,7 @@ SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "euler-a": (EulerAncestralDiscreteScheduler, {}),
     "dpm++2m": (DPMSolverMultistepScheduler, {"algorithm_type": "dpmsolver++", "solver_order": 2}),
 }
+LEAST_SIGNAL = 1e-4  # of a latent's variance
 WITHOUT_RESCALING = {"pndm"}  # diffusers' own of these leave out rescale_betas_zero_snr without a word
 
 
@@ -58,6 +59,14 @@ class DiscreteDiffusion:
             velocity: Tensor = self.scheduler.get_velocity(clean, noise, t)
             return velocity
         raise ValueError(f"prediction type {kind} cannot be trained")
+
+    def clean(self, noisy: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
+        """Eq. 4 the other way round."""
+        alphas: Tensor = self.scheduler.alphas_cumprod.to(noisy.device)[t.long()].to(noisy.dtype).view(-1, 1, 1, 1)
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return alphas.sqrt() * noisy - (1 - alphas).sqrt() * predicted
+        # A schedule may end in nothing but noise, of which nobody can tell what is beneath.
+        return (noisy - (1 - alphas).sqrt() * predicted) / alphas.clamp(min=LEAST_SIGNAL).sqrt()
 
     def snr_weights(self, t: Tensor, gamma: float) -> Tensor:
         """Min-SNR-γ (Hang et al. 2023, arXiv 2303.09556): min(SNR, γ) ÷ SNR, or ÷ (SNR + 1) for velocity.

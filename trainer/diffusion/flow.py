@@ -49,6 +49,10 @@ class FlowMatching:
         """The velocity, which is the same at all times."""
         return noise - clean
 
+    def clean(self, noisy: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
+        """Along the line to its end."""
+        return noisy - (t / self.steps).to(noisy.dtype).view(-1, 1, 1, 1) * predicted
+
     def snr_weights(self, t: Tensor, gamma: float) -> Tensor:
         """Min-SNR-γ weighs what predicts noise; nobody has said what it would be here. Raises UserError."""
         raise UserError("snr_gamma is not defined for models that are trained by flow matching: set snr_gamma=0.")

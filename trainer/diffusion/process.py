@@ -28,6 +28,9 @@ class NoiseProcess(Protocol):
     def target(self, clean: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """What the model is to predict of them; raises ValueError for a prediction type that cannot be trained."""
 
+    def clean(self, noisy: Tensor, predicted: Tensor, t: Tensor) -> Tensor:
+        """The clean latents that a prediction of the model's means, by noisy ones at times `t`; an estimate."""
+
     def snr_weights(self, t: Tensor, gamma: float) -> Tensor:
         """Weights of the examples' losses, b: Min-SNR-γ."""
 

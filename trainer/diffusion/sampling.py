@@ -66,6 +66,8 @@ class Denoising:
         self.chance = {"generator": generators} if scheduler == "euler-a" else {}
         self.latents: Tensor = noise.to(base.device) * self.scheduler.init_noise_sigma
         self.taken = 0
+        self.keeps_clean = False  # whether `clean` is to be kept, for a preview
+        self.clean: Tensor | None = None  # as the last step predicted the latents at the end
         self.shared = False  # whether others were in one pass with it, whose time its own cannot be told from
         self._stepped = False  # its next step was taken together with others
         self.took_s = time.monotonic() - began_s  # without what ran between its steps
@@ -104,6 +106,8 @@ class Denoising:
             without, with_text = predicted.chunk(2)
             predicted = without + self.guidance * (with_text - without)
         t = self.scheduler.timesteps[self.taken]
+        if self.keeps_clean:
+            self.clean = self.base.process.clean(self.scheduler.scale_model_input(self.latents, t), predicted, t)
         self.latents = self.scheduler.step(predicted, t, self.latents, **self.chance).prev_sample
         self.taken += 1
 

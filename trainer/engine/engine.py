@@ -25,6 +25,7 @@ from storage.objects.folder_errors import is_full
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from trainer.diffusion.batch_sizes import PictureBatches
+from trainer.diffusion.preview import LatentPreview
 from trainer.dreambooth.multi_lora import MultiLora
 from trainer.dreambooth.training_log import Trackers
 from trainer.engine.distributed import EngineGroup
@@ -46,6 +47,7 @@ from trainer.protocol import (
     OURS,
     Alive,
     Cancel,
+    FromWorker,
     Hello,
     ImagineTask,
     Pause,
@@ -53,6 +55,7 @@ from trainer.protocol import (
     Task,
     TaskResult,
     TrainTask,
+    Watch,
     failure_of,
     read_task,
 )
@@ -89,7 +92,9 @@ class Engine:
         Up to `at_once` LoRA trainings share their steps.
         """
         self.base, self.twin, self.method, self.pausing = base, twin, method, False
-        self.inbox: SimpleQueue[Task | Cancel | Pause] = SimpleQueue()
+        self.inbox: SimpleQueue[FromWorker] = SimpleQueue()
+        self.watched: set[str] = set()
+        self._previews: dict[BaseModel, LatentPreview] = {}
         self.subjects, self.batches = SubjectCache(base), PictureBatches(base)
         self.drafted, self.draft_batches = SubjectCache(twin or base), PictureBatches(twin or base)
         group, trackers = together or EngineGroup(), trackers or Trackers()
@@ -121,6 +126,8 @@ class Engine:
         base = self.base
         of = {"folder": str(base.folder), "revision": base.source.revision, "device": str(base.device)}
         of["twin_folder"] = str(self.twin.folder) if self.twin else ""
+        for model in filter(None, (base, self.twin)):
+            self.preview(model)  # fitted now, so that no drawing waits for it
         at_once = self.services.multi_lora.most
         how: dict[str, Any] = {"method": self.method, "trainings_at_once": at_once}
         self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, **how, **of))
@@ -141,6 +148,12 @@ class Engine:
             self._drop_forgotten()
             self._take_in()
 
+    def preview(self, base: BaseModel) -> LatentPreview:
+        """What makes previews of a base model's latents; fitted when it is asked for first."""
+        if base not in self._previews:
+            self._previews[base] = LatentPreview.fitted(base)
+        return self._previews[base]
+
     def _say_load(self) -> None:
         """Tell the worker how much is done, if it is time to; that is no sign of life of any task."""
         if load := self.scheduler.meter.news(self.subjects.resident + self.drafted.resident):
@@ -158,6 +171,8 @@ class Engine:
                 timeout_s = 0.0
                 if isinstance(message, Cancel):
                     self._finish(self.scheduler.cancel(message.job))
+                elif isinstance(message, Watch):
+                    (self.watched.add if message.on else self.watched.discard)(message.job)
                 elif isinstance(message, Pause):
                     self.pausing = True
                 else:
@@ -173,6 +188,7 @@ class Engine:
     def _finish(self, runs: list[Run]) -> None:
         """Tell the worker how runs have ended; one for which memory did not suffice is tried again with less."""
         for run in runs:
+            self.watched.discard(run.task.job)
             task, short = run.task, run.error is not None and is_out_of_memory(run.error)
             if short:
                 log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", run.error)

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from trainer.diffusion.preview import LatentPreview
 from trainer.engine.message_writer import News
 from trainer.models.base import BaseModel
 
@@ -15,6 +16,10 @@ class Host(Protocol):
 
     base: BaseModel
     pausing: bool  # whether the worker is about to end
+    watched: set[str]  # jobs that somebody looks at
 
     def say(self, news: News) -> None:
         """Tell the worker."""
+
+    def preview(self, base: BaseModel) -> LatentPreview:
+        """What makes previews of a base model's latents."""

@@ -61,11 +61,12 @@ class LoadMeter:
         while len(self._slices) > 1 and self._slices[0].began_s < now_s - WINDOW_S:
             self._slices.popleft()
         lasted_s = now_s - self._slices[0].began_s
-        drawing_s, training_s = (sum(getattr(each, name) for each in self._slices) for name in ("drawing_s", "training_s"))
+        names = ("rows", "pictures", "drawing_s", "training_s")
+        rows, pictures, drawing_s, training_s = (sum(getattr(each, name) for each in self._slices) for name in names)
         busy_s = drawing_s + training_s
         return EngineLoad(
-            rows_per_s=round(sum(each.rows for each in self._slices) / lasted_s, 1) if lasted_s else 0.0,
-            pictures_per_minute=round(60 * sum(each.pictures for each in self._slices) / lasted_s, 1) if lasted_s else 0.0,
+            rows_per_s=round(rows / lasted_s, 1) if lasted_s else 0.0,
+            pictures_per_minute=round(60 * pictures / lasted_s, 1) if lasted_s else 0.0,
             subjects=subjects,
             training_share=round(training_s / busy_s, 2) if busy_s else None,
         )

@@ -12,6 +12,7 @@ from storage.errors import UserError
 from trainer.diffusion import sampling
 from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.engine.host import Host
+from trainer.engine.previews import Previews
 from trainer.engine.run import Run
 from trainer.engine.subject_cache import SubjectCache
 from trainer.out_of_memory import free_cached_memory, is_out_of_memory
@@ -39,6 +40,7 @@ class SamplingRun(Run):
         subjects.read_ahead(*filter(None, (task.weights, *task.adapters)))
         self.drawing: sampling.Drawing | None = None
         self.alone = task.exact or task.gentle
+        self.previews = Previews(host, Path(task.folder))
 
     @property
     def denoising(self) -> sampling.Denoising | None:
@@ -121,7 +123,8 @@ class SamplingRun(Run):
         return Size(*task.size)
 
     def _report(self, step: int, of: int) -> None:
-        self.host.say(ProgressReport(job=self.task.job, phase="drawing", step=step, of=of))
+        preview = self.previews.next(self.drawing) if self.drawing and self.task.job in self.host.watched else None
+        self.host.say(ProgressReport(job=self.task.job, phase="drawing", step=step, of=of, preview=preview))
 
     def _saved(self, images: list[Image.Image]) -> TaskResult:
         task, files = self.task, []

@@ -8,23 +8,29 @@ from typing import Any
 
 from storage.contract.compatibility import check_compatible
 from storage.contract.jobs import Quality, attempt_prefix
+from storage.contract.outcomes import Outcome
 from storage.contract.sizes import Size
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import Missing, UserError
 from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.objects.transfers import OnProgress
+from storage.queue.previews import are_previews_wanted, write_preview
+from storage.queue.redis_errors import best_effort
 from trainer.kinds.engine_handler import EngineHandler
 from trainer.kinds.pictures import StoredFile, still_there, store_pictures
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.versions import BaseModelVersion, check_base
-from trainer.protocol import Hello, ImagineTask, TaskResult
+from trainer.protocol import Hello, ImagineTask, ProgressReport, TaskResult
+
+LOOK_S = 0.5  # between two looks whether somebody watches
 
 
 class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
     """Draws the pictures of one job."""
 
     result = TaskResult
+    _previews = 0  # that were published
 
     async def build(self, hello: Hello, hold: ExitStack) -> ImagineTask:
         """Fetch the weights of the subjects, and say how the engine is to draw."""
@@ -66,6 +72,36 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
         if not path.exists():
             raise Missing(subject.weights_key)
         return str(path)
+
+    async def run(self) -> Outcome:
+        """Draw; while somebody looks, previews are shown."""
+        viewers = asyncio.create_task(self._follow_viewers())
+        try:
+            return await super().run()
+        finally:
+            viewers.cancel()
+
+    async def _follow_viewers(self) -> None:
+        """Tell the engine whenever somebody begins or ceases to look, until cancelled."""
+        told = False
+        while True:
+            with best_effort("there are no previews"):
+                wanted = await are_previews_wanted(self.attempt.redis, self.job.id)
+                if wanted != told and await self.attempt.engine.watch(self.job.id, wanted):
+                    told = wanted
+            await asyncio.sleep(LOOK_S)
+
+    async def heard(self, report: ProgressReport) -> None:
+        """Take in a report, and publish its preview."""
+        await super().heard(report)
+        if not report.preview:
+            return
+        with best_effort("a preview is not shown"):
+            async with asyncio.timeout(LOOK_S):  # what the engine says next must not wait long
+                jpeg = await asyncio.to_thread(Path(report.preview).read_bytes)
+                if await write_preview(self.attempt.redis, self.job.id, jpeg):
+                    self._previews += 1
+                    self.attempt.reporter.show(report.phase, report.step, report.of, {"preview": self._previews})
 
     async def publish(self, task: ImagineTask, hello: Hello, result: TaskResult) -> ImagineOutcome:
         """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator
 
-from trainer.protocol import Cancel, EngineLoad, Hello, Pause, Task, TaskResult
+from trainer.protocol import Cancel, EngineLoad, Hello, Pause, Task, TaskResult, Watch
 from trainer.worker.engine_handle import STUCK, EngineHandle, News
 from trainer.worker.watchdog import SilenceLimits
 
@@ -91,6 +91,13 @@ class EngineClient:
         if not (self._engine and self._engine.has(job)):
             return False
         await self._engine.write(Cancel(job=job))
+        return True
+
+    async def watch(self, job: str, on: bool) -> bool:
+        """Tell the engine whether somebody looks at a drawing; tell whether it has that task."""
+        if not (self._engine and self._engine.has(job)):
+            return False
+        await self._engine.write(Watch(job=job, on=on))
         return True
 
     async def pause(self) -> None:

@@ -157,8 +157,9 @@ class QueueWorker:
         """
         queued = await self._redis.zrange(self.queue.queue, 0, JOBS_READ - 1, withscores=True)
         here = {running.job for running in self._running.values()}
+        known = {job.decode(): (job, due_ms) for job, due_ms in queued}
         # A job of a newer version would otherwise be taken and given back for ever, and delay the ones behind it.
-        others = {job: due_ms for job, due_ms in queued if job.decode() not in here and job.decode() not in self.skipped}
+        others = {job: due_ms for name, (job, due_ms) in known.items() if name not in here and name not in self.skipped}
         due = [job for job, due_ms in others.items() if due_ms <= timestamp_ms()]
         waiting = (await self.queue.order(due))[1] if due else []
         owners = await self.queue.owners(waiting) if self.one_per_person else {}

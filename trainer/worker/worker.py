@@ -45,6 +45,7 @@ async def run_worker(
     runner = JobRunner(settings, store, redis, engine, handlers)
     room = HostResources(settings)
     reach = StoreHealth(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers.values()))
+
     def wake(kind: str) -> None:
         for worker in workers.values():
             worker.wake(kind)

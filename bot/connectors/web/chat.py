@@ -13,6 +13,7 @@ from bot.app import Darkroom
 from bot.commands import drafts
 from bot.commands.drafts import Draft
 from bot.connectors.web.listener import Listener
+from bot.connectors.web.previews import Previews
 from bot.core.chat_log import READERS, ChatLog, ChatMessage, ChatPhoto
 from bot.core.local_space import SPACE
 from bot.core.messages import Reply, Request
@@ -30,12 +31,7 @@ log = logging.getLogger(__name__)
 
 READ_AT_ONCE = 200  # messages of the log: a page has 60
 FORGETTING = {"dreambooth forget", "forget-me"}
-DELETING = {
-    "delete",
-    "answer delete",
-    "dreambooth cancel",
-    *FORGETTING,
-}  # commands after which messages may be of nothing
+DELETING = {"delete", "answer delete", "dreambooth cancel", *FORGETTING}  # after these, messages may be of nothing
 
 
 class Chat:
@@ -52,6 +48,7 @@ class Chat:
         self._listeners: set[Listener] = set()
         self.poster = InPlacePoster("web", self._update)
         self.follower = Follower(app, self.poster, NullPostStore())
+        self.previews = Previews(app)
 
     async def open(self) -> None:
         """Load the latest messages, and resume those that were not finished."""
@@ -249,6 +246,8 @@ class Chat:
                 if reply.state != "working":
                     raise
                 message = before.with_reply(reply.model_copy(update={"job": None}))
+        if self._listeners:
+            await self.previews.looked_at(reply)
         # Progress is shown and not written: it comes anew after a restart, twice a second.
         if (reply.job, reply.state) != (before.reply.job, before.reply.state):
             await self._keep(message)

@@ -90,6 +90,7 @@ def application(chat: Chat) -> web.Application:
             web.get("/gallery", handlers.wall),
             web.get("/pictures/{key:.+}", handlers.picture),
             web.get("/thumbnails/{key:.+}", handlers.thumbnail),
+            web.get("/previews/{job:[0-9a-f]+}", handlers.preview),
             *openai_api.routes(),
         ]
     )

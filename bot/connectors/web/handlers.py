@@ -232,6 +232,15 @@ async def thumbnail(request: web.Request) -> web.Response:
     return await _image(request, request.app[GALLERY].thumbnail)
 
 
+async def preview(request: web.Request) -> web.Response:
+    """The newest preview of a job that is being drawn; 404 where there is none, or not any more."""
+    try:
+        data = await request.app[CHAT].previews.read(request.match_info["job"])
+    except Missing:
+        return web.Response(status=404, text="There is no preview, or not any more.")
+    return web.Response(body=data, content_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+
 async def _image(request: web.Request, read: Callable[[str], Awaitable[tuple[bytes, str]]]) -> web.Response:
     try:
         data, media_type = await read(request.match_info["key"])

@@ -131,7 +131,8 @@ async def test_one_request_is_served_beside_fifty_of_somebody_else(app: Darkroom
     told = [reply async for reply in app.watch(bobs.id)]
     assert told[-1].state == "done"
     assert await done() - before <= 10  # two, and some while we were told; by order of arrival it were 49
-    assert max(reply.progress.place for reply in told if reply.progress) <= 2
+    # The one that is drawn, the one taken ahead, and the one whose turn came before.
+    assert max(reply.progress.place for reply in told if reply.progress) <= 3
     last = adas[-1]
     async with aclosing(app.watch(last.id)) as replies:
         async for waiting in replies:

@@ -65,7 +65,7 @@ async def test_a_worker_is_known_again_soon_after_redis_was_emptied(redis: ArqRe
     await registration.renew([*KINDS], "")
     await redis.flushall()
     async with asyncio.timeout(60):
-        while not await living_workers(redis, "train"):  # noqa: ASYNC110
+        while not await living_workers(redis, "train"):
             await asyncio.sleep(0.1)
             await registration.renew([*KINDS], "")
 

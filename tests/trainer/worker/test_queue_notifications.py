@@ -32,7 +32,7 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 class Working:
-    """A worker of drawings that waits for notifications alone, unless told otherwise; its jobs end when they are let."""
+    """A worker that waits for notifications alone, unless told otherwise; its jobs end when they may."""
 
     def __init__(self, redis: ArqRedis, **more: Any) -> None:
         self.begun: list[str] = []

@@ -20,7 +20,7 @@ export class MessageView {
     this.shown = {};
     this.said = el("div", { class: "said" });
     this.parts = Object.fromEntries(
-      ["steps", "text", "bar", "pictures", "curve", "facts", "buttons"].map((name) => [name, el("div", { class: name })]));
+      ["steps", "text", "bar", "preview", "pictures", "curve", "facts", "buttons"].map((name) => [name, el("div", { class: name })]));
     this.answer = el("div", { class: "answer", tabindex: "-1" }, Object.values(this.parts));
     this.node = el("li", {}, this.said, this.answer);
   }
@@ -37,6 +37,7 @@ export class MessageView {
     this.part("steps", this.trains && reply.fault !== "input" && [reply.state, reply.job, progress?.phase], () => steps(message));
     this.part("text", [reply.text, reply.links], () => [el("p", {}, linked(reply))]);
     this.part("bar", working && reply.job && [progress?.step, progress?.of], () => [bar(progress)]);
+    this.part("preview", working && reply.preview && [reply.job, reply.preview], () => [this.preview(reply)]);
     this.part("pictures", reply.pictures.length && [reply.pictures, working], () => [pictures(reply, working)]);
     this.part("curve", working && progress?.losses.length > 1 && [progress.losses, progress.validated],
       () => [lossCurve(progress.losses, progress.validated)]);
@@ -44,6 +45,14 @@ export class MessageView {
     this.part("buttons", [reply.buttons, reply.state, reply.job, reply.facts], () => buttons(message));
     this.tell(reply, progress);
     if (held && !this.answer.contains(document.activeElement)) this.answer.focus();
+  }
+
+  /** What is drawn as it looks so far; one image, which shows the last preview until it has the next. */
+  preview({ job, preview }) {
+    this.soFar ||= el("img", { alt: "The picture as it looks so far", onerror: ({ target }) => { target.hidden = true; },
+      onload: ({ target }) => { target.hidden = false; } });
+    this.soFar.src = `/previews/${job}?n=${preview}`;
+    return this.soFar;
   }
 
   /** Fill a part if what it shows has changed; nothing to show empties it. */

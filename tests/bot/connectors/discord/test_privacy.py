@@ -10,6 +10,7 @@ from bot.commands.departures import forget_left_spaces
 from bot.connectors.discord.connector import DiscordBot
 from storage.contract.posted_messages import Posted
 from storage.contract.subjects import Subject
+from storage.ids import new_id
 from storage.kinds.imagine import ImagineJob
 from storage.kinds.train import TrainJob
 from storage.lifecycle import departures
@@ -57,13 +58,15 @@ async def test_the_status_shows_what_runs_to_whom_it_concerns(place: Place) -> N
     club = discord.add_channel("club", denies=VIEW_CHANNEL)
     async with place.bot():
         await discord.slash("imagine", prompt="a secret dog", where=club)
-        job = await hand.job(SPACE)
+        waiting = await hand.job(SPACE)
+        job = waiting.model_copy(update={"id": new_id(), "said": "/imagine a secret cat"})
         await hand.app.redis.set(in_progress_key_prefix + job.id, "a worker", px=600_000)
+        await hand.app.dispatch.accept(job)
         await hand.progress(job.id, "drawing", 3, 30)
         for who, where, says in (
             ("bob", None, "somebody's drawing — Drawing, 3 of 30"),
-            ("bob", club, "/imagine a secret dog — Drawing, 3 of 30"),
-            ("ada", None, "yours: /imagine a secret dog — Drawing, 3 of 30"),
+            ("bob", club, "/imagine a secret cat — Drawing, 3 of 30"),
+            ("ada", None, "yours: /imagine a secret cat — Drawing, 3 of 30"),
         ):
             told = (await discord.slash("darkroom status", who=who, where=where)).message
             await discord.until(lambda told=told: told.text)

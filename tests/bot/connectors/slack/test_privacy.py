@@ -26,8 +26,8 @@ async def test_the_status_shows_what_runs_to_whom_it_concerns(scene: Scene) -> N
     async with scene.bot():
         job = await drawn_in(scene, club, SPACE, "a secret dog")
         waiting = job.model_copy(update={"id": new_id(), "said": "/imagine another secret", "prompt": "another secret"})
-        await scene.app.dispatch.accept(waiting)
         await scene.app.redis.set(in_progress_key_prefix + waiting.id, "a worker", px=600_000)
+        await scene.app.dispatch.accept(waiting)
         await scene.hand.progress(waiting.id, "drawing", 3, 30)
         await scene.slack.slash("/darkroom", "status", user=BOB)
         told = words(await scene.slack.message("1 job running", user=BOB))
