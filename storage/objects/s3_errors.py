@@ -4,6 +4,8 @@ The table is `s3_errors.toml`. A sentence says what the server answered, and a c
 other.
 """
 
+import time
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -17,6 +19,7 @@ from storage.errors import Full, Missing, StoreError
 from storage.failures import Failure
 from storage.objects.folder_errors import is_full, os_failure
 from storage.objects.s3_answers import PAGE_MARK, ForeignAnswer
+from storage.text import duration
 
 OUTAGE, PERMANENT, UNKNOWN = Failure.OUTAGE, Failure.PERMANENT, Failure.UNKNOWN
 FAILURES = (BotoCoreError, ClientError, S3UploadFailedError, S3DownloadFailedError, RetriesExceededError, OSError)
@@ -135,12 +138,24 @@ def store_error(error: BaseException, server: str, bucket: str, key: str) -> Sto
         return kind(f"The file {error.filename or key} failed: {error.strerror or error}.", os_failure(error))
     meaning = meaning_of(error)
     right = TABLE.permissions.get(asked(error), "s3:PutObject") if isinstance(error, ClientError) else ""
-    reason = meaning.reason.replace("BUCKET", bucket).replace("RIGHT", right)
+    reason = meaning.reason.replace("BUCKET", bucket).replace("RIGHT", right).replace("CLOCKS", clock_difference(error))
     region = region_of(error) if meaning.names_region else ""
     reason += f"; it names the region {region}" if region else ""
     is_507 = isinstance(error, ClientError) and _status(error) == 507
     kind = Full if meaning.full or is_507 else StoreError
     return kind(f"The S3 server {without_password(server)} cannot be used: {reason}.", meaning.failure)
+
+
+def clock_difference(error: BaseException, now_s: float | None = None) -> str:
+    """By how much our clock is ahead of the server's, or behind, as the end of a sentence; empty if nobody can tell."""
+    if not isinstance(error, ClientError):
+        return ""
+    try:
+        theirs_s = parsedate_to_datetime(str(_headers(error).get("date", ""))).timestamp()
+    except ValueError:
+        return ""
+    ahead_s = (time.time() if now_s is None else now_s) - theirs_s
+    return f": ours is {duration(abs(ahead_s))} {'ahead' if ahead_s > 0 else 'behind'}"
 
 
 def region_of(error: BaseException) -> str:

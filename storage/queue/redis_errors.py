@@ -34,18 +34,21 @@ class RedisErrorTable:
     def __init__(self) -> None:
         self.codes: dict[str, RedisErrorMeaning] = {}
         self.phrases: dict[str, RedisErrorMeaning] = {}
+        self.replies: dict[str, RedisErrorMeaning] = {}  # phrases that count in an answer of the server's alone
         self.exceptions: dict[type[Exception], RedisErrorMeaning] = {}
         for row in read_toml("storage.queue", "redis_errors.toml")["meaning"]:
             meaning = RedisErrorMeaning(Failure(row["failure"]), row["reason"], row.get("reached", True))
             self.codes |= dict.fromkeys(row.get("codes", ()), meaning)
             self.phrases |= dict.fromkeys(row.get("phrases", ()), meaning)
+            self.replies |= dict.fromkeys(row.get("replies", ()), meaning)
             self.exceptions |= dict.fromkeys((getattr(exceptions, name) for name in row.get("exceptions", ())), meaning)
 
     def meaning(self, error: BaseException, text: str) -> RedisErrorMeaning | None:
         """The meaning of an error with the server's text; None if it is in no table."""
         if meaning := self.codes.get(text.split(" ", 1)[0]):
             return meaning
-        if meaning := next((meaning for phrase, meaning in self.phrases.items() if phrase in text.lower()), None):
+        phrases = self.phrases | (self.replies if isinstance(error, ResponseError) else {})
+        if meaning := next((meaning for phrase, meaning in phrases.items() if phrase in text.lower()), None):
             return meaning
         return next((meaning for kind, meaning in self.exceptions.items() if isinstance(error, kind)), None)
 

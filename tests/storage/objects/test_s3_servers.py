@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from storage.errors import SetupError, StoreError
 from storage.failures import Failure
 from storage.objects.open import make_store, open_store
+from storage.objects.s3_errors import clock_difference
 from storage.objects.store_probe import probe_store
 from storage.settings.shared import SharedSettings
 from tests.servers.backing import opened
@@ -133,7 +135,6 @@ async def test_what_a_head_cannot_tell_is_asked_again(serve: Serve) -> None:
     for status, code, reason in (
         (400, "ExpiredToken", "credentials have expired"),
         (403, "AccessDenied", "needs s3:GetObject"),
-        (403, "RequestTimeTooSkewed", "clock and ours differ"),
         (403, "SignatureDoesNotMatch", "did not match"),
         (404, "NoSuchBucket", "there is no bucket"),
         (301, "PermanentRedirect", "in another region"),
@@ -142,6 +143,21 @@ async def test_what_a_head_cannot_tell_is_asked_again(serve: Serve) -> None:
         with pytest.raises(StoreError, match=reason) as caught:
             await store.exists("there")
         assert caught.value.failure is Failure.PERMANENT and "hidden" not in str(caught.value)
+
+
+async def test_a_clock_that_is_wrong_is_waited_for_and_the_difference_is_said(serve: Serve) -> None:
+    """Somebody sets it right; the server tells the time by its own clock with each answer."""
+    store = make_store(serve(lambda method, path, headers: answer(403, "RequestTimeTooSkewed")))
+    with pytest.raises(
+        StoreError, match=r"its clock and ours differ too much: ours is \d+ s (ahead|behind)\."
+    ) as caught:
+        await store.get("there")
+    assert caught.value.failure is Failure.OUTAGE
+    response: Any = {"Error": {"Code": "RequestTimeTooSkewed"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
+    for date, says in (("Mon, 30 Nov 2026 10:00:00 GMT", ": ours is 2 h 5 min ahead"), ("junk", ""), ("", "")):
+        response["ResponseMetadata"]["HTTPHeaders"] = {"date": date}
+        now_s = datetime(2026, 11, 30, 12, 5, tzinfo=UTC).timestamp()
+        assert clock_difference(ClientError(response, "GetObject"), now_s) == says
 
 
 async def test_a_proxy_that_changes_the_request_is_not_called_a_wrong_key(serve: Serve) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from storage.failures import Failure
 from storage.queue.broker import open_client
@@ -59,6 +60,18 @@ async def test_each_answer_is_an_outage_or_for_good_or_unknown(answer: str, fail
         await redis.aclose()
     meaning = meaning_of(caught.value)
     assert meaning.failure is failure and says in meaning.reason and "hidden" not in meaning.reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(1, "Operation not permitted"),
+        RedisConnectionError("Error 1 connecting to 10.0.0.1:6379. Operation not permitted."),
+    ],
+)
+def test_a_firewall_that_permits_no_connection_is_not_called_a_wrong_password(error: Exception) -> None:
+    meaning = meaning_of(error)
+    assert meaning.failure is OUTAGE and not meaning.reached and "password" not in meaning.reason
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.6\r\n"])
