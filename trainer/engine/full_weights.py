@@ -47,6 +47,11 @@ class FullWeights:
         self._reader = ThreadPoolExecutor(1, "read-ahead")
         self._ahead: OrderedDict[str, Future[Learned | None]] = OrderedDict()
 
+    @property
+    def resident(self) -> int:
+        """How many subjects' weights, or sums of several, are in memory."""
+        return len({*self._on_device, *self._beside})
+
     def read_ahead(self, *files: str) -> None:
         """Begin to read files of full trainings that will be drawn with."""
         known = {*self._ahead, *(path for each in (*self._on_device, *self._beside) for path in each)}

@@ -31,7 +31,7 @@ class SubjectCache:
     @property
     def resident(self) -> int:
         """How many subjects' weights are in memory."""
-        return sum(adapter is not None for adapter in self._adapters.values()) + (self._last is not None)
+        return sum(adapter is not None for adapter in self._adapters.values()) + self._full.resident
 
     @contextmanager
     def loaded(self, *weights: str) -> Iterator[Drawer]:
