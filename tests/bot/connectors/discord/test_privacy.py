@@ -8,6 +8,7 @@ from arq.constants import in_progress_key_prefix
 
 from bot.commands.departures import forget_left_spaces
 from bot.connectors.discord.connector import DiscordBot
+from bot.core.queue_view import LOOK_S
 from storage.contract.posted_messages import Posted
 from storage.contract.subjects import Subject
 from storage.ids import new_id
@@ -63,6 +64,7 @@ async def test_the_status_shows_what_runs_to_whom_it_concerns(place: Place) -> N
         await hand.app.redis.set(in_progress_key_prefix + job.id, "a worker", px=600_000)
         await hand.app.dispatch.accept(job)
         await hand.progress(job.id, "drawing", 3, 30)
+        await asyncio.sleep(2 * LOOK_S)  # one look serves half a second
         for who, where, says in (
             ("bob", None, "somebody's drawing — Drawing, 3 of 30"),
             ("bob", club, "/imagine a secret cat — Drawing, 3 of 30"),

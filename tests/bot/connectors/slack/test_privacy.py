@@ -1,10 +1,12 @@
 """Whose things are whose on Slack: direct messages, private channels, outsiders, admins, photos of others."""
 
+import asyncio
 import json
 
 import pytest
 from arq.constants import in_progress_key_prefix
 
+from bot.core.queue_view import LOOK_S
 from storage.contract.subjects import Subject
 from storage.ids import new_id
 from storage.kinds.train import TrainJob
@@ -29,6 +31,10 @@ async def test_the_status_shows_what_runs_to_whom_it_concerns(scene: Scene) -> N
         await scene.app.redis.set(in_progress_key_prefix + waiting.id, "a worker", px=600_000)
         await scene.app.dispatch.accept(waiting)
         await scene.hand.progress(waiting.id, "drawing", 3, 30)
+        async with asyncio.timeout(60):
+            while (await scene.app.dispatch.queues.view("imagine")).running != (waiting.id,):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(2 * LOOK_S)  # the bot's own look is not older
         await scene.slack.slash("/darkroom", "status", user=BOB)
         told = words(await scene.slack.message("1 job running", user=BOB))
         assert "somebody's drawing — Drawing, 3 of 30" in told and "secret" not in told
