@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     threads.set_up()
     os.environ["OMP_NUM_THREADS"] = "1"
     patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-    settings.register_profile("quick", max_examples=25, **patient)
+    settings.register_profile("quick", max_examples=10, **patient)
     settings.register_profile("whole", **patient)
     settings.load_profile("quick" if config.option.markexpr == "not slow" else "whole")
 
@@ -66,13 +67,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -longest_s[item.path])
 
 
-@pytest.fixture
-async def redis() -> AsyncIterator[ArqRedis]:
-    """A queue of this test's own, empty."""
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """URL of a Valkey whose data is of one test at a time; a test that changes its settings changes them back."""
     with valkey() as url:
-        connection = await broker.connect(url)
-        yield connection
-        await connection.aclose()
+        yield url
+
+
+@pytest.fixture
+async def redis(redis_server: str) -> AsyncIterator[ArqRedis]:
+    """A queue of this test's own, empty."""
+    connection = await broker.connect(redis_server)
+    await connection.flushall()
+    yield connection
+    await connection.aclose()
 
 
 @dataclass(frozen=True)
@@ -221,6 +229,7 @@ def chat(app: Darkroom, request: pytest.FixtureRequest) -> Chat:
     return Chat(app, space=request.node.nodeid)
 
 
+@cache
 def photos_of_a_character(count: int = 4, seed: int = 3) -> tuple[Upload, ...]:
     """Photos as a person would send them: drawn by Toyworld, each in another place."""
     from research.toyworld.scenes import character

@@ -6,7 +6,6 @@ that was not square is kept whole beside its square. This runs in the process of
 
 import io
 
-import imagehash
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,6 +16,7 @@ from bot.photos.decoder_result import DecodedPhoto
 from bot.photos.letterbox import shows_nothing, without_bars
 from bot.photos.limits import PhotoLimits
 from storage.colours import NEUTRAL
+from storage.perceptual_hash import phash
 
 HASH_SIDE = 10  # bits a side, for each of three colours: two places may differ in colour alone
 HASHED_PX = 128
@@ -62,9 +62,7 @@ def _hash(small: Image.Image, cut: float, x: float, y: float) -> int:
     """Hash `small` less `cut` of its sides, taken off left and right as `x` says, top and bottom as `y` does."""
     lost, inside = cut * HASHED_PX, (1 - cut) * HASHED_PX
     view = small.crop((round(lost * x), round(lost * y), round(lost * x + inside), round(lost * y + inside)))
-    bits: NDArray[np.bool_] = np.concatenate(
-        [imagehash.phash(colour, HASH_SIDE).hash.ravel() for colour in view.split()]
-    )
+    bits: NDArray[np.bool_] = np.concatenate([phash(colour, HASH_SIDE).ravel() for colour in view.split()])
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 

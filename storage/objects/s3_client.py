@@ -3,11 +3,14 @@
 import base64
 import hashlib
 import threading
+from functools import cache
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
+from botocore.loaders import Loader, create_loader
+from botocore.session import get_session
 
 from storage.errors import SetupError
 from storage.objects.s3_answers import check_answer, redirect_once
@@ -54,7 +57,7 @@ class S3Client:
 
 def _made() -> tuple[Any, Any]:
     try:
-        session = boto3.session.Session()
+        session = boto3.session.Session(botocore_session=_botocore_session())
         client = session.client("s3", config=CONFIG)
     except BotoCoreError as error:
         raise SetupError(f"The AWS_* settings are not right: {error}") from error
@@ -64,6 +67,18 @@ def _made() -> tuple[Any, Any]:
     client.meta.events.register("before-call.s3.HeadBucket", redirect_once)
     client.meta.events.register("after-call.s3", check_answer)
     return session, client
+
+
+def _botocore_session() -> Any:
+    """A session that shares with the others what botocore knows of S3: to read that takes half the time of a client."""
+    session = get_session()
+    session.register_component("data_loader", _loader())
+    return session
+
+
+@cache
+def _loader() -> Loader:
+    return create_loader()
 
 
 def _credentials(session: Any) -> Any:

@@ -23,7 +23,7 @@ from research.toyworld.scenes import character
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 from tests.conftest import start_worker, stop_worker
-from tests.servers.backing import valkey
+from tests.servers.backing import APPEND_ONLY, valkey
 from trainer.toyworld.words import PLACES
 
 NOUNS = ("dog", "robot", "teapot")
@@ -94,7 +94,7 @@ async def measure(redis_url: str) -> dict[str, float]:
 
 def main() -> None:
     """Start a queue, measure, print JSON."""
-    with tempfile.TemporaryDirectory() as folder, valkey() as url:
+    with tempfile.TemporaryDirectory() as folder, valkey(config=APPEND_ONLY) as url:
         os.environ |= {"DARKROOM_HOME": str(Path(folder) / "home"), "REDIS_URL": url}
         print(json.dumps(asyncio.run(measure(url)), indent=1))  # noqa: T201
 

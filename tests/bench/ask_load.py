@@ -25,7 +25,7 @@ from bot.app import Darkroom
 from bot.core.messages import Request
 from storage.kinds.ask import ASK
 from tests.bench.chats import megabytes
-from tests.servers.backing import valkey
+from tests.servers.backing import APPEND_ONLY, valkey
 from tests.servers.discord import discord_server
 from tests.servers.discord.world import Interaction
 from tests.servers.openai_model import model_server
@@ -56,7 +56,7 @@ class Deployment:
 async def deployment() -> AsyncIterator[Deployment]:
     """All processes and servers, with settings as an operator makes them."""
     async with AsyncExitStack() as stack:
-        home, url = stack.enter_context(tempfile.TemporaryDirectory()), stack.enter_context(valkey())
+        home, url = stack.enter_context(tempfile.TemporaryDirectory()), stack.enter_context(valkey(config=APPEND_ONLY))
         web, model = stack.enter_context(web_server()), stack.enter_context(model_server())
         searxng = stack.enter_context(searxng_server(web, by_path=True))
         discord = await stack.enter_async_context(discord_server())

@@ -25,7 +25,7 @@ from tests.bench.chats import (
     megabytes,
     starting,
 )
-from tests.servers.backing import valkey
+from tests.servers.backing import APPEND_ONLY, valkey
 from tests.servers.discord import discord_server
 from tests.servers.discord.world import Interaction
 from tests.support.bot_process import settings_of
@@ -39,7 +39,7 @@ Deed = Callable[[], Coroutine[Any, Any, Interaction]]
 @asynccontextmanager
 async def place() -> AsyncIterator[Place]:
     """A Discord and a deployment without workers."""
-    with tempfile.TemporaryDirectory() as home, valkey() as url:
+    with tempfile.TemporaryDirectory() as home, valkey(config=APPEND_ONLY) as url:
         async with discord_server() as discord:
             environment = bot_environment(discord, {"DARKROOM_HOME": home, "REDIS_URL": url})
             environment["DARKROOM_PHOTO_MIN_PX"] = "64"

@@ -32,7 +32,7 @@ from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from tests.bench.history_store import MINE, Counted, CountedFolder, counted_s3, drawing, fill, finish, s3_server
 from tests.conftest import photos_of_a_character
-from tests.servers.backing import valkey
+from tests.servers.backing import APPEND_ONLY, valkey
 from tests.support.micro_models import write_micro_model
 from trainer.kinds import handlers_of
 from trainer.worker.cache import Cache
@@ -156,7 +156,7 @@ async def working(here: Deployment) -> AsyncIterator[None]:
 async def measure(kind: str, sizes: list[int]) -> dict[int, Row]:
     """Fill one store more and more, and measure at each size."""
     rows, done = {}, 0
-    with tempfile.TemporaryDirectory() as folder, valkey() as url:
+    with tempfile.TemporaryDirectory() as folder, valkey(config=APPEND_ONLY) as url:
         home = Path(folder)
         os.environ |= {"DARKROOM_HOME": folder, "REDIS_URL": url, "DARKROOM_PHOTO_MIN_PX": "64"}
         os.environ |= {"DARKROOM_BASE_MODEL": str(write_micro_model(home / "model"))}

@@ -17,7 +17,7 @@ from arq.worker import Worker, func
 from storage.kinds.imagine import ImagineJob
 from storage.queue import broker
 from storage.queue.job_queue import JobQueue
-from tests.servers.backing import valkey
+from tests.servers.backing import APPEND_ONLY, valkey
 from trainer.worker.queue_worker import QueueWorker
 
 ROUNDS, JOBS, PEOPLE, AT_ONCE = 7, 500, 20, 10
@@ -69,7 +69,7 @@ async def run_stock(redis: ArqRedis, line: JobQueue) -> None:
 
 async def measure() -> dict[str, float]:
     """Both, in turns."""
-    with valkey() as url:
+    with valkey(config=APPEND_ONLY) as url:
         redis = await broker.connect(url)
         rounds = [(await jobs_per_s(redis, True), await jobs_per_s(redis, False)) for _ in range(ROUNDS)]
         await redis.aclose()

@@ -26,7 +26,7 @@ from tests.bench.chats import (
     starting,
 )
 from tests.conftest import photos_of_a_character
-from tests.servers.backing import valkey
+from tests.servers.backing import APPEND_ONLY, valkey
 from tests.servers.slack import Slack, SlackServer
 from tests.servers.slack.people import ADA, images
 from tests.servers.slack.server import until
@@ -42,7 +42,7 @@ Deed = Callable[[], Coroutine[Any, Any, Any]]
 @asynccontextmanager
 async def scene() -> AsyncIterator[Scene]:
     """A workspace and a deployment without workers."""
-    with tempfile.TemporaryDirectory() as home, valkey() as url:
+    with tempfile.TemporaryDirectory() as home, valkey(config=APPEND_ONLY) as url:
         async with SlackServer() as server:
             about = {"DARKROOM_HOME": home, "REDIS_URL": url, "DARKROOM_PHOTO_MIN_PX": "64"}
             given = environment(server, about)

@@ -18,8 +18,9 @@ from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
 from tests.conftest import photos_of_a_character
 from tests.support.loop_mounts import ext4_image, mounted
+from tests.support.quick import examples
 
-JOBS, TRAININGS = 40, 4
+JOBS, TRAININGS = examples(120), 4  # twelve in `make test`
 SIZE_BYTES = 24 * 2**20
 
 

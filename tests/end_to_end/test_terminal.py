@@ -12,6 +12,7 @@ import psutil
 import pytest
 from PIL import Image
 
+from tests.support.quick import slow_but
 from tests.support.terminal import HERE, darkroom, darkrooms, environment, start
 
 pytestmark = pytest.mark.timeout(300)
@@ -96,7 +97,7 @@ def test_ctrl_c_stops_a_running_training_and_leaves_nothing(
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[0] == "Stopping."
     assert "Cancelled" in err
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 60  # a second or two on a quiet machine
     (known,) = darkrooms([["subjects", "--json"]], env, here)
     assert "long" not in [s["name"] for s in known.result["subjects"]]
 
@@ -130,7 +131,7 @@ def test_up_stops_with_all_that_it_started(up: psutil.Process, here: Path, env: 
     assert left == {"appendonlydir", "owner.lock", "users.lock", "valkey.log"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", slow_but([signal.SIGINT, signal.SIGKILL], signal.SIGKILL))
 def test_a_command_on_its_own_takes_its_family_along(here: Path, env: dict[str, str], number: signal.Signals) -> None:
     process = start("imagine", "a dog", "-n", "16", "--steps", "150", "--json", env=env, cwd=here)
     family: list[psutil.Process] = []

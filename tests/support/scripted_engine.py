@@ -2,7 +2,8 @@
 
 SCRIPT is a JSON file: by job a list of what is said of it. Text is a line as it is; a number is seconds of silence;
 "STOP" freezes the process as SIGSTOP does, "CLOSE" closes its output, "EXIT" ends it, "HALF" ends it within a line.
-What a job that is not in it hears is that it is done. What is under "" is said before the engine is ready.
+What a job that is not in it hears is that it is done, with the `files` that are named under that key. What is under
+"" is said before the engine is ready.
 """
 
 import json
@@ -51,7 +52,7 @@ def main() -> None:
             play(script.get(task["job"], []))
         if task["do"] in ("train", "imagine", "cancel"):
             state = "cancelled" if task["do"] == "cancel" else "done"
-            say(TaskResult(job=task["job"], state=state).model_dump_json())
+            say(TaskResult(job=task["job"], state=state, files=script.get("files", ())).model_dump_json())
 
 
 if __name__ == "__main__":

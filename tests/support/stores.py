@@ -58,9 +58,9 @@ def bucket(s3_server: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> s
     return name
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a fresh store is, of each kind."""
+    """Where a fresh store is, of each kind; the tests of stores themselves use both in `make test` as well."""
     if request.param == "folder":
         return str(tmp_path / "store")
     return f"s3://{request.getfixturevalue('bucket')}/some/prefix"

@@ -28,6 +28,7 @@ from trainer.models.sources import Source, find
 from trainer.models.versions import BaseModelVersion, model_hash
 
 READ = 400  # rare words of which it is found out what they mean
+READ_BATCH = 50  # of them at once
 
 
 @dataclass(eq=False)  # one is itself: it is compared by nobody, and a key of caches
@@ -102,8 +103,8 @@ class BaseModel(ABC):
         """Words of three or four letters that are one token, the rarest first."""
 
     @abstractmethod
-    def meaning(self, text: str) -> Tensor:
-        """What the text encoder makes of a text on the whole, as one vector."""
+    def meanings(self, texts: list[str]) -> Tensor:
+        """What the text encoder makes of each text on the whole: n × d."""
 
     @property
     def is_guided(self) -> bool:
@@ -124,9 +125,11 @@ class BaseModel(ABC):
         """The words that may become identifiers, the rarest first; of the first ones only those that mean little."""
         words = [word for word in self.short_words() if word not in FORBIDDEN]
         first, rest = words[:READ], words[READ:]
+        prompts = [f"a photo of {word}" for word in first]
+        batches = (prompts[start : start + READ_BATCH] for start in range(0, len(prompts), READ_BATCH))
         with torch.no_grad():
-            meanings = [self.meaning(f"a photo of {word}").float().cpu() for word in first]
-        return meaningless(first, torch.stack(meanings)) + rest
+            readings = torch.cat([self.meanings(batch).float().cpu() for batch in batches])
+        return meaningless(first, readings) + rest
 
     @abstractmethod
     def twin(self, source: Source) -> "BaseModel":

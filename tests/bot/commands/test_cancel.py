@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(180),
 ]  # quick ones of a running training: trainer/worker/test_worker.py
-FREE_WITHIN_S = 2.0
+FREE_WITHIN_S = 20.0  # two on a quiet machine
 SLOW_CLASS = {"class_images": 64, "class_steps": 50}
 
 

@@ -252,9 +252,9 @@ async def test_what_is_made_in_a_private_channel_is_for_that_channel(bare: Chat)
     ("given", "expected"),
     [
         ({"audience": "private"}, ("private", "")),
-        ({"audience": "channel"}, ("channel", WALKS)),
-        ({"audience": "space"}, ("space", "")),
-        ({"group": "4711"}, ("group", "4711")),
+        pytest.param({"audience": "channel"}, ("channel", WALKS), marks=pytest.mark.slow),
+        pytest.param({"audience": "space"}, ("space", ""), marks=pytest.mark.slow),
+        pytest.param({"group": "4711"}, ("group", "4711"), marks=pytest.mark.slow),
         ({}, ("space", "")),
     ],
 )

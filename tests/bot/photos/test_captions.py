@@ -12,6 +12,7 @@ from storage.contract.subjects import Photo
 from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character
 from tests.support.photo_files import saved, scene
+from tests.support.quick import slow_but
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import captioned
 from trainer.dreambooth.train import Training
@@ -101,7 +102,7 @@ def test_captions_count_only_if_the_recipe_says_so(base: BaseModel, photos: list
     assert not torch.equal(losses(training(base, photos, captions=True)), without)
 
 
-@pytest.mark.parametrize("prior", [True, False])
+@pytest.mark.parametrize("prior", slow_but([True, False], True))
 def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[Path], prior: bool) -> None:
     how = {"prior": prior, "captions": True, "learning_rate": 1e-3}
     one = losses(training(base, photos, batch=4, **how))

@@ -54,7 +54,7 @@ def slow() -> bytes:
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:
-    ceiling_s = time.monotonic() + 30
+    ceiling_s = time.monotonic() + 120
     while not (children := process.children(recursive=True)):
         assert time.monotonic() < ceiling_s
         time.sleep(0.02)
@@ -115,15 +115,14 @@ async def test_the_process_knows_no_secret(
     await other.close()
 
 
-@pytest.mark.parametrize("kind", slow_but(KINDS, *[*KINDS][:2]))
+@pytest.mark.parametrize("kind", slow_but(KINDS, next(iter(KINDS))))
 async def test_no_slow_photo_holds_a_process_longer_than_its_limit(kind: str, pool: DecodePool) -> None:
     photos = dict(slow_photos(len(KINDS), seed=3))
     began_s = time.monotonic()
     with suppress(PhotoError):
         await pool.read("mallory", photos[kind])
-    assert (
-        time.monotonic() - began_s < QUICK.wall_s + 15
-    )  # its limit is of CPU time; on a busy machine that takes longer
+    # Its limit is of CPU time; on a busy machine that takes longer.
+    assert time.monotonic() - began_s < QUICK.wall_s + 15
     assert (await pool.read("ada", GOOD)).side_px == 96
 
 
@@ -149,14 +148,14 @@ async def test_a_cancelled_photo_ends_its_process(pool: DecodePool, children_bef
     children = await asyncio.to_thread(children_of, server)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
-    _, alive = await asyncio.to_thread(psutil.wait_procs, [server, *children], 10)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, [server, *children], 60)
     assert not alive
 
 
 async def test_a_process_that_dies_is_replaced(pool: DecodePool, children_before: set[psutil.Process]) -> None:
     (server,) = set(psutil.Process().children()) - children_before
     server.kill()
-    await asyncio.to_thread(server.wait, 10)
+    await asyncio.to_thread(server.wait, 60)
     await asyncio.sleep(0.2)
     assert (await pool.read("ada", GOOD)).side_px == 96
 
@@ -187,16 +186,16 @@ def test_the_bot_ends_at_once_while_it_decodes_and_nothing_is_left(number: int) 
     )
     assert bot.stdout and bot.stdout.readline() == b"ready\n"
     process = psutil.Process(bot.pid)
-    ceiling_s = time.monotonic() + 30
+    ceiling_s = time.monotonic() + 120
     while not (children := process.children(recursive=True))[1:]:
         assert time.monotonic() < ceiling_s
         time.sleep(0.05)
     began_s = time.monotonic()
     bot.send_signal(number)
-    bot.wait(20)
+    bot.wait(120)
     bot.stdout.close()
-    assert time.monotonic() - began_s < 5 + 10  # at once on a quiet machine
-    _, alive = psutil.wait_procs(children, 10)
+    assert time.monotonic() - began_s < 15  # at once on a quiet machine
+    _, alive = psutil.wait_procs(children, 60)
     assert not alive
 
 

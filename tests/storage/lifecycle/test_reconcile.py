@@ -234,7 +234,7 @@ async def test_a_worker_or_bot_waits_for_a_redis_that_is_not_there_yet(
     await asyncio.sleep(1)
     with valkey() as url:
         socket.symlink_to(url.removeprefix("unix://"))
-        redis = await asyncio.wait_for(connecting, 10)
+        redis = await asyncio.wait_for(connecting, 60)
         await redis.aclose()
     (said,) = [record.message for record in caplog.records if record.name == "storage.queue.broker"]
     assert said.startswith("There is no Redis at unix://") and said.endswith("I keep trying.")

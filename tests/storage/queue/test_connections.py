@@ -26,7 +26,7 @@ async def test_tasks_that_talk_to_redis_end_when_they_are_cancelled(stack: Stack
         for task in tasks:
             task.cancel()
             await asyncio.sleep(0)
-        _, running = await asyncio.wait(tasks, timeout=10)
+        _, running = await asyncio.wait(tasks, timeout=60)
         for task in running:
             task.cancel()
         assert not running

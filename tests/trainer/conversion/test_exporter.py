@@ -27,6 +27,7 @@ from tests.support.converted_subjects import (
     order,
 )
 from tests.support.micro_models import write_micro_sd2
+from tests.support.quick import slow_but
 from trainer.conversion.exporter import export
 from trainer.dreambooth import lora
 from trainer.dreambooth.weights import load_learned, save_learned
@@ -175,7 +176,7 @@ def test_files_say_what_they_are(exports: Exports) -> None:
         assert file.metadata()["modelspec.prediction_type"] == "v"
 
 
-@pytest.mark.parametrize("how", ["lora", "single"])
+@pytest.mark.parametrize("how", slow_but(["lora", "single"], "lora"))
 def test_files_for_stable_diffusion_2_are_told_apart_by_web_uis(how: str, tmp_path: Path) -> None:
     base = load_base(str(write_micro_sd2(tmp_path / "sd2", 1024)))
     save_learned(tmp_path / "weights", adapt(base.denoiser), base.denoiser)

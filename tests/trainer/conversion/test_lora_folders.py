@@ -58,8 +58,14 @@ SETTINGS: list[tuple[dict[str, Any], float]] = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "scale"), SETTINGS)
-@pytest.mark.parametrize("where", ["beside", "folder", "unet", "default"])
+@pytest.mark.parametrize(
+    ("where", "settings", "scale"),
+    [
+        pytest.param(where, *how, marks=() if where == "unet" or how == SETTINGS[0] else pytest.mark.slow)
+        for where in ("beside", "folder", "unet", "default")
+        for how in SETTINGS
+    ],
+)
 def test_settings_count_wherever_they_lie(
     where: str, settings: dict[str, Any], scale: float, base: BaseModel, pair: tuple[Tensor, Tensor], tmp_path: Path
 ) -> None:

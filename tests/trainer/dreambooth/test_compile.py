@@ -11,6 +11,7 @@ from torch._dynamo.utils import counters
 
 from storage.contract.conversion import ExportRequest
 from storage.contract.recipe import Recipe
+from tests.support.quick import slow_but
 from trainer.conversion.exporter import export
 from trainer.diffusion import sampling
 from trainer.dreambooth import compile
@@ -216,7 +217,7 @@ def is_wide(weight: Tensor) -> bool:
     return weight.ndim == 4 and min(weight.shape) > 1
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", slow_but(["full", "lora"], "lora"))
 def test_weights_of_convolutions_have_their_channels_last_on_a_gpu_and_nothing_else_changes(
     base: BaseModel, on_gpu: BaseModel, photos: list[Path], tmp_path: Path, method: str
 ) -> None:

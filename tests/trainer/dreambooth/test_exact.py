@@ -80,7 +80,7 @@ def plain(base: BaseModel, photos: list[Path], class_latents: Tensor, recipe: Re
     [
         {},
         pytest.param({"text_learning_rate": 0.0}, marks=pytest.mark.slow),
-        {"gradient_clip": 0.1},
+        pytest.param({"gradient_clip": 0.1}, marks=pytest.mark.slow),
         pytest.param({"gradient_checkpointing": True}, marks=pytest.mark.slow),
         {"method": "lora", "rank": 4, "alpha": 8},
         pytest.param({"method": "lora", "text_learning_rate": 0.0}, marks=pytest.mark.slow),

@@ -93,7 +93,7 @@ HOW: dict[str, dict[str, Any]] = {
     ("model", "how"),
     pairs_slow_but(
         product(("micro_sd1", "micro_sd2", "micro_sdxl"), HOW),
-        ("micro_sd1", "full"), ("micro_sd2", "everything"), ("micro_sdxl", "lora"),
+        ("micro_sd1", "full"), ("micro_sd2", "everything"),
     ),
 )  # fmt: skip
 def test_a_step_waits_for_nothing(request: pytest.FixtureRequest, photos: list[Path], model: str, how: str) -> None:

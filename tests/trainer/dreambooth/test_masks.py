@@ -14,6 +14,7 @@ from bot.photos.prepare import fingerprint
 from research.toyworld.scenes import character
 from storage.colours import NEUTRAL
 from tests.support.photo_files import judged, opened, saved, scene
+from tests.support.quick import slow_but
 from trainer.diffusion.images import read_mask, read_photo
 from trainer.diffusion.losses import dreambooth_loss
 from trainer.dreambooth.augment import views_of
@@ -140,7 +141,9 @@ def test_masks_go_along_with_crops_and_mirrored_photos(base: BaseModel, cut_outs
         assert np.abs(pixels[~clear] - NEUTRAL).max(axis=1).mean() > 60
 
 
-@pytest.mark.parametrize("how", [{}, {"flips": True, "crops": 2, "snr_gamma": 5}])
+@pytest.mark.parametrize(
+    "how", slow_but([{}, {"flips": True, "crops": 2, "snr_gamma": 5}], {"flips": True, "crops": 2, "snr_gamma": 5})
+)
 def test_masks_count_only_if_the_recipe_says_so(
     base: BaseModel, cut_outs: list[Path], tmp_path: Path, how: dict[str, object]
 ) -> None:

@@ -159,7 +159,7 @@ def test_the_hash_is_of_what_decides_a_picture(folders: dict[str, Path], model: 
 # ── single files ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("kind", slow_but(KINDS, "sdxl"))
+@pytest.mark.parametrize("kind", slow_but(KINDS, "sd1"))
 def test_a_single_file_draws_what_its_folder_draws(folders: dict[str, Path], tmp_path: Path, kind: str) -> None:
     path = write_single(folders[kind], tmp_path / "it.safetensors")
     base = load_base(str(path), home=tmp_path)

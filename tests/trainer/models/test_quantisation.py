@@ -58,7 +58,7 @@ SCALED: dict[str, Callable[[Weights], Weights]] = {
 }
 
 
-@pytest.mark.parametrize("kept", slow_but(SCALED, "scaled fp8", "fp8 with a scale for each row"))
+@pytest.mark.parametrize("kept", slow_but(SCALED, "scaled fp8"))
 def test_a_base_model_is_read_with_its_scales(kept: str, written: Path, base: BaseModel, tmp_path: Path) -> None:
     read = load_base(str(changed(written, tmp_path, SCALED[kept])), home=tmp_path)
     for name, weight in base.denoiser.state_dict().items():

@@ -4,12 +4,14 @@ import pytest
 
 from bot.app import Darkroom
 from tests.conftest import Chat, photos_of_a_character
+from tests.support.quick import pairs_slow_but
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.mark.parametrize(
-    ("prior", "noun"), [("class_set", "dog"), ("teacher", "teapot"), ("none", "mug")]
+    ("prior", "noun"),
+    pairs_slow_but([("class_set", "dog"), ("teacher", "teapot"), ("none", "mug")], ("teacher", "teapot")),
 )  # whose class sets no other test has drawn
 async def test_a_subject_is_learned_and_drawn(chat: Chat, app: Darkroom, prior: str, noun: str) -> None:
     before = await app.store.names("classes/")

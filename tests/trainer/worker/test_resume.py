@@ -121,8 +121,8 @@ async def test_a_training_survives_its_workers(chat: Chat, app: Darkroom, start:
     first.terminate()
     second.send_signal(signal.SIGCONT)
     began_s = time.monotonic()
-    assert await asyncio.to_thread(first.wait, 30) == 0
-    assert time.monotonic() - began_s < 20
+    assert await asyncio.to_thread(first.wait, 120) == 0
+    assert time.monotonic() - began_s < 60
 
     await again.reaches(100)
     third.send_signal(signal.SIGCONT)
@@ -131,7 +131,7 @@ async def test_a_training_survives_its_workers(chat: Chat, app: Darkroom, start:
     killed_s = time.time()
     while (taken_up_s := await again.reaches(0)) < killed_s + 1:  # the newest progress may still be the killed one's
         pass
-    assert taken_up_s - killed_s < LEASE_S + 6  # two on a quiet machine
+    assert taken_up_s - killed_s < LEASE_S + 20  # two on a quiet machine
     assert not engine.is_running() or engine.status() == psutil.STATUS_ZOMBIE
 
     reply = await again.ends()

@@ -1,5 +1,6 @@
 """A store or disk that fails in the middle of a job: it is tried again, but not for ever, and the end is a sentence."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ from storage.settings.trainer import TrainerSettings
 from tests.servers.backing import opened
 from tests.servers.proxy import proxy
 from tests.support.loop_mounts import ext4_image, mounted
+from tests.support.photo_files import saved, scene
 from trainer.kinds import handlers_of
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.job_runner import DISK_OBSTACLE, STORE_OBSTACLE, JobRunner
@@ -57,8 +59,12 @@ async def store(bucket: str, s3_server: str, refusal: Refusal, monkeypatch: pyte
 
 
 @pytest.fixture
-async def runner(micro_model: Path, tmp_path: Path, store: Store, redis: ArqRedis) -> AsyncIterator[JobRunner]:
-    engine = EngineClient(str(micro_model))
+async def runner(tmp_path: Path, store: Store, redis: ArqRedis) -> AsyncIterator[JobRunner]:
+    """A worker whose engine has the same picture for every task."""
+    picture, script = tmp_path / "picture.png", tmp_path / "script.json"
+    picture.write_bytes(saved(scene()))
+    script.write_text(json.dumps({"files": [str(picture)] * 2}))
+    engine = EngineClient("none", module=("tests.support.scripted_engine", str(script)))
     yield JobRunner(TrainerSettings(DARKROOM_HOME=str(tmp_path)), store, redis, engine, handlers_of())
     await engine.stop()
 

@@ -117,11 +117,15 @@ class DitModel(BaseModel):
         by_id = sorted(self.tokenizer.get_vocab().items(), key=lambda item: -item[1])
         return [token[1:] for token, _ in by_id if re.fullmatch(SHORT_WORD, token)]
 
-    def meaning(self, text: str) -> Tensor:
+    def meanings(self, texts: list[str]) -> Tensor:
         """The last token has seen all of the prompt, and nothing of the padding, which is left out."""
-        tokens, mask = self.token_ids([text])
-        words = mask[0].bool()
-        return self.denoiser.read([tokens[:, words], mask[:, words]]).tokens[0, -1]
+        tokens, mask = self.token_ids(texts)
+        readings: dict[int, Tensor] = {}
+        for words in mask.bool().unique(dim=0):  # texts of one length are read together
+            rows = (mask.bool() == words).all(1).nonzero().flatten()
+            read = self.denoiser.read([tokens[rows][:, words], mask[rows][:, words]]).tokens[:, -1]
+            readings |= zip(rows.tolist(), read, strict=True)
+        return torch.stack([readings[row] for row in range(len(texts))])
 
     # ── files ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

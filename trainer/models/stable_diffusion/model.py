@@ -117,9 +117,9 @@ class StableDiffusion(BaseModel):
         words = [token.removesuffix("</w>") for token, _ in by_id if SHORT_WORD.fullmatch(token)]
         return [word for word in words if len(self.tokenizer.tokenize(word)) == 1]
 
-    def meaning(self, text: str) -> Tensor:
+    def meanings(self, texts: list[str]) -> Tensor:
         """The last token has seen all of the prompt."""
-        return self.denoiser.read(self.token_ids([text])).tokens[0, -1]
+        return self.denoiser.read(self.token_ids(texts)).tokens[:, -1]
 
     def twin(self, source: Source) -> "StableDiffusion":
         """See `BaseModel`."""

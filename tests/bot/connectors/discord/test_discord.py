@@ -13,7 +13,7 @@ pytestmark = pytest.mark.timeout(300)
 
 async def test_imagine_from_command_to_pictures(discord: Discord, hand: Hand) -> None:
     asked = await discord.slash("imagine", prompt="a dog in Paris", count=2, seed=7)
-    assert asked.answer == 5 and asked.took_s < 3
+    assert asked.answer == 5  # in time: the server refuses what comes after three seconds
     message = asked.message
     await discord.until(lambda: "no worker" in message.text)
     job = await hand.job(SPACE)

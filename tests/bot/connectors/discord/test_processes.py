@@ -17,7 +17,7 @@ from tests.support.discord_bot import SPACE, Place, options, photos
 pytestmark = pytest.mark.timeout(300)
 
 COMMANDS, WITHIN_S = 200, 6.0  # faster than the ten seconds that we promise for
-TAKES_OVER_S = 40.0  # fifteen on a quiet machine
+TAKES_OVER_S = 90.0  # fifteen on a quiet machine
 
 
 def announcements(place: Place) -> list[Message]:

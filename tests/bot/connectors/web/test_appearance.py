@@ -7,6 +7,7 @@ from playwright.async_api import Browser, Page, expect
 
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
+from tests.support.quick import slow_but
 from tests.support.web_chat import PHONE, add_pictures, add_subject, chat, no_sideways, say, shot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,7 +52,7 @@ async def test_the_keyboard_reaches_everything(page: Page) -> None:
     assert reached[4:] == ["Add photos", "Prompt or command", "Send", "Imagine", "Train"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", slow_but(["light", "dark"], "dark"))
 async def test_a_phone_needs_no_sideways_scrolling(
     settings: BotSettings, store: FolderStore, browser: Browser, scheme: Any
 ) -> None:

@@ -130,6 +130,6 @@ async def test_a_running_training_is_cancelled(url: str, browser: Browser) -> No
         trained = await say(page, "/dreambooth train doomed dog --steps 4000")
         await expect(trained.locator(".phases .now")).to_have_text("Learning", timeout=LONG_MS)
         await trained.get_by_role("button", name="Cancel").click()
-        await expect(trained).to_have_attribute("data-state", "cancelled", timeout=5_000)
+        await expect(trained).to_have_attribute("data-state", "cancelled", timeout=LONG_MS)
         await page.get_by_role("link", name="Gallery").click()
         await expect(page.get_by_role("heading", name="doomed")).to_have_count(0)

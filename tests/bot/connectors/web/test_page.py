@@ -11,6 +11,7 @@ from storage.contract.subject_repository import Subjects
 from storage.ids import new_id
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
+from tests.support.quick import slow_but
 from tests.support.web_chat import add_pictures, add_subject, chat, files, say, shot
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,7 +25,7 @@ CONTRAST = """node => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", slow_but(["light", "dark"], "light"))
 async def test_a_first_visit_begins_with_the_headline(settings: BotSettings, browser: Browser, scheme: Any) -> None:
     for size in ({"width": 390, "height": 700}, {"width": 1100, "height": 600}):
         async with chat(settings, browser, color_scheme=scheme) as page:
