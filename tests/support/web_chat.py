@@ -82,12 +82,12 @@ async def visit(browser: Browser, url: str, **media: Any) -> AsyncIterator[Page]
     except BaseException:
         await page.context.close()
         raise
+    page.remove_listener("console", hear)
+    page.remove_listener("pageerror", fail)
     await page.unroute_all(behavior="ignoreErrors")
     with suppress(Error):  # a page that could not be loaded keeps nothing
         await page.evaluate("localStorage.clear()")
     await page.goto("about:blank")
-    page.remove_listener("console", hear)
-    page.remove_listener("pageerror", fail)
     TABS[browser] = page
     assert errors == []
 
