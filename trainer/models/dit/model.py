@@ -121,8 +121,9 @@ class DitModel(BaseModel):
         """The last token has seen all of the prompt, and nothing of the padding, which is left out."""
         tokens, mask = self.token_ids(texts)
         readings: dict[int, Tensor] = {}
-        for words in mask.bool().unique(dim=0):  # texts of one length are read together
-            rows = (mask.bool() == words).all(1).nonzero().flatten()
+        for length in {*mask.sum(1).tolist()}:  # texts of one length are read together
+            rows = (mask.sum(1) == length).nonzero().flatten()
+            words = mask[rows[0]].bool()
             read = self.denoiser.read([tokens[rows][:, words], mask[rows][:, words]]).tokens[:, -1]
             readings |= zip(rows.tolist(), read, strict=True)
         return torch.stack([readings[row] for row in range(len(texts))])
