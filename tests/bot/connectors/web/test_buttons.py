@@ -128,7 +128,7 @@ async def test_chips_for_subjects_come_with_the_subjects(
         chips, menu = page.locator("#chips > button"), page.locator("#chips .menu li button")
         await expect(chips).to_have_text(["Imagine", "Train", "Ask"])
         documents = ["Add documents", "List documents", "Remove documents"]
-        assert await menu.all_text_contents() == ["List", "Forget-me", *documents, "Cancel", "Jobs", "Help"]
+        assert await menu.all_text_contents() == ["List", "Forget-me", *documents, "Cancel", "Jobs", "Status", "Help"]
         await add_subject(store)
         await say(page, "/help")
         await expect(chips).to_have_text(["Imagine", "Train", "Retrain", "Ask"])
