@@ -3,13 +3,14 @@
 import io
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 from PIL import Image
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Error, Locator, Page, async_playwright, expect
 
 from bot.connectors.web.connector import opened
 from storage.contract.jobs import job_key
@@ -23,8 +24,13 @@ from storage.settings.bot import BotSettings
 from tests.support.photo_files import saved, scene
 
 ARTEFACTS = Path(__file__).parents[2] / "artefacts" / "web"
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+ARGUMENTS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    # As few processes as can be.
+    *("--in-process-gpu", "--no-zygote", "--renderer-process-limit=1", "--disable-site-isolation-trials"),
+]
 PHONE = {"width": 360, "height": 740}
+TABS: WeakKeyDictionary[Browser, Page] = WeakKeyDictionary()  # open ones, for the next visitor
 EXPECTED = ("Failed to load resource", "net::ERR_")  # in the console of a page whose server is away
 
 expect.set_options(timeout=120_000)
@@ -50,30 +56,46 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def visit(browser: Browser, url: str, **context: Any) -> AsyncIterator[Page]:
-    """Open a page as a new visitor; fails if it raises an error or breaks its own content security policy."""
+async def visit(browser: Browser, url: str, **media: Any) -> AsyncIterator[Page]:
+    """Open a page as a new visitor; fails if it raises an error or breaks its own content security policy.
+
+    A tab is of one visitor at a time: to open another one takes longer than most tests do.
+    """
     errors: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:
         if message.type == "error" and not message.text.startswith(EXPECTED):
             errors.append(message.text)
 
-    # Motion has the processors render for as long as a page is open.
-    how = {"viewport": {"width": 1100, "height": 900}, "reduced_motion": "reduce", **context}
-    visitor = await browser.new_context(**how)
-    page = await visitor.new_page()
+    def fail(error: Error) -> None:
+        errors.append(str(error))
+
+    page = TABS.pop(browser, None) or await (await browser.new_context()).new_page()
     page.on("console", hear)
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("pageerror", fail)
+    await page.set_viewport_size({"width": 1100, "height": 900})
+    # Motion has the processors render for as long as a page is open.
+    await page.emulate_media(**{"color_scheme": "light", "reduced_motion": "reduce", **media})
     await page.goto(url)
-    yield page
-    await visitor.close()
+    try:
+        yield page
+    except BaseException:
+        await page.context.close()
+        raise
+    page.remove_listener("console", hear)
+    page.remove_listener("pageerror", fail)
+    await page.unroute_all(behavior="ignoreErrors")
+    with suppress(Error):  # a page that could not be loaded keeps nothing
+        await page.evaluate("localStorage.clear()")
+    await page.goto("about:blank")
+    TABS[browser] = page
     assert errors == []
 
 
 @asynccontextmanager
-async def chat(settings: BotSettings, browser: Browser, **context: Any) -> AsyncIterator[Page]:
+async def chat(settings: BotSettings, browser: Browser, **media: Any) -> AsyncIterator[Page]:
     """Serve a chat and open it."""
-    async with opened(settings, settings.redis_url) as url, visit(browser, url, **context) as page:
+    async with opened(settings, settings.redis_url) as url, visit(browser, url, **media) as page:
         await expect(page.locator("#chips button").first).to_be_visible()
         yield page
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urljoin
 
 from playwright.async_api import Locator, Page, expect
 
@@ -68,7 +69,7 @@ class OnWeb(Front):
         await expect(viewer.get_by_role("img")).to_be_visible()
         address = await viewer.get_by_role("link", name="Download").get_attribute("href")
         await viewer.get_by_role("button", name="Close").click()
-        return await (await self.page.request.get(f"{address}")).body()
+        return await (await self.page.request.get(urljoin(self.page.url, f"{address}"))).body()
 
     async def _vary(self, message: Shown, number: int) -> None:
         """The viewer has a button for the picture that it shows."""
@@ -93,6 +94,6 @@ async def on_web(stack: Stack) -> AsyncIterator[OnWeb]:
     async with (
         opened(settings, stack.redis_url) as url,
         web_chat.chromium() as browser,
-        web_chat.visit(browser, url, base_url=url) as page,
+        web_chat.visit(browser, url) as page,
     ):
         yield OnWeb(page)
