@@ -12,6 +12,7 @@ from bot.core.context import Application
 from bot.core.dedupe import is_first
 from bot.core.dispatch import Dispatch
 from bot.core.error_replies import complaint
+from bot.core.first_look import follow_with_first_look
 from bot.core.limits import Limits
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.core.suggestions import Suggestions
@@ -149,7 +150,7 @@ class Darkroom(Application):
         """
         try:
             job = await self.dispatch.job(job_id)
-            async for news in self.dispatch.follow(job):
+            async for news in follow_with_first_look(self.dispatch, job):
                 # "Ready" is said only once the subject's record says so, or drawing it at once would fail.
                 if isinstance(news, Outcome):
                     await self._note(job, news)

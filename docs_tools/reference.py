@@ -49,7 +49,8 @@ is none, for instance after bad input; `seconds` is how long the command took. O
 (absolute paths of PNG files), `grid`, `seeds`, `prompt` and `subject`. `subjects`, `jobs` and `settings` add lists of
 those names, `doctor` adds `checks`, `demo --once` adds `sheet`, `eval` adds the content of `eval.json`, `export` and
 `logs` add `name`, `path` and `files`, `import` adds `subject`, and the others add `facts`. If there are candidates to
-choose from, `train`, `retrain` and `show` add `choices`: the `picture` of all of them, and their `steps`.
+choose from, `train`, `retrain` and `show` add `choices`: the `picture` of all of them, and their `steps`. With a base
+model that draws from photos, `train`, `retrain` and `use` add `compared`: a picture of it drawn either way.
 
 """
 RECIPES = """# Recipes

@@ -56,6 +56,7 @@ class SubjectTask(ProtocolMessage):
     wholes: tuple[str, ...] = ()  # paths of the same before they were cut square, where they are to be learned so
     captions: tuple[str, ...] = ()  # of each of them; empty where a person said nothing
     differ: int = 0  # how many of them are unlike all others
+    references: tuple[str, ...] = ()  # paths of those that it is drawn from where nothing is learned yet
     class_set: str = ""  # path of the class set, drawn there if there is no such file; empty if none is needed
     class_set_gently: str = ""  # where it is drawn instead when memory is short: it is not the same to the last bit
 
@@ -99,6 +100,7 @@ class ImagineTask(EngineTask):
     prompt: str
     weights: str | None  # path of a subject's weights; None: the base model
     adapters: tuple[str, ...] = ()  # paths of LoRA that is added to them, of other subjects
+    references: tuple[str, ...] = ()  # paths of photos that the prompt refers to
     seeds: tuple[int, ...]
     steps: int
     guidance: float
@@ -203,6 +205,8 @@ class SubjectResult(ProtocolMessage):
     class_set: str  # path of the one that was learned from; empty if there was none
     metrics: Measures = {}  # of the report card
     before_after: str = ""  # path of the report card's picture, if there is one
+    first_look: Measures = {}  # of what is drawn from photos alone
+    compared: str = ""  # path of a picture of both, if the model draws from photos
 
 
 class TaskResult(ProtocolMessage):

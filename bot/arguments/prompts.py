@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from storage.contract.compatibility import check_compatible
+from storage.contract.photo_source import called_by_photos
 from storage.contract.subjects import Subject
 from storage.errors import UserError
 from storage.nouns import folded
@@ -13,6 +14,7 @@ from storage.text import find_word, fold
 BRACKET = re.compile(r"\[([^\[\]]{1,64})\]")
 CLOSE = 0.6  # how alike two names are of which one may be meant: difflib's ratio, and its usual bound
 LISTED = 5  # names of subjects in a sentence
+SUBJECT = re.compile(r"(\b(an?|the|my|our)\s+)?\[(?P<name>[^\[\]]{1,64})\]", re.IGNORECASE)
 V = re.compile(r"\[\s*v\s*\]", re.IGNORECASE)
 
 
@@ -30,7 +32,7 @@ def find_subjects(prompt: str, subjects: list[Subject], user: str, given: str | 
         raise UserError(f"To draw {given}, write [V] or [{given}] in the prompt, like: a [{given}] in Paris.")
     named = {n: _newest_or(given, subjects, user) if n == "v" else by_name(n, subjects) for n in names}
     for subject in named.values():
-        if subject.state != "ready":
+        if not subject.is_drawable:
             raise UserError(_not_ready(subject))
     if named and not BRACKET.sub("", prompt).strip(" ,."):
         subject = next(iter(named.values()))
@@ -78,7 +80,7 @@ def _newest_or(given: str | None, subjects: list[Subject], user: str) -> Subject
     if given:
         return by_name(given, subjects)
     for subject in subjects:
-        if subject.owner == user and subject.state == "ready":
+        if subject.owner == user and subject.is_drawable:
             return subject
     raise UserError("You have no subject yet that [V] could mean: /dreambooth train makes one.")
 
@@ -108,6 +110,33 @@ def model_prompt(prompt: str, named: Named) -> str:
     return BRACKET.sub(stand_in, prompt)
 
 
+def from_photos(named: Named) -> bool:
+    """Whether a prompt is drawn from the photos of its subject and not by what was learned: of one alone."""
+    return len(different(named)) == 1 and next(iter(named.values())).is_drawn_from_photos
+
+
+def photo_prompt(prompt: str, named: Named) -> str:
+    """Write the prompt as a model reads it that has the subject's photos beside it.
+
+    >>> # for a subject with noun "dog": "a [rex] dog in Paris", as well as "[rex] in Paris" →
+    >>> # "the dog from the reference photos in Paris"
+    """
+    written, at = "", 0
+    for match in SUBJECT.finditer(prompt):
+        if subject := named.get(fold(match["name"])):
+            written += prompt[at : match.start()] + called_by_photos(subject.noun)
+            at = match.end()
+            if _begins_with(prompt[at:], subject.noun):
+                at = _end_of_words(prompt, at, subject.noun.count(" ") + 1)
+    return written + prompt[at:]
+
+
+def _end_of_words(text: str, start: int, count: int) -> int:
+    """Where so many words of a text end."""
+    words = re.compile(rf"(\s*[\w-]+){{{count}}}").match(text, start)
+    return words.end() if words else start
+
+
 def _begins_with(text: str, noun: str) -> bool:
     """Whether a text begins with a noun, in whatever case or number.
 
@@ -117,6 +146,11 @@ def _begins_with(text: str, noun: str) -> bool:
     place = find_word(fold(text), fold(noun))
     first_words = " ".join(text.split()[: noun.count(" ") + 1])
     return (place is not None and place[0] == 0) or folded(first_words) == folded(noun)
+
+
+def named_again(prompt: str, subjects: Sequence[Subject]) -> Named:
+    """The subject of a prompt of before, whatever stands for it in brackets: it may have been [V]."""
+    return {fold(match): subjects[0] for match in BRACKET.findall(prompt)}
 
 
 def by_names(prompt: str, subjects: Sequence[Subject]) -> str:

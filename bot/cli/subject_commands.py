@@ -17,6 +17,7 @@ from bot.arguments.arguments import (
     VariationsArguments,
 )
 from bot.arguments.ask_arguments import DocumentArguments
+from bot.arguments.source_arguments import SourceArguments
 from bot.cli.options import LISTS, OUT, PICTURES, QUESTIONS, AsJson, Given, Out, options_of
 
 app = typer.Typer()
@@ -59,6 +60,9 @@ _offer(
 )
 _offer("details", "details", JobArguments, "Show the prompt, seeds and settings of pictures.", LISTS)
 _offer("share", "dreambooth share", ShareArguments, "Share a subject: set who may draw it.", PICTURES)
+_offer(
+    "use", "dreambooth use", SourceArguments, "Draw a subject from its photos alone, or as it was learned.", PICTURES
+)
 _offer("choose", "choose", ChooseArguments, "Keep one of the candidates of a training.", PICTURES)
 _offer("documents-remove", "documents remove", DocumentArguments, "Delete a document.", QUESTIONS)
 _offer("retrain", "dreambooth retrain", RetrainArguments, "Train a subject again.", PICTURES)

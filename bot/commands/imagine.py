@@ -17,6 +17,7 @@ from bot.core.context import CommandContext, ReplyStream, find_job, may_see_job
 from bot.core.messages import Reply, Request
 from bot.kinds import presenter_of
 from storage.contract.compatibility import check_compatible
+from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, UserError
 from storage.kinds import kind_of
 from storage.kinds.imagine import IMAGINE, ImagineJob
@@ -37,7 +38,7 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
         said=f"/imagine {given.prompt}",
         prompt=given.prompt,
         subjects=subjects,
-        model_prompt=prompts.model_prompt(given.prompt, named),
+        **_written(given.prompt, named),
         count=given.count,
         seed=_chance() if given.seed is None else given.seed,
         negative=given.negative,
@@ -47,6 +48,13 @@ async def imagine(bot: CommandContext, request: Request, given: ImagineArguments
         **given.shape(),
     )
     yield await bot.accept(job)
+
+
+def _written(prompt: str, named: prompts.Named) -> dict[str, Any]:
+    """The prompt as the model reads it, by what its subjects are drawn from now."""
+    if prompts.from_photos(named):
+        return {"model_prompt": prompts.photo_prompt(prompt, named), "from_photos": True}
+    return {"model_prompt": prompts.model_prompt(prompt, named), "from_photos": False}
 
 
 def _settings(given: ImagineArguments) -> dict[str, Any]:
@@ -81,8 +89,7 @@ async def variations(bot: CommandContext, request: Request, given: VariationsArg
 async def _redraw(
     bot: CommandContext, request: Request, old: ImagineJob, seed: int, change: dict[str, Any]
 ) -> ReplyStream:
-    # `model_prompt` is taken over as it was: the subject's identifier does not change when it is retrained.
-    fixed = {"prompt", "said", "subjects", "model_prompt", "negative", "quality", "scheduler", "unasked"}
+    fixed = {"prompt", "said", "subjects", "negative", "quality", "scheduler", "unasked"}
     fixed |= {"size_px", "width_px", "height_px", "aspect"}
     settings = old.model_dump(include={*fixed, "count", "steps", "guidance"})
     subjects = await bot.subjects_of(old)
@@ -92,8 +99,18 @@ async def _redraw(
     # Who sees a picture need not be allowed to draw its subject: it may have been made private since.
     access.must_draw(subjects, request, f"{what} subject of these pictures is not shared with you here.")
     check_compatible(subjects)
+    settings |= _rewritten(old, subjects)
     job = ImagineJob(**{**settings, **request.origin, "seed": seed, **change})
     yield await bot.accept(job)
+
+
+def _rewritten(old: ImagineJob, subjects: list[Subject]) -> dict[str, Any]:
+    """The prompt of a drawing as it was, unless its subject is drawn from something else by now."""
+    now = len(subjects) == 1 and subjects[0].is_drawn_from_photos
+    if now == old.from_photos:
+        # The subject's identifier does not change when it is retrained.
+        return {"model_prompt": old.model_prompt, "from_photos": old.from_photos}
+    return _written(old.prompt, prompts.named_again(old.prompt, subjects))
 
 
 @command("full", "Show one picture in full size.", "everyone", hidden=True)

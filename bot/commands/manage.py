@@ -104,11 +104,13 @@ async def show(bot: CommandContext, request: Request, given: SubjectArguments) -
     facts |= await _details(bot, subject)
     if subject.recipe:
         facts["recipe"] = ", ".join(f"{in_words(name)} {value}" for name, value in subject.recipe.items())
-    newest = subject.samples[-(SHOWN - 1) :]  # a message has room for so many, and the report card's picture
+    # A message has room for so many, and the report cards' pictures.
+    newest = subject.samples[-(SHOWN - 1 - bool(subject.compared)) :]
     pictures = tuple(p.model_copy(update={"caption": f"{subject.name}, {p.caption}"}) for p in newest)
     lines = [
         f"{subject.name}, {with_article(subject.noun)}: write [{subject.name}] in a prompt.",
         report_card.advice_on(subject),
+        report_card.on_sources(subject),
     ]
     buttons = tuple(button for button in about_subject(subject) if button.label != "Show")
     if choice := open_choice(subject):
@@ -116,7 +118,7 @@ async def show(bot: CommandContext, request: Request, given: SubjectArguments) -
         pictures, buttons = choice.pictures, (*choice.buttons, *buttons)
     yield Reply(
         text="\n".join(filter(None, lines)),
-        pictures=tuple(filter(None, (*pictures, subject.before_after))),
+        pictures=tuple(filter(None, (*pictures, subject.before_after, subject.compared))),
         facts=facts,
         buttons=buttons,
         place=place(subject),

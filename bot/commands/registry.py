@@ -9,6 +9,7 @@ from bot.commands.documents import add_documents, list_documents, remove_documen
 from bot.commands.erase_person import forget_me
 from bot.commands.imagine import about, again, delete, full, imagine, variations
 from bot.commands.manage import cancel, forget, jobs, share, show, subjects
+from bot.commands.photo_source import use
 from bot.commands.status import status
 from bot.commands.train import add_to_draft, choose, drop_draft, retrain, train, train_draft
 from bot.commands.train_together import train_together
@@ -27,7 +28,7 @@ async def show_help(bot: CommandContext, request: Request, given: NoArguments) -
 
 
 TYPED = (
-    *(imagine, train, subjects, show, share, retrain, train_together, forget, forget_me),
+    *(imagine, train, subjects, show, share, use, retrain, train_together, forget, forget_me),
     *(ask, add_documents, list_documents, remove_document, cancel, jobs, status, show_help),
 )
 PRESSED = (  # only by buttons

@@ -7,6 +7,7 @@ from bot.arguments import prompts, recipe_options
 from bot.arguments.arguments import ChooseArguments, DraftArguments, RetrainArguments, TrainArguments
 from bot.commands import drafts
 from bot.commands.command import command
+from bot.commands.photo_source import first_look_of
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream, find_job
 from bot.core.messages import Accepted, Reply, Request
@@ -22,7 +23,10 @@ from storage.errors import Damaged, Missing, UserError
 from storage.kinds.train import TrainJob
 from storage.kinds.train_end import TRAIN
 from storage.lifecycle import choose_candidate
+from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.finalize import finalize_job
+from storage.queue.redis_errors import best_effort
+from storage.queue.reference_photos import noted_references
 from storage.settings.bot import BotSettings
 from storage.text import plural
 
@@ -164,16 +168,26 @@ async def _start(
         base_model=bot.settings.base_model,
         method=given.method or asked,
         job=request.id,
+        references=await _references(bot),
         **access.shared(request, given.audience, given.group),
     )
-    command = f"/dreambooth train {given.name} {given.noun}"
-    job = _job(request, subject, command, given, changes, note)
+    command, look = f"/dreambooth train {given.name} {given.noun}", first_look_of(request, subject)
+    job = _job(request, subject, command, given, changes, note, look.id if look else "")
     # The quota comes before anything is stored, and photos before the job, so a worker that takes it finds them.
     await bot.limits.admit(job)
     await keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
+    if look:  # not refused for want of a place: it goes with the training
+        await bot.dispatch.accept(look)
     await bot.store.delete(unaccepted_key(subject.id))
     yield Accepted(job=job.id)
+
+
+async def _references(bot: CommandContext) -> int:
+    """From how many photos the workers' base model draws; 0 while that cannot be known."""
+    with best_effort("there is no first look"):
+        return await noted_references(bot.redis)
+    return 0
 
 
 def _job(
@@ -183,6 +197,7 @@ def _job(
     given: TrainArguments | RetrainArguments,
     changes: Changes,
     note: str = "",
+    first_look: str = "",
 ) -> TrainJob:
     return TrainJob(
         **request.origin,
@@ -193,6 +208,7 @@ def _job(
         recipe={**changes, **({"choose": True} if given.choose == "yes" else {})},
         seed=given.seed,
         note=note,
+        first_look=first_look,
     )
 
 
@@ -209,7 +225,8 @@ async def free_name(bot: CommandContext, request: Request, name: str) -> None:
         and (holder.state == "failed" or await _was_abandoned(bot, request, holder))
     ):
         # A failed training keeps its photos for a retrain; a new one under its name brings photos of its own.
-        await bot.subjects.forget(holder)
+        # There may be drawings from them.
+        await (erase_subject(bot.store, holder) if holder.has_photo_source else bot.subjects.forget(holder))
     elif holder:
         raise UserError(f"There is already a subject called {holder.name} here. Choose another name.")
 

@@ -14,7 +14,7 @@ from storage.contract.subjects import Subject
 from storage.errors import UserError
 
 Moderates = Literal["", "channel", "space"]
-Deed = Literal["share", "retrain", "forget", "stop", "delete"]
+Deed = Literal["share", "change", "retrain", "forget", "stop", "delete"]
 NOT_OWNER = "Only the person who made this can {deed} it."
 NOT_MODERATOR = "Only the person who made this, or a moderator, can {deed} it."
 
@@ -55,7 +55,7 @@ def may_draw(subject: Subject, actor: Actor) -> bool:
 
 
 def may_share(subject: Subject, actor: Actor) -> bool:
-    """Whether the actor may share or retrain a subject: its owner alone."""
+    """Whether the actor may share, change or retrain a subject: its owner alone."""
     return owns(actor, subject.space, subject.owner)
 
 
@@ -129,6 +129,7 @@ def may_allow(author: str, actor: Actor) -> bool:
 
 RULES: dict[Deed, tuple[Callable[..., bool], str]] = {  # who may, of thing and actor, and what the others are told
     "share": (may_share, NOT_OWNER),
+    "change": (may_share, NOT_OWNER),
     "retrain": (may_share, NOT_OWNER),
     "forget": (may_forget, NOT_MODERATOR),
     "stop": (may_cancel, NOT_MODERATOR),

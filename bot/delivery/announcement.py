@@ -25,7 +25,7 @@ async def announcement(app: CommandContext, job: Job, reply: Reply) -> Reply:
     subject = await app.subject_of(job)
     if reply.state != "done" or not subject or not reply.pictures:
         return reply
-    if reply.pictures == (subject.choices,):  # people choose by it, so it stays as large as it is
+    if reply.pictures[0] in (subject.choices, subject.compared):  # people choose by it, so it stays as large as it is
         return reply
     with_photos = app.settings.photos_in_public or is_direct(job.space)
     photos = await _pictures(app.store, [photo.key for photo in subject.photos[:PHOTOS]] if with_photos else [])

@@ -44,6 +44,27 @@ def at_a_glance(measures: Mapping[str, float], noun: str) -> str:
     return ", ".join(filter(None, (likeness, drift)))
 
 
+def on_sources(subject: Subject) -> str:
+    """What a subject is drawn from, with what was measured of both ways; empty where there is but one."""
+    if subject.state != "ready" or not subject.has_photo_source:
+        return ""
+    now = "from its photos alone" if subject.is_drawn_from_photos else "as it was learned"
+    cards = [_briefly(card) for card in (subject.first_look, subject.metrics)]
+    measured = f" Before, from the photos alone: {cards[0]}. After, as learned: {cards[1]}." if all(cards) else ""
+    return f"[{subject.name}] is drawn {now}; the button below, or /dreambooth use, changes that.{measured}"
+
+
+def _briefly(card: Mapping[str, float]) -> str:
+    """Likeness and obedience of a card, for a sentence; empty where they were not measured.
+
+    >>> _briefly({"likeness": 0.62, "obedience": 0.875})
+    'likeness 0.62, follows the prompt 88 %'
+    """
+    if not {"likeness", "obedience"} <= card.keys():
+        return ""
+    return f"likeness {card['likeness']:.2f}, follows the prompt {_percent(card['obedience'])}"
+
+
 def advice_on(subject: Subject) -> str:
     """What to do about a subject as it is now."""
     if subject.state != "ready":

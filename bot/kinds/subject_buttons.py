@@ -17,12 +17,22 @@ def who_may_draw(subjects: Sequence[Subject]) -> list[str]:
 
 
 def about_subject(subject: Subject) -> tuple[Button, ...]:
-    """The buttons under a subject; only one that is ready can be drawn."""
+    """The buttons under a subject."""
     # With the class noun, as in the prompts of the training (DreamBooth, section 3.1).
     name, home = {"name": subject.name}, home_of(subject)
     draw = _draw_button(f"a [{subject.name}] {subject.noun} in Paris", home)
     share = Button(label="Share", command="dreambooth share", arguments=name, form=True, home=home)
-    return (*([draw] if subject.state == "ready" else []), show_button(subject), share, forget_button(subject))
+    drawing = [draw, *source_buttons(subject)] if subject.is_drawable else []
+    return (*drawing, show_button(subject), share, forget_button(subject))
+
+
+def source_buttons(subject: Subject) -> tuple[Button, ...]:
+    """The button that has a subject drawn from its photos alone, or as it was learned: whichever it is not now."""
+    if subject.state != "ready" or not subject.has_photo_source:
+        return ()
+    source, label = ("training", "Draw as learned") if subject.is_drawn_from_photos else ("photos", "Draw from photos")
+    given = {"name": subject.name, "source": source}
+    return (Button(label=label, command="dreambooth use", arguments=given, home=home_of(subject)),)
 
 
 def home_of(subject: Subject) -> str:

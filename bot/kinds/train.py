@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from bot.core.audience import place
-from bot.core.messages import Button, Reply
+from bot.core.first_look import LIVE
+from bot.core.messages import Reply
 from bot.kinds import report_card
 from bot.kinds.candidate_choice import choice
 from bot.kinds.imagine import subject_version
 from bot.kinds.presenter import JobPresenter, details_button, subject_facts
 from bot.kinds.subject_buttons import about_subjects, who_may_draw
 from storage.contract.outcomes import Picture, samples_until
+from storage.contract.progress import Progress
 from storage.contract.subjects import Subject
 from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
 from storage.text import duration
@@ -29,6 +31,10 @@ class TrainPresenter(JobPresenter[TrainJob, TrainOutcome]):
         """What was said of its photos when it was accepted."""
         return job.note
 
+    def live_text(self, job: TrainJob, progress: Progress) -> str:
+        """That the pictures are a first look, while there are no others, or why there is none."""
+        return str(progress.live.get(LIVE, ""))
+
     def pictures(self, outcome: TrainOutcome) -> tuple[Picture, ...]:
         """Its pictures."""
         return outcome.pictures
@@ -36,23 +42,25 @@ class TrainPresenter(JobPresenter[TrainJob, TrainOutcome]):
     def done(self, job: TrainJob, outcome: TrainOutcome, subjects: Sequence[Subject]) -> Reply:
         """Say what was learned, who may draw it, and what is to be chosen."""
         text, pictures = outcome.message, outcome.pictures
-        buttons: tuple[Button, ...] = about_subjects(subjects)
+        buttons, compared = about_subjects(subjects), tuple[Picture, ...]()
         for subject in subjects:
             if learned := outcome.learned_of(subject.id):
                 now = _at_the_end_of(job, subject, learned)
                 advice = report_card.advice_on(now)
                 about = f"{subject.name}: " if advice and len(subjects) > 1 else ""
-                text = f"{text}\n{about}{advice}".strip()
+                text = "\n".join(filter(None, (text, f"{about}{advice}", report_card.on_sources(now))))
                 if open_choice := choice(now):
                     text = f"{text}\n{open_choice.text}"
                     buttons = (*open_choice.buttons, *buttons)
                     pictures = open_choice.pictures or pictures
+                elif now.compared:
+                    compared = (*compared, now.compared)
                 else:
                     pictures = samples_until(pictures, now.kept_step)
         return Reply(
             text=self.with_note(job, "\n".join([text, *who_may_draw(subjects)])),
             place=place(subjects[0]) if len(subjects) == 1 else None,
-            pictures=pictures,
+            pictures=compared or pictures,
             buttons=buttons,
             picks=(details_button(job),),
             job=job.id,
@@ -90,6 +98,6 @@ def _at_the_end_of(job: TrainJob, subject: Subject, learned: TrainedSubject) -> 
     """The subject as a training made it, or as people chose it since; not as later trainings did."""
     if subject.job == job.id:
         return subject
-    fields = ("photos_differ", "metrics", "kept_step")
+    fields = ("photos_differ", "metrics", "kept_step", "first_look", "compared")
     then = {name: getattr(learned, name) for name in fields}
     return subject.model_copy(update={**then, "candidates": (), "state": "ready"})

@@ -17,6 +17,9 @@ def check_compatible(subjects: Sequence[Subject]) -> None:
     if len(subjects) > SUBJECTS_MOST:
         raise UserError(f"A prompt can name {SUBJECTS_MOST} subjects at most, not {len(subjects)}.")
     names = listed([subject.name for subject in subjects])
+    if len(subjects) > 1 and (unlearned := [s.name for s in subjects if s.state in ("learning", "failed")]):
+        is_not = "is not" if len(unlearned) == 1 else "are not"
+        raise UserError(f"{listed(unlearned)} {is_not} learned yet: until then a prompt can have one alone.")
     apart = {subject.weights_sha256: subject for subject in subjects}
     if len(apart) > 1 and (full := [s.name for s in apart.values() if s.method != "lora"]):
         raise UserError(

@@ -9,6 +9,7 @@ from storage.contract.base import Record, Stored
 from storage.contract.fields import MANY, NewerValues, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty
 from storage.contract.jobs import Audience, Method
 from storage.contract.outcomes import Candidate, Picture
+from storage.contract.photo_source import DrawnFrom
 from storage.ids import new_id, ordered_s
 from storage.text import fold
 
@@ -52,6 +53,10 @@ class Subject(Stored):
     metrics: dict[str, float] = {}  # of its report card, or of a glance at the candidate that people chose
     samples: tuple[Picture, ...] = Field((), max_length=MANY)
     before_after: Picture | None = None  # the plain class, before and after it was learned
+    references: int = 0  # how many of its photos its base model can draw it from, with nothing learned; 0: none
+    first_look: dict[str, float] = {}  # measured of what is drawn so
+    compared: Picture | None = None  # drawn so, and below as it was learned
+    drawn_from: Annotated[DrawnFrom, NewerValues] = "training"  # which of the two draws it once it is learned
     kept_step: int = 0  # of its training; 0: it is not known
     candidates: tuple[Candidate, ...] = ()  # what people may still choose from, itself among them
     choices: Picture | None = None  # of them
@@ -61,6 +66,21 @@ class Subject(Stored):
     learned_s: float = 0.0  # when the training was accepted that it was learned in
     created_s: float = Field(default_factory=ordered_s)
     asked_s: float = 0.0  # when the newest training of it was accepted
+
+    @property
+    def has_photo_source(self) -> bool:
+        """Whether it can be drawn from its photos alone."""
+        return self.references > 0 and len(self.photos) > 0
+
+    @property
+    def is_drawable(self) -> bool:
+        """Whether it can be drawn, by what was learned or from its photos."""
+        return self.state == "ready" or (self.has_photo_source and self.state in ("learning", "failed"))
+
+    @property
+    def is_drawn_from_photos(self) -> bool:
+        """Whether it is drawn from its photos where it is alone in a picture."""
+        return self.has_photo_source and (self.state != "ready" or self.drawn_from == "photos")
 
 
 def subject_key(subject: str) -> str:

@@ -40,6 +40,8 @@ class ImagineJob(Job):
     exact: bool = Field(
         False, exclude_if=lambda exact: not exact
     )  # in a batch of its own: who else draws changes no bit
+    # Its subject is drawn from its photos and not by what was learned; `model_prompt` is written so.
+    from_photos: bool = Field(False, exclude_if=lambda from_photos: not from_photos)
     unasked: tuple[Unasked, ...] = Field((), max_length=3)  # what nobody asked for: the base model's own counts there
 
     @property

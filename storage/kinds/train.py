@@ -1,14 +1,15 @@
 """Trainings: jobs that learn subjects from photos, and their outcomes."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from storage.contract.base import Record
-from storage.contract.fields import MANY, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty, Text
+from storage.contract.fields import MANY, NewerValues, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty, Text
 from storage.contract.first_and_others import outcome_as_before, with_learned_subjects
 from storage.contract.jobs import SEED_MAX, STEPS_MAX, SUBJECTS_MAX, Job, Method
 from storage.contract.outcomes import Candidate, Outcome, Picture
+from storage.contract.photo_source import DrawnFrom
 
 
 class TrainJob(Job):
@@ -20,6 +21,8 @@ class TrainJob(Job):
     steps: int | None = Field(None, ge=1, le=STEPS_MAX)  # None: as the recipe says
     recipe: dict[str, str | int | float | bool] = {}  # what is to be otherwise in the recipe besides
     seed: int = Field(0, ge=0, le=SEED_MAX)
+    # Id of the drawing from photos alone that was accepted with it.
+    first_look: PartOrEmpty = Field("", exclude_if=lambda drawing: not drawing)
     note: Text = ""  # what was said of the photos on acceptance: stands before whatever is said of this job
 
 
@@ -37,6 +40,11 @@ class TrainedSubject(Record):
     photos_differ: int = 0  # how many of its photos are unlike all others; 0: it is not known
     metrics: dict[str, float] = {}  # of the report card, where there is one
     before_after: Picture | None = None  # of it: the plain class before and after, each column of one seed
+    # What is measured of drawings from the photos alone, in families that can: a picture of both, above so and below as
+    # learned; whichever has the better report card.
+    first_look: dict[str, float] = Field({}, exclude_if=lambda measures: not measures)
+    compared: Picture | None = Field(None, exclude_if=lambda picture: picture is None)
+    drawn_from: Annotated[DrawnFrom, NewerValues] = Field("training", exclude_if=lambda source: source == "training")
     kept_step: int = 0  # the step at which it is kept; 0: it is not known
     candidates: tuple[Candidate, ...] = ()  # what people may choose from, what is kept among them
     choices: Picture | None = None  # of them, a row each
@@ -68,7 +76,7 @@ class TrainOutcome(Outcome):
     @property
     def published(self) -> set[str]:
         """Names of the sample pictures, and of those of the report cards."""
-        cards = [card for each in self.subjects for card in (each.before_after, each.choices)]
+        cards = [card for each in self.subjects for card in (each.before_after, each.choices, each.compared)]
         return {picture.key for picture in (*self.pictures, *cards) if picture}
 
     def learned_of(self, subject: str) -> TrainedSubject | None:

@@ -101,7 +101,8 @@ TRAIN = TrainKind("train", TrainJob, TrainOutcome, needs_gpu=True, learns=True, 
 
 
 def _picture_keys(subject: Subject) -> set[str]:
-    return {picture.key for picture in (*subject.samples, subject.before_after, subject.choices) if picture}
+    pictures = (*subject.samples, subject.before_after, subject.choices, subject.compared)
+    return {picture.key for picture in pictures if picture}
 
 
 def _with_result(subject: Subject, job: TrainJob, outcome: TrainOutcome) -> Subject:
@@ -122,7 +123,7 @@ async def _is_old_sample(store: Store, subject: Subject, sample: str) -> bool:
     """Whether a sample picture is of a training that has ended, and not of the one that made the subject."""
     by = sample.removeprefix(samples_prefix(subject.id)).split("/")[0]
     open_ = await store.exists(job_key(by)) and not await store.exists(outcome_key(by))
-    return not open_ and sample not in {picture.key for picture in (*subject.samples, subject.before_after) if picture}
+    return not open_ and sample not in _picture_keys(subject)
 
 
 async def _is_left_over(store: Store, subject: Subject, weights: str) -> bool:

@@ -31,7 +31,13 @@ def _as(subject: Subject, candidate: Candidate) -> Subject:
     """The subject as it was at that step, with what is known of it: the report card is of what was found best."""
     weights = {"weights_key": candidate.weights_key, "weights_sha256": candidate.weights_sha256}
     is_best = candidate.weights_key == subject.weights_key
-    card: dict[str, Any] = {} if is_best else {"metrics": candidate.measures, "before_after": None}
+    card: dict[str, Any] = {} if is_best else {"metrics": candidate.measures, "before_after": None, "compared": None}
     samples = samples_until(subject.samples, candidate.step)
-    done = {"kept_step": candidate.step, "candidates": (), "choices": None, "samples": samples}
+    done = {
+        "kept_step": candidate.step,
+        "candidates": (),
+        "choices": None,
+        "samples": samples,
+        "drawn_from": "training",
+    }
     return subject.model_copy(update={**weights, **card, **done})

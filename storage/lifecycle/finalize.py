@@ -13,6 +13,7 @@ from storage.contract.jobs import Job, job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.posted_messages import set_aside
 from storage.contract.records import parsed
+from storage.contract.subjects import subject_key
 from storage.errors import Full, Newer, UserError
 from storage.kinds import kind_of
 from storage.kinds.imagine import ImagineJob, ImagineOutcome
@@ -46,6 +47,8 @@ async def finalize_job(store: Store, job: Job, outcome: Outcome | None = None) -
     if outcome:
         _must_understand(outcome)
         await kind.note_end(store, job, outcome)
+        if kind.learns and outcome.state == "cancelled":
+            await _delete_first_looks(store, job)
     await kind.clean_up(store, job)
     names = await store.names(f"jobs/{job.id}/")
     if outcome is None or job_key(job.id) not in names or await kind.shows_forgotten(store, job, outcome):
@@ -56,6 +59,17 @@ async def finalize_job(store: Store, job: Job, outcome: Outcome | None = None) -
     if unsettled_key(job.id) in names:
         await store.delete(unsettled_key(job.id))
     await JobIndex(store).close(job)
+
+
+async def _delete_first_looks(store: Store, training: Job) -> None:
+    """Delete what was drawn from the photos of subjects that a cancelled training leaves nothing of."""
+    index = JobIndex(store)
+    for subject in training.subjects:
+        about = [] if await store.exists(subject_key(subject)) else await index.about(subject)
+        for job in about:
+            record = await index.job(job)
+            if record and not kind_of(record).learns:
+                await delete_job(store, job, record)
 
 
 def _must_understand(outcome: Outcome) -> None:
@@ -139,3 +153,5 @@ async def cancel_without_room(store: Store, job: Job) -> None:
     """Cancel a job in a store that is too full to keep an outcome: delete it, and a subject that it was to make."""
     await delete_job(store, job.id, job)
     await kind_of(job).discard(store, job)
+    if kind_of(job).learns:
+        await _delete_first_looks(store, job)

@@ -1,12 +1,13 @@
 """Pictures to latents and back, so many at once as memory allows."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from trainer.diffusion.images import to_images
+from trainer.diffusion.images import to_images, to_tensor
 from trainer.models.base import BaseModel
 from trainer.models.finite import NotFinite, is_finite
 
@@ -23,6 +24,12 @@ def moments(base: BaseModel, pixels: Tensor) -> tuple[Tensor, Tensor]:
     parts = [base.encode(some) for some in torch.split(pixels, at_once(math.isqrt(pixels[0, 0].numel())))]
     means, deviations = zip(*parts, strict=True)
     return torch.cat(means), torch.cat(deviations)
+
+
+@torch.no_grad()
+def reference_latents(base: BaseModel, photos: Sequence[Image.Image]) -> list[Tensor]:
+    """Normalised latents of photos that drawings are to refer to, 1 × c × h × w each."""
+    return [base.normalised(moments(base, to_tensor([base.as_reference(photo)]))[0]) for photo in photos]
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ class Denoising:
     """Pictures on their way from noise to latents; each `step` is one denoising step of all of them.
 
     The prompt is one for all pictures, or one for each; `size` is width and height in pixels, None the model's own.
+    `references` are latents of photos that the prompts refer to, in families that take them.
     With guidance, each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
@@ -49,6 +50,7 @@ class Denoising:
         scheduler: str = "dpm++2m",
         size: tuple[int, int] | None = None,
         vary_seed: int | None = None,
+        references: Sequence[Tensor] = (),
     ) -> None:
         began_s = time.monotonic()
         self.base, self.denoiser, self.guidance = base, denoiser, guidance
@@ -62,6 +64,7 @@ class Denoising:
         self.text = base.guides(
             denoiser, negative if self.guided else None, *([prompt] if isinstance(prompt, str) else prompt)
         )
+        self.text = self.text.referring_to(references)
         self.scheduler = scheduler_for(base, scheduler, steps, size)
         self.chance = {"generator": generators} if scheduler == "euler-a" else {}
         self.latents: Tensor = noise.to(base.device) * self.scheduler.init_noise_sigma
@@ -181,7 +184,7 @@ class Drawing:
         self.tiled, self.how = tiled, how
         self.batches = _Always(together) if isinstance(together, int) else together
         self.usual = together if isinstance(together, int) else BATCH
-        self.side_px = math.isqrt(math.prod(how.get("size") or (base.image_px, base.image_px)))
+        self.side_px = _side_px(base, how.get("size"), how.get("references", ()))
         self.denoising: Denoising | None = None  # the batch under way
         self.shared = False  # whether others were in one pass with it, so that its bits depend on them
 
@@ -216,6 +219,12 @@ class Drawing:
             took_s = denoising.took_s + time.monotonic() - began_s
             self.batches.measured(len(images), self.side_px, took_s)
         return images
+
+
+def _side_px(base: BaseModel, size: tuple[int, int] | None, references: Sequence[Tensor]) -> int:
+    """Side of a square of as many pixels as a picture has with what it refers to: by that it takes time and memory."""
+    latents = sum(photo[0, 0].numel() for photo in references)
+    return math.isqrt(math.prod(size or (base.image_px, base.image_px)) + latents * base.latent_px**2)
 
 
 def draw_steps(*given: Any, **how: Any) -> Steps[list[Image.Image]]:

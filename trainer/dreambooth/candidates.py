@@ -51,7 +51,8 @@ class Candidates:
     ) -> None:
         self.base, self.recipe, self.evaluator = base, recipe, evaluator
         subjects = len(evaluator.evaluators) if isinstance(evaluator, MultiSubjectEvaluator) else 1
-        self.looks = plan_evaluations(recipe, evaluator is not None, subjects, base.device.type)
+        first_looks = base.family.references > 0
+        self.looks = plan_evaluations(recipe, evaluator is not None, subjects, base.device.type, first_looks)
         self.wanted = self.looks.candidates
         self.seen: list[CandidateSnapshot] = []
         self.ended_by: Diverged | None = None  # what cut the training short, the best so far being kept

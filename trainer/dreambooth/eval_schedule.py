@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from storage.contract.recipe import Recipe
-from trainer.dreambooth.report_card import CARD_PICTURES, GLANCE_PICTURES, GLANCED, GLANCED_STEPS
+from trainer.dreambooth.report_card import CARD_PICTURES, GLANCE_PICTURES, GLANCED, GLANCED_STEPS, IN_EACH, PLACES
 
 FIRST_SHARE = 0.2  # of the steps, at which the first candidate is kept: few subjects are learned before
 SAMPLE_AT = (0.25, 0.5, 0.75, 1.0)  # shares of the training after which a sample is drawn
@@ -36,13 +36,16 @@ def candidate_steps(steps: int, count: int) -> tuple[int, ...]:
     return _at(shares, steps)
 
 
-def plan_evaluations(recipe: Recipe, examined: bool, subjects: int = 1, device: str = "cpu") -> EvalSchedule:
+def plan_evaluations(
+    recipe: Recipe, examined: bool, subjects: int = 1, device: str = "cpu", first_looks: bool = False
+) -> EvalSchedule:
     """The evaluation schedule by the recipe, within `looking_share`; `examined` if an evaluator can measure pictures.
 
     First the report card, as far as it fits, then candidates, two at least, or else samples. Where people are to choose
-    there are as many candidates as they have asked for.
+    there are as many candidates as they have asked for. `first_looks`: the card is set beside one of what is drawn from
+    photos alone.
     """
-    cost = _Costs(recipe, subjects, DRAWN.get(device, 1.0))
+    cost = _Costs(recipe, subjects, DRAWN.get(device, 1.0), len(PLACES) * IN_EACH if first_looks else 0)
     card = examined and recipe.report_card and cost.card + cost.sample <= cost.budget
     left = cost.budget - (cost.card if card else 0) - cost.sample
     if recipe.choose:
@@ -63,7 +66,7 @@ def plan_evaluations(recipe: Recipe, examined: bool, subjects: int = 1, device: 
 class _Costs:
     """What looking costs in a training of this recipe, and what it may cost together."""
 
-    def __init__(self, recipe: Recipe, subjects: int, drawn: float) -> None:
+    def __init__(self, recipe: Recipe, subjects: int, drawn: float, first_looks: int) -> None:
         step = PASSES[recipe.prior] * recipe.batch * recipe.accumulation
         share = recipe.looking_share
         # Looking is to be a share s of the whole: b = s · (training + b).
@@ -71,7 +74,7 @@ class _Costs:
         full, short = (
             subjects * drawn * (GUIDED * ceil(recipe.sample_steps * part) + DECODE) for part in (1, GLANCED_STEPS)
         )
-        self.sample, self.card = full, CARD_PICTURES * full
+        self.sample, self.card = full, (CARD_PICTURES + first_looks) * full
         self.glance, self.before = GLANCE_PICTURES * short, GLANCED * short
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
+from storage.contract.photo_source import called_by_photos
 from trainer.diffusion import sampling
 from trainer.diffusion.images import read_photo
 from trainer.diffusion.sampling import BATCH
@@ -32,11 +34,12 @@ SEED = 40
 
 @dataclass(frozen=True)
 class ReportCard:
-    """What was measured, and pictures of the class before and after, which have the same seeds."""
+    """What was measured, and pictures of the class before and after, which have the same seeds; the subject's own."""
 
     measures: dict[str, float]
     before: list[Image.Image]
     after: list[Image.Image]
+    in_places: list[Image.Image]  # so many in each
 
 
 @dataclass(frozen=True)
@@ -114,16 +117,28 @@ class SubjectEvaluator:
             "diversity": likeness.diversity(after) / max(likeness.diversity(before), 1e-6),
             "photos_alike": likeness.photos_alike,
         }
-        return ReportCard(_rounded(measures), before, after)
+        return ReportCard(_rounded(measures), before, after, pictures)
+
+    def first_look(self, references: Sequence[Tensor]) -> Steps[tuple[dict[str, float], list[Image.Image]]]:
+        """Measure what the base model draws from the latents of photos alone, before anything is learned.
+
+        *likeness* and *obedience* are those of a card; the pictures are its places with the same seeds.
+        """
+        self._done, self._of = 0, len(PLACES) * IN_EACH + (0 if OF_CLASS in self._before else OF_CLASS)
+        likeness = (yield from self._baseline(OF_CLASS)).likeness
+        called = called_by_photos(self.who.noun)
+        pictures, right = yield from self._in_places(self.base.denoiser, IN_EACH, called=called, references=references)
+        return _rounded({"likeness": likeness.of(pictures), "obedience": sum(right) / len(right)}), pictures
 
     def _in_places(
-        self, denoiser: Denoiser, in_each: int, share: float = 1
+        self, denoiser: Denoiser, in_each: int, share: float = 1, called: str = "", **how: Any
     ) -> Steps[tuple[list[Image.Image], list[bool]]]:
-        """Pictures of the subject in places, and whether each is where it should be."""
+        """Pictures of the subject in places, whatever prompts call it, and whether each is where it should be."""
         who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
         seeds = [SEED + k for _ in PLACES for k in range(in_each)]
-        prompts = [f"a {who.identifier} {who.noun} {place}" for place in asked]
-        pictures = yield from self._draw(denoiser, prompts, seeds, share)
+        called = called or f"a {who.identifier} {who.noun}"
+        prompts = [f"{called} {place}" for place in asked]
+        pictures = yield from self._draw(denoiser, prompts, seeds, share, **how)
         seen = self.embedder.places(pictures, who.noun, PLACES)
         return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
 
@@ -131,10 +146,10 @@ class SubjectEvaluator:
         return self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + count), share)
 
     def _draw(
-        self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int], share: float = 1
+        self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int], share: float = 1, **more: Any
     ) -> Steps[list[Image.Image]]:
         """Draw a picture for each seed with this share of the denoising steps."""
-        how = {**self.how, "steps": math.ceil(self.how["steps"] * share)}
+        how = {**self.how, "steps": math.ceil(self.how["steps"] * share), **more}
         steps = sampling.draw_steps(self.base, denoiser, prompt, list(seeds), self.together, **how)
         images = yield from with_progress(steps, lambda *_: (self._done, self._of))
         self._done += len(images)

@@ -6,15 +6,19 @@ from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from storage.contract.sizes import SIDE_STEP_PX, Size, size_of_aspect
 from storage.errors import UserError
 from trainer.diffusion import sampling
 from trainer.diffusion.batch_sizes import PictureBatches
+from trainer.diffusion.images import read_photo
+from trainer.diffusion.latents import reference_latents
 from trainer.engine.host import Host
 from trainer.engine.previews import Previews
 from trainer.engine.run import Run
 from trainer.engine.subject_cache import SubjectCache
+from trainer.models.references import check_references
 from trainer.out_of_memory import free_cached_memory, is_out_of_memory
 from trainer.protocol import ImagineTask, ProgressReport, TaskResult
 from trainer.steps import Steps, reporting
@@ -88,7 +92,7 @@ class SamplingRun(Run):
         """Draw, and save what was drawn."""
         task = self.task
         self.host.say(ProgressReport(job=task.job, phase="loading"))
-        size = self._size()
+        size, references = self._size(), self._references()
         if task.weights:
             self.other.let_go()  # memory is counted for one copy of the network
         with self.subjects.loaded(*filter(None, (task.weights, *task.adapters))) as denoiser:
@@ -105,6 +109,7 @@ class SamplingRun(Run):
                 scheduler=task.scheduler,
                 size=size,
                 vary_seed=task.vary_seed,
+                references=references,
             )
             images = yield from reporting(self.drawing.steps(), self._report)
         return self._saved(images)
@@ -121,6 +126,12 @@ class SamplingRun(Run):
                 f"{near} would do."
             )
         return Size(*task.size)
+
+    def _references(self) -> list[Tensor]:
+        """Latents of the photos that are referred to; raises UserError where the model takes none, or not so many."""
+        photos = self.task.references
+        check_references(self.base.family, len(photos))
+        return reference_latents(self.base, [read_photo(Path(photo)) for photo in photos])
 
     def _report(self, step: int, of: int) -> None:
         preview = self.previews.next(self.drawing) if self.drawing and self.task.job in self.host.watched else None

@@ -5,13 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from trainer.diffusion import sampling
+from trainer.diffusion.images import read_photo
+from trainer.diffusion.latents import reference_latents
 from trainer.dreambooth import candidate_sheet
 from trainer.dreambooth.candidates import Candidates
+from trainer.dreambooth.first_look import compare
+from trainer.dreambooth.report_card import ReportCard, SubjectEvaluator
 from trainer.dreambooth.train import TrainingResult
 from trainer.dreambooth.truncated_captions import cut_captions
 from trainer.dreambooth.weights import save
 from trainer.engine.host import Host
 from trainer.engine.training_session import TrainingSession, TrainingSubject
+from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 from trainer.protocol import ProgressReport, SubjectResult, TrainResult
 from trainer.steps import Steps, reporting
@@ -61,19 +66,37 @@ def _choices(session: TrainingSession) -> Steps[dict[str, Any]]:
 def _examined(
     host: Host, session: TrainingSession, trained: TrainingSubject, denoiser: Denoiser
 ) -> Steps[SubjectResult]:
-    """What is said of a subject, with its report card unless nobody looks, or there is no time."""
+    """What is said of a subject, with what can be shown of it unless there is no time."""
     taught = SubjectResult(identifier=trained.subject.identifier, class_set=str(trained.class_set or ""))
-    if not (trained.evaluator and session.candidates.looks.card) or host.pausing:
+    if host.pausing:
         return taught
 
     def report(done: int, of: int) -> None:
         host.say(ProgressReport(job=session.task.job, phase="sampling", step=done, of=of))
 
+    found: dict[str, Any] = {}
     try:
-        card = yield from reporting(trained.evaluator.card(denoiser), report)
+        yield from reporting(_shown(host.base, session, trained, denoiser, found), report)
     except Exception:  # what was learned is worth more than its card
         log.exception("no report card of job %s", session.task.job)
-        return taught
-    path = Path(session.task.folder) / f"before-after-{taught.identifier}.png"
-    sampling.grid([*card.before, *card.after], columns=len(card.before)).save(path)
-    return taught.model_copy(update={"metrics": card.measures, "before_after": str(path)})
+    return taught.model_copy(update=found)
+
+
+def _shown(
+    base: BaseModel, session: TrainingSession, trained: TrainingSubject, denoiser: Denoiser, found: dict[str, Any]
+) -> Steps[None]:
+    """Add to what was `found` the report card, if somebody looks, and the first look where the model has one."""
+    who, folder = trained.subject, Path(session.task.folder)
+    measured: tuple[SubjectEvaluator, ReportCard] | None = None
+    if trained.evaluator and session.candidates.looks.card:
+        card = yield from trained.evaluator.card(denoiser)
+        measured = trained.evaluator, card
+        path = folder / f"before-after-{who.identifier}.png"
+        sampling.grid([*card.before, *card.after], columns=len(card.before)).save(path)
+        found |= {"metrics": card.measures, "before_after": str(path)}
+    if trained.references and session.recipe.report_card:
+        references = reference_latents(base, [read_photo(photo) for photo in trained.references])
+        comparison = yield from compare(base, who, denoiser, references, measured, **session.how)
+        path = folder / f"compared-{who.identifier}.png"
+        comparison.sheet.save(path)
+        found |= {"first_look": comparison.measures, "compared": str(path)}

@@ -47,6 +47,7 @@ class TrainingSubject:
     subject: SubjectSpec
     class_set: Path | None  # None if the class is not preserved by one
     evaluator: SubjectEvaluator | None  # who measures what is learned, if anybody can
+    references: tuple[Path, ...] = ()  # photos that it is drawn from where nothing is learned yet
 
     @property
     def class_set_name(self) -> str:
@@ -154,7 +155,8 @@ def _training_subjects(
             class_set = Path(each.class_set_gently)
         photos, wholes = [Path(photo) for photo in each.photos], tuple(map(Path, each.wholes))
         subject = SubjectSpec(photos, each.noun, identifier, each.captions, wholes)
-        subjects.append(TrainingSubject(subject, class_set, evaluator(subject)))
+        references = tuple(map(Path, each.references))
+        subjects.append(TrainingSubject(subject, class_set, evaluator(subject), references))
         taken.append(identifier)
     return subjects
 

@@ -8,11 +8,13 @@ from storage.contract.outcomes import Outcome
 from storage.errors import DiskFull, Missing, SetupError, UserError
 from storage.queue.failed_attempts import failed_attempts
 from storage.queue.redis_errors import best_effort
-from trainer.kinds.pictures import GONE
+from trainer.kinds.pictures import still_there
 from trainer.protocol import OURS, Hello, ImagineTask, ProgressReport, TaskResult, TrainTask
 from trainer.worker.attempt import EngineDied, HandedBack
 from trainer.worker.engine_handle import DIED
 from trainer.worker.handler import JobHandler
+
+LACKING = "Something that this needs is not in the storage any more: a photo, or what was learned."
 
 J = TypeVar("J", bound=Job)
 T = TypeVar("T", TrainTask, ImagineTask)
@@ -58,7 +60,8 @@ class EngineHandler(JobHandler[J], Generic[J, T, R]):
         try:
             task = await self.build(hello, hold)
         except Missing as error:
-            raise UserError(GONE) from error
+            await still_there(self.attempt.store, self.job)  # raises UserError where a subject was forgotten
+            raise UserError(LACKING) from error
         # Here and not in the builders: which attempt this is, and what killed the last one, is the same for all
         # kinds.
         task = task.model_copy(update={"gentle": await self._has_crashed()})

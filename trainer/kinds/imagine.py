@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from storage.contract.compatibility import check_compatible
 from storage.contract.jobs import Quality, attempt_prefix
@@ -17,9 +17,12 @@ from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.objects.transfers import OnProgress
 from storage.queue.previews import are_previews_wanted, write_preview
 from storage.queue.redis_errors import best_effort
+from storage.text import plural
 from trainer.kinds.engine_handler import EngineHandler
 from trainer.kinds.pictures import StoredFile, still_there, store_pictures
+from trainer.kinds.reference_photos import fetch_references
 from trainer.models.darkroom_json import drawing_of
+from trainer.models.families import family_of
 from trainer.models.versions import BaseModelVersion, check_base
 from trainer.protocol import Hello, ImagineTask, ProgressReport, TaskResult
 
@@ -33,36 +36,48 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
     _previews = 0  # that were published
 
     async def build(self, hello: Hello, hold: ExitStack) -> ImagineTask:
-        """Fetch the weights of the subjects, and say how the engine is to draw."""
-        job, on_progress = self.job, self.attempt.reporter.moving("loading")
+        """Fetch what the subjects are drawn from, and say how the engine is to draw."""
+        job = self.job
         subjects = [await Subjects(self.attempt.store).whole(subject) for subject in job.subjects]
-        check_compatible(subjects)  # one may have been learned anew meanwhile
-        here = BaseModelVersion(hello.revision, hello.base_sha256)
-        note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
-        weights = {subject.weights_sha256: await self._weights(subject, on_progress, hold) for subject in subjects}
-        paths = sorted(weights.values())  # the same sum however a prompt names them
-        quality = quality_of(job, subjects, bool(hello.twin_folder))
+        source = await (self._photos(subjects[0], hello) if job.from_photos else self._learned(subjects, hello, hold))
+        quality = quality_of(job, [] if job.from_photos else subjects, bool(hello.twin_folder))
         # The prompt as it was typed, since identifiers mean nothing to whoever reads a picture's metadata.
         facts = {"prompt": job.prompt, "job": job.id, **({"quality": quality} if hello.twin_folder else {})}
         if subjects:
             facts["subject"] = ", ".join(subject.name for subject in subjects)
-            facts["subject version"] = ", ".join(str(subject.weights_sha256) for subject in subjects)
         return ImagineTask(
             job=job.id,
             folder=str(self.attempt.folder),
             owner=f"{job.space}/{job.owner}",
             prompt=job.model_prompt,
-            weights=paths[0] if paths else None,
-            adapters=tuple(paths[1:]),
+            weights=source.weights[0] if source.weights else None,
+            adapters=source.weights[1:],
+            references=source.references,
             seeds=tuple((job.seed + k) % 2**32 for k in range(job.count)),
             negative=job.negative,
             quality=quality,
             **drawn_as(job, Path(hello.twin_folder if quality == "draft" else hello.folder)),
             vary_seed=job.vary_seed,
             exact=job.exact,
-            facts=facts,
-            note=note,
+            facts=facts | source.facts,
+            note=source.note,
         )
+
+    async def _learned(self, subjects: Sequence[Subject], hello: Hello, hold: ExitStack) -> "_Source":
+        """The weights that were learned."""
+        check_compatible(subjects)  # one may have been learned anew meanwhile
+        here, on_progress = BaseModelVersion(hello.revision, hello.base_sha256), self.attempt.reporter.moving("loading")
+        note = await asyncio.to_thread(check_base, subjects, here, Path(hello.folder))
+        weights = {subject.weights_sha256: await self._weights(subject, on_progress, hold) for subject in subjects}
+        version = {"subject version": ", ".join(str(subject.weights_sha256) for subject in subjects)}
+        paths = tuple(sorted(weights.values()))  # the same sum however a prompt names them
+        return _Source(note, version if subjects else {}, weights=paths)
+
+    async def _photos(self, subject: Subject, hello: Hello) -> "_Source":
+        """The photos themselves."""
+        family = family_of(Path(hello.folder))
+        photos = await fetch_references(self.attempt.store, subject, family, self.attempt.folder)
+        return _Source(photos.note, {"drawn from": plural(len(photos.paths), "photo")}, references=photos.paths)
 
     async def _weights(self, subject: Subject, on_progress: OnProgress, hold: ExitStack) -> str:
         """Path of a subject's weights."""
@@ -125,8 +140,22 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
             pictures=tuple(pictures),
             grid=grid,
             subject_version=task.facts.get("subject version"),
-            settings={"seed": job.seed, "size": str(Size(pictures[0].width_px, pictures[0].height_px)), **settings},
+            settings={
+                "seed": job.seed,
+                "size": str(Size(pictures[0].width_px, pictures[0].height_px)),
+                **({"drawn from": task.facts["drawn from"]} if "drawn from" in task.facts else {}),
+                **settings,
+            },
         )
+
+
+class _Source(NamedTuple):
+    """What subjects are drawn from, as files, and what is said of it: to people, and in pictures."""
+
+    note: str
+    facts: dict[str, str]
+    weights: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
 
 
 def quality_of(job: ImagineJob, subjects: Sequence[Subject], has_twin: bool) -> Quality:

@@ -10,9 +10,9 @@ from PIL import Image
 from storage.contract.jobs import Job
 from storage.contract.outcomes import Picture
 from storage.contract.subject_repository import Subjects
-from storage.contract.subjects import Subject
+from storage.contract.subjects import Photo, Subject
 from storage.errors import Missing, UserError
-from storage.objects.store import Store
+from storage.objects.store import Store, checked_name
 
 UPLOADS = 8  # pictures of one job that are stored at a time
 GONE = "The subject was forgotten meanwhile."
@@ -54,6 +54,18 @@ def picture_of(key: str, path: Path, caption: str, **more: int | None) -> Pictur
     with Image.open(path) as image:
         width_px, height_px = image.size
     return Picture(key=key, width_px=width_px, height_px=height_px, caption=caption, **more)
+
+
+async def fetch_photo(store: Store, photo: Photo, folder: Path) -> Path:
+    """Fetch a prepared photo into an attempt's folder; raises Missing, and Damaged by its hash."""
+    path = photo_path(folder, photo.sha256)
+    await store.get_file(photo.key, path, photo.sha256)
+    return path
+
+
+def photo_path(folder: Path, sha256: str) -> Path:
+    """Path of a photo by its hash; raises StoreError for what is none."""
+    return folder / checked_name(f"photo-{sha256}")
 
 
 async def still_there(store: Store, job: Job) -> list[Subject]:

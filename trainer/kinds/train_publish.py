@@ -8,6 +8,7 @@ from typing import Any
 from storage.background_tasks import in_background
 from storage.contract.jobs import attempt_prefix
 from storage.contract.outcomes import Candidate, Picture
+from storage.contract.photo_source import COMPARED, better_source
 from storage.contract.sizes import png_size
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, samples_prefix, weights_prefix
@@ -106,8 +107,7 @@ class TrainPublisher:
                 identifier=taught.identifier,
                 class_set=self._key(taught.class_set) if taught.class_set else "",
                 photos_differ=subject_task.differ,
-                metrics=taught.metrics,
-                before_after=await self._before_after(job, subject, taught),
+                **await self._examined(job, subject, taught),
                 samples=tuple(s for s in samples if s.key.startswith(samples_prefix(subject.id))),
             )
             for subject, subject_task, taught, kept in zip(
@@ -146,17 +146,30 @@ class TrainPublisher:
         await self.store.put_file(key, path, on_progress)
         return {"weights_key": key, "weights_sha256": sha256}
 
-    async def _before_after(self, job: TrainJob, subject: Subject, taught: SubjectResult) -> Picture | None:
-        """Store the picture of the report card, if there is one."""
-        if not taught.before_after:
+    async def _examined(self, job: TrainJob, subject: Subject, taught: SubjectResult) -> dict[str, Any]:
+        """What the record of a subject says of its report cards, whose pictures are stored, and of what it is drawn."""
+        of_class = f"any {subject.noun}, before {subject.name} was learned and after"
+        compared = f"{subject.name} in places: above drawn from the photos alone, below as it was learned"
+        return {
+            "metrics": taught.metrics,
+            "before_after": await self._card_picture(job, subject, "before-after.png", taught.before_after, of_class),
+            "first_look": taught.first_look,
+            "compared": await self._card_picture(job, subject, COMPARED, taught.compared, compared),
+            "drawn_from": better_source(taught.metrics, taught.first_look),
+        }
+
+    async def _card_picture(
+        self, job: TrainJob, subject: Subject, name: str, path: str, caption: str
+    ) -> Picture | None:
+        """Store a picture of a report card, if there is one."""
+        if not path:
             return None
-        caption = f"any {subject.noun}, before {subject.name} was learned and after"
         prefix = (
             f"{_samples_of(job, subject.id)}{self.attempt}/"
             if len(job.subjects) > 1
             else attempt_prefix(job.id, self.attempt)
         )
-        return await store_picture(self.store, f"{prefix}before-after.png", Path(taught.before_after), caption)
+        return await store_picture(self.store, f"{prefix}{name}", Path(path), caption)
 
     async def _choices(self, job: TrainJob, subject: Subject, result: TrainResult) -> Picture | None:
         """Store the picture of the candidates, if there is a choice."""

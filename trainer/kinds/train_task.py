@@ -14,16 +14,17 @@ from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import UserError
 from storage.kinds.train import TrainJob
-from storage.objects.store import Store, checked_name
+from storage.objects.store import Store
 from storage.objects.transfers import OnProgress
 from trainer.dreambooth.class_set_file import is_whole
 from trainer.dreambooth.prompts import CLASS_BATCH, class_set_key
+from trainer.kinds.pictures import fetch_photo, photo_path
 from trainer.models.default_recipe import check_recipe, for_photos, for_several, recipe_for
 from trainer.models.families import family_of
 from trainer.protocol import Hello, SubjectTask, TrainTask
 from trainer.worker.cache import Cache
 from trainer.worker.checkpoint_store import CheckpointStore
-from trainer.worker.photo_diversity import count_different
+from trainer.worker.photo_diversity import count_different, most_different
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,15 @@ class TrainTaskBuilder:
 
         What is in the cache stays there until `hold` is closed. Raises Missing if a subject is gone.
         """
-        subjects = [await self.subjects.whole(each) for each in job.subjects]
+        family = family_of(Path(hello.folder))
+        subjects = [await self._noted_references(each, family.references) for each in job.subjects]
         method = await self._method(job, hello)
         asked = {**job.recipe, "method": method, **({"steps": job.steps} if job.steps else {})}
         try:
             recipe = recipe_for(Path(hello.folder), **asked)
         except ValidationError as error:
             raise UserError(f"The recipe does not work: {error.errors()[0]['msg']}.") from error
-        check_recipe(recipe, family_of(Path(hello.folder)))  # before photos are fetched for it
+        check_recipe(recipe, family)  # before photos are fetched for it
         # Identifiers need to differ only where one prompt can name both.
         known = await self.subjects.in_space(job.space)
         tasks = tuple([await self._subject_task(each, folder, hello, recipe, hold) for each in subjects])
@@ -68,6 +70,11 @@ class TrainTaskBuilder:
             begun=str(begun) if begun else None,
         )
 
+    async def _noted_references(self, subject: str, references: int) -> Subject:
+        """The record of a subject, which says from now on whether it can be drawn from its photos meanwhile."""
+        await self.subjects.whole(subject)
+        return await self.subjects.change(subject, lambda s: s.model_copy(update={"references": references}))
+
     async def _method(self, job: TrainJob, hello: Hello) -> Method:
         """How a subject is learned: if nobody asked for a method, by what the first attempt at the job takes.
 
@@ -85,16 +92,15 @@ class TrainTaskBuilder:
         """Fetch the photos as they were before they were cut square; those that were square are there."""
         for photo in subject.photos:
             if photo.whole:
-                await self.store.get_file(photo.whole, _photo_path(folder, photo.whole_sha256), photo.whole_sha256)
-        return tuple(str(_photo_path(folder, photo.whole_sha256 or photo.sha256)) for photo in subject.photos)
+                await self.store.get_file(photo.whole, photo_path(folder, photo.whole_sha256), photo.whole_sha256)
+        return tuple(str(photo_path(folder, photo.whole_sha256 or photo.sha256)) for photo in subject.photos)
 
     async def _subject_task(
         self, subject: Subject, folder: Path, hello: Hello, recipe: Recipe, hold: ExitStack
     ) -> SubjectTask:
         """What the engine is to know of a subject that it learns; its photos come into `folder`."""
-        photos = [_photo_path(folder, photo.sha256) for photo in subject.photos]
-        for photo, path in zip(subject.photos, photos, strict=True):
-            await self.store.get_file(photo.key, path, photo.sha256)
+        photos = [await fetch_photo(self.store, photo, folder) for photo in subject.photos]
+        references = await asyncio.to_thread(most_different, photos, subject.references) if subject.references else []
         of_class = [class_set_key(hello.base_sha256, subject.noun, recipe, n) for n in (CLASS_BATCH, 1)]
         class_sets = [await self._class_set(key, hold) for key in of_class] if recipe.prior == "class_set" else ["", ""]
         return SubjectTask(
@@ -102,6 +108,7 @@ class TrainTaskBuilder:
             noun=subject.noun,
             photos=tuple(map(str, photos)),
             differ=await asyncio.to_thread(count_different, photos),
+            references=tuple(map(str, references)),
             wholes=await self._wholes(subject, folder) if recipe.aspect_buckets else (),
             captions=tuple(photo.caption for photo in subject.photos),
             class_set=class_sets[0],
@@ -120,8 +127,3 @@ class TrainTaskBuilder:
             log.warning("%s is damaged and is deleted; it is drawn anew", key)
             await self.store.delete(key)
         return str(path)
-
-
-def _photo_path(folder: Path, sha256: str) -> Path:
-    """Path of a photo by its hash; raises StoreError for what is none."""
-    return folder / checked_name(f"photo-{sha256}")

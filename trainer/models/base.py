@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -78,6 +79,10 @@ class BaseModel(ABC):
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """The pixels of normalised latents, n × 3 × h × w."""
+
+    def as_reference(self, photo: Image.Image) -> Image.Image:
+        """A photo in a size that its latents can be referred to, in families that have `references`."""
+        raise NotImplementedError
 
     @abstractmethod
     def in_tiles(self) -> AbstractContextManager[None]:

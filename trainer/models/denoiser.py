@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class TextEmbeddings:
-    """What the text encoders make of n prompts."""
+    """What guides pictures: what the text encoders make of n prompts, and photos that these refer to."""
 
     tokens: Tensor  # n × tokens × width
     pooled: Tensor | None = None  # n × width, in families that guide by the meaning of the whole prompt, too
     mask: Tensor | None = None  # n × tokens, true where there is a word, in families that pass over padding
+    references: tuple[Tensor, ...] = ()  # normalised latents of each photo, n × c × h × w
 
     def spread(self, rows: int) -> "TextEmbeddings":
         """Each prompt's reading for as many neighbouring rows as it takes to have `rows` of them."""
@@ -26,6 +27,11 @@ class TextEmbeddings:
     def of(self, rows: Tensor | slice) -> "TextEmbeddings":
         """The readings of these prompts, in this order."""
         return self._each(lambda part: part[rows])
+
+    def referring_to(self, photos: Sequence[Tensor]) -> "TextEmbeddings":
+        """The same with photos, 1 × c × h × w each, that all of the prompts refer to."""
+        rows = len(self.tokens)
+        return replace(self, references=tuple(photo.expand(rows, -1, -1, -1) for photo in photos))
 
     def with_zeros_first(self) -> "TextEmbeddings":
         """The same with zeros for what was made of the first prompt."""
@@ -41,11 +47,12 @@ class TextEmbeddings:
     def to(self, dtype: torch.dtype) -> "TextEmbeddings":
         """The same in another precision."""
         pooled = None if self.pooled is None else self.pooled.to(dtype)
-        return TextEmbeddings(self.tokens.to(dtype), pooled, self.mask)
+        references = tuple(photo.to(dtype) for photo in self.references)
+        return TextEmbeddings(self.tokens.to(dtype), pooled, self.mask, references)
 
     def tensors(self) -> Iterator[Tensor]:
         """Its parts, as `with_tensors` takes them."""
-        return (part for part in (self.tokens, self.pooled, self.mask) if part is not None)
+        return (part for part in (self.tokens, self.pooled, self.mask, *self.references) if part is not None)
 
     def with_tensors(self, tensors: Sequence[Tensor]) -> "TextEmbeddings":
         """The same parts with other content."""
@@ -55,7 +62,7 @@ class TextEmbeddings:
     def _each(self, change: Callable[[Tensor], Tensor]) -> "TextEmbeddings":
         tokens = change(self.tokens)  # in the order of `tensors`
         pooled, mask = (None if part is None else change(part) for part in (self.pooled, self.mask))
-        return TextEmbeddings(tokens, pooled, mask)
+        return TextEmbeddings(tokens, pooled, mask, tuple(map(change, self.references)))
 
 
 def joined(readings: Sequence[TextEmbeddings]) -> TextEmbeddings:

@@ -117,6 +117,10 @@ class Family(Protocol):
     def layer_marks(self) -> re.Pattern[str] | None:
         """Names of layers by which LoRA files for it are known; None where shapes or nothing tells."""
 
+    @property
+    def references(self) -> int:
+        """How many photos a drawing may refer to, so that a subject is drawn before it is learned; 0: none."""
+
     def twin_of(self, folder: Path) -> Twin | None:
         """The few-step model that its makers distilled from one of this size; None if there is none."""
 

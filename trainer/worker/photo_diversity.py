@@ -1,6 +1,6 @@
 """How many of a subject's photos differ: a burst of ten shows hardly more than one of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,23 @@ LIKE_BITS = 10
 
 def count_different(photos: Iterable[Path]) -> int:
     """Count the photos that are unlike all before them; raises OSError for what is no picture."""
-    seen: list[NDArray[np.bool_]] = []
+    return len(_different(photos))
+
+
+def most_different(photos: Sequence[Path], count: int) -> list[Path]:
+    """So many photos, in their order: first those that are unlike all before them; raises OSError for no picture."""
+    if len(photos) <= count:
+        return [*photos]
+    different = _different(photos)
+    chosen = {*[*different, *(photo for photo in photos if photo not in different)][:count]}
+    return [photo for photo in photos if photo in chosen]
+
+
+def _different(photos: Iterable[Path]) -> list[Path]:
+    seen: dict[Path, NDArray[np.bool_]] = {}
     for path in photos:
         with Image.open(path) as image:
             fingerprint = phash(image.convert("RGB"))
-        if all(np.count_nonzero(fingerprint != other) > LIKE_BITS for other in seen):
-            seen.append(fingerprint)
-    return len(seen)
+        if all(np.count_nonzero(fingerprint != other) > LIKE_BITS for other in seen.values()):
+            seen[path] = fingerprint
+    return [*seen]

@@ -6,6 +6,7 @@ There is no tensor work here; the event loop stays free to report and to cancel.
 import asyncio
 import logging
 from functools import partial
+from pathlib import Path
 
 from arq.connections import ArqRedis
 from arq.worker import func
@@ -15,8 +16,11 @@ from storage.lifecycle.reconcile import keep_queued
 from storage.objects.store import Store
 from storage.queue import broker
 from storage.queue.queue_notifications import queue_notifications
+from storage.queue.redis_errors import best_effort
+from storage.queue.reference_photos import note_references
 from storage.queue.subscription import Subscription
 from storage.settings.trainer import TrainerSettings
+from trainer.models.families import family_of
 from trainer.worker.announcement import announce, worker_status
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.handler import Handlers
@@ -29,6 +33,7 @@ from trainer.worker.watchdog import SilenceLimits
 log = logging.getLogger(__name__)
 
 BESIDE_S = 1.0  # that a training waits for a worker that trains nothing, before one that does takes it as well
+REFERENCES_S = 30.0  # between two notes on the base model
 GRACE_S = 12  # to finish pictures and to write trainings down before a worker ends
 LONGEST_JOB_S = 24 * 3600
 
@@ -66,12 +71,17 @@ async def run_worker(
         served.append(kind)
         await workers[kind].run()
 
+    async def announce_base_model() -> None:
+        await engine_ready
+        if engine.hello:
+            await announce_references(redis, family_of(Path(engine.hello.folder)).references)
+
     needs_engine = any(KINDS[kind].needs_gpu for kind in queues)
     engine_ready = asyncio.create_task(start_engine() if needs_engine else asyncio.sleep(0))
     upkeep = reach.keep_looking(), runner.cache.keep_clean(redis), keep_queued(store, redis, settings.lease_s)
     preparing = [handlers[kind].prepare() for kind in queues]
     announcing = announce(redis, served, room, reach.good, partial(worker_status, settings, engine, served))
-    loops = *upkeep, notifications.run(), announcing, *map(serve, queues), *preparing
+    loops = *upkeep, notifications.run(), announce_base_model(), announcing, *map(serve, queues), *preparing
     serving = [engine_ready, *map(asyncio.create_task, loops)]
     try:
         ended, _ = await asyncio.wait(serving, return_when=asyncio.FIRST_EXCEPTION)
@@ -118,3 +128,11 @@ def _worker(
         beside_s=BESIDE_S if KINDS[kind].learns else 0,
         is_notified=lambda: notifications.is_alive,
     )
+
+
+async def announce_references(redis: ArqRedis, count: int) -> None:
+    """Tell bots from how many photos the base model draws with nothing learned, until cancelled."""
+    while True:
+        with best_effort("bots find out later whether there are first looks"):
+            await note_references(redis, count)
+        await asyncio.sleep(REFERENCES_S)

@@ -26,6 +26,7 @@ from bot.local.children import until_stopped
 from bot.local.stack import Stack
 from bot.photos.uploads import Upload
 from storage.contract.jobs import job_key
+from storage.contract.photo_source import COMPARED
 from storage.errors import Damaged, SetupError, StoreError, UserError
 from storage.kinds.ask import ASK
 from storage.kinds.imagine import IMAGINE
@@ -186,12 +187,16 @@ async def train(session: Session, photos: list[Path], given: dict[str, str | Non
 async def _with_choices(
     session: Session, reply: Reply, given: dict[str, str | None], more: dict[str, Any]
 ) -> CommandResult:
-    """The result of an answer; where candidates are to be chosen from, with their sheet as a file and how to choose."""
+    """The result of an answer; what people choose by comes as a file, with how to choose: candidates, a first look."""
     if choices := [button.arguments for button in reply.buttons if button.command == "choose"]:
         sheet = await save(session.darkroom.store, reply.pictures[0], Path(), f"{given['name']}-choices")
         how = f"{sheet} shows them. Choose with: darkroom choose {choices[0]['job']} --step {choices[0]['step']}"
         reply = reply.model_copy(update={"text": f"{reply.text}\n{how}"})
         more["choices"] = {"picture": str(sheet), "steps": [int(choice["step"]) for choice in choices]}
+    elif compared := next((p for p in reply.pictures if reply.job and p.key.endswith(f"/{COMPARED}")), None):
+        sheet = await save(session.darkroom.store, compared, Path(), f"{given['name']}-compared")
+        reply = reply.model_copy(update={"text": f"{reply.text}\n{sheet} shows both."})
+        more["compared"] = str(sheet)
     return _result(reply, **more)
 
 

@@ -38,6 +38,7 @@ class DitFamily(ABC):
     method: Method | None = "lora"
     networks = ("transformer", "text_encoder")
     bare_networks: ClassVar[Mapping[str, str]] = {}
+    references: ClassVar[int] = 0
 
     @abstractmethod
     def licence_of(self, folder: Path) -> Licence:

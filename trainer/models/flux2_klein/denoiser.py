@@ -10,6 +10,7 @@ from trainer.models.denoiser import TextEmbeddings
 from trainer.models.dit.denoiser import DitDenoiser
 
 READ_LAYERS = (9, 18, 27)  # of the language model, whose states stand side by side
+FRAME_STEP = 10  # in the first dimension of places, from the picture to the first reference and so on
 
 
 class Flux2KleinDenoiser(DitDenoiser):
@@ -34,16 +35,21 @@ class Flux2KleinDenoiser(DitDenoiser):
         return TextEmbeddings(torch.cat([states[layer] for layer in READ_LAYERS], dim=-1))
 
     def velocity(self, noisy: Tensor, sigma: Tensor, reading: TextEmbeddings) -> Tensor:
-        """See `DitDenoiser`."""
+        """See `DitDenoiser`; references stand behind the picture, as further frames."""
+        frames = (noisy, *reading.references)
+        places = [
+            _positions(FRAME_STEP * k, *frame.shape[2:], 1, device=noisy.device) for k, frame in enumerate(frames)
+        ]
         predicted: Tensor = self.transformer(
-            hidden_states=noisy.flatten(2).transpose(1, 2),
+            hidden_states=torch.cat([frame.flatten(2).transpose(1, 2) for frame in frames], dim=1),
             encoder_hidden_states=reading.tokens,
             timestep=sigma,
-            img_ids=_positions(noisy.shape[2], noisy.shape[3], 1, noisy.device),
-            txt_ids=_positions(1, 1, reading.tokens.shape[1], noisy.device),
+            img_ids=torch.cat(places),
+            txt_ids=_positions(0, 1, 1, reading.tokens.shape[1], device=noisy.device),
             return_dict=False,
         )[0]
-        return predicted.transpose(1, 2).reshape(noisy.shape)
+        of_picture = predicted[:, : noisy.shape[2] * noisy.shape[3]]
+        return of_picture.transpose(1, 2).reshape(noisy.shape)
 
     def adapter_targets(self, text: bool) -> list[tuple[nn.Module, list[str]]]:
         """The projections of attention, in single blocks together with those of the network beside it."""
@@ -53,7 +59,7 @@ class Flux2KleinDenoiser(DitDenoiser):
 
 
 @cache  # to make it anew at each step would have the step wait for the device
-def _positions(height: int, width: int, tokens: int, device: torch.device) -> Tensor:
+def _positions(frame: int, height: int, width: int, tokens: int, device: torch.device) -> Tensor:
     """Places in four dimensions, n × 4: of one frame of latents, row by row, or of the tokens of a prompt."""
-    axes = (torch.arange(size, device=device) for size in (1, height, width, tokens))
-    return torch.cartesian_prod(*axes)
+    axes = (torch.arange(size, device=device) for size in (height, width, tokens))
+    return torch.cartesian_prod(torch.arange(frame, frame + 1, device=device), *axes)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -20,6 +21,7 @@ from trainer.models.flux2_klein.family import FLUX2_KLEIN
 from trainer.models.flux2_klein.model_files import Flux2KleinFiles
 
 PATCH = 2
+REFERENCE_PX = 1024  # side of a square with as many pixels as a reference has at most
 
 
 @dataclass(eq=False)
@@ -48,6 +50,16 @@ class Flux2Klein(DitModel):
         """Each channel of a patch by its own mean and deviation."""
         mean, deviation = self._statistics()
         return (latents - mean) / deviation
+
+    def as_reference(self, photo: Image.Image) -> Image.Image:
+        """See `BaseModel`; as the pipeline does: a megapixel at most, and the middle of what makes whole latents."""
+        share = min(1.0, (REFERENCE_PX**2 / (photo.width * photo.height)) ** 0.5)
+        if share < 1:
+            sides = (int(photo.width * share), int(photo.height * share))
+            photo = photo.resize(sides, Image.Resampling.LANCZOS)
+        width, height = (max(1, side // self.latent_px) * self.latent_px for side in photo.size)
+        left, top = (photo.width - width) // 2, (photo.height - height) // 2
+        return photo.crop((left, top, left + width, top + height))
 
     def decode(self, latents: Tensor) -> Tensor:
         """See `BaseModel`."""

@@ -47,6 +47,7 @@ class StableDiffusionFamily:
     unfit: ClassVar[Mapping[str, str]] = {}
     file_mark: ClassVar[re.Pattern[str] | None] = None
     layer_marks: ClassVar[re.Pattern[str] | None] = None
+    references: ClassVar[int] = 0
     networks: ClassVar[tuple[str, ...]] = ("unet", "text_encoder", "text_encoder_2")
     bare_networks: ClassVar[Mapping[str, str]] = {
         "conv_in.weight": "unet.",

@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import Flux2KleinPipeline
+from PIL import Image
 from torch import Tensor
 
 from storage.errors import UserError
 from tests.support.micro_models import write_micro_klein
 from trainer.diffusion import latents as pictures
 from trainer.diffusion import sampling
+from trainer.diffusion.images import to_tensor
 from trainer.dreambooth import lora
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.train import Training
@@ -102,6 +105,57 @@ def test_a_drawing_is_that_of_the_pipeline(klein: Flux2Klein, pipeline: Any) -> 
     ours = sampling.sample_latents(klein, klein.denoiser, PROMPTS, [1, 2], **drawn)
     assert torch.allclose(ours, latents_of(pipeline, klein, theirs), atol=1e-4)
     assert [image.size for image in pictures.decode(klein, ours)] == [SIZE, SIZE]
+
+
+def photo_of(size: tuple[int, int], seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize("sizes", [[(64, 64)], [(64, 83), (98, 64), (64, 64)]], ids=["one", "several"])
+def test_a_drawing_that_refers_to_photos_is_that_of_the_pipeline(
+    klein: Flux2Klein, pipeline: Any, sizes: list[tuple[int, int]]
+) -> None:
+    width, height = SIZE
+    photos = [photo_of(size, seed) for seed, size in enumerate(sizes)]
+    how = {"num_inference_steps": 3, "guidance_scale": 4.0, "output_type": "latent"}
+    noise = noise_of(klein, 1, 2)
+    theirs = pipeline(image=photos, prompt=PROMPTS, height=height, width=width, latents=noise, **how).images
+    drawn = {"steps": 3, "guidance": 4.0, "scheduler": "euler", "size": SIZE}
+    references = pictures.reference_latents(klein, photos)
+    ours = sampling.sample_latents(klein, klein.denoiser, PROMPTS, [1, 2], references=references, **drawn)
+    assert torch.allclose(ours, latents_of(pipeline, klein, theirs), atol=1e-4)
+    without = sampling.sample_latents(klein, klein.denoiser, PROMPTS, [1, 2], **drawn)
+    assert not torch.allclose(ours, without, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1500, 1100), (1024, 1024), (67, 64)])
+def test_a_photo_is_made_as_large_as_the_pipeline_makes_it(
+    klein: Flux2Klein, pipeline: Any, size: tuple[int, int]
+) -> None:
+    photo = photo_of(size, 0)
+    theirs = pipeline.image_processor._resize_if_exceeds_area(photo)
+    width, height = (side // klein.latent_px * klein.latent_px for side in theirs.size)
+    theirs = pipeline.image_processor.preprocess(theirs, height=height, width=width, resize_mode="crop")
+    assert torch.allclose(to_tensor([klein.as_reference(photo)]), theirs, atol=1e-6)
+
+
+def test_drawings_that_refer_to_different_photos_share_passes(klein: Flux2Klein) -> None:
+    def begun(seed: int, side_px: int = 64) -> sampling.Denoising:
+        references = pictures.reference_latents(klein, [photo_of((side_px, 64), seed)])
+        how = {"steps": 2, "guidance": 4.0, "scheduler": "euler", "size": SIZE, "references": references}
+        return sampling.Denoising(klein, klein.denoiser, PROMPTS[0], [seed], **how)
+
+    alone, together = ([begun(seed) for seed in (1, 2)] for _ in range(2))
+    for _ in range(2):
+        sampling.step_together(together)
+        for each in (*alone, *together):
+            each.step()
+    assert all(torch.allclose(one.latents, two.latents, atol=1e-4) for one, two in zip(alone, together, strict=True))
+    assert not torch.allclose(alone[0].latents, alone[1].latents, atol=1e-2)
+    assert begun(1).batch_key == begun(2).batch_key != begun(3, 80).batch_key
+    plain = sampling.Denoising(klein, klein.denoiser, PROMPTS[0], [1], steps=2, guidance=4.0, size=SIZE)
+    assert plain.batch_key != begun(1).batch_key
 
 
 def test_the_same_schedule_is_drawn_by_another_solver_and_others_are_refused(klein: Flux2Klein) -> None:
