@@ -90,14 +90,19 @@ def main(
         model = model_of(size, Path(scratch))
         for number in range(len(kept), rounds):
             with tempfile.TemporaryDirectory() as work:
-                theirs = peer(plan, "lora", model, Path(work))["step_s"]
-            kept.append({"size": size, "peer_s": theirs, **ours(plan, model, subjects)})
+                theirs = peer(plan, "lora", model, Path(work))
+            measured = {"peer_s": theirs["step_s"], "peer_cpu_s": theirs["step_cpu_s"]}
+            kept.append({"size": size, **measured, **ours(plan, model, subjects)})
             print(number, kept[-1], flush=True)  # noqa: T201
             if out:
                 with out.open("a") as lines:
                     lines.write(json.dumps(kept[-1]) + "\n")
     found = {name: statistics.median(run[name] for run in kept) for name in kept[0] if name.endswith("_s")}
-    ratios = {f"peer ÷ {who}": statistics.median(run["peer_s"] / run[f"{who}_s"] for run in kept) for who in WHO}
+    ratios = {
+        f"peer ÷ {who}, {unit}": statistics.median(run[f"peer_{unit}"] / run[f"{who}_{unit}"] for run in kept)
+        for who in WHO
+        for unit in ("s", "cpu_s")
+    }
     print(json.dumps({**found, **ratios}, ensure_ascii=False))  # noqa: T201
 
 

@@ -121,6 +121,7 @@ def peer(plan: Plan, method: str, model: Path, work: Path) -> Run:
     kept = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return {
         "step_s": statistics.median(cold["steps_s"][3:] + warm["steps_s"][3:]),
+        "step_cpu_s": statistics.median(cold["steps_cpu_s"][3:] + warm["steps_cpu_s"][3:]),
         "cold_s": cold["wall_s"],
         "warm_s": warm["wall_s"],
         "peak_bytes": cold["peak_bytes"],
