@@ -1,10 +1,12 @@
 """How many pictures are drawn together: as many as memory allows, and as measured speed says.
 
 Larger batches use wide GPUs better, and fall out of the caches of CPUs, so which is quickest is found out on the job:
-each size is tried when it first comes up, from `BATCH` on, while growing has paid.
+each size is tried when it first comes up, from `BATCH` on, while growing has paid. The memory of a pixel is measured
+where the device can tell, and estimated before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
@@ -24,6 +26,7 @@ class PictureBatches:
     def __init__(self, base: BaseModel, free_bytes: Callable[[torch.device], int] | None = None) -> None:
         self.base, self._free_bytes = base, free_bytes or free_memory_bytes
         self._limit: dict[int, int] = {}  # of a pass, by side: what memory was short for
+        self._pixel_bytes = 0.0  # of a pass, of each pixel of its pictures, where it was measured
         self._picture_s: dict[tuple[int, int], float] = {}  # best time of a picture, by side and batch size
 
     def next(self, left: int, side_px: int) -> int:
@@ -47,19 +50,36 @@ class PictureBatches:
             before_s = self._picture_s.get((side_px, count), seconds / count)
             self._picture_s[side_px, count] = min(before_s, seconds / count)
 
-    def most(self, side_px: int) -> int:
-        """How many pictures one pass may hold, of several requests as well."""
-        best = max(BATCH, self.next(max(SIZES), side_px))
-        return min(max(best, SHARED), self._limit.get(side_px, max(SIZES)), max(BATCH, self._fits(side_px)))
+    def took_memory(self, pictures: int, side_px: int, size_bytes: int) -> None:
+        """Note what a pass over so many pictures took for itself at most."""
+        self._pixel_bytes = max(self._pixel_bytes, size_bytes / (pictures * side_px**2))
+
+    def most(self, side_px: int, adapters_bytes: int = 0) -> int:
+        """How many pictures one pass may hold, of several requests as well, each with adapters of such a size."""
+        best, fitting = max(BATCH, self.next(max(SIZES), side_px)), self._fits(side_px, adapters_bytes)
+        return min(max(best, SHARED), self._limit.get(side_px, max(SIZES)), max(BATCH, fitting))
 
     def shrink(self, count: int, side_px: int) -> None:
         """Note that so many in one pass were too many."""
         self._limit[side_px] = max(1, min(self._limit.get(side_px, count), count) // 2)
 
-    def _fits(self, side_px: int) -> int:
-        """How many pictures are sure to fit into memory; each takes two rows of a pass."""
-        row_bytes = self.base.denoiser.row_bytes((side_px // self.base.latent_px) ** 2)
-        return int(SHARE * self._free_bytes(self.base.device) / (2 * row_bytes))
+    def _fits(self, side_px: int, adapters_bytes: int = 0) -> int:
+        """How many pictures are sure to fit into memory, as was measured, or else two rows of a pass for each."""
+        two_rows_bytes = 2 * self.base.denoiser.row_bytes((side_px // self.base.latent_px) ** 2)
+        picture_bytes = (self._pixel_bytes * side_px**2 or two_rows_bytes) + adapters_bytes
+        return int(SHARE * self._free_bytes(self.base.device) / picture_bytes)
+
+    @contextmanager
+    def measuring(self, pictures: int, side_px: int) -> Iterator[None]:
+        """Measure the memory of a pass over so many pictures, where the device can tell."""
+        device = self.base.device
+        if device.type != "cuda":
+            yield
+            return
+        torch.cuda.reset_peak_memory_stats(device)
+        before_bytes = torch.cuda.memory_allocated(device)
+        yield
+        self.took_memory(pictures, side_px, torch.cuda.max_memory_allocated(device) - before_bytes)
 
 
 def free_memory_bytes(device: torch.device) -> int:

@@ -64,6 +64,7 @@ log = logging.getLogger(__name__)
 
 ALIVE_S = 1.0  # without a report, after which the engine says that it lives
 LOOK_S = 5.0  # between two looks for forgotten weights while there is nothing to do
+BUSY_LOOK_S = 1.0  # the same while there is: many subjects have many files
 SHORT = "memory was short, so it was done with less"
 TOO_LITTLE = {
     "train": "The machine has too little memory to learn this, even one example at a time. "
@@ -101,7 +102,7 @@ class Engine:
         self.services = TrainingServices(group, embedder, trackers, MultiLora(base, at_once))
         one_training = group.size > 1 or bool(trackers.lines)  # a tracker logs one at a time
         self.scheduler = Scheduler(one_training, training_share)
-        self._say, self._said_s = say, 0.0
+        self._say, self._said_s, self._looked_s = say, 0.0, 0.0
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
@@ -145,7 +146,8 @@ class Engine:
             if time.monotonic() - self._said_s > ALIVE_S:
                 self.say(Alive(job=turn[0].task.job))
             self._say_load()
-            self._drop_forgotten()
+            if time.monotonic() - self._looked_s > BUSY_LOOK_S:
+                self._drop_forgotten()
             self._take_in()
 
     def preview(self, base: BaseModel) -> LatentPreview:
@@ -160,6 +162,7 @@ class Engine:
             self._say(load)
 
     def _drop_forgotten(self) -> None:
+        self._looked_s = time.monotonic()
         for cache in (self.subjects, self.drafted):
             cache.drop_forgotten()
 

@@ -14,6 +14,7 @@ from trainer.diffusion import sampling
 from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.diffusion.images import read_photo
 from trainer.diffusion.latents import reference_latents
+from trainer.diffusion.row_adapters import AdaptedDenoiser
 from trainer.engine.host import Host
 from trainer.engine.previews import Previews
 from trainer.engine.run import Run
@@ -65,15 +66,23 @@ class SamplingRun(Run):
     @property
     def rows_max(self) -> int:
         """As many as fit, and as are quickest by what was measured."""
-        return self.batches.most(self.drawing.side_px) if self.drawing else 1
+        if not self.drawing:
+            return 1
+        drawer = self.drawing.denoiser
+        adapters = drawer.adapters if isinstance(drawer, AdaptedDenoiser) else ()
+        # beside those that are resident, which memory that is free does not count
+        stacked_bytes = sum(adapter.size_bytes for adapter in adapters)
+        return self.batches.most(self.drawing.side_px, stacked_bytes)
 
     def step_with(self, others: Sequence[Run]) -> None:
         """One forward pass for all; where memory does not suffice for that, a pass each, and fewer from then on."""
         runs = [run for run in (self, *others) if isinstance(run, SamplingRun)]
         denoisings = [run.denoising for run in runs if run.denoising]
-        if len(denoisings) > 1:
+        if len(denoisings) > 1 and self.drawing:
+            pictures = sum(len(each.latents) for each in denoisings)
             try:
-                sampling.step_together(denoisings)
+                with self.batches.measuring(pictures, self.drawing.side_px):
+                    sampling.step_together(denoisings)
             except Exception as error:
                 self._part(runs, error)
         super().step_with(others)
@@ -94,7 +103,7 @@ class SamplingRun(Run):
         self.host.say(ProgressReport(job=task.job, phase="loading"))
         size, references = self._size(), self._references()
         if task.weights:
-            self.other.let_go()  # memory is counted for one copy of the network
+            self.other.let_go_full()  # memory is counted for one copy of the network
         with self.subjects.loaded(*filter(None, (task.weights, *task.adapters))) as denoiser:
             self.drawing = sampling.Drawing(
                 self.base,

@@ -86,6 +86,10 @@ class SubjectCache:
         """Begin to read the files of subjects who will be drawn, unless they are at hand."""
         self._full.read_ahead(*(path for path in weights if path not in self._adapters))
 
+    def let_go_full(self) -> None:
+        """Keep no weights of full trainings but those that are drawn with."""
+        self._full.let_go()
+
     def let_go(self) -> None:
         """Keep no subject's weights but those that are drawn with."""
         self._full.let_go()

@@ -43,6 +43,15 @@ def test_memory_bounds_it(base: BaseModel) -> None:
     assert drawn(short, 16, {4: 1.0, 8: 0.1}) == [4, 4, 4, 4]  # as always: without it is found out that it is too much
 
 
+def test_a_pass_holds_as_many_pixels_as_were_measured_to_fit(base: BaseModel) -> None:
+    batches = PictureBatches(base, lambda device: 2**30)
+    batches.took_memory(4, 64, 4 * 2**26)  # 64 MiB for each picture
+    assert batches.most(64) == 8 and batches.most(64, adapters_bytes=2**25) == 5
+    assert batches.most(128) == 4  # as always
+    batches.shrink(8, 64)
+    assert batches.most(64) == 4
+
+
 def test_pictures_do_not_depend_on_how_many_are_drawn_together(base: BaseModel, tmp_path: Path) -> None:
     how = {"steps": 3, "guidance": 2.0}
     steps: list[tuple[int, int]] = []
