@@ -109,7 +109,7 @@ def full_subjects(bench: Bench) -> Row:
 
 
 def switch(bench: Bench) -> Row:
-    """From one subject's adapters to another's, both resident, in milliseconds."""
+    """From one subject's adapters to another's, both resident, in milliseconds; of CPU time where there is no GPU."""
     ours, theirs = bench.ours, bench.theirs
 
     def switched(subject: int) -> None:
@@ -125,7 +125,8 @@ def switch(bench: Bench) -> Row:
 
     def median_ms(change: Callable[[int], object]) -> float:
         change(0), change(1)
-        return statistics.median(_timed(lambda k=number: change(k % 2))[0] for number in range(12)) * 1000
+        took = [_timed(lambda k=number: change(k % 2)) for number in range(12)]
+        return statistics.median(each[0 if torch.cuda.is_available() else 1] for each in took) * 1000
 
     ours_ms, load_ms = median_ms(switched), median_ms(loaded)
     for subject in (0, 1):
