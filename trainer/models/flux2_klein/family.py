@@ -23,7 +23,7 @@ class Flux2KleinFamily(DitFamily):
     pipeline = "Flux2KleinPipeline"
     file_mark = re.compile(r"(^|\.)double_stream_modulation_img\.lin(ear)?\.weight$")
     layer_marks = re.compile(r"to_qkv_mlp_proj")
-    references = 4  # https://docs.bfl.ai/flux_2
+    references = 4  # the pipeline has no limit; each photo lengthens every pass by as many tokens as a picture
     # https://github.com/huggingface/diffusers, examples/dreambooth/README_flux2.md
     defaults: ClassVar[Mapping[Method, FamilyDefaults]] = {"lora": FamilyDefaults(1e-4, 0, 500, 4)}
 
