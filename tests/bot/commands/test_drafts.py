@@ -1,6 +1,7 @@
 """Photos of which some are refused, where the person can be asked what now."""
 
 import asyncio
+
 import pytest
 
 from bot.app import Darkroom
@@ -97,5 +98,5 @@ async def test_retraining_keeps_what_was_learned_until_there_is_better(chat: Cha
     (after,) = await chat.app.subjects.in_space(chat.space)
     assert after.id == before.id and after.weights_sha256 != before.weights_sha256 and after.job != before.job
     async with asyncio.timeout(60):  # what was learned before goes after people are told
-        while await chat.app.store.names(f"subjects/{after.id}/weights/") != [after.weights_key]:
+        while await chat.app.store.names(f"subjects/{after.id}/weights/") != [after.weights_key]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
