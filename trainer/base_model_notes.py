@@ -11,11 +11,11 @@ from trainer.models.diffusers_layout import RECIPE_FILE, some_of
 from trainer.models.families import family_of, single_files
 from trainer.models.hub import HubName
 from trainer.models.local_files import TOYWORLD_FOLDER
-from trainer.models.sources import Source
+from trainer.models.sources import ModelSource
 from trainer.models.twin import find_twin
 
 
-def where(source: Source) -> str:
+def where(source: ModelSource) -> str:
     """Where it is, and what is still to be downloaded."""
     if source.missing_bytes:
         return f"{source.called} is on the hub: {in_gb(source.missing_bytes)} are downloaded when a worker starts."
@@ -24,7 +24,7 @@ def where(source: Source) -> str:
     return f"{source.called} is in {source.folder}."
 
 
-def licence(source: Source) -> tuple[str, ...]:
+def licence(source: ModelSource) -> tuple[str, ...]:
     """Under which licence the model's makers have published it."""
     if source.folder == TOYWORLD_FOLDER:  # which is Darkroom's own
         return ()
@@ -33,7 +33,7 @@ def licence(source: Source) -> tuple[str, ...]:
     return (f"{family.name} is published under {licence.name} ({licence.url}){conditions}.",)
 
 
-def drafts(source: Source, dtype: torch.dtype, settings: TrainerSettings) -> tuple[str, ...]:
+def drafts(source: ModelSource, dtype: torch.dtype, settings: TrainerSettings) -> tuple[str, ...]:
     """By which few-step twin drafts are drawn, or could be; raises SetupError for one that does not fit."""
     fitting = family_of(source.folder).twin_of(source.folder)
     if settings.twin_model:
@@ -46,7 +46,7 @@ def drafts(source: Source, dtype: torch.dtype, settings: TrainerSettings) -> tup
     return (f"{fitting.name} could draw drafts in a few steps ({both}); {fitting.transfer}.",)
 
 
-def asides(source: Source, settings: TrainerSettings) -> tuple[str, ...]:
+def asides(source: ModelSource, settings: TrainerSettings) -> tuple[str, ...]:
     """What else there is to say of the base model: that it is distilled, and what nobody reads of its file."""
     path = Path(settings.base_model).expanduser()
     sentences, names, left_out = [], [HubName.of(settings.base_model).repo, path.stem], list[str]()

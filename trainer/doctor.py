@@ -21,7 +21,7 @@ from trainer.models.default_recipe import check_recipe, recipe_for
 from trainer.models.families import family_of, single_files
 from trainer.models.finite import check_file
 from trainer.models.meta_model import MetaModel
-from trainer.models.sources import Source, find
+from trainer.models.sources import ModelSource, find
 
 METHODS: dict[Method, str] = {"lora": "training with LoRA", "full": "training in full"}
 PRIORS: dict[Prior, str] = {
@@ -62,7 +62,7 @@ def report(settings: TrainerSettings) -> DoctorReport:
     )
 
 
-def _check_finite(source: Source, settings: TrainerSettings) -> None:
+def _check_finite(source: ModelSource, settings: TrainerSettings) -> None:
     """Raise SetupError if weights are no numbers, unless they are still to be downloaded. Reads all of them."""
     path = Path(settings.base_model).expanduser()
     if path.is_file():
@@ -72,7 +72,7 @@ def _check_finite(source: Source, settings: TrainerSettings) -> None:
             check_file(source.folder / name, source.called)
 
 
-def base_model_here(settings: TrainerSettings) -> tuple[Source, Method, str]:
+def base_model_here(settings: TrainerSettings) -> tuple[ModelSource, Method, str]:
     """The base model, by which method subjects are learned here if nobody asks for one, and why; raises SetupError."""
     here = this_machine()
     source, dtype = _found(settings, here)
@@ -84,13 +84,13 @@ def base_model_here(settings: TrainerSettings) -> tuple[Source, Method, str]:
     )
 
 
-def _found(settings: TrainerSettings, here: Device) -> tuple[Source, torch.dtype]:
+def _found(settings: TrainerSettings, here: Device) -> tuple[ModelSource, torch.dtype]:
     """The base model, without its weights, and what it would be kept in; raises SetupError."""
     dtype = dtype_for(settings.precision, here.device)
     return find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False), dtype
 
 
-def _fits(source: Source, skeleton: MetaModel, here: Device, settings: TrainerSettings) -> DoctorReport:
+def _fits(source: ModelSource, skeleton: MetaModel, here: Device, settings: TrainerSettings) -> DoctorReport:
     """What each kind of work takes, whether there is as much, and how subjects are learned here."""
     needs = MemoryEstimate(skeleton, bool(settings.twin_model))
     drawing = here.needs_bytes(needs.drawing_bytes())
@@ -125,7 +125,7 @@ def _said(way: MemoryPlan) -> str:
     return f"{divided}{'slower, ' if way.gentle else ''}{in_gb(way.takes_bytes)}{' of each' if divided else ''}"
 
 
-def _recipe(source: Source, method: Method) -> Recipe:
+def _recipe(source: ModelSource, method: Method) -> Recipe:
     """The recipe that suits the model."""
     try:
         recipe = recipe_for(source.folder, method=method)

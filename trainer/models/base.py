@@ -25,7 +25,7 @@ from trainer.models.family import Family
 from trainer.models.finite import check_finite
 from trainer.models.model_files import ModelFiles
 from trainer.models.rare_tokens import FORBIDDEN, meaningless
-from trainer.models.sources import Source, find
+from trainer.models.sources import ModelSource, find
 from trainer.models.versions import BaseModelVersion, model_hash
 
 READ = 400  # rare words of which it is found out what they mean
@@ -36,7 +36,7 @@ READ_BATCH = 50  # of them at once
 class BaseModel(ABC):
     """What each family has of its own; pixels are from -1 to 1, latents n × c × h × w."""
 
-    source: Source
+    source: ModelSource
     denoiser: Denoiser
     process: NoiseProcess
     device: torch.device
@@ -137,7 +137,7 @@ class BaseModel(ABC):
         return meaningless(first, readings) + rest
 
     @abstractmethod
-    def twin(self, source: Source) -> "BaseModel":
+    def twin(self, source: ModelSource) -> "BaseModel":
         """Build this model with the network that predicts, and the schedule, of a few-step twin in `source`."""
 
     # ── files and weights ──────────────────────────────────────────────────────────────────────────────────
@@ -210,7 +210,7 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
 
 
 @contextmanager
-def readable(source: Source) -> Iterator[None]:
+def readable(source: ModelSource) -> Iterator[None]:
     """Raise SetupError for files of a base model that the libraries cannot read."""
     try:
         yield

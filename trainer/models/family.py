@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainer.models.base import BaseModel
-    from trainer.models.sources import Source
+    from trainer.models.sources import ModelSource
 
 
 class DrawingDefaults(Settings):
@@ -149,11 +149,11 @@ class Family(Protocol):
     def check(self, folder: Path, called: str) -> None:
         """Raise SetupError saying why a model cannot be trained here, by its settings."""
 
-    def check_weights(self, source: "Source", dtype: "torch.dtype") -> None:
+    def check_weights(self, source: "ModelSource", dtype: "torch.dtype") -> None:
         """Compare all weights with the settings, by the files' headers alone; raises SetupError."""
 
     def skeleton(self, folder: Path, dtype: "torch.dtype") -> "BaseModel":
         """The model on the meta device, by its settings alone: it has shapes, takes no memory, and reads no prompts."""
 
-    def load(self, source: "Source", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
+    def load(self, source: "ModelSource", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
         """Load the model, frozen; raises SetupError for what does not fit together."""

@@ -20,12 +20,12 @@ from trainer.models.key_locations import KeyLocation
 from trainer.models.other_file_kinds import other_file
 from trainer.models.quantisation import format_of_config
 from trainer.models.safetensors_files import SafetensorsFiles
-from trainer.models.sources import Source
+from trainer.models.sources import ModelSource
 
 QUANTISED = "is quantised ({}), and Darkroom cannot read that: take it in 16 or 32 bits, or in fp8"
 
 
-def check_part(source: Source, part: str, network: Any) -> SafetensorsFiles:
+def check_part(source: ModelSource, part: str, network: Any) -> SafetensorsFiles:
     """Compare names and shapes of a part's weights with a network of its settings, by the files' headers alone.
 
     Returns the opened files; raises SetupError.
@@ -37,7 +37,7 @@ def check_part(source: Source, part: str, network: Any) -> SafetensorsFiles:
     return tensors
 
 
-def read_part(source: Source, part: str, empty: Callable[[], Any], dtype: torch.dtype) -> Any:
+def read_part(source: ModelSource, part: str, empty: Callable[[], Any], dtype: torch.dtype) -> Any:
     """One part with its weights in `dtype`; `empty` makes it by its settings. Raises SetupError."""
     with init_empty_weights(include_buffers=False):
         network = empty()
@@ -67,7 +67,7 @@ def opened(files: Iterable[tuple[str, Path]], called: str) -> SafetensorsFiles:
 
 
 def _located(
-    source: Source, part: str, tensors: SafetensorsFiles, likes: Mapping[str, Tensor]
+    source: ModelSource, part: str, tensors: SafetensorsFiles, likes: Mapping[str, Tensor]
 ) -> dict[str, KeyLocation]:
     where = locate_keys({name: KeyLocation(name) for name in likes}, tensors.shapes)
     if missing := [name for name, place in where.items() if place.name not in tensors.shapes]:
@@ -83,6 +83,6 @@ def _located(
     return where
 
 
-def _files(source: Source, part: str) -> list[tuple[str, Path]]:
+def _files(source: ModelSource, part: str) -> list[tuple[str, Path]]:
     names = (name for name in source.files if name.startswith(f"{part}/") and name.endswith(".safetensors"))
     return [("", source.folder / name) for name in names]

@@ -18,7 +18,7 @@ ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """A base model on this machine, in diffusers' layout."""
 
     called: str  # what sentences call it, at their beginning
@@ -28,7 +28,7 @@ class Source:
     missing_bytes: int = 0  # still to be downloaded
 
 
-def find(base_model: str, models: Path, half: bool, weights: bool = True, twin: bool = False) -> Source:
+def find(base_model: str, models: Path, half: bool, weights: bool = True, twin: bool = False) -> ModelSource:
     """Find a base model as the settings name it; download or convert it if need be, and note in `models` what was had.
 
     `half` prefers weights in half precision; those that are on this machine are taken before those that are not.
@@ -48,22 +48,22 @@ def find(base_model: str, models: Path, half: bool, weights: bool = True, twin: 
             f"There is no folder or file {path}. DARKROOM_BASE_MODEL is a folder in diffusers' layout, a .safetensors "
             "file, or the name of a model on the hub, org/name or org/name@revision."
         )
-    return _checked(Source(called, path, _needed(path, half, called)))
+    return _checked(ModelSource(called, path, _needed(path, half, called)))
 
 
-def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool) -> Source:
+def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool) -> ModelSource:
     if path.suffix == ".gguf":
         raise SetupError(f"{called} is quantised (GGUF), and Darkroom cannot read that: take it as .safetensors.")
     if path.suffix != ".safetensors":
         raise SetupError(f"{called} is a file, but no .safetensors.")
     reader = single_files(path)  # only here is torch needed
     if not weights:
-        return _checked(Source(called, reader.settings_for(path, models), ()))
+        return _checked(ModelSource(called, reader.settings_for(path, models), ()))
     folder, sha256 = reader.converted_folder(path, models)
-    return _checked(Source(called, folder, _needed(folder, half, called), sha256))
+    return _checked(ModelSource(called, folder, _needed(folder, half, called), sha256))
 
 
-def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool, twin: bool) -> Source:
+def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool, twin: bool) -> ModelSource:
     pinned = hub.pin(name, models)
     family = recognised(pinned.sizes_bytes, lambda: config_of(hub.fetch(pinned, [INDEX]), INDEX))
     files, others = (family.needed_files(pinned.sizes_bytes, each, pinned.called) for each in (half, not half))
@@ -73,7 +73,7 @@ def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool, twin: 
     if missing_bytes and not hub.missing_bytes(pinned, others):
         files, missing_bytes = others, 0
     folder = hub.fetch(pinned, without_weights(files))
-    source = _checked(Source(pinned.called, folder, tuple(files), pinned.commit, missing_bytes))
+    source = _checked(ModelSource(pinned.called, folder, tuple(files), pinned.commit, missing_bytes))
     if not weights:
         return source
     return replace(source, folder=hub.fetch(pinned, files), missing_bytes=0)
@@ -90,7 +90,7 @@ def _needed(folder: Path, half: bool, called: str) -> tuple[str, ...]:
     return tuple(recognised(names, lambda: config_of(folder, INDEX)).needed_files(names, half, called))
 
 
-def _checked(source: Source) -> Source:
+def _checked(source: ModelSource) -> ModelSource:
     family = family_of(source.folder)
     family.check(source.folder, source.called)
     licence = family.licence_of(source.folder)

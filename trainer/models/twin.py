@@ -9,7 +9,7 @@ from trainer.models.base import BaseModel, models_folder, readable
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.families import family_of
 from trainer.models.finite import check_finite
-from trainer.models.sources import Source, find
+from trainer.models.sources import ModelSource, find
 
 
 def load_twin(twin: str, base: BaseModel, home: Path) -> BaseModel:
@@ -25,14 +25,14 @@ def load_twin(twin: str, base: BaseModel, home: Path) -> BaseModel:
         return drawn
 
 
-def find_twin(twin: str, base: Source, home: Path, dtype: torch.dtype, weights: bool = True) -> Source:
+def find_twin(twin: str, base: ModelSource, home: Path, dtype: torch.dtype, weights: bool = True) -> ModelSource:
     """Find a twin as the settings name it; without `weights`, what tells about them alone. Raises SetupError."""
     half = dtype is not torch.float32
     _check(find(twin, models_folder(home), half, weights=False, twin=True), base)  # before anything large is fetched
     return find(twin, models_folder(home), half, weights, twin=True)
 
 
-def _check(twin: Source, base: Source) -> None:
+def _check(twin: ModelSource, base: ModelSource) -> None:
     """Raise SetupError if LoRA that was learned on one model cannot be for the other, by their settings."""
     called = base.called.removeprefix("The base model ")
     families = [family_of(source.folder) for source in (twin, base)]
@@ -45,6 +45,6 @@ def _check(twin: Source, base: Source) -> None:
         raise SetupError(f"{twin.called} cannot draw what is learned on {called}: their networks differ in size.")
 
 
-def _shapes(source: Source) -> dict[str, torch.Size]:
+def _shapes(source: ModelSource) -> dict[str, torch.Size]:
     denoiser = family_of(source.folder).skeleton(source.folder, torch.float32).denoiser
     return {name: weight.shape for name, weight in denoiser.state_dict().items()}

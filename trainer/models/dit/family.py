@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from trainer.models.base import BaseModel
     from trainer.models.dit.model import DitModel
-    from trainer.models.sources import Source
+    from trainer.models.sources import ModelSource
 
 PARTS = ("tokenizer", "text_encoder", "transformer", "vae", "scheduler")
 
@@ -85,7 +85,7 @@ class DitFamily(ABC):
         if takes != gets:
             raise SetupError(f"{called} is mixed of several: its transformer takes {takes} channels, and gets {gets}.")
 
-    def check_weights(self, source: "Source", dtype: "torch.dtype") -> None:
+    def check_weights(self, source: "ModelSource", dtype: "torch.dtype") -> None:
         """See `Family`."""
         self.kind().check_weights(source, dtype)
 
@@ -93,7 +93,7 @@ class DitFamily(ABC):
         """See `Family`."""
         return self.kind().skeleton(folder, dtype)
 
-    def load(self, source: "Source", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
+    def load(self, source: "ModelSource", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
         """See `Family`."""
         return self.kind().load(source, device, dtype)
 

@@ -19,7 +19,7 @@ from trainer.models.base import BaseModel
 from trainer.models.diffusers_layout import settings_read
 from trainer.models.dit.denoiser import PROMPT_TOKENS, DitDenoiser
 from trainer.models.load_weights import check_part, read_part
-from trainer.models.sources import Source
+from trainer.models.sources import ModelSource
 
 NETWORKS = ("transformer", "text_encoder", "vae")
 SHORT_WORD = "Ġ[a-z]{3,4}"  # as a token, after a space
@@ -136,13 +136,13 @@ class DitModel(BaseModel):
         return {"transformer": self.denoiser.transformer, "vae": self.vae, "text_encoder": self.denoiser.text_encoder}
 
     @classmethod
-    def check_weights(cls, source: Source, dtype: torch.dtype) -> None:
+    def check_weights(cls, source: ModelSource, dtype: torch.dtype) -> None:
         """See `Family`."""
         for part, network in cls.skeleton(source.folder, dtype).parts.items():
             check_part(source, part, network)
 
     @classmethod
-    def load(cls, source: Source, device: torch.device, dtype: torch.dtype) -> Self:
+    def load(cls, source: ModelSource, device: torch.device, dtype: torch.dtype) -> Self:
         """Load all parts."""
 
         def frozen(part: str, dtype: torch.dtype = dtype) -> Any:
@@ -153,7 +153,7 @@ class DitModel(BaseModel):
         denoiser = cls.denoiser_of(source.folder, frozen("transformer"), frozen("text_encoder")).eval()
         return cls.of(source, denoiser, frozen("vae", torch.float32), device, tokenizer)
 
-    def twin(self, source: Source) -> Self:
+    def twin(self, source: ModelSource) -> Self:
         """See `BaseModel`."""
         empty = partial(self.empty, source.folder, "transformer")
         transformer = read_part(source, "transformer", empty, self.denoiser.dtype)
@@ -166,11 +166,11 @@ class DitModel(BaseModel):
         with settings_read(folder, cls.called), torch.device("meta"):
             transformer, text_encoder, vae = (cls.empty(folder, part) for part in NETWORKS)
         denoiser = cls.denoiser_of(folder, transformer.to(dtype), text_encoder.to(dtype)).eval().requires_grad_(False)
-        source = Source(f"The base model in {folder}", folder, ())
+        source = ModelSource(f"The base model in {folder}", folder, ())
         return cls.of(source, denoiser, vae.eval().requires_grad_(False), torch.device("meta"), None)
 
     @classmethod
-    def of(cls, source: Source, denoiser: DitDenoiser, vae: Any, device: torch.device, tokenizer: Any) -> Self:
+    def of(cls, source: ModelSource, denoiser: DitDenoiser, vae: Any, device: torch.device, tokenizer: Any) -> Self:
         """The model of these parts."""
         scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(source.folder / "scheduler")
         return cls(source, denoiser, FlowMatching(scheduler, cls.shift(source.folder)), device, vae, tokenizer)

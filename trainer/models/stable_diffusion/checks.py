@@ -6,12 +6,12 @@ from storage.errors import SetupError
 from trainer.models.diffusers_layout import SCHEDULE, config_of
 from trainer.models.load_weights import check_part
 from trainer.models.safetensors_files import SafetensorsFiles
-from trainer.models.sources import Source
+from trainer.models.sources import ModelSource
 from trainer.models.stable_diffusion.model import StableDiffusion
 from trainer.models.stable_diffusion.prediction_type import PREDICTION, RESCALE, noise_schedule_of
 
 
-def check_weights(source: Source, skeleton: StableDiffusion) -> None:
+def check_weights(source: ModelSource, skeleton: StableDiffusion) -> None:
     """Compare names and shapes of all weights with the settings, by the files' headers alone; raises SetupError."""
     for part, network in skeleton.parts.items():
         tensors = check_part(source, part, network)
@@ -28,7 +28,7 @@ def check_widths(called: str, skeleton: StableDiffusion) -> None:
         raise SetupError(f"{called} is mixed of several: its UNet reads {reads} numbers a word, and gets {writes}.")
 
 
-def _check_marks(source: Source, tensors: SafetensorsFiles) -> None:
+def _check_marks(source: ModelSource, tensors: SafetensorsFiles) -> None:
     """Raise SetupError if the weights are marked as made for another noise schedule than the settings say."""
     settings = {PREDICTION: "epsilon", RESCALE: False, **config_of(source.folder, SCHEDULE)}
     try:

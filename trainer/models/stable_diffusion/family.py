@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainer.models.base import BaseModel
-    from trainer.models.sources import Source
+    from trainer.models.sources import ModelSource
 
 HUB = "https://huggingface.co"
 # https://github.com/huggingface/diffusers, examples/dreambooth/README.md: with `--train_text_encoder`, and with LoRA,
@@ -89,7 +89,7 @@ class StableDiffusionFamily:
         """See `Family`."""
         layout.check_kind(folder, called)
 
-    def check_weights(self, source: "Source", dtype: "torch.dtype") -> None:
+    def check_weights(self, source: "ModelSource", dtype: "torch.dtype") -> None:
         """See `Family`."""
         from trainer.models.stable_diffusion.checks import check_weights
         from trainer.models.stable_diffusion.model import skeleton
@@ -102,7 +102,7 @@ class StableDiffusionFamily:
 
         return model.skeleton(folder, dtype)
 
-    def load(self, source: "Source", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
+    def load(self, source: "ModelSource", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
         """See `Family`."""
         from trainer.models.stable_diffusion import model
 

@@ -19,7 +19,7 @@ from trainer.models.base import BaseModel, memory_format_for
 from trainer.models.denoiser import PromptReader, TextEmbeddings
 from trainer.models.diffusers_layout import INDEX, config_of, settings_read
 from trainer.models.load_weights import read_part
-from trainer.models.sources import Source
+from trainer.models.sources import ModelSource
 from trainer.models.stable_diffusion.denoiser import UNetDenoiser
 from trainer.models.stable_diffusion.model_files import StableDiffusionFiles
 
@@ -121,7 +121,7 @@ class StableDiffusion(BaseModel):
         """The last token has seen all of the prompt."""
         return self.denoiser.read(self.token_ids(texts)).tokens[:, -1]
 
-    def twin(self, source: Source) -> "StableDiffusion":
+    def twin(self, source: ModelSource) -> "StableDiffusion":
         """See `BaseModel`."""
         unet = _frozen(source, "unet", self.device, self.denoiser.dtype)
         denoiser = UNetDenoiser(unet, *self.denoiser.text_encoders).eval()
@@ -138,13 +138,13 @@ class StableDiffusion(BaseModel):
         return {"unet": self.denoiser.unet, "vae": self.vae, **dict(readers)}
 
 
-def _frozen(source: Source, part: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _frozen(source: ModelSource, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """A part with its weights."""
     network = read_part(source, part, lambda: _empty(source.folder, part), dtype)
     return network.to(device, memory_format=memory_format_for(device)).eval().requires_grad_(False)
 
 
-def load(source: Source, device: torch.device, dtype: torch.dtype) -> StableDiffusion:
+def load(source: ModelSource, device: torch.device, dtype: torch.dtype) -> StableDiffusion:
     """Load all parts; raises SetupError for a tokenizer that is another text encoder's."""
     text_encoders = [_frozen(source, part, device, dtype) for part in TEXT_ENCODERS if (source.folder / part).is_dir()]
     tokenizers = []
@@ -167,7 +167,7 @@ def skeleton(folder: Path, dtype: torch.dtype) -> StableDiffusion:
     denoiser = UNetDenoiser(unet, *text_encoders).requires_grad_(False)
     for weight in denoiser.parameters():
         weight.data = weight.data.to(dtype)
-    source = Source(f"The base model in {folder}", folder, ())
+    source = ModelSource(f"The base model in {folder}", folder, ())
     return StableDiffusion(source, denoiser, _process(folder), torch.device("meta"), vae.requires_grad_(False), [])
 
 
