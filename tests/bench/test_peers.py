@@ -64,8 +64,8 @@ def test_both_are_timed_and_a_table_and_one_json_object_are_printed(tmp_path: Pa
 def test_what_fails_is_reported_and_the_rest_goes_on_until_time_is_up(tmp_path: Path, photos: list[Path]) -> None:
     (tmp_path / "train_dreambooth_lora.py").write_text("import time\ntime.sleep(60)")
     model = tmp_path / "models" / "tiny"
-    (model / "unet").mkdir(parents=True)
-    for name in ("model_index.json", "unet/config.json"):
+    (model / "vae").mkdir(parents=True)
+    for name in ("model_index.json", "vae/config.json"):
         (model / name).write_text('{"sample_size": 8}')
     done = bench(tmp_path, photos, minutes=0.01)
     assert done.exit_code == 1
