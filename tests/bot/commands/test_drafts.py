@@ -1,7 +1,5 @@
 """Photos of which some are refused, where the person can be asked what now."""
 
-import asyncio
-
 import pytest
 
 from bot.app import Darkroom
@@ -11,6 +9,7 @@ from bot.photos.uploads import Upload
 from storage.contract.subjects import Subject
 from storage.ids import new_id
 from tests.conftest import Chat, photos_of_a_character
+from tests.support.waiting import names_become
 
 pytestmark = pytest.mark.timeout(300)
 TEXT = Upload(name="notes.jpg", data=b"no picture at all")
@@ -97,6 +96,4 @@ async def test_retraining_keeps_what_was_learned_until_there_is_better(chat: Cha
     assert (await chat("dreambooth retrain", name="rex", steps=3))[-1].state == "done"
     (after,) = await chat.app.subjects.in_space(chat.space)
     assert after.id == before.id and after.weights_sha256 != before.weights_sha256 and after.job != before.job
-    async with asyncio.timeout(60):  # what was learned before goes after people are told
-        while await chat.app.store.names(f"subjects/{after.id}/weights/") != [after.weights_key]:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+    await names_become(chat.app.store, f"subjects/{after.id}/weights/", [after.weights_key])

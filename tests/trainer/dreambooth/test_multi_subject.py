@@ -20,6 +20,7 @@ from storage.kinds.train import TrainJob
 from storage.queue.job_progress import read_progress
 from tests.bot.arguments.test_multi_subject_prompts import subject
 from tests.conftest import Chat, Stack, photos_of_a_character
+from tests.support.waiting import names_become
 from trainer.dreambooth.checkpoint import Checkpointer, read
 from trainer.dreambooth.dataset import SubjectSpec as Learner
 from trainer.dreambooth.state import copied
@@ -129,7 +130,7 @@ async def test_learned_together_drawn_together_and_forgotten_one_by_one(chat: Ch
     assert rex.identifier != mia.identifier and rex.job == mia.job == done.job
     for each in (rex, mia):
         assert len(each.samples) == 4 and all(p.key.startswith(samples_prefix(each.id)) for p in each.samples)
-        assert await app.store.names(weights_prefix(each.id)) == [each.weights_key]
+        await names_become(app.store, weights_prefix(each.id), [each.weights_key])
     drawing = {"count": 1, "steps": 2, "seed": 1}
     drawn = (await chat("imagine", prompt="[rex] and [mia]", **drawing))[-1]
     assert drawn.facts["identifier"] == f"{rex.identifier}, {mia.identifier}"
@@ -149,7 +150,7 @@ async def test_learned_together_drawn_together_and_forgotten_one_by_one(chat: Ch
 
     assert (await chat("dreambooth retrain", name="mia", steps=1, set=QUICK))[-1].state == "done"
     alone = await found(chat, "mia")
-    assert await app.store.names(weights_prefix(mia.id)) == [alone.weights_key]
+    await names_become(app.store, weights_prefix(mia.id), [alone.weights_key])
     assert not await app.store.names(samples_prefix(mia.id)) and len(alone.samples) == 1
 
 
