@@ -1,5 +1,6 @@
 """From prompt to pictures: classifier-free guidance with any of five schedulers, a step at a time."""
 
+import logging
 import math
 import time
 from collections.abc import Hashable, Sequence
@@ -15,6 +16,8 @@ from trainer.diffusion.row_adapters import Drawer, network_of, predict_together
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import joined
 from trainer.steps import Steps, run_to_end
+
+log = logging.getLogger(__name__)
 
 BATCH = 4  # pictures in one forward pass, where nobody has measured what is quickest; each takes two rows of it
 VARIATION = 0.4  # share of fresh noise in a variation; at 1 nothing is left of the picture it varies
@@ -110,9 +113,17 @@ class Denoising:
             predicted = without + self.guidance * (with_text - without)
         t = self.scheduler.timesteps[self.taken]
         if self.keeps_clean:
-            self.clean = self.base.process.clean(self.scheduler.scale_model_input(self.latents, t), predicted, t)
+            self.clean = self._predicted_clean(predicted, t)
         self.latents = self.scheduler.step(predicted, t, self.latents, **self.chance).prev_sample
         self.taken += 1
+
+    def _predicted_clean(self, predicted: Tensor, t: Tensor) -> Tensor | None:
+        """The clean latents that this step predicts, for a preview, which is not worth a drawing."""
+        try:
+            return self.base.process.clean(self.scheduler.scale_model_input(self.latents, t), predicted, t)
+        except Exception:
+            log.exception("there is no preview of this step")
+            return None
 
 
 @torch.no_grad()

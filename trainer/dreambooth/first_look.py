@@ -48,7 +48,8 @@ def compare(
 
 def _in_places(base: BaseModel, denoiser: Drawer, called: str, **how: Any) -> Steps[list[Image.Image]]:
     prompts = [f"{called} {place}" for place in PLACES]
-    return (yield from sampling.draw_steps(base, denoiser, prompts, [SEED] * len(PLACES), **how))
+    # one at a time: references lengthen each row several times
+    return (yield from sampling.draw_steps(base, denoiser, prompts, [SEED] * len(PLACES), 1, **how))
 
 
 def _sheet(before: list[Image.Image], after: list[Image.Image]) -> Image.Image:

@@ -40,18 +40,20 @@ class MultiLora:
         self.base, self.most = base, most  # trainings in one pass
         self._networks: dict[bool, MultiLoraNetwork] = {}  # with gradient checkpointing, and without
         self._exact: dict[Hashable, bool] = {}  # whether gradients are to the last bit those of steps alone
+        self.refused: set[Hashable] = set()  # keys of trainings that gain nothing by a common turn
 
     def step(self, trainings: Sequence[Training]) -> None:
         """Draw the next step of trainings of one `batch_key`, and compute their gradients together where that can be.
 
         Each one's own `step` then goes on from there.
         """
-        passes = [training.drawn() for training in trainings]
-        shapes = {tuple(_shapes(*one) for one in each) for each in passes}
-        if len(shapes) > 1:
-            return
-        key = (batch_key(trainings[0]), len(trainings), *shapes)
+        key: Hashable = None
         try:
+            passes = [training.drawn() for training in trainings]
+            shapes = {tuple(_shapes(*one) for one in each) for each in passes}
+            if len(shapes) > 1:
+                return
+            key = (batch_key(trainings[0]), len(trainings), *shapes)
             if key not in self._exact:
                 self._compare(key, trainings, passes)
             elif self._exact[key]:
@@ -60,7 +62,8 @@ class MultiLora:
             self._undo(trainings)
             if not is_out_of_memory(error):
                 log.exception("%d trainings could not take a step together", len(trainings))
-                self._exact[key] = False
+                if key is not None:
+                    self._refuse(key, trainings)
                 return
             self.most = max(1, len(trainings) // 2)
             log.warning("memory was short for the steps of %d trainings at once", len(trainings))
@@ -78,10 +81,18 @@ class MultiLora:
             training.losses[training.taken] = found.losses
             for weight, gradient in zip(training.learning.values(), found.gradients, strict=True):
                 weight.grad = gradient
-        if all(is_finite(part) for found in alone for part in found.tensors()):  # NaN does not equal itself
-            self._exact[key] = all(map(_equal, alone, together))
-            if not self._exact[key]:
-                log.info("%d trainings share no steps: together they round differently here", len(trainings))
+        if not all(is_finite(part) for found in alone for part in found.tensors()):  # NaN does not equal itself
+            return
+        if not all(map(_equal, alone, together)):
+            log.info("%d trainings share no steps: together they round differently here", len(trainings))
+            self._refuse(key, trainings)
+        elif all(map(_tells, alone)):
+            self._exact[key] = True
+
+    def _refuse(self, key: Hashable, trainings: Sequence[Training]) -> None:
+        """Let such trainings take their steps one by one from now on, and in turns of their own."""
+        self._exact[key] = False
+        self.refused.add(batch_key(trainings[0]))
 
     def _backward(self, trainings: Sequence[Training], passes: Sequence[list[Pass]]) -> None:
         adapters = [training.adapters for training in trainings]
@@ -135,6 +146,11 @@ class _Gradients(NamedTuple):
 
 def _gradients(training: Training) -> _Gradients:
     return _Gradients(training.losses[training.taken].clone(), [w.grad for w in training.learning.values()])
+
+
+def _tells(found: "_Gradients") -> bool:
+    """Whether gradients tell anything: while all `up` are zero, as at first, so is what goes to each `down`."""
+    return 2 * sum(part is not None and bool(part.any()) for part in found.gradients) > len(found.gradients)
 
 
 def _equal(one: _Gradients, other: _Gradients) -> bool:

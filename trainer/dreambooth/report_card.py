@@ -150,7 +150,8 @@ class SubjectEvaluator:
     ) -> Steps[list[Image.Image]]:
         """Draw a picture for each seed with this share of the denoising steps."""
         how = {**self.how, "steps": math.ceil(self.how["steps"] * share), **more}
-        steps = sampling.draw_steps(self.base, denoiser, prompt, list(seeds), self.together, **how)
+        together = 1 if how.get("references") else self.together  # which lengthen each row several times
+        steps = sampling.draw_steps(self.base, denoiser, prompt, list(seeds), together, **how)
         images = yield from with_progress(steps, lambda *_: (self._done, self._of))
         self._done += len(images)
         return images

@@ -128,7 +128,7 @@ class Engine:
         of = {"folder": str(base.folder), "revision": base.source.revision, "device": str(base.device)}
         of["twin_folder"] = str(self.twin.folder) if self.twin else ""
         for model in filter(None, (base, self.twin)):
-            self.preview(model)  # fitted now, so that no drawing waits for it
+            self._fit_preview(model)  # now, so that no drawing waits for it
         at_once = self.services.multi_lora.most
         how: dict[str, Any] = {"method": self.method, "trainings_at_once": at_once}
         self.say(Hello(base_sha256=base.sha256, image_px=base.image_px, **how, **of))
@@ -155,6 +155,13 @@ class Engine:
         if base not in self._previews:
             self._previews[base] = LatentPreview.fitted(base)
         return self._previews[base]
+
+    def _fit_preview(self, base: BaseModel) -> None:
+        try:
+            self.preview(base)
+        except Exception:  # previews are not worth an engine
+            log.exception("no previews can be made of this model's latents")
+            free_cached_memory()
 
     def _say_load(self) -> None:
         """Tell the worker how much is done, if it is time to; that is no sign of life of any task."""
@@ -183,6 +190,8 @@ class Engine:
 
     def _run_of(self, task: Task) -> Run:
         if isinstance(task, TrainTask):
+            for cache in (self.subjects, self.drafted):  # memory is counted for one copy of the network beside it
+                cache.let_go_full()
             return TrainingRun(task, self, self.services)
         if task.quality == "draft":
             return SamplingRun(task, self, self.drafted, self.draft_batches, self.subjects)
@@ -191,7 +200,6 @@ class Engine:
     def _finish(self, runs: list[Run]) -> None:
         """Tell the worker how runs have ended; one for which memory did not suffice is tried again with less."""
         for run in runs:
-            self.watched.discard(run.task.job)
             task, short = run.task, run.error is not None and is_out_of_memory(run.error)
             if short:
                 log.warning("job %s ran out of memory%s: %s", task.job, " again" if task.gentle else "", run.error)
@@ -203,6 +211,7 @@ class Engine:
             if short and not task.gentle:
                 self.scheduler.add(self._run_of(task.model_copy(update={"gentle": True})), first=True)
             else:
+                self.watched.discard(task.job)
                 self.say(_result_of(run))
                 if run.state == "done" and isinstance(task, ImagineTask):
                     self.scheduler.meter.finished(len(task.seeds))

@@ -40,7 +40,7 @@ class FullWeights:
 
     def __init__(self, base: BaseModel, limit_bytes: int | None = None) -> None:
         """`limit_bytes` is what they may take on the device, and once more beside it; one is always kept."""
-        self.base, self._limit_bytes = base, limit_bytes
+        self.base, self._given_bytes, self._limit_bytes = base, limit_bytes, limit_bytes
         self._on_device: OrderedDict[Files, Weights] = OrderedDict()
         self._beside: OrderedDict[Files, Weights] = OrderedDict()  # in pinned memory, where the device is a GPU
         self._networks: list[_Network] = []
@@ -86,6 +86,7 @@ class FullWeights:
         used = {each.files for each in self._networks}
         self._on_device = OrderedDict((files, each) for files, each in self._on_device.items() if files in used)
         self._ahead.clear()
+        self._limit_bytes = self._given_bytes  # measured anew: whoever needs the room has it by then
 
     def drop_forgotten(self) -> bool:
         """Drop weights whose file is gone; return whether there were any."""

@@ -15,6 +15,7 @@ from trainer.diffusion.batch_sizes import PictureBatches
 from trainer.diffusion.images import read_photo
 from trainer.diffusion.latents import reference_latents
 from trainer.diffusion.row_adapters import AdaptedDenoiser
+from trainer.dreambooth.weights import is_lora_file
 from trainer.engine.host import Host
 from trainer.engine.previews import Previews
 from trainer.engine.run import Run
@@ -102,7 +103,7 @@ class SamplingRun(Run):
         task = self.task
         self.host.say(ProgressReport(job=task.job, phase="loading"))
         size, references = self._size(), self._references()
-        if task.weights:
+        if any(not is_lora_file(Path(each)) for each in filter(None, (task.weights, *task.adapters))):
             self.other.let_go_full()  # memory is counted for one copy of the network
         with self.subjects.loaded(*filter(None, (task.weights, *task.adapters))) as denoiser:
             self.drawing = sampling.Drawing(

@@ -84,7 +84,7 @@ class SubjectCache:
 
     def read_ahead(self, *weights: str) -> None:
         """Begin to read the files of subjects who will be drawn, unless they are at hand."""
-        self._full.read_ahead(*(path for path in weights if path not in self._adapters))
+        self._full.read_ahead(*(path for path in weights if not self._adapters.get(path)))
 
     def let_go_full(self) -> None:
         """Keep no weights of full trainings but those that are drawn with."""

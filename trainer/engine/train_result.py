@@ -14,7 +14,7 @@ from trainer.dreambooth.report_card import ReportCard, SubjectEvaluator
 from trainer.dreambooth.train import TrainingResult
 from trainer.dreambooth.truncated_captions import cut_captions
 from trainer.dreambooth.weights import save
-from trainer.engine.host import Host
+from trainer.engine.host import Host, Paused
 from trainer.engine.training_session import TrainingSession, TrainingSubject
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
@@ -72,11 +72,15 @@ def _examined(
         return taught
 
     def report(done: int, of: int) -> None:
+        if host.pausing:
+            raise Paused
         host.say(ProgressReport(job=session.task.job, phase="sampling", step=done, of=of))
 
     found: dict[str, Any] = {}
     try:
         yield from reporting(_shown(host.base, session, trained, denoiser, found), report)
+    except Paused:  # the worker ends: what was learned goes first
+        log.info("no report card of job %s: there is no time", session.task.job)
     except Exception:  # what was learned is worth more than its card
         log.exception("no report card of job %s", session.task.job)
     return taught.model_copy(update=found)

@@ -48,7 +48,8 @@ class TrainingRun(Run):
     @property
     def batch_key(self) -> Hashable | None:
         """LoRA trainings of one kind share steps, before which nothing else is to be done."""
-        return batch_key(self._next) if self._next and not self.task.gentle else None
+        key = batch_key(self._next) if self._next and not self.task.gentle else None
+        return None if key in self.services.multi_lora.refused else key
 
     @property
     def rows_max(self) -> int:
@@ -105,12 +106,22 @@ class TrainingRun(Run):
         return result
 
     def _draw_class_set(self, session: TrainingSession, noun: str, path: Path) -> Steps[None]:
-        at_once = 1 if self.task.gentle else CLASS_BATCH
-        for done, of in class_images.draw_class_set(self.base, noun, session.recipe, path, at_once):
+        at_once, drawn = 1 if self.task.gentle else CLASS_BATCH, self.services.class_sets_drawn
+        while path in drawn:  # by another training, which has its turns
             if self.host.pausing:
                 raise Paused
-            self.host.say(ProgressReport(job=self.task.job, phase="class images", step=done, of=of))
-            yield done, of
+            yield 0, 1
+        if class_images.is_usable(path):
+            return
+        drawn.add(path)
+        try:
+            for done, of in class_images.draw_class_set(self.base, noun, session.recipe, path, at_once):
+                if self.host.pausing:
+                    raise Paused
+                self.host.say(ProgressReport(job=self.task.job, phase="class images", step=done, of=of))
+                yield done, of
+        finally:
+            drawn.discard(path)
 
     def _learn(self, session: TrainingSession, begun: dict[str, Tensor] | None) -> Steps[TrainingResult]:
         """Take one step after another, as long as the others of the group are told to take it along."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class TrainingServices:
     embedder: Embedder | None
     trackers: Trackers
     multi_lora: MultiLora
+    class_sets_drawn: set[Path] = field(default_factory=set)  # at the moment, by whichever training
 
 
 @dataclass(frozen=True)

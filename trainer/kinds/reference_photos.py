@@ -38,8 +38,12 @@ async def fetch_references(store: Store, subject: Subject, family: Family, folde
     if not photos:
         await Subjects(store).get(subject.id)
         raise UserError(
-            f"The photos of {subject.name} are not in the storage any more, so it cannot be drawn from them. "
-            "Forget it, and train it from photos again."
+            f"None of the photos of {subject.name} can be read from the storage, so it cannot be drawn from them. "
+            + (
+                f"/dreambooth use {subject.name} training draws it as it was learned."
+                if subject.weights_key
+                else "Train it again."
+            )
         )
     chosen = await asyncio.to_thread(most_different, photos, family.references)
     return ReferencePhotos(tuple(map(str, chosen)), _note(len(chosen), len(photos), len(subject.photos), family))
@@ -47,7 +51,7 @@ async def fetch_references(store: Store, subject: Subject, family: Family, folde
 
 def _note(drawn_from: int, left: int, all_of_them: int, family: Family) -> str:
     """Say from which photos something is drawn."""
-    sentence = f"Drawn from {plural(drawn_from, 'photo')} alone, not from what was learned."
+    sentence = f"Drawn from {plural(drawn_from, 'photo')} alone."
     if drawn_from < left:
         sentence += f" There are {left}, and {family.name} takes {family.references} at most."
     if gone := all_of_them - left:

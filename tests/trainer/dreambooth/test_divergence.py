@@ -14,6 +14,7 @@ from torch import Tensor
 from storage.contract.recipe import Recipe
 from storage.errors import SetupError, UserError
 from storage.settings.trainer import TrainerSettings
+from tests.support.engine_news import last_result
 from tests.support.micro_models import RECIPE
 from tests.trainer.worker.test_engine_client import picture, run
 from trainer.diffusion import latents
@@ -180,14 +181,16 @@ def bad_base(micro_model: Path) -> BaseModel:
 def test_pictures_that_are_no_numbers_are_not_silently_black(bad_base: BaseModel, tmp_path: Path) -> None:
     said: list[Any] = []
     run(Engine(bad_base, said.append), picture(tmp_path))
-    assert said[-1].state == "failed" and said[-1].message == latents.NOTHING
+    result = last_result(said)
+    assert result.state == "failed" and result.message == latents.NOTHING
     assert not list(tmp_path.glob("*.png"))
 
 
 def test_class_images_that_are_no_numbers_are_not_kept(bad_base: BaseModel, tmp_path: Path, photos: list[Path]) -> None:
     said: list[Any] = []
     run(Engine(bad_base, said.append), task(tmp_path, photos))
-    assert said[-1].state == "failed" and said[-1].message == latents.NOTHING
+    result = last_result(said)
+    assert result.state == "failed" and result.message == latents.NOTHING
     assert not (tmp_path / "class").exists()
     save_file({"latents": torch.full((1, 4, 2, 2), torch.nan)}, tmp_path / "class")
     assert not is_usable(tmp_path / "class")
@@ -201,5 +204,6 @@ def test_learned_weights_that_are_no_numbers_are_not_drawn_with(micro_model: Pat
     save_learned(tmp_path / "weights", learned, base.denoiser)
     said: list[Any] = []
     run(Engine(base, said.append), picture(tmp_path, weights=str(tmp_path / "weights")))
-    assert said[-1].state == "failed" and "not all of its weights are numbers" in said[-1].message
+    result = last_result(said)
+    assert result.state == "failed" and "not all of its weights are numbers" in result.message
     assert issubclass(NotFinite, UserError)

@@ -7,6 +7,7 @@ import pytest
 
 from storage.contract.recipe import Recipe
 from tests.conftest import Chat
+from tests.support.engine_news import last_result
 from tests.trainer.worker.test_engine_client import run
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.truncated_captions import cut_captions
@@ -35,7 +36,7 @@ def test_a_prompt_that_is_cut_is_told(base: BaseModel, tmp_path: Path, prompt: s
     task = ImagineTask(job="j", folder=str(tmp_path), prompt=prompt, negative=negative, seeds=(1,), steps=1, **how)
     heard: list[Any] = []
     run(Engine(base, heard.append), task)
-    assert heard[-1].message == said
+    assert last_result(heard).message == said
 
 
 def test_captions_that_are_cut_are_told(base: BaseModel) -> None:

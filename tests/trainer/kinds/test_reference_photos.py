@@ -49,7 +49,7 @@ async def test_all_are_referred_to_where_there_are_no_more_than_the_family_takes
 ) -> None:
     files = [photo.data for photo in photos_of_a_character(3)]
     found, note = await fetched(store, await subject_of(store, *files), tmp_path)
-    assert found == files and note == "Drawn from 3 photos alone, not from what was learned."
+    assert found == files and note == "Drawn from 3 photos alone."
 
 
 async def test_of_more_those_that_differ_are_chosen_and_people_are_told(store: FolderStore, tmp_path: Path) -> None:
@@ -72,7 +72,9 @@ async def test_one_that_is_gone_or_damaged_is_done_without(store: FolderStore, t
 async def test_without_any_it_says_so_and_of_whom_is_forgotten_nothing(store: FolderStore, tmp_path: Path) -> None:
     subject = await subject_of(store, photos_of_a_character(1)[0].data)
     await store.delete(subject.photos[0].key)
-    with pytest.raises(UserError, match="photos of rex are not in the storage any more, so it cannot be drawn"):
+    with pytest.raises(
+        UserError, match="None of the photos of rex can be read from the storage, so it cannot be drawn"
+    ):
         await fetched(store, subject, tmp_path)
     await Subjects(store).forget(subject)
     with pytest.raises(Missing):

@@ -15,6 +15,7 @@ from storage.kinds.imagine import ImagineJob
 from storage.settings.trainer import TrainerSettings
 from tests.support.converted_subjects import adapt
 from tests.support.dit_peers import PEERS
+from tests.support.engine_news import last_result
 from tests.support.micro_models import write_micro_z_image
 from trainer.diffusion.row_adapters import AdaptedDenoiser
 from trainer.doctor import report
@@ -23,7 +24,7 @@ from trainer.engine.engine import Engine
 from trainer.kinds.imagine import quality_of
 from trainer.models.base import BaseModel, load_base
 from trainer.models.twin import load_twin
-from trainer.protocol import ImagineTask, TaskResult
+from trainer.protocol import ImagineTask
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +104,8 @@ def test_the_engine_draws_drafts_with_the_twin(base: BaseModel, twin: BaseModel,
         )
         engine.inbox.put(task)
         engine.run_until_idle()
-        result = said[-1]
-        assert isinstance(result, TaskResult) and result.state == "done", result
+        result = last_result(said)
+        assert result.state == "done", result
         return Image.open(result.files[0]).tobytes()
 
     pictures = {
