@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from storage.data_files import read_toml
-from trainer.ask.citations.dates import dates_in, parts_of_date
+from trainer.ask.citations.dates import NUMBERS, dates_in, parts_of_date
 from trainer.ask.citations.number_words import numbers_in_words
 from trainer.ask.citations.words import CJK, CJK_RANGES
 
@@ -22,11 +22,13 @@ SHORT_MULTIPLIERS: dict[str, int] = _TABLE["short_multipliers"]
 SPACES = "\u00a0\u2009\u202f "
 TIMES = "|".join(sorted((word for word in MULTIPLIERS if not CJK.match(word)), key=len, reverse=True))
 FIGURE = re.compile(
-    rf"(?<![^\W{CJK_RANGES}])(?<![.])(?<![^\W\d_]-)(?P<figure>\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d,.]\d|\d)|\d+(?:[.,'’:]\d+)*+)"
+    rf"(?<![^\W{CJK_RANGES}])(?<![.])(?P<figure>\d{{1,3}}(?:[{SPACES}]\d{{3}})+(?![\d,.]\d|\d)|\d+(?:[.,'’:]\d+)*+)"
     rf"(?:\s?(?P<percent>[%％]|(?:percent|per\s?cent|prozent|pour\s?cent|por\s?ciento|percento)\b)|"
     rf"[\s-]?(?P<times>(?:{TIMES})\b|[千万萬億亿兆])(?:(?<=mio|mrd|tsd)\.)?|(?<=\d)\s?(?P<short>m|b|tn)\b)?",
     re.IGNORECASE,
 )
+NUMBERED_NAME = re.compile(r"(?<!\w)(?P<name>[^\W\d_]+)-\d+(?:[.,:]\d+)*")  # MPL-2.0, Covid-19
+NOT_NAMES = frozenset(month.lower() for month in NUMBERS) | set("am pm mid pre post".split())  # before a hyphen
 CURRENCY_BEFORE = re.compile(r"[$€£¥₹]\s?$")
 ROUGHLY = re.compile(
     r"(?:about|around|approximately|approx\.?|roughly|nearly|almost|over|more than|less than|under|some|circa|ca\.|~|≈|"
@@ -67,7 +69,8 @@ def facts_in(text: str) -> list[Fact]:
     blanked = list(text)
     for date in taken:
         blanked[date.start : date.end] = " " * (date.end - date.start)
-    return sorted([*taken, *_figures_in("".join(blanked))], key=lambda fact: fact.start)
+    without_names = NUMBERED_NAME.sub(_blank_name, "".join(blanked))
+    return sorted([*taken, *_figures_in(without_names)], key=lambda fact: fact.start)
 
 
 def word_facts_in(text: str) -> list[Fact]:
@@ -94,15 +97,22 @@ def is_year(text: str, fact: Fact) -> bool:
     return bool(YEAR_NUMBER.fullmatch(text[fact.start : fact.end]) and BEFORE_YEAR.search(text[: fact.start]))
 
 
+def _blank_name(match: re.Match[str]) -> str:
+    """Spaces in place of a name with a number, which has a capital; what else it matches stays: mid-1990, Jan-2024."""
+    is_name = match["name"].lower() != match["name"] and match["name"].lower() not in NOT_NAMES
+    return " " * len(match[0]) if is_name else match[0]
+
+
 def _figures_in(text: str) -> Iterator[Fact]:
     for match in FIGURE.finditer(text):
         before = text[max(0, match.start() - 20) : match.start()]
         readings, end = list(_readings(match["figure"])), match.end()
-        if match["times"]:
-            readings = _times(readings, MULTIPLIERS[match["times"].lower()])
-        elif match["short"] and CURRENCY_BEFORE.search(before):
-            readings = _times(readings, SHORT_MULTIPLIERS[match["short"].lower()])
-        elif match["short"]:  # a unit of measurement
+        power = MULTIPLIERS.get(match["times"].lower()) if match["times"] else None
+        if match["short"] and CURRENCY_BEFORE.search(before):
+            power = SHORT_MULTIPLIERS.get(match["short"].lower())
+        if power and (multiplied := _times(readings, power)):
+            readings = multiplied
+        elif match["times"] or match["short"]:  # a unit, or a word with a letter that only ignoring case makes equal
             end = match.end("figure")
         kind: FactKind = "percent" if match["percent"] else "number"
         keys = tuple(f"{reading}%" if match["percent"] else reading for reading in readings)
@@ -110,7 +120,8 @@ def _figures_in(text: str) -> Iterator[Fact]:
 
 
 def _times(readings: list[str], power: int) -> list[str]:
-    return [_plain(Decimal(reading).scaleb(power)) for reading in readings if ":" not in reading]
+    """Readings times a power of ten; none of a time of day or a version."""
+    return [_plain(Decimal(reading).scaleb(power)) for reading in readings if reading.replace(".", "", 1).isdecimal()]
 
 
 def _readings(figure: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ from trainer.ask.citations.facts import Fact, facts_in
 from trainer.ask.citations.units import Quantity, quantity_at
 
 CONVERTED_WITHIN = 0.01  # share, if that is more than half of the last digit that is given
+CONVERTED_WITHIN_AT_MOST = 0.05  # share, as half of the last digit of a small number is much: 2 years, 1 kg
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,10 @@ class Measure:
         if ours.dimension != theirs.dimension or ours.factor == theirs.factor:
             return False
         return any(
-            abs(one * ours.factor - amount) <= max(CONVERTED_WITHIN * amount, self.last_digit * ours.factor / 2)
+            abs(one * ours.factor - amount)
+            <= min(
+                max(CONVERTED_WITHIN * amount, self.last_digit * ours.factor / 2), CONVERTED_WITHIN_AT_MOST * amount
+            )
             for one in self.numbers
             for amount in (each * theirs.factor for each in other.numbers)
         )

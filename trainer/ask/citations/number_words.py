@@ -1,4 +1,4 @@
-"""Numbers in words: forty-two, two and a half million, a dozen; zweiundvierzig, dreihundert."""
+"""Numbers in words: forty-two, two and a half million, a dozen; zweiundvierzig, drei Millionen."""
 
 import re
 from collections.abc import Iterator
@@ -8,14 +8,20 @@ from storage.data_files import read_toml
 
 _TABLE = read_toml("trainer.ask.citations", "numbers.toml")
 ONES, TENS = _TABLE["english"]["ones"].split(), _TABLE["english"]["tens"].split()
-SCALES: dict[str, int] = _TABLE["english"]["scales"]
+SCALES = {word: 10**power for word, power in _TABLE["english"]["scales"].items()} | {"dozen": 12}
 SMALL = {word: value for value, word in enumerate(ONES)} | {word: 10 * n for n, word in enumerate(TENS, 2)}
 KNOWN = "|".join(sorted([*SMALL, *SCALES], key=len, reverse=True))
+SCALE = "|".join(SCALES)
 AND = rf"(?:{'|'.join(f'(?<={scale})' for scale in SCALES)})\s+and\s+"
 ENGLISH = re.compile(
-    rf"\b(?:(?P<half>half\s+an?)\s+(?P<scale>{'|'.join(SCALES)})|(?P<dozen>(?:a|one)\s+dozen)|"
-    rf"(?P<words>(?:a\s+(?={'|'.join(SCALES)}))?(?:{KNOWN})(?:(?:[\s-]+|{AND})(?:{KNOWN})|\s+and\s+a\s+half)*))\b",
+    rf"\b(?:half\s+an?\s+(?P<half>(?a:{SCALE}))|(?P<words>(?:a\s+(?={SCALE}))?(?a:{KNOWN})"
+    rf"(?:(?:[\s-]+(?:point\s+)?|{AND})(?a:{KNOWN})|\s+and\s+a\s+half)*))\b",
     re.IGNORECASE,
+)
+BARE_SCALE = re.compile(SCALE, re.IGNORECASE)
+COUNT_BEFORE = re.compile(r"(?:\d|\b(?:several|few|many|per))[\s-]*$", re.IGNORECASE)  # 5 million, several hundred
+FRACTION = re.compile(  # two-thirds, zwei Drittel, but not two third-party …
+    r"[\s-]+(?:(?:third|quarter|fifth|sixth|eighth|tenth)s?|drittel|viertel|fünftel|achtel|zehntel)\b(?!-)", re.IGNORECASE
 )
 
 
@@ -34,7 +40,8 @@ _GERMAN = _TABLE["german"]
 GERMAN = _german(_GERMAN["ones"].split(), _GERMAN["tens"].split())
 for _word in _GERMAN["not"].split():
     del GERMAN[_word]
-WORD = re.compile(r"[a-zß-ÿ]+")
+GERMAN_SCALES: dict[str, int] = _GERMAN["scales"]
+WORD = re.compile(rf"\b(?P<word>[a-zß-ÿ]+)(?:\s+(?P<scale>(?a:{'|'.join(GERMAN_SCALES)})))?\b", re.IGNORECASE)
 
 
 def numbers_in_words(text: str) -> Iterator[tuple[int, int, Decimal]]:
@@ -44,37 +51,49 @@ def numbers_in_words(text: str) -> Iterator[tuple[int, int, Decimal]]:
     [42, 500000, 105, 12]
     """
     for match in ENGLISH.finditer(text):
-        yield from ((*match.span(), value) for value in _values(match))
-    for word in WORD.finditer(text.lower()):
-        if word[0] in GERMAN:
-            yield *word.span(), Decimal(GERMAN[word[0]])
+        if not FRACTION.match(text, match.end()) and not _is_part_of_figure(text, match):
+            yield from ((*match.span(), value) for value in _values(match))
+    for match in WORD.finditer(text):
+        value = GERMAN.get(match["word"].lower())
+        if value is not None and not FRACTION.match(text, match.end()):
+            yield *match.span(), Decimal(value * GERMAN_SCALES.get((match["scale"] or "").lower(), 1))
+
+
+def _is_part_of_figure(text: str, match: re.Match[str]) -> bool:
+    """Whether a match is only what another number counts in: the million of “5 million” and “several million”."""
+    begins_with_scale = BARE_SCALE.match(match[0]) is not None
+    return begins_with_scale and COUNT_BEFORE.search(text[max(0, match.start() - 12) : match.start()]) is not None
 
 
 def _values(match: re.Match[str]) -> Iterator[Decimal]:
-    if match["dozen"]:
-        yield Decimal(12)
-    elif match["half"]:
-        yield Decimal(10 ** SCALES[match["scale"].lower()]) / 2
+    if match["half"]:
+        yield Decimal(SCALES[match["half"].lower()]) / 2
     else:
-        yield from _of_words(re.findall(rf"{KNOWN}|half", match["words"].lower()))
+        yield from _of_words(re.findall(rf"{KNOWN}|half|point", match["words"].lower()))
 
 
 def _of_words(words: list[str]) -> Iterator[Decimal]:
     """The values of English number words that stand side by side: mostly one, but two in “five six”."""
-    total, group, last = Decimal(0), Decimal(0), 0
+    total, group, last, place = Decimal(0), Decimal(0), 0, Decimal(0)
     for word in words:
         small = SMALL.get(word)
+        if place and small is not None and small < 10:  # a digit after the decimal point
+            group, place = group + small * place, place / 10
+            continue
+        place = Decimal("0.1") if word == "point" else Decimal(0)
         if small is not None and group and not _continues(group, small, last):
             yield total + group
             total, group = Decimal(0), Decimal(0)
         if word == "half":
             group += Decimal("0.5")
+        elif word == "point":
+            continue
         elif small is not None:
             group += small
         elif word == "hundred":
             group = (group or Decimal(1)) * 100
         else:
-            total, group = total + (group or 1) * 10 ** SCALES[word], Decimal(0)
+            total, group = total + (group or 1) * SCALES[word], Decimal(0)
         last = small if small is not None else 100
     yield total + group
 

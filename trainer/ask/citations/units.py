@@ -32,17 +32,14 @@ def quantity_at(text: str, start: int, end: int) -> Quantity | None:
     """
     units, pattern = _units()
     if before := CURRENCY_BEFORE.search(text[max(0, start - 5) : start]):
-        dimension, factor = units[before[1].lower()]
-        return Quantity(dimension, factor, end)
-    match = pattern.match(text, end)
-    if not match:
+        known = units.get(before[1].lower())
+    elif match := pattern.match(text, end):
+        spelled = " ".join(match["unit"].lower().split()).replace("\u03bc", "\u00b5")  # the Greek mu is the micro sign
+        known, end = units.get(spelled) or units.get(spelled.removesuffix("s")), match.end()
+    else:
         return None
-    spelled = " ".join(match["unit"].lower().split()).replace("\u03bc", "\u00b5")  # the Greek mu is the micro sign
-    known = units.get(spelled) or units.get(spelled.removesuffix("s"))
-    if not known:  # spelled with another letter that only ignoring case makes equal
-        return None
-    dimension, factor = known
-    return Quantity(dimension, factor, match.end())
+    # It is not known if it is spelled with another letter that only ignoring case makes equal.
+    return Quantity(*known, end) if known else None
 
 
 def dimension_of(word: str) -> str:

@@ -41,3 +41,7 @@ def test_other_words_are_no_units(text: str) -> None:
 
 def test_a_unit_has_a_dimension() -> None:
     assert (dimension_of("minutes"), dimension_of("Euro"), dimension_of("dogs")) == ("duration", "money", "")
+
+
+def test_a_currency_in_letters_that_only_ignoring_case_makes_equal_is_none() -> None:
+    assert quantity_at("U\u017fD 20", 4, 6) is None
