@@ -56,6 +56,7 @@ class ModelServer:
     reports_usage: bool = True
     streams: bool = True  # False: it answers in one piece, also who asks for a stream
     rejects: tuple[str, ...] = ()  # parameters that it does not take
+    refusal: str = ""  # with which it refuses every request (400)
     thoughts: str = ""  # that it leaves in the text, before the answer
     context_characters: int = 10**9  # more than so many are refused as too long
     failures: list[tuple[Failure, int]] = field(
@@ -161,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(401)
         try:
             request = json.loads(body)
-            problem = _problem(request, self.path) or _rejected(request, self.state.rejects)
+            problem = self.state.refusal or _problem(request, self.path) or _rejected(request, self.state.rejects)
         except ValueError:
             problem = "The body is no JSON."
         if problem:

@@ -1,8 +1,9 @@
 """Splitting passages into sentences, each with what it stands under: the question of a FAQ, the head of a table."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from storage.text import clean
 
@@ -15,6 +16,9 @@ LINE_START = re.compile(r"^\s*(?:#+|[-*+•>]|\d+[.)])\s+")
 MARKS = re.compile(r"[*_`]{1,3}")
 ROW = re.compile(r"\s*\|.*\|\s*")
 RULE = re.compile(r"[\s|:-]+")
+DIGIT = re.compile(r"\d")
+NAME_AND_VALUE = re.compile(r"[^|]*\|[^|\d]*\d[^|]*")  # Height | 330 m: a row, also where markup has it as a head
+NAME_AND_YEAR = re.compile(r"[^|]*\|\s*[12]\d{3}\s*")  # Fares | 2024: either
 LIFETIME = re.compile(r"\([^()]*\b[12]\d{3}\s*[–—-]\s*(?:[^()\d]{0,20}\d{1,2}[^()\d]{1,20})?[12]\d{3}\)")
 OF_LIFETIME = "born died"  # which “(4 April 1902 – 19 November 1988)” says without a word
 QUESTION = re.compile(r"[?？][\"”’)*_]*\s*$")
@@ -35,20 +39,34 @@ def split_pieces(text: str) -> list[Piece]:
 
 
 def _pieces(text: str) -> Iterator[Piece]:
-    question = head = ""
-    for line in text.split("\n"):
-        if ROW.fullmatch(line):
-            row = _cells(line)
-            if head and row:
-                yield Piece(row, head, is_row=True)
-            head = head or row
+    question = ""
+    for is_table, lines in groupby(text.split("\n"), lambda line: ROW.fullmatch(line) is not None):
+        if is_table:
+            yield from _rows([_cells(line) for line in lines])
             continue
-        head = ""
-        is_heading = line.lstrip().startswith("#")
-        if is_heading or QUESTION.search(line):
-            question = _plain(line) if QUESTION.search(line) else ""
-        if not is_heading:
-            yield from (_sentence(part, question) for part in SENTENCE_BREAK.split(line))
+        for line in lines:
+            is_heading = line.lstrip().startswith("#")
+            if is_heading or QUESTION.search(line):
+                question = _plain(line) if QUESTION.search(line) else ""
+            if not is_heading:
+                yield from (_sentence(part, question) for part in SENTENCE_BREAK.split(line))
+
+
+def _rows(lines: Sequence[str]) -> Iterator[Piece]:
+    """The rows of a table; the first one is their head if it looks like one, and a row as well if that is unsure."""
+    rows = [line for line in lines if line]
+    if not rows:
+        return
+    first, has_rule = rows[0], len(lines) > 1 and bool(lines[0]) and not lines[1]
+    if has_rule:
+        is_row = NAME_AND_VALUE.fullmatch(first) is not None
+        is_head = not is_row or NAME_AND_YEAR.fullmatch(first) is not None
+    else:  # a head is words above numbers
+        is_row = True
+        is_head = not DIGIT.search(first) and any(DIGIT.search(row) for row in rows[1:])
+    if is_row:
+        yield Piece(first, is_row=True)
+    yield from (Piece(row, first if is_head else "", is_row=True) for row in rows[1:])
 
 
 def _sentence(text: str, question: str) -> Piece:

@@ -24,9 +24,7 @@ class Measure:
             return False
         return any(
             abs(one * ours.factor - amount)
-            <= min(
-                max(CONVERTED_WITHIN * amount, self.last_digit * ours.factor / 2), CONVERTED_WITHIN_AT_MOST * amount
-            )
+            <= min(max(CONVERTED_WITHIN * amount, self.last_digit * ours.factor / 2), CONVERTED_WITHIN_AT_MOST * amount)
             for one in self.numbers
             for amount in (each * theirs.factor for each in other.numbers)
         )

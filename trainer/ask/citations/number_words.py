@@ -21,7 +21,8 @@ ENGLISH = re.compile(
 BARE_SCALE = re.compile(SCALE, re.IGNORECASE)
 COUNT_BEFORE = re.compile(r"(?:\d|\b(?:several|few|many|per))[\s-]*$", re.IGNORECASE)  # 5 million, several hundred
 FRACTION = re.compile(  # two-thirds, zwei Drittel, but not two third-party …
-    r"[\s-]+(?:(?:third|quarter|fifth|sixth|eighth|tenth)s?|drittel|viertel|fünftel|achtel|zehntel)\b(?!-)", re.IGNORECASE
+    r"[\s-]+(?:(?:third|quarter|fifth|sixth|eighth|tenth)s?|drittel|viertel|fünftel|achtel|zehntel)\b(?!-)",
+    re.IGNORECASE,
 )
 
 

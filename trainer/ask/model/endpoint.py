@@ -1,7 +1,9 @@
 """One endpoint of a language model: streams an answer through the `openai` client, whatever its server can do."""
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+import logging
+import re
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 Message = dict[Literal["role", "content"], str]
 NO_KEY = "none"  # local servers want no key, but the client wants one to send
 OPTIONAL = ("stream_options", "temperature", "max_tokens")  # what some servers or models refuse
+REFUSAL = r"(?:unsupported|not support|unrecognized|unknown|unexpected|extra[ _]|not (?:allowed|permitted)|deprecated)"
+REFUSED = {  # a refusal of a parameter beside its name, not of its value: “temperature must be <= 1”
+    name: re.compile(rf"{REFUSAL}.{{0,60}}\b{name}\b|\b{name}\b.{{0,60}}{REFUSAL}", re.IGNORECASE | re.DOTALL)
+    for name in OPTIONAL
+}
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,23 +104,23 @@ class EndpointClient:
         """The stream of a request, without those optional parameters that the endpoint says it does not take."""
         import openai
 
+        refused = set(self._refused)
         while True:
-            given = {name: value for name, value in request.items() if name not in self._refused}
-            if "max_tokens" in self._refused:
+            given = {name: value for name, value in request.items() if name not in refused}
+            if "max_tokens" in refused:
                 given["max_completion_tokens"] = request["max_tokens"]  # its name with newer models
             try:
-                return await self._connected().chat.completions.create(**given)
+                stream = await self._connected().chat.completions.create(**given)
             except openai.APIStatusError as error:
-                refused = self._named_in(error)
-                if not refused:
+                name = _refused_parameter(error, refused)
+                if not name:
                     raise
-                self._refused |= refused
-
-    def _named_in(self, error: "APIStatusError") -> set[str]:
-        """Optional parameters that a refusal is about."""
-        if error.status_code not in (400, 422) or meaning_of(error) is TOO_LONG:
-            return set()
-        return {name for name in OPTIONAL if name not in self._refused and name in str(error.body or error.message)}
+                refused.add(name)
+                continue
+            for name in sorted(refused - self._refused):
+                logger.warning("The model %s does not take %s: it is left out", self._endpoint.model, name)
+            self._refused |= refused  # only now that it helped
+            return stream
 
     def _connected(self) -> "AsyncOpenAI":
         if self._client is None:
@@ -126,6 +134,14 @@ class EndpointClient:
                 http_client=DefaultAsyncHttpxClient(follow_redirects=False),  # prompts and keys are for this host alone
             )
         return self._client
+
+
+def _refused_parameter(error: "APIStatusError", left_out: Collection[str]) -> str:
+    """The optional parameter that a refusal is about; empty if it is about none."""
+    if error.status_code not in (400, 422) or meaning_of(error) is TOO_LONG:
+        return ""
+    text = str(error.body or error.message)
+    return next((name for name in OPTIONAL if name not in left_out and REFUSED[name].search(text)), "")
 
 
 class _Chunks:

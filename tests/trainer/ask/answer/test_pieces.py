@@ -44,6 +44,24 @@ def test_a_row_of_a_table_has_the_words_of_its_head() -> None:
     assert best("What is the fare from Elm to Ash?", TABLE) == rows[0].text
 
 
+@pytest.mark.parametrize("rule", ["", "|---|---|\n"])
+def test_the_first_row_of_a_table_without_a_head_is_a_row(rule: str) -> None:
+    text = f"| Height | 330 m |\n{rule}| Antenna | 24 m |"
+    rows = [(piece.text, piece.context) for piece in split_pieces(text)]
+    assert rows == [("Height | 330 m", ""), ("Antenna | 24 m", "")]
+    assert best("How high is the Elm tower?", f"Elm tower\n{text}") == "Height | 330 m"
+
+
+def test_a_head_without_a_rule_is_a_head_and_a_row() -> None:
+    rows = [(piece.text, piece.context) for piece in split_pieces("| Line | Fare |\n| Elm line | 8.50 € |")]
+    assert rows == [("Line | Fare", ""), ("Elm line | 8.50 €", "Line | Fare")]
+
+
+def test_a_head_may_have_a_year() -> None:
+    rows = [(piece.text, piece.context) for piece in split_pieces("| Fares | 2024 |\n|---|---|\n| Adults | 8 € |")]
+    assert rows == [("Fares | 2024", ""), ("Adults | 8 €", "Fares | 2024")]
+
+
 def test_years_in_brackets_are_those_of_a_life() -> None:
     text = "Ada Byron\nAda Byron (née Koch; 4 April 1902 – 19 November 1988) was a botanist.\nShe liked tea."
     assert "1988" in best("When did Ada Byron die?", text) and "1902" in best("When was Ada Byron born?", text)

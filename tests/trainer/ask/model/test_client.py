@@ -125,6 +125,40 @@ async def test_parameters_that_a_server_does_not_take_are_left_out(
     assert not set(rejects) & set(last) and ("max_completion_tokens" in last) is ("max_tokens" in rejects)
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "temperature must be <= 1",
+        "Field required: question; input: {'temperature': 0.2, 'max_tokens': 500, 'stream_options': {}}",
+    ],
+)
+async def test_a_refusal_of_something_else_leaves_out_no_parameter(
+    servers: tuple[ModelServer, ModelServer], refusal: str
+) -> None:
+    servers[0].refusal = refusal
+    async with ModelClient(settings_of(servers[0])) as client:
+        with pytest.raises(ModelError):
+            [event async for event in client.stream(MESSAGES, client.new_counter())]
+        servers[0].refusal = ""
+        assert text_of([event async for event in client.stream(MESSAGES, client.new_counter())]) == ANSWER
+    assert set(servers[0].requests[-1]) >= {"stream_options", "temperature", "max_tokens"}
+
+
+async def test_a_parameter_stays_out_only_if_that_helped(
+    servers: tuple[ModelServer, ModelServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    servers[0].refusal = "Unsupported parameter: 'temperature'"  # and it refuses the request without it, too
+    async with ModelClient(settings_of(servers[0])) as client:
+        with pytest.raises(ModelError):
+            [event async for event in client.stream(MESSAGES, client.new_counter())]
+        assert "does not take" not in caplog.text
+        servers[0].refusal, servers[0].rejects = "", ("stream_options",)
+        for _ in range(2):
+            assert text_of([event async for event in client.stream(MESSAGES, client.new_counter())]) == ANSWER
+    assert "temperature" in servers[0].requests[-1]
+    assert caplog.text.count("does not take stream_options") == 1
+
+
 @pytest.mark.parametrize("characters", [1, 2, 7, 1000])
 @pytest.mark.parametrize("streams", [True, False])
 @pytest.mark.parametrize(
