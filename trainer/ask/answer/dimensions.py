@@ -15,7 +15,8 @@ ADJECTIVES: Mapping[str, str] = {  # after “how”
     "temperature": "hot cold warm",
 }
 NOUNS: Mapping[str, str] = {  # after “what” or “which”
-    "length": "length height depth width breadth thickness distance altitude elevation diameter radius gauge",
+    "length": "length height depth width breadth thickness distance altitude elevation diameter radius gauge "
+    "rainfall precipitation snowfall",
     "area": "area surface",
     "volume": "volume",
     "mass": "weight mass",
@@ -42,6 +43,11 @@ def _of_words(table: Mapping[str, str]) -> dict[str, frozenset[str]]:
 _ADJECTIVES, _NOUNS, _VERBS = (_of_words(table) for table in (ADJECTIVES, NOUNS, VERBS))
 _NAMED = re.compile(rf"\b(?:what|which)\b.*?\b({'|'.join(_NOUNS)}){NOT_COMPOUND}")
 _DONE = re.compile(rf"\b(?:how much|what|which)\b.*\b({'|'.join(_VERBS)})\b")
+_HOW_MUCH_IS = re.compile(r"\bhow much (?:is|are|was|were)\b")
+_HOW_MUCH_IS_NOUN = re.compile(  # the annual rainfall, but not the ticket for a distance
+    rf"{_HOW_MUCH_IS.pattern}(?:\s+(?!(?:of|for|at|in|on|to|from|with|per)\b)\w+){{0,3}}?\s+({'|'.join(_NOUNS)}){NOT_COMPOUND}"
+)
+_IN_UNIT = re.compile(rf"{_HOW_MUCH_IS.pattern}.*\bin (\w+)\W*$")  # 5 miles in kilometres
 
 
 def asked_dimensions(question: str) -> frozenset[str]:
@@ -54,14 +60,22 @@ def asked_dimensions(question: str) -> frozenset[str]:
     how = HOW.search(lowered)
     if how and how[1] == "many":
         return frozenset(filter(None, [dimension_of(how[2] or "")]))
-    if how and how[1] == "much" and how[2] in ("is", "are", "was", "were"):
-        return frozenset({"money"})
     if how and how[1] in _ADJECTIVES:
         return _ADJECTIVES[how[1]]
     if named := _NAMED.search(lowered):
         return _NOUNS[named[1]]
-    done = _DONE.search(lowered)
-    return _VERBS[done[1]] if done else frozenset()
+    if done := _DONE.search(lowered):
+        return _VERBS[done[1]]
+    return _how_much_is(lowered)
+
+
+def _how_much_is(lowered: str) -> frozenset[str]:
+    """What “how much is …” asks for: money, unless it names another quantity or unit."""
+    if noun := _HOW_MUCH_IS_NOUN.search(lowered):
+        return _NOUNS[noun[1]]
+    if (unit := _IN_UNIT.search(lowered)) and (dimension := dimension_of(unit[1])):
+        return frozenset({dimension})
+    return frozenset({"money"}) if _HOW_MUCH_IS.search(lowered) else frozenset()
 
 
 def dimension_words(dimensions: frozenset[str]) -> frozenset[str]:

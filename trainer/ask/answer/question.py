@@ -30,7 +30,12 @@ TIMES = re.compile(
 OTHER_COUNTS = re.compile(
     r"[〇一二三四五六七八九十百千]|\b(?:free|half|twice|once|daily|weekly|every)\b", re.IGNORECASE
 )
-FREE = re.compile(r"\b(?:free|gratis|complimentary|for nothing|no (?:charge|fee))\b", re.IGNORECASE)
+FREE = re.compile(  # as a price: not feel free to …, gluten-free, free Wi-Fi, free from …
+    r"(?<!\bnot )(?<!n['’]t )(?<!\blonger )(?<!\bfeel )(?<!-)\bfree(?=\s*(?:[^\w\s-]|$)|\s+(?:of charge|admission|"
+    r"entry|entrance|tickets?|to (?:enter|visit|use|join|attend|see|all|everyone|the|members)|for|on|in|at|with|and|or|"
+    r"but|if|when|until|during|every|all|as)\b)|\b(?:gratis|complimentary|for nothing|no (?:charge|fee))\b",
+    re.IGNORECASE,
+)
 BARE = re.compile(r"\s*(?:[,.;:)](?!\d)|$|(?:and|or|in|at|to|on|by|for|of|with|when|after|as|per|each)\b)")
 HEAD = re.compile(
     r"\b(?:which|what)\s+(?:(?!is\b|are\b|was\b|were\b|do\b|does\b|did\b|has\b|have\b|will\b|can\b)(\w+)|"
