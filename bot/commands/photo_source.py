@@ -8,10 +8,9 @@ from bot.commands.command import command
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request
-from bot.kinds import presenter_of
 from bot.kinds.subject_buttons import about_subject
 from storage.contract.subjects import Subject
-from storage.errors import Damaged, Missing, UserError
+from storage.errors import UserError
 from storage.ids import new_id
 from storage.kinds.imagine import ImagineJob
 
@@ -31,12 +30,7 @@ def first_look_of(request: Request, subject: Subject) -> ImagineJob | None:
     return ImagineJob(**{**request.origin, "id": new_id()}, subjects=(subject.id,), unasked=unasked, **how)
 
 
-@command(
-    "dreambooth use",
-    "Draw a subject from its photos alone, or as it was learned.",
-    "in place",
-    needs_subjects=1,
-)
+@command("dreambooth use", "Draw a subject from its photos alone, or as it was learned.", needs_subjects=1)
 async def use(bot: CommandContext, request: Request, given: SourceArguments) -> ReplyStream:
     """Set what a subject is drawn from; the other one stays there."""
     subject = prompts.by_name(given.name, await access.visible_subjects(bot, request))
@@ -50,18 +44,4 @@ async def use(bot: CommandContext, request: Request, given: SourceArguments) -> 
     subject = await bot.subjects.change(subject.id, lambda record: record.model_copy(update=chosen))
     now = "from its photos alone" if given.source == "photos" else "as it was learned"
     text = f"{subject.name} is now drawn {now}."
-    shown = await _message_of(bot, subject)
-    if not shown:
-        yield Reply(text=text, buttons=about_subject(subject))
-        return
-    yield shown.model_copy(update={"text": f"{text}\n{shown.text}"})
-
-
-async def _message_of(bot: CommandContext, subject: Subject) -> Reply | None:
-    """The message about the training that made a subject, where that is known."""
-    try:
-        job = await bot.dispatch.job(subject.job) if subject.job else None
-        outcome = await bot.dispatch.outcome(job) if job else None
-    except (Missing, Damaged):
-        return None
-    return presenter_of(job).finished(job, outcome, await bot.subjects_of(job)) if job and outcome else None
+    yield Reply(text=text, buttons=about_subject(subject))

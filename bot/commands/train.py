@@ -1,12 +1,12 @@
 """The commands that learn a subject: vet the photos, keep them, hand the training to a worker."""
 
-import time
 from functools import partial
 
 from bot.arguments import prompts, recipe_options
 from bot.arguments.arguments import ChooseArguments, DraftArguments, RetrainArguments, TrainArguments
 from bot.commands import drafts
 from bot.commands.command import command
+from bot.commands.name_reuse import check_name, free_name
 from bot.commands.photo_source import first_look_of
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream, find_job
@@ -16,21 +16,17 @@ from bot.kinds import presenter_of
 from bot.photos import captions
 from bot.photos.uploads import Upload
 from bot.photos.vetting import PreparedPhoto, Vetting, check_number, vet
-from storage.contract.jobs import job_key
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import Damaged, Missing, UserError
 from storage.kinds.train import TrainJob
 from storage.kinds.train_end import TRAIN
 from storage.lifecycle import choose_candidate
-from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.finalize import finalize_job
 from storage.queue.redis_errors import best_effort
 from storage.queue.reference_photos import noted_references
 from storage.settings.bot import BotSettings
 from storage.text import plural
-
-ACCEPTED_WITHIN_S = 60.0  # a training that was not by then will not be any more
 
 
 @command("dreambooth train", "Learn a subject from the photos you attach.", "everyone", takes_photos=True)
@@ -41,7 +37,7 @@ async def train(bot: CommandContext, request: Request, given: TrainArguments) ->
     recipe_options.asked_for(
         bot.settings, given.recipe, given.changes
     )  # what is wrong with it is said before photos are read
-    await free_name(bot, request, given.name)
+    await check_name(bot, request, given.name)
     yield Reply(text=_looking(bot, request, len(uploads)), state="working")
     vetting = await vetted(bot, request, uploads)
     if vetting.refused and not request.confirmed:
@@ -68,7 +64,7 @@ def photos_hint(settings: BotSettings) -> str:
 async def train_draft(bot: CommandContext, request: Request, given: DraftArguments) -> ReplyStream:
     """Learn a subject from the photos that were accepted."""
     draft = await drafts.find(bot, request, given.draft)
-    await free_name(bot, request, draft.arguments.name)
+    await check_name(bot, request, draft.arguments.name)
     yield Reply(text="On it.", state="working")
     vetting = await vetted(bot, request, await drafts.uploads(bot, draft))
     async for reply in _start_drafted(bot, request, draft, vetting):
@@ -173,8 +169,9 @@ async def _start(
     )
     command, look = f"/dreambooth train {given.name} {given.noun}", first_look_of(request, subject)
     job = _job(request, subject, command, given, changes, note, look.id if look else "")
-    # The quota comes before anything is stored, and photos before the job, so a worker that takes it finds them.
+    # The quota comes before anything is deleted or stored, and photos before the job: its worker finds them.
     await bot.limits.admit(job)
+    await free_name(bot, request, given.name)
     await keep(bot, subject, accepted)
     await bot.dispatch.accept(job)
     if look:  # not refused for want of a place: it goes with the training
@@ -210,34 +207,6 @@ def _job(
         note=note,
         first_look=first_look,
     )
-
-
-async def free_name(bot: CommandContext, request: Request, name: str) -> None:
-    """Ensure that a name can be taken: a failed subject of the same person is deleted for it."""
-    try:
-        holder = await bot.subjects.find(request.space, name)
-    except Damaged:
-        forget = f"Forget it first: /dreambooth forget {name}"
-        raise UserError(f"There is a subject called {name} here whose record is damaged. {forget}") from None
-    if (
-        holder
-        and holder.owner == request.user
-        and (holder.state == "failed" or await _was_abandoned(bot, request, holder))
-    ):
-        # A failed training keeps its photos for a retrain; a new one under its name brings photos of its own.
-        # There may be drawings from them.
-        await (erase_subject(bot.store, holder) if holder.has_photo_source else bot.subjects.forget(holder))
-    elif holder:
-        raise UserError(f"There is already a subject called {holder.name} here. Choose another name.")
-
-
-async def _was_abandoned(bot: CommandContext, request: Request, subject: Subject) -> bool:
-    """Whether a process died between storing a subject and accepting its training, perhaps in this very request."""
-    if subject.job == request.id:
-        return True
-    # Young ones may still be on their way to being accepted in another process.
-    old = time.time() - subject.created_s > ACCEPTED_WITHIN_S
-    return old and subject.job is not None and not await bot.store.exists(job_key(subject.job))
 
 
 async def keep(bot: CommandContext, subject: Subject, accepted: tuple[PreparedPhoto, ...]) -> None:

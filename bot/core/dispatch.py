@@ -16,6 +16,7 @@ from storage.contract.progress import Progress
 from storage.errors import Damaged, Full, Missing
 from storage.kinds import kind_of
 from storage.kinds.stored import read_ending, read_outcome, stored_job
+from storage.kinds.train import TrainJob
 from storage.lifecycle.finalize import cancel_without_room, finalize_job, publish_outcome
 from storage.lifecycle.job_index import READERS, JobIndex, hashed
 from storage.objects.store import PAGE, Store
@@ -105,6 +106,7 @@ class Dispatch:
         # Told apart by the worker's mark in Redis, before the outcome is written, since the worker removes it then.
         message = "Cancelled." if running else "Cancelled before it started."
         outcome = Outcome(job=job.id, state="cancelled", message=message)
+        look = await self._first_look_of(job)
         try:
             if not await publish_outcome(self.store, job, outcome):
                 return False
@@ -115,7 +117,13 @@ class Dispatch:
         except Damaged as error:
             log.error("job %s is cancelled, and not all that follows could be done: %s", job.id, error)
         await self.unqueue(job)
+        if look and not await self.store.exists(job_key(look.id)):  # it went with the subject
+            await self.unqueue(look)
         return True
+
+    async def _first_look_of(self, job: Job) -> Job | None:
+        """The drawing that goes with a training, if there is one."""
+        return await self.index.job(job.first_look) if isinstance(job, TrainJob) and job.first_look else None
 
     async def unqueue(self, job: Job) -> None:
         """Take a job that is over out of the queue, and have its followers look; the store tells, this is sooner."""

@@ -11,6 +11,7 @@ from storage.settings.bot import BotSettings
 from storage.text import plural
 
 MINUTE_S = 60
+LOOKS_PER_REQUEST = 2  # messages that may be requests, beside each that may be one
 
 
 class Limits:
@@ -24,6 +25,21 @@ class Limits:
 
         `what` is counted by itself: looking up what a message replies to, before it is known to be a request.
         """
+        count, left_s = await self._count(request, what)
+        if count > self.settings.requests_per_minute:
+            most = self.settings.requests_per_minute
+            raise UserError(f"Rate limit: at most {most} requests a minute. Try again in {left_s} s.")
+
+    async def may_look_up(self, request: Request) -> bool:
+        """Count a look at whether a message is a request; whether its person had few enough in this minute.
+
+        Nothing is said of the others: they may be no requests at all.
+        """
+        count, _ = await self._count(request, "replies")
+        return count <= LOOKS_PER_REQUEST * self.settings.requests_per_minute
+
+    async def _count(self, request: Request, what: str) -> tuple[int, int]:
+        """Count one more; return how many there were in this minute, and how many seconds of it are left."""
         key = ":".join(filter(None, ["darkroom:pace", request.space, request.user, what]))
         async with self.redis.pipeline(transaction=True) as both:
             # A fixed window: the key expires a minute after the first request, whatever comes in between.
@@ -33,9 +49,7 @@ class Limits:
             _, count, left_s = await both.execute()
         if left_s < 0:  # it lapsed in between, and would count for ever
             await self.redis.expire(key, left_s := MINUTE_S)
-        if count > self.settings.requests_per_minute:
-            most = self.settings.requests_per_minute
-            raise UserError(f"Rate limit: at most {most} requests a minute. Try again in {left_s} s.")
+        return count, left_s
 
     async def admit(self, job: Job) -> None:
         """Reserve a job's place in its line; raises UserError if it is too large or too many wait."""

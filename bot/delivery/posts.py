@@ -118,6 +118,16 @@ class Post(Stored):
 RETRACTED = "This was deleted."
 
 
+def _homes_of(reply: Reply) -> set[str]:
+    """The jobs and subjects with which a message goes, when they are deleted."""
+    homes = {home_of(picture.key) for picture in reply.shown}
+    if not reply.job:
+        return homes
+    if reply.state == "working":  # a first look of another job, which leaves the message when the work ends
+        homes = {home for home in homes if not home.startswith("jobs/")}
+    return {*homes, f"jobs/{reply.job}"}
+
+
 class Poster(ABC):
     """What a chat can do with posts. All methods raise the exceptions above, and nothing else on purpose."""
 
@@ -132,7 +142,7 @@ class Poster(ABC):
 
     async def note_posted(self, reply: Reply, channel: str, message: str) -> None:
         """Note beside the jobs and subjects that a message is about where it is; a store that fails is logged."""
-        homes = {home_of(picture.key) for picture in reply.shown} | ({f"jobs/{reply.job}"} if reply.job else set())
+        homes = _homes_of(reply)
         posted = Posted(platform=self.platform, channel=channel, message=message)
         for home in homes if message else ():
             if (home, message) in self._noted:

@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.arguments import recipe_options
 from bot.arguments.arguments import TrainArguments
+from bot.commands.name_reuse import check_name, free_name
 from bot.commands.registry import COMMANDS
-from bot.commands.train import free_name, keep, vetted
+from bot.commands.train import keep, vetted
 from bot.commands.train_together import job_of
 from bot.connectors.terminal.connector import Session
 from bot.connectors.terminal.files import read_photos
@@ -82,12 +83,14 @@ async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubjec
     changes = recipe_options.asked_for(bot.settings, given.recipe, given.changes)
     # All names and photos are checked before anything is stored: either all subjects come into being, or none.
     for each in newcomers:
-        await free_name(bot, request, each.given.name)
+        await check_name(bot, request, each.given.name)
     vettings = {each.given.name: await vetted(bot, request, each.uploads) for each in newcomers}
     subjects = [_subject(bot, request, each.given) for each in newcomers]
     note = " ".join(f"{name}: {vetting.summary}" for name, vetting in vettings.items() if vetting.refused)
     job = job_of(request, subjects, given, changes, note=note)
     await bot.limits.admit(job)
+    for each in newcomers:
+        await free_name(bot, request, each.given.name)
     stored: list[Subject] = []
     try:
         for subject in subjects:

@@ -48,7 +48,8 @@ class ReplyHandler:
         """The question as a request; None if the message that it replies to is no answer that the person may see."""
         request = request_of(message, text)
         assert message.reference
-        await self.app.limits.pace(request, "replies")
+        if not await self.app.limits.may_look_up(request):
+            return None
         before = await question_posted_as(self.app, request, str(message.reference.message_id))
         if before is None:
             return None

@@ -10,11 +10,13 @@ import pytest
 
 from bot.app import Darkroom
 from bot.core.messages import Accepted, Reply, Request
+from bot.photos.uploads import Upload
 from storage.contract.outcomes import Picture
 from storage.contract.photo_source import FIRST_LOOK
 from storage.contract.subjects import Subject
 from storage.kinds.imagine import ImagineJob
 from storage.kinds.train import TrainJob
+from storage.queue.job_queue import queued_jobs
 from storage.queue.reference_photos import note_references
 from tests.conftest import Chat, photos_of_a_character
 from tests.servers.backing import valkey
@@ -155,17 +157,49 @@ async def test_cancelling_the_training_leaves_nothing_of_it_either(app: Darkroom
         f"jobs/{job.id}/outcome.json",
     }
     assert not any(look.id in name for name in await app.store.names(""))
+    assert not await queued_jobs(app.redis)
 
 
-async def test_a_failed_training_leaves_it_drawable_until_its_name_is_taken_again(app: Darkroom) -> None:
+async def failed(app: Darkroom) -> tuple[ImagineJob, Subject]:
+    """A first look that is drawn, and its subject, whose training has failed."""
     job, look, subject = await trained(app)
     await Hand(app).draw(look)
     async with watched(app, job.id) as until:
         await Hand(app).fail(job.id)
         await until(lambda reply: reply.state == "failed")
-    assert isinstance(await asked(app, "imagine", prompt="a [rex] dog asleep"), Accepted)
+    return look, subject
+
+
+async def test_a_failed_training_leaves_it_drawable_and_drawings_are_not_deleted_for_its_name(app: Darkroom) -> None:
+    _, subject = await failed(app)
+    drawing = await asked(app, "imagine", user="friend", prompt="a [rex] dog asleep")
+    assert isinstance(drawing, Accepted)
+    before = await left(app)
+    said = await asked(app, "dreambooth train", photos_of_a_character(3), name="rex", noun="dog")
+    assert said.fault == "input" and "already a subject called rex here, of which pictures were asked for" in said.text
+    assert "/dreambooth retrain rex" in said.text and "/dreambooth forget rex" in said.text
+    assert await left(app) == before and (await app.subjects.get(subject.id)).photos
+    await asked(app, "dreambooth forget", name="rex")
+    await trained(app)
+
+
+async def test_a_failed_subject_that_nobody_has_drawn_gives_way_once_the_new_photos_are_fine(app: Darkroom) -> None:
+    look, subject = await failed(app)
+    before = await left(app)
+    torn = tuple(Upload(name=f"rex-{k}.png", data=b"no picture") for k in range(3))
+    assert "Nothing was trained." in (await asked(app, "dreambooth train", torn, name="rex", noun="dog")).text
+    assert await left(app) == before
     _, _, new = await trained(app)
     assert new.id != subject.id and not await app.store.names(f"jobs/{look.id}/")
+    assert not await app.store.names(f"subjects/{subject.id}/")
+
+
+async def test_a_failed_subject_stays_where_the_new_training_is_one_too_many(app: Darkroom) -> None:
+    await failed(app)
+    before = await left(app)
+    app.limits.settings = app.settings.model_copy(update={"trainings_per_person": 0})
+    said = await asked(app, "dreambooth train", photos_of_a_character(3), name="rex", noun="dog")
+    assert "which is the limit" in said.text and await left(app) == before
 
 
 async def learned(app: Darkroom, **says: object) -> Subject:
@@ -193,6 +227,7 @@ async def test_the_other_one_is_a_button_away(app: Darkroom) -> None:
     assert refused.text == "Only the person who made this can change it."
     pressed = await asked(app, button.command, **button.arguments)
     assert pressed.text.startswith("rex is now drawn as it was learned.")
+    assert not pressed.shown  # it may be answered where not all may see the subject
     (back,) = [button for button in pressed.buttons if button.command == "dreambooth use"]
     assert (button.label, back.label) == ("Draw as learned", "Draw from photos")
     again = await app.dispatch.job(str((await asked(app, "again", job=first.id)).job))

@@ -9,6 +9,8 @@ from arq.connections import ArqRedis
 
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
+from storage.contract.posted_messages import Posted, note, record_key
+from storage.contract.records import parsed
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject, checkpoint_prefix, name_key, subject_key, unaccepted_key, weights_prefix
 from storage.errors import SetupError
@@ -76,6 +78,18 @@ async def test_what_belongs_to_nothing_is_swept_once_it_is_old(store: FolderStor
     await store.put(f"jobs/{kept[0].split('/')[1]}/attempt-1/late", b"")
     assert await GarbageCollector(store).sweep() == [f"jobs/{old}/attempt-1/late", f"subjects/{old}/attempt-1/late"]
     assert len(await records(store)) == 4
+
+
+@pytest.mark.parametrize("kind", ["jobs", "subjects"])
+async def test_messages_about_what_is_swept_are_taken_back(store: FolderStore, kind: str) -> None:
+    gone = f"{kind}/{1:020x}"
+    await store.put(record_key(gone), b"")
+    await note(store, gone, Posted(platform="discord", channel="5", message="6"))
+    await store.delete(record_key(gone))  # a deletion that a crash cut short
+    await GarbageCollector(store).sweep()
+    (left,) = await store.names("retracting/discord/")
+    assert parsed(Posted, (await store.get(left)).data, left).message == "6"
+    assert not await store.names(f"{gone}/") and not await store.names("posted-as/")
 
 
 async def test_what_comes_late_to_a_job_that_is_settled_goes(store: FolderStore) -> None:

@@ -7,7 +7,7 @@ from storage.lifecycle.job_index import JobIndex
 from tests.servers.discord import Discord
 from tests.servers.discord.world import Interaction
 from tests.support.answers import answer, give, read_and_write
-from tests.support.discord_bot import SPACE, Place
+from tests.support.discord_bot import SPACE, Place, imagined
 from tests.support.manual_worker import Hand
 
 LINK = "[[1]](<https://zorvia.test/tower?a=%281%29>)"
@@ -149,6 +149,25 @@ async def test_replies_that_are_looked_up_have_a_rate_limit(place: Place) -> Non
         for number in range(4):
             await discord.reply(question.message, f"And {number}?", who="bob")
         await discord.until(lambda: any("Rate limit" in m.text for m in discord.private("bob")))
+
+
+async def test_replies_under_a_picture_have_no_rate_limit_that_is_told(place: Place) -> None:
+    place.environment["DARKROOM_REQUESTS_PER_MINUTE"] = "3"
+    async with place.bot():
+        discord = place.discord
+        question, job = await asked(discord, place.hand)
+        await give(place.hand, job)
+        await discord.until(lambda: "Follow up" in question.message.labels)
+        picture = (await imagined(discord, place.hand)).message
+        for number in range(5):
+            await discord.reply(picture, f"Lovely, {number}!", who="bob")
+        await discord.reply(question.message, "And how old?", who="bob")
+        follow = await place.hand.job(SPACE, 3)
+        assert isinstance(follow, AskJob) and follow.history == (job.id,)
+        await discord.reply(picture, "Lovely as well!", who="bob")
+        await discord.reply(question.message, "And how old?", who="ada")
+        await place.hand.job(SPACE, 4)
+        assert not discord.private("bob")
 
 
 async def test_other_replies_and_messages_are_left_alone(discord: Discord, hand: Hand) -> None:

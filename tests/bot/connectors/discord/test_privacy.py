@@ -15,8 +15,9 @@ from storage.ids import new_id
 from storage.kinds.imagine import ImagineJob
 from storage.kinds.train import TrainJob
 from storage.lifecycle import departures
+from storage.queue.reference_photos import note_references
 from tests.servers.discord import Discord
-from tests.servers.discord.world import ADMINISTRATOR, GUILD, MANAGE_MESSAGES, Channel, Person, snowflake
+from tests.servers.discord.world import ADMINISTRATOR, GUILD, MANAGE_MESSAGES, Channel, Message, Person, snowflake
 from tests.support.discord_bot import SPACE, Place, imagined, options, photos, trained
 from tests.support.manual_worker import Hand
 
@@ -130,6 +131,73 @@ async def test_a_moderator_by_role_removes_and_sees_no_more_than_others(place: P
         await discord.until(lambda: "Forget rex?" in asked.text)
         await discord.press(asked, "Yes", who="bob")
         await discord.until(lambda: "Forgot rex" in asked.text)
+
+
+async def test_what_a_private_subject_is_drawn_from_is_told_to_who_asks_alone(place: Place) -> None:
+    discord, hand = place.discord, place.hand
+    club = discord.add_channel("club", denies=VIEW_CHANNEL)
+    async with place.bot():
+        await discord.slash("dreambooth train", name="rex", class_="dog", where=club, **options(photos()))
+        job = await hand.job(SPACE)
+        assert isinstance(job, TrainJob)
+        subject = await hand.train(job)
+        (end,) = await discord.until(lambda: [m for m in discord.visible(club) if m.pings])
+        both = {"references": 3, "compared": await hand.picture(job.id, "compared")}
+        await place.app.subjects.change(subject.id, lambda record: record.model_copy(update=both))
+        told = (await discord.slash("dreambooth use", name="rex", source="photos")).message
+        await discord.until(lambda: "rex is now drawn from its photos alone" in told.text)
+        assert told.ephemeral and not told.attachments and "Draw as learned" in told.labels
+        refused = (await discord.slash("dreambooth use", name="tom", source="photos")).message
+        await discord.until(lambda: "no subject called tom" in refused.text)
+        assert refused.ephemeral and not discord.visible(discord.general) and "rex is ready" in end.text
+
+
+async def first_look(place: Place) -> tuple[Message, TrainJob, ImagineJob]:
+    """A training that shows its first look, in its message."""
+    await note_references(place.app.redis, 3)
+    asked = (await place.discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))).message
+    look = await place.hand.job(SPACE, 2)
+    _, job = await place.hand.jobs(SPACE)
+    assert isinstance(look, ImagineJob) and isinstance(job, TrainJob)
+    await place.hand.progress(job.id, "learning", 10, 400)
+    await place.hand.draw(look)
+    await place.discord.until(lambda: asked.attachments and "10 of 400" in asked.text)
+    return asked, job, look
+
+
+async def test_a_training_that_is_cancelled_after_its_first_look_says_so(place: Place) -> None:
+    discord = place.discord
+    async with place.bot():
+        asked, _, look = await first_look(place)
+        await discord.press(asked, "Cancel")
+        await discord.until(lambda: "Cancelled" in asked.text)
+        assert not await place.app.store.names(f"jobs/{look.id}/")
+        await forgotten(discord, place.hand, "tom")  # which takes back all that is to be taken back
+        assert "Cancelled" in asked.text and not asked.attachments
+
+
+async def forgotten(discord: Discord, hand: Hand, name: str) -> None:
+    """Forget a subject that was just added."""
+    owner = discord.people["ada"].id
+    await hand.app.subjects.add(Subject(space=SPACE, owner=owner, name=name, noun="dog", base_model="m"))
+    question = (await discord.slash("dreambooth forget", name=name)).message
+    await discord.until(lambda: "Yes" in question.labels)
+    await discord.press(question, "Yes")
+    await discord.until(lambda: f"Forgot {name}" in question.text)
+
+
+async def test_messages_about_a_failed_subject_are_taken_back_when_its_name_is_taken_again(place: Place) -> None:
+    discord, hand = place.discord, place.hand
+    async with place.bot():
+        asked, job, look = await first_look(place)
+        await hand.fail(job.id)
+        await discord.until(lambda: [m for m in discord.visible(discord.general) if "out of memory" in m.text])
+        await discord.until(lambda: not place.open_posts())
+        new = (await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos()))).message
+        await discord.until(lambda: asked.text == "This was deleted.")
+        await discord.until(lambda: not any("out of memory" in m.text for m in discord.visible(discord.general)))
+        await discord.until(lambda: "Waiting" in new.text)
+        assert not await place.app.store.names(f"jobs/{look.id}/") and len(await hand.jobs(SPACE)) == 2
 
 
 async def test_what_is_forgotten_leaves_messages(discord: Discord, hand: Hand) -> None:

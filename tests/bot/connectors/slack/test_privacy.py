@@ -241,6 +241,26 @@ async def test_photos_of_others_are_left_alone_when_their_author_refuses(scene: 
         assert not await scene.hand.jobs(SPACE) and not await scene.app.store.names("consents/")
 
 
+async def test_what_a_private_subject_is_drawn_from_is_told_to_who_asks_alone(scene: Scene) -> None:
+    async with scene.bot():
+        await scene.slack.mention("train rex dog --with private", files=scene.slack.photos(photos_of_a_character()))
+        job = await scene.job()
+        assert isinstance(job, TrainJob)
+        subject = await scene.hand.train(job)
+        await scene.slack.message("rex can be drawn by you and nobody else.")
+        both = {"references": 3, "compared": await scene.hand.picture(job.id, "compared")}
+        await scene.app.subjects.change(subject.id, lambda record: record.model_copy(update=both))
+        before = len(scene.slack.seen())
+        await scene.slack.slash("/dreambooth", "show rex")
+        shown = await scene.slack.message(lambda m: "Draw from photos" in labels(m), user=ADA)
+        await scene.slack.press(shown, "Draw from photos")
+        told = await scene.slack.message("rex is now drawn from its photos alone", user=ADA)
+        assert not images(told) and "Draw as learned" in labels(told)
+        await scene.slack.slash("/dreambooth", "use rex training")
+        await scene.slack.message("rex is now drawn as it was learned", user=ADA)
+        assert len(scene.slack.seen()) == before
+
+
 async def test_response_urls_are_not_in_the_store(scene: Scene) -> None:
     async with scene.bot():
         await scene.slack.slash("/imagine", "a dog")
