@@ -7,7 +7,7 @@ from storage.lifecycle.job_index import JobIndex
 from tests.servers.discord import Discord
 from tests.servers.discord.world import Interaction
 from tests.support.answers import answer, give, read_and_write
-from tests.support.discord_bot import SPACE, Place, imagined
+from tests.support.discord_bot import SPACE, Place, imagined, open_posts
 from tests.support.manual_worker import Hand
 
 LINK = "[[1]](<https://zorvia.test/tower?a=%281%29>)"
@@ -115,6 +115,7 @@ async def test_a_reply_to_an_answer_is_a_follow_up(discord: Discord, hand: Hand)
         )
     )
     assert shown.reference and shown.reference["message_id"] == said.id
+    await discord.until(lambda: not open_posts(hand.app))  # where the answer is is noted once it is shown
     deeper = await discord.reply(shown, "Who built it?", who="bob")
     third = await hand.job(SPACE, 3)
     assert isinstance(third, AskJob) and third.history == (job.id, follow.id) and deeper.author["username"] == "bob"
