@@ -20,7 +20,7 @@ from tests.conftest import Chat, Stack, photos_of_a_character, start_worker, sto
 from tests.servers.backing import valkey
 from tests.support.micro_models import write_micro_clip, write_micro_klein
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 SHORT = "candidates=1 sample_steps=2 class_images=2 class_steps=2 looking_share=1"
 
 
