@@ -40,7 +40,7 @@ async def test_a_prompt_from_slack_to_the_posted_picture(scene: Scene) -> None:
             job = await scene.job()
             await scene.hand.draw(job)
             await scene.slack.message(lambda m: bool(images(m)))
-    check("prompt on Slack → posted picture", trace, 40)
+    check("prompt on Slack → posted picture", trace, 43)
 
 
 async def test_a_cancel(discord: Discord, hand: Hand) -> None:
