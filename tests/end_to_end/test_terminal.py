@@ -58,8 +58,9 @@ def test_train_then_imagine(up: psutil.Process, here: Path, env: dict[str, str])
     photos = ["train", SAMPLES, "--name", "rex", "--class", "dog", "--steps", "3", "--json"]
     prompt = "a [rex] dog in Paris"
     drawing = ["imagine", prompt, "-n", "2", "--seed", "7", "--steps", "3", "--out", "pictures", "--json"]
-    said = darkrooms([photos, drawing, ["subjects", "--json"], ["jobs", "--json"], photos], env, here)
-    assert [s.code for s in said] == [0, 0, 0, 0, 2]
+    single = ["imagine", "a dog in Rome", "-n", "1", "--steps", "2", "--out", "one", "--json"]
+    said = darkrooms([photos, drawing, ["subjects", "--json"], ["jobs", "--json"], photos, single], env, here)
+    assert [s.code for s in said] == [0, 0, 0, 0, 2, 0]
 
     trained = said[0].result
     assert {"job", "state", "message", "seconds", "subject", "name", "steps", "loss_first", "loss_last"} == set(trained)
@@ -81,6 +82,8 @@ def test_train_then_imagine(up: psutil.Process, here: Path, env: dict[str, str])
     assert [s["state"] for s in said[2].result["subjects"]] == ["ready"]
     assert [j["state"] for j in said[3].result["jobs"]] == ["done", "done"]
     assert "already a subject called rex" in said[4].result["message"]
+    assert said[5].result["grid"] is None  # which would be the same picture once more
+    assert [str(path) for path in (here / "one").iterdir()] == said[5].result["images"]
 
 
 def test_ctrl_c_stops_a_running_training_and_leaves_nothing(
