@@ -73,6 +73,7 @@ class Denoising:
         self.latents: Tensor = noise.to(base.device) * self.scheduler.init_noise_sigma
         self.taken = 0
         self.keeps_clean = False  # whether `clean` is to be kept, for a preview
+        self._fails_at_clean = False
         self.clean: Tensor | None = None  # as the last step predicted the latents at the end
         self.shared = False  # whether others were in one pass with it, whose time its own cannot be told from
         self._stepped = False  # its next step was taken together with others
@@ -112,7 +113,7 @@ class Denoising:
             without, with_text = predicted.chunk(2)
             predicted = without + self.guidance * (with_text - without)
         t = self.scheduler.timesteps[self.taken]
-        if self.keeps_clean:
+        if self.keeps_clean and not self._fails_at_clean:
             self.clean = self._predicted_clean(predicted, t)
         self.latents = self.scheduler.step(predicted, t, self.latents, **self.chance).prev_sample
         self.taken += 1
@@ -122,7 +123,8 @@ class Denoising:
         try:
             return self.base.process.clean(self.scheduler.scale_model_input(self.latents, t), predicted, t)
         except Exception:
-            log.exception("there is no preview of this step")
+            log.exception("there are no previews of a drawing")
+            self._fails_at_clean = True
             return None
 
 

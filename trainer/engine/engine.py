@@ -95,7 +95,7 @@ class Engine:
         self.base, self.twin, self.method, self.pausing = base, twin, method, False
         self.inbox: SimpleQueue[FromWorker] = SimpleQueue()
         self.watched: set[str] = set()
-        self._previews: dict[BaseModel, LatentPreview] = {}
+        self._previews: dict[BaseModel, LatentPreview | None] = {}  # None: there are none
         self.subjects, self.batches = SubjectCache(base), PictureBatches(base)
         self.drafted, self.draft_batches = SubjectCache(twin or base), PictureBatches(twin or base)
         group, trackers = together or EngineGroup(), trackers or Trackers()
@@ -150,8 +150,8 @@ class Engine:
                 self._drop_forgotten()
             self._take_in()
 
-    def preview(self, base: BaseModel) -> LatentPreview:
-        """What makes previews of a base model's latents; fitted when it is asked for first."""
+    def preview(self, base: BaseModel) -> LatentPreview | None:
+        """What makes previews of a base model's latents, if that can be; fitted when it is asked for first."""
         if base not in self._previews:
             self._previews[base] = LatentPreview.fitted(base)
         return self._previews[base]
@@ -161,6 +161,7 @@ class Engine:
             self.preview(base)
         except Exception:  # previews are not worth an engine
             log.exception("no previews can be made of this model's latents")
+            self._previews[base] = None
             free_cached_memory()
 
     def _say_load(self) -> None:

@@ -21,5 +21,5 @@ class Host(Protocol):
     def say(self, news: News) -> None:
         """Tell the worker."""
 
-    def preview(self, base: BaseModel) -> LatentPreview:
-        """What makes previews of a base model's latents."""
+    def preview(self, base: BaseModel) -> LatentPreview | None:
+        """What makes previews of a base model's latents, if that can be."""

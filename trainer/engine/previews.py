@@ -48,7 +48,10 @@ class Previews:
         return path
 
     def _written(self, drawing: Drawing, clean: Tensor) -> str:
-        pictures = self.host.preview(drawing.base).pictures(clean)
+        preview = self.host.preview(drawing.base)
+        if preview is None:
+            raise LookupError("the model has none")
+        pictures = preview.pictures(clean)
         self._made += 1
         path = self.folder / f"preview-{self._made % 2}.jpg"  # the worker may still read the one before
         contact_sheet(pictures, drawing.side_px).save(path, "JPEG", quality=QUALITY)

@@ -47,6 +47,7 @@ _HOW_MUCH_IS = re.compile(r"\bhow much (?:is|are|was|were)\b")
 _HOW_MUCH_IS_NOUN = re.compile(  # the annual rainfall, but not the ticket for a distance
     rf"{_HOW_MUCH_IS.pattern}(?:\s+(?!(?:of|for|at|in|on|to|from|with|per)\b)\w+){{0,3}}?\s+({'|'.join(_NOUNS)}){NOT_COMPOUND}"
 )
+BOUGHT = ("energy", "power")  # of which may be asked what they cost
 _IN_UNIT = re.compile(rf"{_HOW_MUCH_IS.pattern}.*\bin (\w+)\W*$")  # 5 miles in kilometres
 
 
@@ -72,7 +73,7 @@ def asked_dimensions(question: str) -> frozenset[str]:
 def _how_much_is(lowered: str) -> frozenset[str]:
     """What “how much is …” asks for: money, unless it names another quantity or unit."""
     if noun := _HOW_MUCH_IS_NOUN.search(lowered):
-        return _NOUNS[noun[1]]
+        return _NOUNS[noun[1]] | ({"money"} if noun[1] in BOUGHT else frozenset())
     if (unit := _IN_UNIT.search(lowered)) and (dimension := dimension_of(unit[1])):
         return frozenset({dimension})
     return frozenset({"money"}) if _HOW_MUCH_IS.search(lowered) else frozenset()

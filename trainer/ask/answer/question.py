@@ -33,7 +33,8 @@ OTHER_COUNTS = re.compile(
 FREE = re.compile(  # as a price: not feel free to …, gluten-free, free Wi-Fi, free from …
     r"(?<!\bnot )(?<!n['’]t )(?<!\blonger )(?<!\bfeel )(?<!-)\bfree(?=\s*(?:[^\w\s-]|$)|\s+(?:of charge|admission|"
     r"entry|entrance|tickets?|to (?:enter|visit|use|join|attend|see|all|everyone|the|members)|for|on|in|at|with|and|or|"
-    r"but|if|when|until|during|every|all|as)\b)|\b(?:gratis|complimentary|for nothing|no (?:charge|fee))\b",
+    r"but|if|when|until|during|every|all|as|after|before|daily|each|"
+    r"under|throughout|since|to)\b)|\b(?:gratis|complimentary|for nothing|no (?:charge|fee))\b",
     re.IGNORECASE,
 )
 BARE = re.compile(r"\s*(?:[,.;:)](?!\d)|$|(?:and|or|in|at|to|on|by|for|of|with|when|after|as|per|each)\b)")

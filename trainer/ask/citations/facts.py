@@ -28,7 +28,9 @@ FIGURE = re.compile(
     re.IGNORECASE,
 )
 NUMBERED_NAME = re.compile(r"(?<!\w)(?P<name>[^\W\d_]+)-\d+(?:[.,:]\d+)*")  # MPL-2.0, Covid-19
-NOT_NAMES = frozenset(month.lower() for month in NUMBERS) | set("am pm mid pre post".split())  # before a hyphen
+NOT_NAMES = frozenset(month.lower() for month in NUMBERS) | set(
+    "am pm mid pre post early late since until".split()
+)  # before a hyphen
 CURRENCY_BEFORE = re.compile(r"[$€£¥₹]\s?$")
 ROUGHLY = re.compile(
     r"(?:about|around|approximately|approx\.?|roughly|nearly|almost|over|more than|less than|under|some|circa|ca\.|~|≈|"
@@ -98,9 +100,8 @@ def is_year(text: str, fact: Fact) -> bool:
 
 
 def _blank_name(match: re.Match[str]) -> str:
-    """Spaces in place of a name with a number, which has a capital; what else it matches stays: mid-1990, Jan-2024."""
-    is_name = match["name"].lower() != match["name"] and match["name"].lower() not in NOT_NAMES
-    return " " * len(match[0]) if is_name else match[0]
+    """Spaces in place of a name with a number, like utf-8; what else it matches stays: mid-1990, Jan-2024."""
+    return match[0] if match["name"].lower() in NOT_NAMES else " " * len(match[0])
 
 
 def _figures_in(text: str) -> Iterator[Fact]:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 Message = dict[Literal["role", "content"], str]
 NO_KEY = "none"  # local servers want no key, but the client wants one to send
 OPTIONAL = ("stream_options", "temperature", "max_tokens")  # what some servers or models refuse
-REFUSAL = r"(?:unsupported|not support|unrecognized|unknown|unexpected|extra[ _]|not (?:allowed|permitted)|deprecated)"
+REFUSAL = (
+    r"(?:unsupported|(?:\bnot|n['’]t) (?:be )?(?:support|accept|allowed|permitted|available)|unrecogni[sz]ed|unknown|"
+    r"unexpected|extra[ _]|deprecated)"
+)
 REFUSED = {  # a refusal of a parameter beside its name, not of its value: “temperature must be <= 1”
     name: re.compile(rf"{REFUSAL}.{{0,60}}\b{name}\b|\b{name}\b.{{0,60}}{REFUSAL}", re.IGNORECASE | re.DOTALL)
     for name in OPTIONAL

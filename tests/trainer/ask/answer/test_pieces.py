@@ -83,3 +83,11 @@ def test_a_thing_of_another_number_is_another_thing(question: str, text: str, is
     asked = {"How heavy is the Heron 200 Pro?": "Heron 200 Pro: a lamp"}.get(question, f"{question[:-1]} and more")
     assert VariantFinder(question, {"1": asked, "2": text}).is_other("2", text) is is_other
     assert not VariantFinder(question, {"2": text}).is_other("2", text), "there is no better one"
+
+
+def test_a_head_may_have_a_figure_in_a_name() -> None:
+    pieces = split_pieces("| Year | CO2 |\n|---|---|\n| 2020 | 36 Gt |\n| 2021 | 37 Gt |")
+    assert [(piece.text, piece.context) for piece in pieces] == [
+        ("2020 | 36 Gt", "Year | CO2"),
+        ("2021 | 37 Gt", "Year | CO2"),
+    ]

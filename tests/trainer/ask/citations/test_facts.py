@@ -50,7 +50,8 @@ def test_a_claim_is_found_in_a_source_in_other_words(claim: str, is_known: bool)
         ("on 1/2/2024", ["2024-01-02"]), ("5,4 Prozent", ["5.4%"]), ("le 1er mai 2020", ["2020-05-01"]),
         ("Open 9am-5pm", ["9", "5"]), ("9 AM-5 PM", ["9", "5"]), ("10:00am-6:00pm", ["10:00", "6:00"]),
         ("the 18th-19th century", ["18", "19"]), ("10km-15km away", ["10", "15"]), ("in mid-1990", ["1990"]),
-        ("in Jan-2024", ["2024"]), ("COVID-19 and Covid-19", []), ("GPT-4 of 200 people", ["200"]),
+        ("in Jan-2024", ["2024"]), ("COVID-19 and Covid-19", []), ("utf-8 and covid-19", []),
+        ("GPT-4 of 200 people", ["200"]),
         ("5 thou\u017fand", ["5"]), ("10 tau\u017fend", ["10"]), ("1.2.3 million", ["1.2.3"]), ("at 5:30 k", ["5:30"]),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ from storage.failures import Failure
 from storage.settings.language_model import LanguageModelSettings
 from tests.servers.openai_model import ModelServer, model_server
 from trainer.ask.model.client import ModelClient
-from trainer.ask.model.endpoint import Delta, Message, Restart
+from trainer.ask.model.endpoint import REFUSED, Delta, Message, Restart
 from trainer.ask.model.errors import ModelError
 from trainer.ask.model.usage import UsageCounter
 
@@ -123,6 +123,12 @@ async def test_parameters_that_a_server_does_not_take_are_left_out(
             assert text_of([event async for event in client.stream(MESSAGES, client.new_counter())]) == ANSWER
     last = servers[0].requests[-1]
     assert not set(rejects) & set(last) and ("max_completion_tokens" in last) is ("max_tokens" in rejects)
+
+
+def test_a_refusal_in_other_words_is_one() -> None:
+    assert REFUSED["temperature"].search("UnsupportedParamsError: these models (all) don't support temperature=0.2")
+    assert REFUSED["temperature"].search("'temperature' isn't supported with this model")
+    assert not REFUSED["temperature"].search("temperature must be <= 1")
 
 
 @pytest.mark.parametrize(
