@@ -63,7 +63,8 @@ class Timed:
         run_to_end(self.candidates.after(step.training))
         now_s = time.process_time() - self.began_s
         self.at_s += [now_s] * (len(seen) - before)
-        self.ready = should_stop_early([one.measures["score"] for one in seen], self.candidates.recipe.patience)
+        scores = [one.measures["score"] for one in seen]
+        self.ready = bool(scores) and should_stop_early(scores, self.candidates.recipe.patience)
         return self.ready or now_s >= self.limit_s
 
     def best(self, within_s: float) -> CandidateSnapshot | None:
