@@ -18,3 +18,14 @@ def lora_file(base: BaseModel, path: Path, rank: int, alpha: int, seed: int) -> 
             up.weight.data = torch.randn(up.weight.shape, generator=chance) * 0.05
     save_learned(path, learned, base.denoiser)
     return str(path)
+
+
+def subject_files(base: BaseModel, folder: Path) -> list[str]:
+    """Write three LoRA of different ranks and scales, and one subject of a full training; return their paths."""
+    files = [lora_file(base, folder / f"{k}.safetensors", rank=2 + 3 * k, alpha=4, seed=k) for k in range(3)]
+    full, path = base.denoiser.copy(), folder / "full.safetensors"
+    with torch.no_grad():
+        for weight in full.parameters():
+            weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(9)))
+    save_learned(path, full, base.denoiser)
+    return [*files, str(path)]

@@ -26,7 +26,7 @@ class LoadMeter:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._slices = deque([_Slice(clock())])
-        self._told: EngineLoad | None = None
+        self._reported: EngineLoad | None = None
 
     def drawn(self, rows: int, took_s: float) -> None:
         """Count a denoising step of so many pictures."""
@@ -44,13 +44,13 @@ class LoadMeter:
 
     def news(self, subjects: int) -> EngineLoad | None:
         """The load, with the number of subjects in memory, if it is new and none was told in the last seconds."""
-        if self._told is not None and self._slices[-1].began_s > self.clock() - SLICE_S:
+        if self._reported is not None and self._slices[-1].began_s > self.clock() - SLICE_S:
             return None
         self._slices.append(_Slice(self.clock()))
         load = self._load(subjects)
-        if load == self._told:
+        if load == self._reported:
             return None
-        self._told = load
+        self._reported = load
         return load
 
     def _now(self) -> _Slice:

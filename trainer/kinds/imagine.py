@@ -75,7 +75,7 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
 
     async def _photos(self, subject: Subject, hello: Hello) -> "_Source":
         """The photos themselves."""
-        family = family_of(Path(hello.folder))
+        family = await asyncio.to_thread(family_of, Path(hello.folder))
         photos = await fetch_references(self.attempt.store, subject, family, self.attempt.folder)
         return _Source(photos.note, {"drawn from": plural(len(photos.paths), "photo")}, references=photos.paths)
 
@@ -98,12 +98,12 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
 
     async def _follow_viewers(self) -> None:
         """Tell the engine whenever somebody begins or ceases to look, until cancelled."""
-        told = False
+        is_watched = False
         while True:
             with best_effort("there are no previews"):
                 wanted = await are_previews_wanted(self.attempt.redis, self.job.id)
-                if wanted != told and await self.attempt.engine.watch(self.job.id, wanted):
-                    told = wanted
+                if wanted != is_watched and await self.attempt.engine.watch(self.job.id, wanted):
+                    is_watched = wanted
             await asyncio.sleep(LOOK_S)
 
     async def heard(self, report: ProgressReport) -> None:

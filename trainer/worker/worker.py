@@ -89,10 +89,15 @@ async def run_worker(
             task.result()
     finally:
         await _end(serving)
-        await engine.pause()
-        await asyncio.gather(*(worker.drain(GRACE_S) for worker in workers.values()))
-        await asyncio.gather(*(worker.stop() for worker in workers.values()))
-        await asyncio.gather(engine.stop(), runner.close())
+        await _drain(engine, runner, [*workers.values()])
+
+
+async def _drain(engine: EngineClient, runner: JobRunner, workers: list[QueueWorker]) -> None:
+    """Let what runs be finished or written down within the grace period, then stop everything."""
+    await engine.pause()
+    await asyncio.gather(*(worker.drain(GRACE_S) for worker in workers))
+    await asyncio.gather(*(worker.stop() for worker in workers))
+    await asyncio.gather(engine.stop(), runner.close())
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:

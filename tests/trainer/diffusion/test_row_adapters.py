@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from storage.errors import UserError
-from tests.support.random_adapters import lora_file
+from tests.support.random_adapters import subject_files
 from trainer.diffusion import sampling
 from trainer.diffusion.sampling import Denoising
-from trainer.dreambooth.weights import load_learned, save_learned
+from trainer.dreambooth.weights import load_learned
 from trainer.engine.subject_cache import SubjectCache
 from trainer.models.base import BaseModel
 
@@ -23,13 +23,7 @@ LIMIT = 1e-4  # of latents whose values go to about 3
 @pytest.fixture
 def subjects(base: BaseModel, tmp_path: Path) -> list[str]:
     """Three LoRA of different ranks and scales, and one subject of a full training."""
-    files = [lora_file(base, tmp_path / f"{k}.safetensors", rank=2 + 3 * k, alpha=4, seed=k) for k in range(3)]
-    full = base.denoiser.copy()
-    with torch.no_grad():
-        for weight in full.parameters():
-            weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(9)))
-    save_learned(tmp_path / "full.safetensors", full, base.denoiser)
-    return [*files, str(tmp_path / "full.safetensors")]
+    return subject_files(base, tmp_path)
 
 
 @pytest.fixture

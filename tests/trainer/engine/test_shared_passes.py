@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from tests.support.random_adapters import lora_file
+from tests.support.random_adapters import subject_files
 from tests.trainer.worker.test_engine_client import picture, run
 from trainer.diffusion.latents import NOTHING
-from trainer.dreambooth.weights import save_learned
 from trainer.engine.engine import Engine
 from trainer.engine.subject_cache import MISFIT
 from trainer.models.base import BaseModel
@@ -25,13 +24,7 @@ STEPS = 8
 @pytest.fixture
 def subjects(base: BaseModel, tmp_path: Path) -> list[str]:
     """Three LoRA of different ranks, and one subject of a full training."""
-    files = [lora_file(base, tmp_path / f"{k}.safetensors", rank=2 + 3 * k, alpha=4, seed=k) for k in range(3)]
-    full = base.denoiser.copy()
-    with torch.no_grad():
-        for weight in full.parameters():
-            weight.add_(0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(9)))
-    save_learned(tmp_path / "full.safetensors", full, base.denoiser)
-    return [*files, str(tmp_path / "full.safetensors")]
+    return subject_files(base, tmp_path)
 
 
 Ask = Callable[..., ImagineTask]

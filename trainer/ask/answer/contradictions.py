@@ -52,8 +52,8 @@ class Contradiction:
     def sentence(self, markers: dict[str, str]) -> str:
         """Both told, with dates: as of 2026-05-02: 40 [1]; one report (2024-01-10) says 42 [2]."""
         first, *others = self.reports
-        told = f"as of {first.day}: {first.fact}" if first.day else first.fact
-        parts = [f"{told} {markers[first.source.id]}"]
+        phrase = f"as of {first.day}: {first.fact}" if first.day else first.fact
+        parts = [f"{phrase} {markers[first.source.id]}"]
         for other in others:
             when = f" ({_when(other)})" if other.day or other.source.stale else ""
             parts.append(f"one report{when} says {other.fact} {markers[other.source.id]}")

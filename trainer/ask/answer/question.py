@@ -27,9 +27,7 @@ TIMES = re.compile(
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?|January|February|March|April|May|June|July|August|September|October|"
     r"November|December|century|[12]\d{3}|\d{1,2}[:.]\d\d)\b"
 )
-OTHER_COUNTS = re.compile(
-    r"[〇一二三四五六七八九十百千]|\b(?:free|half|twice|once|daily|weekly|every)\b", re.IGNORECASE
-)
+OTHER_COUNTS = re.compile(r"(?i)[〇一二三四五六七八九十百千]|\b(?:free|half|twice|once|daily|weekly|every)\b")
 FREE = re.compile(  # as a price: not feel free to …, gluten-free, free Wi-Fi, free from …
     r"(?<!\bnot )(?<!n['’]t )(?<!\blonger )(?<!\bfeel )(?<!-)\bfree(?=\s*(?:[^\w\s-]|$)|\s+(?:of charge|admission|"
     r"entry|entrance|tickets?|to (?:enter|visit|use|join|attend|see|all|everyone|the|members)|for|on|in|at|with|and|or|"

@@ -63,8 +63,8 @@ def annotations(answer: Answer, offset: int = 0) -> list[Json]:
 
 def _annotation(citation: Citation, source: Source, offset: int) -> Json:
     where = {"start_index": citation.start + offset, "end_index": citation.end + offset}
-    told = {"url": source.url, "title": source.title, "content": source.snippet}
-    return {"type": "url_citation", "url_citation": told | where}
+    cited = {"url": source.url, "title": source.title, "content": source.snippet}
+    return {"type": "url_citation", "url_citation": cited | where}
 
 
 def usage(answer: Answer) -> Json:
