@@ -9,7 +9,7 @@ if TYPE_CHECKING:  # the process that decodes photos reads no settings
 
 CPU_S = 12  # of one photo: one of 64 million pixels took up to eight
 WALL_S = 30.0
-SLOW_AFTER_S = 1.0  # a photo that takes longer makes way for those of other people
+SLOW_AFTER_S = 0.6  # a photo that takes longer makes way for those of other people
 MEMORY_BYTES = 2**29  # of one photo, and BYTES_A_PIXEL for as many as it may have
 BYTES_A_PIXEL = 24
 RESULT_BYTES = 64 * 2**20  # two pictures of a side of a thousand pixels or so, with much to spare

@@ -21,6 +21,12 @@ async def asked(discord: Discord, hand: Hand, **options: str) -> tuple[Interacti
     return interaction, job
 
 
+async def answered(discord: Discord, hand: Hand, question: Interaction, job: AskJob) -> None:
+    """Give the answer, and wait until it is shown and noted where it is: replies are follow-ups from then on."""
+    await give(hand, job)
+    await discord.until(lambda: "Follow up" in question.message.labels and not open_posts(hand.app))
+
+
 async def test_sources_come_first_then_text_then_the_answer_with_links(discord: Discord, hand: Hand) -> None:
     question, job = await asked(discord, hand, domains="zorvia.test -spam.test", mode="web")
     assert (job.filters.allowed_domains, job.filters.denied_domains) == (("zorvia.test",), ("spam.test",))
@@ -28,8 +34,7 @@ async def test_sources_come_first_then_text_then_the_answer_with_links(discord: 
     await discord.until(lambda: "The tower (zorvia.test)" in question.message.text)
     await read_and_write(hand, job.id, "The tower is")
     await discord.until(lambda: "The tower is" in question.message.text)
-    await give(hand, job)
-    await discord.until(lambda: "Follow up" in question.message.labels)
+    await answered(discord, hand, question, job)
     text = question.message.content
     assert f"**312 metres** tall {LINK}" in text and f"{LINK} The tower (zorvia.test, 2026-05-02)" in text
     assert "<@7>" not in text and "@everyone" not in text and not question.message.pings
@@ -40,8 +45,7 @@ async def test_sources_come_first_then_text_then_the_answer_with_links(discord: 
 
 async def test_buttons_under_an_answer(discord: Discord, hand: Hand) -> None:
     question, job = await asked(discord, hand)
-    await give(hand, job)
-    await discord.until(lambda: "Follow up" in question.message.labels)
+    await answered(discord, hand, question, job)
     shown = await discord.press(question.message, "Sources")
     await discord.until(lambda: "zorvia.test" in shown.message.text)
     assert shown.message.ephemeral
@@ -103,8 +107,7 @@ async def test_bad_input_is_said_to_who_asked(discord: Discord) -> None:
 
 async def test_a_reply_to_an_answer_is_a_follow_up(discord: Discord, hand: Hand) -> None:
     question, job = await asked(discord, hand)
-    await give(hand, job)
-    await discord.until(lambda: "Follow up" in question.message.labels)
+    await answered(discord, hand, question, job)
     said = await discord.reply(question.message, "<@100> And how old is it?")
     follow = await hand.job(SPACE, 2)
     assert isinstance(follow, AskJob) and (follow.question, follow.history) == ("And how old is it?", (job.id,))
@@ -123,8 +126,7 @@ async def test_a_reply_to_an_answer_is_a_follow_up(discord: Discord, hand: Hand)
 
 async def test_a_reply_to_an_old_answer_is_a_follow_up_and_not_to_a_deleted_one(discord: Discord, hand: Hand) -> None:
     question, job = await asked(discord, hand)
-    await give(hand, job)
-    await discord.until(lambda: "Follow up" in question.message.labels)
+    await answered(discord, hand, question, job)
     for _ in range(60):
         newer = ImagineJob(space=SPACE, owner="9", prompt="a dog", model_prompt="a dog", seed=1)
         await JobIndex(hand.app.store).add(newer, is_open=False)
@@ -145,8 +147,7 @@ async def test_replies_that_are_looked_up_have_a_rate_limit(place: Place) -> Non
     async with place.bot():
         discord = place.discord
         question, job = await asked(discord, place.hand)
-        await give(place.hand, job)
-        await discord.until(lambda: "Follow up" in question.message.labels)
+        await answered(discord, place.hand, question, job)
         for number in range(4):
             await discord.reply(question.message, f"And {number}?", who="bob")
         await discord.until(lambda: any("Rate limit" in m.text for m in discord.private("bob")))
@@ -157,8 +158,7 @@ async def test_replies_under_a_picture_have_no_rate_limit_that_is_told(place: Pl
     async with place.bot():
         discord = place.discord
         question, job = await asked(discord, place.hand)
-        await give(place.hand, job)
-        await discord.until(lambda: "Follow up" in question.message.labels)
+        await answered(discord, place.hand, question, job)
         picture = (await imagined(discord, place.hand)).message
         for number in range(5):
             await discord.reply(picture, f"Lovely, {number}!", who="bob")
@@ -173,8 +173,7 @@ async def test_replies_under_a_picture_have_no_rate_limit_that_is_told(place: Pl
 
 async def test_other_replies_and_messages_are_left_alone(discord: Discord, hand: Hand) -> None:
     question, job = await asked(discord, hand)
-    await give(hand, job)
-    await discord.until(lambda: "Follow up" in question.message.labels)
+    await answered(discord, hand, question, job)
     before = len(discord.visible(discord.general))
     await discord.reply(question.message, "I think so, too.", ping=False)
     await discord.reply(discord.post("bob", "Lovely weather."), "Indeed!")
