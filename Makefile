@@ -23,14 +23,16 @@ define install
 	@test -n "$(PYTHON)" || { echo "Darkroom needs Python 3.11 or newer: make $@ PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/pip || { echo "Making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
 	@echo "Step 1 of 3: the packages of requirements/$(1).txt"
-	@set -o pipefail; $(BIN)/pip install --disable-pip-version-check --progress-bar off --no-compile --no-deps \
-		--require-hashes -r requirements/$(1).txt | awk -v all="$$(grep -c == requirements/$(1).txt)" \
-		'/^Collecting|^Requirement already/ { n++ } /^Collecting/ { print "  " n " of at most " all ": " $$2; fflush() } \
-		/^Installing/ { print "  unpacking them"; fflush() }'
+	@set -o pipefail; n=0; all=$$(grep -c == requirements/$(1).txt); \
+		$(BIN)/pip install --disable-pip-version-check --progress-bar off --no-compile --no-deps \
+		--require-hashes -r requirements/$(1).txt | while read -r verb what _; do case $$verb in \
+		Collecting) echo "  $$((n += 1)) of at most $$all: $$what";; Requirement) : $$((n += 1));; \
+		Installing) echo "  unpacking them";; esac; done
 	@echo "Step 2 of 3: $(TORCH), the largest; with CUDA several gigabytes"
-	@$(BIN)/pip install --disable-pip-version-check --no-compile $(TORCH)
-	@echo "Step 3 of 3: Darkroom itself"
-	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@echo "Step 3 of 3: Darkroom itself, meanwhile"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . & darkroom=$$!; \
+		$(BIN)/pip install --disable-pip-version-check --no-compile $(TORCH); torch=$$?; \
+		wait $$darkroom && exit $$torch
 endef
 
 setup: .venv/.dev  ## Make .venv and install everything into it, for tests and checks too

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).parents[2]
 AT_ONCE = 2  # photos of all people
-SLOW_AT_ONCE = 2  # photos that take more than a second, besides
+SLOW_AT_ONCE = 2  # photos that take longer than SLOW_AFTER_S, besides
 GRACE_S = 5.0  # beyond the limit of a photo, which its process keeps by itself
 # All that the process gets to know. It is made from nothing: no token and no key of the store is in it.
 ENVIRONMENT = {
