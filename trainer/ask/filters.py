@@ -1,6 +1,7 @@
 """Filters of a question, enforced on what came back: search engines take them for a wish."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from storage.ask.domain_rules import admits
 from storage.contract.ask import AskFilters, Recency, Source
@@ -14,9 +15,12 @@ WINDOWS: dict[Recency, timedelta] = {
 }
 
 
-def admits_url(filters: AskFilters, url: str) -> bool:
-    """Whether the domain rules admit a page."""
-    return admits(filters, url)
+def day_of(value: Any) -> date | None:
+    """The day of a date as pages and providers write it, ISO 8601 at its beginning; None for anything else."""
+    try:
+        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def has_date_filter(filters: AskFilters) -> bool:
@@ -48,4 +52,4 @@ def admits_language(filters: AskFilters, language: str) -> bool:
 
 def admits_source(filters: AskFilters, source: Source, now: datetime | None = None) -> bool:
     """Whether a source is admitted by its address and its date."""
-    return admits_url(filters, source.url) and admits_date(filters, source.published or source.updated, now)
+    return admits(filters, source.url) and admits_date(filters, source.published or source.updated, now)

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from storage.ask.domain_rules import without_www
+from storage.ask.domain_rules import admits, without_www
 from storage.contract.ask import AskFilters, ContextSize, Source
 from storage.objects.store import Store
 from storage.settings.ask import AskSettings
 from storage.text import plural
 from trainer.ask.documents.index import DocumentIndexes
 from trainer.ask.documents.library import DocumentLibrary
-from trainer.ask.filters import admits_date, admits_language, admits_url
+from trainer.ask.filters import admits_date, admits_language
 from trainer.ask.pages.address_guard import AllowedHosts
 from trainer.ask.pages.extractor_pool import ExtractorPool
 from trainer.ask.pages.fetch import PageFetcher
@@ -115,7 +115,7 @@ def _admitted(query: Query, sources: Sequence[Source]) -> list[Source]:
     """Those that the domain rules admit, each page once."""
     admitted: dict[str, Source] = {}
     for source in sources:
-        if admits_url(query.filters, source.url):
+        if admits(query.filters, source.url):
             admitted.setdefault(page_key(source.url), source)
     return list(admitted.values())
 
@@ -127,7 +127,7 @@ def admitted_pages(filters: AskFilters, pages: Sequence[PageText]) -> tuple[list
     for page in pages:
         source = page.text.source
         day = source.published or source.updated
-        if not (admits_url(filters, source.url) and admits_language(filters, page.language)):
+        if not (admits(filters, source.url) and admits_language(filters, page.language)):
             continue
         if not admits_date(filters, day):
             undated += day is None

@@ -17,7 +17,6 @@ from torch import Tensor
 from storage.errors import SetupError
 from storage.settings.shared import load_settings
 from storage.settings.trainer import Precision, TrainerSettings
-from trainer.diffusion.process import NoiseProcess
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.denoiser import Denoiser, PromptReader, TextEmbeddings
 from trainer.models.families import family_of
@@ -27,6 +26,7 @@ from trainer.models.model_files import ModelFiles
 from trainer.models.rare_tokens import FORBIDDEN, meaningless
 from trainer.models.sources import ModelSource, find
 from trainer.models.versions import BaseModelVersion, model_hash
+from trainer.noise.process import NoiseProcess
 
 READ = 400  # rare words of which it is found out what they mean
 READ_BATCH = 50  # of them at once

@@ -4,8 +4,8 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from trainer.diffusion.ddpm import DiscreteDiffusion
 from trainer.diffusion.losses import dreambooth_loss
+from trainer.noise.ddpm import DiscreteDiffusion
 
 
 def scheduler(prediction_type: str) -> DDPMScheduler:

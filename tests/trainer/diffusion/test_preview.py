@@ -8,11 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainer.diffusion.ddpm import SCHEDULERS
 from trainer.diffusion.latents import decode
 from trainer.diffusion.preview import SIDE_MAX_PX, LatentPreview, contact_sheet
 from trainer.diffusion.sampling import Denoising
 from trainer.models.base import BaseModel, load_base
+from trainer.noise.ddpm import SCHEDULERS
 
 SEEDS = [1, 2, 3, 4]
 

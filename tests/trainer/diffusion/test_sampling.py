@@ -6,8 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer.diffusion import ddpm, sampling
+from trainer.diffusion import sampling
 from trainer.models.base import BaseModel
+from trainer.noise import ddpm
 from trainer.steps import reporting, run_to_end
 
 

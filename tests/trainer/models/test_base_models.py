@@ -16,13 +16,14 @@ from torch.nn.functional import mse_loss
 from storage.contract.recipe import Recipe
 from tests.support.micro_models import write_micro_sd2
 from tests.support.quick import pairs_slow_but, slow_but
-from trainer.diffusion import ddpm, sampling
+from trainer.diffusion import sampling
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import class_prompt, instance_prompt
 from trainer.dreambooth.train import Training, TrainingResult, learn
 from trainer.dreambooth.weights import load_learned, save_learned
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
+from trainer.noise import ddpm
 
 KINDS = {"sd1": StableDiffusionPipeline, "sd2": StableDiffusionPipeline, "sdxl": StableDiffusionXLPipeline}
 SIDE = 8  # of the latents; eight pixels each

@@ -23,8 +23,8 @@ LIBRARIES = ("diffusers", "transformers")
 CLASSES = re.compile(r"Autoencoder|CLIPText|CLIPToken|Pipeline|Qwen|Transformer2D|UNet")
 ALLOWED = {
     # A noise process is no family: several may share one, and a base model brings its own.
-    "trainer/diffusion/ddpm.py": {"num_train_timesteps", "rescale_betas_zero_snr", "prediction_type"},
-    "trainer/diffusion/flow.py": {"num_train_timesteps"},
+    "trainer/noise/ddpm.py": {"num_train_timesteps", "rescale_betas_zero_snr", "prediction_type"},
+    "trainer/noise/flow.py": {"num_train_timesteps"},
     "trainer/metrics/eval_embedders.py": {"last_hidden_state"},  # of DINO, which is no base model
     "trainer/models/diffusers_layout.py": {"tokenizer", "text_encoder"},  # beginnings of names in any family's layout
 }

@@ -1,10 +1,10 @@
 """Documents as sources."""
 
 import hashlib
-from datetime import date
 from urllib.parse import quote
 
 from storage.contract.ask import Source
+from trainer.ask.filters import day_of
 from trainer.ask.pages.extract import Extracted
 
 
@@ -18,15 +18,7 @@ def document_source(name: str, extracted: Extracted, site: str, collection: str 
         url=f"document:{quote(name)}"[:2000],
         title=extracted.title or name,
         site=site,
-        published=iso_day(extracted.published),
-        updated=iso_day(extracted.updated),
+        published=day_of(extracted.published),
+        updated=day_of(extracted.updated),
         kind="document",
     )
-
-
-def iso_day(text: str) -> date | None:
-    """A day in ISO 8601; None for anything else."""
-    try:
-        return date.fromisoformat(text[:10]) if text else None
-    except ValueError:
-        return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.contract.ask import Source
-from trainer.ask.documents.sources import iso_day
+from trainer.ask.filters import day_of
 from trainer.ask.pages.errors import PageRefused
 from trainer.ask.pages.extractor_pool import ExtractorPool
 from trainer.ask.pages.fetch import PageFetcher
@@ -65,8 +65,8 @@ class PageReader:
             "url": page.url,
             "id": source_id(page.url),
             "title": extracted.title or source.title,
-            "published": iso_day(extracted.published) or source.published,
-            "updated": iso_day(extracted.updated) or source.updated,
+            "published": day_of(extracted.published) or source.published,
+            "updated": day_of(extracted.updated) or source.updated,
         }
         whole = source.model_copy(update=changes)
         return PageText(SourceText(whole, extracted.text, rank, extracted.canonical_url), extracted.language)

@@ -6,7 +6,8 @@ from typing import Any
 import aiohttp
 
 from storage.contract.ask import AskFilters, Recency
-from trainer.ask.search.provider import Search, SearchAnswer, SearchResult, day_of, request_json, text_of
+from trainer.ask.filters import day_of
+from trainer.ask.search.provider import Search, SearchAnswer, SearchResult, request_json, text_of
 from trainer.ask.search.searxng import site_operators
 
 WORDS_MAX, CHARACTERS_MAX, RESULTS_MAX = 50, 400, 20  # limits of the API

@@ -96,11 +96,3 @@ def text_of(value: Any, max_characters: int = 2000) -> str:
         return ""
     text = unescape(MARKUP.sub("", value)).encode(errors="replace").decode()  # no lone surrogates
     return " ".join(text.split())[:max_characters]
-
-
-def day_of(value: Any) -> date | None:
-    """The day of a date as providers write it, ISO 8601 at its beginning; None for anything else."""
-    try:
-        return date.fromisoformat(value[:10]) if isinstance(value, str) else None
-    except ValueError:
-        return None

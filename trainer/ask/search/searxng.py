@@ -5,12 +5,12 @@ from typing import Any
 import aiohttp
 
 from storage.contract.ask import AskFilters, Recency
+from trainer.ask.filters import day_of
 from trainer.ask.search.provider import (
     EngineRefusal,
     Search,
     SearchAnswer,
     SearchResult,
-    day_of,
     request_json,
     text_of,
 )

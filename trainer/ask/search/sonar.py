@@ -11,7 +11,8 @@ import aiohttp
 
 from storage.contract.ask import AskFilters
 from storage.failures import Failure
-from trainer.ask.search.provider import Search, SearchAnswer, SearchResult, day_of, request_json, text_of
+from trainer.ask.filters import day_of
+from trainer.ask.search.provider import Search, SearchAnswer, SearchResult, request_json, text_of
 from trainer.ask.search.refusals import SearchError
 
 WEB_SEARCH_TOOL = "openrouter:web_search"

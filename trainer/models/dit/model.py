@@ -14,12 +14,12 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from trainer.diffusion.flow import FlowMatching, Shift
 from trainer.models.base import BaseModel
 from trainer.models.diffusers_layout import settings_read
 from trainer.models.dit.denoiser import PROMPT_TOKENS, DitDenoiser
 from trainer.models.load_weights import check_part, read_part
 from trainer.models.sources import ModelSource
+from trainer.noise.flow import FlowMatching, Shift
 
 NETWORKS = ("transformer", "text_encoder", "vae")
 SHORT_WORD = "Ġ[a-z]{3,4}"  # as a token, after a space

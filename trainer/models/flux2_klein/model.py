@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from trainer.diffusion.flow import Shift
 from trainer.models.diffusers_layout import INDEX, config_of
 from trainer.models.dit.model import DitModel
 from trainer.models.flux2_klein.denoiser import Flux2KleinDenoiser
 from trainer.models.flux2_klein.family import FLUX2_KLEIN
 from trainer.models.flux2_klein.model_files import Flux2KleinFiles
+from trainer.noise.flow import Shift
 
 PATCH = 2
 REFERENCE_PX = 1024  # side of a square with as many pixels as a reference has at most

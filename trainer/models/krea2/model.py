@@ -12,7 +12,6 @@ from diffusers import AutoencoderKLQwenImage, Krea2Transformer2DModel
 from torch import Tensor
 from transformers import Qwen3VLConfig, Qwen3VLModel
 
-from trainer.diffusion.flow import Shift, linear_shift
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.diffusers_layout import INDEX, SCHEDULE, config_of
 from trainer.models.dit.denoiser import PROMPT_TOKENS
@@ -20,6 +19,7 @@ from trainer.models.dit.model import DitModel
 from trainer.models.krea2.denoiser import BEFORE_TOKENS, Krea2Denoiser
 from trainer.models.krea2.family import KREA2
 from trainer.models.krea2.model_files import Krea2Files
+from trainer.noise.flow import Shift, linear_shift
 
 IMAGE_PX = 1024
 LAYERS = tuple(range(2, 36, 3))  # of the language model that are read where the index does not say

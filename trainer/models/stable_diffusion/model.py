@@ -14,7 +14,6 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from storage.errors import SetupError
-from trainer.diffusion.ddpm import DiscreteDiffusion
 from trainer.models.base import BaseModel, memory_format_for
 from trainer.models.denoiser import PromptReader, TextEmbeddings
 from trainer.models.diffusers_layout import INDEX, config_of, settings_read
@@ -22,6 +21,7 @@ from trainer.models.load_weights import read_part
 from trainer.models.sources import ModelSource
 from trainer.models.stable_diffusion.denoiser import UNetDenoiser
 from trainer.models.stable_diffusion.model_files import StableDiffusionFiles
+from trainer.noise.ddpm import DiscreteDiffusion
 
 TEXT_ENCODERS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
 NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}

@@ -9,12 +9,12 @@ from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3Model
 
-from trainer.diffusion.flow import Shift, linear_shift
 from trainer.models.diffusers_layout import SCHEDULE, config_of
 from trainer.models.dit.model import DitModel
 from trainer.models.z_image.denoiser import ZImageDenoiser
 from trainer.models.z_image.family import Z_IMAGE
 from trainer.models.z_image.model_files import ZImageFiles
+from trainer.noise.flow import Shift, linear_shift
 
 
 @dataclass(eq=False)
