@@ -152,3 +152,8 @@ def with_article(phrase: str) -> str:
     'an umbrella'
     """
     return f"{article(phrase)} {phrase}"
+
+
+def class_prompt(noun: str) -> str:
+    """The prompt that the prior is preserved for: one for "Dog", "dogs" and "a dog", which so share a class set."""
+    return f"a photo of {with_article(folded(noun))}"

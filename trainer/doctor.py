@@ -45,7 +45,7 @@ def report(settings: TrainerSettings) -> DoctorReport:
     here = this_machine()
     try:
         check_trackers(settings.tracker_names)
-        source, dtype = _found(settings, here)
+        source, dtype = _base_model(settings, here)
         skeleton = MetaModel.of(source.folder, dtype)
         # What is not downloaded yet cannot be compared; the worker does it when it starts.
         if source.files and not source.missing_bytes:
@@ -75,7 +75,7 @@ def _check_finite(source: ModelSource, settings: TrainerSettings) -> None:
 def base_model_here(settings: TrainerSettings) -> tuple[ModelSource, Method, str]:
     """The base model, by which method subjects are learned here if nobody asks for one, and why; raises SetupError."""
     here = this_machine()
-    source, dtype = _found(settings, here)
+    source, dtype = _base_model(settings, here)
     return source, *method_here(
         source.folder,
         lambda: MemoryEstimate(MetaModel.of(source.folder, dtype), bool(settings.twin_model)),
@@ -84,7 +84,7 @@ def base_model_here(settings: TrainerSettings) -> tuple[ModelSource, Method, str
     )
 
 
-def _found(settings: TrainerSettings, here: Device) -> tuple[ModelSource, torch.dtype]:
+def _base_model(settings: TrainerSettings, here: Device) -> tuple[ModelSource, torch.dtype]:
     """The base model, without its weights, and what it would be kept in; raises SetupError."""
     dtype = dtype_for(settings.precision, here.device)
     return find(settings.base_model, models_folder(settings.home), dtype is not torch.float32, weights=False), dtype
@@ -100,7 +100,7 @@ def _fits(source: ModelSource, skeleton: MetaModel, here: Device, settings: Trai
             continue
         tried = []
         for way in memory_plans(needs, here, _recipe(source, method), settings):
-            tried.append(_said(way))
+            tried.append(_memory_words(way))
             # The ways are sorted by speed: the first that fits is the one that a training would take.
             if way.takes_bytes <= here.memory_bytes:
                 break
@@ -119,7 +119,7 @@ def _fits(source: ModelSource, skeleton: MetaModel, here: Device, settings: Trai
     return DoctorReport(state="warn" if method in lacking else "ok", lines=(sentence, *lacks, learned))
 
 
-def _said(way: MemoryPlan) -> str:
+def _memory_words(way: MemoryPlan) -> str:
     """How much memory a way takes, and what kind of way it is."""
     divided = f"divided among {way.gpus} GPUs, " if way.gpus > 1 and not way.gentle else ""
     return f"{divided}{'slower, ' if way.gentle else ''}{in_gb(way.takes_bytes)}{' of each' if divided else ''}"

@@ -2,8 +2,8 @@
 
     worker → engine    {"do": "train", …TrainTask} · {"do": "imagine", …ImagineTask} · {"do": "cancel", "job": id} ·
                        {"do": "watch", "job": id, "on": bool} · {"do": "pause"}
-    engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Alive, where there is nothing to
-                       report · Load, every few seconds where it has changed · Result, once for each task
+    engine → worker    Hello, once ready, or Refusal · Report, as often as it likes · Heartbeat, where there is
+                       nothing to report · Load, every few seconds where it has changed · Result, once for each task
 
 Files travel by path in a folder that the worker makes for each job. Numbers are finite: JSON has no NaN, and what is
 none is left out. A field that one side does not know is ignored, as after an update beneath a running worker.
@@ -158,7 +158,7 @@ class Refusal(ProtocolMessage):
     message: str
 
 
-class Alive(ProtocolMessage):
+class Heartbeat(ProtocolMessage):
     """The engine lives, and has nothing to report: while it starts, or between two steps of a task."""
 
     say: Literal["alive"] = "alive"
@@ -246,12 +246,12 @@ def _tag(message: Any) -> str:
     return "train" if is_training else str(message.get("say"))
 
 
-FromEngine = Hello | Refusal | Alive | EngineLoad | ProgressReport | TaskResult
+FromEngine = Hello | Refusal | Heartbeat | EngineLoad | ProgressReport | TaskResult
 _NEWS: TypeAdapter[FromEngine] = TypeAdapter(
     Annotated[
         Annotated[Hello, Tag("hello")]
         | Annotated[Refusal, Tag("refusal")]
-        | Annotated[Alive, Tag("alive")]
+        | Annotated[Heartbeat, Tag("alive")]
         | Annotated[EngineLoad, Tag("load")]
         | Annotated[ProgressReport, Tag("report")]
         | Annotated[TrainResult, Tag("train")]
@@ -271,7 +271,7 @@ def read_news(line: bytes) -> FromEngine:
     return _NEWS.validate_json(line)
 
 
-class _Gist(ProtocolMessage):
+class _Envelope(ProtocolMessage):
     say: str = ""
     job: str = ""
 
@@ -279,11 +279,11 @@ class _Gist(ProtocolMessage):
 def failure_of(line: bytes, result: bool = False) -> TaskResult | None:
     """The failure of the task that a line is about which cannot be read; None if it is about none, or no `result`."""
     try:
-        gist = _Gist.model_validate_json(line)
+        envelope = _Envelope.model_validate_json(line)
     except ValidationError:
         return None
-    if not gist.job or (result and gist.say != "result"):
+    if not envelope.job or (result and envelope.say != "result"):
         return None
     return TaskResult(
-        job=gist.job, state="failed", message=OURS, detail="worker and engine do not understand each other"
+        job=envelope.job, state="failed", message=OURS, detail="worker and engine do not understand each other"
     )

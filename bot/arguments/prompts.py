@@ -104,8 +104,8 @@ def model_prompt(prompt: str, named: Named) -> str:
         subject = named.get(fold(match[1]))
         if subject is None:
             return match[0]
-        said = _begins_with(prompt[match.end() :], subject.noun)
-        return subject.identifier if said else f"{subject.identifier} {subject.noun}"
+        names_class = _begins_with(prompt[match.end() :], subject.noun)
+        return subject.identifier if names_class else f"{subject.identifier} {subject.noun}"
 
     return BRACKET.sub(stand_in, prompt)
 

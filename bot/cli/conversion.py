@@ -1,7 +1,6 @@
 """Subjects as files: `darkroom export` and `darkroom import`. A process of the trainer does what needs PyTorch."""
 
 import asyncio
-import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from storage.contract.subjects import Subject, weights_prefix
 from storage.errors import Damaged, UserError
 from storage.objects.open import open_store
 from storage.objects.store import Store
+from storage.objects.transfers import file_hash
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 
@@ -57,7 +57,7 @@ async def export(given: Given, out: Path) -> CommandResult:
         )
         await store.get_file(subject.weights_key, folder / WEIGHTS)
         # In a thread: hashing gigabytes would stop the event loop, and Ctrl-C with it.
-        if await asyncio.to_thread(_sha256, folder / WEIGHTS) != subject.weights_sha256:
+        if await asyncio.to_thread(file_hash, folder / WEIGHTS) != subject.weights_sha256:
             raise Damaged(f"The weights of {subject.name} are damaged in the store.")
         with Screen() as screen:
             ended = await ask(request, settings, screen.status)
@@ -107,7 +107,7 @@ async def import_(given: Given, file: Path) -> CommandResult:
 
 async def _publish(store: Store, subject: Subject, weights: Path) -> None:
     """Store weights and record, in this order, or nothing."""
-    sha256 = await asyncio.to_thread(_sha256, weights)
+    sha256 = await asyncio.to_thread(file_hash, weights)
     key = f"{weights_prefix(subject.id)}imported/{sha256}.safetensors"
     try:
         await store.put_file(key, weights)
@@ -145,8 +145,3 @@ def _folder(parent: Path) -> Iterator[Path]:
         raise UserError(f"Nothing can be written to {parent}: {error.strerror}.") from error
     with made as folder:
         yield Path(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -30,10 +30,10 @@ ELSEWHERE = "That answer is not for everybody who reads here, so it cannot be fo
 @command("ask", "Ask a question; the answer cites its sources.", "everyone")
 async def ask(bot: CommandContext, request: Request, given: AskArguments) -> ReplyStream:
     """Answer a question from sources; within a thread, with what was asked and found there before."""
-    asked = given.model_dump(include=set(FILTERS), exclude_defaults=True)
-    filters = read_filters(**asked)
+    jobs = given.model_dump(include=set(FILTERS), exclude_defaults=True)
+    filters = read_filters(**jobs)
     before = await _followed(bot, request, given.follow) if given.follow else await last_of_thread(bot, request)
-    if before and not asked:
+    if before and not jobs:
         filters = before.filters
     thread = _thread(request, before)
     yield await accept_question(bot, request, given.question, filters, thread=thread, **turns_until(before))
@@ -116,16 +116,16 @@ async def last_of_thread(bot: CommandContext, request: Request) -> AskJob | None
     """
     if not request.thread:
         return None
-    asked = await bot.dispatch.index.under(request.space, thread_key(request.thread), CANDIDATES)
-    return await _first_to_follow(bot, request, asked) or await question_posted_as(bot, request, request.thread)
+    jobs = await bot.dispatch.index.under(request.space, thread_key(request.thread), CANDIDATES)
+    return await _first_to_follow(bot, request, jobs) or await question_posted_as(bot, request, request.thread)
 
 
 async def question_posted_as(bot: CommandContext, request: Request, message: str) -> AskJob | None:
     """The question whose answer is a message of this id, if the person may follow up on it there."""
     platform = request.space.partition(":")[0]
     ids = await jobs_posted_as(bot.store, platform, message, CANDIDATES)
-    found = [await bot.dispatch.index.job(each) for each in reversed(ids)]
-    return await _first_to_follow(bot, request, found)
+    jobs = [await bot.dispatch.index.job(each) for each in reversed(ids)]
+    return await _first_to_follow(bot, request, jobs)
 
 
 async def _first_to_follow(bot: CommandContext, request: Request, jobs: Sequence[Job | None]) -> AskJob | None:

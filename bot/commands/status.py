@@ -34,8 +34,8 @@ def _summary(seen: DeploymentStatus) -> str:
 
 def _running(job: RunningJob) -> str:
     """A job in a line: whose, what, and how far."""
-    said = f"yours: {job.said}" if job.is_own else job.said
-    return f"{said} — {job.standing}" if job.standing else said
+    what = f"yours: {job.said}" if job.is_own else job.said
+    return f"{what} — {job.standing}" if job.standing else what
 
 
 def _waiting(some: WaitingJobs) -> str:

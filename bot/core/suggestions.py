@@ -23,8 +23,8 @@ class Suggestions:
     """Lists for completion, kept for seconds."""
 
     def __init__(self, subjects: Subjects, dispatch: Dispatch) -> None:
-        self._subjects = _Kept(subjects.in_space)
-        self._jobs = _Kept(lambda space: dispatch.jobs(space, only_open=True))
+        self._subjects = _SpaceCache(subjects.in_space)
+        self._jobs = _SpaceCache(lambda space: dispatch.jobs(space, only_open=True))
 
     async def in_space(self, space: str) -> Sequence[Subject]:
         """The subjects of a space, newest first."""
@@ -40,7 +40,7 @@ class Suggestions:
         self._jobs.drop(space)
 
 
-class _Kept(Generic[T]):
+class _SpaceCache(Generic[T]):
     """A list for each space, looked up again when it is old; two who ask at once look once."""
 
     def __init__(self, look: Callable[[str], Awaitable[Sequence[T]]]) -> None:

@@ -9,16 +9,17 @@ from bot.connectors.terminal.connector import Session
 from bot.connectors.terminal.files import save
 from bot.core.local_space import USER
 from bot.core.messages import Reply
-from bot.experiments.evaluation_plan import EvaluationPlan, as_model_reads, plain_prompt
+from bot.experiments.evaluation_plan import EvaluationPlan, as_model_reads
 from storage.contract.subjects import Subject
 from storage.errors import Missing
 from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.finalize import delete_job
+from storage.nouns import class_prompt
 
 
 def jobs_of(plan: EvaluationPlan, subject: Subject, prompts: list[str]) -> list[ImagineJob]:
     """What is drawn of a subject: each prompt, then its plain class as it was before, and as it is after."""
-    plain = plain_prompt(subject.noun)
+    plain = class_prompt(subject.noun)
     return [
         *(_job(plan, subject, prompt, as_model_reads(prompt, subject), plan.images) for prompt in prompts),
         _job(plan, subject, plain, plain, plan.class_images, learned=False),

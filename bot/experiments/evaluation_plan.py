@@ -27,7 +27,6 @@ from storage.contract.jobs import SEED_MAX
 from storage.contract.recipe import Changes
 from storage.contract.subjects import Subject
 from storage.errors import UserError
-from storage.nouns import folded, with_article
 
 PRESETS = ("object", "living", "toyworld")
 Prompts = str | list[str]
@@ -100,11 +99,6 @@ def as_meters_read(prompt: str, subject: Subject) -> str:
     """The prompt for metric models, which do not know the identifier: "a dog in Paris"."""
     # A metric model would read the identifier as a word of some meaning, and lower every score by it.
     return " ".join(model_prompt(prompt, {"v": subject.model_copy(update={"identifier": ""})}).split())
-
-
-def plain_prompt(noun: str) -> str:
-    """The prompt for any of the class, as prior preservation has it."""
-    return f"a photo of {with_article(folded(noun))}"
 
 
 def _lines(asked: str, beside: Path) -> list[str]:

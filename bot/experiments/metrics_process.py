@@ -9,7 +9,7 @@ from pathlib import Path
 from bot.experiments.evaluation_plan import as_meters_read
 from bot.local.trainer_process import INSTALL, last_words
 from storage.base_models import TOYWORLD
-from storage.contract.evaluation import Drawn, Figures, MeasureRequest, MetricModels
+from storage.contract.evaluation import Figures, MeasureRequest, MetricModels, PromptPictures
 from storage.contract.subjects import Subject
 from storage.errors import SetupError, UserError
 from storage.objects.store import Store
@@ -69,7 +69,7 @@ class MetricsProcess:
         request = MeasureRequest(
             photos=tuple(map(str, photos)),
             prompts=tuple(
-                Drawn(text=as_meters_read(prompt, subject), pictures=paths)
+                PromptPictures(text=as_meters_read(prompt, subject), pictures=paths)
                 for prompt, paths in zip(prompts, of_prompts, strict=True)
             ),
             class_before=before,

@@ -58,19 +58,19 @@ async def train(session: Session, path: Path, photos: list[Path], given: dict[st
     """Learn the subjects of a file together; what else is `given` holds for all of them."""
     if photos or given["name"] or given["class"]:
         raise UserError("With --together the file says which names, classes and photos: leave them out.")
-    company, darkroom = read_file(path, SubjectsFile, "list of subjects"), session.darkroom
+    file, darkroom = read_file(path, SubjectsFile, "list of subjects"), session.darkroom
     newcomers = []
-    for name, sitter in company.subjects.items():
+    for name, spec in file.subjects.items():
         arguments = COMMANDS["dreambooth train"].check(
-            {**{key: value for key, value in given.items() if value is not None}, "name": name, "class": sitter.noun}
+            {**{key: value for key, value in given.items() if value is not None}, "name": name, "class": spec.noun}
         )
         assert isinstance(arguments, TrainArguments)
-        files = [path.parent / each for each in sitter.photos]
+        files = [path.parent / each for each in spec.photos]
         uploads = await asyncio.to_thread(read_photos, files, darkroom.settings)
         newcomers.append(NewSubject(arguments, captions.paired(uploads)))
     request = Request(space=session.space, user=USER, command="dreambooth together")
     reply = await session.follow(learn(darkroom, request, newcomers), request.id)
-    more: dict[str, Any] = {"names": list(company.subjects)}
+    more: dict[str, Any] = {"names": list(file.subjects)}
     if reply.job and (outcome := await darkroom.dispatch.outcome(reply.job)):
         job = await darkroom.dispatch.job(reply.job)
         more |= {"subjects": job.subjects, **outcome.model_dump(include={"steps", "loss_first", "loss_last"})}

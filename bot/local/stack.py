@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from arq.connections import ArqRedis
 
-from bot.local.kept_worker import KeptWorker
 from bot.local.valkey import Say, Valkey
+from bot.local.worker_supervisor import WorkerSupervisor
 from storage.errors import SetupError
 from storage.failures import Failure
 from storage.kinds import KINDS
@@ -35,7 +35,7 @@ class Stack:
         self.settings, self.say, self.stays = settings, say, stays
         self.redis_url = settings.redis_url
         self._valkey: Valkey | None = None
-        self._workers: dict[bool, KeptWorker] = {}  # by whether their kinds of jobs need a GPU
+        self._workers: dict[bool, WorkerSupervisor] = {}  # by whether their kinds of jobs need a GPU
         self._redis: ArqRedis | None = None
         self._heir: asyncio.Task[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -85,7 +85,7 @@ class Stack:
         for kind in kinds or KINDS:
             needs_gpu = KINDS[kind].needs_gpu
             if needs_gpu not in self._workers:
-                self._workers[needs_gpu] = KeptWorker(self.settings, self.redis_url, self.say, needs_gpu)
+                self._workers[needs_gpu] = WorkerSupervisor(self.settings, self.redis_url, self.say, needs_gpu)
                 self._ready.clear()
         if not self._keeper:
             self._keeper = asyncio.create_task(self._keep_workers())

@@ -22,9 +22,10 @@ from research.toyworld import multi_subject
 from research.toyworld.scenes import character, draw_scene
 from research.toyworld.single_subject import ASKED_PLACES, CHARACTERS, CharacterFixture, Figures, draw, trained
 from storage.contract.recipe import Recipe
+from storage.nouns import class_prompt
 from trainer.diffusion import sampling
 from trainer.diffusion.images import to_tensor
-from trainer.dreambooth.prompts import class_prompt, instance_prompt
+from trainer.dreambooth.prompts import instance_prompt
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
 from trainer.toyworld.judge import Judge, judge_pictures, load_judge

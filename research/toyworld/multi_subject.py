@@ -18,10 +18,11 @@ from torch import Tensor
 from research.toyworld.scenes import Character, character
 from research.toyworld.single_subject import ASKED_PLACES, draw
 from storage.contract.recipe import Recipe
+from storage.nouns import class_prompt
 from trainer.diffusion import sampling
 from trainer.dreambooth import class_images
 from trainer.dreambooth.dataset import SubjectSpec
-from trainer.dreambooth.prompts import class_prompt, instance_prompt
+from trainer.dreambooth.prompts import instance_prompt
 from trainer.dreambooth.train import learn
 from trainer.dreambooth.weights import load_learned, save_learned
 from trainer.metrics.embedders import ToyworldEmbedder

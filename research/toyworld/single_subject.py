@@ -13,12 +13,13 @@ from torch import Tensor
 
 from research.toyworld.scenes import character
 from storage.contract.recipe import Recipe
+from storage.nouns import class_prompt
 from trainer.diffusion import sampling
 from trainer.diffusion.images import to_tensor
 from trainer.dreambooth import class_images
 from trainer.dreambooth.candidates import Candidates
 from trainer.dreambooth.dataset import SubjectSpec
-from trainer.dreambooth.prompts import class_prompt, instance_prompt
+from trainer.dreambooth.prompts import instance_prompt
 from trainer.dreambooth.report_card import SubjectEvaluator
 from trainer.dreambooth.train import learn
 from trainer.metrics.embedders import ToyworldEmbedder

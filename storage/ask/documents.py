@@ -175,8 +175,8 @@ class Documents:
 
     async def in_space(self, space: str) -> list[Document]:
         """Documents of a space by name. One whose record is damaged, or of a newer version, is left out."""
-        found = await asyncio.gather(*map(self._record, await self._record_keys(space)))
-        readable = [each for each in found if each and each.space == space and each.media_type in get_args(MediaType)]
+        records = await asyncio.gather(*map(self._record, await self._record_keys(space)))
+        readable = [each for each in records if each and each.space == space and each.media_type in get_args(MediaType)]
         return sorted(readable, key=lambda document: fold(document.name))
 
     async def everywhere(self) -> list[Document]:

@@ -6,19 +6,16 @@
 import asyncio
 import io
 import logging
-import os
 import resource
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL
 from contextlib import suppress
-from pathlib import Path
 
-from storage.child_processes import reap
+from storage.child_processes import kill_and_reap, start_module
 from storage.parent_death import die_with_parent
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 20.0
 CPU_S = 30
 MEMORY_BYTES = 1024 * 2**20  # of address space
@@ -26,34 +23,25 @@ PAGES_MAX = 50  # that are looked at for text
 ENCRYPTED = "is encrypted: I cannot read it without its password"
 DAMAGED = "is damaged, or no PDF"
 SCAN = "has no text, only pictures of pages: it may be a scan"
-ENVIRONMENT = {"LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "2"}
-INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # without which some installations of Python do not start
 
 
 async def pdf_trouble(data: bytes) -> str:
     """Why a PDF cannot be read, to be read after its name; empty if it can, or if that could not be found out."""
-    environment = ENVIRONMENT | {name: os.environ[name] for name in INHERITED if name in os.environ}
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in (str(ROOT), *sys.path) if path)
     try:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "storage.ask.pdf_check", stdin=PIPE, stdout=PIPE, stderr=DEVNULL,
-            env=environment, start_new_session=True,
-        )  # fmt: skip
+        process = await start_module("storage.ask.pdf_check", stderr=DEVNULL)
     except OSError as error:
         log.error("no process that looks at a PDF can be started: %s", error)
         return ""
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            said, _ = await process.communicate(data)
-        trouble = said.decode(errors="replace").strip()
+            answer, _ = await process.communicate(data)
+        trouble = answer.decode(errors="replace").strip()
         return trouble if trouble in (ENCRYPTED, DAMAGED, SCAN) else ""
     except (TimeoutError, OSError):
         return ""
     finally:
         if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await reap(process)
+            await kill_and_reap(process)
 
 
 def trouble_of(data: bytes) -> str:

@@ -15,7 +15,7 @@ class MetricModels(Record):
     judge: bool = False  # Toyworld's own, which knows nothing but Toyworld
 
 
-class Drawn(Record):
+class PromptPictures(Record):
     """The pictures of one prompt."""
 
     text: str  # as a metric model reads the prompt: with the class noun in place of the subject
@@ -26,7 +26,7 @@ class MeasureRequest(Record):
     """Measure one subject."""
 
     photos: tuple[str, ...]  # paths
-    prompts: tuple[Drawn, ...]
+    prompts: tuple[PromptPictures, ...]
     class_before: tuple[str, ...]  # paths of plain class pictures, drawn by the base model
     class_after: tuple[str, ...]  # and, from the same seeds, by what was learned
 

@@ -169,8 +169,8 @@ class JobIndex:
     async def under(self, space: str, key: str, most: int) -> list[Job]:
         """The newest jobs of a space that are indexed under a key, newest first, without those that are deleted."""
         names = await self.store.names(under_key(space, key), most=most)
-        found = await asyncio.gather(*(self.job(job_of(name)) for name in names))
-        return [job for job in found if job and job.space == space and key in job.index_keys]
+        jobs = await asyncio.gather(*(self.job(job_of(name)) for name in names))
+        return [job for job in jobs if job and job.space == space and key in job.index_keys]
 
     async def spaces(self) -> AsyncIterator[str]:
         """The spaces that have jobs, by the newest one of each that can be read: two requests a space."""

@@ -18,14 +18,14 @@ from storage.objects.store import Store
 log = logging.getLogger(__name__)
 
 
-class Pruned(NamedTuple):
+class PrunedJob(NamedTuple):
     """A job that was deleted, or would be."""
 
     job: Job
     objects: int  # that belong to it, pictures among them
 
 
-async def prune(store: Store, older_s: float, dry_run: bool = False) -> AsyncIterator[Pruned]:
+async def prune(store: Store, older_s: float, dry_run: bool = False) -> AsyncIterator[PrunedJob]:
     """Delete jobs that ended and are older, oldest first, and yield each; with `dry_run` only yield them.
 
     Open jobs stay, and trainings that made a subject what it is. Damaged records are passed over and logged.
@@ -48,7 +48,7 @@ async def prune(store: Store, older_s: float, dry_run: bool = False) -> AsyncIte
             continue
         if not dry_run:
             await delete_job(store, job_id, job)
-        yield Pruned(job, len(names))
+        yield PrunedJob(job, len(names))
 
 
 async def _jobs_until(store: Store, end: str) -> AsyncIterator[tuple[str, list[str]]]:

@@ -52,7 +52,7 @@ class RedisAddress(NamedTuple):
     sentinel_options: dict[str, str] = {}
 
 
-class _NotSo(ValueError):
+class _InvalidUrl(ValueError):
     """A reading of the URL that does not work; the message says why."""
 
 
@@ -61,11 +61,11 @@ def parse_redis_url(url: str) -> RedisAddress:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in {*TCP, *SENTINEL, "unix"}:
         raise SetupError(f"REDIS_URL has to begin with {SCHEMES}.")
-    first: _NotSo | None = None
+    first: _InvalidUrl | None = None
     for user, place in _readings(rest):
         try:
             return _read(scheme, user, place)
-        except _NotSo as error:
+        except _InvalidUrl as error:
             first = first or error
     raise SetupError(f"REDIS_URL cannot be read: {first}.")
 
@@ -90,14 +90,14 @@ def _read(scheme: str, user: str, place: str) -> RedisAddress:
     options = {key: value for key, value in given.items() if value} | options
     if scheme == "unix":
         if fragment or authority:
-            raise _NotSo("unix:// is followed by a path, as in unix:///run/redis.sock")
+            raise _InvalidUrl("unix:// is followed by a path, as in unix:///run/redis.sock")
         return RedisAddress([], {**options, "path": unquote(f"/{path}")})
     sentinel = scheme in SENTINEL
     if fragment and not sentinel:
-        raise _NotSo(ENCODED)
+        raise _InvalidUrl(ENCODED)
     hosts = [_host(part, SENTINEL_PORT if sentinel else PORT) for part in authority.split(",")]
     if len(hosts) > 1 and not sentinel:
-        raise _NotSo("several hosts need redis-sentinel://")
+        raise _InvalidUrl("several hosts need redis-sentinel://")
     primary = options.pop("primary", "") or unquote(fragment)
     options, in_path = _with_path(path, options, sentinel)
     theirs = {key.removeprefix("sentinel_"): options.pop(key) for key in SENTINEL_OPTIONS if key in options}
@@ -115,7 +115,7 @@ def _with_path(path: str, options: dict[str, Any], sentinel: bool) -> tuple[dict
     parts = [part for part in path.split("/") if part]
     numbers, names = [part for part in parts if part.isdecimal()], [part for part in parts if not part.isdecimal()]
     if len(numbers) > 1 or len(names) > (1 if sentinel else 0):
-        raise _NotSo(f"after the host comes the number of a database, as in redis://host:6379/0. {ENCODED}")
+        raise _InvalidUrl(f"after the host comes the number of a database, as in redis://host:6379/0. {ENCODED}")
     database = {"db": int(numbers[0])} if numbers else {}
     return database | options, unquote(names[0]) if names else ""
 
@@ -123,7 +123,7 @@ def _with_path(path: str, options: dict[str, Any], sentinel: bool) -> tuple[dict
 def _host(part: str, port: int) -> tuple[str, int]:
     match = HOST.fullmatch(part)
     if not match or int(match["port"] or port) > 65535:
-        raise _NotSo(f"a host and a port are expected, as in redis://host:6379. {ENCODED}")
+        raise _InvalidUrl(f"a host and a port are expected, as in redis://host:6379. {ENCODED}")
     return (match["host"] or "localhost").strip("[]"), int(match["port"] or port)
 
 
@@ -135,7 +135,7 @@ def _options(query: str, known: dict[str, type]) -> dict[str, Any]:
         if name not in known:
             is_safe = "@" not in query and re.fullmatch(r"\w{1,30}", name)  # it may be a part of a password
             shown = f"the option {name}" if is_safe else "an option"
-            raise _NotSo(f"there is {shown} that is not known here; {', '.join(sorted(known))} are. {ENCODED}")
+            raise _InvalidUrl(f"there is {shown} that is not known here; {', '.join(sorted(known))} are. {ENCODED}")
         options[name] = _value(name, unquote(text), known[name])
     return options
 
@@ -144,7 +144,7 @@ def _value(name: str, text: str, kind: type) -> Any:
     try:
         return BOOLEANS[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
-        raise _NotSo(f"the option {name} has a value that does not fit") from None
+        raise _InvalidUrl(f"the option {name} has a value that does not fit") from None
 
 
 def without_secrets(url: str) -> str:

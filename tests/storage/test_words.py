@@ -19,9 +19,9 @@ from bot.photos.uploads import Upload
 from storage.contract.recipe import Recipe
 from storage.contract.subjects import Subject, name_key
 from storage.logs import log_to
-from storage.nouns import bare, folded, singular, with_article
+from storage.nouns import bare, class_prompt, folded, singular, with_article
 from storage.text import clean, fold, one_line, visible
-from trainer.dreambooth.prompts import captioned, class_prompt, class_set_key, prompt_pairs
+from trainer.dreambooth.prompts import captioned, class_set_key, prompt_pairs
 
 AN = (
     "hour glass|hourglass|MRI scanner|mri scanner|8-ball|80s car|18-wheeler|11-year-old|umbrella|owl|SUV|"

@@ -89,15 +89,15 @@ class Retriever:
 
     async def _from_web(self, query: Query, on_source: OnSource) -> Retrieval:
         wanted = PAGES[query.filters.size]
-        found = await self._search.search(Search(query.question, query.filters, 2 * wanted))
-        candidates = candidate_sources(query, found.results, wanted)
+        answer = await self._search.search(Search(query.question, query.filters, 2 * wanted))
+        candidates = candidate_sources(query, answer.results, wanted)
         for source in candidates:
             on_source(source)
         pages = await self._reader.read(candidates)
         admitted, notices = admitted_pages(query.filters, pages)
-        if found.results and not admitted:
+        if answer.results and not admitted:
             notices.append(NOT_ADMITTED)
-        return await _ranked(query, admitted, [*found.notices, *notices])
+        return await _ranked(query, admitted, [*answer.notices, *notices])
 
 
 def candidate_sources(query: Query, results: Sequence[SearchResult], wanted: int) -> list[Source]:

@@ -19,7 +19,7 @@ from trainer.dreambooth.weights import ADAPTERS, DIFFERENCES
 from trainer.models.base import BaseModel, load_base
 from trainer.models.diffusers_layout import some_of
 from trainer.models.families import seems_for
-from trainer.models.file_kinds import Unusable, kind_of, other_model
+from trainer.models.file_kinds import UnusableFile, kind_of, other_model
 from trainer.models.key_aliases import check_fit, locate_keys, unread_keys
 from trainer.models.key_locations import KeyLocation, picked
 from trainer.models.model_files import CheckpointKeys, ModelFiles
@@ -44,7 +44,7 @@ def import_file(request: ImportRequest, doing: Callable[[str], None]) -> Convers
         note = files.check_noise(foreign.tensors)
         doing("Comparing them")
         weights, says = (_adapters if method == "lora" else _differences)(foreign, base, files)
-    except Unusable as error:
+    except UnusableFile as error:
         raise UserError(f"{path.name} cannot be used: {error}.") from error
     except ValueError as error:
         raise _misfit(path, foreign.tensors, files, str(error)) from error
@@ -71,13 +71,13 @@ def _adapters(foreign: OpenedFiles, base: BaseModel, files: ModelFiles) -> tuple
     )
 
 
-def _check_effect(kept: Mapping[str, Tensor], added: Mapping[str, Tensor]) -> None:
-    """Raise Unusable for adapters that add nothing to the base model, or more than can be computed with."""
+def _check_effect(weights: Mapping[str, Tensor], added: Mapping[str, Tensor]) -> None:
+    """Raise UnusableFile for adapters that add nothing to the base model, or more than can be computed with."""
     # A LoRA starts with zeros in one matrix of each pair: a file of an untrained one is valid and useless.
     if not any(weight.any() for weight in added.values()):
-        raise Unusable("nothing was learned in it: all that it adds to the base model is zero")
-    if _are_numbers(kept) and not _are_numbers(added):
-        raise Unusable("its matrices multiplied by its alphas are too large to be computed with")
+        raise UnusableFile("nothing was learned in it: all that it adds to the base model is zero")
+    if _are_numbers(weights) and not _are_numbers(added):
+        raise UnusableFile("its matrices multiplied by its alphas are too large to be computed with")
 
 
 def _are_numbers(weights: Mapping[str, Tensor]) -> bool:
@@ -98,11 +98,11 @@ def _differences(foreign: OpenedFiles, base: BaseModel, files: ModelFiles) -> tu
     if not any(name.startswith(keys.backbone) for name in tensors.shapes):
         kind = kind_of(tensors.shapes)
         if kind == LORA:
-            raise Unusable(
+            raise UnusableFile(
                 f"its matrices are called in a way that Darkroom does not know: {some_of([*tensors.shapes])}"
             )
         why = f"it is {kind}" if kind else "it is neither a LoRA nor a checkpoint of Stable Diffusion"
-        raise Unusable(f"{why}. {TAKES}")
+        raise UnusableFile(f"{why}. {TAKES}")
     looked_up = _looked_up(tensors, keys)
     there = {name for name, place in looked_up.items() if place.name in tensors.shapes}
     named, notes = base.denoiser.state_dict(), []
@@ -121,7 +121,7 @@ def _differences(foreign: OpenedFiles, base: BaseModel, files: ModelFiles) -> tu
     for name, before in named.items():
         differences |= _difference(name, _read(tensors, looked_up[name], before), before.cpu())
     if not differences:
-        raise Unusable("it is the base model itself, and nothing in it was learned")
+        raise UnusableFile("it is the base model itself, and nothing in it was learned")
     autoencoder = base.parts[keys.autoencoder]
     notes += [OWN_VAE] if _has_own_autoencoder(tensors, looked_up, autoencoder, keys) else []
     return differences, " ".join(notes)

@@ -15,7 +15,7 @@ from trainer.conversion.peft_config import ALPHA_MAX, RANK_MAX, PeftSettings
 from trainer.dreambooth.lora import ALPHA, DOWN, UP
 from trainer.models.denoiser import Denoiser
 from trainer.models.diffusers_layout import some_of
-from trainer.models.file_kinds import Unusable
+from trainer.models.file_kinds import UnusableFile
 from trainer.models.model_files import ModelFiles
 from trainer.models.safetensors_files import SafetensorsFiles
 
@@ -46,7 +46,7 @@ def is_lora(tensors: SafetensorsFiles) -> bool:
 def read_lora(tensors: SafetensorsFiles, denoiser: Denoiser, files: ModelFiles, beside: PeftSettings) -> ParsedLora:
     """The file as Darkroom names it; `beside` is what lies beside it, and counts where its metadata say nothing.
 
-    Raises Unusable for what no base model could make sense of, and ValueError for a layer that this one has not.
+    Raises UnusableFile for what no base model could make sense of, and ValueError for a layer that this one has not.
     """
     layers, embeddings = _layers(tensors)
     known, names = files.layer_names(), denoiser.file_names()
@@ -57,14 +57,14 @@ def read_lora(tensors: SafetensorsFiles, denoiser: Denoiser, files: ModelFiles, 
         if not paths:
             raise ValueError(f"the base model has no layer {layer}")
         if not {"down", "up"} <= parts.keys() or any(names[path] + DOWN in adapters for path in paths):
-            raise Unusable(f"{layer} is not there whole, or twice")
+            raise UnusableFile(f"{layer} is not there whole, or twice")
         down, up = _narrow(layer, parts)
         if len(up) % len(paths):
             raise ValueError(f"{layer} has {len(up)} rows, and is {len(paths)} layers in one")
         rank = len(down)
         alpha = parts["alpha"].float() if "alpha" in parts else torch.tensor(settings.alpha(paths[0], rank))
         if alpha.numel() != 1 or alpha.abs() > ALPHA_MAX:
-            raise Unusable(f"the alpha of {layer} is no number that makes sense")
+            raise UnusableFile(f"the alpha of {layer} is no number that makes sense")
         for path, rows in zip(paths, up.chunk(len(paths)), strict=True):
             name = names[path]
             adapters |= {name + DOWN: _half(down), name + UP: _half(rows), name + ALPHA: alpha.reshape(())}
@@ -72,19 +72,19 @@ def read_lora(tensors: SafetensorsFiles, denoiser: Denoiser, files: ModelFiles, 
 
 
 def _narrow(layer: str, parts: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The two matrices of a layer; raises Unusable if they do not go together."""
+    """The two matrices of a layer; raises UnusableFile if they do not go together."""
     down, up = parts["down"], parts["up"]
     if down.ndim < 2 or up.ndim < 2:
-        raise Unusable(f"{layer} is not made of matrices")
+        raise UnusableFile(f"{layer} is not made of matrices")
     if "mid" in parts:  # LyCORIS' third matrix, between the two: it goes into the first
         mid = parts["mid"]
         if mid.ndim != 4 or mid.shape[1] != len(down):
-            raise Unusable(f"the three matrices of {layer} do not go together")
+            raise UnusableFile(f"the three matrices of {layer} do not go together")
         down = torch.einsum("abhw,bi->aihw", mid.float(), down.flatten(1).float())
     if up.shape[1] != len(down):
-        raise Unusable(f"the two matrices of {layer} have the ranks {len(down)} and {up.shape[1]}")
+        raise UnusableFile(f"the two matrices of {layer} have the ranks {len(down)} and {up.shape[1]}")
     if not 1 <= len(down) <= RANK_MAX:
-        raise Unusable(f"{layer} has the rank {len(down)}")
+        raise UnusableFile(f"{layer} has the rank {len(down)}")
     return down, up
 
 
@@ -100,10 +100,10 @@ def _layers(tensors: SafetensorsFiles) -> tuple[dict[str, dict[str, Tensor]], li
         else:
             parts, role = layers.setdefault(part["layer"], {}), ROLES.get(part["part"], part["part"])
             if role in parts:
-                raise Unusable(f"{part['layer']} is not there whole, or twice")
+                raise UnusableFile(f"{part['layer']} is not there whole, or twice")
             parts[role] = tensors[name]
     if others:
-        raise Unusable(f"{some_of(sorted(others))} {'is' if len(others) == 1 else 'are'} no part of a LoRA")
+        raise UnusableFile(f"{some_of(sorted(others))} {'is' if len(others) == 1 else 'are'} no part of a LoRA")
     return layers, sorted(embeddings)
 
 

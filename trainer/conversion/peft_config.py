@@ -13,7 +13,7 @@ from typing import Any
 
 import regex
 
-from trainer.models.file_kinds import Unusable
+from trainer.models.file_kinds import UnusableFile
 
 METADATA = "lora_adapter_metadata"  # where diffusers keeps the settings of each network
 OF_ALL = ("adapter_config", "peft_config")  # where others keep those of all
@@ -45,14 +45,14 @@ class PeftSettings:
     """Ranks and alphas of peft's settings, by networks: `unet`, `text_encoder`, `text_encoder_2`, or "" for all."""
 
     def __init__(self, by_network: Mapping[str, Settings]) -> None:
-        """Check them; raises Unusable."""
+        """Check them; raises UnusableFile."""
         self._by_network, self._deadline_s = by_network, 0.0
         for settings in by_network.values():
             _check(settings)
 
     @classmethod
     def of_metadata(cls, metadata: Mapping[str, str]) -> "PeftSettings":
-        """Read what diffusers writes into a file: names begin with that of the network. Raises Unusable."""
+        """Read what diffusers writes into a file: names begin with that of the network. Raises UnusableFile."""
         by_network: dict[str, dict[str, Any]] = {}
         for name, value in _parsed(metadata.get(METADATA, "{}"), METADATA).items():
             network, _, setting = name.rpartition(".")
@@ -63,18 +63,18 @@ class PeftSettings:
 
     @classmethod
     def of_files(cls, files: Mapping[str, Path]) -> "PeftSettings":
-        """Read files by the networks that they are about; raises Unusable."""
+        """Read files by the networks that they are about; raises UnusableFile."""
         try:
             return cls({network: _parsed(path.read_text(), path.name) for network, path in files.items()})
         except (OSError, UnicodeDecodeError) as error:
-            raise Unusable(f"its {CONFIG} cannot be read") from error
+            raise UnusableFile(f"its {CONFIG} cannot be read") from error
 
     def __bool__(self) -> bool:
         """Whether there are any settings."""
         return any(self._by_network.values())
 
     def alpha(self, path: str, rank: int) -> float:
-        """The alpha of a layer by its path in the denoiser; the rank if there is none. Raises Unusable."""
+        """The alpha of a layer by its path in the denoiser; the rank if there is none. Raises UnusableFile."""
         network, _, module = path.partition(".")
         settings = self._by_network.get(network) or self._by_network.get("") or {}
         alpha = self._exception(settings.get("alpha_pattern") or {}, module)
@@ -106,50 +106,50 @@ class PeftSettings:
             left_s = max(self._deadline_s - time.monotonic(), 0.001)
             return bool(regex.match(rf"(.*\.)?({pattern})$", module, timeout=left_s))
         except TimeoutError as error:
-            raise Unusable("a pattern in its settings takes too long to match") from error
+            raise UnusableFile("a pattern in its settings takes too long to match") from error
 
 
 def _parsed(text: str, where: str) -> dict[str, Any]:
     try:
         settings = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Unusable(f"its {where} is damaged") from error
+        raise UnusableFile(f"its {where} is damaged") from error
     if not isinstance(settings, dict):
-        raise Unusable(f"its {where} holds no settings")
+        raise UnusableFile(f"its {where} holds no settings")
     return settings
 
 
 def _check(settings: Settings) -> None:
-    """Raise Unusable for settings that ask for another kind of adapter, or that are out of bounds."""
+    """Raise UnusableFile for settings that ask for another kind of adapter, or that are out of bounds."""
     if (kind := str(settings.get("peft_type") or "LORA").upper()) != "LORA":
-        raise Unusable(f"by its settings it is no LoRA but a {kind}")
+        raise UnusableFile(f"by its settings it is no LoRA but a {kind}")
     for name, called in CHANGES.items():
         if settings.get(name):
-            raise Unusable(f"by its settings it is {called}, which Darkroom does not read")
+            raise UnusableFile(f"by its settings it is {called}, which Darkroom does not read")
     if settings.get("bias", "none") not in ("none", None):
-        raise Unusable("by its settings it is a LoRA with biases (bias), which Darkroom does not read")
+        raise UnusableFile("by its settings it is a LoRA with biases (bias), which Darkroom does not read")
     if (start := str(settings.get("init_lora_weights")).lower()).startswith(STARTS):
-        raise Unusable(f"it was begun with other weights than the base model's (init_lora_weights: {start})")
+        raise UnusableFile(f"it was begun with other weights than the base model's (init_lora_weights: {start})")
     _check_number("r", settings.get("r"), whole=True)
     _check_number("lora_alpha", settings.get("lora_alpha"))
     for name in ("rank_pattern", "alpha_pattern"):
         patterns = settings.get(name) or {}
         if not isinstance(patterns, Mapping):
-            raise Unusable(f"its {name} holds no patterns")
+            raise UnusableFile(f"its {name} holds no patterns")
         _check_patterns(name, patterns)
 
 
 def _check_patterns(name: str, patterns: Mapping[str, Any]) -> None:
     expressions = [pattern for pattern in patterns if not LITERAL.fullmatch(pattern)]
     if len(patterns) > PATTERNS_MAX or len(expressions) > EXPRESSIONS_MAX:
-        raise Unusable(f"its {name} has too many patterns")
+        raise UnusableFile(f"its {name} has too many patterns")
     for pattern in expressions:
         try:
             if len(pattern) > LENGTH_MAX or re.search(r"\(\?(?!:)", pattern) or _repeats(pattern) > REPEATS_MAX:
                 raise regex.error("too long, or of a kind that is not needed here")
             regex.compile(pattern)
         except (regex.error, RecursionError, OverflowError, MemoryError) as error:
-            raise Unusable(f"its {name} has a pattern that is none: {pattern[:40]}") from error
+            raise UnusableFile(f"its {name} has a pattern that is none: {pattern[:40]}") from error
     for value in patterns.values():
         _check_number(name, value, whole=name == "rank_pattern")
 
@@ -173,6 +173,6 @@ def _check_number(name: str, value: Any, whole: bool = False) -> None:
         or not math.isfinite(value)
         or abs(value) > ALPHA_MAX
     ):
-        raise Unusable(f"its {name} is no number that makes sense: {str(value)[:40]}")
+        raise UnusableFile(f"its {name} is no number that makes sense: {str(value)[:40]}")
     if whole and not (value == int(value) and 1 <= value <= RANK_MAX):
-        raise Unusable(f"its {name} has to be a whole number from 1 to {RANK_MAX:,}, and not {value}")
+        raise UnusableFile(f"its {name} has to be a whole number from 1 to {RANK_MAX:,}, and not {value}")

@@ -164,7 +164,7 @@ class Batches(Protocol):
         """Hear how long so many took."""
 
 
-class _Always:
+class _FixedBatches:
     """Batches of one size."""
 
     def __init__(self, size: int) -> None:
@@ -195,7 +195,7 @@ class Drawing:
     ) -> None:
         self.base, self.denoiser, self.prompt, self.seeds = base, denoiser, prompt, seeds
         self.tiled, self.how = tiled, how
-        self.batches = _Always(together) if isinstance(together, int) else together
+        self.batches = _FixedBatches(together) if isinstance(together, int) else together
         self.usual = together if isinstance(together, int) else BATCH
         self.side_px = _side_px(base, how.get("size"), how.get("references", ()))
         self.denoising: Denoising | None = None  # the batch under way

@@ -22,7 +22,7 @@ class Checkpointer:
         self, folder: Path, every_s: float, of: dict[str, str], on_written: Callable[[int, Path], None]
     ) -> None:
         """`of` says which training this is, for `read`; `on_written` hears of each file, in a thread of its own."""
-        self.folder, self.every_s, self.of, self.told = folder, every_s, of, on_written
+        self.folder, self.every_s, self.of, self.on_written = folder, every_s, of, on_written
         self._last_s, self._copying_s = time.monotonic(), 0.0
         self._writing: threading.Thread | None = None
 
@@ -58,7 +58,7 @@ class Checkpointer:
             log.warning("no checkpoint at step %d: %s", step, error)
             path.unlink(missing_ok=True)
         else:
-            self.told(step, path)
+            self.on_written(step, path)
 
 
 def read(path: Path, of: dict[str, str]) -> dict[str, Tensor] | None:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from storage.contract.recipe import Recipe
 from storage.contract.sizes import size_of_aspect
+from storage.nouns import class_prompt
 from storage.objects.transfers import appearing
 from trainer.diffusion.latents import NOTHING
 from trainer.diffusion.sampling import Denoising
 from trainer.dreambooth.class_set_file import SHA256
-from trainer.dreambooth.prompts import CLASS_BATCH, FIRST_SEED, SCHEDULER, class_prompt
+from trainer.dreambooth.prompts import CLASS_BATCH, FIRST_SEED, SCHEDULER
 from trainer.models.base import BaseModel
 from trainer.models.finite import NotFinite, is_finite
 from trainer.steps import Steps

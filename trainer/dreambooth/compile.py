@@ -76,8 +76,8 @@ class Graphs:
         given = (noisy, t, *(text.tensors() if isinstance(text, TextEmbeddings) else text))
         key = read, *(part.shape for part in given)
         if key not in self._passes:
-            room = len(self._passes) < GRAPHS
-            self._passes[key] = self._captured(_Pass(self.model, text), given) if room else None
+            has_capacity = len(self._passes) < GRAPHS
+            self._passes[key] = self._captured(_Pass(self.model, text), given) if has_capacity else None
         replay = self._passes[key]
         return replay(*given) if replay else self.model(noisy, t, text)
 

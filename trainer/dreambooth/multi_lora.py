@@ -148,9 +148,9 @@ def _gradients(training: Training) -> _Gradients:
     return _Gradients(training.losses[training.taken].clone(), [w.grad for w in training.learning.values()])
 
 
-def _tells(found: "_Gradients") -> bool:
+def _tells(gradients: "_Gradients") -> bool:
     """Whether gradients tell anything: while all `up` are zero, as at first, so is what goes to each `down`."""
-    return 2 * sum(part is not None and bool(part.any()) for part in found.gradients) > len(found.gradients)
+    return 2 * sum(part is not None and bool(part.any()) for part in gradients.gradients) > len(gradients.gradients)
 
 
 def _equal(one: _Gradients, other: _Gradients) -> bool:

@@ -130,13 +130,13 @@ class _MultiLoraFunction(torch.autograd.Function):
         narrows, own = rest[:count], rest[count:]
         wide = grad.reshape(-1, grad.shape[-1])
         of_x = _by_part(wide, count, lambda part: part.mm(weight)) if ctx.needs_input_grad[0] else None
-        found: list[Tensor] = []
+        gradients: list[Tensor] = []
         for k, (part, seen) in enumerate(zip(wide.chunk(count), rows.chunk(count), strict=True)):
             back = scaled(part.mm(own[2 * k + 1]), ctx.scales[k])
             if of_x is not None:
                 of_x.chunk(count)[k].addmm_(back, own[2 * k])
-            found += [back.t().mm(seen), part.t().mm(narrows[k])]
-        return None if of_x is None else of_x.view(*grad.shape[:-1], -1), None, None, None, *found
+            gradients += [back.t().mm(seen), part.t().mm(narrows[k])]
+        return None if of_x is None else of_x.view(*grad.shape[:-1], -1), None, None, None, *gradients
 
 
 def _affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 
 from storage.contract.recipe import Recipe
-from storage.nouns import folded, with_article
+from storage.nouns import class_prompt, folded, with_article
 from storage.text import find_word
 
 FIRST_SEED = 1_000_000  # far from the seeds that people use, so a class image never turns up as somebody's picture
@@ -16,11 +16,6 @@ SCHEDULER = "dpm++2m"  # of class images
 def instance_prompt(identifier: str, noun: str) -> str:
     """The prompt of the photos: § 3.1 of Ruiz et al. 2022."""
     return f"a photo of {identifier} {noun}"
-
-
-def class_prompt(noun: str) -> str:
-    """The prompt that the prior is preserved for: one for "Dog", "dogs" and "a dog", which so share a class set."""
-    return f"a photo of {with_article(folded(noun))}"
 
 
 def prompt_pairs(identifier: str, noun: str, wordings: int) -> list[tuple[str, str]]:

@@ -11,11 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from storage.contract.photo_source import called_by_photos
+from storage.nouns import class_prompt
 from trainer.diffusion import sampling
 from trainer.diffusion.images import read_photo
 from trainer.diffusion.sampling import BATCH
 from trainer.dreambooth.dataset import SubjectSpec
-from trainer.dreambooth.prompts import FIRST_SEED, SCHEDULER, class_prompt, instance_prompt
+from trainer.dreambooth.prompts import FIRST_SEED, SCHEDULER, instance_prompt
 from trainer.metrics.embedders import Embedder
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel

@@ -45,9 +45,9 @@ from trainer.models.twin import load_twin
 from trainer.out_of_memory import free_cached_memory, is_out_of_memory
 from trainer.protocol import (
     OURS,
-    Alive,
     Cancel,
     FromWorker,
+    Heartbeat,
     Hello,
     ImagineTask,
     Pause,
@@ -144,7 +144,7 @@ class Engine:
         while turn := self.scheduler.step():
             self._finish([run for run in turn if run.ended])
             if time.monotonic() - self._said_s > ALIVE_S:
-                self.say(Alive(job=turn[0].task.job))
+                self.say(Heartbeat(job=turn[0].task.job))
             self._say_load()
             if time.monotonic() - self._looked_s > BUSY_LOOK_S:
                 self._drop_forgotten()

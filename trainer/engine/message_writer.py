@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from trainer.protocol import Alive, FromEngine
+from trainer.protocol import FromEngine, Heartbeat
 
 News = FromEngine
 HEARTBEAT_S = 2.0
@@ -43,7 +43,7 @@ class MessageWriter:
 
         def beat() -> None:
             while not over.wait(HEARTBEAT_S):
-                self.say(Alive())
+                self.say(Heartbeat())
 
         threading.Thread(target=beat, daemon=True).start()
         try:

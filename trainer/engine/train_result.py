@@ -76,20 +76,20 @@ def _examined(
             raise Paused
         host.say(ProgressReport(job=session.task.job, phase="sampling", step=done, of=of))
 
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     try:
-        yield from reporting(_shown(host.base, session, trained, denoiser, found), report)
+        yield from reporting(_shown(host.base, session, trained, denoiser, fields), report)
     except Paused:  # the worker ends: what was learned goes first
         log.info("no report card of job %s: there is no time", session.task.job)
     except Exception:  # what was learned is worth more than its card
         log.exception("no report card of job %s", session.task.job)
-    return taught.model_copy(update=found)
+    return taught.model_copy(update=fields)
 
 
 def _shown(
-    base: BaseModel, session: TrainingSession, trained: TrainingSubject, denoiser: Denoiser, found: dict[str, Any]
+    base: BaseModel, session: TrainingSession, trained: TrainingSubject, denoiser: Denoiser, fields: dict[str, Any]
 ) -> Steps[None]:
-    """Add to what was `found` the report card, if somebody looks, and the first look where the model has one."""
+    """Add to what was `fields` the report card, if somebody looks, and the first look where the model has one."""
     who, folder = trained.subject, Path(session.task.folder)
     measured: tuple[SubjectEvaluator, ReportCard] | None = None
     if trained.evaluator and session.candidates.looks.card:
@@ -97,10 +97,10 @@ def _shown(
         measured = trained.evaluator, card
         path = folder / f"before-after-{who.identifier}.png"
         sampling.grid([*card.before, *card.after], columns=len(card.before)).save(path)
-        found |= {"metrics": card.measures, "before_after": str(path)}
+        fields |= {"metrics": card.measures, "before_after": str(path)}
     if trained.references and session.recipe.report_card:
         references = reference_latents(base, [read_photo(photo) for photo in trained.references])
         comparison = yield from compare(base, who, denoiser, references, measured, **session.how)
         path = folder / f"compared-{who.identifier}.png"
         comparison.sheet.save(path)
-        found |= {"first_look": comparison.measures, "compared": str(path)}
+        fields |= {"first_look": comparison.measures, "compared": str(path)}

@@ -10,7 +10,7 @@ from storage.queue.failed_attempts import failed_attempts
 from storage.queue.redis_errors import best_effort
 from trainer.kinds.pictures import still_there
 from trainer.protocol import OURS, Hello, ImagineTask, ProgressReport, TaskResult, TrainTask
-from trainer.worker.attempt import EngineDied, HandedBack
+from trainer.worker.attempt import AttemptRequeued, EngineDied
 from trainer.worker.engine_handle import DIED
 from trainer.worker.handler import JobHandler
 
@@ -40,15 +40,15 @@ class EngineHandler(JobHandler[J], Generic[J, T, R]):
     async def begun(self) -> None:
         """Look for what attempts before have left, just before the engine begins."""
 
-    async def heard(self, report: ProgressReport) -> None:
+    async def on_report(self, report: ProgressReport) -> None:
         """Take in what the engine reports."""
-        self.attempt.reporter.heard(report)
+        self.attempt.reporter.on_report(report)
 
     async def ended(self, task: T, result: TaskResult) -> None:
         """Keep what is worth keeping however it has ended."""
 
     async def run(self) -> Outcome:
-        """Have the engine do it; raises HandedBack and EngineDied as well."""
+        """Have the engine do it; raises AttemptRequeued and EngineDied as well."""
         with ExitStack() as hold:  # the files that the engine is to read
             try:
                 return await self._run(hold)
@@ -70,7 +70,7 @@ class EngineHandler(JobHandler[J], Generic[J, T, R]):
         # Before the state is looked at: class sets and logs are worth keeping of failed attempts, too.
         await self.ended(task, result)
         if result.state == "paused":
-            raise HandedBack
+            raise AttemptRequeued
         if result.disk_full:
             raise DiskFull(result.detail)
         if result.state == "died":
@@ -93,5 +93,5 @@ class EngineHandler(JobHandler[J], Generic[J, T, R]):
             async for news in messages:
                 if isinstance(news, TaskResult):
                     return news
-                await self.heard(news)
+                await self.on_report(news)
         raise AssertionError("the engine ends with a result")

@@ -106,9 +106,9 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
                     is_watched = wanted
             await asyncio.sleep(LOOK_S)
 
-    async def heard(self, report: ProgressReport) -> None:
+    async def on_report(self, report: ProgressReport) -> None:
         """Take in a report, and publish its preview."""
-        await super().heard(report)
+        await super().on_report(report)
         if not report.preview:
             return
         with best_effort("a preview is not shown"):

@@ -60,7 +60,7 @@ class TrainHandler(EngineHandler[TrainJob, TrainTask, TrainResult]):
         """Show the sample pictures of attempts before."""
         self.attempt.reporter.samples = await self.publisher.samples(self.job)
 
-    async def heard(self, report: ProgressReport) -> None:
+    async def on_report(self, report: ProgressReport) -> None:
         """Take in what the engine reports: keep checkpoints and sample pictures."""
         if report.checkpoint:
             self.checkpoints.add(report.step, Path(report.checkpoint))
@@ -73,7 +73,7 @@ class TrainHandler(EngineHandler[TrainJob, TrainTask, TrainResult]):
                 await self._store_samples()
             except StoreError as error:  # the training can do without, until it is published
                 log.warning("a sample picture is stored later: %s", error)
-        await super().heard(report)
+        await super().on_report(report)
 
     async def ended(self, task: TrainTask, result: TaskResult) -> None:
         """Keep the class sets and logs, and the last checkpoint of one that is gone on with elsewhere."""

@@ -75,7 +75,7 @@ class JudgeEvalEmbedder(ToyworldEmbedder):
         verdict, asked = judge_pictures(self.judge, small(pictures)), words_of(text)
         if not asked:
             return PromptEmbeddings(verdict.embeddings)
-        right = [[said == word for said in verdict.words[label]] for label, word in asked.items()]
+        right = [[label_word == word for label_word in verdict.words[label]] for label, word in asked.items()]
         return PromptEmbeddings(verdict.embeddings, torch.tensor(right).float().mean(0))
 
 

@@ -48,8 +48,8 @@ def measure(meters: dict[str, EvalEmbedder], request: MeasureRequest) -> Figures
     names = dict.fromkeys(name for figures in prompts for name in figures)
     means = {name: mean(figures[name] for figures in prompts if name in figures) for name in names}
     return Figures(
-        mean=_told({**means, **_of_prior(looked[prior_by])}),
-        photos=_told(
+        mean=_rounded({**means, **_of_prior(looked[prior_by])}),
+        photos=_rounded(
             {LIKE_PHOTOS[name]: metrics.mean_similarity(each.photos.embeddings) for name, each in looked.items()}
         ),
         prompts=prompts,
@@ -65,7 +65,7 @@ def _of_prompt(looked: dict[str, SubjectEmbeddings], prior_by: str, k: int) -> d
         figures[LIKE_PHOTOS[name]] = metrics.fidelity(drawn, each.photos.embeddings)
         if agreement is not None:
             figures[LIKE_WORDS[name]] = float(agreement.mean())
-    return _told({**figures, "div": metrics.diversity(looked[prior_by].prompts[k].embeddings)})
+    return _rounded({**figures, "div": metrics.diversity(looked[prior_by].prompts[k].embeddings)})
 
 
 def _of_prior(looked: SubjectEmbeddings) -> dict[str, float | None]:
@@ -79,7 +79,7 @@ def _of_prior(looked: SubjectEmbeddings) -> dict[str, float | None]:
     }
 
 
-def _told(figures: dict[str, float | None]) -> dict[str, float]:
+def _rounded(figures: dict[str, float | None]) -> dict[str, float]:
     return {name: round(value, DIGITS) for name, value in figures.items() if value is not None and math.isfinite(value)}
 
 

@@ -20,7 +20,7 @@ UNET = "a UNet alone"
 TABLES = Path(__file__).with_suffix(".toml")
 
 
-class Unusable(ValueError):
+class UnusableFile(ValueError):
     """A file says of itself what cannot be, or what Darkroom has no way to do; the message says what."""
 
 

@@ -58,7 +58,7 @@ class ModelFiles(ABC):
     def check_noise(self, tensors: SafetensorsFiles) -> str:
         """Refuse a file that says that it predicts the other thing: its shapes alone would fit.
 
-        Returns what else there is to say. Raises Unusable where it contradicts itself, and ValueError.
+        Returns what else there is to say. Raises UnusableFile where it contradicts itself, and ValueError.
         """
 
     @abstractmethod

@@ -24,7 +24,7 @@ LOOK_S = 0.5  # between two looks whether there is something new to say
 async def announce(
     redis: ArqRedis,
     kinds: Sequence[str],
-    room: HostResources,
+    resources: HostResources,
     may_take: Callable[[], bool] = lambda: True,
     status: Callable[[], WorkerStatus] | None = None,
 ) -> None:
@@ -37,7 +37,7 @@ async def announce(
         while True:
             try:
                 if kinds and may_take():
-                    lacks = room.lacks()
+                    lacks = resources.lacks()
                     says = status().model_copy(update={"lacks": lacks}) if status else None
                     await registration.renew(kinds, lacks, says)
                 else:

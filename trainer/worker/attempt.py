@@ -29,7 +29,7 @@ BEAT_S = 0.5
 LOOK_S = 5.0  # between two looks into the store without a reason: it may be that Redis was emptied
 
 
-class HandedBack(Exception):
+class AttemptRequeued(Exception):
     """The worker is about to end, or another job killed the engine: this one is to be gone on with."""
 
 

@@ -15,9 +15,9 @@ from storage.errors import SetupError
 from storage.parent_death import die_with_parent
 from trainer.invalid_lines import InvalidLineLog
 from trainer.protocol import (
-    Alive,
     EngineLoad,
     FromEngine,
+    Heartbeat,
     Hello,
     ProgressReport,
     Refusal,
@@ -176,8 +176,8 @@ class EngineHandle:
         assert self.process.stdout
         try:
             while (message := await next_message(self.process.stdout, self._skipped)) is not None:
-                if isinstance(message, ProgressReport | TaskResult | Alive):
-                    self._heard(message)
+                if isinstance(message, ProgressReport | TaskResult | Heartbeat):
+                    self._on_message(message)
                 elif isinstance(message, EngineLoad):
                     self.load = message
         except Exception:
@@ -185,14 +185,14 @@ class EngineHandle:
         finally:
             await self._end()
 
-    def _heard(self, news: ProgressReport | TaskResult | Alive) -> None:
-        self.watchdog.heard(news)
+    def _on_message(self, news: ProgressReport | TaskResult | Heartbeat) -> None:
+        self.watchdog.on_message(news)
         if news.job not in self._news:
             return
         self._under_way = [job for job in self._under_way if job != news.job]
         if not isinstance(news, TaskResult):
             self._under_way.append(news.job)
-        if not isinstance(news, Alive):
+        if not isinstance(news, Heartbeat):
             self._news[news.job].put_nowait(news)
 
     async def _watch(self) -> None:

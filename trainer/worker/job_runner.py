@@ -31,7 +31,7 @@ from storage.queue.job_queue import JobQueue
 from storage.queue.redis_errors import best_effort
 from storage.settings.trainer import TrainerSettings
 from trainer.protocol import OURS
-from trainer.worker.attempt import Attempt, EngineDied, HandedBack, JobEnded, WorkerContext
+from trainer.worker.attempt import Attempt, AttemptRequeued, EngineDied, JobEnded, WorkerContext
 from trainer.worker.cache import Cache
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.handler import Handlers
@@ -187,7 +187,7 @@ class JobRunner:
         try:
             folder.mkdir(parents=True)
             outcome = await self._attempt(job, attempt, folder)
-        except HandedBack:
+        except AttemptRequeued:
             raise RetryJob from None
         except (JobEnded, Newer):
             raise

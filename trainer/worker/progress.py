@@ -38,7 +38,7 @@ class ProgressReporter:
         self._phase, self._step, self._of = phase, step, of
         self._live = self._live if live is None else live
 
-    def heard(self, report: ProgressReport) -> None:
+    def on_report(self, report: ProgressReport) -> None:
         """Take in a report of the engine."""
         if report.phase == "learning" and self.first_step_s is None:
             self.first_step_s = time.time()

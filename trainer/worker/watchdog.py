@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from storage.contract.progress import Phase
-from trainer.protocol import Alive, ProgressReport, Task, TaskResult
+from trainer.protocol import Heartbeat, ProgressReport, Task, TaskResult
 
 MULTIPLE = 20  # of the usual silence between two messages
 GAPS = 32  # reports of a phase whose silences are remembered
@@ -31,7 +31,7 @@ class _Pace:
     gaps_s: deque[float] = field(default_factory=lambda: deque(maxlen=GAPS))  # the longest before each later report
     longest_s: float = 0.0  # since the last report
 
-    def heard(self, news: ProgressReport | Alive, silent_s: float) -> None:
+    def on_message(self, news: ProgressReport | Heartbeat, silent_s: float) -> None:
         """Note a message about the task after a silence. A slow step sends a heartbeat, and at once its report."""
         self.longest_s = max(self.longest_s, silent_s)
         if not isinstance(news, ProgressReport):
@@ -72,12 +72,12 @@ class Watchdog:
         """Expect no more of a task."""
         self._paces.pop(job, None)
 
-    def heard(self, news: ProgressReport | TaskResult | Alive) -> None:
+    def on_message(self, news: ProgressReport | TaskResult | Heartbeat) -> None:
         """Note a sign of life of the engine."""
         if isinstance(news, TaskResult):
             self.end(news.job)
         elif pace := self._paces.get(news.job):
-            pace.heard(news, self.silent_s)
+            pace.on_message(news, self.silent_s)
         self.silent_s = 0.0
 
     def tick(self, elapsed_s: float) -> bool:

@@ -24,10 +24,10 @@ from trainer.models.families import family_of
 from trainer.worker.announcement import announce, worker_status
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.handler import Handlers
+from trainer.worker.health import StoreHealth
 from trainer.worker.host_resources import HostResources
 from trainer.worker.job_runner import JobRunner
 from trainer.worker.queue_worker import QueueWorker
-from trainer.worker.store_health import StoreHealth
 from trainer.worker.watchdog import SilenceLimits
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,15 @@ async def run_worker(
     limits = SilenceLimits(settings.engine_silence_s, settings.engine_loading_s)
     engine = EngineClient(settings.base_models, settings.gpus_per_training, limits)
     runner = JobRunner(settings, store, redis, engine, handlers)
-    room = HostResources(settings)
-    reach = StoreHealth(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers.values()))
+    resources = HostResources(settings)
+    health = StoreHealth(store, redis, settings.lease_s, lambda: any(worker.is_busy for worker in workers.values()))
 
     def wake(kind: str) -> None:
         for worker in workers.values():
             worker.wake(kind)
 
     notifications = queue_notifications(redis, wake)
-    workers = {kind: _worker(settings, redis, kind, runner, room, reach, notifications) for kind in queues}
+    workers = {kind: _worker(settings, redis, kind, runner, resources, health, notifications) for kind in queues}
     served: list[str] = []  # queues that are served by now
 
     async def start_engine() -> None:
@@ -78,9 +78,9 @@ async def run_worker(
 
     needs_engine = any(KINDS[kind].needs_gpu for kind in queues)
     engine_ready = asyncio.create_task(start_engine() if needs_engine else asyncio.sleep(0))
-    upkeep = reach.keep_looking(), runner.cache.keep_clean(redis), keep_queued(store, redis, settings.lease_s)
+    upkeep = health.keep_looking(), runner.cache.keep_clean(redis), keep_queued(store, redis, settings.lease_s)
     preparing = [handlers[kind].prepare() for kind in queues]
-    announcing = announce(redis, served, room, reach.good, partial(worker_status, settings, engine, served))
+    announcing = announce(redis, served, resources, health.good, partial(worker_status, settings, engine, served))
     loops = *upkeep, notifications.run(), announce_base_model(), announcing, *map(serve, queues), *preparing
     serving = [engine_ready, *map(asyncio.create_task, loops)]
     try:
@@ -112,12 +112,12 @@ def _worker(
     redis: ArqRedis,
     kind: str,
     runner: JobRunner,
-    room: HostResources,
-    reach: StoreHealth,
+    resources: HostResources,
+    health: StoreHealth,
     notifications: Subscription,
 ) -> QueueWorker:
     async def may_take() -> bool:
-        return not room.lacks() and await reach.ready()
+        return not resources.lacks() and await health.ready()
 
     return QueueWorker(
         redis,
@@ -128,7 +128,7 @@ def _worker(
         one_per_person=KINDS[kind].one_per_person,
         skipped=runner.left,
         may_take=may_take,
-        must_leave=partial(reach.is_needed_elsewhere, kind),
+        must_leave=partial(health.is_needed_elsewhere, kind),
         fits_beside=runner.fits_beside if KINDS[kind].learns else None,
         beside_s=BESIDE_S if KINDS[kind].learns else 0,
         is_notified=lambda: notifications.is_alive,

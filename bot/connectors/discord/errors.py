@@ -19,7 +19,7 @@ PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
 REFUSED_BOT = "Discord does not let me do this any more. Whoever runs this bot can see why with `darkroom doctor`."
 
 
-class TokenDead(ChatRefused):
+class TokenExpired(ChatRefused):
     """The interaction's token is over."""
 
 
@@ -27,7 +27,7 @@ class UnknownMember(ChannelClosed):
     """The person is no member of the server, or not on Discord any more."""
 
 
-class Archived(MessageGone, ChannelClosed):
+class ThreadArchived(MessageGone, ChannelClosed):
     """The message is in an archived thread, which a new one opens again, unless it is locked as well."""
 
 
@@ -40,9 +40,9 @@ OUTAGES = (
 )
 TABLE: dict[int, ErrorClass] = {
     **dict.fromkeys(OUTAGES, OUTAGE),
-    **dict.fromkeys((10015, 10062, 50027), permanent(TokenDead)),  # unknown webhook or interaction, invalid token
+    **dict.fromkeys((10015, 10062, 50027), permanent(TokenExpired)),  # unknown webhook or interaction, invalid token
     **dict.fromkeys((10008, 50005, 50021, 160002), permanent(MessageGone)),  # 160002: may not answer to it
-    50083: permanent(Archived),
+    50083: permanent(ThreadArchived),
     # empty, too large, malformed, too many files, a kind or size of file that is not taken, or blocked by moderation
     **dict.fromkeys((50006, 40005, 50045, 50035, 30015, 50046, 50109, 50110, 50138, 50146), permanent(NotTaken)),
     **dict.fromkeys((20009, 200000, 200001, 240000), permanent(NotTaken)),

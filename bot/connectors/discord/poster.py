@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import discord
 
-from bot.connectors.discord.errors import TokenDead, meaning
+from bot.connectors.discord.errors import TokenExpired, meaning
 from bot.connectors.discord.mentions import place_name
 from bot.connectors.discord.render import is_marked_up, pages, render
 from bot.connectors.discord.request import private_space
@@ -124,7 +124,7 @@ class DiscordPoster(Poster):
 
         try:
             message = await _with_fallbacks(reply, say)
-        except TokenDead:
+        except TokenExpired:
             return await self.edit(self._without_token(post), reply)
         await self.note_posted(reply, post.channel, message)
         return post.model_copy(update={"message": message, "extra": {**post.extra, "shown": shown}})
@@ -170,7 +170,7 @@ class DiscordPoster(Poster):
                     await self._webhook(token).delete_message(ORIGINAL)
                 elif post.message:
                     await self._message(post).delete()
-        except TokenDead:
+        except TokenExpired:
             await self.remove(self._without_token(post))
         except MessageGone:
             return

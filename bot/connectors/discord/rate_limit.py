@@ -37,7 +37,7 @@ class RateLimitGate:
                 raise discord.RateLimited(left_s)
 
         async def end(_: Any, __: Any, request: aiohttp.TraceRequestEndParams) -> None:
-            self._heed(request.response)
+            self._close_for(request.response)
             if request.response.status == 401 and request.headers.get("Authorization", "").startswith("Bot "):
                 self.token_refused.set()
 
@@ -46,7 +46,7 @@ class RateLimitGate:
         trace.on_request_end.append(end)
         return trace
 
-    def _heed(self, response: aiohttp.ClientResponse) -> None:
+    def _close_for(self, response: aiohttp.ClientResponse) -> None:
         """Close for as long as an answer asks that is not Discord's own."""
         # Discord's own limits are per route, and discord.py waits for them by itself.
         if response.status != 429 or ("Via" in response.headers and response.content_type == "application/json"):

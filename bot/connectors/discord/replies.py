@@ -60,11 +60,11 @@ class ReplyHandler:
         post = _post(message, request)
         await self.follower.note(post)
         try:
-            said = await self.follower.chat.begin(post, ON_IT, request.id)
+            message_id = await self.follower.chat.begin(post, ON_IT, request.id)
         except (ChatRefused, ChatTrouble):
             await self.follower.chat.close(post)
             raise
-        post = post.model_copy(update={"message": said, "fresh": True})
+        post = post.model_copy(update={"message": message_id, "fresh": True})
         await self.follower.note(post)  # so that after a restart it is this message that is edited
         try:
             await self.follower.answer(request, post)

@@ -14,7 +14,7 @@ from bot.commands.registry import COMMANDS
 from bot.connectors.web.chat import Chat
 from bot.connectors.web.completion import complete
 from bot.connectors.web.gallery import Gallery, GalleryJob, GallerySubject
-from bot.connectors.web.multipart import NotAForm, TooMuch, UploadLimits, read_form
+from bot.connectors.web.multipart import FormTooLarge, MalformedForm, UploadLimits, read_form
 from bot.connectors.web.slash_commands import understood
 from bot.core import access
 from bot.core.chat_log import ChatMessage
@@ -149,9 +149,9 @@ async def say(request: web.Request) -> web.Response:
     chat = request.app[CHAT]
     try:
         sent = await read_form(request, request.app[UPLOAD_LIMITS])
-    except TooMuch as error:
+    except FormTooLarge as error:
         return web.json_response({"error": str(error)}, status=413)
-    except NotAForm as error:
+    except MalformedForm as error:
         return web.json_response({"error": str(error)}, status=400)
     values, uploads = sent.values, tuple(sent.uploads)
     line = values.get("line", "")

@@ -20,11 +20,11 @@ MALFORMED = (*ERRORS, web.RequestPayloadError, HttpProcessingError)
 NOT_A_FORM = "The request could not be read. Please reload the page and try again."
 
 
-class NotAForm(Exception):
+class MalformedForm(Exception):
     """The body is no form of ours, or is damaged."""
 
 
-class TooMuch(Exception):
+class FormTooLarge(Exception):
     """The body is larger, or has more parts, than is taken; the message is a sentence."""
 
 
@@ -65,30 +65,30 @@ class UploadLimits:
 
 
 async def read_form(request: web.Request, limits: UploadLimits) -> MultipartForm:
-    """Read a form, and no more of it than may be sent; raises NotAForm or TooMuch."""
+    """Read a form, and no more of it than may be sent; raises MalformedForm or FormTooLarge."""
     # An honest client is refused before it sends anything; what is really sent is counted below.
     if (request.content_length or 0) > limits.body_bytes:
-        raise TooMuch(limits.sentence)
+        raise FormTooLarge(limits.sentence)
     try:
         if request.content_type == "multipart/form-data":
             return await _parts(request, limits)
         if request.content_type == "application/x-www-form-urlencoded":
             return MultipartForm({name: str(value) for name, value in (await request.post()).items()})
     except web.HTTPRequestEntityTooLarge:
-        raise TooMuch(limits.sentence) from None
+        raise FormTooLarge(limits.sentence) from None
     except MALFORMED as error:
-        raise NotAForm(NOT_A_FORM) from error
-    raise NotAForm(NOT_A_FORM)
+        raise MalformedForm(NOT_A_FORM) from error
+    raise MalformedForm(NOT_A_FORM)
 
 
 async def _parts(request: web.Request, limits: UploadLimits) -> MultipartForm:
     sent, count = MultipartForm(), 0
     async for part in await request.multipart():
         if not isinstance(part, BodyPartReader) or part.name is None:
-            raise NotAForm(NOT_A_FORM)
+            raise MalformedForm(NOT_A_FORM)
         count += 1
         if count > limits.files + FIELDS_MAX:
-            raise TooMuch(f"Too many files: the limit is {limits.files // 2} photos.")
+            raise FormTooLarge(f"Too many files: the limit is {limits.files // 2} photos.")
         if part.filename is None:
             await _field(part, sent, limits)
         elif part.name == PHOTOS_FIELD:
@@ -100,19 +100,19 @@ async def _field(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits
     data = await _read(part, sent, limits, WORDS_MAX_BYTES - sent.words_bytes)
     sent.words_bytes += len(data)
     if sent.words_bytes >= WORDS_MAX_BYTES:
-        raise TooMuch(f"That is too much text at once: the limit is {WORDS_MAX_BYTES // 2**20} MB.")
+        raise FormTooLarge(f"That is too much text at once: the limit is {WORDS_MAX_BYTES // 2**20} MB.")
     sent.values[str(part.name)] = data.decode(errors="replace")
 
 
 async def _photo(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits) -> None:
     if len(sent.uploads) >= limits.files:
-        raise TooMuch(f"Too many files: the limit is {limits.files // 2} photos.")
+        raise FormTooLarge(f"Too many files: the limit is {limits.files // 2} photos.")
     left = limits.bytes - sent.photos_bytes
     # One byte more than is allowed, which tells vetting that a photo is too large, and by name.
     data = await _read(part, sent, limits, min(limits.file_bytes, left) + 1)
     sent.photos_bytes += len(data)
     if sent.photos_bytes > limits.bytes:
-        raise TooMuch(limits.sentence)
+        raise FormTooLarge(limits.sentence)
     sent.uploads.append(Upload(name=file_name(part.filename or ""), data=data))
 
 
@@ -122,7 +122,7 @@ async def _read(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits,
     while chunk := await part.read_chunk(2**16):
         sent.body_bytes += len(chunk)
         if sent.body_bytes > limits.body_bytes:
-            raise TooMuch(limits.sentence)
+            raise FormTooLarge(limits.sentence)
         if len(data) < most_bytes:
             data += chunk
     return bytes(data[:most_bytes])

@@ -23,8 +23,8 @@ def split_message(text: str, limit: int) -> list[str]:
     fence = ""
     while text.strip():
         head = f"{fence}\n" if fence else ""
-        room = limit - len(head)
-        end = len(text) if len(text) <= room else _break_at(text, room - 4 if "`" in text or "~" in text else room)
+        left = limit - len(head)
+        end = len(text) if len(text) <= left else _break_at(text, left - 4 if "`" in text or "~" in text else left)
         piece, text = head + text[:end].rstrip(), text[end:].lstrip("\n " if not fence else "\n")
         fence = _open_fence(piece)
         messages.append(f"{piece}\n{fence.strip()[:3]}" if fence and text.strip() else piece)

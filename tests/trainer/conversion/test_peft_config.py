@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainer.conversion.peft_config import PeftSettings, Unusable
+from trainer.conversion.peft_config import PeftSettings, UnusableFile
 
 MODULE = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
 
@@ -78,7 +78,7 @@ def test_a_file_beside_it_is_about_all(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_out_of_bounds_is_refused(settings: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(Unusable) as refused:
+    with pytest.raises(UnusableFile) as refused:
         of(**settings)
     assert sentence in str(refused.value)
 
@@ -86,9 +86,9 @@ def test_what_is_out_of_bounds_is_refused(settings: dict[str, Any], sentence: st
 @pytest.mark.parametrize("text", ["{", "[]", '"a"', "[" * 100_000])
 def test_settings_that_are_none_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(text)
-    with pytest.raises(Unusable, match=r"adapter_config\.json"):
+    with pytest.raises(UnusableFile, match=r"adapter_config\.json"):
         PeftSettings.of_files({"": tmp_path / "adapter_config.json"})
-    with pytest.raises(Unusable, match="lora_adapter_metadata"):
+    with pytest.raises(UnusableFile, match="lora_adapter_metadata"):
         PeftSettings.of_metadata({"lora_adapter_metadata": text})
 
 
@@ -98,6 +98,6 @@ def test_no_pattern_takes_for_ever(pattern: str) -> None:
     try:
         for layer in range(800):
             told.alpha(f"unet.{MODULE}.{layer}", 4)
-    except Unusable as error:
+    except UnusableFile as error:
         assert "takes too long to match" in str(error)
     assert time.monotonic() - began_s < 60

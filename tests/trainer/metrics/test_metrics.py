@@ -13,7 +13,7 @@ from transformers import CLIPModel, CLIPProcessor, ViTImageProcessor, ViTModel
 
 from bot.experiments.evaluation_report import table
 from research.toyworld.scenes import character, draw_scene
-from storage.contract.evaluation import Drawn, Figures, MeasureRequest, MetricModels
+from storage.contract.evaluation import Figures, MeasureRequest, MetricModels, PromptPictures
 from storage.errors import SetupError
 from tests.support.micro_models import write_micro_clip, write_micro_dino
 from trainer.metrics.eval_embedders import open_eval_embedders
@@ -43,7 +43,9 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> MeasureRequest:
 
     return MeasureRequest(
         photos=pictures(3),
-        prompts=tuple(Drawn(text=text, pictures=pictures(18)) for text in TEXTS),  # more than are looked at together
+        prompts=tuple(
+            PromptPictures(text=text, pictures=pictures(18)) for text in TEXTS
+        ),  # more than are looked at together
         class_before=pictures(4),
         class_after=pictures(4),
     )
@@ -117,7 +119,7 @@ def test_the_judge_reads_what_the_prompt_says(tmp_path: Path) -> None:
         draw_scene(Scene("dog", "blue", place), rng).save(tmp_path / f"{k}.png")
         paths.append(str(tmp_path / f"{k}.png"))
     prompts = tuple(
-        Drawn(text=text, pictures=tuple(paths)) for text in ("a blue dog in Paris", "a red dog", "an old one")
+        PromptPictures(text=text, pictures=tuple(paths)) for text in ("a blue dog in Paris", "a red dog", "an old one")
     )
     before, after = tuple(paths), (paths[0],)
     request = MeasureRequest(photos=(paths[0],), prompts=prompts, class_before=before, class_after=after)

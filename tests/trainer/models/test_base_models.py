@@ -14,11 +14,12 @@ from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 
 from storage.contract.recipe import Recipe
+from storage.nouns import class_prompt
 from tests.support.micro_models import write_micro_sd2
 from tests.support.quick import pairs_slow_but, slow_but
 from trainer.diffusion import sampling
 from trainer.dreambooth.dataset import SubjectSpec
-from trainer.dreambooth.prompts import class_prompt, instance_prompt
+from trainer.dreambooth.prompts import instance_prompt
 from trainer.dreambooth.train import Training, TrainingResult, learn
 from trainer.dreambooth.weights import load_learned, save_learned
 from trainer.models.base import BaseModel, load_base

@@ -19,7 +19,7 @@ from tests.support.quick import examples, slow_but
 from tests.trainer.worker.test_engine_client import picture
 from trainer.invalid_lines import InvalidLineLog
 from trainer.protocol import (
-    Alive,
+    Heartbeat,
     Hello,
     ProgressReport,
     SubjectResult,
@@ -153,7 +153,7 @@ def test_what_is_slow_but_steady_is_left_alone(tmp_path: Path) -> None:
     assert not watchdog.tick(1500.0)  # nothing is known of its steps yet
     for step in range(5):
         assert not watchdog.tick(10.0)
-        watchdog.heard(ProgressReport(job="one", phase="drawing", step=step, of=9))
+        watchdog.on_message(ProgressReport(job="one", phase="drawing", step=step, of=9))
     assert not watchdog.tick(190.0)
     assert watchdog.tick(20.0)  # twenty of its usual steps
 
@@ -162,21 +162,21 @@ def test_a_long_load_is_no_usual_step(tmp_path: Path) -> None:
     watchdog = Watchdog(SilenceLimits(step_s=120.0, loading_s=1800.0))
     watchdog.begin(picture(tmp_path))
     assert not watchdog.tick(900.0)
-    watchdog.heard(ProgressReport(job="one", phase="drawing", step=1, of=9))
+    watchdog.on_message(ProgressReport(job="one", phase="drawing", step=1, of=9))
     assert watchdog.limit_s == 1800.0  # the first step may have taken most of that
     assert not watchdog.tick(1.0)
-    watchdog.heard(ProgressReport(job="one", phase="drawing", step=2, of=9))
+    watchdog.on_message(ProgressReport(job="one", phase="drawing", step=2, of=9))
     assert watchdog.limit_s == 120.0
 
 
 def test_a_sign_of_life_just_before_a_report_does_not_make_steps_seem_quick(tmp_path: Path) -> None:
     watchdog = Watchdog(SilenceLimits(step_s=120.0, loading_s=1800.0))
     watchdog.begin(picture(tmp_path))
-    watchdog.heard(ProgressReport(job="one", phase="loading"))
+    watchdog.on_message(ProgressReport(job="one", phase="loading"))
     for step in range(1, 9):
         assert not watchdog.tick(480.0), step
-        watchdog.heard(Alive(job="one"))
-        watchdog.heard(ProgressReport(job="one", phase="drawing", step=step, of=9))
+        watchdog.on_message(Heartbeat(job="one"))
+        watchdog.on_message(ProgressReport(job="one", phase="drawing", step=step, of=9))
 
 
 @pytest.mark.parametrize("phase", ["class images", "learning"])
@@ -186,9 +186,9 @@ def test_compiling_may_take_as_long_as_loading(tmp_path: Path, compiled: str, st
     watchdog.begin(training(tmp_path, compiled=compiled))
     for step in range(3):
         assert not watchdog.tick(0.05)
-        watchdog.heard(ProgressReport(job="one", phase=phase, step=step, of=9))
+        watchdog.on_message(ProgressReport(job="one", phase=phase, step=step, of=9))
     assert watchdog.tick(10.0) == stuck
-    watchdog.heard(TaskResult(job="one", state="done"))
+    watchdog.on_message(TaskResult(job="one", state="done"))
     assert not watchdog.tick(1000.0)  # an engine without a task may be silent
 
 
@@ -231,7 +231,7 @@ def test_numbers_that_are_none_reach_no_record() -> None:
     assert read_news(odd.model_dump_json().encode()) == odd
     assert (odd.losses, odd.validated) == ((1.0,), None)
     reporter = ProgressReporter(redis=None, job="one")  # type: ignore[arg-type]  # nothing is written
-    reporter.heard(odd)
+    reporter.on_report(odd)
     assert Progress.model_validate_json(reporter.now().model_dump_json()).losses == (1.0,)
     measured = SubjectResult(identifier="zuf", class_set="c", metrics={"a": math.nan, "b": 1.0})
     ended = TrainResult(job="one", state="done", subjects=(measured,), validated=((1, math.nan, 1), (2, 1, 1)))

@@ -34,10 +34,10 @@ async def test_saving_is_told_in_percent(redis: ArqRedis, tmp_path: Path) -> Non
 
 async def test_the_first_step_is_the_first_that_is_learned(redis: ArqRedis) -> None:
     reporter, before_s = ProgressReporter(redis, "job"), time.time()
-    reporter.heard(ProgressReport(job="job", phase="class images", step=1, of=4))
+    reporter.on_report(ProgressReport(job="job", phase="class images", step=1, of=4))
     assert reporter.first_step_s is None
-    reporter.heard(ProgressReport(job="job", phase="learning", step=1, of=4, losses=(1.0,)))
+    reporter.on_report(ProgressReport(job="job", phase="learning", step=1, of=4, losses=(1.0,)))
     first_s = reporter.first_step_s
     assert first_s and before_s <= first_s <= time.time()
-    reporter.heard(ProgressReport(job="job", phase="learning", step=2, of=4, losses=(1.0,)))
+    reporter.on_report(ProgressReport(job="job", phase="learning", step=2, of=4, losses=(1.0,)))
     assert reporter.first_step_s == first_s

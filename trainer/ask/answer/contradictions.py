@@ -84,8 +84,8 @@ class _ContradictionFinder:
             self._stated.setdefault(sentence.source.id, []).extend(finder.values(sentence))
         self._values = [finder.values(sentence) for sentence in self._relevant]
 
-    def found(self) -> list[Contradiction]:
-        found: list[Contradiction] = []
+    def contradictions(self) -> list[Contradiction]:
+        contradictions: list[Contradiction] = []
         best = [n for n, each in enumerate(self._relevant) if each.worth >= BEST_SHARE * self._relevant[0].worth]
         for n in best if self._question.kind else best[:1]:
             reports = list(self._against(n))
@@ -93,9 +93,9 @@ class _ContradictionFinder:
                 continue
             first = self._report(n, self._values[n][0])
             group = _ordered([first, *reports])
-            if not any(_says_no_more(group, earlier.reports) for earlier in found):
-                found.append(Contradiction(group))
-        return found
+            if not any(_says_no_more(group, earlier.reports) for earlier in contradictions):
+                contradictions.append(Contradiction(group))
+        return contradictions
 
     def _against(self, n: int) -> Iterator[Report]:
         """What sentences of other sources report instead of the likeliest value of the n-th."""

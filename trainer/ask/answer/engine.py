@@ -46,8 +46,8 @@ class AnswerEngine:
         """Events of one answer; closing the iterator ends all work for it. Raises what `retrieve` raises."""
         query = query_of(request)
         retrieval = Retrieval()
-        async with aclosing(self._found(query)) as found:
-            async for each in found:
+        async with aclosing(self._retrieved(query)) as sources:
+            async for each in sources:
                 if isinstance(each, Source):
                     yield SourceFound(each)
                 else:
@@ -57,7 +57,7 @@ class AnswerEngine:
             async for event in events:
                 yield event
 
-    async def _found(self, query: Query) -> AsyncGenerator[Source | Retrieval, None]:
+    async def _retrieved(self, query: Query) -> AsyncGenerator[Source | Retrieval, None]:
         """Sources as they are found, each once, then everything."""
         queue: asyncio.Queue[Source | None] = asyncio.Queue()
         task = asyncio.ensure_future(self._retrieve(query, queue.put_nowait))

@@ -62,8 +62,8 @@ class ValueFinder:
     def _facts(self, text: str) -> list[Value]:
         """Numbers, percentages and dates that may be the answer: not those that the question itself has."""
         kind, dimensions = self._question.kind, self._question.dimensions
-        found = [*facts_in(text), *(word_facts_in(text) if kind == "number" else [])]
-        facts = [_value(text, fact) for fact in found if not self._asked_keys & set(fact.keys)]
+        candidates = [*facts_in(text), *(word_facts_in(text) if kind == "number" else [])]
+        facts = [_value(text, fact) for fact in candidates if not self._asked_keys & set(fact.keys)]
         if kind == "date":
             return [value for value in facts if value.kind == "date" or ":" in value.keys[0]]
         if kind == "percent":

@@ -67,10 +67,10 @@ class VariantFinder:
     def __init__(self, question: str, texts: Mapping[str, str]) -> None:
         """`texts` are all texts by the id of their source."""
         things = numbered_things(question)
-        found = {thing: {id_: thing.mentions(text) for id_, text in texts.items()} for thing in things}
-        self._things = [thing for thing in things if any(is_there for is_there, _ in found[thing].values())]
+        named = {thing: {id_: thing.mentions(text) for id_, text in texts.items()} for thing in things}
+        self._things = [thing for thing in things if any(is_there for is_there, _ in named[thing].values())]
         self._others = {
-            id_ for thing in self._things for id_, (is_there, others) in found[thing].items() if others and not is_there
+            id_ for thing in self._things for id_, (is_there, others) in named[thing].items() if others and not is_there
         }
 
     def is_other(self, source_id: str, sentence: str) -> bool:

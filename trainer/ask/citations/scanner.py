@@ -66,8 +66,8 @@ class Scanner:
             step = self._step(_Cursor(self._rest, at, at_end))
             if step is None:
                 break
-            found, at = step
-            for token in found:
+            scanned, at = step
+            for token in scanned:
                 tokens.append(token)
                 self._line_start = token.text.endswith("\n") or (self._line_start and token.kind == "space")
         self._rest = self._rest[at:]

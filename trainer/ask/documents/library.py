@@ -54,7 +54,7 @@ class DocumentLibrary:
             return self._texts[key]
         async with self._free:
             try:
-                text = await self._kept(key) or await self._extracted(document)
+                text = await self._stored(key) or await self._extracted(document)
             except (Missing, Damaged):
                 return Extracted(trouble="cannot be read: its file is not in the store as it was saved")
         self._texts[key] = text
@@ -62,7 +62,7 @@ class DocumentLibrary:
             self._texts.popitem(last=False)
         return text
 
-    async def _kept(self, key: str) -> Extracted | None:
+    async def _stored(self, key: str) -> Extracted | None:
         """The text that an earlier question has had extracted."""
         try:
             fields = json.loads((await self._store.get(key)).data)
@@ -75,8 +75,8 @@ class DocumentLibrary:
         text = await self._extractor.extract(data, document.media_type)
         if not text.may_pass:
             try:
-                kept = {"version": TEXT_VERSION, "text": text.as_json()}
-                await self._store.put(document.text_key, json.dumps(kept).encode())
+                record = {"version": TEXT_VERSION, "text": text.as_json()}
+                await self._store.put(document.text_key, json.dumps(record).encode())
                 if not await self._documents.is_current(document):  # deleted meanwhile, and so is its text
                     await self._store.delete(document.text_key)
             except StoreError as error:

@@ -32,5 +32,5 @@ def _paths() -> list[Path]:
         installed = files(DISTRIBUTION) or []
     except PackageNotFoundError:
         return []
-    found = [Path(str(each.locate())) for each in installed if SHARE in each.as_posix()]
-    return sorted(path for path in found if path.suffix == ".md" and path.exists())
+    paths = [Path(str(each.locate())) for each in installed if SHARE in each.as_posix()]
+    return sorted(path for path in paths if path.suffix == ".md" and path.exists())

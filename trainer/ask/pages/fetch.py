@@ -105,8 +105,8 @@ class PageFetcher:
                 checked_address(target, address.raw_host or "", self._allowed)
             async with self._session.get(address, allow_redirects=False) as response:
                 check_peer(response, target, self._allowed)
-                kept = response.status == 200
-                body, whole = await read_body(response, max_bytes) if kept else (b"", True)
+                is_ok = response.status == 200
+                body, whole = await read_body(response, max_bytes) if is_ok else (b"", True)
                 page = FetchedPage(url, _media_type(response), response.charset or "", body, whole)
                 return _Answer(response.status, response.headers.get("Location", ""), page)
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -31,13 +31,13 @@ def words_and_terms(text: str) -> list[tuple[str, str]]:
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = [word for word in TOKEN.findall(folded) if word not in STOP_WORDS]
     stems = _stemmer().stemWords([word.replace("’", "'") for word in words])
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for word, stem in zip(words, stems, strict=True):
         if CJK.search(word):
-            found += [(pair, pair) for pair in _pairs(word)]
+            pairs += [(pair, pair) for pair in _pairs(word)]
         else:
-            found.append((word, _number(stem) if word[0].isdigit() else _bare(stem)))
-    return found
+            pairs.append((word, _number(stem) if word[0].isdigit() else _bare(stem)))
+    return pairs
 
 
 def _stemmer() -> "Stemmer.Stemmer":

@@ -63,14 +63,14 @@ class FailoverSearch:
 
 
 def _refused(refusals: Iterable[EngineRefusal]) -> list[str]:
-    said = _said(refusals)
-    return [f"The search engines refused: {said}."] if said else []
+    reasons = _reasons(refusals)
+    return [f"The search engines refused: {reasons}."] if reasons else []
 
 
 def _partly_refused(refusals: Iterable[EngineRefusal]) -> list[str]:
-    said = _said(refusals)
-    return [f"Some search engines gave no results: {said}."] if said else []
+    reasons = _reasons(refusals)
+    return [f"Some search engines gave no results: {reasons}."] if reasons else []
 
 
-def _said(refusals: Iterable[EngineRefusal]) -> str:
+def _reasons(refusals: Iterable[EngineRefusal]) -> str:
     return listed(list(dict.fromkeys(f"{each.engine} ({each.reason})" for each in refusals)))

@@ -66,5 +66,5 @@ def refusal_of(error: BaseException) -> SearchError:
 
 def engine_reason(words: str) -> str:
     """Why an engine behind SearXNG did not answer; words that are in no table are not repeated."""
-    said = words.lower()
-    return next((reason for word, reason in ENGINE_REASONS.items() if word in said), "it gave no reason that is known")
+    lower = words.lower()
+    return next((reason for word, reason in ENGINE_REASONS.items() if word in lower), "it gave no reason that is known")

@@ -75,14 +75,14 @@ def tool_parameters(tool: str, search: Search) -> dict[str, Any]:
 
 def results_of(answer: dict[str, Any]) -> list[SearchResult]:
     """Pages of an answer: `search_results`, else annotations of its message, else bare `citations`."""
-    found = [_from_search_result(each) for each in _dicts(answer.get("search_results"))]
-    if not found:
+    results = [_from_search_result(each) for each in _dicts(answer.get("search_results"))]
+    if not results:
         messages = [choice.get("message") for choice in _dicts(answer.get("choices"))]
         annotations = [a for message in _dicts(messages) for a in _dicts(message.get("annotations"))]
-        found = [_from_annotation(each) for each in annotations if isinstance(each.get("url_citation"), dict)]
-    if not found and isinstance(citations := answer.get("citations"), list):
-        found = [SearchResult(url, "") for url in citations if isinstance(url, str)]
-    return found
+        results = [_from_annotation(each) for each in annotations if isinstance(each.get("url_citation"), dict)]
+    if not results and isinstance(citations := answer.get("citations"), list):
+        results = [SearchResult(url, "") for url in citations if isinstance(url, str)]
+    return results
 
 
 def _from_search_result(fields: dict[str, Any]) -> SearchResult:

@@ -101,15 +101,15 @@ class DitModel(BaseModel):
         return [tokens.input_ids.to(self.device), tokens.attention_mask.to(self.device)]
 
     @property
-    def room(self) -> int:
+    def prompt_tokens_max(self) -> int:
         """Tokens that a message may have before its end is cut off."""
         return PROMPT_TOKENS
 
     def unread(self, text: str) -> str:
         """See `BaseModel`."""
         before = self.message(text).partition(text)[0] if text else ""
-        room = self.room - len(self.tokenizer(before, verbose=False).input_ids)
-        rest: str = self.tokenizer.decode(self.tokenizer(text, verbose=False).input_ids[room:])
+        left = self.prompt_tokens_max - len(self.tokenizer(before, verbose=False).input_ids)
+        rest: str = self.tokenizer.decode(self.tokenizer(text, verbose=False).input_ids[left:])
         return rest.strip()
 
     def short_words(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import diffusers
 from torch import Tensor
 
-from trainer.models.file_kinds import Unusable
+from trainer.models.file_kinds import UnusableFile
 from trainer.models.model_files import CheckpointKeys, ModelFiles
 from trainer.models.safetensors_files import SafetensorsFiles
 
@@ -84,7 +84,7 @@ class DitFiles(ModelFiles):
 
     def checkpoint_keys(self) -> CheckpointKeys:
         """None are read yet."""
-        raise Unusable(f"of files for a {self.shown_name}, only LoRA is read")
+        raise UnusableFile(f"of files for a {self.shown_name}, only LoRA is read")
 
     def check_noise(self, tensors: SafetensorsFiles) -> str:
         """All predict the same."""

@@ -93,13 +93,18 @@ class Krea2(DitModel):
         return BEFORE + text
 
     @property
-    def room(self) -> int:
+    def prompt_tokens_max(self) -> int:
         """See `DitModel`."""
         return PROMPT_TOKENS + BEFORE_TOKENS - AFTER_TOKENS
 
     def token_ids(self, texts: list[str]) -> list[Tensor]:
         """Tokens, and which of them are words: n × (34 + 512) each, the end of the message behind the padding."""
-        how = {"padding": "max_length", "truncation": True, "max_length": self.room, "return_tensors": "pt"}
+        how = {
+            "padding": "max_length",
+            "truncation": True,
+            "return_tensors": "pt",
+            "max_length": self.prompt_tokens_max,
+        }
         parts = (self.tokenizer([self.message(text) for text in texts], **how), self._end(len(texts)))
         ids, masks = zip(*((part.input_ids, part.attention_mask) for part in parts), strict=True)
         return [torch.cat(ids, dim=1).to(self.device), torch.cat(masks, dim=1).to(self.device)]

@@ -8,7 +8,7 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
 from storage.data_files import read_toml
-from trainer.models.file_kinds import Unusable
+from trainer.models.file_kinds import UnusableFile
 from trainer.models.key_locations import KeyLocation, gathered
 from trainer.models.model_files import CheckpointKeys, ModelFiles
 from trainer.models.safetensors_files import SafetensorsFiles
@@ -99,7 +99,7 @@ class StableDiffusionFiles(ModelFiles):
         try:
             schedule = noise_schedule_of(tensors.shapes, tensors.metadata)
         except ValueError as error:
-            raise Unusable(str(error)) from error
+            raise UnusableFile(str(error)) from error
         ours = self.base.scheduler.config.prediction_type
         if (predicts := schedule.get(PREDICTION, ours)) != ours:
             raise ValueError(f"it predicts {in_words(predicts)}, the base model {in_words(ours)}")

@@ -100,10 +100,10 @@ class ChatRequest(BaseModel):
     @property
     def conversation(self) -> tuple[Turn, ...]:
         """The questions and answers before it, the newest last."""
-        said = _by_speaker(self.messages)[:-1]
+        texts = _by_speaker(self.messages)[:-1]
         turns = [
             Turn(question=asked[:QUESTION_MAX], answer=Answer(text=answered[:TEXT_MAX]))
-            for (role, asked), (_, answered) in pairwise(said)
+            for (role, asked), (_, answered) in pairwise(texts)
             if role == "user"
         ]
         return tuple(turns[-TURNS_MAX:])
@@ -167,7 +167,7 @@ def without_markers(turns: Sequence[Turn]) -> tuple[Turn, ...]:
 def _by_speaker(messages: Sequence[Message]) -> list[tuple[str, str]]:
     """What user and assistant said in turn; messages of one speaker that follow each other are one."""
     spoken = [message for message in messages if message.role in ("user", "assistant")]
-    said = [
+    texts = [
         (role, "\n".join(message.text for message in group)) for role, group in groupby(spoken, key=lambda m: m.role)
     ]
-    return said or [("", "")]
+    return texts or [("", "")]

@@ -14,7 +14,7 @@ from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 
 
-class KeptWorker:
+class WorkerSupervisor:
     """The one for the kinds that need a GPU, or the one for those that need none."""
 
     def __init__(self, settings: BotSettings, redis_url: str, say: Say, needs_gpu: bool) -> None:
