@@ -1,7 +1,6 @@
 """The command registry, shared by every chat: all commands, in the order in which help lists them."""
 
 from bot.arguments.arguments import NoArguments
-from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.commands.ask import ask, delete_answer, related, search_again, shorter, sources
 from bot.commands.command import Command, command
 from bot.commands.consents import allow, refuse
@@ -15,6 +14,11 @@ from bot.commands.train import add_to_draft, choose, drop_draft, retrain, train,
 from bot.commands.train_together import train_together
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request
+from bot.photos.file_types import NAMES
+
+# What the help of every chat says.
+PHOTO_KINDS = f"Photos may be {NAMES}, and have to be still pictures."
+PLAIN_WORDS = "Weights like (word:1.3), BREAK and wildcards are not understood yet: they are read as plain words."
 
 
 @command("help", "Show the help: all commands.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 from arq.connections import ArqRedis
 from redis.exceptions import LockError
@@ -60,3 +61,17 @@ class LeaderLock:
             await self._lock.release()
         except ERRORS as error:
             log.info("the lead was gone already: %s", reason_of(error))
+
+
+async def first_completed(*works: Awaitable[None]) -> None:
+    """Return, or raise, with the first that ends; the others are cancelled."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        # The others are awaited: what they hold, a connection say, is closed before the caller goes on.
+        await asyncio.gather(*tasks, return_exceptions=True)

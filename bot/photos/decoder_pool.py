@@ -6,7 +6,7 @@ import os
 from asyncio.subprocess import Process
 
 from bot.photos import decoder_protocol
-from bot.photos.decoder_result import DecodedPhoto
+from bot.photos.decoder_protocol import DecodedPhoto
 from bot.photos.errors import PhotoError
 from bot.photos.fair_slots import FairSlots
 from bot.photos.limits import RESULT_BYTES, SLOW_AFTER_S, PhotoLimits

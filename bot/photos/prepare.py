@@ -12,7 +12,7 @@ from PIL import Image
 
 from bot.photos.crop import subject_square, whole_box
 from bot.photos.decode import decode, flat, open_photo
-from bot.photos.decoder_result import DecodedPhoto
+from bot.photos.decoder_protocol import DecodedPhoto
 from bot.photos.letterbox import shows_nothing, without_bars
 from bot.photos.limits import PhotoLimits
 from storage.colours import NEUTRAL

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pydantic import Field
 
 from bot.photos.captions import plain
-from bot.photos.decoder_result import DecodedPhoto
+from bot.photos.decoder_protocol import DecodedPhoto
 from bot.photos.errors import PhotoError
 from bot.photos.uploads import Upload
 from storage.contract.base import Record

@@ -7,7 +7,7 @@ from pydantic_core import from_json
 
 from storage.contract.jobs import Job, NewerJob, job_key
 from storage.contract.outcomes import Outcome
-from storage.contract.schema_versions import is_newer_value, is_newer_word, understood, version_of
+from storage.contract.records import is_newer_value, is_newer_word, understood, version_of
 from storage.errors import Damaged, Newer
 from storage.kinds import KINDS, kind_of
 from storage.kinds.kind import ANY

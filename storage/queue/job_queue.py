@@ -19,7 +19,7 @@ from storage.contract.jobs import Job
 from storage.kinds import KINDS, kind_of
 from storage.queue.broker import EXPIRES_MS, RUN_JOB, queue_name
 from storage.queue.fair_share import Entry, Name, fair_order
-from storage.queue.queue_notifications import notify_queued
+from storage.queue.subscription import notify_queued
 
 AT_ONCE = datetime.fromtimestamp(1, UTC)  # when arq may run a job: long ago by any clock, for clocks need not agree
 RESERVED_S = 60  # how long an open job counts that is not queued yet: its photos are being stored

@@ -12,7 +12,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from bot.photos.decoder_result import DecodedPhoto
+from bot.photos.decoder_protocol import DecodedPhoto
 from bot.photos.errors import PhotoError
 from bot.photos.limits import PhotoLimits
 from bot.photos.prepare import prepare_photo

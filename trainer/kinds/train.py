@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from storage.contract.recipe import Recipe
-from storage.contract.schema_versions import is_garbled
+from storage.contract.records import is_garbled
 from storage.errors import Damaged, Newer, StoreError
 from storage.kinds.train import TrainJob, TrainOutcome
 from storage.queue.failed_attempts import clear_failed_attempts

@@ -15,10 +15,9 @@ from storage.kinds import KINDS
 from storage.lifecycle.reconcile import keep_queued
 from storage.objects.store import Store
 from storage.queue import broker
-from storage.queue.queue_notifications import queue_notifications
 from storage.queue.redis_errors import best_effort
 from storage.queue.reference_photos import note_references
-from storage.queue.subscription import Subscription
+from storage.queue.subscription import Subscription, queue_notifications
 from storage.settings.trainer import TrainerSettings
 from trainer.models.families import family_of
 from trainer.worker.announcement import announce, worker_status

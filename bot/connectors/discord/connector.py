@@ -24,10 +24,9 @@ from bot.connectors.discord.render import render
 from bot.connectors.discord.replies import ReplyHandler
 from bot.connectors.discord.responder import DiscordResponder
 from bot.connectors.discord.slash_commands import digest, help_reply, registered
-from bot.delivery.first_completed import first_completed
 from bot.delivery.follower import Follower
 from bot.delivery.front_end_failure import ServeAgain
-from bot.delivery.leader_election import LeaderLock
+from bot.delivery.leader_election import LeaderLock, first_completed
 from bot.delivery.posts import BotRefused, ChatRefused, ChatTrouble, UnknownTrouble
 from bot.photos.fetch import FileHosts
 from storage.errors import SetupError, StoreError

@@ -10,8 +10,7 @@ from discord.utils import escape_markdown
 
 from bot.commands import button_ids
 from bot.core.messages import Button, Reply
-from bot.delivery.citations.links import marked_up
-from bot.delivery.citations.split import split_message
+from bot.delivery.citations import marked_up, split_message
 from bot.delivery.sparkline import loss_summary
 from storage.contract.progress import Progress
 from storage.objects.store import Store

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.arguments.forms import Field
-from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.commands.command import Command
-from bot.commands.registry import COMMANDS
+from bot.commands.registry import COMMANDS, PHOTO_KINDS, PLAIN_WORDS
 from bot.core.messages import Reply
 from storage.contract.base import Record
 

@@ -25,10 +25,9 @@ from bot.connectors.slack.request import RequestFactory
 from bot.connectors.slack.responder import SlackResponder
 from bot.connectors.slack.setup import PATH
 from bot.connectors.slack.tokens import signing_secret, socket_url, until_refused, who_am_i
-from bot.delivery.first_completed import first_completed
 from bot.delivery.follower import Follower
 from bot.delivery.front_end_failure import ServeAgain
-from bot.delivery.leader_election import LeaderLock
+from bot.delivery.leader_election import LeaderLock, first_completed
 from bot.delivery.posts import ChatRefused, ChatTrouble
 from bot.delivery.reliable_poster import pause_s
 from storage.errors import SetupError

@@ -25,8 +25,7 @@ from slack_sdk.models.blocks.basic_components import SlackFile
 from bot.commands import button_ids
 from bot.connectors.slack.markup import clipped_escaped, escape, from_markdown, unformatted
 from bot.core.messages import Button, Reply
-from bot.delivery.citations.links import marked_up
-from bot.delivery.citations.split import split_message
+from bot.delivery.citations import marked_up, split_message
 from bot.delivery.sparkline import loss_summary
 from storage.contract.outcomes import Picture
 from storage.contract.progress import Progress

@@ -3,10 +3,9 @@
 import re
 
 from bot.arguments.arguments import required
-from bot.arguments.help_notes import PHOTO_KINDS, PLAIN_WORDS
 from bot.arguments.parser import parse, split_command
 from bot.commands.command import Command
-from bot.commands.registry import COMMANDS
+from bot.commands.registry import COMMANDS, PHOTO_KINDS, PLAIN_WORDS
 from bot.connectors.slack.markup import plain
 from bot.core.messages import Reply
 from storage.errors import UserError

@@ -12,7 +12,7 @@ from arq.worker import func
 from storage.kinds.imagine import ImagineJob
 from storage.queue import broker
 from storage.queue.job_queue import JobQueue
-from storage.queue.queue_notifications import queue_notifications
+from storage.queue.subscription import queue_notifications
 from tests.servers.redis import connected, port_of, valkey_tcp
 from trainer.worker.queue_worker import QueueWorker
 

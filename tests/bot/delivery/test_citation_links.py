@@ -3,7 +3,7 @@
 import pytest
 
 from bot.core.messages import TextLink
-from bot.delivery.citations.links import Markup, marked_up
+from bot.delivery.citations import Markup, marked_up
 
 URL = "https://a.example/x_(1)?q=a|b"
 TEXT = "It has [1] rooms in `x[1]` [1][2]."

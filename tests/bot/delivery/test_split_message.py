@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.delivery.citations.split import split_message
+from bot.delivery.citations import split_message
 from tests.support.quick import examples
 
 LINKS = ["[[1]](<https://a.example/page>)", "<https://b.example/x|[2]>", "[text](https://c.example/y)", "[1][2]", "[3]"]
