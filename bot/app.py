@@ -11,7 +11,7 @@ from bot.commands.registry import COMMANDS
 from bot.core.context import Application
 from bot.core.dedupe import is_first
 from bot.core.dispatch import Dispatch
-from bot.core.error_replies import complaint
+from bot.core.error_replies import error_reply
 from bot.core.first_look import follow_with_first_look
 from bot.core.limits import Limits
 from bot.core.messages import Accepted, Fetch, Reply, Request
@@ -113,7 +113,7 @@ class Darkroom(Application):
                 )
                 yield Accepted(text=ACCEPTED, job=request.id)
             else:
-                yield complaint(error, request.command)
+                yield error_reply(error, request.command)
         finally:
             # Whatever was asked may have changed the names that completion offers.
             self.suggestions.drop(request.space)

@@ -23,14 +23,14 @@ def reason_of(error: BaseException) -> str:
     return str(error) if isinstance(error, StoreError) else f"Redis cannot be used: {meaning_of(error).reason}."
 
 
-class Patience:
+class RetryPolicy:
     """A retry policy for a service that fails: an outage is retried for ever, an unknown failure for a while."""
 
     def __init__(self, unknown_s: float = UNKNOWN_S) -> None:
         self.unknown_s = unknown_s
         self._unknown_since_s: float | None = None
 
-    def worked(self) -> None:
+    def succeeded(self) -> None:
         """Note that the service works."""
         self._unknown_since_s = None
 
@@ -48,7 +48,7 @@ class Patience:
         unknown_s = now_s - (self._unknown_since_s or now_s)
         return failure is Failure.PERMANENT or unknown_s > self.unknown_s
 
-    def bear(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
         """Return if it is worth trying again; raises SetupError with the reason if it is not."""
         if self.is_over(error):
             raise SetupError(reason_of(error)) from error

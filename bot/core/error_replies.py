@@ -21,7 +21,7 @@ FULL_SAYS: Sentences = {
 }
 
 
-def complaint(error: Exception, command: str) -> Reply:
+def error_reply(error: Exception, command: str) -> Reply:
     """The sentence for an exception that a command raised.
 
     | what happens | the person reads | the log gets |
@@ -39,7 +39,7 @@ def complaint(error: Exception, command: str) -> Reply:
         # Outages pass by themselves; everything else needs the operator, who may be alerted by errors.
         level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
         log.log(level, "%s failed: %s", command, reason_of(error))
-        return Reply(text=apology(error), state="failed", fault="ours")
+        return Reply(text=service_error_text(error), state="failed", fault="ours")
     # The traceback may hold prompts and names: people get a reference to it, and the log the rest.
     reference = new_id()[-8:]
     log.error("surprise %s in %s", reference, command, exc_info=error)
@@ -47,7 +47,7 @@ def complaint(error: Exception, command: str) -> Reply:
     return Reply(text=text, state="failed", fault="ours")
 
 
-def apology(error: Exception) -> str:
+def service_error_text(error: Exception) -> str:
     """What people read where queue or store failed, with one of SERVICE_ERRORS: by the kind of failure."""
     if isinstance(error, Missing):
         return "Something that this needs has been deleted."

@@ -1,6 +1,6 @@
 """Classes of chat errors: outages, permanent refusals, unknown ones, each with a sentence for the person.
 
-Each chat has one table from its codes to verdicts, `errors.py` in its connector's folder; nothing else looks at
+Each chat has one table from its codes to error classes, `errors.py` in its connector's folder; nothing else looks at
 codes.
 """
 
@@ -35,7 +35,7 @@ UNKNOWN = ErrorClass(Failure.UNKNOWN, UnknownTrouble)
 
 
 def permanent(raises: Raised, says: str = "") -> ErrorClass:
-    """Return the verdict of what will not change by itself."""
+    """The class of what will not change by itself."""
     return ErrorClass(Failure.PERMANENT, raises, says)
 
 

@@ -12,14 +12,14 @@ from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
 from bot.core.context import Application, ReplyStream
-from bot.core.error_replies import complaint
+from bot.core.error_replies import error_reply
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.delivery.announcement import announcement, brief
 from bot.delivery.post_store import PostStore
 from bot.delivery.posts import Post, Poster
 from bot.delivery.reliable_poster import ReliablePoster
 from bot.delivery.retraction import Retraction
-from bot.delivery.retry import OUTAGES, patient, sentence_of
+from bot.delivery.retry import OUTAGES, retrying, sentence_of
 from bot.kinds import presenter_of
 from storage.contract.jobs import Job
 from storage.errors import Damaged, Missing, StoreError
@@ -70,7 +70,7 @@ class Follower:
 
     async def resume(self) -> None:
         """Resume the open posts of the process before."""
-        left: list[Post] = await patient("open posts cannot be read")(self.posts.open)
+        left: list[Post] = await retrying("open posts cannot be read")(self.posts.open)
         for post in left:
             self.follow(post)
         self._start(self.retracting.forever())
@@ -87,7 +87,7 @@ class Follower:
             except Exception:
                 log.exception("surprise while following job %s: again in %.0f s", post.job, pause_s)
             await asyncio.sleep(pause_s)
-            newest: Post | None = await patient(f"message of job {post.job} cannot be read")(self.posts.newest, post)
+            newest: Post | None = await retrying(f"message of job {post.job} cannot be read")(self.posts.newest, post)
             if newest is None:  # its last word was said
                 return
             post = newest
@@ -144,7 +144,7 @@ class Follower:
             await self.posts.write(post)
             await self.answer(request, post, fetch)
         except Exception as error:
-            await self.chat.refuse(post, complaint(error, request.command))
+            await self.chat.refuse(post, error_reply(error, request.command))
             await self.chat.close(post)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -215,7 +215,7 @@ class Follower:
                     await self.chat.show(post, Reply(text=sentence_of(error), state="working", job=post.job))
                 raise
 
-        return await patient(f"job {post.job} cannot be read", self.poster.patience_s)(read)
+        return await retrying(f"job {post.job} cannot be read", self.poster.retry_for_s)(read)
 
     async def _watch(self, job: str, news: LatestValue[Reply]) -> None:
         """Pass on what becomes of a job, through every outage of store and queue."""
@@ -228,7 +228,7 @@ class Follower:
                 news.put(Reply(text=sentence_of(error), state="working", job=job))
                 raise
 
-        await patient(f"job {job} cannot be followed", self.poster.patience_s)(watch)
+        await retrying(f"job {job} cannot be followed", self.poster.retry_for_s)(watch)
 
     async def _end(self, post: Post, job: Job | None, reply: Reply) -> None:
         """Say the last word: pictures take the place of their progress, a training is announced in a new message."""

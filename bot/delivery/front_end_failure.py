@@ -10,7 +10,7 @@ from tenacity.retry import retry_base
 from bot.delivery.posts import BotRefused, ChatError, ChatTrouble, UnknownTrouble
 from storage.errors import Damaged, Missing, Newer
 from storage.failures import Failure
-from storage.service_errors import SERVICE_ERRORS, Patience, failure_of
+from storage.service_errors import SERVICE_ERRORS, RetryPolicy, failure_of
 
 
 class ServeAgain(retry_base):
@@ -21,17 +21,17 @@ class ServeAgain(retry_base):
     """
 
     def __init__(self) -> None:
-        self._patience = Patience()
+        self._retry_policy = RetryPolicy()
 
     def works(self) -> None:
         """Note that it serves."""
-        self._patience.worked()
+        self._retry_policy.succeeded()
 
     def __call__(self, state: RetryCallState) -> bool:
         """Whether to try again after this attempt."""
         error = state.outcome.exception() if state.outcome else None
         failure = front_end_failure(error) if error else None
-        return failure is not None and not self._patience.is_over_after(failure)
+        return failure is not None and not self._retry_policy.is_over_after(failure)
 
 
 def front_end_failure(error: BaseException) -> Failure | None:

@@ -20,8 +20,8 @@ class InPlacePoster(Poster):
     channel_rate = space_rate = (1_000_000, 1.0)
     announces = False
 
-    def __init__(self, platform: str, show: Show, patience_s: float = inf) -> None:
-        self.platform, self.show, self.patience_s = platform, show, patience_s
+    def __init__(self, platform: str, show: Show, retry_for_s: float = inf) -> None:
+        self.platform, self.show, self.retry_for_s = platform, show, retry_for_s
 
     def post(self, job: str, space: str = SPACE) -> Post:
         """The message that stands for a request, and the job that may come of it."""

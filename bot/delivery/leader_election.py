@@ -8,7 +8,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import LockError
 
 from storage.queue.redis_errors import ERRORS
-from storage.service_errors import Patience, reason_of
+from storage.service_errors import RetryPolicy, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ class LeaderLock:
 
         Raises SetupError where Redis refuses for good.
         """
-        patience = Patience()
+        retry_policy = RetryPolicy()
         while True:
             try:
                 if await self._lock.acquire():
                     return
             except ERRORS as error:
-                patience.bear(error)
+                retry_policy.failed(error)
                 log.warning("standing by: %s", reason_of(error))
                 await asyncio.sleep(TRY_S)
 

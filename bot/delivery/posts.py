@@ -138,7 +138,7 @@ class Poster(ABC):
     channel_rate: tuple[float, float]  # edits and seconds: so many in so long
     space_rate: tuple[float, float]
     announces = True  # whether the end of a training is told in a message of its own
-    patience_s = inf  # how long store and queue may fail while a job is followed
+    retry_for_s = inf  # how long store and queue may fail while a job is followed
 
     async def note_posted(self, reply: Reply, channel: str, message: str) -> None:
         """Note beside the jobs and subjects that a message is about where it is; a store that fails is logged."""
@@ -158,7 +158,7 @@ class Poster(ABC):
         """Homes and messages that were noted by this process."""
         return RecentSet(NOTED)
 
-    def lane(self, post: Post) -> str:
+    def rate_limit_key(self, post: Post) -> str:
         """What `channel_rate` counts together: the channel's posts, unless a chat counts otherwise."""
         return f"{post.space} {post.channel}"
 

@@ -51,9 +51,9 @@ class ReliablePoster:
 
     def __init__(self, poster: Poster, posts: PostStore) -> None:
         self.poster, self.posts = poster, posts
-        self._lane = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.channel_rate))
+        self._channel_limiter = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.channel_rate))
         self._refused = RecentSet[str](REMEMBERED)  # jobs of which nothing more can be said where they were asked for
-        self._space = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.space_rate))
+        self._space_limiter = lru_cache(REMEMBERED)(lambda _: AsyncLimiter(*poster.space_rate))
 
     async def begin(self, post: Post, reply: Reply, nonce: str) -> str:
         """Say the first word on a request in its place, before anything is spent on it; return the message's id.
@@ -213,8 +213,8 @@ class ReliablePoster:
             with attempt, store_as_trouble():
                 # The channel first: whoever waits for it must not hold a place in the space's budget meanwhile.
                 if paced:
-                    await self._lane(self.poster.lane(post)).acquire()
-                    await self._space(post.space).acquire()
+                    await self._channel_limiter(self.poster.rate_limit_key(post)).acquire()
+                    await self._space_limiter(post.space).acquire()
                 result = await say()
         return result
 

@@ -1,4 +1,4 @@
-"""Patience with a store, a queue or a chat that fails, by the kinds of failure.
+"""Retries of what a store or a queue does not do, by the kinds of failure.
 
 What is asked of store and queue for an accepted job is asked until they do it.
 
@@ -33,7 +33,7 @@ def sentence_of(error: BaseException) -> str:
     return SENTENCES[failure_of(error)]
 
 
-def patient(about: str, longest_s: float = inf) -> AsyncRetrying:
+def retrying(about: str, longest_s: float = inf) -> AsyncRetrying:
     """Call a function again while store or queue fail, but not for longer; the log says `about` what, and why.
 
     Raises Missing, Damaged and Newer at once: a record does not mend while we wait.

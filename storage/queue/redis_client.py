@@ -37,7 +37,7 @@ NO_KEYS = {"ACL", "CLIENT", "CONFIG", "DBSIZE", "DISCARD", "EXEC", "FLUSHALL", "
 NO_KEYS |= {"PING", "SCAN", "SCRIPT", "SHUTDOWN", "TIME", "UNWATCH", *CHANNELS}
 
 
-class PatientPool(BlockingConnectionPool):
+class RetryingPool(BlockingConnectionPool):
     """At most so many connections; who wants one more waits, also where the server allows no more."""
 
     async def get_connection(self, *_: Any, **__: Any) -> AbstractConnection:
@@ -151,7 +151,7 @@ def client(address: RedisAddress, prefix: str, connections: int) -> PrefixedRedi
         **_way(address),
         **address.options,
     }
-    redis = PrefixedRedis(connection_pool=PatientPool(**options))
+    redis = PrefixedRedis(connection_pool=RetryingPool(**options))
     redis.prefix, redis.auto_close_connection_pool = prefix, True  # it owns the pool
     return redis
 

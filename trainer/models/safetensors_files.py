@@ -50,14 +50,14 @@ class SafetensorsFiles:
     def unreadable_format(self) -> str:
         """The format that they are quantised in, if it cannot be read; empty otherwise."""
         marks = [name for name in self.kinds if name.endswith(".comfy_quant")]
-        if others := {self._format_told(mark) for mark in marks} - {*quantisation.READ_FORMATS}:
+        if others := {self._declared_format(mark) for mark in marks} - {*quantisation.READ_FORMATS}:
             return min(others)
         if found := quantisation.unreadable_format(self.kinds, self.metadata):
             return found
         fit = (quantisation.is_scale_of(self._shape(scale), self._shape(name)) for name, scale in self._scales.items())
         return "" if all(fit) else "scales for parts of rows"
 
-    def _format_told(self, mark: str) -> str:
+    def _declared_format(self, mark: str) -> str:
         """The format that ComfyUI's mark of a layer names: JSON, in bytes."""
         try:
             return str(json.loads(bytes(self._raw(mark).flatten().tolist()))["format"])

@@ -11,7 +11,7 @@ from storage.contract.worker_status import WorkerStatus
 from storage.ids import new_id
 from storage.queue.redis_errors import ERRORS, best_effort, meaning_of
 from storage.queue.worker_registry import Registration
-from storage.service_errors import Patience
+from storage.service_errors import RetryPolicy
 from storage.settings.trainer import TrainerSettings
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.host_resources import HostResources
@@ -32,7 +32,7 @@ async def announce(
 
     `kinds` may grow meanwhile.
     """
-    registration, trouble, patience = Registration(redis, new_id()), "", Patience()
+    registration, trouble, retry_policy = Registration(redis, new_id()), "", RetryPolicy()
     try:
         while True:
             try:
@@ -43,9 +43,9 @@ async def announce(
                 else:
                     await registration.withdraw()
                 trouble = ""
-                patience.worked()
+                retry_policy.succeeded()
             except ERRORS as error:
-                patience.bear(error)
+                retry_policy.failed(error)
                 reason = meaning_of(error).reason
                 if reason != trouble:  # arq itself takes no job of such a Redis, and does not say so
                     log.warning("the queue cannot be written: %s", reason)

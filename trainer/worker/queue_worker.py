@@ -21,7 +21,7 @@ from storage.queue.broker import from_json
 from storage.queue.fair_share import Name
 from storage.queue.job_queue import JobQueue
 from storage.queue.redis_errors import ERRORS, meaning_of
-from storage.service_errors import Patience
+from storage.service_errors import RetryPolicy
 from trainer.worker.lease import RENEWALS, RETRY_S, Claim, Lease, Leases
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class QueueWorker:
         self._awake = asyncio.Event()  # there is a reason to look at the queue
         self._loop: asyncio.Task[Any] | None = None
         self._bug: BaseException | None = None
-        self._patience = Patience()
+        self._retry_policy = RetryPolicy()
 
     @property
     def is_busy(self) -> bool:
@@ -110,9 +110,9 @@ class QueueWorker:
             self._awake.clear()
             try:
                 is_waiting = self._has_room and await self._take()
-                self._patience.worked()
+                self._retry_policy.succeeded()
             except ERRORS as error:
-                self._patience.bear(error)
+                self._retry_policy.failed(error)
                 log.warning("waiting for Redis: %s", meaning_of(error).reason)
                 await asyncio.sleep(RETRY_S)
             else:

@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, RetryCallState, before_sleep_log, wait_rando
 
 from bot.app import Darkroom
 from bot.commands.departures import Departures
-from bot.connectors.discord.errors import chat_error, meaning, retry_after_s
+from bot.connectors.discord.errors import chat_error, chat_errors, retry_after_s
 from bot.connectors.discord.inbound import InteractionHandler
 from bot.connectors.discord.members import DiscordMembers
 from bot.connectors.discord.poster import DiscordPoster
@@ -92,7 +92,7 @@ async def _lead_once(app: Darkroom, ready: Ready) -> None:
     assert token
     bot = DiscordBot(app, ready)
     try:
-        async with meaning():
+        async with chat_errors():
             await bot.login(token.get_secret_value())
         assert bot.application_id
         lead = LeaderLock(app.redis, f"discord:{bot.application_id}")
@@ -144,7 +144,7 @@ class DiscordBot(discord.AutoShardedClient):
             # Cleared before asking, so that a refusal that comes meanwhile is not lost.
             self.gate.token_refused.clear()
             try:
-                async with meaning():
+                async with chat_errors():
                     await self.http.request(Route("GET", "/users/@me"))
             except BotRefused:
                 raise SetupError(BAD_TOKEN) from None
@@ -260,7 +260,7 @@ class DiscordBot(discord.AutoShardedClient):
         if channel := next(open_ones, None):
             message = await render(self.app.store, help_reply())
             try:
-                async with meaning():
+                async with chat_errors():
                     await channel.send(
                         f"Hello! I learn your dog, mug or mascot. {message.content}", embeds=message.embeds
                     )

@@ -62,7 +62,7 @@ TABLE: dict[int, ErrorClass] = {
 }
 
 
-def verdict(error: BaseException) -> ErrorClass:
+def error_class_of(error: BaseException) -> ErrorClass:
     """Return what an error of discord.py means."""
     if not isinstance(error, discord.HTTPException):
         return OUTAGE
@@ -92,7 +92,7 @@ def retry_after_s(error: BaseException) -> float | None:
 
 
 @asynccontextmanager
-async def meaning() -> AsyncIterator[None]:
+async def chat_errors() -> AsyncIterator[None]:
     """Raise what Discord's errors mean to a message, in place of those that discord.py raises."""
     try:
         yield
@@ -114,7 +114,7 @@ def chat_error(error: discord.DiscordException) -> ChatTrouble | ChatRefused:
         error = error.__cause__
     if isinstance(error, discord.RateLimited):
         return TooFast(error.retry_after)
-    error_class = verdict(error)
+    error_class = error_class_of(error)
     if error_class is OUTAGE and isinstance(error, discord.HTTPException) and error.status == 429:
         delay_s = retry_after_s(error)
         return TooFast(PATIENCE_S if delay_s is None else delay_s, stated=delay_s is not None)

@@ -19,7 +19,7 @@ from bot.connectors.discord.request import closed_to, request_of
 from bot.connectors.discord.responder import DiscordResponder, InboundCommand
 from bot.connectors.discord.slash_commands import SLASH, TRAIN_MENU, AttachedFile, Json, invoked, typing
 from bot.core import access
-from bot.core.error_replies import complaint
+from bot.core.error_replies import error_reply
 from bot.core.messages import Button
 from bot.photos import captions
 from bot.photos.declared_type import no_photos
@@ -60,7 +60,7 @@ class InteractionHandler:
         except UNSAID as error:
             log.warning("could not answer an interaction of %s: %s", interaction.user.id, error)
         except Exception as error:
-            await self._refuse(interaction, complaint(error, str(data.get("name", "a button"))).text)
+            await self._refuse(interaction, error_reply(error, str(data.get("name", "a button"))).text)
 
     async def _refuse(self, interaction: discord.Interaction, sentence: str) -> None:
         """Send the asker a refusal."""

@@ -7,7 +7,7 @@ import aiohttp
 import discord
 
 from bot.commands.departures import Members
-from bot.connectors.discord.errors import UnknownMember, verdict
+from bot.connectors.discord.errors import UnknownMember, error_class_of
 from bot.connectors.discord.render import plain
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class DiscordMembers(Members):
             # Always by REST: the cache knows nobody without the privileged intent.
             await guild.fetch_member(int(person))
         except discord.NotFound as error:
-            return True if verdict(error).raises is UnknownMember else None
+            return True if error_class_of(error).raises is UnknownMember else None
         except FAILURES as error:
             log.info("whether %s is in server %s is not known: %s", person, server, error)
             return None

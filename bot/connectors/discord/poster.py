@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import discord
 
-from bot.connectors.discord.errors import TokenExpired, meaning
+from bot.connectors.discord.errors import TokenExpired, chat_errors
 from bot.connectors.discord.mentions import place_name
 from bot.connectors.discord.render import is_marked_up, pages, render
 from bot.connectors.discord.request import private_space
@@ -56,9 +56,9 @@ class DiscordPoster(Poster):
         self.client, self.store = client, store
         self._dead: deque[str] = deque(maxlen=DEAD_KEPT)  # tokens that were over before their time
 
-    def lane(self, post: Post) -> str:
+    def rate_limit_key(self, post: Post) -> str:
         """Discord counts the edits that a token makes apart from those of the bot in a channel."""
-        return self._editing_token(post) or super().lane(post)
+        return self._editing_token(post) or super().rate_limit_key(post)
 
     def pages(self, reply: Reply) -> list[str]:
         """The text in pieces where that is longer than a message, as answers to questions may be."""
@@ -79,7 +79,7 @@ class DiscordPoster(Poster):
                     message_id=int(post.message), channel_id=int(post.channel), fail_if_not_exists=False
                 )
             try:
-                async with meaning():
+                async with chat_errors():
                     return str((await self._channel(post).send(nonce=nonce, **_send_arguments(parts))).id)
             except MessageGone:  # it may not be answered
                 if not answers:
@@ -99,7 +99,7 @@ class DiscordPoster(Poster):
             return None
         after = discord.Object(int(post.message))
         try:
-            async with meaning():
+            async with chat_errors():
                 async for message in self._channel(post).history(limit=LOOKED_AT, after=after):
                     answers = message.reference and message.reference.message_id == after.id
                     if answers and message.author.id == self.client.user.id and not message.interaction_metadata:
@@ -115,7 +115,7 @@ class DiscordPoster(Poster):
 
         async def say(reply: Reply, size: UploadSize) -> str:
             parts = await self._parts(post, reply, None if there else reply.shown, size)
-            async with meaning():
+            async with chat_errors():
                 if not (token := self._editing_token(post)):
                     await self._message(post).edit(**parts)
                     return post.message
@@ -140,7 +140,7 @@ class DiscordPoster(Poster):
 
         async def say(reply: Reply, size: UploadSize) -> None:
             parts = _send_arguments(await self._parts(post, reply, reply.shown, size))
-            async with meaning():
+            async with chat_errors():
                 if token:
                     await self._webhook(token).send(ephemeral=True, wait=True, **parts)
                 else:
@@ -158,14 +158,14 @@ class DiscordPoster(Poster):
     async def retract(self, posted: Posted) -> None:
         """Leave a message without pictures, buttons and words about what is deleted."""
         channel = self.client.get_partial_messageable(int(posted.channel))
-        async with meaning():
+        async with chat_errors():
             message = channel.get_partial_message(int(posted.message))
             await message.edit(content=RETRACTED, embeds=[], attachments=[], view=None)
 
     async def remove(self, post: Post) -> None:
         """Take the message away."""
         try:
-            async with meaning():
+            async with chat_errors():
                 if token := self._editing_token(post):
                     await self._webhook(token).delete_message(ORIGINAL)
                 elif post.message:

@@ -13,7 +13,7 @@ from bot.app import Darkroom
 from bot.commands.ask import question_posted_as
 from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.discord.request import private_space, secluded_place
-from bot.core.error_replies import complaint
+from bot.core.error_replies import error_reply
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
 from bot.delivery.posts import ChatRefused, ChatTrouble, Post
@@ -42,7 +42,7 @@ class ReplyHandler:
         except (ChatRefused, ChatTrouble) as error:
             log.warning("a reply of %s is not answered: %s", message.author.id, error)
         except Exception as error:
-            await self.follower.chat.whisper(_post(message, request_of(message, text)), complaint(error, "a reply"))
+            await self.follower.chat.whisper(_post(message, request_of(message, text)), error_reply(error, "a reply"))
 
     async def _request(self, message: discord.Message, text: str) -> Request | None:
         """The question as a request; None if the message that it replies to is no answer that the person may see."""

@@ -8,7 +8,7 @@ import aiohttp
 import discord
 
 from bot.connectors.discord.connector import BAD_TOKEN, use_api
-from bot.connectors.discord.errors import verdict
+from bot.connectors.discord.errors import error_class_of
 from bot.connectors.discord.request import NEEDED, lacking
 from bot.connectors.discord.slash_commands import Json, registered
 from bot.core.checks import Check
@@ -51,7 +51,7 @@ async def checks(settings: BotSettings) -> AsyncIterator[Check]:
         says = f"{BAD_TOKEN} In {PORTAL}: your application, Bot, Reset Token."
         yield Check(name="Discord token", state="fail", says=says)
     except discord.HTTPException as error:
-        passes = " Try again later." if verdict(error).failure is Failure.OUTAGE else ""
+        passes = " Try again later." if error_class_of(error).failure is Failure.OUTAGE else ""
         yield Check(name="Discord", state="fail", says=f"it answers {error}.{passes}")
     except (aiohttp.ClientError, OSError) as error:
         yield Check(name="Discord", state="fail", says=f"it cannot be reached: {error}")

@@ -9,7 +9,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_before_delay
 
 from bot.connectors.slack.client import TIMEOUT_S
-from bot.connectors.slack.errors import meaning
+from bot.connectors.slack.errors import chat_errors
 from bot.delivery.posts import ChatRefused, ChatTrouble
 from bot.delivery.reliable_poster import pause_s
 from bot.photos.declared_type import may_be_photo, named
@@ -58,7 +58,7 @@ class Attachments:
     async def _one(self, file: File, share: InFlightShare) -> Upload:
         try:
             # Files of a form and of shared channels come without size and URL; looking them up costs a request each.
-            known = await self._info(file["id"]) if _untold(file) else file
+            known = await self._info(file["id"]) if _lacks_type(file) else file
             if known is not file:
                 share.take(0, self._size_bytes(known) - self._size_bytes(file))
         except UserError as error:
@@ -87,13 +87,13 @@ class Attachments:
         )
 
         async def once() -> File:
-            with meaning():
+            with chat_errors():
                 return dict((await self.client.files_info(file=file_id))["file"])
 
         return await retrying(once)
 
 
-def _untold(file: File) -> bool:
+def _lacks_type(file: File) -> bool:
     """Whether a file object has little more than an id, as in channels shared with other companies, or in a form."""
     return file.get("file_access") == "check_file_info" or not (_link(file) or withheld(file))
 

@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.connectors.slack.errors import verdict
+from bot.connectors.slack.errors import error_class_of
 from bot.delivery.posts import BotRefused
 from storage.errors import SetupError
 from storage.settings.bot import BotSettings
@@ -31,7 +31,7 @@ class Client(AsyncWebClient):
         try:
             return await super().api_call(api_method, **given)
         except SlackApiError as error:
-            if verdict(error).raises is BotRefused:
+            if error_class_of(error).raises is BotRefused:
                 self.token_setting = APP_TOKEN if api_method == CONNECT else BOT_TOKEN
                 self.suspected.set()
             raise

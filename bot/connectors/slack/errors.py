@@ -63,7 +63,7 @@ def _table() -> dict[str, ErrorClass]:
 TABLE = _table()
 
 
-def verdict(error: BaseException) -> ErrorClass:
+def error_class_of(error: BaseException) -> ErrorClass:
     """Return what an error of a call to Slack means."""
     if isinstance(error, SlackApiError) and (name := code(error)):
         return TABLE.get(name, UNKNOWN)
@@ -79,7 +79,7 @@ def _by_status(answered: int) -> ErrorClass:
 
 
 @contextmanager
-def meaning() -> Iterator[None]:
+def chat_errors() -> Iterator[None]:
     """Raise what Slack's errors mean to a message, in place of those that its client raises."""
     try:
         yield
@@ -109,7 +109,7 @@ def answered(error: Exception) -> bool:
 
 
 def _translated(error: Exception) -> ChatTrouble | ChatRefused:
-    name, error_class = code(error), verdict(error)
+    name, error_class = code(error), error_class_of(error)
     if name in ("ratelimited", "rate_limited") or status(error) == 429:
         delay_s = _retry_after_s(error)
         return TooFast(PATIENCE_S if delay_s is None else delay_s, stated=delay_s is not None)

@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.commands.departures import Members
-from bot.connectors.slack.errors import UnknownUser, verdict
+from bot.connectors.slack.errors import UnknownUser, error_class_of
 from bot.connectors.slack.markup import escape
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class SlackMembers(Members):
             return bool((await self.client.users_info(user=person))["user"].get("deleted"))
         except SlackApiError as error:
             # An error is no proof of departure: whoever seems to have left loses their data after a grace.
-            return True if verdict(error).raises is UnknownUser else None
+            return True if error_class_of(error).raises is UnknownUser else None
         except FAILURES as error:
             log.info("whether %s is in the workspace is not known: %s", person, error)
             return None

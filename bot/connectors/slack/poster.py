@@ -12,7 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.connectors.slack.context import RESPONSE_URL
-from bot.connectors.slack.errors import BlocksRefused, meaning
+from bot.connectors.slack.errors import BlocksRefused, chat_errors
 from bot.connectors.slack.render import blocks, fallback
 from bot.connectors.slack.request import RequestFactory
 from bot.connectors.slack.uploads import PictureUploads, UploadRefused
@@ -102,7 +102,7 @@ class SlackPoster(Poster):
         async def say(files: Files) -> str:
             more: dict[str, Any] = {"thread_ts": thread} if thread else {}
             parts = await self._message_parts(way, files, whom)
-            with meaning():
+            with chat_errors():
                 answer = await self.client.chat_postMessage(
                     channel=post.channel, metadata=metadata, **parts, **more, **QUIET, **NO_PREVIEWS
                 )
@@ -149,7 +149,7 @@ class SlackPoster(Poster):
                 "blocks": [],
                 **await self._message_parts(way, files),
             }  # without blocks, those there are would stay
-            with meaning():
+            with chat_errors():
                 await self.client.chat_update(channel=post.channel, ts=message, **parts, **QUIET)
             shown = files
             return message
@@ -170,7 +170,7 @@ class SlackPoster(Poster):
             await _with_fallbacks(reply, say)
         except (ChatRefused, UnknownTrouble) as error:
             log.info("not told in channel %s: %s", post.channel, error)
-            with meaning():
+            with chat_errors():
                 direct = (await self.client.conversations_open(users=post.user))["channel"]["id"]
             there = post.model_copy(update={"channel": direct, "thread": "", "message": ""})
             await self.send(there, reply, nonce=f"{post.job}:whisper", mention=False)
@@ -178,7 +178,7 @@ class SlackPoster(Poster):
     async def _whisper(self, post: Post, way: MessageLayout, files: Files) -> str:
         parts = await self._message_parts(way, files)
         url = post.extra.get(RESPONSE_URL)
-        with meaning():
+        with chat_errors():
             if url and time.time() - post.asked_s < RESPONSE_URL_S:
                 hook = AsyncWebhookClient(url, session=self.client.session)
                 answer = await hook.send(response_type="ephemeral", replace_original=False, **parts)
@@ -201,13 +201,13 @@ class SlackPoster(Poster):
         """Leave a message without pictures, buttons and words about what is deleted; or delete an upload."""
         if posted.file:
             return await self.pictures.delete(posted.file)
-        with meaning():
+        with chat_errors():
             await self.client.chat_update(channel=posted.channel, ts=posted.message, text=RETRACTED, blocks=[])
 
     async def remove(self, post: Post) -> None:
         """Delete the post's message."""
         try:
-            with meaning():
+            with chat_errors():
                 await self.client.chat_delete(channel=post.channel, ts=post.message)
         except MessageGone:
             return
@@ -272,7 +272,7 @@ async def _looked_through(look: Callable[[dict[str, Any]], Awaitable[Any]]) -> A
     """The messages of a channel or thread, page by page; raises Refused and ChatTrouble."""
     page: dict[str, Any] = {"include_all_metadata": True, "limit": LOOK_BACK}
     for _ in range(PAGES):
-        with meaning():
+        with chat_errors():
             answer = await look(page)
         for message in answer["messages"]:
             yield message

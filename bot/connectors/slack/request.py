@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.connectors.slack.context import DIRECT, GROUP_DIRECT, PRIVATE, PUBLIC, InboundContext
-from bot.connectors.slack.errors import code, verdict
+from bot.connectors.slack.errors import code, error_class_of
 from bot.connectors.slack.markup import escape
 from bot.core.messages import PlaceMention, Request
 from bot.photos.uploads import Upload
@@ -161,7 +161,7 @@ async def _part_of_answer(call: Awaitable[Any], part: str, otherwise: T) -> T:
     try:
         return (await call)[part] or otherwise
     except SlackApiError as error:
-        if verdict(error).failure is not Failure.PERMANENT:
+        if error_class_of(error).failure is not Failure.PERMANENT:
             raise
         log.info("Slack does not tell: %s", code(error))
         return otherwise

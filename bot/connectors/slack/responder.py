@@ -17,13 +17,13 @@ from bot.commands.train import photos_hint
 from bot.connectors.slack.attachments import Attachments, File
 from bot.connectors.slack.client import Client
 from bot.connectors.slack.context import InboundContext
-from bot.connectors.slack.errors import TriggerOver, TriggerUsed, meaning
+from bot.connectors.slack.errors import TriggerOver, TriggerUsed, chat_errors
 from bot.connectors.slack.forms import SubmittedForm, view
 from bot.connectors.slack.poster import SlackPoster, first_nonce
 from bot.connectors.slack.render import blocks
 from bot.connectors.slack.request import RequestFactory
 from bot.connectors.slack.slash_commands import HELP, help_reply
-from bot.core.error_replies import complaint
+from bot.core.error_replies import error_reply
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
 from bot.delivery.posts import BotRefused, ChatRefused, ChatTrouble, Post, TooFast, UnknownTrouble
@@ -137,7 +137,7 @@ class SlackResponder:
         lost = False  # whether an answer was, after which the form may be open
         while True:
             try:
-                with meaning():
+                with chat_errors():
                     async with asyncio.timeout_at(trigger.until_s):
                         await self.client.views_open(trigger_id=trigger.id, view=form)
                 return
@@ -173,7 +173,7 @@ class SlackResponder:
         """Say the same on the bot's own page, which somebody looks at."""
         page = await blocks(self.app.store, help_reply(), {})
         try:
-            with meaning():
+            with chat_errors():
                 await self.client.views_publish(user_id=inbound.user, view=View(type="home", blocks=page))
         except (ChatRefused, ChatTrouble) as error:
             log.info("no home page for %s: %s", inbound.user, error)
@@ -187,7 +187,7 @@ class SlackResponder:
             log.log(logging.ERROR if isinstance(error, UnknownTrouble) else logging.WARNING, "no answer: %s", error)
             await self.whisper(inbound, _sorry(error))
         except Exception as error:
-            await self.whisper(inbound, complaint(error, "an event on Slack"))
+            await self.whisper(inbound, error_reply(error, "an event on Slack"))
         return False
 
     async def _begin(self, inbound: InboundContext, command: Command, request: Request) -> Post:

@@ -7,7 +7,7 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.connectors.slack.client import session, web_client
-from bot.connectors.slack.errors import meaning
+from bot.connectors.slack.errors import chat_errors
 from bot.connectors.slack.inbound import SHORTCUT
 from bot.connectors.slack.slash_commands import GENERAL, VISIBLE, WORDS
 from bot.connectors.slack.tokens import APP_PAGE, advice, signing_secret, socket_url
@@ -107,7 +107,7 @@ async def checks(settings: BotSettings) -> AsyncIterator[Check]:
     async with session() as http:
         client = web_client(settings, http)
         try:
-            with meaning():
+            with chat_errors():
                 # It needs no scope, so a refusal is about the token itself.
                 answer = await client.auth_test()
         except (ChatTrouble, ChatRefused) as error:

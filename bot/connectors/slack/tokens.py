@@ -9,7 +9,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from bot.connectors.slack.client import APP_TOKEN, BOT_TOKEN, Client
-from bot.connectors.slack.errors import answered, meaning, verdict
+from bot.connectors.slack.errors import answered, chat_errors, error_class_of
 from bot.delivery.posts import ChatRefused, ChatTrouble, UnknownTrouble
 from bot.delivery.reliable_poster import RetryDeadline, pause_s
 from storage.errors import SetupError
@@ -84,14 +84,14 @@ async def _used(setting: str, call: Callable[[], Awaitable[AsyncSlackResponse]])
     )
 
     async def once() -> AsyncSlackResponse:
-        with meaning():
+        with chat_errors():
             return await call()
 
     try:
         return await retrying(once)
     except (ChatTrouble, ChatRefused) as error:
         # An outage says nothing of the token: the caller waits for it.
-        if verdict(error.__cause__ or error).failure is Failure.OUTAGE:
+        if error_class_of(error.__cause__ or error).failure is Failure.OUTAGE:
             raise
         raise SetupError(advice(setting, error)) from error
 
@@ -109,10 +109,10 @@ def signing_secret(settings: BotSettings) -> str:
 def advice(setting: str, error: Exception) -> str:
     """What to do about an error that came of using a token."""
     cause = error.__cause__ or error
-    if verdict(cause).failure is Failure.PERMANENT:
+    if error_class_of(cause).failure is Failure.PERMANENT:
         mode = f" {SOCKET_MODE}" if setting == APP_TOKEN else ""
         return f"Slack refuses {setting} ({error}). Copy it again from {APP_PAGE} → {PAGES[setting]}.{mode}"
-    if verdict(cause).failure is Failure.UNKNOWN:
+    if error_class_of(cause).failure is Failure.UNKNOWN:
         return f"Slack does not take {setting}, and says {error}, which is unknown to Darkroom."
     if answered(error):
         return f"Slack has trouble of its own ({error}). Try again in a minute."

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.connectors.slack.errors import FileGone, meaning
+from bot.connectors.slack.errors import FileGone, chat_errors
 from bot.delivery.posts import ChatRefused, NotTaken
 from storage.contract.outcomes import Picture
 from storage.contract.posted_messages import Posted, home_of, note
@@ -66,7 +66,7 @@ class PictureUploads:
             for picture, data in there
         ]
         try:
-            with meaning():
+            with chat_errors():
                 # One completion for all of them: each would count against Slack's rate limit.
                 done = await self.client.files_upload_v2(file_uploads=uploads, **place)  # type: ignore[arg-type]
         except ChatRefused as error:
@@ -81,7 +81,7 @@ class PictureUploads:
         """Delete an upload; one that is gone is no error. Raises Refused and ChatTrouble."""
         # Not to be shown again: other pictures of the same job stay, and are uploaded anew.
         self._uploaded = {key: known for key, known in self._uploaded.items() if known != file}
-        with suppress(FileGone), meaning():
+        with suppress(FileGone), chat_errors():
             await self.client.files_delete(file=file)
 
     async def _read(self, picture: Picture) -> bytes | None:

@@ -19,7 +19,7 @@ from bot.core.local_space import SPACE
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
 from bot.delivery.in_place import InPlacePoster, NullPostStore
-from bot.delivery.retry import OUTAGES, patient
+from bot.delivery.retry import OUTAGES, retrying
 from bot.photos.uploads import Upload
 from bot.photos.vetting import labels
 from storage.contract.posted_messages import home_of, record_key
@@ -275,7 +275,7 @@ class Chat:
                 self._start(keeping, self._keep_later(message.id))
 
     async def _keep_later(self, message_id: str) -> None:
-        await patient(f"message {message_id} cannot be kept")(self._keep_newest, message_id)
+        await retrying(f"message {message_id} cannot be kept")(self._keep_newest, message_id)
 
     async def _keep_newest(self, message_id: str) -> None:
         """Keep a message as it is by the time that it is kept, unless it was removed."""

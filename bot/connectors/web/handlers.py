@@ -19,7 +19,7 @@ from bot.connectors.web.slash_commands import understood
 from bot.core import access
 from bot.core.chat_log import ChatMessage
 from bot.core.context import PREFIX
-from bot.core.error_replies import apology
+from bot.core.error_replies import service_error_text
 from bot.core.local_space import PERSON, SPACE, USER
 from bot.core.messages import Request
 from bot.photos import captions
@@ -88,7 +88,7 @@ async def store_troubles(request: web.Request, handler: Handler) -> web.StreamRe
         level = logging.WARNING if failure is Failure.OUTAGE else logging.ERROR
         log.log(level, "%s %s failed: %s", request.method, request.path, reason_of(error))
         status = 500 if failure is Failure.PERMANENT else 503
-        return web.json_response({"error": apology(error)}, status=status)
+        return web.json_response({"error": service_error_text(error)}, status=status)
 
 
 def _json(record: Record, status: int = 200) -> web.Response:

@@ -42,18 +42,20 @@ def discord_error(status: int, code: int = 0, **headers: str) -> discord.HTTPExc
 )
 def test_what_slacks_codes_mean(codes: str, raises: type[Exception]) -> None:
     for code in codes.split():
-        with pytest.raises(raises) as caught, slack_errors.meaning():
+        with pytest.raises(raises) as caught, slack_errors.chat_errors():
             raise slack_error(code)
         assert raises is not ChatTrouble or not isinstance(caught.value, UnknownTrouble | BotRefused)
 
 
 def test_what_slack_answers_without_a_code() -> None:
-    verdicts = {status: slack_errors.verdict(slack_error("", status)).failure for status in (200, 403, 413, 429, 503)}
+    verdicts = {
+        status: slack_errors.error_class_of(slack_error("", status)).failure for status in (200, 403, 413, 429, 503)
+    }
     away, permanent = Failure.OUTAGE, Failure.PERMANENT
     assert verdicts == {200: away, 403: Failure.UNKNOWN, 413: permanent, 429: away, 503: away}
     upload = SlackRequestError("Failed to upload a file: (status: 413, body: too large, filename: a.png)")
-    assert slack_errors.verdict(upload).raises is NotTaken
-    assert slack_errors.verdict(TimeoutError()).failure is Failure.OUTAGE
+    assert slack_errors.error_class_of(upload).raises is NotTaken
+    assert slack_errors.error_class_of(TimeoutError()).failure is Failure.OUTAGE
 
 
 def test_no_code_that_slack_describes_is_unknown() -> None:
@@ -92,7 +94,7 @@ def test_no_code_that_slack_describes_is_unknown() -> None:
 async def test_what_discords_codes_mean(status: int, codes: tuple[int, ...], raises: type[Exception]) -> None:
     for code in codes:
         with pytest.raises(raises) as caught:
-            async with discord_errors.meaning():
+            async with discord_errors.chat_errors():
                 raise discord_error(status, code)
         assert raises is not ChatTrouble or not isinstance(caught.value, UnknownTrouble | BotRefused)
 

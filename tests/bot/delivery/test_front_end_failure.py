@@ -8,7 +8,7 @@ from redis.exceptions import NoPermissionError
 from slack_sdk.errors import SlackApiError
 
 from bot.connectors.discord.errors import chat_error
-from bot.connectors.slack.errors import meaning
+from bot.connectors.slack.errors import chat_errors
 from bot.delivery.error_classes import parse_retry_after
 from bot.delivery.front_end_failure import front_end_failure
 from storage.errors import SetupError, StoreError
@@ -30,7 +30,7 @@ class Answer:
 def slack(code: str) -> Exception:
     """What the rest of the bot hears of an error of Slack's."""
     try:
-        with meaning():
+        with chat_errors():
             raise SlackApiError("", {"ok": False, "error": code})
     except Exception as error:
         return error

@@ -83,7 +83,7 @@ async def test_what_is_wrong_is_shown_there_too_and_nothing_is_kept(app: Darkroo
 
 async def test_a_queue_that_is_away_is_waited_for_as_long_as_there_is_patience(app: Darkroom, queue: ExitStack) -> None:
     screen, request = Screen(), asked("imagine", prompt="a dog in Paris")
-    poster = InPlacePoster("test", screen.show, patience_s=1.0)
+    poster = InPlacePoster("test", screen.show, retry_for_s=1.0)
     follower = Follower(app, poster, NullPostStore())
     accepted = await follower.show_all(app.answer(request), poster.post(request.id))
     assert accepted

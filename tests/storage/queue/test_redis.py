@@ -11,7 +11,7 @@ from storage.queue import broker
 from storage.queue.redis_client import PrefixedRedis
 from storage.queue.redis_errors import ERRORS
 from storage.queue.redis_probe import probe_redis
-from storage.service_errors import Patience, failure_of, reason_of
+from storage.service_errors import RetryPolicy, failure_of, reason_of
 from tests.servers.backing import valkey
 from tests.servers.redis import connected, port_of, refusal, valkey_tcp
 
@@ -160,10 +160,10 @@ async def test_patience_ends_with_what_will_not_change_and_with_what_nobody_know
         await redis.aclose()
         assert failure_of(caught.value) is Failure.PERMANENT
         with pytest.raises(SetupError, match="the 'get' command"):
-            Patience().bear(caught.value)
-    Patience().bear(ConnectionResetError())
-    patience = Patience(unknown_s=0)
-    patience.bear(ValueError("what is this"))
+            RetryPolicy().failed(caught.value)
+    RetryPolicy().failed(ConnectionResetError())
+    retry_policy = RetryPolicy(unknown_s=0)
+    retry_policy.failed(ValueError("what is this"))
     with pytest.raises(SetupError):
         await asyncio.sleep(0.01)
-        patience.bear(ValueError("what is this"))
+        retry_policy.failed(ValueError("what is this"))

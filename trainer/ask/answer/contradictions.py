@@ -31,7 +31,7 @@ class Report:
         """As of when."""
         return self.source.updated or self.source.published
 
-    def is_told_in(self, text: str, keys: Collection[str]) -> bool:
+    def is_reported_in(self, text: str, keys: Collection[str]) -> bool:
         """Whether a text, with these numbers and dates in it, gives the value."""
         if self.value.kind == "name":
             return fold(self.fact) in fold(text)

@@ -159,7 +159,7 @@ class _Draft:
         text = self._writer.processor.text
         keys = keys_in(text) if DISAGREES.search(text) else frozenset()
         cited = {citation.source_id for citation in self._writer.processor.citations}
-        return all(each.is_told_in(text, keys) and each.source.id in cited for each in contradiction.reports)
+        return all(each.is_reported_in(text, keys) and each.source.id in cited for each in contradiction.reports)
 
     def _answer(self, is_found: bool) -> Answer:
         processor = self._writer.processor

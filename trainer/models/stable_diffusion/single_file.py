@@ -70,7 +70,7 @@ def settings_for(path: Path, models: Path) -> Path:
     tensors = _opened(path)
     settings = _settings(path, _kind(path, tensors), models)
     _located(path, tensors, settings)
-    check_kind(settings, _called(path), _schedule_told(path, tensors))
+    check_kind(settings, _called(path), _declared_schedule(path, tensors))
     return settings
 
 
@@ -79,7 +79,7 @@ def converted_folder(path: Path, models: Path) -> tuple[Path, str]:
     tensors, sha256 = _opened(path), file_hash(path)
     kind = _kind(path, tensors)
     folder = models / (f"{sha256}-2" if tensors.scaled else sha256)  # scales were ignored once
-    schedule = _schedule_told(path, tensors)
+    schedule = _declared_schedule(path, tensors)
     if not folder.is_dir():
         settings = _settings(path, kind, models)
         log.info("converting %s, which happens once", path)
@@ -114,7 +114,7 @@ def _opened(path: Path) -> SafetensorsFiles:
     return opened([("", path)], _called(path))
 
 
-def _schedule_told(path: Path, tensors: SafetensorsFiles) -> dict[str, Any]:
+def _declared_schedule(path: Path, tensors: SafetensorsFiles) -> dict[str, Any]:
     """What a file says of its noise schedule; raises SetupError if it contradicts itself or the settings beside it."""
     try:
         schedule = noise_schedule_of(tensors.shapes, tensors.metadata)

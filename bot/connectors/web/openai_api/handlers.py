@@ -17,7 +17,7 @@ from bot.connectors.web.openai_api.followed import followed
 from bot.connectors.web.openai_api.parameters import ChatRequest, read_request
 from bot.connectors.web.openai_api.thread import thread_of
 from bot.core.context import CommandContext
-from bot.core.error_replies import complaint
+from bot.core.error_replies import error_reply
 from bot.core.local_space import SPACE, USER
 from bot.core.messages import Request
 from storage.contract.ask import Answer
@@ -59,7 +59,7 @@ def api_handler(handle: Handle) -> Handle:
 def service_error(error: Exception) -> ApiError:
     """The error for a store or queue that fails; its reason is logged."""
     is_final = failure_of(error) is Failure.PERMANENT
-    return ApiError(500 if is_final else 503, complaint(error, "/v1").text, "storage_error", final=is_final)
+    return ApiError(500 if is_final else 503, error_reply(error, "/v1").text, "storage_error", final=is_final)
 
 
 async def models(request: web.Request) -> web.Response:
