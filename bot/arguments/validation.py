@@ -1,11 +1,15 @@
 """What is wrong with arguments, in a sentence each: for whoever typed them."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from bot.arguments.arguments import Arguments
+from storage.errors import UserError
 from storage.nouns import article
+
+A = TypeVar("A", bound=Arguments)
 
 SENTENCES = {  # by pydantic's name of the problem
     "missing": "Please give {a} {name}: {meaning}",
@@ -24,14 +28,14 @@ SENTENCES = {  # by pydantic's name of the problem
 }
 
 
-def check(arguments: type[Arguments], values: dict[str, Any]) -> Arguments:
-    """Build `arguments` from text by name; raises ValueError with one sentence per problem."""
+def check(arguments: type[A], values: Mapping[str, Any]) -> A:
+    """Build `arguments` from text by name; raises UserError with one sentence per problem."""
     if wrong := problems(arguments, values):
-        raise ValueError(" ".join(wrong.values()))
+        raise UserError(" ".join(wrong.values()))
     return arguments.model_validate({k: v for k, v in values.items() if v is not None})
 
 
-def problems(arguments: type[BaseModel], values: dict[str, Any]) -> dict[str, str]:
+def problems(arguments: type[BaseModel], values: Mapping[str, Any]) -> dict[str, str]:
     """One sentence per argument, or whatever else is declared, that is wrong, by its name."""
     try:
         arguments.model_validate({k: v for k, v in values.items() if v is not None})

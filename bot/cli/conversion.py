@@ -5,10 +5,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from bot.arguments import prompts
-from bot.arguments.arguments import Arguments, ExportArguments, ImportArguments
+from bot.arguments.arguments import ExportArguments, ImportArguments
 from bot.arguments.validation import check
 from bot.cli.options import Given
 from bot.connectors.terminal.screen import CommandResult, Screen, in_terminal
@@ -27,12 +26,10 @@ from storage.settings.shared import load_settings
 
 WEIGHTS = "weights.safetensors"
 
-A = TypeVar("A", bound=Arguments)
-
 
 async def export(given: Given, out: Path) -> CommandResult:
     """Write a subject into a folder of its own below `out`, as files that other programs read."""
-    arguments = checked(ExportArguments, given)
+    arguments = check(ExportArguments, given)
     settings = load_settings(BotSettings)
     store = await open_store(settings, short=True)
     subject = prompts.by_name(arguments.name, visible_to(PERSON.actor, await Subjects(store).in_space(SPACE)))
@@ -72,7 +69,7 @@ async def export(given: Given, out: Path) -> CommandResult:
 
 async def import_(given: Given, file: Path) -> CommandResult:
     """Make a subject of a file that others have trained."""
-    arguments = checked(ImportArguments, given)
+    arguments = check(ImportArguments, given)
     if not file.exists():
         raise UserError(f"There is no file {file}.")
     settings = load_settings(BotSettings)
@@ -123,16 +120,6 @@ def _other_base(subject: Subject, settings: BotSettings) -> str:
     if subject.base_model == settings.base_model:
         return ""
     return f"It was trained on {subject.base_model} and exported with {settings.base_model}: these should be the same."
-
-
-def checked(arguments: type[A], given: Given) -> A:
-    """Build the arguments; raises UserError with a sentence per problem."""
-    try:
-        built = check(arguments, given)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    assert isinstance(built, arguments)
-    return built
 
 
 @contextmanager

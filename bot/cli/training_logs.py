@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bot.arguments import prompts
 from bot.arguments.arguments import SubjectArguments
-from bot.cli.conversion import checked
+from bot.arguments.validation import check
 from bot.cli.options import Given
 from bot.connectors.terminal.screen import CommandResult
 from bot.core.local_space import PERSON, SPACE
@@ -22,7 +22,7 @@ NONE = "There are no training logs of {name}: the workers' DARKROOM_TRACKERS did
 
 async def fetch(given: Given, out: Path) -> CommandResult:
     """Fetch them into a folder of the subject's name below `out`, where a folder for each training is one run."""
-    arguments = checked(SubjectArguments, given)
+    arguments = check(SubjectArguments, given)
     store = await open_store(load_settings(BotSettings), short=True)
     subject = prompts.by_name(arguments.name, visible_to(PERSON.actor, await Subjects(store).in_space(SPACE)))
     prefix = logs_prefix(subject.id)

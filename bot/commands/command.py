@@ -9,7 +9,6 @@ from bot.arguments.forms import Form, fields
 from bot.arguments.validation import check
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Request
-from storage.errors import UserError
 
 Handler = Callable[[CommandContext, Request, Any], ReplyStream]
 Visibility = Literal["everyone", "asker", "in place"]  # who sees the answer; in place of the message it is asked on
@@ -57,10 +56,7 @@ class Command:
 
     def check(self, values: dict[str, str]) -> Arguments:
         """Build the arguments; raises UserError with a sentence per problem."""
-        try:
-            return check(self.arguments, values)
-        except ValueError as error:
-            raise UserError(str(error)) from None
+        return check(self.arguments, values)
 
 
 def command(name: str, summary: str, answers: Visibility = "asker", **more: Any) -> Callable[[Handler], Command]:

@@ -51,7 +51,7 @@ async def ask(bot: CommandContext, request: Request, author: str, photos: Sequen
 
     Raises UserError for arguments that are wrong, and for who asks too fast.
     """
-    given = _arguments(request)
+    given = check(TrainArguments, request.arguments)
     await bot.limits.pace(request)
     consent = Consent(id=new_id(), author=author, request=request, photos=tuple(map(dict, photos)))
     await bot.store.put(_key(consent.id), consent.model_dump_json().encode())
@@ -85,7 +85,7 @@ async def allow(bot: CommandContext, request: Request, given: ConsentArguments) 
         raise UserError(NOT_YOURS)
     consent = await _read(bot.store, given.consent)
     asked = request.model_copy(update={"command": consent.request.command, "arguments": consent.request.arguments})
-    async for reply in train.answer(bot, asked, _arguments(asked)):
+    async for reply in train.answer(bot, asked, check(TrainArguments, asked.arguments)):
         if reply.job or reply.question:
             await bot.store.delete(_key(consent.id))
         yield reply
@@ -123,15 +123,6 @@ async def _read(store: Store, consent_id: str) -> Consent:
         with suppress(Missing, ValidationError):
             return Consent.model_validate_json((await store.get(_key(consent_id))).data)
     raise UserError(OVER)
-
-
-def _arguments(request: Request) -> TrainArguments:
-    try:
-        given = check(TrainArguments, request.arguments)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    assert isinstance(given, TrainArguments)
-    return given
 
 
 def _is_old(consent_id: str) -> bool:

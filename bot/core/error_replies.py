@@ -26,7 +26,7 @@ def error_reply(error: Exception, command: str) -> Reply:
 
     | what happens | the person reads | the log gets |
     |---|---|---|
-    | bad input (UserError, ValueError of the arguments) | its sentence | nothing |
+    | bad input (UserError) | its sentence | nothing |
     | a record is damaged, or of a newer version; the disk is full | that, and who can help | a warning |
     | the store or the queue is away | that nothing was lost, try again | a warning |
     | the store or the queue refuses | that this will not help | an error |

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from bot.arguments import validation
-from bot.arguments.arguments import ImagineArguments, TrainArguments
+from bot.arguments.arguments import ImagineArguments
 from bot.arguments.prompts import BRACKET
+from bot.arguments.validation import check
 from bot.connectors.terminal.connector import Session
 from bot.core.local_space import USER
 from bot.core.messages import Reply, Request
@@ -48,14 +48,6 @@ def name_of(subject: str, what: object) -> str:
     # The name is the record of what was done: a second run finds the subject by it, and needs no state of its own.
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     return f"{subject[:20]}-{digest[:8]}"
-
-
-def check(arguments: type[TrainArguments] | type[ImagineArguments], values: dict[str, str]) -> None:
-    """Raise UserError if a command would not take these arguments."""
-    try:
-        validation.check(arguments, values)
-    except ValueError as error:
-        raise UserError(str(error)) from None
 
 
 def check_prompt(prompt: str) -> None:

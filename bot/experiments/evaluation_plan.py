@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.arguments import recipe_options
 from bot.arguments.arguments import TrainArguments
 from bot.arguments.prompts import model_prompt
+from bot.arguments.validation import check
 from bot.experiments import common
 from storage.contract.jobs import SEED_MAX
 from storage.contract.recipe import Changes
@@ -69,7 +70,7 @@ def read_plan(path: Path) -> EvaluationPlan:
     recipe_options.checked(plan.recipe)
     for name, sitter in plan.subjects.items():
         if sitter.photos:
-            common.check(TrainArguments, {"name": name, "class": sitter.noun})
+            check(TrainArguments, {"name": name, "class": sitter.noun})
         elif sitter.noun:
             raise UserError(f"{path} gives a class of {name}, but no photos to learn it from.")
     return plan

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bot.arguments import recipe_options
 from bot.arguments.arguments import TrainArguments
+from bot.arguments.validation import check
 from bot.commands.name_reuse import check_name, free_name
-from bot.commands.registry import COMMANDS
 from bot.commands.train import keep, vetted
 from bot.commands.train_together import job_of
 from bot.connectors.terminal.connector import Session
@@ -61,10 +61,10 @@ async def train(session: Session, path: Path, photos: list[Path], given: dict[st
     file, darkroom = read_file(path, SubjectsFile, "list of subjects"), session.darkroom
     newcomers = []
     for name, spec in file.subjects.items():
-        arguments = COMMANDS["dreambooth train"].check(
-            {**{key: value for key, value in given.items() if value is not None}, "name": name, "class": spec.noun}
+        arguments = check(
+            TrainArguments,
+            {**{key: value for key, value in given.items() if value is not None}, "name": name, "class": spec.noun},
         )
-        assert isinstance(arguments, TrainArguments)
         files = [path.parent / each for each in spec.photos]
         uploads = await asyncio.to_thread(read_photos, files, darkroom.settings)
         newcomers.append(NewSubject(arguments, captions.paired(uploads)))

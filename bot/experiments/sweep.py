@@ -30,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.arguments import recipe_options
 from bot.arguments.arguments import TrainArguments
 from bot.arguments.prompts import BRACKET, V
+from bot.arguments.validation import check
 from bot.connectors.terminal.connector import Session
 from bot.connectors.terminal.files import read_photos
 from bot.connectors.terminal.screen import CommandResult
@@ -111,7 +112,7 @@ def read_plan(path: Path, presets: Path) -> SweepPlan:
         raise UserError(f"{path} asks for {number} trainings; the limit for one sweep is {TRAININGS_MOST}.")
     # Everything is checked before the first training: a typo in the last row must not cost hours.
     for name, way in plan.runs(presets):
-        common.check(TrainArguments, {"name": name, "class": plan.subjects[name].noun, "seed": str(way.seed)})
+        check(TrainArguments, {"name": name, "class": plan.subjects[name].noun, "seed": str(way.seed)})
     for prompt in plan.prompts:
         common.check_prompt(prompt)
         # A bare [V] would show nothing that the photos do not, and differences between recipes least of all.

@@ -98,7 +98,7 @@ def test_with_whom_to_share_needs_no_name(rest: str, given: dict[str, str]) -> N
 def test_words_that_are_too_many_are_not_swallowed() -> None:
     with pytest.raises(UserError, match="I do not know what to do with “please”"):
         parse("rex private 4711 please", ShareArguments)
-    with pytest.raises(ValueError, match="privte is not a group"):
+    with pytest.raises(UserError, match="privte is not a group"):
         check(ShareArguments, parse("rex privte", ShareArguments))
     assert check(ShareArguments, parse("rex SPACE", ShareArguments)).model_dump()["audience"] == "space"
 
@@ -118,7 +118,7 @@ def test_words_that_are_too_many_are_not_swallowed() -> None:
     ],
 )
 def test_bad_training_arguments_have_a_sentence_each(values: dict[str, str], sentence: str) -> None:
-    with pytest.raises(ValueError, match=r"\w") as refused:
+    with pytest.raises(UserError, match=r"\w") as refused:
         check(TrainArguments, values)
     assert sentence in str(refused.value)
 
@@ -135,7 +135,7 @@ def test_bad_training_arguments_have_a_sentence_each(values: dict[str, str], sen
     ],
 )
 def test_bad_imagine_arguments_have_a_sentence_each(values: dict[str, str], sentence: str) -> None:
-    with pytest.raises(ValueError, match=r"\w") as refused:
+    with pytest.raises(UserError, match=r"\w") as refused:
         check(ImagineArguments, values)
     assert sentence in str(refused.value)
 

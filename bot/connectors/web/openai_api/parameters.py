@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from bot.arguments.ask_arguments import AskArguments
-from bot.commands.registry import COMMANDS
+from bot.arguments.validation import check
 from bot.connectors.web.openai_api.chunks import StreamMode
 from bot.connectors.web.openai_api.errors import ApiError
 from bot.connectors.web.openai_api.web_search_tools import domains_of, has_other_tools
@@ -91,11 +91,9 @@ class ChatRequest(BaseModel):
         if role != "user":
             raise ApiError(400, "The last message has to be the user's question.", "invalid_messages", "messages")
         try:
-            given = COMMANDS["ask"].check({"question": text})
+            return check(AskArguments, {"question": text}).question
         except UserError as error:
             raise ApiError(400, str(error), "invalid_question", "messages") from None
-        assert isinstance(given, AskArguments)
-        return given.question
 
     @property
     def conversation(self) -> tuple[Turn, ...]:
