@@ -68,7 +68,7 @@ def _when(report: Report) -> str:
 
 def find_contradictions(question: Question, sentences: Sequence[Sentence]) -> list[Contradiction]:
     """Contradictions about what was asked, at most one for each value that differs."""
-    return _ContradictionFinder(question, sentences).found()
+    return _ContradictionFinder(question, sentences).contradictions()
 
 
 class _ContradictionFinder:
