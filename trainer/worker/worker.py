@@ -23,10 +23,10 @@ from trainer.models.families import family_of
 from trainer.worker.announcement import announce, worker_status
 from trainer.worker.engine_client import EngineClient
 from trainer.worker.handler import Handlers
-from trainer.worker.store_health import StoreHealth
 from trainer.worker.host_resources import HostResources
 from trainer.worker.job_runner import JobRunner
 from trainer.worker.queue_worker import QueueWorker
+from trainer.worker.store_health import StoreHealth
 from trainer.worker.watchdog import SilenceLimits
 
 log = logging.getLogger(__name__)
