@@ -39,8 +39,21 @@ async def check_name(bot: CommandContext, request: Request, name: str) -> Subjec
     return holder
 
 
-async def free_name(bot: CommandContext, request: Request, name: str) -> None:
-    """Delete the subject that a new one replaces, once all else is checked; raises UserError if the name is taken."""
+async def take_name(bot: CommandContext, request: Request, subject: Subject) -> None:
+    """Give a new subject, whose photos are stored, its name; whoever it replaces is deleted.
+
+    Raises UserError if the name is taken; then, or if anything else fails, the new subject is deleted.
+    """
+    try:
+        await _free_name(bot, request, subject.name)
+        await bot.subjects.name(subject)
+    except BaseException:
+        await bot.subjects.forget(subject)
+        raise
+
+
+async def _free_name(bot: CommandContext, request: Request, name: str) -> None:
+    """Delete the subject that a new one replaces, if any; raises UserError if the name is taken."""
     replaced = await check_name(bot, request, name)
     if not replaced:
         return

@@ -6,7 +6,7 @@ from bot.arguments import prompts, recipe_options
 from bot.arguments.arguments import ChooseArguments, DraftArguments, RetrainArguments, TrainArguments
 from bot.commands import drafts
 from bot.commands.command import command
-from bot.commands.name_reuse import check_name, free_name
+from bot.commands.name_reuse import check_name, take_name
 from bot.commands.photo_source import first_look_of
 from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream, find_job
@@ -171,8 +171,8 @@ async def _start(
     job = _job(request, subject, command, given, changes, note, look.id if look else "")
     # The quota comes before anything is deleted or stored, and photos before the job: its worker finds them.
     await bot.limits.admit(job)
-    await free_name(bot, request, given.name)
     await keep(bot, subject, accepted)
+    await take_name(bot, request, subject)
     await bot.dispatch.accept(job)
     if look:  # not refused for want of a place: it goes with the training
         await bot.dispatch.accept(look)
@@ -210,15 +210,13 @@ def _job(
 
 
 async def keep(bot: CommandContext, subject: Subject, accepted: tuple[PreparedPhoto, ...]) -> None:
-    """Store a new subject with its photos, or nothing at all; a mark has what a crash or the store leaves swept up."""
-    mark = unaccepted_key(subject.id)
-    # The mark is written before the record, so that the sweep finds whatever a crash leaves between the two.
-    await bot.store.put(mark, str(subject.job).encode())
-    try:
-        await bot.subjects.add(subject)
-    except UserError:  # after any other error the record may be there, and needs its mark
-        await bot.store.delete(mark)
-        raise
+    """Store a new subject with its photos, or nothing at all; it is yet to get its name.
+
+    A mark has what a crash or the store leaves swept up.
+    """
+    # Before the record, so that the sweep finds whatever a crash leaves between the two.
+    await bot.store.put(unaccepted_key(subject.id), str(subject.job).encode())
+    await bot.subjects.add_unnamed(subject)
     try:
         photos = [await photo.keep(bot.store, f"subjects/{subject.id}/photos/") for photo in accepted]
         await bot.subjects.change(subject.id, lambda s: s.model_copy(update={"photos": tuple(photos)}))

@@ -106,7 +106,7 @@ class Dispatch:
         # Told apart by the worker's mark in Redis, before the outcome is written, since the worker removes it then.
         message = "Cancelled." if running else "Cancelled before it started."
         outcome = Outcome(job=job.id, state="cancelled", message=message)
-        look = await self._first_look_of(job)
+        drawings = await self._drawings_of_new_subjects(job)
         try:
             if not await publish_outcome(self.store, job, outcome):
                 return False
@@ -117,13 +117,17 @@ class Dispatch:
         except Damaged as error:
             log.error("job %s is cancelled, and not all that follows could be done: %s", job.id, error)
         await self.unqueue(job)
-        if look and not await self.store.exists(job_key(look.id)):  # it went with the subject
-            await self.unqueue(look)
+        for drawing in drawings:
+            if not await self.store.exists(job_key(drawing.id)):  # it went with the subject
+                await self.unqueue(drawing)
         return True
 
-    async def _first_look_of(self, job: Job) -> Job | None:
-        """The drawing that goes with a training, if there is one."""
-        return await self.index.job(job.first_look) if isinstance(job, TrainJob) and job.first_look else None
+    async def _drawings_of_new_subjects(self, job: Job) -> list[Job]:
+        """Drawings that may go with a training: of subjects that are drawn from their photos until it has ended."""
+        if not isinstance(job, TrainJob) or not job.first_look:
+            return []
+        about = {each for subject in job.subjects for each in await self.index.about(subject)} - {job.id}
+        return [drawing for each in sorted(about) if (drawing := await self.index.job(each))]
 
     async def unqueue(self, job: Job) -> None:
         """Take a job that is over out of the queue, and have its followers look; the store tells, this is sooner."""

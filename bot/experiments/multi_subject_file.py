@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from bot.arguments import recipe_options
 from bot.arguments.arguments import TrainArguments
 from bot.arguments.validation import check
-from bot.commands.name_reuse import check_name, free_name
+from bot.commands.name_reuse import check_name, take_name
 from bot.commands.train import keep, vetted
 from bot.commands.train_together import job_of
 from bot.connectors.terminal.connector import Session
@@ -89,14 +89,14 @@ async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubjec
     note = " ".join(f"{name}: {vetting.summary}" for name, vetting in vettings.items() if vetting.refused)
     job = job_of(request, subjects, given, changes, note=note)
     await bot.limits.admit(job)
-    for each in newcomers:
-        await free_name(bot, request, each.given.name)
     stored: list[Subject] = []
     try:
         for subject in subjects:
             # One training has one method, so all its subjects do.
             await keep(bot, subject.model_copy(update={"method": job.method}), vettings[subject.name].accepted)
             stored.append(subject)
+        for subject in subjects:
+            await take_name(bot, request, subject)
     # Ctrl-C included: half of a training's subjects would be of no use.
     except BaseException:
         for subject in stored:

@@ -35,9 +35,20 @@ class Subjects:
 
     async def add(self, subject: Subject) -> None:
         """Store a new subject; raises UserError if its name is taken in its space."""
-        await self.store.put(subject_key(subject.id), subject.model_dump_json().encode())
-        if not await self._take_name(subject):
+        await self.add_unnamed(subject)
+        try:
+            await self.name(subject)
+        except UserError:
             await self.store.delete(subject_key(subject.id))
+            raise
+
+    async def add_unnamed(self, subject: Subject) -> None:
+        """Store a new subject that is yet to get its name: nobody finds it before."""
+        await self.store.put(subject_key(subject.id), subject.model_dump_json().encode())
+
+    async def name(self, subject: Subject) -> None:
+        """Reserve the name of a subject that is stored; raises UserError if it is taken in its space."""
+        if not await self._take_name(subject):
             raise UserError(f"There is already a subject called {subject.name} here. Choose another name.")
 
     async def _take_name(self, subject: Subject) -> bool:

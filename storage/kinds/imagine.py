@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
 from storage.contract.fields import MANY, PIXELS_MAX, Text
 from storage.contract.jobs import SEED_MAX, Job, Quality, SchedulerName
@@ -15,12 +15,16 @@ from storage.objects.store import Store
 from storage.settings.bot import BotSettings
 from storage.text import plural
 
+FROM_PHOTOS_VERSION = 2  # of a job whose subject is drawn from its photos
 Unasked = Literal["steps", "guidance", "scheduler"]
 Side: Any = Field(None, ge=SIDE_MIN_PX, le=SIDE_MAX_PX, multiple_of=SIDE_STEP_PX)  # of a picture, in pixels
 
 
 class ImagineJob(Job):
-    """Draw pictures from a prompt, in which `[name]` or `[V]` may stand for subjects: `subjects`, in its order."""
+    """Draw pictures from a prompt, in which `[name]` or `[V]` may stand for subjects: `subjects`, in its order.
+
+    It is of version 2 where its subject is drawn from photos, which version 1 would draw by what was learned.
+    """
 
     kind: Literal["imagine"] = "imagine"
     prompt: Text  # as the person wrote it
@@ -44,12 +48,30 @@ class ImagineJob(Job):
     from_photos: bool = Field(False, exclude_if=lambda from_photos: not from_photos)
     unasked: tuple[Unasked, ...] = Field((), max_length=3)  # what nobody asked for: the base model's own counts there
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_version(cls, data: Any, info: ValidationInfo) -> Any:
+        """Say of a new job which version it takes to do it."""
+        if info.mode == "json" or not isinstance(data, dict) or not data.get("from_photos"):
+            return data
+        return {**data, "schema_version": cls.known_version()}
+
+    @classmethod
+    def known_version(cls) -> int:
+        """The newest version of such a job that this Darkroom understands."""
+        return max(FROM_PHOTOS_VERSION, super().known_version())
+
     @property
     def size(self) -> Size | None:
         """Width and height; None if they follow from the base model's own size."""
         if self.width_px and self.height_px:
             return Size(self.width_px, self.height_px)
         return Size(self.size_px, self.size_px) if self.size_px else None
+
+    def pixels(self, usual_px: int) -> int:
+        """Pixels of all its pictures, where the base model's own are of such a side."""
+        wide_px, high_px = self.size or (usual_px, usual_px)
+        return self.count * wide_px * high_px
 
 
 class ImagineOutcome(Outcome):

@@ -32,7 +32,7 @@ def read_stored_job(body: bytes, job: str = "") -> Job:
     except ValidationError as error:
         says, problems = error.errors()[0]["msg"], error.errors()
     with suppress(ValidationError):
-        if version_of(body) > NewerJob.known_version():
+        if version_of(body) > (KINDS[kind].job if kind in KINDS else NewerJob).known_version():
             return NewerJob.model_validate(understood(body, NewerJob, _STAND_INS | {"id": job}))
         if problems and all(map(is_newer_value, problems)):
             return NewerJob.model_validate_json(body)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parents[2]
 VERSION = "schema_version: int = Field(1, ge=1)"
-NEXT = 'schema_version: int = Field(2, ge=1)\n    written_by: str = "the next version"'
+NEXT = 'schema_version: int = Field(3, ge=1)\n    written_by: str = "the next version"'
 
 
 def next_version(folder: Path) -> Path:

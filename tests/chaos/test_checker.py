@@ -81,7 +81,7 @@ async def test_the_sweep_may_be_left_some_kinds_of_things(store: FolderStore, tm
 
 
 async def test_pictures_that_a_newer_version_made_belong_to_its_job(store: FolderStore, tmp_path: Path) -> None:
-    newer: dict[str, Any] = {"schema_version": 2, "written_by": "the next version"}
+    newer: dict[str, Any] = {"schema_version": 3, "written_by": "the next version"}
     job = ImagineJob(space="home", owner="ada", prompt="a dog", model_prompt="a dog", seed=1, **newer)
     keys = [f"jobs/{job.id}/a/{name}.png" for name in ("1", "grid")]
     for key in keys:

@@ -14,8 +14,11 @@ from bot.photos.uploads import Upload
 from storage.contract.outcomes import Picture
 from storage.contract.photo_source import FIRST_LOOK
 from storage.contract.subjects import Subject
+from storage.errors import StoreError
 from storage.kinds.imagine import ImagineJob
 from storage.kinds.train import TrainJob
+from storage.objects.folder import FolderStore
+from storage.queue.broker import connect
 from storage.queue.job_queue import queued_jobs
 from storage.queue.reference_photos import note_references
 from tests.conftest import Chat, photos_of_a_character
@@ -160,6 +163,14 @@ async def test_cancelling_the_training_leaves_nothing_of_it_either(app: Darkroom
     assert not await queued_jobs(app.redis)
 
 
+async def test_drawings_that_go_with_a_cancelled_training_wait_no_longer(app: Darkroom) -> None:
+    job, _, _ = await trained(app)
+    assert isinstance(await asked(app, "imagine", prompt="a [rex] dog asleep"), Accepted)
+    other = await asked(app, "imagine", prompt="a dog asleep")
+    await asked(app, "dreambooth cancel", job=job.id)
+    assert await queued_jobs(app.redis) == {other.job}
+
+
 async def failed(app: Darkroom) -> tuple[ImagineJob, Subject]:
     """A first look that is drawn, and its subject, whose training has failed."""
     job, look, subject = await trained(app)
@@ -192,6 +203,42 @@ async def test_a_failed_subject_that_nobody_has_drawn_gives_way_once_the_new_pho
     _, _, new = await trained(app)
     assert new.id != subject.id and not await app.store.names(f"jobs/{look.id}/")
     assert not await app.store.names(f"subjects/{subject.id}/")
+
+
+class PhotoRefusingStore(FolderStore):
+    """A folder that takes no photos while it `refuses` them."""
+
+    refuses = False
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write an object, unless it is a photo."""
+        if self.refuses and "/photos/" in key:
+            raise StoreError("There is no room for photos.")
+        await super().put(key, data)
+
+
+@pytest.mark.parametrize("drawn", [True, False], ids=["drawn", "plain"])
+async def test_a_failed_subject_stays_where_the_new_photos_cannot_be_stored(tmp_path: Path, drawn: bool) -> None:
+    store = PhotoRefusingStore(tmp_path / "store")
+    with valkey() as url:
+        app = Darkroom(settings_of(tmp_path, url), store, await connect(url, settings_of(tmp_path, url)))
+        await note_references(app.redis, 4 if drawn else 0)
+        asking = {"name": "rex", "noun": "dog"}
+        reply = await asked(app, "dreambooth train", photos_of_a_character(3), **asking)
+        await Hand(app).fail(str(reply.job))
+        async with watched(app, str(reply.job)) as until:
+            await until(lambda reply: reply.state == "failed")
+        before = await left(app)
+        store.refuses = True
+        assert (await asked(app, "dreambooth train", photos_of_a_character(3), **asking)).fault
+        assert await left(app) == before
+        store.refuses = False
+        again = await asked(app, "dreambooth train", photos_of_a_character(3), **asking)
+        assert isinstance(again, Accepted), again
+        subjects = await app.subjects.in_space(PLACE)
+        assert [subject.job for subject in subjects] == [again.job]
+        assert not {name for name in before if name.startswith("subjects/")} & {*await left(app)}
+        await app.close()
 
 
 async def test_a_failed_subject_stays_where_the_new_training_is_one_too_many(app: Darkroom) -> None:

@@ -1,6 +1,7 @@
 """What subjects are drawn from: by their report cards, by what the record says, and by records of other versions."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -8,8 +9,9 @@ from storage.contract.outcomes import Picture
 from storage.contract.photo_source import better_source
 from storage.contract.records import parsed
 from storage.contract.subjects import Photo, Subject
+from storage.errors import Damaged
 from storage.kinds.imagine import ImagineJob
-from storage.kinds.stored import read_job
+from storage.kinds.stored import read_job, read_stored_job
 from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
 from storage.kinds.train_end import _with_result
 
@@ -73,6 +75,20 @@ def test_records_of_before_are_read_as_drawn_by_what_was_learned() -> None:
     before = json.loads(train.model_dump_json())
     assert "first_look" not in before
     assert read_job(json.dumps(before).encode()) == train
+
+
+def test_a_drawing_from_photos_is_left_alone_by_versions_that_know_of_none() -> None:
+    how: dict[str, Any] = {"space": "s", "owner": "o", "prompt": "a dog", "model_prompt": "a dog", "seed": 1}
+    plain, look = ImagineJob(**how), ImagineJob(**how, from_photos=True)
+    assert (plain.schema_version, look.schema_version) == (1, 2)
+    body = look.model_dump_json().encode()
+    assert read_job(body) == look and not look.is_newer
+    of_before = json.loads(body) | {"schema_version": 1}  # as it was written at first
+    assert read_job(json.dumps(of_before).encode()).from_photos  # type: ignore[attr-defined]
+    of_later = read_stored_job(json.dumps(of_before | {"schema_version": 3}).encode())
+    assert not of_later.is_understood and of_later.id == look.id
+    with pytest.raises(Damaged):
+        read_job(json.dumps(json.loads(body) | {"seed": -1}).encode())
 
 
 def test_the_end_of_a_training_decides_and_keeps_what_was_measured() -> None:

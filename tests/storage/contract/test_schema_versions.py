@@ -50,7 +50,7 @@ def test_records_carry_their_version_and_one_without_is_of_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"schema_version": 2}, {"kind": "upscale"}, {"scheduler": "lcm"}, {"schema_version": 3, "count": "many"}]
+    "fields", [{"schema_version": 3}, {"kind": "upscale"}, {"scheduler": "lcm"}, {"schema_version": 3, "count": "many"}]
 )
 def test_a_job_of_a_newer_version_is_told_apart_from_a_damaged_one(fields: dict[str, object]) -> None:
     job = read_stored_job(written(IMAGINE, **fields))
@@ -65,7 +65,7 @@ def test_a_garbled_word_is_damage(fields: dict[str, object]) -> None:
         read_stored_job(written(IMAGINE, **fields))
 
 
-@pytest.mark.parametrize("fields", [{"schema_version": 2}, {"kind": "upscale"}])
+@pytest.mark.parametrize("fields", [{"schema_version": 3}, {"kind": "upscale"}])
 async def test_a_job_of_a_newer_version_is_followed_listed_and_cancelled(
     app: Darkroom, fields: dict[str, object]
 ) -> None:
@@ -85,7 +85,7 @@ async def test_a_job_of_a_newer_version_is_followed_listed_and_cancelled(
 async def test_a_newer_job_whose_base_fields_have_other_types_is_left_alone(
     app: Darkroom, fields: dict[str, object]
 ) -> None:
-    body = written(IMAGINE, schema_version=2, **fields)
+    body = written(IMAGINE, schema_version=3, **fields)
     await app.store.put(job_key(IMAGINE.id), body)
     assert isinstance(await stored_job(app.store, IMAGINE.id), NewerJob)
     await put_back(app.store, app.redis)
@@ -138,7 +138,7 @@ async def test_a_worker_leaves_a_newer_job_queued_and_takes_the_next(
     app: Darkroom, caplog: pytest.LogCaptureFixture, micro_model: Path
 ) -> None:
     newer, damaged = IMAGINE.id, new_id()
-    await app.store.put(job_key(newer), written(IMAGINE, schema_version=2))
+    await app.store.put(job_key(newer), written(IMAGINE, schema_version=3))
     await app.dispatch.enqueue(IMAGINE)
     await app.store.put(job_key(damaged), b"{torn")
     await app.dispatch.enqueue(IMAGINE.model_copy(update={"id": damaged}))
