@@ -1,5 +1,6 @@
 """Whether this machine can work: the base model's files, torch, the GPU, and whether they fit each other."""
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from trainer import base_model_notes as notes
 from trainer.dreambooth.trackers import check as check_trackers
 from trainer.memory.device import Device, this_machine
 from trainer.memory.estimate import MemoryEstimate
-from trainer.memory.fit import MemoryPlan, in_gb, memory_plans, method_here
+from trainer.memory.fit import MemoryPlan, estimate_of, in_gb, memory_plans, method_here
 from trainer.models.base import dtype_for, models_folder
 from trainer.models.default_recipe import check_recipe, recipe_for
 from trainer.models.families import family_of, single_files
@@ -76,12 +77,7 @@ def base_model_here(settings: TrainerSettings) -> tuple[ModelSource, Method, str
     """The base model, by which method subjects are learned here if nobody asks for one, and why; raises SetupError."""
     here = this_machine()
     source, dtype = _base_model(settings, here)
-    return source, *method_here(
-        source.folder,
-        lambda: MemoryEstimate(MetaModel.of(source.folder, dtype), bool(settings.twin_model)),
-        here,
-        settings,
-    )
+    return source, *method_here(source.folder, partial(estimate_of, source.folder, dtype, settings), here, settings)
 
 
 def _base_model(settings: TrainerSettings, here: Device) -> tuple[ModelSource, torch.dtype]:
@@ -92,7 +88,8 @@ def _base_model(settings: TrainerSettings, here: Device) -> tuple[ModelSource, t
 
 def _fits(source: ModelSource, skeleton: MetaModel, here: Device, settings: TrainerSettings) -> DoctorReport:
     """What each kind of work takes, whether there is as much, and how subjects are learned here."""
-    needs = MemoryEstimate(skeleton, bool(settings.twin_model))
+    learns_lora = "lora" in family_of(source.folder).defaults
+    needs = MemoryEstimate(skeleton, bool(settings.twin_model), _recipe(source, "lora") if learns_lora else None)
     drawing = here.needs_bytes(needs.drawing_bytes())
     says, lacking = [f"Drawing takes about {in_gb(drawing)}"], []
     for method, called in METHODS.items():

@@ -148,7 +148,7 @@ class Hello(ProtocolMessage):
     device: str
     twin_folder: str = ""  # where the few-step twin lies that draws drafts; empty without one
     method: Method = "full"  # what it learns by where nobody has asked for a method
-    trainings_at_once: int = 1  # LoRA trainings whose steps it takes together
+    trainings_at_once: int = 1  # LoRA trainings whose steps it takes together, by its memory
 
 
 class Refusal(ProtocolMessage):
@@ -173,6 +173,7 @@ class EngineLoad(ProtocolMessage):
     pictures_per_minute: float = 0.0
     subjects: int = 0  # whose weights are in memory
     training_share: float | None = None  # of the time that it worked; None if it did not
+    trainings_at_once: int = 0  # LoRA trainings that share steps, as was measured since `Hello`; 0: not told
 
 
 class ProgressReport(ProtocolMessage):
@@ -186,6 +187,7 @@ class ProgressReport(ProtocolMessage):
     losses: Losses = ()  # of the steps since the last report; of all before, when a training goes on
     sample: str | None = None  # path of a new sample picture
     preview: str | None = None  # path of a JPEG of what is drawn, as it looks so far
+    pictures: tuple[str, ...] = ()  # paths of PNGs that are done since the last report: more of them are drawn
     checkpoint: str | None = None  # path of a new checkpoint, of `step`
     validated: Validated = None  # loss on what is held back at `step`: instance, prior
 

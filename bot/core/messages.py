@@ -112,6 +112,7 @@ class Reply(Record):
     fault: Literal["", "input", "ours"] = ""  # of a failure without a job: bad input, or a surprise
     pictures: tuple[Picture, ...] = ()
     grid: Picture | None = None
+    is_partial: bool = False  # the pictures are some of those that are drawn: they are not worth uploads of their own
     progress: Progress | None = None
     preview: int = 0  # number of the newest preview of what is being drawn, from 1; `storage.queue.previews` has it
     buttons: tuple[Button, ...] = ()
@@ -128,6 +129,8 @@ class Reply(Record):
     @property
     def shown(self) -> tuple[Picture, ...]:
         """The pictures that a chat's message shows: the grid where there is one, of work that goes on the newest."""
+        if self.is_partial:
+            return ()
         if self.grid:
             return (self.grid,)
         return self.pictures[-SHOWN:] if self.state == "working" else self.pictures[:SHOWN]

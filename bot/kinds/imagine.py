@@ -23,9 +23,9 @@ class ImaginePresenter(JobPresenter[ImagineJob, ImagineOutcome]):
         return outcome.pictures
 
     def working(self, job: ImagineJob, progress: Progress) -> Reply:
-        """Say where it is, and which preview there is."""
-        number = progress.live.get("preview")
-        return super().working(job, progress).model_copy(update={"preview": number if isinstance(number, int) else 0})
+        """Say where it is, with the pictures that are done, and which preview there is of the others."""
+        number, reply = progress.live.get("preview"), super().working(job, progress)
+        return reply.model_copy(update={"preview": number if isinstance(number, int) else 0, "is_partial": True})
 
     def done(self, job: ImagineJob, outcome: ImagineOutcome, subjects: Sequence[Subject]) -> Reply:
         """Show the pictures."""

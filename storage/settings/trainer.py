@@ -56,8 +56,9 @@ class TrainerSettings(SharedSettings):
         ge=1,
         le=16,
         validation_alias="DARKROOM_TRAININGS_AT_ONCE",
-        description="LoRA trainings that a worker takes at once and whose steps it computes together, as far as memory "
-        "allows. Full trainings, and those on several GPUs or with trackers, run one after another.",
+        description="LoRA trainings at most that a worker takes at once and whose steps it computes together, as far "
+        "as memory allows and as that is quicker. Full trainings, and those on several GPUs or with trackers, run one "
+        "after another.",
     )
     # Time is lost at most once: a job of a lost worker resumes from the last one.
     checkpoint_s: float = Field(

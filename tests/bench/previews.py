@@ -1,6 +1,6 @@
 """Time drawing with and without previews, in turns: `python -m tests.bench.previews`.
 
-An engine of Toyworld in this process draws four pictures in fifty steps; with previews as if somebody looked all the
+An engine of Toyworld in this process draws four pictures in thirty steps; with previews as if somebody looked all the
 time. Prints JSON: seconds, medians; the ratio is that of neighbouring runs, and `mapped` the cost of one preview.
 """
 
@@ -18,7 +18,7 @@ from trainer.engine.engine import Engine
 from trainer.models.base import BaseModel, load_base
 from trainer.protocol import ImagineTask, ProgressReport, Watch
 
-ROUNDS, STEPS, SEEDS = 9, 50, (1, 2, 3, 4)
+ROUNDS, STEPS, SEEDS = 7, 30, (1, 2, 3, 4)
 
 
 def drawn_s(base: BaseModel, watched: bool) -> tuple[float, int]:

@@ -1,9 +1,12 @@
-"""Serving many subjects beside diffusers' pipeline: `python -m tests.bench.serving [--rounds 5] [--out FILE]`.
+"""Serving many subjects beside diffusers' pipeline: `python -m tests.bench.serving [--minutes 14] [--out FILE]`.
 
 Toyworld, one thread on one core, both in one process and in turns. The peer is a warm `StableDiffusionPipeline` with
 the same scheduler, whose handler loads each request's LoRA and unloads it, one request after another. Ours is the
 engine as a worker runs it: tasks come in, PNG files and a grid go out, which the peer does not write; the peer sends
 nothing back. A row that the file has already is not measured again.
+
+Each row is measured in as many rounds as its part of the time is enough for, up to `--rounds` and once at least; what
+a row leaves is for those after it.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from tests.bench.serving_sides import Ours, Theirs, full_files, lora_files, trai
 from trainer.diffusion.row_adapters import AdaptedDenoiser
 from trainer.models.base import load_base
 
-MANY, SHARE_S = 200, 30.0
+MANY, SHARE_S = 200, 20.0
 Row = dict[str, Any]
 
 
@@ -40,16 +43,27 @@ class Bench:
     folder: Path
     rounds: int
     requests: int
+    until_s: float = 0.0  # when the row that is measured is to end
+
+    def rounds_of(self) -> Iterator[int]:
+        """Numbers of rounds, as many as there is time for if each takes as long as the longest before."""
+        longest_s = 0.0
+        for number in range(self.rounds):
+            began_s = time.monotonic()
+            if number and began_s + longest_s > self.until_s:
+                return
+            yield number
+            longest_s = max(longest_s, time.monotonic() - began_s)
 
     def compare(self, ours: Callable[[], object], theirs: Callable[[], object]) -> Row:
         """Medians of wall and CPU time of both, in turns, and ratios within rounds."""
         for side in (ours, theirs):
             side()  # to warm up
-        took = [[_timed(side) for side in (ours, theirs)] for _ in range(self.rounds)]
+        took = [[_timed(side) for side in (ours, theirs)] for _ in self.rounds_of()]
         wall, cpu = ([statistics.median(r[side][k] for r in took) for side in (0, 1)] for k in (0, 1))
         ratio, cpu_ratio = (statistics.median(r[1][k] / r[0][k] for r in took) for k in (0, 1))
         row = {"ours_s": wall[0], "theirs_s": wall[1], "ours_cpu_s": cpu[0], "theirs_cpu_s": cpu[1]}
-        return _rounded({**row, "times": ratio, "times_cpu": cpu_ratio})
+        return _rounded({**row, "times": ratio, "times_cpu": cpu_ratio, "rounds": len(took)})
 
 
 def rows(bench: Bench) -> Iterator[tuple[str, Callable[[], Row]]]:
@@ -73,12 +87,12 @@ def rows(bench: Bench) -> Iterator[tuple[str, Callable[[], Row]]]:
     )
     yield "S4 8 full subjects, one picture each", lambda: full_subjects(bench)
     yield "S5 switch of a resident LoRA", lambda: switch(bench)
+    yield "one picture behind sixteen ÷ alone", lambda: waiting(bench)
+    yield "training while pictures wait ÷ alone", lambda: training_share(ours)
     for subjects in (12, MANY):
         for beside in (False, True):
             name = f"S7 Zipf over {subjects} subjects{', a training beside' if beside else ''}"
             yield name, lambda n=subjects, b=beside: zipf(bench, n, b)
-    yield "one picture behind sixteen ÷ alone", lambda: waiting(ours, bench.rounds)
-    yield "training while pictures wait ÷ alone", lambda: training_share(ours)
 
 
 def _timed(side: Callable[[], object]) -> tuple[float, float]:
@@ -144,24 +158,26 @@ def zipf(bench: Bench, subjects: int, beside: bool) -> Row:
     """
     weights = [1 / (rank + 1) ** 1.1 for rank in range(subjects)]
     ours, took = bench.ours, list[tuple[list[float], list[float]]]()
-    for number in range(bench.rounds + 1):  # the first to warm up
+    ours.draw(ours.task(0)), bench.theirs.draw(0)  # to warm up
+    for number in bench.rounds_of():
         burst = random.Random(number).choices(range(subjects), weights, k=bench.requests)
         with ours.beside_a_training() if beside else nullcontext():
             our_s = ours.draw(*map(ours.task, burst))
         with training_process(bench.folder) if beside else nullcontext():
             took.append((our_s, bench.theirs.in_turn(burst)))
-    told = [[(max(each), statistics.quantiles(each, n=20)[18]) for each in both] for both in took[1:]]
+    told = [[(max(each), statistics.quantiles(each, n=20)[18]) for each in both] for both in took]
     wall = [statistics.median(r[side][0] for r in told) for side in (0, 1)]
     p95 = [statistics.median(r[side][1] for r in told) for side in (0, 1)]
     row = {"ours_s": wall[0], "theirs_s": wall[1], "ours_p95_s": p95[0], "theirs_p95_s": p95[1]}
     times, slow = statistics.median(r[1][0] / r[0][0] for r in told), statistics.median(r[0][1] / r[1][1] for r in told)
-    return _rounded({**row, "times": times, "p95 ours ÷ theirs": slow})
+    return _rounded({**row, "times": times, "p95 ours ÷ theirs": slow, "rounds": len(took)})
 
 
-def waiting(ours: Ours, rounds: int) -> Row:
+def waiting(bench: Bench) -> Row:
     """How long one picture takes that is asked for behind somebody's sixteen ÷ alone."""
-    found = [_behind_sixteen(ours) / _timed(lambda: ours.draw(ours.task(None)))[0] for _ in range(rounds)]
-    return _rounded({"times": statistics.median(found)})
+    ours = bench.ours
+    found = [_behind_sixteen(ours) / _timed(lambda: ours.draw(ours.task(None)))[0] for _ in bench.rounds_of()]
+    return _rounded({"times": statistics.median(found), "rounds": len(found)})
 
 
 def _behind_sixteen(ours: Ours) -> float:
@@ -212,8 +228,9 @@ def training_share(ours: Ours, seconds: float = SHARE_S) -> Row:
 def main() -> None:
     """Print a table as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=24, help="in a burst of S7")
+    parser.add_argument("--rounds", type=int, default=3, help="of each row at most")
+    parser.add_argument("--minutes", type=float, default=14.0, help="for all rows")
+    parser.add_argument("--requests", type=int, default=16, help="in a burst of S7")
     parser.add_argument("--only", default="", help="rows whose names begin so, separated by commas")
     parser.add_argument("--model", default="toyworld")
     parser.add_argument("--out", type=Path, help="file that rows are appended to, and whose rows count")
@@ -222,6 +239,7 @@ def main() -> None:
         torch.set_num_threads(1)
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     disable_progress_bar()
+    ends_s = time.monotonic() + 60 * given.minutes
     table: dict[str, Row] = {}
     if given.out and given.out.exists():
         table = {row.pop("row"): row for row in map(json.loads, given.out.read_text().splitlines())}
@@ -230,9 +248,10 @@ def main() -> None:
         files = lora_files(base, Path(home), MANY)
         ours, theirs = Ours(Path(home), files, base), Theirs(files, base)
         bench = Bench(ours, theirs, Path(home), given.rounds, given.requests)
-        for name, measure in rows(bench):
-            if name in table or not name.startswith(tuple(given.only.split(","))):
-                continue
+        only = tuple(given.only.split(","))
+        wanted = [row for row in rows(bench) if row[0] not in table and row[0].startswith(only)]
+        for left, (name, measure) in zip(range(len(wanted), 0, -1), wanted, strict=True):
+            bench.until_s = time.monotonic() + (ends_s - time.monotonic()) / left
             table[name] = measure()
             print(name, table[name], flush=True)  # noqa: T201
             if given.out:

@@ -82,10 +82,10 @@ class PictureBatches:
         self.took_memory(pictures, side_px, torch.cuda.max_memory_allocated(device) - before_bytes)
 
 
-def free_memory_bytes(device: torch.device) -> int:
-    """What tensors may still take on a device."""
+def free_memory_bytes(device: torch.device, cached: bool = True) -> int:
+    """What tensors may still take on a device; without what is `cached`, tensors that stay for long."""
     if device.type != "cuda":
         return int(psutil.virtual_memory().available)
-    # What PyTorch has reserved and not handed out counts as free: the driver does not see it so.
-    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    # What PyTorch has reserved and not handed out is free for what lasts a step; the driver does not see it so.
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device) if cached else 0
     return int(torch.cuda.mem_get_info(device)[0] + held)

@@ -199,22 +199,22 @@ class Drawing:
         self.usual = together if isinstance(together, int) else BATCH
         self.side_px = _side_px(base, how.get("size"), how.get("references", ()))
         self.denoising: Denoising | None = None  # the batch under way
+        self.images: list[Image.Image] = []  # that are done, in the order of their seeds
         self.shared = False  # whether others were in one pass with it, so that its bits depend on them
 
     def steps(self) -> Steps[list[Image.Image]]:
         """Yields denoising steps done, of as many as batches of the usual size would take."""
         count, steps = len(self.seeds), self.how["steps"]
         of, done = -(-count // self.usual) * steps, 0
-        images: list[Image.Image] = []
-        while len(images) < count:
-            denoising = self.denoising = self._begin(len(images))
+        while len(self.images) < count:
+            denoising = self.denoising = self._begin(len(self.images))
             while not denoising.done:
                 denoising.step()
                 done += len(denoising.latents)
                 yield min(max(1, of * done // (count * steps)), of), of
             self.denoising = None
-            images += self._finish(denoising)
-        return images
+            self.images += self._finish(denoising)
+        return self.images
 
     def _begin(self, first: int) -> Denoising:
         """The next batch."""

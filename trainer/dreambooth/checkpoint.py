@@ -23,6 +23,7 @@ class Checkpointer:
     ) -> None:
         """`of` says which training this is, for `read`; `on_written` hears of each file, in a thread of its own."""
         self.folder, self.every_s, self.of, self.on_written = folder, every_s, of, on_written
+        self.newest: Path | None = None  # that is whole
         self._last_s, self._copying_s = time.monotonic(), 0.0
         self._writing: threading.Thread | None = None
 
@@ -58,6 +59,7 @@ class Checkpointer:
             log.warning("no checkpoint at step %d: %s", step, error)
             path.unlink(missing_ok=True)
         else:
+            self.newest = path
             self.on_written(step, path)
 
 

@@ -2,11 +2,13 @@
 
 Each keeps its own loss, optimizer, schedule and random numbers, and has the very bits that it has alone, so who joins
 or leaves changes nothing for the others. That is checked on this device: of each shape and number of trainings the
-first step is computed in both ways, and where gradients differ in a bit, these trainings take their steps one by one.
+first steps are computed in both ways. Where gradients differ in a bit, these trainings take their steps one by one;
+where it takes longer, fewer share their steps.
 """
 
 import logging
-from collections.abc import Hashable, Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,6 +22,8 @@ from trainer.models.finite import is_finite
 from trainer.out_of_memory import free_cached_memory, is_out_of_memory
 
 log = logging.getLogger(__name__)
+
+MEASURED = 3  # steps of each shape and number of trainings that are computed both ways
 
 
 def batch_key(training: Training) -> Hashable | None:
@@ -36,10 +40,11 @@ def batch_key(training: Training) -> Hashable | None:
 class MultiLora:
     """Computes gradients of several trainings at once. What cannot be computed so is left to each one's own step."""
 
-    def __init__(self, base: BaseModel, most: int) -> None:
-        self.base, self.most = base, most  # trainings in one pass
+    def __init__(self, base: BaseModel, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.base, self.most, self.clock = base, most, clock  # trainings in one pass, as far as that is quicker
         self._networks: dict[bool, MultiLoraNetwork] = {}  # with gradient checkpointing, and without
         self._exact: dict[Hashable, bool] = {}  # whether gradients are to the last bit those of steps alone
+        self._took_s: dict[Hashable, list[tuple[float, float]]] = {}  # steps alone, one after another, and together
         self.refused: set[Hashable] = set()  # keys of trainings that gain nothing by a common turn
 
     def step(self, trainings: Sequence[Training]) -> None:
@@ -70,13 +75,15 @@ class MultiLora:
             free_cached_memory()
 
     def _compare(self, key: Hashable, trainings: Sequence[Training], passes: Sequence[list[Pass]]) -> None:
-        """Compute gradients alone and together, of which the former stay, and note whether they are the same."""
+        """Compute gradients alone and together, of which the former stay; note whether they are the same, and the time."""
+        began_s = self._now_s()
         for training, its in zip(trainings, passes, strict=True):
             training.backward(its)
-        alone = [_gradients(training) for training in trainings]
+        alone, alone_s = [_gradients(training) for training in trainings], self._now_s() - began_s
         self._undo(trainings)
+        began_s = self._now_s()
         self._backward(trainings, passes)
-        together = [_gradients(training) for training in trainings]
+        together, together_s = [_gradients(training) for training in trainings], self._now_s() - began_s
         for training, found in zip(trainings, alone, strict=True):
             training.losses[training.taken] = found.losses
             for weight, gradient in zip(training.learning.values(), found.gradients, strict=True):
@@ -87,7 +94,28 @@ class MultiLora:
             log.info("%d trainings share no steps: together they round differently here", len(trainings))
             self._refuse(key, trainings)
         elif all(map(_tells, alone)):
-            self._exact[key] = True
+            self._measured(key, len(trainings), alone_s, together_s)
+
+    def _measured(self, key: Hashable, count: int, alone_s: float, together_s: float) -> None:
+        """Note how long a step took in both ways; where it is slower together, fewer trainings share steps from now on.
+
+        The best times count: others may have been disturbed, and the first ones warm up.
+        """
+        times = self._took_s.setdefault(key, [])
+        times.append((alone_s, together_s))
+        if len(times) < MEASURED:
+            return
+        self._exact[key] = True
+        best_alone_s, best_together_s = map(min, zip(*times, strict=True))
+        if best_together_s > best_alone_s:
+            log.info("steps of %d trainings take %.2f of the time alone", count, best_together_s / best_alone_s)
+            self.most = max(1, min(self.most, count - 1))
+
+    def _now_s(self) -> float:
+        """The time, once the device has done what it was asked for."""
+        if self.base.device.type == "cuda":
+            torch.cuda.synchronize(self.base.device)
+        return self.clock()
 
     def _refuse(self, key: Hashable, trainings: Sequence[Training]) -> None:
         """Let such trainings take their steps one by one from now on, and in turns of their own."""

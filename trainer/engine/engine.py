@@ -96,13 +96,17 @@ class Engine:
         self.inbox: SimpleQueue[FromWorker] = SimpleQueue()
         self.watched: set[str] = set()
         self._previews: dict[BaseModel, LatentPreview | None] = {}  # None: there are none
-        self.subjects, self.batches = SubjectCache(base), PictureBatches(base)
-        self.drafted, self.draft_batches = SubjectCache(twin or base), PictureBatches(twin or base)
+        self.subjects, self.batches = SubjectCache(base, None, self._is_training), PictureBatches(base)
+        drafts = twin or base
+        self.drafted, self.draft_batches = SubjectCache(drafts, None, self._is_training), PictureBatches(drafts)
         group, trackers = together or EngineGroup(), trackers or Trackers()
         self.services = TrainingServices(group, embedder, trackers, MultiLora(base, at_once))
         one_training = group.size > 1 or bool(trackers.lines)  # a tracker logs one at a time
         self.scheduler = Scheduler(one_training, training_share)
         self._say, self._said_s, self._looked_s = say, 0.0, 0.0
+
+    def _is_training(self) -> bool:
+        return self.scheduler.is_training
 
     def listen(self, lines: BinaryIO) -> None:
         """Take tasks and wishes to stop from the worker until it closes the pipe, then end the process."""
@@ -166,7 +170,8 @@ class Engine:
 
     def _say_load(self) -> None:
         """Tell the worker how much is done, if it is time to; that is no sign of life of any task."""
-        if load := self.scheduler.meter.news(self.subjects.resident + self.drafted.resident):
+        subjects = self.subjects.resident + self.drafted.resident
+        if load := self.scheduler.meter.news(subjects, self.services.multi_lora.most):
             self._say(load)
 
     def _drop_forgotten(self) -> None:
@@ -210,7 +215,7 @@ class Engine:
                 free_cached_memory()
             # Once only: what does not fit one example at a time will not fit at another try either.
             if short and not task.gentle:
-                self.scheduler.add(self._run_of(task.model_copy(update={"gentle": True})), first=True)
+                self.scheduler.add(self._run_of(run.gentle_task()), first=True)
             else:
                 self.watched.discard(task.job)
                 self.say(_result_of(run))

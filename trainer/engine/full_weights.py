@@ -5,11 +5,12 @@ file is at hand. To draw with one, a network is pointed at its weights; nothing 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +21,17 @@ from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 
 SHARE = 0.25  # of the memory that is free at first, on the device and beside it
-READ_AHEAD = 4  # files at most that wait for their turn
+READ_AHEAD = 8  # files at most that wait for their turn
 
 Files = tuple[str, ...]  # whose weights are added up
 Weights = dict[str, Tensor]  # those that differ, by name
+
+
+class _Ahead(NamedTuple):
+    """A file that is read before its turn."""
+
+    size_bytes: int
+    weights: Future[Learned | None]
 
 
 @dataclass
@@ -38,14 +46,20 @@ class _Network:
 class FullWeights:
     """A cache of weights by the files that they come from."""
 
-    def __init__(self, base: BaseModel, limit_bytes: int | None = None) -> None:
-        """`limit_bytes` is what they may take on the device, and once more beside it; one is always kept."""
+    def __init__(
+        self, base: BaseModel, limit_bytes: int | None = None, is_training: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`limit_bytes` is what they may take on the device, and once more beside it; one is always kept.
+
+        While `is_training` they leave what its steps take, which is cached between two of them.
+        """
         self.base, self._given_bytes, self._limit_bytes = base, limit_bytes, limit_bytes
+        self.is_training = is_training
         self._on_device: OrderedDict[Files, Weights] = OrderedDict()
         self._beside: OrderedDict[Files, Weights] = OrderedDict()  # in pinned memory, where the device is a GPU
         self._networks: list[_Network] = []
         self._reader = ThreadPoolExecutor(1, "read-ahead")
-        self._ahead: OrderedDict[str, Future[Learned | None]] = OrderedDict()
+        self._ahead: OrderedDict[str, _Ahead] = OrderedDict()
 
     @property
     def resident(self) -> int:
@@ -53,13 +67,26 @@ class FullWeights:
         return len({*self._on_device, *self._beside})
 
     def read_ahead(self, *files: str) -> None:
-        """Begin to read files of full trainings that will be drawn with."""
+        """Begin to read files of full trainings that will be drawn with, as many as there is memory for."""
         known = {*self._ahead, *(path for each in (*self._on_device, *self._beside) for path in each)}
-        for path in files:
-            if path not in known:
-                self._ahead[path] = self._reader.submit(self._read_full, Path(path))
-        while len(self._ahead) > READ_AHEAD:  # nobody came for it
-            self._ahead.popitem(last=False)
+        for path in (path for path in files if path not in known and Path(path).exists()):
+            size_bytes = Path(path).stat().st_size
+            self._ahead[path] = _Ahead(size_bytes, self._reader.submit(self._read_full, Path(path)))
+        limit_bytes = SHARE * free_memory_bytes(torch.device("cpu")) if self._ahead else 0
+        while len(self._ahead) > READ_AHEAD or (len(self._ahead) > 1 and self._ahead_bytes > limit_bytes):
+            self._ahead.popitem(last=False)  # nobody came for it, or else it is read when its turn comes
+
+    @property
+    def _ahead_bytes(self) -> int:
+        return sum(each.size_bytes for each in self._ahead.values())
+
+    def has_room(self, files: Files) -> bool:
+        """Whether these can be drawn with beside those that are drawn with at the moment."""
+        used = {each.files for each in self._networks if each.users} - {files}
+        if not used or any(each.files == files for each in self._networks):
+            return True
+        sizes_bytes = [_size_bytes(self._on_device.get(each, {})) for each in used]
+        return sum(sizes_bytes) + max(sizes_bytes) <= self._limit()  # one more, as large as the largest
 
     @contextmanager
     def loaded(self, files: Files) -> Iterator[Denoiser]:
@@ -133,21 +160,31 @@ class FullWeights:
 
     def _read(self, path: str) -> Learned:
         ahead = self._ahead.pop(path, None)
-        return (ahead.result() if ahead else None) or read_learned(Path(path), self.base.denoiser)
+        return (ahead.weights.result() if ahead else None) or read_learned(Path(path), self.base.denoiser)
+
+    def _limit(self) -> int:
+        """How many bytes may be on the device, beside the one that always may."""
+        if self._limit_bytes is None:
+            self._limit_bytes = int(SHARE * free_memory_bytes(self.base.device))
+        if not self.is_training():
+            return self._limit_bytes
+        held_bytes = sum(map(_size_bytes, self._on_device.values()))
+        left_bytes = SHARE * (held_bytes + free_memory_bytes(self.base.device, cached=False))
+        return min(self._limit_bytes, int(left_bytes))
 
     def _make_room(self) -> None:
         """Move what was used least recently off the device, and drop it beside, until the rest fits."""
-        if self._limit_bytes is None:
-            self._limit_bytes = int(SHARE * free_memory_bytes(self.base.device))
+        limit_bytes: float = self._limit()
         used = {each.files for each in self._networks if each.users}
         for files in [files for files in [*self._on_device][:-1] if files not in used]:
-            if sum(map(_size_bytes, self._on_device.values())) <= self._limit_bytes:
+            if sum(map(_size_bytes, self._on_device.values())) <= limit_bytes:
                 break
             weights = self._on_device.pop(files)
             self._networks = [each for each in self._networks if each.files != files]
             if self.base.device.type == "cuda" and files not in self._beside:
                 self._beside[files] = {name: each.cpu().pin_memory() for name, each in weights.items()}
-        limit_bytes = min(self._limit_bytes, SHARE * free_memory_bytes(torch.device("cpu"))) if self._beside else 0
+        if self._beside:
+            limit_bytes = min(self._limit_bytes or 0, SHARE * free_memory_bytes(torch.device("cpu")))
         while sum(map(_size_bytes, self._beside.values())) > limit_bytes:
             self._beside.popitem(last=False)
 

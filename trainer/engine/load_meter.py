@@ -42,12 +42,12 @@ class LoadMeter:
         """Count pictures that are done."""
         self._now().pictures += pictures
 
-    def news(self, subjects: int) -> EngineLoad | None:
+    def news(self, subjects: int, trainings_at_once: int = 0) -> EngineLoad | None:
         """The load, with the number of subjects in memory, if it is new and none was told in the last seconds."""
         if self._reported is not None and self._slices[-1].began_s > self.clock() - SLICE_S:
             return None
         self._slices.append(_Slice(self.clock()))
-        load = self._load(subjects)
+        load = self._load(subjects).model_copy(update={"trainings_at_once": trainings_at_once})
         if load == self._reported:
             return None
         self._reported = load

@@ -27,6 +27,10 @@ class Run(ABC):
     def steps(self) -> Steps[TaskResult]:
         """All of the work, which begins when its first step is asked for."""
 
+    def gentle_task(self) -> Task:
+        """The same task with as little memory as can be, to be tried where this run has run out of it."""
+        return self.task.model_copy(update={"gentle": True})
+
     @property
     def is_training(self) -> bool:
         """Whether it is long work that others may interrupt."""
@@ -36,6 +40,16 @@ class Run(ABC):
     def owner(self) -> str:
         """Who takes turns with others."""
         return getattr(self.task, "owner", "")
+
+    @property
+    def needs_room(self) -> bool:
+        """Whether it is still to begin, and needs much more memory for as long as it takes."""
+        return False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is as much, beside what is under way."""
+        return True
 
     @property
     def batch_key(self) -> Hashable | None:

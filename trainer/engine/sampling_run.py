@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Hashable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from safetensors import SafetensorError
 from torch import Tensor
 
 from storage.contract.sizes import SIDE_STEP_PX, Size, size_of_aspect
@@ -43,8 +45,9 @@ class SamplingRun(Run):
         """`subjects` has the model that draws, `other` that of another quality."""
         super().__init__(task)
         self.host, self.base, self.subjects, self.batches, self.other = host, subjects.base, subjects, batches, other
-        subjects.read_ahead(*filter(None, (task.weights, *task.adapters)))
+        subjects.read_ahead(*self._weights)
         self.drawing: sampling.Drawing | None = None
+        self.files: list[str] = []  # of pictures that are done
         self.alone = task.exact or task.gentle
         self.previews = Previews(host, Path(task.folder))
 
@@ -53,6 +56,28 @@ class SamplingRun(Run):
         """What has further steps to take, if it has been begun."""
         denoising = self.drawing.denoising if self.drawing and not self.alone else None
         return denoising if denoising and not denoising.done else None
+
+    @property
+    def _weights(self) -> tuple[str, ...]:
+        return (*filter(None, (self.task.weights, *self.task.adapters)),)
+
+    @cached_property
+    def _is_whole(self) -> bool:
+        """Whether a subject is more than adapters; a file that cannot be read fails as soon as it is loaded."""
+        try:
+            return any(not is_lora_file(Path(each)) for each in self._weights)
+        except (OSError, SafetensorError):
+            return False
+
+    @property
+    def needs_room(self) -> bool:
+        """Whether it is still to load the weights of a full training."""
+        return self.state == "waiting" and self._is_whole
+
+    @property
+    def has_room(self) -> bool:
+        """Whether they fit beside those of other drawings."""
+        return self.subjects.has_room(*self._weights)
 
     @property
     def batch_key(self) -> Hashable | None:
@@ -103,9 +128,9 @@ class SamplingRun(Run):
         task = self.task
         self.host.say(ProgressReport(job=task.job, phase="loading"))
         size, references = self._size(), self._references()
-        if any(not is_lora_file(Path(each)) for each in filter(None, (task.weights, *task.adapters))):
+        if self._is_whole:
             self.other.let_go_full()  # memory is counted for one copy of the network
-        with self.subjects.loaded(*filter(None, (task.weights, *task.adapters))) as denoiser:
+        with self.subjects.loaded(*self._weights) as denoiser:
             self.drawing = sampling.Drawing(
                 self.base,
                 denoiser,
@@ -145,20 +170,27 @@ class SamplingRun(Run):
 
     def _report(self, step: int, of: int) -> None:
         preview = self.previews.next(self.drawing) if self.drawing and self.task.job in self.host.watched else None
-        self.host.say(ProgressReport(job=self.task.job, phase="drawing", step=step, of=of, preview=preview))
+        made = {"preview": preview, "pictures": self._save_images()}
+        self.host.say(ProgressReport(job=self.task.job, phase="drawing", step=step, of=of, **made))
+
+    def _save_images(self) -> tuple[str, ...]:
+        """Write those of the pictures that are done into files; return the paths of these."""
+        images, first = self.drawing.images if self.drawing else [], len(self.files)
+        for seed, image in zip(self.task.seeds[first:], images[first:], strict=False):
+            path = Path(self.task.folder) / f"{seed}.png"
+            image.save(path, pnginfo=self._settings_as_text(seed))
+            self.files.append(str(path))
+        return tuple(self.files[first:])
 
     def _saved(self, images: list[Image.Image]) -> TaskResult:
-        task, files = self.task, []
-        for seed, image in zip(task.seeds, images, strict=True):
-            path = Path(task.folder) / f"{seed}.png"
-            image.save(path, pnginfo=self._settings_as_text(seed))
-            files.append(str(path))
+        task = self.task
+        self._save_images()
         grid = Path(task.folder) / "grid.png"
         sampling.grid(images).save(grid, pnginfo=self._settings_as_text(task.seeds[0]))
         guided = self.base.is_guided and task.guidance != 1
         read = {"prompt": task.prompt, "negative prompt": task.negative if guided else ""}
         note = " ".join(filter(None, (_too_long(name, self.base.unread(text)) for name, text in read.items())))
-        return TaskResult(job=task.job, state="done", message=note, files=(*files, str(grid)))
+        return TaskResult(job=task.job, state="done", message=note, files=(*self.files, str(grid)))
 
     def _settings_as_text(self, seed: int) -> PngInfo:
         """What a PNG says of how it was drawn; `batch` says whether its last bits depend on who else drew."""

@@ -33,6 +33,11 @@ class Scheduler:
         self._owed_s = 0.0  # to trainings, for the time that drawings took
         self._training_step_s = 0.0  # of the last one
 
+    @property
+    def is_training(self) -> bool:
+        """Whether there are trainings."""
+        return bool(self._trainings)
+
     def add(self, run: Run, first: bool = False) -> None:
         """Take in a run; with `first` it is the next of its kind."""
         if not run.is_training and all(other.owner != run.owner for other in self._drawings):
@@ -71,7 +76,7 @@ class Scheduler:
         if self._drawings and not (self._trainings and self._is_training_due()):
             now_s = self.clock()
             # The owner who was served least, and then the oldest first.
-            return _batch(sorted(self._drawings, key=lambda run: self._attained_s(run.owner, now_s)))
+            return _batch(sorted(self._ready(), key=lambda run: self._attained_s(run.owner, now_s)))
         if not self._trainings:
             return []
         if self.one_training:
@@ -81,6 +86,16 @@ class Scheduler:
             self._trainings.remove(run)
             self._trainings.append(run)
         return batch
+
+    def _ready(self) -> list[Run]:
+        """Drawings that may take a step: those for which memory is short wait, the first of them for its turn first."""
+        ready, is_short = list[Run](), False
+        for run in self._drawings:
+            if run.needs_room and (is_short or not run.has_room):
+                is_short = True
+            else:
+                ready.append(run)
+        return ready or [*self._drawings]
 
     def _is_training_due(self) -> bool:
         """Whether trainings are owed what their last step took: half of it, so that the share is kept on average."""

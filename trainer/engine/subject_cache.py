@@ -1,29 +1,33 @@
 """Which subjects' weights the engine has at hand to draw with."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
 from storage.errors import UserError
+from trainer.diffusion.batch_sizes import free_memory_bytes
 from trainer.diffusion.row_adapters import Adapter, Drawer, RowNetwork
 from trainer.dreambooth.weights import load_adapter
-from trainer.engine.full_weights import FullWeights
+from trainer.engine.full_weights import SHARE, FullWeights
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 
-ADAPTERS_BYTES = 2**30  # of LoRA that stay resident; least recently used ones go first
+ADAPTERS_BYTES = 2**30  # of LoRA that stay resident at most; least recently used ones go first
 MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
 
 
 class SubjectCache:
     """Keeps LoRA as adapters beside the base model, and weights of full trainings, many at a time."""
 
-    def __init__(self, base: BaseModel) -> None:
+    def __init__(
+        self, base: BaseModel, limit_bytes: int | None = None, is_training: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`limit_bytes` and `is_training` as `FullWeights`."""
         self.base = base
-        self._full = FullWeights(base)
+        self._full = FullWeights(base, limit_bytes, is_training)
         self._rows: RowNetwork | None = None
         self._adapters: OrderedDict[str, Adapter | None] = OrderedDict()  # None: no adapters of linear layers
         self._users: Counter[str] = Counter()  # drawings under way, by path
@@ -67,10 +71,15 @@ class SubjectCache:
 
     def _make_room(self) -> None:
         """Drop adapters that nobody draws with, the least recently used first, until the rest fits."""
+        limit_bytes = min(ADAPTERS_BYTES, SHARE * (free_memory_bytes(self.base.device) + self._adapters_bytes))
         for path in [path for path, adapter in self._adapters.items() if adapter and not self._users[path]]:
-            if sum(adapter.size_bytes for adapter in self._adapters.values() if adapter) <= ADAPTERS_BYTES:
+            if self._adapters_bytes <= limit_bytes:
                 break
             del self._adapters[path]
+
+    @property
+    def _adapters_bytes(self) -> int:
+        return sum(adapter.size_bytes for adapter in self._adapters.values() if adapter)
 
     @contextmanager
     def _whole(self, weights: tuple[str, ...]) -> Iterator[Denoiser]:
@@ -85,6 +94,10 @@ class SubjectCache:
     def read_ahead(self, *weights: str) -> None:
         """Begin to read the files of subjects who will be drawn, unless they are at hand."""
         self._full.read_ahead(*(path for path in weights if not self._adapters.get(path)))
+
+    def has_room(self, *weights: str) -> bool:
+        """Whether weights of a full training have room beside those that are drawn with."""
+        return self._full.has_room(weights)
 
     def let_go_full(self) -> None:
         """Keep no weights of full trainings but those that are drawn with."""

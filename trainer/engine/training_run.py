@@ -12,6 +12,7 @@ from storage.errors import UserError
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from trainer.dreambooth import class_images
+from trainer.dreambooth.checkpoint import Checkpointer
 from trainer.dreambooth.fsdp import Shards
 from trainer.dreambooth.multi_lora import batch_key
 from trainer.dreambooth.prompts import CLASS_BATCH
@@ -26,7 +27,7 @@ from trainer.engine.training_session import TrainingServices, TrainingSession, o
 from trainer.memory.device import must_shard
 from trainer.memory.fit import with_less_memory
 from trainer.out_of_memory import free_cached_memory
-from trainer.protocol import ProgressReport, TaskResult, TrainTask
+from trainer.protocol import ProgressReport, Task, TaskResult, TrainTask
 from trainer.steps import Steps
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class TrainingRun(Run):
         super().__init__(task)
         self.host, self.base, self.services, self.group = host, host.base, services, services.group
         self._next: Training | None = None  # which takes an optimizer step at the next turn
+        self._checkpointer: Checkpointer | None = None
 
     @property
     def batch_key(self) -> Hashable | None:
@@ -70,12 +72,22 @@ class TrainingRun(Run):
         shards = must_shard(sharding, recipe, self.base, self.group.size, self.task.gentle)
         self.task = self.task.model_copy(update={"shards": shards})  # what the group is to agree on
         session = open_session(self.task, self.host, self.services)
+        self._checkpointer = session.checkpointer
         try:
             return (yield from self._lead(session))
         except Paused:
             return TaskResult(job=self.task.job, state="paused")
         finally:
             session.log.finish()
+
+    def gentle_task(self) -> Task:
+        """The same training with less memory, from its newest checkpoint on: those fit both ways."""
+        task, checkpointer = super().gentle_task(), self._checkpointer
+        self._checkpointer = None  # it knows what the session holds
+        if not checkpointer:
+            return task
+        checkpointer.finish()
+        return task.model_copy(update={"begun": str(checkpointer.newest)}) if checkpointer.newest else task
 
     def follow(self) -> None:
         """Take part in the leader's training, as another engine of its group."""

@@ -1,18 +1,19 @@
 """How a worker draws: the task for the engine, and what becomes of its pictures."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.contract.compatibility import check_compatible
 from storage.contract.jobs import Quality, attempt_prefix
-from storage.contract.outcomes import Outcome
-from storage.contract.sizes import Size
+from storage.contract.outcomes import Outcome, Picture
+from storage.contract.sizes import SIDE_MAX_PX, Size
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
-from storage.errors import Missing, UserError
+from storage.errors import Missing, StoreError, UserError
 from storage.kinds.imagine import ImagineJob, ImagineOutcome
 from storage.objects.transfers import OnProgress
 from storage.queue.previews import are_previews_wanted, write_preview
@@ -25,8 +26,12 @@ from trainer.models.darkroom_json import drawing_of
 from trainer.models.families import family_of
 from trainer.models.versions import BaseModelVersion, check_base
 from trainer.protocol import Hello, ImagineTask, ProgressReport, TaskResult
+from trainer.worker.attempt import Attempt
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between two looks whether somebody watches
+AHEAD_PIXELS = 2**26  # of requests that are under way at once: 256 pictures of 512 px, of three bytes a pixel
 
 
 class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
@@ -34,6 +39,16 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
 
     result = TaskResult
     _previews = 0  # that were published
+
+    def __init__(self, job: ImagineJob, attempt: Attempt) -> None:
+        super().__init__(job, attempt)
+        self.stored: dict[int | None, Picture] = {}  # pictures that are done, by seed; the grid is of none
+
+    @classmethod
+    def fits_beside(cls, job: ImagineJob, running: Sequence[ImagineJob], hello: Hello | None) -> bool:
+        """Requests are taken ahead as far as memory is sure to have room for all their pictures."""
+        usual_px = hello.image_px if hello else SIDE_MAX_PX
+        return sum(each.pixels(usual_px) for each in (job, *running)) <= AHEAD_PIXELS
 
     async def build(self, hello: Hello, hold: ExitStack) -> ImagineTask:
         """Fetch what the subjects are drawn from, and say how the engine is to draw."""
@@ -107,27 +122,44 @@ class ImagineHandler(EngineHandler[ImagineJob, ImagineTask, TaskResult]):
             await asyncio.sleep(LOOK_S)
 
     async def on_report(self, report: ProgressReport) -> None:
-        """Take in a report, and publish its preview."""
+        """Take in a report; store its pictures, and publish its preview."""
         await super().on_report(report)
-        if not report.preview:
-            return
+        if report.pictures:
+            await self._store_early({int(Path(path).stem): path for path in report.pictures})
+        if report.preview:
+            await self._show_preview(report, Path(report.preview))
+
+    async def _show_preview(self, report: ProgressReport, path: Path) -> None:
         with best_effort("a preview is not shown"):
             async with asyncio.timeout(LOOK_S):  # what the engine says next must not wait long
-                jpeg = await asyncio.to_thread(Path(report.preview).read_bytes)
+                jpeg = await asyncio.to_thread(path.read_bytes)
                 if await write_preview(self.attempt.redis, self.job.id, jpeg):
                     self._previews += 1
                     self.attempt.reporter.show(report.phase, report.step, report.of, {"preview": self._previews})
 
+    async def _store_early(self, paths: Mapping[int | None, str]) -> None:
+        """Store pictures while others are drawn, and show them; what is drawn again with less memory is there."""
+        try:
+            await self._store({seed: path for seed, path in paths.items() if seed not in self.stored})
+        except (StoreError, OSError) as error:
+            log.warning("pictures of job %s are stored when all are done: %s", self.job.id, error)
+        self.attempt.reporter.samples = (*self.stored.values(),)
+
+    async def _store(self, paths: Mapping[int | None, str]) -> None:
+        """Store pictures by their seeds; raises StoreError."""
+        prefix = attempt_prefix(self.job.id, self.attempt.name)
+        names = {seed: "grid" if seed is None else seed for seed in paths}
+        files = [
+            StoredFile(f"{prefix}{names[seed]}.png", Path(path), self.job.prompt, seed) for seed, path in paths.items()
+        ]
+        self.stored |= zip(paths, await store_pictures(self.attempt.store, files), strict=True)
+
     async def publish(self, task: ImagineTask, hello: Hello, result: TaskResult) -> ImagineOutcome:
         """Store the pictures and their grid; raises UserError if a subject was forgotten meanwhile."""
         job, store = self.job, self.attempt.store
-        prefix, caption = attempt_prefix(job.id, self.attempt.name), job.prompt
-        seeds = (*task.seeds, None)  # the grid is of none
-        files = [
-            StoredFile(f"{prefix}{'grid' if seed is None else seed}.png", Path(path), caption, seed)
-            for seed, path in zip(seeds, result.files, strict=True)
-        ]
-        *pictures, grid = await store_pictures(store, files)
+        files = dict(zip((*task.seeds, None), result.files, strict=True))  # the grid is of none
+        await self._store({seed: path for seed, path in files.items() if seed not in self.stored})
+        *pictures, grid = (self.stored[seed] for seed in files)
         await still_there(store, job)
         named = {"steps", "guidance", "negative", "scheduler", "vary_seed"} | (
             {"quality"} if hello.twin_folder else set()

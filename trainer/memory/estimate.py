@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from storage.contract.recipe import Recipe
+from trainer.diffusion.batch_sizes import SHARED
 from trainer.diffusion.latents import at_once
 from trainer.diffusion.sampling import BATCH
 from trainer.dreambooth.trainable import trainable_of
@@ -42,10 +43,15 @@ class MemoryEstimate:
 
     skeleton: MetaModel
     has_twin: bool = False  # whose network that predicts is held besides
+    lora: Recipe | None = None  # of subjects whose adapters are at hand, as many as share a pass
 
     def drawing_bytes(self) -> int:
         """Memory to draw with a subject's weights beside the base model's."""
         return self._held_bytes() + self._pictures_bytes
+
+    def beside_bytes(self) -> int:
+        """The part of that which is not there yet when the base model is loaded."""
+        return self.drawing_bytes() - self._loaded_bytes()
 
     def training_bytes(self, recipe: Recipe, half: torch.dtype | None, shares: int = 1) -> int:
         """Memory to train, while pictures are drawn between two steps; `half` is the step's mixed precision.
@@ -92,15 +98,25 @@ class MemoryEstimate:
         return _Training(weights, moments, _bytes(learning), peak_bytes(step, half))
 
     def _held_bytes(self) -> int:
-        """The base model, and a copy to draw with a subject's weights, which may share some."""
+        """The base model, a copy to draw with a subject's weights, which may share some, and adapters."""
+        return self._loaded_bytes(*self.skeleton.denoiser.copy().parameters()) + self._adapters_bytes
+
+    def _loaded_bytes(self, *more: Tensor) -> int:
+        """The base model and its twin's network, with what `more` does not share with them."""
         base = self.skeleton.base
-        held = (
-            *base.denoiser.parameters(),
-            *base.denoiser.copy().parameters(),
-            *(weight for _, weight in base.weights()),
-        )
+        held = (*base.denoiser.parameters(), *(weight for _, weight in base.weights()), *more)
         twin = _bytes(base.denoiser.backbone.parameters()) if self.has_twin else 0
         return twin + _bytes({id(weight): weight for weight in held}.values())
+
+    @cached_property
+    def _adapters_bytes(self) -> int:
+        """Adapters of as many subjects as share a pass, of each network that draws: resident, and stacked by row."""
+        if not self.lora:
+            return 0
+        learner, ours = trainable_of(self.skeleton.denoiser, self.lora, seed=0), self.skeleton.denoiser.parameters()
+        shared = {id(weight) for weight in ours}
+        numbers = sum(weight.numel() for weight in learner.parameters() if id(weight) not in shared)
+        return 2 * (1 + self.has_twin) * SHARED * numbers * self.skeleton.denoiser.dtype.itemsize
 
     @cached_property
     def _pictures_bytes(self) -> int:

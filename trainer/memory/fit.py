@@ -1,6 +1,7 @@
 """Which method a machine takes where nobody asks for one, and the ways in which a training may fit its memory."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from trainer.memory.device import HALVES, SPARE, Device, may_shard, this_machine
 from trainer.memory.estimate import MemoryEstimate
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import default_method, recipe_for
+from trainer.models.families import family_of
 from trainer.models.meta_model import MetaModel
 
 
@@ -68,28 +70,29 @@ def method_here(
     return "lora", f"as full takes {in_gb(way.takes_bytes)}, {has}"
 
 
+def estimate_of(folder: Path, dtype: torch.dtype, settings: TrainerSettings) -> MemoryEstimate:
+    """What the base model in a folder needs here, kept in such a precision."""
+    lora = recipe_for(folder, method="lora") if "lora" in family_of(folder).defaults else None
+    return MemoryEstimate(MetaModel.of(folder, dtype), bool(settings.twin_model), lora)
+
+
 def method_of_engine(base: BaseModel, settings: TrainerSettings) -> Method:
     """The method that an engine uses if nobody asks for one, with its base model loaded."""
-    dtype = base.denoiser.dtype
-
-    def needs() -> MemoryEstimate:
-        return MemoryEstimate(MetaModel.of(base.folder, dtype), bool(settings.twin_model))
-
+    needs = partial(estimate_of, base.folder, base.denoiser.dtype, settings)
     return method_here(base.folder, needs, this_machine(), settings)[0]
 
 
 def trainings_at_once(base: BaseModel, settings: TrainerSettings) -> int:
-    """How many LoRA trainings may be under way at once: as many as the settings say, or as fit into memory."""
+    """How many LoRA trainings may be under way at once: as many as the settings say, or as fit beside drawing."""
     most, dtype = settings.trainings_at_once, base.denoiser.dtype
     if settings.gpus_per_training > 1 or settings.tracker_names or "lora" not in base.family.defaults:
         return 1  # a group of engines and a tracker know one training at a time
     if most == 1:
         return 1
-    recipe = recipe_for(base.folder, method="lora")
-    each = MemoryEstimate(MetaModel.of(base.folder, dtype)).another_bytes(
-        recipe, None if dtype is torch.float32 else dtype
-    )
-    return max(1, min(most, int(free_memory_bytes(base.device) / (each * SPARE))))
+    needs, recipe = estimate_of(base.folder, dtype, settings), recipe_for(base.folder, method="lora")
+    each_bytes = needs.another_bytes(recipe, None if dtype is torch.float32 else dtype)
+    left_bytes = free_memory_bytes(base.device) / SPARE - needs.beside_bytes()
+    return max(1, min(most, int(left_bytes / each_bytes)))
 
 
 def in_gb(size_bytes: int) -> str:

@@ -61,5 +61,5 @@ def worker_status(settings: TrainerSettings, engine: EngineClient, kinds: Sequen
     if not (hello := engine.hello):
         return WorkerStatus(kinds=(*kinds,))
     # The name alone: people need not know the operator's folders.
-    model, load = Path(settings.base_model).name, engine.load.model_dump(exclude={"say"})
+    model, load = Path(settings.base_model).name, engine.load.model_dump(exclude={"say", "trainings_at_once"})
     return WorkerStatus(kinds=(*kinds,), base_model=model, device=hello.device, **load)

@@ -24,6 +24,7 @@ class CheckpointStore:
         """`logs` are those of this attempt: they are to reach as far as the checkpoints."""
         self.store, self.job, self.logs, self.prefix = store, job, logs, checkpoint_prefix(job.subjects[0], job.id)
         self._waiting: tuple[int, Path] | None = None
+        self._latest: Path | None = None  # stays here: the engine goes on from it where memory was short
         self._uploading: asyncio.Task[None] | None = None
 
     async def newest(self, folder: Path, on_progress: OnProgress = ignore_progress) -> Path | None:
@@ -66,7 +67,9 @@ class CheckpointStore:
                 await self._upload(step, path)
             except (StoreError, OSError) as error:  # the training goes on, and the next one may be luckier
                 log.warning("the checkpoint at step %d is not kept: %s", step, error)
-            path.unlink(missing_ok=True)
+            if self._latest and self._latest != path:
+                self._latest.unlink(missing_ok=True)
+            self._latest = path
 
     async def _upload(self, step: int, path: Path) -> None:
         sha256 = await asyncio.to_thread(file_hash, path)

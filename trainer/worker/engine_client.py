@@ -47,6 +47,11 @@ class EngineClient:
         """How much the engine did lately; nothing if there is none."""
         return self._engine.load if self._engine and self._engine.lives else EngineLoad()
 
+    @property
+    def trainings_at_once(self) -> int:
+        """How many LoRA trainings may share the engine's steps, as it knows best; one while there is no engine."""
+        return self.load.trainings_at_once or (self.hello.trainings_at_once if self.hello else 1)
+
     async def _running(self) -> EngineHandle:
         async with self._starting:
             if self._engine and self._engine.lives:

@@ -44,6 +44,7 @@ TIDY_S = 2.0  # to tidy up after what was left to others
 AGAIN_S = 2.0  # from an attempt that ended badly to the next one
 AGAIN_MAX_S = 64.0  # the same while the store fails, or a disk is full: each attempt waits twice as long
 PROBE_BYTES = 2**16  # written before an attempt at a job under which the store failed: attempts cost more
+KNOWN_MAX = 64  # records of jobs that wait or run
 UNWRITTEN_MAX = 100  # outcomes that are kept while the store refuses them
 STORE_OBSTACLE, DISK_OBSTACLE = "the storage fails", "a worker's disk is full"
 
@@ -86,15 +87,16 @@ class JobRunner:
 
     async def fits_beside(self, job_id: str, running: Sequence[str]) -> bool:
         """Whether a job is to begin beside those of its kind that run here; one that cannot be read ends soon."""
-        for each in {*self._known} - {job_id, *running}:
-            del self._known[each]
+        while len(self._known) > KNOWN_MAX:
+            del self._known[next(iter(self._known))]
         try:
             for each in (job_id, *running):
                 self._known[each] = self._known.get(each) or await stored_job(self.store, each)
         except StoreError:
             return True
         job, *others = (self._known[each] for each in (job_id, *running))
-        handler = self.handlers.get(job.kind)
+        handler = self.handlers.get(job.kind) if job.is_understood else None
+        others = [other for other in others if other.is_understood]
         return not handler or handler.fits_beside(job, others, self.context.engine.hello)
 
     async def _runnable_job(self, job_id: str) -> Job:

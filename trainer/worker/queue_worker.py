@@ -50,7 +50,7 @@ class _Running(NamedTuple):
 
 
 class QueueWorker:
-    """Serves the queue of one kind of job, `jobs_max` at a time."""
+    """Serves the queue of one kind of job, `jobs_max` at a time, which may change meanwhile."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class QueueWorker:
         functions: Sequence[Function],
         *,
         lease_s: float,
-        jobs_max: int = 1,
+        jobs_max: int | Callable[[], int] = 1,
         one_per_person: bool = False,
         poll_s: float = POLL_S,
         idle_s: float = IDLE_S,
@@ -81,7 +81,8 @@ class QueueWorker:
 
         `skipped` are ids of jobs that are left to workers of a newer version.
         """
-        self.queue, self.lease_s, self.jobs_max = JobQueue(redis, kind), lease_s, jobs_max
+        self.queue, self.lease_s = JobQueue(redis, kind), lease_s
+        self._jobs_max = jobs_max
         self.poll_s, self.idle_s = poll_s, idle_s
         self.skipped, self.may_take, self.must_leave = skipped, may_take, must_leave
         self.one_per_person, self.is_notified = one_per_person, is_notified
@@ -95,6 +96,11 @@ class QueueWorker:
         self._loop: asyncio.Task[Any] | None = None
         self._bug: BaseException | None = None
         self._retry_policy = RetryPolicy()
+
+    @property
+    def jobs_max(self) -> int:
+        """How many jobs run at a time."""
+        return self._jobs_max() if callable(self._jobs_max) else self._jobs_max
 
     @property
     def is_busy(self) -> bool:

@@ -65,8 +65,6 @@ async def run_worker(
     async def serve(kind: str) -> None:
         if KINDS[kind].needs_gpu:
             await engine_ready
-        if KINDS[kind].learns and engine.hello:
-            workers[kind].jobs_max = engine.hello.trainings_at_once
         served.append(kind)
         await workers[kind].run()
 
@@ -123,12 +121,12 @@ def _worker(
         kind,
         [func(runner.run, name=broker.RUN_JOB, timeout=LONGEST_JOB_S)],
         lease_s=settings.lease_s,
-        jobs_max=KINDS[kind].at_once,
+        jobs_max=(lambda: runner.context.engine.trainings_at_once) if KINDS[kind].learns else KINDS[kind].at_once,
         one_per_person=KINDS[kind].one_per_person,
         skipped=runner.left,
         may_take=may_take,
         must_leave=partial(health.is_needed_elsewhere, kind),
-        fits_beside=runner.fits_beside if KINDS[kind].learns else None,
+        fits_beside=runner.fits_beside if KINDS[kind].needs_gpu else None,
         beside_s=BESIDE_S if KINDS[kind].learns else 0,
         is_notified=lambda: notifications.is_alive,
     )

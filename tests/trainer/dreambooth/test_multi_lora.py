@@ -1,5 +1,6 @@
 """Several LoRA trainings in one step: each is bit for bit what it is alone, whoever joins, leaves or fails."""
 
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -125,3 +126,21 @@ def test_what_cannot_share_a_step_takes_its_own(base: BaseModel, subjects: list[
     assert batch_key(captioned) == batch_key(lora)
     assert not step(MultiLora(base, 4), lora, captioned)  # prompts of its own have another shape
     assert lora.taken == captioned.taken == 1
+
+
+@pytest.mark.parametrize(("together_s", "most"), [(1.0, 4), (3.0, 1)])
+def test_steps_are_shared_as_far_as_that_is_quicker(
+    base: BaseModel, subjects: list[SubjectSpec], together_s: float, most: int
+) -> None:
+    """By a clock on which two steps take two seconds alone, and so many together."""
+    now_s, durations_s = 0.0, cycle([0.0, 2.0, 0.0, together_s])
+
+    def clock() -> float:
+        nonlocal now_s
+        now_s += next(durations_s)
+        return now_s
+
+    two, multi_lora = [training_of(base, subjects[k], k) for k in range(2)], MultiLora(base, 4, clock)
+    for _ in range(6):
+        step(multi_lora, *two)
+    assert multi_lora.most == most

@@ -96,3 +96,16 @@ def test_files_are_read_ahead_and_damage_is_told_when_it_is_their_turn(
         assert same(denoiser, expected(base, files[0], lora))
     with pytest.raises(Exception, match="header"), cache.loaded((str(damaged),)):
         pass
+
+
+def test_as_many_are_drawn_with_at_a_time_as_have_room(base: BaseModel, files: list[str]) -> None:
+    one_bytes = sum(weight.nbytes for weight in base.denoiser.parameters())
+    for room, rooms in ((0.0, [True, False]), (1.5, [True, False]), (2.5, [True, True])):
+        cache = FullWeights(base, limit_bytes=int(room * one_bytes))
+        with ExitStack() as hold:
+            found = []
+            for path in files[:2]:
+                found.append(cache.has_room((path,)))
+                hold.enter_context(cache.loaded((path,)))
+                assert cache.has_room((path,))  # for another picture of it
+        assert found == rooms and cache.has_room((files[2],))

@@ -75,6 +75,28 @@ class Rows(Steady):
         super().step_with(others)
 
 
+class Large(Steady):
+    """One that has room beside no other of its kind."""
+
+    under_way: "Large | None" = None
+
+    @property
+    def needs_room(self) -> bool:
+        return self.state == "waiting"
+
+    @property
+    def has_room(self) -> bool:
+        return Large.under_way is None
+
+    def steps(self) -> Steps[TaskResult]:
+        assert Large.under_way is None
+        Large.under_way = self
+        try:
+            return (yield from super().steps())
+        finally:
+            Large.under_way = None
+
+
 @pytest.fixture
 def taken() -> list[str]:
     return []
@@ -97,6 +119,14 @@ def rest(scheduler: Scheduler) -> Iterator[Run]:
     """Go on until nothing is left; yield runs as they end."""
     while turn := scheduler.step():
         yield from (run for run in turn if run.ended)
+
+
+def test_what_has_no_room_waits_and_holds_up_nobody_else(make: Make, taken: list[str]) -> None:
+    scheduler = Scheduler(clock=Clock())
+    for run in (make("p1", 3, Large), make("p2", 2, Large), make("p3", 1, Large), make("p4", 2)):
+        scheduler.add(run)
+    assert [run.task.job for run in rest(scheduler)] == ["p4", "p1", "p2", "p3"]
+    assert taken.index("p4") == 1
 
 
 def test_pictures_of_one_owner_are_drawn_one_after_another(make: Make, taken: list[str]) -> None:

@@ -71,6 +71,19 @@ def test_half_precision_takes_less(larger: Path) -> None:
         assert half.training_bytes(how, torch.bfloat16) < 0.9 * whole.training_bytes(how, None)
 
 
+def test_adapters_at_hand_are_counted(micro_model: Path) -> None:
+    skeleton = MetaModel.of(micro_model, torch.float32)
+    plain, small, large = (
+        MemoryEstimate(skeleton, lora=lora) for lora in (None, *(Recipe(method="lora", rank=r) for r in (2, 8)))
+    )
+    adapters = [needs.drawing_bytes() - plain.drawing_bytes() for needs in (small, large)]
+    assert adapters[1] == 4 * adapters[0] > 0
+    assert large.beside_bytes() < large.drawing_bytes()
+    with_twin = MemoryEstimate(skeleton, has_twin=True, lora=large.lora)
+    without = MemoryEstimate(skeleton, has_twin=True)
+    assert with_twin.drawing_bytes() - without.drawing_bytes() == 2 * adapters[1]
+
+
 @pytest.mark.slow
 def test_eight_bit_moments_save_six_bytes_a_weight(larger: Path) -> None:
     needs = MemoryEstimate(MetaModel.of(larger, torch.float32))

@@ -19,6 +19,7 @@ from tests.support.quick import examples, slow_but
 from tests.trainer.worker.test_engine_client import picture
 from trainer.invalid_lines import InvalidLineLog
 from trainer.protocol import (
+    EngineLoad,
     Heartbeat,
     Hello,
     ProgressReport,
@@ -93,6 +94,20 @@ async def test_a_line_that_is_no_message_costs_nothing(engine: Say, tmp_path: Pa
     client = engine(start=[*ODD_LINES.values()], **said)
     for what in ODD_LINES:
         assert (await result(client, picture(tmp_path, job=what))).state == "done", what
+
+
+async def test_how_many_trainings_share_steps_is_as_the_engine_said_last(engine: Say, tmp_path: Path) -> None:
+    hello = Hello(base_sha256="0", folder=".", image_px=64, device="cpu", trainings_at_once=4).model_dump_json()
+    fewer = EngineLoad(trainings_at_once=2).model_dump_json()
+    client = engine(start=[hello], measures=[fewer], ends=["EXIT"])
+    known = [client.trainings_at_once]
+    await client.start()
+    known.append(client.trainings_at_once)
+    for job in ("measures", "ends"):
+        await result(client, picture(tmp_path, job=job))
+        known.append(client.trainings_at_once)
+    await client.start()
+    assert [*known, client.trainings_at_once] == [1, 4, 2, 1, 4]
 
 
 async def test_a_line_that_is_too_long_is_skipped(engine: Say, tmp_path: Path) -> None:

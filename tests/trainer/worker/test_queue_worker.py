@@ -19,7 +19,7 @@ class Worked:
         self.began: list[str] = []
         self.go_on = asyncio.Event()
         work = func(self.work, name="work")
-        self.worker = QueueWorker(redis, KIND, [work], lease_s=30, jobs_max=3, poll_s=0.05, **how)
+        self.worker = QueueWorker(redis, KIND, [work], lease_s=30, poll_s=0.05, **{"jobs_max": 3, **how})
 
     async def work(self, ctx: dict[str, Any]) -> None:
         self.began.append(ctx["job_id"])
@@ -70,3 +70,18 @@ async def test_a_worker_that_runs_something_leaves_a_job_to_an_idle_one_at_first
             busy.go_on.set()
             idle.go_on.set()
             await drained(redis)
+
+
+async def test_how_many_run_at_a_time_may_change_meanwhile(redis: ArqRedis) -> None:
+    at_once = 1
+    async with Worked(redis, jobs_max=lambda: at_once) as worked:
+        for job in ("a1", "a2"):
+            await enqueue(redis, job)
+            await asyncio.sleep(0.01)  # so that they have an order
+        await worked.has_begun("a1")
+        await asyncio.sleep(0.3)
+        assert worked.began == ["a1"]
+        at_once = 2
+        await worked.has_begun("a1", "a2")
+        worked.go_on.set()
+        await drained(redis)
