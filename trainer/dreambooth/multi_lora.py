@@ -75,7 +75,7 @@ class MultiLora:
             free_cached_memory()
 
     def _compare(self, key: Hashable, trainings: Sequence[Training], passes: Sequence[list[Pass]]) -> None:
-        """Compute gradients alone and together, of which the former stay; note whether they are the same, and the time."""
+        """Compute gradients alone and together, of which the former stay; note whether they are equal, and the time."""
         began_s = self._now_s()
         for training, its in zip(trainings, passes, strict=True):
             training.backward(its)

@@ -122,9 +122,10 @@ def rest(scheduler: Scheduler) -> Iterator[Run]:
 
 
 def test_what_has_no_room_waits_and_holds_up_nobody_else(make: Make, taken: list[str]) -> None:
-    scheduler = Scheduler(clock=Clock())
-    for run in (make("p1", 3, Large), make("p2", 2, Large), make("p3", 1, Large), make("p4", 2)):
-        scheduler.add(run)
+    clock = Clock()
+    scheduler = Scheduler(clock=clock)
+    for job, count, kind in (("p1", 3, Large), ("p2", 2, Large), ("p3", 1, Large), ("p4", 2, Steady)):
+        scheduler.add(make(job, count, kind, clock=clock))
     assert [run.task.job for run in rest(scheduler)] == ["p4", "p1", "p2", "p3"]
     assert taken.index("p4") == 1
 

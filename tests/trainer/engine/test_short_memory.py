@@ -147,12 +147,12 @@ def test_as_many_full_subjects_are_drawn_at_a_time_as_have_room(
     engine = Engine(base, lambda news: None)
     tasks = [request_of(f"{k}", weights=file) for k, file in enumerate(full_subjects(base, tmp_path, 4))]
     runs = [SamplingRun(task, engine, cache, engine.batches, engine.drafted) for task in (*tasks, request_of("plain"))]
-    for run in runs:
-        scheduler.add(run)
+    for each in runs:
+        scheduler.add(each)
     ended = []
     while turn := scheduler.step():
-        ended += [run.task.job for run in turn if run.ended]
-        under_way = max(under_way, sum(run.state == "running" for run in runs[:4]))
-    assert {run.state for run in runs} == {"done"} and under_way == at_once
+        ended += [each.task.job for each in turn if each.ended]
+        under_way = max(under_way, sum(each.state == "running" for each in runs[:4]))
+    assert {each.state for each in runs} == {"done"} and under_way == at_once
     if at_once == 1:
         assert [job for job in ended if job != "plain"] == ["0", "1", "2", "3"]
