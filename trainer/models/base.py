@@ -205,7 +205,7 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
         family = family_of(source.folder)
         family.check_weights(source, dtype)
         base = family.load(source, device, dtype)
-        check_finite(base.weights(), source.called)
+        check_finite(base.weights(), source.called, dtype)
         return base
 
 

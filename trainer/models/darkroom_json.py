@@ -31,11 +31,15 @@ KINDS = {  # by words in names
     "lcm": ("LCM", DrawingDefaults(steps=8, guidance=1)),
     "hyper": ("Hyper-SD", DrawingDefaults(steps=8, guidance=1, scheduler="ddim")),
     "dmd": ("DMD2", DrawingDefaults(steps=4, guidance=1)),
+    "tcd": ("TCD", DrawingDefaults(steps=8, guidance=1, scheduler="ddim")),
+    "pcm": ("PCM", DrawingDefaults(steps=4, guidance=1, scheduler="ddim")),
 }
 NAMED = re.compile(
-    r"(?<![a-z])(?:(?:sd|sdxl|xl)?(?P<kind>turbo|lightning|lcm|dmd)2?|(?P<hyper>hyper)[-_ ]?(?:sd|sdxl)\w*)(?![a-z])",
+    r"(?<![a-z])(?:(?:sd|sdxl|xl)?(?P<kind>turbo|lightning|lcm|dmd|tcd|pcm)2?(?:sd|sdxl|xl)?"
+    r"|(?P<hyper>hyper)[-_ ]?(?:sd|sdxl)\w*)(?![a-z])",
     re.I,
 )
+WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-zA-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where words meet: v50LightningBakedVae
 IN_STEPS = re.compile(r"(?<!\d)(\d{1,2})[-_ ]?steps?(?![a-z])", re.I)
 SCHEDULERS = {"LCMScheduler": "lcm", "TCDScheduler": "hyper"}
 NAME_ENTRIES = ("modelspec.title", "modelspec.architecture", "ss_output_name", "ss_sd_model_name")  # of metadata
@@ -85,10 +89,12 @@ def distilled(folder: Path, *names: str) -> Distilled | None:
 
 def by_name(name: str) -> Distilled | None:
     """Tell by one of a model's names whether it is distilled, and for how many steps."""
-    if not (match := NAMED.search(name.rpartition("/")[2])):
+    # As it is written, too: SDXL is one word, and none of the borders that capitals show.
+    written = name.rpartition("/")[2]
+    if not (match := NAMED.search(written) or NAMED.search(WORDS.sub("_", written))):
         return None
     kind, drawing = KINDS[(match["kind"] or match["hyper"]).lower()]
-    if steps := IN_STEPS.search(name):
+    if steps := IN_STEPS.search(WORDS.sub("_", name)):
         drawing = drawing.model_copy(update={"steps": max(1, int(steps[1]))})
     return Distilled(kind, f"{name} names it so", drawing)
 

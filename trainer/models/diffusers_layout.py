@@ -92,12 +92,15 @@ def weights_of(part: str, names: Collection[str], half: bool, called: str) -> se
     Raises SetupError naming what is missing from the model, which is `called` so.
     """
     lacking = ""
-    for variant in ("fp16", "bf16", "", "fp32") if half else ("", "fp32", "bf16", "fp16"):
+    known = ("fp16", "bf16", "", "fp32") if half else ("", "fp32", "bf16", "fp16")
+    for variant in (*known, *_other_variants(part, names)):
         if (whole := f"{part}/{weights_stem(part)}{variant and '.'}{variant}.safetensors") in names:
             return {whole}
         for of, pieces in _pieces(part, names, variant).items():
             if len(pieces) == of:
-                return pieces | {n for n in names if _is_index(n) and lies_in(n, part) and _variant_of(n) == variant}
+                return pieces | {
+                    n for n in names if _is_index(n) and lies_in(n, part) and _variant_of(n, part) == variant
+                }
             lacking = lacking or f"{called} lacks {of - len(pieces)} of the {of} pieces of its {part}."
     if lacking:
         raise SetupError(lacking)
@@ -117,9 +120,18 @@ def _pieces(part: str, names: Collection[str], variant: str) -> dict[int, set[st
     return pieces
 
 
-def _variant_of(index: str) -> str:
+def _other_variants(part: str, names: Collection[str]) -> list[str]:
+    """Variants of a part's weights by other names than the usual: float16, ema, …"""
+    stem = re.escape(f"{part}/{weights_stem(part)}")
+    spelt = re.compile(rf"{stem}(?:\.(\w+)(?:-\d+-of-\d+)?|-\d+-of-\d+\.(\w+))\.safetensors")
+    variants = {match[1] or match[2] for match in map(spelt.fullmatch, names) if match}
+    return sorted(variants - {*VARIANTS})
+
+
+def _variant_of(index: str, part: str) -> str:
     """The variant in the name of an index, wherever it stands there; empty if there is none."""
-    return next((variant for variant in VARIANTS if f".{variant}." in index), "")
+    _, *words = index.removeprefix(f"{part}/").split(".")
+    return ".".join(word for word in words if word not in ("safetensors", "index", "json"))
 
 
 def lies_in(name: str, *parts: str) -> bool:

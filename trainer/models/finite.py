@@ -29,9 +29,15 @@ def not_finite(weights: Iterable[tuple[str, Tensor]]) -> list[str]:
     return [name for (name, _), each in zip(named, fine, strict=True) if not each]
 
 
-def check_finite(weights: Iterable[tuple[str, Tensor]], called: str) -> None:
-    """Raise SetupError naming the weights of a model, `called` so, that are not finite."""
-    _refuse(not_finite(weights), called)
+def check_finite(weights: Iterable[tuple[str, Tensor]], called: str, dtype: torch.dtype = torch.float32) -> None:
+    """Raise SetupError naming the weights of a model, `called` so and read in `dtype`, that are not finite."""
+    names = not_finite(weights)
+    if names and dtype is torch.float16:
+        raise SetupError(
+            f"{called} has weights that are not numbers (NaN or infinite) in half precision (float16), which ends at "
+            f"65,504: {some_of(names)}. Set DARKROOM_PRECISION=float32; if they are none then either, get another copy."
+        )
+    _refuse(names, called)
 
 
 def _refuse(names: list[str], called: str) -> None:

@@ -170,6 +170,14 @@ def test_a_base_model_that_has_nan_is_refused_by_the_engine_and_by_doctor(
     assert found.state == "fail" and "weights that are not numbers" in found.lines[0]
 
 
+def test_a_weight_that_half_precision_cannot_hold_is_told_as_that(micro_model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(micro_model, tmp_path / "model"))
+    spoiled_file(folder / "unet" / "diffusion_pytorch_model.safetensors", "weight", 1e6)
+    with pytest.raises(SetupError, match=r"in half precision \(float16\).* Set DARKROOM_PRECISION=float32"):
+        load_base(str(folder), precision="float16")
+    assert load_base(str(folder), precision="float32")
+
+
 @pytest.fixture
 def bad_base(micro_model: Path) -> BaseModel:
     """A base model that draws nothing but NaN, though its weights are numbers: as where half precision overflows."""

@@ -39,6 +39,12 @@ def tell(folder: Path, name: str, **settings: Any) -> None:
         ("Hyper-SDXL-1step-Unet", "Hyper-SD", 1),
         ("tianweiy/DMD2", "DMD2", 4),
         ("models--stabilityai--sdxl-turbo", "Turbo", 4),
+        ("realvisxlV50_v50LightningBakedvae", "Lightning", 8),
+        ("dreamshaperXL_v21TurboDPMSDE", "Turbo", 4),
+        ("RealitiesEdge_TURBOXL", "Turbo", 4),
+        ("epicrealismXL_vxviLastfameDMD2", "DMD2", 4),
+        ("juggXILightning4StepByRD", "Lightning", 4),
+        ("tcd_sdxl", "TCD", 8),
     ],
 )
 def test_names_tell(name: str, kind: str, steps: int) -> None:
@@ -47,7 +53,7 @@ def test_names_tell(name: str, kind: str, steps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["stable-diffusion-v1-5", "hyperrealism", "turbodiesel", "enlightning", "sdxl_base_1.0"]
+    "name", ["stable-diffusion-v1-5", "hyperrealism", "turbodiesel", "enlightning", "sdxl_base_1.0", "HyperRealistic"]
 )
 def test_other_names_do_not(name: str) -> None:
     assert by_name(name) is None

@@ -99,6 +99,13 @@ def test_a_folder_of_another_kind_is_named(model: Path, name: str, settings: dic
     assert sentence in str(refused.value)
 
 
+def test_a_model_that_does_not_say_its_size_has_the_usual_one(model: Path) -> None:
+    for size, side in ((None, 64), ([8, 16], 8)):
+        tell(model, "unet/config.json", sample_size=size)
+        base = load_base(str(model))
+        assert base.image_px == side * base.latent_px
+
+
 def test_a_tokenizer_of_another_model_is_named(model: Path) -> None:
     (model / "tokenizer" / "tokenizer.json").unlink(missing_ok=True)
     tell(model, "tokenizer/vocab.json", **{f"word{i}": 100_000 + i for i in range(9)})

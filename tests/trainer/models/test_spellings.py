@@ -49,6 +49,7 @@ SPELT = {
     "before the numbers": ("diffusion_pytorch_model.fp16-0000{}-of-00002.safetensors", "fp16"),
     "after the numbers": ("diffusion_pytorch_model-0000{}-of-00002.fp16.safetensors", "fp16"),
     "bf16": ("diffusion_pytorch_model-0000{}-of-00002.bf16.safetensors", "bf16"),
+    "float16": ("diffusion_pytorch_model-0000{}-of-00002.float16.safetensors", "float16"),
     "none": ("diffusion_pytorch_model-0000{}-of-00002.safetensors", ""),
 }
 
@@ -69,7 +70,7 @@ def test_pieces_are_read_however_they_are_spelt(spelling: str, index: bool, mode
         assert torch.allclose(base.denoiser.unet.state_dict()[name], weight, atol=1e-3), name
 
 
-@pytest.mark.parametrize("variant", ["bf16", "fp16", "fp32"])
+@pytest.mark.parametrize("variant", ["bf16", "fp16", "fp32", "float16", "ema"])
 def test_a_model_may_have_one_precision_alone(variant: str, model: Path) -> None:
     for path in model.glob("*/*.safetensors"):
         path.rename(path.with_name(f"{path.stem}.{variant}.safetensors"))

@@ -25,6 +25,7 @@ from trainer.noise.ddpm import DiscreteDiffusion
 
 TEXT_ENCODERS = {"text_encoder": CLIPTextModel, "text_encoder_2": CLIPTextModelWithProjection}
 NETWORKS = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+LATENTS, SDXL_LATENTS = 64, 128  # of a side of a picture
 SHORT_WORD = re.compile(r"[a-z]{3,4}</w>")  # as a token of CLIP's
 
 
@@ -39,7 +40,10 @@ class StableDiffusion(BaseModel):
     @property
     def image_px(self) -> int:
         """As many latents as the UNet was trained on."""
-        return int(self.denoiser.unet.config.sample_size * self.latent_px)
+        side = self.denoiser.unet.config.sample_size
+        if side is None:  # some do not say: then it is as usual, which is what diffusers takes, too
+            side = SDXL_LATENTS if self.denoiser.text_encoder_2 is not None else LATENTS
+        return int((min(side) if isinstance(side, list | tuple) else side) * self.latent_px)
 
     @property
     def latent_px(self) -> int:

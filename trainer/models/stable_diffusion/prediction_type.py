@@ -5,6 +5,7 @@ copy from one of the models that they merge. Entries of the metadata that contra
 """
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from trainer.models.diffusers_layout import SCHEDULE, config_of
 
 VELOCITY, ZERO_SNR = "v_pred", "ztsnr"  # tensors without content
 PREDICTION, RESCALE = "prediction_type", "rescale_betas_zero_snr"  # in scheduler_config.json
-WORDS = {
-    **dict.fromkeys(("v", "v_prediction", "v-prediction", "v-pred", "v_pred", "vpred", "velocity"), "v_prediction"),
+WORDS = {  # however they are joined, and without a "prediction" at their end
+    **dict.fromkeys(("v", "velocity"), "v_prediction"),
     **dict.fromkeys(("epsilon", "eps", "e", "noise"), "epsilon"),
     **dict.fromkeys(("sample", "x0", "x"), "sample"),
 }
+PREDICTION_WORD = re.compile(r"[-_\s]*(pred|prediction|parameteri[sz]ation|objective)$")
 IN_WORDS = {"v_prediction": "velocity", "epsilon": "noise", "sample": "the picture itself"}
 ENTRIES = (  # of metadata: Stability AI's ModelSpec in both of its wordings, and without its prefix
     "modelspec.prediction_type",
@@ -73,7 +75,7 @@ def _predictions(metadata: Mapping[str, str]) -> dict[str, str]:
 
 def _normal(word: str) -> str:
     word = word.strip().strip('"').lower()
-    return WORDS.get(word, word)
+    return WORDS.get(PREDICTION_WORD.sub("", word), word)
 
 
 def _is_on(word: str) -> bool:
