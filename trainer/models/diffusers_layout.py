@@ -121,7 +121,7 @@ def _pieces(part: str, names: Collection[str], variant: str) -> dict[int, set[st
 
 
 def _other_variants(part: str, names: Collection[str]) -> list[str]:
-    """Variants of a part's weights by other names than the usual: float16, ema, …"""
+    """Variants of a part's weights by other names than the usual, as float16 or ema."""
     stem = re.escape(f"{part}/{weights_stem(part)}")
     spelt = re.compile(rf"{stem}(?:\.(\w+)(?:-\d+-of-\d+)?|-\d+-of-\d+\.(\w+))\.safetensors")
     variants = {match[1] or match[2] for match in map(spelt.fullmatch, names) if match}

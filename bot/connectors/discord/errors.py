@@ -33,7 +33,7 @@ class ThreadArchived(MessageGone, ChannelClosed):
 
 OUTAGES = (
     # rate limits: of slow mode, of channel and server, of private messages, of edits of old messages, of resources
-    *(20016, 20022, 20028, 40003, 30046, 31002),
+    *(20016, 20022, 20028, 20029, 40003, 30046, 31002),
     *(40004, 40006, 130000),  # sending or a feature switched off for a while, the API overloaded
     40333,  # Cloudflare, which stands before Discord, blocks our requests
     40062,  # being rate limited
@@ -45,7 +45,7 @@ TABLE: dict[int, ErrorClass] = {
     50083: permanent(ThreadArchived),
     # empty, too large, malformed, too many files, a kind or size of file that is not taken, or blocked by moderation
     **dict.fromkeys((50006, 40005, 50045, 50035, 30015, 50046, 50109, 50110, 50138, 50146), permanent(NotTaken)),
-    **dict.fromkeys((20009, 200000, 200001, 240000), permanent(NotTaken)),
+    **dict.fromkeys((20009, 20031, 40094, 50068, 50101, 200000, 200001, 240000), permanent(NotTaken)),
     **dict.fromkeys((40001, 40002, 50014, 50025), permanent(BotRefused, REFUSED_BOT)),
     10003: permanent(ChannelClosed),  # the channel is gone
     10004: permanent(ChannelClosed),  # the server is gone
@@ -57,7 +57,10 @@ TABLE: dict[int, ErrorClass] = {
     50008: permanent(ChannelClosed),
     50024: permanent(ChannelClosed),
     40007: permanent(ChannelClosed),
-    30033: permanent(ChannelClosed),
+    50009: permanent(ChannelClosed, "This server asks for a higher verification level than I have."),
+    50033: permanent(ChannelClosed),  # who is to be written to cannot be
+    60003: permanent(ChannelClosed, "This server asks for two-factor authentication of whoever runs me."),
+    **dict.fromkeys((30033, 40058, 40061, 40067, 50600, 160006), permanent(ChannelClosed)),
     160005: permanent(ChannelClosed, "The thread where you asked is locked."),
 }
 

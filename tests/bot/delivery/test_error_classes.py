@@ -35,6 +35,7 @@ def discord_error(status: int, code: int = 0, **headers: str) -> discord.HTTPExc
         ("ekm_access_denied posting_to_general_channel_denied missing_scope cannot_dm_bot", ChannelClosed),
         ("message_not_found cannot_reply_to_message edit_window_closed", MessageGone),
         ("invalid_blocks msg_too_long too_many_attachments no_text file_uploads_disabled", NotTaken),
+        ("slack_connect_canvas_sharing_blocked as_user_not_supported unknown_method", NotTaken),
         ("account_inactive token_revoked team_access_not_granted org_login_required invalid_auth", BotRefused),
         ("ratelimited internal_error fatal_error service_unavailable team_added_to_org", ChatTrouble),
         ("a_code_of_next_year", UnknownTrouble),
@@ -75,7 +76,7 @@ def test_no_code_that_slack_describes_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("status", "codes", "raises"),
     [
-        (403, (50001, 50013, 50007, 160005, 40007), ChannelClosed),
+        (403, (50001, 50013, 50007, 160005, 40007, 50009, 60003), ChannelClosed),
         (404, (10003, 10004), ChannelClosed),
         (404, (10008,), MessageGone),
         (400, (50035, 50006, 200000, 999999), NotTaken),
@@ -84,7 +85,7 @@ def test_no_code_that_slack_describes_is_unknown() -> None:
         (404, (10015, 10062), discord_errors.TokenExpired),
         (401, (50027,), discord_errors.TokenExpired),
         (401, (0, 50014), BotRefused),
-        (429, (0, 30046, 20016), ChatTrouble),
+        (429, (0, 30046, 20016, 20029), ChatTrouble),
         (403, (40333,), ChatTrouble),
         (502, (0,), ChatTrouble),
         (403, (0, 999999), UnknownTrouble),
