@@ -11,9 +11,11 @@ from storage.data_files import read_toml
 from storage.text import fold, one_line
 
 DETERMINERS = set(
-    "a an the my our your his her hers its their mine this that these those some one another any each every own".split()
+    "a an the my our your his her hers its their mine this that these those some all one another any each every own"
+    " of".split()  # one of my dogs
 )
 NUMBERS = set("two three four five six seven eight nine ten twelve both several many few".split())
+PREPOSITIONS = set("of with without in on at from for by under behind".split())  # pair of shoes, dog with spots
 POSSESSIVE = re.compile(r"\w+(['’]s|s['’])$", re.IGNORECASE)
 AROUND = ' .,;:!?"“”„«»'  # what phones put at the end of a word, and around it
 
@@ -62,16 +64,23 @@ def _cased(word: str, as_in: str) -> str:
 
 
 def bare(phrase: str) -> str:
-    """A kind of thing without article and owner, its last word in the singular; case stays.
+    """A kind of thing without article and owner, its noun in the singular: the last word, or that before *of*.
 
-    >>> bare("a dog"), bare("my two dogs."), bare("Anna's Coffee Mugs"), bare("THE")
-    ('dog', 'dog', 'Coffee Mug', 'THE')
+    >>> bare("a dog"), bare("my two dogs."), bare("Anna's Coffee Mugs"), bare("pairs of shoes"), bare("THE")
+    ('dog', 'dog', 'Coffee Mug', 'pair of shoes', 'THE')
     """
     words = one_line(phrase).strip(AROUND).split()
-    several = [*words[:-1], *map(singular, words[-1:])] != words
+    several = _one(words) != words
     while len(words) > 1 and (_is_determiner(words[0]) or (several and _is_number(words[0]))):
         words = words[1:]
-    return " ".join([*words[:-1], *map(singular, words[-1:])])
+    return " ".join(_one(words))
+
+
+def _one(words: list[str]) -> list[str]:
+    """A phrase for one of a thing, whose noun is the last word, or the one before a preposition."""
+    ends = (k for k in range(1, len(words) - 1) if words[k].casefold() in PREPOSITIONS)
+    noun = next(ends, len(words)) - 1
+    return [singular(word) if k == noun else word for k, word in enumerate(words)]
 
 
 def _is_determiner(word: str) -> bool:
@@ -98,7 +107,7 @@ CONSONANT_SOUND = re.compile(  # written with a vowel, said with y or w
     r"uni(?=[bcdflopqstvx]|$|-)|unan|u(?=bi|fol|ke|kr|ku|ra|ri[nc]|s[aeu]|t[aeio]|v|ga|$|-)"
     r"|eu|ewe|one(?!i)|once\b|ouija"
 )
-VOWEL_SOUND = re.compile(r"unin|unim|uniden|y(?=tt|psi)")
+VOWEL_SOUND = re.compile(r"unin|unim|uniden|y(?=tt|psi)|x(?=box|ray)")
 
 
 def article(phrase: str) -> str:

@@ -19,7 +19,7 @@ from storage.objects.open import open_store
 from storage.queue import broker
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
-from storage.text import listed
+from storage.text import listed, visible
 from trainer import threads
 from trainer.fast_import import fast_import
 
@@ -64,7 +64,7 @@ def main() -> None:
             parser.error(f"--queues takes {listed([*KINDS])}, not {given.queues}")
         asyncio.run(work(settings, queues))
     except DarkroomError as error:
-        sys.exit(str(error))
+        sys.exit(visible(str(error)))
 
 
 def recipes(settings: TrainerSettings) -> dict[str, object]:

@@ -19,7 +19,7 @@ from pydantic import (
 from bot.arguments.types import NAME_MAX, PROMPT_MAX, Name, Names, Noun, PictureSize, Prompt, Trigger
 from storage.contract.conversion import FilePrecision, Format
 from storage.contract.jobs import SEED_MAX, Method, Quality, SchedulerName
-from storage.contract.sizes import SIDE_MAX_PX, SIDE_MIN_PX, Aspect, read_size, size_of_aspect
+from storage.contract.sizes import SIDE_MAX_PX, SIDE_MIN_PX, Aspect, read_size, size_of_aspect, spelled_aspect
 from storage.errors import UserError
 from storage.text import clean
 
@@ -158,6 +158,11 @@ class ImagineArguments(Arguments):
         description="Size in pixels, like 512 or 768x512, multiples of 8; default: the base model's size.",
         json_schema_extra=SIZES,
     )
+
+    @field_validator("aspect", mode="before")
+    @classmethod
+    def _spelled(cls, aspect: object) -> object:
+        return spelled_aspect(aspect) if isinstance(aspect, str) else aspect
 
     @field_validator("size")
     @classmethod

@@ -32,7 +32,7 @@ QuestionText = Annotated[
 class AskArguments(Arguments):
     """Arguments of `/ask`. What is wrong with domains, days and languages is found by `storage.ask.filter_input`."""
 
-    question: QuestionText = Field(description="The question; the answer cites its sources.")
+    question: QuestionText = Field(description="What to find out; the answer cites its sources.")
     domains: str = Field(
         "",
         max_length=OPTION_MAX,

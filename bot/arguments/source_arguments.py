@@ -10,6 +10,6 @@ class SourceArguments(SubjectArguments):
     """Arguments of `/dreambooth use`."""
 
     source: DrawnFrom = Field(
-        description="photos: from its photos alone, in base models that can; training: as it was learned.",
+        description="What it is drawn from: photos alone, in base models that can, or its training.",
         json_schema_extra=BRIEF,
     )

@@ -12,7 +12,7 @@ from storage.nouns import article
 A = TypeVar("A", bound=Arguments)
 
 SENTENCES = {  # by pydantic's name of the problem
-    "missing": "Please give {a} {name}: {meaning}",
+    "missing": "Please give {a}{name}: {meaning}",
     "extra_forbidden": "There is no option {name} here.",
     "greater_than_equal": "{Name} must be at least {ge}, not {given}.",
     "less_than_equal": "{Name} must be at most {le}, not {given}.",
@@ -52,9 +52,10 @@ def _sentence(arguments: type[BaseModel], problem: Any) -> str:
     sentence = SENTENCES.get(problem["type"], "{Name}: {msg}.")
     known = "" if problem["type"] == "extra_forbidden" else meaning(arguments, name)
     if problem["type"] == "missing":  # it follows a colon
+        known = known.removeprefix(f"{_capital(name)}: ")
         known = known[:1].lower() + known[1:]
     words = {
-        "a": article(name),
+        "a": "" if name.endswith("s") and not name.endswith("ss") else f"{article(name)} ",
         "name": name,
         "Name": _capital(name),
         "given": given,

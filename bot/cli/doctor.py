@@ -25,6 +25,7 @@ from storage.queue.worker_registry import living_workers
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
+from storage.text import visible
 
 TRAINER_CHECK_S = 180  # it may ask the hub, and rehearses steps on the base model
 DISK_LEAST_BYTES, DISK_LITTLE_BYTES = 200 * 2**20, 2 * 2**30
@@ -40,7 +41,7 @@ async def _examine(as_json: bool) -> CommandResult:
     async for check in checks():
         done.append(check)
         if not as_json:
-            typer.echo(f"{MARKS[check.state]} {check.name}: {check.says}")
+            typer.echo(visible(f"{MARKS[check.state]} {check.name}: {check.says}"))
     failed = [c.name for c in done if c.state == "fail"]
     rows = [c.model_dump() for c in done]
     if failed:

@@ -21,7 +21,7 @@ from storage.logs import log_to
 from storage.settings.bot import BotSettings
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
-from storage.text import listed
+from storage.text import listed, visible
 
 Service = Callable[[BotSettings], Coroutine[Any, Any, None]]
 Chat = Callable[[BotSettings, str, Callable[[str], None]], Coroutine[Any, Any, None]]  # settings, queue, to say "ready"
@@ -34,7 +34,7 @@ def run(service: Service) -> int:
     try:
         asyncio.run(until_stopped(service(load_settings(BotSettings))))
     except SetupError as error:
-        console.print(str(error), markup=False)
+        console.print(visible(str(error)), markup=False)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         console.print("Stopped.")
@@ -180,7 +180,7 @@ async def _worker_beside_queue(settings: BotSettings, command: list[str]) -> Non
 
 
 def _say(sentence: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
+    Console(stderr=True, highlight=False, soft_wrap=True).print(visible(sentence), markup=False)
 
 
 def _announce(text: str) -> None:

@@ -1,7 +1,7 @@
 """Bars at the edges of a picture that are no part of the photo: letterboxes, frames, and what a screenshot adds.
 
-A bar is black, white or grey all along an edge, and ends at once over most of its length. A plain background is none:
-what stands in front of it begins here and there.
+A bar is nearly black or nearly white all along an edge, perhaps with a tint as apps' dark themes and paper have it, and
+ends at once over most of its length. A plain background is none: what stands in front of it begins here and there.
 """
 
 import numpy as np
@@ -12,7 +12,8 @@ Pixels = NDArray[np.int16]
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 NEAR = 24  # of 255: as far as compression moves a plain colour
-DARK, BRIGHT, COLOURLESS = 40, 235, 8  # bars are as dark or as bright as this, with channels so near to each other
+DARK, BRIGHT = 64, 235  # bars are as dark or as bright as this
+DARK_TINT, BRIGHT_TINT = 24, 16  # with channels so near to each other: a pale sky has more
 PLAIN_SHARE = 0.97  # of a line at the end of a bar
 BUSY_SHARE = 0.55  # of any line of it: clocks and buttons stand there
 ENDS_AT_ONCE = 0.6  # of the picture's length, where the next lines are another thing
@@ -20,7 +21,8 @@ LARGEST_SHARE = 0.45  # of the picture's height
 SMALLEST_PX = 2
 ROUNDS = 3  # a screenshot has a status bar, and below it perhaps a frame
 
-BLACK, PLAIN_SPREAD = 16, 4
+LOOKED_AT_PX = 64  # of a side: averages of many pixels have no noise
+BLACK, PLAIN_SPREAD = 32, 6
 
 
 def without_bars(picture: Image.Image) -> Box | None:
@@ -43,7 +45,8 @@ def without_bars(picture: Image.Image) -> Box | None:
 
 def shows_nothing(picture: Image.Image) -> str:
     """Why a picture shows nothing, being of one colour or nearly black; empty if it shows something."""
-    pixels = np.asarray(picture.convert("RGB"), np.int16).reshape(-1, 3)
+    small = picture.convert("RGB").resize((LOOKED_AT_PX, LOOKED_AT_PX), Image.Resampling.BOX)
+    pixels = np.asarray(small, np.int16).reshape(-1, 3)
     low, high = np.percentile(pixels, (1, 99), axis=0)
     if high.max() <= BLACK:
         return "is all but black, so nothing can be seen in it"
@@ -56,7 +59,7 @@ def _bar(pixels: Pixels) -> int:
     if lines < 4 * SMALLEST_PX or length == 0:
         return 0
     colour = np.median(pixels[0], axis=0)
-    if colour.max() - colour.min() > COLOURLESS or DARK < colour.mean() < BRIGHT:
+    if not _is_bars_colour(colour):
         return 0
     share = (np.abs(pixels - colour).max(axis=-1) <= NEAR).mean(axis=1)
     other = np.flatnonzero(share < BUSY_SHARE)
@@ -68,3 +71,8 @@ def _bar(pixels: Pixels) -> int:
         return 0
     jump = np.abs(pixels[next_] - pixels[last]).max(axis=-1) > NEAR
     return end if jump.mean() >= ENDS_AT_ONCE else 0
+
+
+def _is_bars_colour(colour: NDArray[np.float64]) -> bool:
+    tint, mean = colour.max() - colour.min(), colour.mean()
+    return bool((mean <= DARK and tint <= DARK_TINT) or (mean >= BRIGHT and tint <= BRIGHT_TINT))

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, get_args
 SIDE_MIN_PX, SIDE_MAX_PX, SIDE_STEP_PX = 32, 2048, 8  # autoencoders make one latent of eight pixels each way
 Aspect = Literal["1:1", "5:4", "4:3", "3:2", "16:9", "21:9", "4:5", "3:4", "2:3", "9:16", "9:21"]
 ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
+NAMED_ASPECTS: dict[str, Aspect] = {"square": "1:1", "landscape": "3:2", "portrait": "2:3"}
 _PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _WRITTEN = re.compile(r"([0-9]{1,5})(?:\s*[x×*]\s*([0-9]{1,5}))?", re.IGNORECASE)
 
@@ -43,6 +44,16 @@ def size_of_aspect(side_px: int, aspect: str, step_px: int = SIDE_STEP_PX) -> Si
     wide, high = map(int, aspect.split(":"))
     sides = (side_px * math.sqrt(wide / high), side_px * math.sqrt(high / wide))
     return Size(*(max(step_px, round(side / step_px) * step_px) for side in sides))
+
+
+def spelled_aspect(text: str) -> str:
+    """An aspect ratio in the spelling of ASPECTS, which this does not check.
+
+    >>> spelled_aspect("16/9"), spelled_aspect("4 × 3"), spelled_aspect("Portrait")
+    ('16:9', '4:3', '2:3')
+    """
+    text = text.strip().casefold()
+    return NAMED_ASPECTS.get(text) or re.sub(r"\s*[:：/x×]\s*", ":", text)
 
 
 def read_size(text: str) -> Size:

@@ -26,7 +26,7 @@ from trainer.dreambooth.prompts import captioned, class_set_key, prompt_pairs
 AN = (
     "hour glass|hourglass|MRI scanner|mri scanner|8-ball|80s car|18-wheeler|11-year-old|umbrella|owl|SUV|"
     "X-ray|LED lamp|yttrium rod|unidentified dog|honest dog|heirloom|uninvited guest|F1 car|iPhone|elk|ATM|"
-    "urn|über-dog|NPC|RV|IKEA chair|onion|S-bend"
+    "urn|über-dog|NPC|RV|IKEA chair|onion|S-bend|Xbox|HDMI cable"
 )
 A = (
     "dog|unicorn|European hedgehog|one-eyed cat|uniform|UFO|USB stick|LEGO figure|NASA rocket|T-shirt|U-boat|"
@@ -60,11 +60,32 @@ def test_singulars(plural: str) -> None:
     assert singular(several) == one
 
 
+@pytest.mark.parametrize(
+    "said",
+    "pairs of shoes/pair of shoes|a pair of shoes/pair of shoes|birds of prey/bird of prey|"
+    "my dogs with hats/dog with hats|two mothers in law/mother in law|dog with spots/dog with spots".split("|"),
+)
+def test_the_noun_stands_before_of_and_with(said: str) -> None:
+    several, one = said.split("/")
+    assert bare(several) == one
+
+
 def trained(noun: str) -> TrainArguments:
     return TrainArguments.model_validate({"name": "rex", "class": noun})
 
 
-DOGS = ["Dog", "dogs", "a dog", "my dog", "the Dogs", "Anna's dog", "  DOG ", "our  dog"]
+DOGS = [
+    "Dog",
+    "dogs",
+    "a dog",
+    "my dog",
+    "the Dogs",
+    "Anna's dog",
+    "  DOG ",
+    "our  dog",
+    "all my dogs",
+    "one of our dogs",
+]
 DOGS += ["our two dogs", "3 dogs", "ANNA'S DOG", "my own dog", "another dog", "Dog.", "“dog”", "dog!"]
 
 

@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import ExifTags, Image, ImageDraw
 
@@ -88,6 +89,16 @@ def test_heic_and_avif_colours_by_nclx(kind: str) -> None:
     p3 = file[:at] + struct.pack(">HH", 12, 13) + file[at + 4 :]
     assert near(opened(p3), SRGB_RED, 10)
     assert near(opened(file), P3_RED, 6)
+
+
+def test_of_several_pictures_in_a_heic_the_primary_ones_colours_count() -> None:
+    red, file = Image.new("RGB", (96, 96), P3_RED), io.BytesIO()
+    several = pillow_heif.from_pillow(red)
+    several.add_from_pillow(red)
+    codes = {"color_primaries": 12, "transfer_characteristic": 13, "matrix_coefficients": 6, "full_range_flag": 1}
+    several.save(file, format="HEIF", primary_index=1, **codes)
+    assert file.getvalue().count(b"colrnclx") == 2
+    assert near(opened(file.getvalue()), SRGB_RED, 10)
 
 
 def test_wide_gamut_white_stays_white_and_grey_grey() -> None:
@@ -223,6 +234,15 @@ def test_a_lens_cap_and_a_wall_are_said() -> None:
     assert accepted(saved(scene())).note == ""
 
 
+@pytest.mark.parametrize(
+    ("colour", "noise", "note"),
+    [((12, 10, 11), 6, "is all but black"), ((20, 20, 20), 3, "is all but black"), ((120, 20, 20), 5, "is all of one")],
+)
+def test_noise_is_nothing_to_be_seen(colour: tuple[int, int, int], noise: int, note: str) -> None:
+    dark = np.random.default_rng(1).normal(colour, noise, (480, 480, 3)).clip(0, 255).astype(np.uint8)
+    assert accepted(saved(Image.fromarray(dark), "JPEG")).note.startswith(note)
+
+
 def framed(inner: Image.Image, colour: tuple[int, int, int], **edges: int) -> Image.Image:
     left, top, right, bottom = (edges.get(name, 0) for name in ("left", "top", "right", "bottom"))
     outer = Image.new("RGB", (inner.width + left + right, inner.height + top + bottom), colour)
@@ -236,10 +256,12 @@ EDGES = [
     {"top": 20},
     {"left": 9, "top": 9, "right": 9, "bottom": 9},
 ]
+# of players and scans, and the grounds of iOS, Discord, X and paper
+SHADES = [(0, 0, 0), (255, 255, 255), (28, 28, 30), (49, 51, 56), (21, 32, 43), (245, 240, 230)]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-@pytest.mark.parametrize("shade", [(0, 0, 0), (255, 255, 255), (28, 28, 30)])
+@pytest.mark.parametrize("shade", SHADES)
 @pytest.mark.parametrize("edges", EDGES)
 def test_bars_are_cut_off_and_said(kind: str, shade: tuple[int, int, int], edges: dict[str, int]) -> None:
     inner = scene(300, 200, seed=4)
@@ -265,6 +287,11 @@ def test_a_plain_background_is_no_bar() -> None:
         picture = Image.new("RGB", (300, 300), ground)
         ImageDraw.Draw(picture).ellipse((90, 80, 210, 260), (190, 60, 40))
         assert without_bars(picture) is None
+
+
+@pytest.mark.parametrize("sky", [(120, 150, 200), (205, 225, 245), (128, 128, 128)])
+def test_a_sky_over_the_sea_is_no_bar(sky: tuple[int, int, int]) -> None:
+    assert without_bars(framed(scene(300, 200, seed=4), sky, top=100)) is None
 
 
 def test_a_profile_that_unpacks_to_too_much_is_ignored() -> None:

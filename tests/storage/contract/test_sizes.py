@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.arguments.arguments import ImagineArguments
 from bot.commands.prefill import filled_form
 from bot.core.messages import Request
 from storage.contract.recipe import Recipe
@@ -53,6 +54,14 @@ def test_sizes_are_read_as_people_write_them(written: str, size: tuple[int, int]
 def test_what_is_no_size_is_told_in_a_sentence(written: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         read_size(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "aspect"),
+    [*dict.fromkeys(["3:2", "3/2", "3x2", " 3 × 2 ", "3：2", "Landscape"], "3:2").items(), ("portrait", "2:3")],
+)
+def test_aspects_are_read_as_people_write_them(written: str, aspect: str) -> None:
+    assert ImagineArguments.model_validate({"prompt": "a dog", "aspect": written}).aspect == aspect
 
 
 @given(st.text(max_size=12))

@@ -12,6 +12,7 @@ import pytest
 from bot.arguments import prompts
 from bot.arguments.arguments import TrainArguments
 from bot.arguments.validation import problems
+from bot.commands.registry import COMMANDS
 from bot.connectors.terminal.screen import in_terminal
 from storage import __version__
 from storage.contract.subjects import Subject
@@ -88,3 +89,10 @@ def test_what_is_missing_is_asked_for_in_one_sentence() -> None:
     assert problems(TrainArguments, {"name": "rex"}) == {
         "class": "Please give a class: the kind of thing it is, like dog, mug or robot."
     }
+    asked = {sentence for command in COMMANDS.values() for sentence in problems(command.arguments, {}).values()}
+    assert "Please give a prompt: what to draw; [name] or [V] stands for your subject." in asked
+    assert "Please give names: existing subjects, like: rex mia." in asked
+    for sentence in asked:
+        what, _, meaning = sentence.removeprefix("Please give ").partition(": ")
+        name = what.split()[-1]
+        assert meaning and not meaning.startswith((f"{name}:", f"{name};", f"the {name};")), sentence
