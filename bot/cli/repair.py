@@ -4,12 +4,16 @@ from collections.abc import AsyncIterator
 
 import typer
 
+from bot.commands.consents import Consent
 from bot.commands.drafts import Draft, prefix
 from bot.connectors.terminal.connector import run_alone
 from bot.connectors.terminal.screen import CommandResult, in_terminal
 from bot.core.chat_log import ChatMessage
 from bot.delivery.posts import Post
+from storage.ask.documents import Document
 from storage.contract.base import Stored
+from storage.contract.posted_messages import Posted
+from storage.lifecycle.departures import Departure
 from storage.lifecycle.repair import CHECKS, RepairFinding, StoreCheck, damaged_records
 from storage.objects.open import open_store
 from storage.objects.store import Store
@@ -20,16 +24,30 @@ MESSAGES: dict[str, tuple[str, type[Stored]]] = {  # by prefix: how names of the
     "chats/": (".json", ChatMessage),
     "posts/": (".json", Post),
     "drafts/": ("draft.json", Draft),
+    "documents/": ("/record.json", Document),
+    "consents/": (".json", Consent),
+    "departures/": (".json", Departure),
+    "retracting/": ("", Posted),
 }
 
 
 async def check_messages(store: Store, dry_run: bool) -> AsyncIterator[RepairFinding]:
-    """The web chat's messages, open messages of chats, and questions that wait for an answer."""
+    """The web chat's messages, open messages of chats and those to take back, questions, documents, departures."""
     for kind, (ending, record) in MESSAGES.items():
         async for key, error in damaged_records(store, kind, record, ending):
             yield RepairFinding(key, error, "deleted")
             if not dry_run:
-                await (store.delete_prefix(prefix(key.split("/")[1])) if kind == "drafts/" else store.delete(key))
+                await _delete(store, kind, key)
+
+
+async def _delete(store: Store, kind: str, key: str) -> None:
+    """Delete a damaged record, with what lies beside it and is of no use without."""
+    if kind == "drafts/":
+        await store.delete_prefix(prefix(key.split("/")[1]))
+    elif kind == "documents/":
+        await store.delete_prefix(key.removesuffix("record.json"))
+    else:
+        await store.delete(key)
 
 
 ALL_CHECKS: tuple[StoreCheck, ...] = (*CHECKS, check_messages)

@@ -10,7 +10,7 @@ from bot.core import access, policy
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Reply, Request
 from bot.photos.uploads import Upload
-from storage.ask.documents import Document, Documents, media_type_of
+from storage.ask.documents import DamagedDocument, Document, Documents, document_folder, media_type_of
 from storage.ask.pdf_check import pdf_trouble
 from storage.errors import UserError
 from storage.text import listed, plural
@@ -72,6 +72,10 @@ async def remove_document(bot: CommandContext, request: Request, given: Document
     """Delete a document; answers that quote it stay."""
     documents = Documents(bot.store)
     document = await documents.find(request.space, given.name)
+    if not document and (damaged := await _damaged(documents, request, given.name)):
+        await documents.delete_damaged(damaged)
+        yield Reply(text=f"Removed {given.name}, whose record was damaged.")
+        return
     may_remove = document and policy.may_remove(document, request.actor)
     if not document or not (may_remove or policy.may_read(document, request.actor)):
         raise UserError(f"There is no document called {given.name} here.")
@@ -79,6 +83,18 @@ async def remove_document(bot: CommandContext, request: Request, given: Document
         raise UserError("Only the person who added this, or a moderator, can remove it.")
     await documents.delete(document)
     yield Reply(text=f"Removed {document.name}. Answers that quote it stay until they are deleted.")
+
+
+async def _damaged(documents: Documents, request: Request, name: str) -> DamagedDocument | None:
+    """What is left of a document of that name whose record is damaged, if the person may remove it.
+
+    Where nobody can tell who added it, that takes a moderator, but in a conversation of one person.
+    """
+    for left in await documents.damaged(document_folder(request.space, name)):
+        owner = left.owner or (request.user if policy.is_direct(request.space) else "")
+        if policy.may_remove_of(request.space, owner, request.actor):
+            return left
+    return None
 
 
 async def _check_pdf(bot: CommandContext, request: Request, upload: Upload) -> None:

@@ -53,6 +53,7 @@ async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -
         if made_by(request.actor, document.space, document.owner):
             await Documents(bot.store).delete(document)
             counts += 1
+    counts += await _delete_damaged_documents(bot, request, unknown)
     await _drop_drafts(bot, request)
     await consents.forget(bot.store, request.actor)
     if is_local(request.space):
@@ -145,6 +146,18 @@ async def every_job(store: Store, unknown: list[str]) -> AsyncIterator[Job]:
 async def _readable_job(store: Store, job: str) -> Job | None:
     """A job, or what is left of it; None if it is deleted, or does not tell whose it was."""
     return await JobIndex(store).job(job) or await job_remains(store, job)
+
+
+async def _delete_damaged_documents(bot: CommandContext, request: Request, unknown: list[str]) -> int:
+    """Delete the person's documents whose records are damaged; those that do not tell whose they are see `unknown`."""
+    documents, count = Documents(bot.store), 0
+    for document in await documents.damaged():
+        if made_by(request.actor, document.space, document.owner):
+            await documents.delete_damaged(document)
+            count += 1
+        elif not (document.space and document.owner):
+            unknown.append(document.key)
+    return count
 
 
 async def _drop_drafts(bot: CommandContext, request: Request) -> None:

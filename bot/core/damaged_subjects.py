@@ -6,10 +6,10 @@ from bot.core import policy
 from bot.core.context import CommandContext
 from bot.core.messages import Request
 from bot.core.policy import is_direct
+from storage.contract.records import owner_of, space_of
 from storage.contract.subjects import Subject, name_key, subject_key
 from storage.errors import Damaged, Missing
 from storage.kinds import kind_of
-from storage.lifecycle.damaged_jobs import owner_of, space_of
 from storage.lifecycle.job_index import JobIndex
 from storage.objects.store import Store
 

@@ -112,7 +112,12 @@ def may_quote(document: Document, actor: Actor, origin: Mapping[str, Any]) -> bo
 
 def may_remove(document: Document, actor: Actor) -> bool:
     """Whether the actor may remove a document: its owner, a moderator of the space."""
-    return owns(actor, document.space, document.owner) or _moderates_space(document.space, actor)
+    return may_remove_of(document.space, document.owner, actor)
+
+
+def may_remove_of(space: str, owner: str, actor: Actor) -> bool:
+    """The same of a document of which its space and owner are known alone."""
+    return owns(actor, space, owner) or _moderates_space(space, actor)
 
 
 def is_as_public(job: Job, origin: Mapping[str, Any]) -> bool:

@@ -13,14 +13,15 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
-from typing import Annotated, Literal, get_args
+from contextlib import suppress
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import Field
 
 from storage.contract.base import Stored
 from storage.contract.fields import NewerValues, ObjectName, Part, Text
 from storage.contract.jobs import Audience
-from storage.contract.records import parsed_in_part
+from storage.contract.records import owner_of, parsed_in_part, space_of
 from storage.errors import Damaged, Missing, Newer, UserError
 from storage.ids import is_id, made_s, new_id, ordered_s
 from storage.objects.store import Store
@@ -78,6 +79,19 @@ class Document(Stored):
         return f"{self.content_key}.json"
 
 
+class DamagedDocument(NamedTuple):
+    """What is left of a document whose record is damaged: where it is, and what the record still tells."""
+
+    folder: str
+    space: str
+    owner: str  # empty where the record does not tell
+
+    @property
+    def key(self) -> str:
+        """Name of the object with its record."""
+        return _record_key(self.folder)
+
+
 def document_id(name: str) -> str:
     """The id of a document in its space: the same for names that people take for one."""
     return hashlib.sha256(fold(name).encode()).hexdigest()[:20]
@@ -86,6 +100,11 @@ def document_id(name: str) -> str:
 def documents_prefix(space: str) -> str:
     """Prefix of all objects of a space's documents."""
     return f"{PREFIX}{hashlib.sha256(space.encode()).hexdigest()[:20]}/"
+
+
+def document_folder(space: str, name: str) -> str:
+    """Prefix of all objects of the document of that name in a space."""
+    return f"{documents_prefix(space)}{document_id(one_line(name)[:NAME_MAX])}/"
 
 
 def media_type_of(name: str) -> MediaType | None:
@@ -189,6 +208,24 @@ class Documents:
         wanted = document_id(one_line(name)[:NAME_MAX])
         return next((each for each in await self.in_space(space) if each.id == wanted), None)
 
+    async def damaged(self, prefix: str = PREFIX) -> list[DamagedDocument]:
+        """The documents below a prefix whose records are damaged, which nobody reads and no list shows."""
+        damaged = []
+        for key in await self._store.names(prefix):
+            if key.endswith("/record.json"):
+                with suppress(Missing, Newer):
+                    data = (await self._store.get(key)).data
+                    try:
+                        parsed_in_part(Document, data, key)
+                    except Damaged:
+                        folder = key.removesuffix("record.json")
+                        damaged.append(DamagedDocument(folder, space_of(data), owner_of(data)))
+        return damaged
+
+    async def delete_damaged(self, document: DamagedDocument) -> None:
+        """Delete what is left of a damaged document."""
+        await self._store.delete_prefix(document.folder)
+
     async def read(self, document: Document) -> bytes:
         """Its bytes; raises Missing, and Damaged if they are not what was saved."""
         data = (await self._store.get(document.content_key)).data
@@ -205,6 +242,9 @@ class Documents:
         doomed = [each for each in await self.in_space(space) if owner in (None, each.owner)]
         for document in doomed:
             await self.delete(document)
+        for left in await self.damaged(documents_prefix(space)) if owner else ():
+            if left.owner == owner:
+                await self.delete_damaged(left)
         if owner is None:  # what cannot be read goes, too
             await self._store.delete_prefix(documents_prefix(space))
         return len(doomed)

@@ -14,6 +14,8 @@ from storage.errors import Damaged, Newer
 R = TypeVar("R", bound=BaseModel)
 S = TypeVar("S", bound=Stored)
 
+SPACE = re.compile(rb'"space"\s*:\s*"([^"\\]{1,200})"')
+OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
 STRICTEST = {"shared": "private"}  # values of fields that are not understood, where the usual one would let people in
 
 
@@ -43,6 +45,21 @@ def parsed_in_part(kind: type[S], data: bytes, key: str, stand_ins: Mapping[str,
 
 def _damaged(error: ValidationError, key: str) -> Damaged:
     return Damaged(f"The record {key!r} cannot be read: {error.errors()[0]['msg']}.")
+
+
+def space_of(record: bytes) -> str:
+    """The space that a damaged record still names; empty if it names none."""
+    return _first(SPACE, record)
+
+
+def owner_of(record: bytes) -> str:
+    """The owner that a damaged record still names; empty if it names none."""
+    return _first(OWNER, record)
+
+
+def _first(pattern: re.Pattern[bytes], record: bytes) -> str:
+    match = pattern.search(record)
+    return match[1].decode(errors="replace") if match else ""
 
 
 def version_of(data: bytes) -> int:

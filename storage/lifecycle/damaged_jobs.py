@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from storage.contract.jobs import NewerJob, job_key
 from storage.contract.outcomes import Outcome, outcome_key
+from storage.contract.records import owner_of, space_of
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, Newer
@@ -19,8 +20,6 @@ JOB_DAMAGED = "What was asked here is damaged in the storage, so it cannot be do
 OUTCOME_DAMAGED = "This has ended, but how is not known any more: its record is damaged in the storage."
 _IDS = re.compile(rb'"(?:subjects?|others)"\s*:\s*(\[[^\]]*\]|"[^"]*")')  # as a job names its subjects
 _ID = re.compile(rb'"([0-9a-f]{20})"')
-_SPACE = re.compile(rb'"space"\s*:\s*"([^"\\]{1,200})"')
-_OWNER = re.compile(rb'"owner"\s*:\s*"([^"\\]{1,200})"')
 
 
 async def end_damaged(store: Store, job: str) -> str:
@@ -42,16 +41,6 @@ async def end_damaged(store: Store, job: str) -> str:
         with suppress(Missing, Damaged, Newer):
             await Subjects(store).change(subject, lambda match: _failed(match, job))
     return JOB_DAMAGED
-
-
-def space_of(record: bytes) -> str:
-    """The space that a damaged record of a job or subject still names; empty if it names none."""
-    return _first(_SPACE, record)
-
-
-def owner_of(record: bytes) -> str:
-    """The owner that a damaged record of a job or subject still names; empty if it names none."""
-    return _first(_OWNER, record)
 
 
 async def job_remains(store: Store, job: str) -> NewerJob | None:
@@ -82,8 +71,3 @@ async def _subjects_of(store: Store, job: str) -> list[str]:
 def _subjects_in(record: bytes) -> list[str]:
     ids = [match.decode() for named in _IDS.findall(record) for match in _ID.findall(named)]
     return list(dict.fromkeys(ids))
-
-
-def _first(pattern: re.Pattern[bytes], record: bytes) -> str:
-    match = pattern.search(record)
-    return match[1].decode(errors="replace") if match else ""

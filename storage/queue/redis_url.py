@@ -1,6 +1,7 @@
 """What REDIS_URL says: one server by TCP, TLS or socket file, or the Sentinels that know which server is primary.
 
     redis://[user[:password]@]host[:port][/database][?option=value&…]      rediss:// is the same by TLS
+    valkey:// and valkeys:// are the same two
     unix://[user[:password]@]/path/to/socket[?db=0]
     redis-sentinel://[user[:password]@]host[:port][,host[:port]…][/database][/primary]      rediss-sentinel:// by TLS
 
@@ -17,6 +18,8 @@ from storage.errors import SetupError
 PORT, SENTINEL_PORT = 6379, 26379
 PRIMARY = "mymaster"  # Sentinel's own default name
 TCP, SENTINEL = {"redis", "rediss"}, {"redis-sentinel", "rediss-sentinel", "redis+sentinel"}
+VALKEY = {"valkey": "redis", "valkeys": "rediss"}
+CLUSTER = {"redis-cluster", "rediss-cluster", "redis+cluster", "valkey-cluster"}
 SCHEMES = "redis://, rediss://, unix://, redis-sentinel:// or rediss-sentinel://"
 ENCODED = "In a password the characters # / ? @ % are written %23 %2F %3F %40 %25"
 HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s\[\]:/?#@,%]+)?(:(?P<port>\d{1,5}))?")
@@ -58,7 +61,12 @@ class _InvalidUrl(ValueError):
 
 def parse_redis_url(url: str) -> RedisAddress:
     """Read a REDIS_URL; raises SetupError in a sentence that repeats nothing secret."""
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, rest = url.strip().partition("://")
+    scheme = VALKEY.get(scheme.lower(), scheme.lower())
+    if separator and scheme in CLUSTER:
+        raise SetupError(
+            "REDIS_URL is that of a Redis Cluster, which spreads keys over several: one without is needed."
+        )
     if not separator or scheme not in {*TCP, *SENTINEL, "unix"}:
         raise SetupError(f"REDIS_URL has to begin with {SCHEMES}.")
     first: _InvalidUrl | None = None

@@ -19,6 +19,7 @@ from bot.core.chat_log import ChatLog, ChatMessage
 from bot.core.messages import Reply, Request
 from bot.delivery.post_store import PostStore
 from bot.delivery.posts import Post
+from storage.ask.documents import Documents, document_folder
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
 from storage.contract.subjects import Photo, Subject, name_key, subject_key
@@ -276,3 +277,26 @@ async def test_a_subject_does_not_wait_for_a_training_that_is_gone(app: Darkroom
     await app.subjects.add(rex)
     (found,) = await repaired(app)
     assert found.mend.startswith("failed") and (await app.subjects.get(rex.id)).state == "failed"
+
+
+@pytest.mark.parametrize("by", ["its name", "everything of the person", "repair"])
+async def test_a_damaged_document_hides_no_other_and_can_be_deleted(app: Darkroom, damaged: Any, by: str) -> None:
+    documents = Documents(app.store)
+    for name in ("one.txt", "two.txt"):
+        await documents.save("local", "you", name, b"Rex likes tea.")
+    folder = document_folder("local", "one.txt")
+    await damaged(f"{folder}record.json")
+    assert list((await said(app, "documents list")).facts) == ["two.txt"]
+    assert "no document called" in (await said(app, "documents remove", user="other", name="one.txt")).text
+    if by == "its name":
+        assert (
+            await said(app, "documents remove", name="one.txt")
+        ).text == "Removed one.txt, whose record was damaged."
+    elif by == "repair":
+        assert [(finding.key, finding.mend) for finding in await repaired(app)] == [(f"{folder}record.json", "deleted")]
+    else:
+        text = (await said(app, "forget-me")).text
+        assert not await app.store.names(folder) or "Not deleted: 1 record" in text
+        return
+    assert await app.store.names(folder) == []
+    assert [document.name for document in await documents.in_space("local")] == ["two.txt"]

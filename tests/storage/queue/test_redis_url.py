@@ -49,6 +49,7 @@ def test_one_that_is_not_is_read_as_it_is_meant_or_refused_without_repeating_it(
         ("redis://queue?db=one", "the option db has a value that does not fit"),
         ("redis://queue/one", "after the host comes the number of a database"),
         ("redis://queue:99999", "a host and a port are expected"),
+        ("redis-cluster://queue", "leads to a Redis Cluster"),
         ("redis://one,two", "several hosts need redis-sentinel://"),
     ],
 )
@@ -62,6 +63,8 @@ def test_all_that_is_documented_is_read() -> None:
     assert parse_redis_url("redis://").hosts == [("localhost", 6379)]
     assert parse_redis_url("redis://[::1]:1/3").hosts == [("::1", 1)]
     assert parse_redis_url("unix:///run/v.sock?db=3").options == {"path": "/run/v.sock", "db": 3}
+    assert parse_redis_url(" REDIS://queue:1/2\n") == parse_redis_url("valkey://queue:1/2")
+    assert parse_redis_url("valkeys://queue") == parse_redis_url("rediss://queue")
     tls = parse_redis_url("rediss://queue?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false")
     assert tls.tls and tls.options == {"ssl_ca_certs": "/etc/ca.pem", "ssl_check_hostname": False}
     sentinel = parse_redis_url("rediss-sentinel://bot:pw@a:1,b/2/main?sentinel_password=x")
