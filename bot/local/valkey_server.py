@@ -15,7 +15,7 @@ from storage.errors import SetupError
 
 SOCKET_MAX_BYTES = 100  # the system's limit is 104 to 108 with the closing zero
 PLAIN_PATH = re.compile(r"[\w./+-]+", re.ASCII)  # others would have to be escaped in a URL, which arq does not undo
-SCHEME = "unix://"
+SCHEME, SOCKET = "unix://", "valkey.sock"
 
 
 def find_server() -> Path:
@@ -55,26 +55,30 @@ def start_server(folder: Path, url: str) -> Child:
 
 def new_url(folder: Path) -> str:
     """Choose a socket in `folder`, or where its path does not allow that, in a new private folder elsewhere."""
-    path = str(folder.resolve() / "valkey.sock")
+    path = str(folder.resolve() / SOCKET)
     if len(path.encode()) > SOCKET_MAX_BYTES or not PLAIN_PATH.fullmatch(path):
-        path = f"{tempfile.mkdtemp(prefix='darkroom-')}/valkey.sock"
+        path = f"{tempfile.mkdtemp(prefix='darkroom-')}/{SOCKET}"
     return SCHEME + path
 
 
 def remove_socket(url: str, folder: Path) -> None:
-    """Remove the socket of a server that ended, and the private folder that was made for it."""
+    """Remove the socket of a server that ended, and the private folder that was made for it. Nothing else goes."""
     socket = Path(url.removeprefix(SCHEME))
-    socket.unlink(missing_ok=True)
+    # The address may be damaged and name a file of somebody's, or a folder that is full.
+    if socket.is_socket():
+        socket.unlink(missing_ok=True)
     if socket.parent != folder.resolve():
-        shutil.rmtree(socket.parent, ignore_errors=True)
+        with suppress(OSError):
+            socket.parent.rmdir()
 
 
 def address(folder: Path) -> str:
-    """The URL at which the owner of `folder` says that its server listens; "" if it does not say."""
+    """The URL at which the owner of `folder` says that its server listens; "" if it does not say, or nothing sound."""
     try:
-        return (folder / "address").read_text()
+        url = (folder / "address").read_bytes().decode(errors="replace")
     except FileNotFoundError:
         return ""
+    return url if url.startswith(SCHEME) and url.endswith(f"/{SOCKET}") and url.isprintable() else ""
 
 
 def _client(url: str) -> Redis:

@@ -19,6 +19,7 @@ from bot.core.dispatch import Dispatch
 from bot.local.children import Child
 from bot.local.stack import Stack
 from bot.local.valkey import Valkey
+from bot.local.valkey_server import answers
 from storage.errors import SetupError
 from storage.kinds.imagine import ImagineJob
 from storage.lifecycle.reconcile import put_back
@@ -201,6 +202,20 @@ async def test_a_queue_that_cannot_be_read_is_set_aside_and_filled_from_the_stor
     third = await Valkey.open(folder, said.append)
     assert len(said) == 1
     await third.close()
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x00\xf7", b"unix://{}/notes.txt", b"unix://{}/queueXvalkey.sock", b"unix://{}/valkey.sock"]
+)
+async def test_a_damaged_address_costs_nothing_but_itself(tmp_path: Path, junk: bytes) -> None:
+    (tmp_path / "notes.txt").write_text("of somebody")
+    folder = tmp_path / "queue"
+    folder.mkdir()
+    (folder / "address").write_bytes(junk.replace(b"{}", os.fsencode(tmp_path)))
+    queue = await Valkey.open(folder)
+    assert queue.owned and answers(queue.url)
+    await queue.close()
+    assert (tmp_path / "notes.txt").read_text() == "of somebody"
 
 
 def damage_queue(data: Path, junk: str) -> None:
