@@ -156,7 +156,8 @@ class S3Store(Store):
         return {"Bucket": self.bucket, "Key": self.root + checked_name(key)}
 
     def _put(self, key: str, data: bytes) -> None:
-        self.client.put_object(**self._where(key), Body=data)
+        answer = self.client.put_object(**self._where(key), Body=data)
+        self.keeps_versions = answer.get("VersionId", "null") != "null"  # the id of what is written without versioning
 
     def _put_if(self, key: str, data: bytes, condition: dict[str, str]) -> bool:
         # Without a mark, a lost answer to our own write could not be told from somebody else's write.

@@ -46,6 +46,8 @@ def checked_prefix(prefix: str) -> str:
 class Store(ABC):
     """Objects by name. Every method raises StoreError when the store fails, and Missing where it says so."""
 
+    keeps_versions: bool = False  # as was seen by a write: what is deleted stays, as an older version
+
     @abstractmethod
     async def put(self, key: str, data: bytes) -> None:
         """Write an object whole, replacing what was there."""

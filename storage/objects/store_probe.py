@@ -19,6 +19,10 @@ from storage.probes import ProbeFailed, ProbeResult, expect
 LITTLE_BYTES = 2**30  # less is worth a warning
 KEPT_S = 3600
 DATA = bytes(range(256)) * 4
+VERSIONS = (
+    "the bucket keeps old versions, so photos stay in it after *forget*: turn versioning off, or let a lifecycle rule "
+    "delete old versions after a day"
+)
 TWICE = "so two workers could publish one job twice; a server is needed that honours them"
 
 
@@ -104,6 +108,8 @@ async def _findings(store: Store) -> AsyncIterator[ProbeResult]:
                 return  # the rest would fail of the same
         if isinstance(store, FolderStore):
             yield _space(store)
+        if store.keeps_versions:
+            yield ProbeResult("versioning", VERSIONS, "warn")
     # What stays after a crash is swept an hour later.
     finally:
         with suppress(StoreError):

@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from storage.errors import SetupError, StoreError
 from storage.failures import Failure
 from storage.objects.open import make_store, open_store
+from storage.objects.s3 import S3Store
 from storage.objects.s3_errors import clock_difference
 from storage.objects.store_probe import probe_store
 from storage.settings.shared import SharedSettings
@@ -56,6 +57,15 @@ async def test_all_works_on_a_plain_server_and_on_a_folder_and_nothing_is_left(s
     findings = await probe_store(make_store(store_url))
     assert len(findings) in (8, 9) and {finding.state for finding in findings} == {"ok"}
     assert await make_store(store_url).names("") == []
+
+
+async def test_a_bucket_that_keeps_what_is_deleted_is_warned_of(bucket: str) -> None:
+    store = S3Store.from_url(f"s3://{bucket}/live")
+    store.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    told = [(finding.name, finding.state) for finding in await probe_store(store) if finding.state != "ok"]
+    store.client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    assert told == [("versioning", "warn")]
+    assert {finding.state for finding in await probe_store(store)} == {"ok"}
 
 
 async def test_a_server_that_wants_content_md5_to_delete_many_gets_it(serve: Serve) -> None:
