@@ -49,7 +49,7 @@ def test_one_that_is_not_is_read_as_it_is_meant_or_refused_without_repeating_it(
         ("redis://queue?db=one", "the option db has a value that does not fit"),
         ("redis://queue/one", "after the host comes the number of a database"),
         ("redis://queue:99999", "a host and a port are expected"),
-        ("redis-cluster://queue", "leads to a Redis Cluster"),
+        ("redis-cluster://queue", "is that of a Redis Cluster"),
         ("redis://one,two", "several hosts need redis-sentinel://"),
     ],
 )
