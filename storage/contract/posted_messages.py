@@ -14,7 +14,7 @@ from pydantic import Field
 
 from storage.contract.base import Stored
 from storage.contract.records import parsed_in_part
-from storage.errors import Damaged, Missing, Newer
+from storage.errors import Damaged, Full, Missing, Newer
 from storage.ids import ordered_s
 from storage.objects.store import Store
 
@@ -84,8 +84,29 @@ async def _drop_entry(store: Store, home: str, posted: Posted) -> None:
         await store.delete(_index_entry(home, posted))
 
 
-async def set_aside(store: Store, home: str) -> None:
-    """Move the records of messages about a deleted job or subject to the list of messages that bots remove."""
+async def delete_home(store: Store, home: str) -> list[str]:
+    """Delete all objects of a job or subject whose record is gone, and return their names; its messages are set aside.
+
+    On a full disk these wait until the rest has made room.
+    """
+    removed = list[str]()
+    try:
+        await set_aside(store, home)
+    except Full:
+        for name in await store.names(f"{home}/"):
+            if not name.startswith(f"{home}/posted-"):
+                await store.delete(name)
+                removed.append(name)
+        await set_aside(store, home, makes_room=True)
+    return [*removed, *await store.delete_prefix(f"{home}/")]
+
+
+async def set_aside(store: Store, home: str, makes_room: bool = False) -> None:
+    """Move the records of messages about a deleted job or subject to the list of messages that bots remove.
+
+    Raises Full, unless it `makes_room` by deleting each record before it is written elsewhere: then one for which there
+    is no room all the same is lost, and its message stays.
+    """
     for name in await store.names(f"{home}/posted-"):
         try:
             data = (await store.get(name)).data
@@ -98,7 +119,14 @@ async def set_aside(store: Store, home: str) -> None:
             await _drop_entry(store, home, posted)
             posted = posted.model_copy(update={"deleted_s": ordered_s()})
             key = f"{RETRACTING}{posted.platform}/{name.rpartition('-')[2]}"
-            await store.put(key, posted.model_dump_json().encode())
+            if makes_room:
+                await store.delete(name)
+            try:
+                await store.put(key, posted.model_dump_json().encode())
+            except Full:
+                if not makes_room:
+                    raise
+                log.warning("a message of a bot stays: the store is full")
         await store.delete(name)
 
 

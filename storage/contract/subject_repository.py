@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from storage.contract.posted_messages import set_aside
+from storage.contract.posted_messages import delete_home
 from storage.contract.records import parsed, parsed_in_part
 from storage.contract.subjects import Subject, name_key, name_prefix, subject_key
 from storage.errors import Damaged, Missing, Newer, UserError
@@ -192,8 +192,7 @@ class Subjects:
         record = subject_key(subject.id)
         had_record = await self.store.exists(record)
         await self.store.delete(record)
-        await set_aside(self.store, f"subjects/{subject.id}")
-        removed = await self.store.delete_prefix(f"subjects/{subject.id}/")
+        removed = await delete_home(self.store, f"subjects/{subject.id}")
         await self._free_name(subject)
         return [*removed, record] if had_record else removed
 

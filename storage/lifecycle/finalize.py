@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from storage.contract.jobs import Job, job_key
 from storage.contract.outcomes import Outcome, Picture, outcome_key
-from storage.contract.posted_messages import set_aside
+from storage.contract.posted_messages import delete_home, set_aside
 from storage.contract.records import parsed
 from storage.contract.subjects import subject_key
 from storage.errors import Full, Newer, UserError
@@ -101,8 +101,7 @@ async def delete_job(store: Store, job: str, record: Job | None = None) -> list[
     existed, index = await store.exists(job_key(job)), JobIndex(store)
     record = record or await index.job(job)
     await store.delete(job_key(job))
-    await set_aside(store, f"jobs/{job}")
-    removed = await store.delete_prefix(f"jobs/{job}/")
+    removed = await delete_home(store, f"jobs/{job}")
     if record:
         await index.remove_job(record)
     return [*removed, job_key(job)] if existed else removed
@@ -144,8 +143,13 @@ async def _republished(
         for picture in deleted:
             await store.delete(picture.key)
         return False
-    await set_aside(store, f"jobs/{job.id}")
-    await finalize_job(store, job, outcome)
+    try:
+        await set_aside(store, f"jobs/{job.id}")
+    except Full:  # the pictures make room
+        await finalize_job(store, job, outcome)
+        await set_aside(store, f"jobs/{job.id}", makes_room=True)
+    else:
+        await finalize_job(store, job, outcome)
     return True
 
 

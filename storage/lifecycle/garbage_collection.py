@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import outcome_key
-from storage.contract.posted_messages import set_aside
+from storage.contract.posted_messages import delete_home
 from storage.contract.records import parsed
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import NAMES, UNACCEPTED, subject_key, unaccepted_key
@@ -132,8 +132,7 @@ class GarbageCollector:
         try:
             if record not in own:
                 if old:
-                    await set_aside(self.store, f"{kind}{owner}")  # its messages are taken back
-                    await self.store.delete_prefix(f"{kind}{owner}/")
+                    await delete_home(self.store, f"{kind}{owner}")  # its messages are taken back
             elif kind == "jobs/":
                 return await self._look_at_job(owner, own, old, deep) and old
             else:

@@ -10,6 +10,7 @@ from arq.connections import ArqRedis
 from bot.app import Darkroom
 from bot.core.messages import Reply, Request
 from storage.contract.outcomes import Outcome, outcome_key
+from storage.contract.posted_messages import Posted, note
 from storage.contract.subjects import Subject
 from storage.errors import Full
 from storage.kinds.imagine import ImagineJob
@@ -95,6 +96,20 @@ async def test_a_subject_is_forgotten(app: Darkroom) -> None:
     fill(app.store)
     assert (await said(app, "dreambooth forget", name="rex")).text.startswith("Forgot rex")
     assert await app.store.names("") == [receipt_key(rex.id)]
+
+
+@pytest.mark.parametrize("command", ["dreambooth forget", "forget-me"])
+async def test_a_subject_with_messages_is_forgotten_and_these_are_taken_back(app: Darkroom, command: str) -> None:
+    rex = await learned(app)
+    job = await drawing(app, rex, done=True)
+    for home in (f"subjects/{rex.id}", f"jobs/{job.id}"):
+        for message in range(3):
+            await note(app.store, home, Posted(platform="slack", channel="C1", message=f"{home}.{message}"))
+    fill(app.store)
+    arguments = {"name": "rex"} if command == "dreambooth forget" else {}
+    assert (await said(app, command, **arguments)).text.startswith("Forgot")
+    left = [name for name in await app.store.names("") if name != receipt_key(rex.id)]
+    assert len(left) == 6 and {name.rpartition("/")[0] for name in left} == {"retracting/slack"}
 
 
 async def test_pictures_are_deleted(app: Darkroom) -> None:

@@ -21,7 +21,7 @@ def load_twin(twin: str, base: BaseModel, home: Path) -> BaseModel:
     with readable(source):
         drawing_of(source.folder)
         drawn = base.twin(source)
-        check_finite(drawn.denoiser.backbone.named_parameters(), source.called)
+        check_finite(drawn.denoiser.backbone.named_parameters(), source.called, drawn.denoiser.dtype)
         return drawn
 
 
