@@ -12,7 +12,6 @@ from bot.core.context import Application
 from bot.core.dedupe import is_first
 from bot.core.dispatch import Dispatch
 from bot.core.error_replies import error_reply
-from bot.core.first_look import follow_with_first_look
 from bot.core.limits import Limits
 from bot.core.messages import Accepted, Fetch, Reply, Request
 from bot.core.suggestions import Suggestions
@@ -150,13 +149,14 @@ class Darkroom(Application):
         """
         try:
             job = await self.dispatch.job(job_id)
-            async for news in follow_with_first_look(self.dispatch, job):
+            presenter = presenter_of(job)
+            async for news in presenter.follow(self.dispatch, job):
                 # "Ready" is said only once the subject's record says so, or drawing it at once would fail.
                 if isinstance(news, Outcome):
                     await self._note(job, news)
-                    yield presenter_of(job).finished(job, news, await self.subjects_of(job))
+                    yield presenter.finished(job, news, await self.subjects_of(job))
                 else:
-                    yield presenter_of(job).working(job, news)
+                    yield presenter.working(job, news)
         except Missing:
             yield Reply(text="This is deleted.", state="cancelled", job=job_id)
         except Damaged as error:

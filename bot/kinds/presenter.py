@@ -1,8 +1,9 @@
 """What a chat has to know of a kind of job: what is said while it works, and when it has ended."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
+from bot.core.dispatch import Dispatch
 from bot.core.messages import Button, Reply
 from storage.contract.jobs import NEWER_WORKER, Job
 from storage.contract.outcomes import Outcome, Picture
@@ -32,6 +33,10 @@ class JobPresenter(Generic[J, O]):
     def pictures(self, outcome: O) -> tuple[Picture, ...]:
         """The pictures that an outcome has, if its kind makes any."""
         return ()
+
+    def follow(self, dispatch: Dispatch, job: J) -> AsyncIterator[Progress | Outcome]:
+        """Its progress whenever it changes, then its outcome; raises Missing if it is deleted."""
+        return dispatch.follow(job)
 
     def live_text(self, job: J, progress: Progress) -> str:
         """What is shown of the work so far, below the line that says where it is."""

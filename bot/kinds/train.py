@@ -1,16 +1,17 @@
 """How chats show trainings."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from bot.core.audience import place
-from bot.core.first_look import LIVE
+from bot.core.dispatch import Dispatch
 from bot.core.messages import Reply
 from bot.kinds import report_card
 from bot.kinds.candidate_choice import choice
+from bot.kinds.first_look import LIVE, follow_with_first_look
 from bot.kinds.imagine import subject_version
 from bot.kinds.presenter import JobPresenter, details_button, subject_facts
 from bot.kinds.subject_buttons import about_subjects, who_may_draw
-from storage.contract.outcomes import Picture, samples_until
+from storage.contract.outcomes import Outcome, Picture, samples_until
 from storage.contract.progress import Progress
 from storage.contract.subjects import Subject
 from storage.kinds.train import TrainedSubject, TrainJob, TrainOutcome
@@ -30,6 +31,10 @@ class TrainPresenter(JobPresenter[TrainJob, TrainOutcome]):
     def note(self, job: TrainJob) -> str:
         """What was said of its photos when it was accepted."""
         return job.note
+
+    def follow(self, dispatch: Dispatch, job: TrainJob) -> AsyncIterator[Progress | Outcome]:
+        """Its progress, with its first look where it has one, then its outcome."""
+        return follow_with_first_look(dispatch, job) if job.first_look else dispatch.follow(job)
 
     def live_text(self, job: TrainJob, progress: Progress) -> str:
         """That the pictures are a first look, while there are no others, or why there is none."""

@@ -12,7 +12,16 @@ PACKAGES = ("bot/", "storage/", "trainer/")
 # What runs for no request: chores, leader election, the wait for events and for departures, the worker's upkeep.
 BACKGROUND = {
     *("keep_newest_id", "keep_queued", "keep_tidy", "forever", "lost", "_listen", "until_refused"),
-    *("keep_looking", "keep_clean", "announce", "announce_base_model", "worker_status", "prepare", "_renew"),
+    *(
+        "keep_looking",
+        "keep_clean",
+        "announce",
+        "announce_base_model",
+        "worker_status",
+        "prepare",
+        "_renew",
+        "space_joined",
+    ),
 }
 
 

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator
 
 from bot.core.dispatch import Dispatch
-from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
 from storage.contract.photo_source import FIRST_LOOK
 from storage.contract.progress import Progress
@@ -18,13 +17,9 @@ log = logging.getLogger(__name__)
 LIVE = "first_look"  # in what the progress of a training shows besides
 
 
-async def follow_with_first_look(dispatch: Dispatch, job: Job) -> AsyncIterator[Progress | Outcome]:
-    """Follow a job as `Dispatch.follow` does; a training's progress shows its first look as soon as that is drawn."""
+async def follow_with_first_look(dispatch: Dispatch, job: TrainJob) -> AsyncIterator[Progress | Outcome]:
+    """Follow a training as `Dispatch.follow` does; its progress shows its first look as soon as that is drawn."""
     following = dispatch.follow(job)
-    if not isinstance(job, TrainJob) or not job.first_look:
-        async for news in following:
-            yield news
-        return
 
     async def next_news() -> Progress | Outcome:
         return await anext(following)
