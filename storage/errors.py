@@ -13,6 +13,8 @@
 Everything else that is raised is a surprise: logged whole, and answered with a short reference.
 """
 
+from collections.abc import Mapping
+
 from storage.failures import Failure
 
 
@@ -62,3 +64,18 @@ class Full(StoreError):
 
 class DiskFull(StoreError):
     """The disk of this machine is full, so a file cannot be fetched: an outage of the machine, not of the store."""
+
+
+Sentences = Mapping[type[StoreError], str]
+
+STORE_SENTENCES: Sentences = {
+    Damaged: "Something that this needs is damaged in the storage. `darkroom repair` finds it.",
+    Newer: "A newer version of me wrote what this needs, and this one does not understand it.",
+    DiskFull: "The disk of the machine that needs a file of the storage is full, and needs room.",
+}
+
+
+def store_sentence(error: BaseException, own: Sentences, otherwise: str = "") -> str:
+    """The sentence for an error: one of the caller's `own`, or one that all share; `otherwise` if there is none."""
+    known = {**STORE_SENTENCES, **own}
+    return next((sentence for kind, sentence in known.items() if isinstance(error, kind)), otherwise)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from bot.arguments.arguments import NoArguments
 from bot.commands import consents, drafts
 from bot.commands.command import command
-from bot.core import confirmation, damaged_subjects
+from bot.core import damaged_subjects
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.job_owners import forget_owners
@@ -37,7 +37,7 @@ UNKNOWN_OWNER = (
 async def forget_me(bot: CommandContext, request: Request, given: NoArguments) -> ReplyStream:
     """Forget all of a person's subjects, jobs and pictures, wherever on this platform they were made."""
     button = Button(label="Forget everything", command="forget-me", style="danger", confirm=FORGET_ALL)
-    if question := confirmation.question(request, button):
+    if question := request.confirmation(button):
         yield question
         return
     unknown: list[str] = []

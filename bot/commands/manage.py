@@ -7,7 +7,7 @@ from bot.arguments.arguments import JobArguments, NoArguments, ShareArguments, S
 from bot.commands import train_together
 from bot.commands.command import command
 from bot.commands.erase_person import forget_me
-from bot.core import access, confirmation, policy
+from bot.core import access, policy
 from bot.core.audience import audience, place
 from bot.core.chat_log import ChatLog
 from bot.core.context import CommandContext, ReplyStream, find_job
@@ -51,7 +51,7 @@ async def forget(bot: CommandContext, request: Request, given: SubjectArguments)
             yield reply
         return
     subject = await access.forgettable(bot, request, given.name)
-    if question := confirmation.question(request, forget_button(subject)):
+    if question := request.confirmation(forget_button(subject)):
         yield question
         return
     # Written down first: an erasure that is interrupted here is finished by any bot.

@@ -3,11 +3,10 @@
 import logging
 
 from bot.core.messages import Reply
-from storage.errors import Full, Missing, UserError
+from storage.errors import Full, Missing, Sentences, UserError, store_sentence
 from storage.failures import Failure
 from storage.ids import new_id
 from storage.service_errors import SERVICE_ERRORS, failure_of, reason_of
-from storage.store_sentences import Sentences, store_sentence
 
 log = logging.getLogger(__name__)
 

@@ -69,6 +69,15 @@ class Request(Record):
         where = {"said_in": self.secluded or self.channel, "shared": shared, "shared_with": self.secluded}
         return {"id": self.id, "space": self.space, "owner": self.user, **where}
 
+    def confirmation(self, button: "Button") -> "Reply | None":
+        """What the button would ask, for who has typed what it does; None once that was answered with yes.
+
+        What cannot be undone is asked about first: this is the one place that decides whether.
+        """
+        if self.confirmed:
+            return None
+        return Reply(text=button.confirm, buttons=(button.model_copy(update={"confirm": ""}),), question=True)
+
     @property
     def person(self) -> str:
         """Who asks, the same in all spaces of one chat platform."""

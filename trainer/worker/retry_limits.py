@@ -13,12 +13,11 @@ from arq.connections import ArqRedis
 
 from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
-from storage.errors import DiskFull, Full, Missing, StoreError
+from storage.errors import DiskFull, Full, Missing, Sentences, StoreError, store_sentence
 from storage.failures import Failure
 from storage.queue.failed_attempts import clear_failed_attempts, count_failed_attempt, failed_attempts
 from storage.queue.redis_errors import best_effort
 from storage.service_errors import UNKNOWN_S
-from storage.store_sentences import Sentences, store_sentence
 from trainer.worker.attempt import EngineDied
 from trainer.worker.engine_handle import DIED
 

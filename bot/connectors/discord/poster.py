@@ -13,9 +13,8 @@ from typing import Any, TypeVar, cast
 import discord
 
 from bot.connectors.discord.errors import TokenExpired, chat_errors
-from bot.connectors.discord.mentions import place_name
 from bot.connectors.discord.render import is_marked_up, pages, render
-from bot.connectors.discord.request import private_space
+from bot.connectors.discord.request import place_name, private_space
 from bot.connectors.discord.uploads import SMALL, USUAL, UploadSize, files
 from bot.core.messages import Reply
 from bot.delivery.posts import (

@@ -1,8 +1,8 @@
-"""Requests from interactions: person, place and rights, and whether the bot may answer there."""
+"""Requests from interactions: person, place and rights, and whether the bot may answer there; names of places."""
 
 import discord
 
-from bot.core.messages import Request
+from bot.core.messages import PlaceMention, Request
 from bot.core.policy import Moderates
 
 # What the bot needs where it answers; the invite link asks for the same.
@@ -119,3 +119,18 @@ def closed_to(interaction: discord.Interaction) -> str:
     if isinstance(thread, discord.Thread) and thread.locked and not has.manage_threads and not has.administrator:
         return "This thread is locked, so I cannot write in it. Ask me in another one or in a channel."
     return ""
+
+
+def place_name(client: discord.Client, space: str, place: PlaceMention | None) -> str:
+    """A mention of a channel or role; empty while the gateway has not sent the server (yet)."""
+    if place and place.kind == "person":
+        return f"<@{place.id}>"
+    server = space.removeprefix("discord:")
+    # Only from the cache: a message must not wait for a request about a name.
+    guild = client.get_guild(int(server)) if place and server.isdecimal() else None
+    if not place or not guild or not place.id.isdecimal():
+        return ""
+    if place.kind == "group":
+        return f"<@&{place.id}>" if guild.get_role(int(place.id)) else "a role that is gone"
+    known = guild.get_channel_or_thread(int(place.id))
+    return f"<#{place.id}>" if known else "a channel that is gone or hidden from me"

@@ -19,10 +19,9 @@ from bot.commands import consents
 from bot.commands.command import Command
 from bot.commands.consents import Consent
 from bot.connectors.discord.ack import ack_repeatedly, acknowledge, in_time, original
-from bot.connectors.discord.mentions import place_name
 from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.discord.render import render
-from bot.connectors.discord.request import closed_to, request_of
+from bot.connectors.discord.request import closed_to, place_name, request_of
 from bot.connectors.discord.slash_commands import AttachedFile, help_reply
 from bot.core.messages import Request
 from bot.delivery.follower import Follower
