@@ -46,7 +46,7 @@ async def test_photos_from_discord_to_the_stored_subject(discord: Discord, hand:
     with module_trace(until=("bot/core/dispatch.py", "accept")) as trace:
         await discord.slash("dreambooth train", name="rex", class_="dog", **options(photos(2)))
         await discord.until(lambda: trace.is_over, within_s=200)
-    check("photos on Discord → stored subject", trace, 35)
+    check("photos on Discord → stored subject", trace, 34)
 
 
 async def test_a_prompt_from_slack_to_the_posted_picture(scene: Scene) -> None:
