@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.stores", "tests.support.discord_bot", "tests.support.slack_bot"]
 
+# Fixtures that take seconds to start and last as long as the tests: one process of these has each, and all who use it.
+STARTED_ONCE = ("stack", "browser", "s3_server")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """What processes under test inherit of us, and how many examples Hypothesis tries.
@@ -59,12 +62,35 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files that may take long first, so that processes which share the files end at about the same time."""
+    """Mark files that need one of `STARTED_ONCE`, and put first what may take long.
+
+    So processes that share the tests end at about the same time.
+    """
+    group_of = {
+        item.path: server
+        for server in reversed(STARTED_ONCE)
+        for item in items
+        if server in getattr(item, "fixturenames", ())
+    }
     longest_s = dict.fromkeys((item.path for item in items), 0.0)
     for item in items:
+        if group := group_of.get(item.path):
+            item.add_marker(pytest.mark.xdist_group(group))
         if mark := item.get_closest_marker("timeout"):
             longest_s[item.path] = max(longest_s[item.path], mark.args[0])
-    items.sort(key=lambda item: -longest_s[item.path])
+    items.sort(key=lambda item: (group_of.get(item.path, "~"), -longest_s[item.path]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadgroup`: a process takes a group of files, or a file, and then the next one."""
+    from xdist.scheduler import LoadGroupScheduling
+
+    class ByGroupOrFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return super()._split_scope(nodeid).partition("::")[0]
+
+    return ByGroupOrFile(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")

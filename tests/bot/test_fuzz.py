@@ -39,7 +39,7 @@ from trainer.worker.checkpoint_store import CheckpointStore
 
 pytestmark = pytest.mark.timeout(240)
 # of each kind: 2,000 in `make test-all`
-PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = (max(50, examples(count)) for count in (300, 700, 300, 300, 200, 200))
+PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = (max(20, examples(count)) for count in (300, 700, 300, 300, 200, 200))
 TEXTS = [
     "", " ", "\x00", "[", "]", "[]", "[V]", "[[V]]", "[../../etc/passwd]", "../..", "rex\n", "\u202ecod", "\ufeff",
     "é" * 500, "a" * 100_000, "${jndi:ldap://x}", "<script>alert(1)</script>", "'; DROP TABLE subjects;--", "%s%n",

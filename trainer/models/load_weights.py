@@ -4,7 +4,8 @@ The libraries' own `from_pretrained` draws lots for what is missing, drops what 
 weights without their scales; here each of these is a sentence.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from torch import Tensor
+from transformers.initialization import no_init_weights
 
 from storage.errors import SetupError
 from trainer.models.diffusers_layout import config_of, some_of
@@ -23,6 +25,13 @@ from trainer.models.safetensors_files import SafetensorsFiles
 from trainer.models.sources import ModelSource
 
 QUANTISED = "is quantised ({}), and Darkroom cannot read that: take it in 16 or 32 bits, or in fp8"
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Networks that are made in here are shapes without content, so that they take neither memory nor time."""
+    with no_init_weights(), torch.device("meta"):
+        yield
 
 
 def check_part(source: ModelSource, part: str, network: Any) -> SafetensorsFiles:
@@ -39,7 +48,8 @@ def check_part(source: ModelSource, part: str, network: Any) -> SafetensorsFiles
 
 def read_part(source: ModelSource, part: str, empty: Callable[[], Any], dtype: torch.dtype) -> Any:
     """One part with its weights in `dtype`; `empty` makes it by its settings. Raises SetupError."""
-    with init_empty_weights(include_buffers=False):
+    # Random numbers that the files' would replace at once took longer than to read these.
+    with no_init_weights(), init_empty_weights(include_buffers=False):
         network = empty()
     likes = network.state_dict()
     tensors = opened(_files(source, part), source.called)

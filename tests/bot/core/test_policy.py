@@ -20,6 +20,7 @@ from storage.kinds.imagine import ImagineJob
 from storage.kinds.train import TrainJob
 from tests.conftest import CALLED, Chat, photos_of_a_character
 from tests.support.bot_process import NO_LIMITS, settings_of
+from tests.support.quick import slow_but
 
 SPACE = "discord:1"
 WALKS, CLUB = "C-walks", "C-club"  # channels; a private subject's pictures were drawn in the second
@@ -162,7 +163,7 @@ def answer_to(who: str, command: str, shared: Audience) -> str:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("shared", SEES)
+@pytest.mark.parametrize("shared", slow_but(SEES, "private", "channel"))
 @pytest.mark.parametrize("command", [*ABOUT_SUBJECTS, *REMOVING, *SHOWING])
 async def test_each_command_to_each_person(bare: Chat, command: str, shared: Audience) -> None:
     for who, about in PEOPLE.items():

@@ -44,7 +44,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Say]:
     """Make an engine that says this of each job."""
     made: list[EngineClient] = []
 
-    def make(limits: SilenceLimits = SOON, start: Any = (), **said: Any) -> EngineClient:
+    def make(limits: SilenceLimits | None = None, start: Any = (), **said: Any) -> EngineClient:
         script = tmp_path / "script.json"
         script.write_text(json.dumps({"": list(start), **said}))
         made.append(EngineClient("none", limits=limits, module=("tests.support.scripted_engine", str(script))))
@@ -135,7 +135,9 @@ PHASES = ("loading", "class images", "learning", "sampling", "drawing", "saving"
 async def test_an_engine_that_is_frozen_is_ended_and_the_next_task_runs(
     engine: Say, tmp_path: Path, phase: str
 ) -> None:
-    client = engine(SilenceLimits(step_s=0.5, loading_s=1.0), one=[report(phase=phase), "STOP"])
+    # Whoever is frozen is silent for good: a limit as short as can be would end a slow machine's next task, too.
+    limits = SilenceLimits(step_s=0.5, loading_s=3.0 if phase in ("loading", "saving") else 30.0)
+    client = engine(limits, one=[report(phase=phase), "STOP"])
     frozen = await result(client, picture(tmp_path))
     assert (frozen.state, frozen.message) == ("died", STUCK)
     assert (await result(client, picture(tmp_path, job="two"))).state == "done"
@@ -158,7 +160,7 @@ async def test_an_engine_that_is_frozen_while_it_starts_is_ended(engine: Say) ->
 
 
 async def test_an_engine_that_talks_nonsense_is_as_good_as_silent(engine: Say, tmp_path: Path) -> None:
-    client = engine(one=[report(), *[0.1, "blah"] * 100])
+    client = engine(SOON, one=[report(), *[0.1, "blah"] * 100])
     assert (await result(client, picture(tmp_path))).message == STUCK
 
 

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 from trainer.models.base import BaseModel
 from trainer.models.diffusers_layout import settings_read
 from trainer.models.dit.denoiser import PROMPT_TOKENS, DitDenoiser
-from trainer.models.load_weights import check_part, read_part
+from trainer.models.load_weights import check_part, read_part, shapes_only
 from trainer.models.sources import ModelSource
 from trainer.noise.flow import FlowMatching, Shift
 
@@ -163,7 +163,7 @@ class DitModel(BaseModel):
     @classmethod
     def skeleton(cls, folder: Path, dtype: torch.dtype) -> Self:
         """The same without content, by the settings in a folder; raises SetupError if these make no model."""
-        with settings_read(folder, cls.called), torch.device("meta"):
+        with settings_read(folder, cls.called), shapes_only():
             transformer, text_encoder, vae = (cls.empty(folder, part) for part in NETWORKS)
         denoiser = cls.denoiser_of(folder, transformer.to(dtype), text_encoder.to(dtype)).eval().requires_grad_(False)
         source = ModelSource(f"The base model in {folder}", folder, ())

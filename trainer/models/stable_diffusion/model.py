@@ -17,7 +17,7 @@ from storage.errors import SetupError
 from trainer.models.base import BaseModel, memory_format_for
 from trainer.models.denoiser import PromptReader, TextEmbeddings
 from trainer.models.diffusers_layout import INDEX, config_of, settings_read
-from trainer.models.load_weights import read_part
+from trainer.models.load_weights import read_part, shapes_only
 from trainer.models.sources import ModelSource
 from trainer.models.stable_diffusion.denoiser import UNetDenoiser
 from trainer.models.stable_diffusion.model_files import StableDiffusionFiles
@@ -165,7 +165,7 @@ def load(source: ModelSource, device: torch.device, dtype: torch.dtype) -> Stabl
 
 def skeleton(folder: Path, dtype: torch.dtype) -> StableDiffusion:
     """The same without content, by the settings in a folder; raises SetupError if these make no model."""
-    with settings_read(folder, "Stable Diffusion"), torch.device("meta"):
+    with settings_read(folder, "Stable Diffusion"), shapes_only():
         parts = [part for part in TEXT_ENCODERS if (folder / part).is_dir() or part == "text_encoder"]
         unet, vae, *text_encoders = (_empty(folder, part) for part in (*NETWORKS, *parts))
     denoiser = UNetDenoiser(unet, *text_encoders).requires_grad_(False)

@@ -19,8 +19,9 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all tests of a process: to start one takes seconds."""
     async with chromium() as browser:
         yield browser
 
@@ -35,7 +36,7 @@ def store(settings: BotSettings) -> FolderStore:
     return FolderStore(Path(settings.store_url))
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def page(settings: BotSettings, browser: Browser) -> AsyncIterator[Page]:
     async with chat(settings, browser) as page:
         yield page

@@ -10,7 +10,7 @@ from storage.settings.bot import BotSettings
 from tests.support.quick import slow_but
 from tests.support.web_chat import PHONE, add_pictures, add_subject, chat, no_sideways, say, shot
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 CONTRAST = """() => {
   const channel = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;

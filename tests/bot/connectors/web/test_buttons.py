@@ -8,7 +8,7 @@ from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
 from tests.support.web_chat import add_pictures, add_subject, chat, no_sideways, say, shot, visit
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AWAY = "Darkroom does not answer. Is it still running?"
 REFUSALS = [

@@ -11,7 +11,7 @@ from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
 from tests.support.web_chat import add_pictures, add_subject, chat, say, shot
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_the_gallery_shows_enlarges_and_deletes(

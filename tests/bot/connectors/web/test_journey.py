@@ -10,25 +10,19 @@ from playwright.async_api import Browser, Locator, Page, expect
 
 from bot.connectors.web.connector import opened
 from tests.conftest import Stack
-from tests.support.web_chat import chromium, say, shot, visit
+from tests.support.web_chat import say, shot, visit
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 SAMPLES = sorted((Path(__file__).parents[4] / "bot" / "samples").glob("*.png"))
 LONG_MS = 120_000
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def url(stack: Stack) -> AsyncIterator[str]:
     """The page of a deployment with a worker."""
     async with opened(stack.settings.model_copy(update={"port": 0}), stack.redis_url) as url:
         yield url
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 def last(page: Page) -> Locator:

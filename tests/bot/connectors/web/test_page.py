@@ -14,7 +14,7 @@ from storage.settings.bot import BotSettings
 from tests.support.quick import slow_but
 from tests.support.web_chat import add_pictures, add_subject, chat, files, say, shot
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 CONTRAST = """node => {
   const light = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((c) => (c /= 255) <= 0.04045 ? c / 12.92
     : ((c + 0.055) / 1.055) ** 2.4).reduce((sum, c, index) => sum + c * [0.2126, 0.7152, 0.0722][index], 0);

@@ -7,7 +7,7 @@ from storage.objects.folder import FolderStore
 from tests.support.photo_files import saved, scene
 from tests.support.web_chat import add_subject, files, say, shot
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_photos_that_cannot_be_used_are_asked_about(page: Page, store: FolderStore) -> None:

@@ -13,7 +13,7 @@ from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
 from tests.support.web_chat import add_subject, files, say, shot, visit
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.mark.parametrize(("label", "arguments"), [("Imagine", ImagineArguments), ("Train", TrainArguments)])
