@@ -23,10 +23,17 @@ PLAIN = Path(__file__).parent / "plain_diffusers.py"
 MICRO = {"toy": write_micro_model, "sd1": write_micro_sd1, "sd2": write_micro_sd2, "sdxl": write_micro_sdxl}
 
 
-def micro_bases(folders: pytest.TempPathFactory) -> dict[str, BaseModel]:
-    """A micro model of each architecture."""
-    torch.set_num_threads(1)
-    return {name: load_base(str(write(folders.mktemp(name)))) for name, write in MICRO.items()}
+class MicroBases(dict[str, BaseModel]):
+    """A micro model of each architecture, made when it is asked for first."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        super().__init__()
+        torch.set_num_threads(1)
+        self._folders = folders
+
+    def __missing__(self, name: str) -> BaseModel:
+        self[name] = load_base(str(MICRO[name](self._folders.mktemp(name))))
+        return self[name]
 
 
 def change(denoiser: Denoiser) -> Denoiser:

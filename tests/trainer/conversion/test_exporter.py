@@ -17,13 +17,13 @@ from storage.errors import UserError
 from tests.servers.hub import hub_server
 from tests.support.converted_subjects import (
     MICRO,
+    MicroBases,
     adapt,
     bring,
     change,
     drawn,
     drawn_plainly,
     export_of,
-    micro_bases,
     order,
 )
 from tests.support.micro_models import write_micro_sd2
@@ -50,7 +50,7 @@ class Drawn:
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseModel]:
-    return micro_bases(tmp_path_factory)
+    return MicroBases(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +58,10 @@ def weights(bases: dict[str, BaseModel], tmp_path_factory: pytest.TempPathFactor
     """What a training of each method leaves on each base model."""
     folder = tmp_path_factory.mktemp("weights")
     found = {}
-    for name, base in bases.items():
+    for name in MICRO:
         for method, learn in zip(METHODS, (change, adapt), strict=True):
             found[name, method] = folder / f"{name}-{method}.safetensors"
-            save_learned(found[name, method], learn(base.denoiser), base.denoiser)
+            save_learned(found[name, method], learn(bases[name].denoiser), bases[name].denoiser)
     return found
 
 

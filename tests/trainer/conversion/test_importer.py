@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from storage.errors import UserError
-from tests.support.converted_subjects import bring, change, export_of, micro_bases
+from tests.support.converted_subjects import MicroBases, bring, change, export_of
 from tests.support.quick import pairs_slow_but
 from trainer.conversion.exporter import export
 from trainer.dreambooth.weights import save_learned
@@ -19,7 +19,7 @@ from trainer.models.base import BaseModel
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseModel]:
-    return micro_bases(tmp_path_factory)
+    return MicroBases(tmp_path_factory)
 
 
 @pytest.mark.parametrize(

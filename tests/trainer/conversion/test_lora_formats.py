@@ -11,7 +11,7 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.support.converted_subjects import adapt, bring, drawn, drawn_plainly, micro_bases, order
+from tests.support.converted_subjects import MicroBases, adapt, bring, drawn, drawn_plainly, order
 from trainer.dreambooth import lora
 from trainer.dreambooth.weights import load_learned
 from trainer.models.base import BaseModel
@@ -71,7 +71,7 @@ Matrices = dict[str, tuple[Tensor, Tensor]]  # down and up of each layer, by its
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseModel]:
-    return micro_bases(tmp_path_factory)
+    return MicroBases(tmp_path_factory)
 
 
 def matrices(base: BaseModel, paths: list[str]) -> Matrices:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from tests.support.quick import slow_but
 from trainer.diffusion.latents import decode
 from trainer.diffusion.preview import SIDE_MAX_PX, LatentPreview, contact_sheet
 from trainer.diffusion.sampling import Denoising
@@ -46,7 +47,7 @@ def test_a_preview_is_like_the_picture(toyworld: BaseModel, drawn: Tensor) -> No
     assert min(alike) > max(likeness(previews[0], picture) for picture in pictures[1:])
 
 
-@pytest.mark.parametrize("scheduler", [*SCHEDULERS])
+@pytest.mark.parametrize("scheduler", slow_but(SCHEDULERS, "ddim", "euler-a"))
 def test_what_a_step_predicts_is_like_the_picture_long_before_the_end(toyworld: BaseModel, scheduler: str) -> None:
     how = {"steps": 16, "guidance": 4.0, "scheduler": scheduler}
     denoising = Denoising(toyworld, toyworld.denoiser, "a photo of a blue dog on the moon", SEEDS[:1], **how)

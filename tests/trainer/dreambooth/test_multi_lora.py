@@ -14,7 +14,7 @@ from trainer.dreambooth.train import Training
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
 
-STEPS = 20
+STEPS = 12
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def all_of(base: BaseModel, subjects: list[SubjectSpec]) -> list[Training]:
         {"rank": 4},
         {"rank": 8, "alpha": 4, "ema_decay": 0.9},
         {"schedule": "cosine", "warmup_steps": 3, "snr_gamma": 5},
-        {"noise_offset": 0.1, "text_steps": 7, "prior_weight": 0.5},
+        {"noise_offset": 0.1, "text_steps": 4, "prior_weight": 0.5},
     ]
     return [training_of(base, subjects[k], seed=k, **changes) for k, changes in enumerate(own)]
 
@@ -67,19 +67,19 @@ def test_who_joins_leaves_pauses_and_goes_on_leaves_the_others_as_they_are(
         for _ in range(STEPS):
             training.step()
     stays, joins, pauses, leaves = all_of(base, subjects)
-    for _ in range(3):
+    for _ in range(2):
         step(together, stays, pauses)
-    for _ in range(5):
+    for _ in range(3):
         shared += step(together, stays, joins, leaves, pauses)
     kept, resumed = copied(pauses), all_of(base, subjects)[2]
-    for _ in range(4):
+    for _ in range(3):
         shared += step(together, stays, joins)
     restore(resumed, kept)
-    for _ in range(8):
+    for _ in range(4):
         shared += step(together, joins, resumed, stays)
     while left := [training for training in (resumed, joins) if training.taken < STEPS]:
         step(together, *left)
-    assert shared > 10
+    assert shared > 6
     assert stays.taken == joins.taken == resumed.taken == STEPS
     assert [same(*pair) for pair in ((stays, alone[0]), (joins, alone[1]), (resumed, alone[2]))] == [True] * 3
 
@@ -89,7 +89,7 @@ def test_who_joins_leaves_pauses_and_goes_on_leaves_the_others_as_they_are(
     [
         {"text_learning_rate": 0.0},
         {"prior": "teacher", "batch": 2, "accumulation": 2},
-        {"prior": "none", "gradient_checkpointing": True, "wordings": 2},
+        pytest.param({"prior": "none", "gradient_checkpointing": True, "wordings": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_recipes_of_all_kinds_are_what_they_are_alone(
@@ -97,7 +97,7 @@ def test_recipes_of_all_kinds_are_what_they_are_alone(
 ) -> None:
     alone, both = ([training_of(base, subjects[k], k, **changes) for k in range(2)] for _ in range(2))
     together = MultiLora(base, 4)
-    for _ in range(6):
+    for _ in range(4):
         step(together, *both)
         for training in alone:
             training.step()

@@ -18,8 +18,8 @@ from trainer.metrics.embedders import ToyworldEmbedder
 from trainer.models.base import BaseModel, load_base
 from trainer.protocol import Cancel, ImagineTask, Pause, ProgressReport, TaskResult, TrainResult, TrainTask
 
-EMA: dict[str, Any] = {"ema_decay": 0.9, "validate_every": 3}
-LORA: dict[str, Any] = {"method": "lora", "text_learning_rate": 0.0, "report_card": True}
+EMA: dict[str, Any] = {"ema_decay": 0.9, "validate_every": 3, "steps": 6, "candidates": 2}
+LORA: dict[str, Any] = {"method": "lora", "text_learning_rate": 0.0, "report_card": True, "steps": 6, "candidates": 2}
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.support.micro_models import write_micro_klein
+from tests.support.quick import slow_but
 from tests.trainer.dreambooth.test_divergence import task as training
 from tests.trainer.worker.test_engine_client import picture, run
 from trainer.engine.engine import Engine
@@ -78,12 +79,10 @@ def test_what_was_learned_is_compared_with_the_first_look(klein: BaseModel, tmp_
     assert above != below
 
 
+@pytest.mark.parametrize("report_card", slow_but([True, False], True))
 def test_without_anybody_who_measures_both_are_drawn_and_where_nobody_wants_a_card_neither(
-    klein: BaseModel, tmp_path: Path, photos: list[Path]
+    klein: BaseModel, tmp_path: Path, photos: list[Path], report_card: bool
 ) -> None:
-    for report_card in (True, False):
-        folder = tmp_path / str(report_card)
-        folder.mkdir()
-        (result,) = results(klein, learn(folder, photos, report_card=report_card))
-        assert isinstance(result, TrainResult) and result.state == "done", result
-        assert not result.subjects[0].first_look and bool(result.subjects[0].compared) == report_card
+    (result,) = results(klein, learn(tmp_path, photos, report_card=report_card))
+    assert isinstance(result, TrainResult) and result.state == "done", result
+    assert not result.subjects[0].first_look and bool(result.subjects[0].compared) == report_card

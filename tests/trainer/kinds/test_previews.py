@@ -15,14 +15,14 @@ from tests.conftest import Chat
 pytestmark = pytest.mark.timeout(300)
 
 
-def drawing(space: str) -> ImagineJob:
-    how = {"prompt": "a dog", "model_prompt": "a dog", "seed": 1, "count": 4, "steps": 100}
+def drawing(space: str, steps: int) -> ImagineJob:
+    how = {"prompt": "a dog", "model_prompt": "a dog", "seed": 1, "count": 4, "steps": steps}
     return ImagineJob(space=space, owner="you", **how)
 
 
 @pytest.mark.parametrize("looks", [True, False])
 async def test_who_looks_sees_what_is_drawn(chat: Chat, app: Darkroom, looks: bool) -> None:
-    job, seen = drawing(f"{chat.space}-{new_id()}"), list[bytes]()
+    job, seen = drawing(f"{chat.space}-{new_id()}", 100 if looks else 20), list[bytes]()
 
     async def look() -> None:
         while True:
