@@ -72,11 +72,6 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
     "a name that is taken": (["import", "text", "--name", "TAKEN", *ABOUT[2:]], 2, "already a subject called taken"),
     "a file that is a text": (["import", "text", *ABOUT], 2, "text is no safetensors file"),
     "a file for another model": (["import", "xl.safetensors", *ABOUT], 2, "it seems to be for Stable Diffusion XL"),
-    "no base model": (
-        ["DARKROOM_BASE_MODEL=/no/such/model", "import", "xl.safetensors", *ABOUT],
-        1,
-        "There is no folder or file /no/such/model",
-    ),
     "no trainer": (
         ["PYTHONPATH=nothing", "import", "xl.safetensors", *ABOUT],
         1,
@@ -86,8 +81,8 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory, micro_model: Path) -> dict[str, Said]:
-    """What every command of the table said, on one store with two subjects in it."""
+def exchange(tmp_path_factory: pytest.TempPathFactory, micro_model: Path) -> tuple[Path, dict[str, str]]:
+    """A folder with files, and the environment of commands there, on a store with two subjects in it."""
     folder = tmp_path_factory.mktemp("exchange")
     (folder / "text").write_text("no weights at all")
     (folder / "darkroom-exports" / "lost-lora").mkdir(parents=True)
@@ -100,6 +95,13 @@ def said(tmp_path_factory: pytest.TempPathFactory, micro_model: Path) -> dict[st
     _add(folder, Subject(space="local", owner="you", name="taken", noun="dog", base_model="toyworld", state="ready"))
     lost = {"weights_key": "subjects/1/weights/gone", "weights_sha256": "0", "state": "ready"}
     _add(folder, Subject(space="local", owner="you", name="lost", noun="dog", base_model="toyworld", **lost))
+    return folder, env
+
+
+@pytest.fixture(scope="module")
+def said(exchange: tuple[Path, dict[str, str]]) -> dict[str, Said]:
+    """What every command of the table said."""
+    folder, env = exchange
     answers = darkrooms([["jobs", "--json"], *([*words, "--json"] for words, _, _ in REFUSED.values())], env, folder)
     return dict(zip(["nothing yet", *REFUSED], answers, strict=True))
 
@@ -116,3 +118,12 @@ def test_what_is_refused_gets_its_sentence_and_leaves_nothing(case: str, said: d
     assert (said[case].code, said[case].result["state"]) == (code, "failed")
     assert said[case].left == said["nothing yet"].left
     assert "Traceback" not in said[case].err
+
+
+@pytest.mark.slow
+def test_a_base_model_that_is_not_there_is_named(exchange: tuple[Path, dict[str, str]]) -> None:
+    folder, env = exchange
+    words = ["DARKROOM_BASE_MODEL=/no/such/model", "import", "xl.safetensors", *ABOUT, "--json"]
+    (refused,) = darkrooms([words], env, folder)
+    assert (refused.code, refused.result["state"]) == (1, "failed")
+    assert "There is no folder or file /no/such/model" in refused.result["message"]

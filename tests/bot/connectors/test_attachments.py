@@ -13,6 +13,7 @@ from tests.servers.slack.workspace import Json
 from tests.support.discord_bot import SPACE as SERVER
 from tests.support.discord_bot import photos
 from tests.support.manual_worker import Hand
+from tests.support.quick import slow_but
 from tests.support.slack_bot import SPACE, Scene
 
 pytestmark = pytest.mark.timeout(300)
@@ -21,7 +22,7 @@ MENU = "Train on these photos"
 VOICE = 1 << 13
 
 
-@pytest.mark.parametrize("mimetype", ["", "application/octet-stream", None], ids=str)
+@pytest.mark.parametrize("mimetype", slow_but(["", "application/octet-stream", None], None), ids=str)
 async def test_the_shortcut_takes_files_of_which_slack_does_not_know_the_kind(scene: Scene, mimetype: str) -> None:
     files = scene.slack.photos(photos_of_a_character(3))
     for file in files:

@@ -42,8 +42,8 @@ async def test_files_that_are_no_photos_are_asked_about(scene: Scene) -> None:
     [
         ("bytes", 64 * 2**20, "too large"),
         ("html", 10, "web page"),
-        ("gone", 10, "is gone"),
-        ("elsewhere", 10, "status 302"),
+        pytest.param("gone", 10, "is gone", marks=pytest.mark.slow),
+        pytest.param("elsewhere", 10, "status 302", marks=pytest.mark.slow),
     ],
 )
 async def test_a_file_that_cannot_be_fetched_is_refused_like_any_other_photo(
