@@ -21,7 +21,8 @@ def test_every_process_that_computes_sleeps_at_barriers(module: str) -> None:
 import contextlib, sys
 from {module} import main
 sys.argv = ["it", "--help"]
-sys.modules["diffusers"] = None  # what is imported after PyTorch takes long, and has no threads of its own
+for name in ("accelerate", "diffusers", "peft", "transformers"):
+    sys.modules[name] = None  # what is imported after PyTorch takes long, and has no threads of its own
 with contextlib.suppress(BaseException):
     main()
 import torch

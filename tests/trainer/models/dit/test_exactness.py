@@ -11,6 +11,7 @@ from torch import Tensor
 from storage.errors import UserError
 from tests.support.dit_peers import PEERS, PROMPTS, SIZE, Call, Peer, drawn_by, noise_of
 from tests.support.micro_models import write_micro_z_image
+from tests.support.quick import slow_but
 from trainer.diffusion import latents as pictures
 from trainer.diffusion import sampling
 from trainer.dreambooth import lora
@@ -29,7 +30,7 @@ from trainer.protocol import ImagineTask, TaskResult
 NEW = [name for name in PEERS if "klein" not in name]  # that one has a file of its own for the same
 
 
-@pytest.fixture(scope="module", params=NEW)
+@pytest.fixture(scope="module", params=slow_but(NEW, "z-image", "krea2-turbo"))
 def peer(request: pytest.FixtureRequest) -> Peer:
     return PEERS[request.param]
 
