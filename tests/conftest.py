@@ -58,6 +58,7 @@ def pytest_collection() -> None:
 def pytest_collection_finish() -> None:
     """See `pytest_collection`."""
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     gc.enable()
 
 
