@@ -1,11 +1,12 @@
 """Less of the same in `make test`, all of it in `make test-all`: parameters, examples, rounds."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import settings
 
+T = TypeVar("T")
 FULL_EXAMPLES = 100  # of Hypothesis' own profile; the profile of `make test` has fewer: tests/conftest.py
 
 
@@ -17,6 +18,11 @@ def slow_but(values: Iterable[Any], *quick: Any) -> list[Any]:
 def pairs_slow_but(values: Iterable[tuple[Any, ...]], *quick: tuple[Any, ...]) -> list[Any]:
     """The same of several parameters at once."""
     return [value if value in quick else pytest.param(*value, marks=pytest.mark.slow) for value in values]
+
+
+def some_of(values: Sequence[T], count: int) -> Sequence[T]:
+    """All of these values in `make test-all`, and so many of them, spread evenly, in `make test`."""
+    return values if examples(FULL_EXAMPLES) == FULL_EXAMPLES else values[:: len(values) // count]
 
 
 def examples(count: int) -> int:

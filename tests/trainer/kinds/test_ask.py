@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,8 @@ def workers() -> Iterator[list["subprocess.Popen[str]"]]:
 
 def start_worker(log: Path = Path(os.devnull), **settings: str) -> "subprocess.Popen[str]":
     """Start a worker that serves questions alone; a base model it could not load if it wanted to."""
-    command = [sys.executable, "-X", "importtime", "-m", "trainer", "--queues", "ask"]
+    says_imports = ("-X", "importtime") if log != Path(os.devnull) else ()
+    command = [sys.executable, *says_imports, "-m", "trainer", "--queues", "ask"]
     environment = {**os.environ, "DARKROOM_BASE_MODEL": "/no/such/model", **settings}
     with log.open("w") as file:
         return subprocess.Popen(command, env=environment, stderr=file, text=True)
@@ -141,6 +143,23 @@ async def test_a_question_is_cancelled_while_it_is_answered(
     assert reply.state == "cancelled"
     await chat("answer delete", job=request.id)
     assert await app.store.names(f"jobs/{request.id}/") == []
+
+
+async def test_a_second_signal_ends_a_worker_at_once(
+    app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
+) -> None:
+    await Documents(app.store).save(chat.space, "you", "zorvia.md", TOWER)
+    model.fail("hang", after_chunks=2)
+    workers.append(start_worker(DARKROOM_ASK_MODEL_URL=model.url, DARKROOM_ASK_MODEL=model.model))
+    request = Request(space=chat.space, user="you", command="ask", arguments={"question": TALL, "mode": "documents"})
+    async with asyncio.timeout(WITHIN_S), aclosing(app.answer_to_end(request)) as replies:
+        async for reply in replies:
+            if "Writing" in reply.text and reply.state == "working":
+                break
+        while workers[0].poll() is None:  # two that come at once, as to a process that has no processor, count as one
+            workers[0].send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.2)
+    assert workers[0].returncode == 128 + signal.SIGTERM
 
 
 async def test_a_refused_key_is_said_and_answered_with_quotations(

@@ -141,6 +141,7 @@ async def test_a_training_survives_its_workers(chat: Chat, app: Darkroom, start:
     assert third.poll() is None
 
 
+@pytest.mark.slow  # the quick one, without an engine: trainer/kinds/test_ask.py
 async def test_a_second_signal_ends_a_worker_at_once(chat: Chat, app: Darkroom, start: Callable[[], Worker]) -> None:
     worker = start()
     drawing = Training(app, chat, "imagine", prompt="a dog", count=16, steps=150)

@@ -6,6 +6,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from bot.connectors.web.connector import opened
 from storage.objects.folder import FolderStore
 from storage.settings.bot import BotSettings
+from tests.support.quick import slow_but
 from tests.support.web_chat import add_pictures, add_subject, chat, no_sideways, say, shot, visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -38,7 +39,7 @@ async def refuse(page: Page, number: int) -> None:
     await page.route("**/messages", answer)
 
 
-@pytest.mark.parametrize("number", range(len(REFUSALS)))
+@pytest.mark.parametrize("number", slow_but(range(len(REFUSALS)), 1, 3))
 async def test_a_refusal_is_said_beside_the_button(
     settings: BotSettings, store: FolderStore, browser: Browser, number: int
 ) -> None:
@@ -97,7 +98,7 @@ async def test_a_server_that_is_away_is_said_at_every_kind_of_button(
             await expect(page.locator("#messages > li")).to_have_count(3)
 
 
-@pytest.mark.parametrize("width_px", [320, 390, 1100])
+@pytest.mark.parametrize("width_px", slow_but([320, 390, 1100], 320, 1100))
 async def test_chips_keep_their_words_and_more_opens_at_its_button(
     settings: BotSettings, store: FolderStore, browser: Browser, width_px: int
 ) -> None:
