@@ -56,7 +56,7 @@ demo: .venv/.demo  ## Run everything here: queue, store, worker and web chat
 	@$(BIN)/darkroom demo
 
 # Three processes keep two cores busy, since tests wait for other processes much of their time.
-TEST := $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+TEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: setup browser  ## Run the tests but for those marked slow
 	$(TEST)

@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,8 +32,14 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.support.stores", "tests.support.discord_bot", "tests.support.slack_bot"]
 
-# Fixtures that take seconds to start and last as long as the tests: one process of these has each, and all who use it.
-STARTED_ONCE = ("stack", "browser", "s3_server")
+ROOT = Path(__file__).parents[1]
+# What takes seconds to start and lasts as long as the tests, and what files that need it have in them. One process has
+# it, and takes those files; where that is guessed wrongly, another process starts it as well.
+STARTED_ONCE = {
+    "stack": r"^(?!.*def (app|chat)\().*(stack: Stack|def test_\w+\([^)]*\b(chat: Chat|app: Darkroom|asked: Chat))",
+    "browser": r"from playwright",
+    "s3_server": r"bucket|s3_server",
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,37 +69,38 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist's own, which reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark files that need one of `STARTED_ONCE`, and put first what may take long.
+@cache
+def group_of(file: str) -> str:
+    """The tests that one process should have together, by their file: it, or those that need the same server."""
+    text = (ROOT / file).read_text()
+    return next((server for server, needs in STARTED_ONCE.items() if re.search(needs, text, re.DOTALL)), file)
 
-    So processes that share the tests end at about the same time.
-    """
-    group_of = {
-        item.path: server
-        for server in reversed(STARTED_ONCE)
-        for item in items
-        if server in getattr(item, "fixturenames", ())
-    }
-    longest_s = dict.fromkeys((item.path for item in items), 0.0)
+
+def file_of(nodeid: str) -> str:
+    """The file of a test."""
+    return nodeid.partition("::")[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what may take long, so that processes which share the tests end at about the same time."""
+    longest_s = dict.fromkeys((file_of(item.nodeid) for item in items), 0.0)
     for item in items:
-        if group := group_of.get(item.path):
-            item.add_marker(pytest.mark.xdist_group(group))
         if mark := item.get_closest_marker("timeout"):
-            longest_s[item.path] = max(longest_s[item.path], mark.args[0])
-    items.sort(key=lambda item: (group_of.get(item.path, "~"), -longest_s[item.path]))
+            longest_s[file_of(item.nodeid)] = max(longest_s[file_of(item.nodeid)], mark.args[0])
+    of_servers = {file: group_of(file) in STARTED_ONCE for file in longest_s}
+    items.sort(key=lambda item: (not of_servers[file_of(item.nodeid)], -longest_s[file_of(item.nodeid)]))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With `--dist loadgroup`: a process takes a group of files, or a file, and then the next one."""
-    from xdist.scheduler import LoadGroupScheduling
+    """With `--dist loadfile` a process takes one group of tests after another."""
+    from xdist.scheduler import LoadFileScheduling
 
-    class ByGroupOrFile(LoadGroupScheduling):
+    class ByGroup(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return super()._split_scope(nodeid).partition("::")[0]
+            return group_of(file_of(nodeid))
 
-    return ByGroupOrFile(config, log) if config.getoption("dist") == "loadgroup" else None
+    return ByGroup(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
