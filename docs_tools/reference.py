@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from bot.arguments.forms import fields
-from bot.cli.main import app
+from bot.cli.commands import app
 from bot.cli.options import limits
 from bot.cli.recipe_table import rows as rows_of_recipes
 from bot.cli.settings_table import rows

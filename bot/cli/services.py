@@ -4,7 +4,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -125,7 +126,7 @@ async def _everything(
                 await stack.worker_ready()
         _announce(welcome(url))
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with _command_server(settings), asyncio.TaskGroup() as tasks:
                 # Ends everything with a sentence if the worker or the queue is lost for good.
                 tasks.create_task(stack.during(asyncio.Event().wait()))
                 for serve in serving:
@@ -133,6 +134,16 @@ async def _everything(
         except* SetupError as errors:
             # The first one is the cause; the others were cancelled by it.
             raise errors.exceptions[0] from None
+
+
+@asynccontextmanager
+async def _command_server(settings: BotSettings) -> AsyncIterator[None]:
+    """Have commands on this DARKROOM_HOME run in forks of one process, which saves them their imports."""
+    server = Child([sys.executable, "-m", "bot.cli.command_server", str(settings.home.absolute())])
+    try:
+        yield
+    finally:
+        await server.stop()
 
 
 async def _beside_others(serve: Chat, settings: BotSettings, redis_url: str) -> None:

@@ -88,5 +88,6 @@ async def until_stopped(work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.current_task()
     assert task
     for number in (signal.SIGTERM, signal.SIGHUP):  # Ctrl-C is seen to by asyncio itself
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has a signal ignored
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await work

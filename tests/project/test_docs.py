@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from bot.cli.main import app
+from bot.cli.commands import app
 from docs_tools.reference import commands_page, settings_page
 from storage.settings.ask import AskSettings
 from storage.settings.bot import BotSettings

@@ -15,7 +15,7 @@ from redis import Redis
 
 from bot.arguments.arguments import ImagineArguments, TrainArguments
 from bot.arguments.forms import fields
-from bot.cli.main import app
+from bot.cli.commands import app
 from storage.contract.outcomes import outcome_key
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
