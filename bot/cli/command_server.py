@@ -122,9 +122,8 @@ def _take_over(connection: socket.socket, call: Call, streams: list[int]) -> Non
         open(number, mode, 1 if number == 2 else -1, encoding, errors, closefd=False)  # noqa: SIM115
         for number, (mode, (encoding, errors)) in enumerate(zip(modes, call.streams, strict=True))
     )
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # `up` may ignore both; what the caller ignores never comes
+    # `up` may ignore these two; what the caller ignores never comes.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # A service manager ends all processes of `darkroom up`. That is not the person's wish, so the job stays accepted.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(1))

@@ -1,6 +1,7 @@
 """The whole path at the terminal: `darkroom up`, real commands beside it, a real worker with the micro model."""
 
 import json
+import os
 import re
 import signal
 import time
@@ -84,6 +85,20 @@ def test_train_then_imagine(up: psutil.Process, here: Path, env: dict[str, str])
     assert "already a subject called rex" in said[4].result["message"]
     assert said[5].result["grid"] is None  # which would be the same picture once more
     assert [str(path) for path in (here / "one").iterdir()] == said[5].result["images"]
+
+
+def test_pictures_are_saved_where_and_as_the_person_works(up: psutil.Process, here: Path, env: dict[str, str]) -> None:
+    """Also by the command server, which has a folder and a umask of its own."""
+    folder = here / "elsewhere"
+    folder.mkdir()
+    before = os.umask(0o077)
+    try:
+        said = darkroom("imagine", "a dog", "-n", "1", "--steps", "2", "--out", "new", "--json", env=env, cwd=folder)
+    finally:
+        os.umask(before)
+    assert said.code == 0, said.err
+    assert [str(path) for path in (folder / "new").iterdir()] == said.result["images"]
+    assert (folder / "new").stat().st_mode & 0o777 == 0o700
 
 
 def test_ctrl_c_stops_a_running_training_and_leaves_nothing(

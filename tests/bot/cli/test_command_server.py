@@ -276,9 +276,9 @@ os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 connection = socket.socket(socket.AF_UNIX)
+connection.settimeout({WITHIN_S})
 connection.connect({str(path)!r})
-connection.sendall(b"{{}}\\n")
-print(connection.recv(1))
+print(connection.recv(1))  # who is let in is waited for
 """
     refused = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "PermissionError" in refused.stderr
