@@ -53,8 +53,8 @@ async def note(store: Store, home: str, posted: Posted) -> None:
         return
     data = posted.model_dump_json().encode()
     await store.put(f"{home}/posted-{hashlib.sha256(data).hexdigest()[:40]}", data)
-    if _is_indexed(home, posted):  # after the note, by which the entry is found when it is to go
-        await store.put(_index_entry(home, posted), b"")
+    if entry := index_entry(home, posted):  # after the note, by which the entry is found when it is to go
+        await store.put(entry, b"")
     if not await store.exists(record_key(home)):
         await set_aside(store, home)
         await _drop_entry(store, home, posted)  # which may have come after the note was set aside
@@ -70,18 +70,16 @@ def _index_prefix(platform: str, message: str) -> str:
     return f"{POSTED_AS}{hashlib.sha256(f'{platform} {message}'.encode()).hexdigest()[:40]}/"
 
 
-def _is_indexed(home: str, posted: Posted) -> bool:
-    """Whether it is a message about a job, and not an upload, or about a subject."""
-    return home.startswith("jobs/") and bool(posted.message)
-
-
-def _index_entry(home: str, posted: Posted) -> str:
+def index_entry(home: str, posted: Posted) -> str:
+    """Name of the entry that leads from a message to its job; empty for an upload, or if it is about a subject."""
+    if not home.startswith("jobs/") or not posted.message:
+        return ""
     return f"{_index_prefix(posted.platform, posted.message)}{home.removeprefix('jobs/')}"
 
 
 async def _drop_entry(store: Store, home: str, posted: Posted) -> None:
-    if _is_indexed(home, posted):
-        await store.delete(_index_entry(home, posted))
+    if entry := index_entry(home, posted):
+        await store.delete(entry)
 
 
 async def delete_home(store: Store, home: str) -> list[str]:

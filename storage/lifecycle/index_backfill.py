@@ -13,16 +13,27 @@ from storage.contract.jobs import Job
 from storage.contract.outcomes import outcome_key
 from storage.contract.records import parsed
 from storage.errors import Missing, StoreError
-from storage.lifecycle.job_index import COMPLETE, PREFIXES, READERS, STATE, JobIndex, entries_of, is_old, job_of
+from storage.lifecycle.job_index import (
+    COMPLETE,
+    PREFIXES,
+    READERS,
+    STATE,
+    VERSION,
+    JobIndex,
+    entries_of,
+    is_old,
+    job_of,
+)
+from storage.lifecycle.posted_index import NOTE, index_note
 from storage.objects.store import Store
 
 log = logging.getLogger(__name__)
 
 
 class BuildState(Record):
-    """How far old jobs are indexed."""
+    """How far old jobs are indexed; what an older version has indexed is indexed anew."""
 
-    version: int = 1
+    version: int = VERSION
     complete: bool = False
     after: str = ""  # name of an object: all before it are indexed
 
@@ -77,6 +88,9 @@ async def _add(index: JobIndex, names: list[str]) -> None:
     jobs = [name.split("/")[1] for name in names if name.endswith("/job.json")]
     for start in range(0, len(jobs), READERS):
         await asyncio.gather(*(_add_one(index, job, there) for job in jobs[start : start + READERS]))
+    notes = [name for name in names if NOTE in name]
+    for start in range(0, len(notes), READERS):
+        await asyncio.gather(*(index_note(index.store, note) for note in notes[start : start + READERS]))
 
 
 async def _add_one(index: JobIndex, job: str, there: set[str]) -> None:
@@ -87,7 +101,8 @@ async def _add_one(index: JobIndex, job: str, there: set[str]) -> None:
 
 async def _state(store: Store) -> BuildState:
     try:
-        return parsed(BuildState, (await store.get(STATE)).data, STATE)
+        state = parsed(BuildState, (await store.get(STATE)).data, STATE)
+        return state if state.version == VERSION else BuildState()
     except Missing:
         return BuildState()
     except StoreError as error:

@@ -27,7 +27,8 @@ from storage.objects.store import PAGE, Store
 OPEN = "open/"
 PREFIXES = ("jobs-about/", "jobs-of/", "jobs-under/", OPEN)
 STATE = "indexes/jobs.json"  # how far old jobs are in the indexes; see `storage/lifecycle/index_backfill.py`
-COMPLETE = b'{"version": 1, "complete": true}'
+VERSION = 2  # of what is indexed: 2 added what is under a key, and which job a message is about
+COMPLETE = b'{"version": 2, "complete": true}'
 STALE_S = 3600.0  # an entry of that age without a job is one too many: nobody is about to write the job
 READERS = 16  # jobs read at once: a store far away takes a while for each
 BUCKET = 5  # digits of an inverted id that make a folder: three days

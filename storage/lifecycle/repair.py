@@ -25,6 +25,7 @@ from storage.lifecycle.erasure import UNDER_WAY, Erasure, Receipt, finish, stand
 from storage.lifecycle.finalize import delete_job, finalize_job
 from storage.lifecycle.index_backfill import index_faults
 from storage.lifecycle.job_index import JobIndex
+from storage.lifecycle.posted_index import index_note, posted_faults
 from storage.objects.store import Store
 
 YOUNG_S = 3600.0  # its training may be about to be accepted, or settled
@@ -151,6 +152,17 @@ async def check_indexes(store: Store, dry_run: bool) -> AsyncIterator[RepairFind
             await (JobIndex(store).add(job, is_open) if job else store.delete(key))
 
 
+async def check_posted(store: Store, dry_run: bool) -> AsyncIterator[RepairFinding]:
+    """Entries that lead from a message to its job: those that are missing, and those without a message."""
+    async for key, note in posted_faults(store):
+        if note:
+            yield RepairFinding(key, "A message does not lead to its job.", "indexed again")
+        else:
+            yield RepairFinding(key, "The message of this entry is gone.", "deleted")
+        if not dry_run:
+            await (index_note(store, note) if note else store.delete(key))
+
+
 async def damaged_records(
     store: Store, prefix: str, kind: type[Stored], ending: str = ".json"
 ) -> AsyncIterator[tuple[str, str]]:
@@ -184,4 +196,11 @@ async def _is_whole(store: Store, key: str, sha256: str) -> bool:
     return True
 
 
-CHECKS: tuple[StoreCheck, ...] = (check_jobs, check_indexes, check_subjects, check_names, check_forgetting)
+CHECKS: tuple[StoreCheck, ...] = (
+    check_jobs,
+    check_indexes,
+    check_posted,
+    check_subjects,
+    check_names,
+    check_forgetting,
+)

@@ -111,6 +111,7 @@ class DiscordPoster(Poster):
         """Make the message say `reply`; its pictures are sent again only if they are others."""
         shown = " ".join(picture.key for picture in reply.shown)
         there = shown == post.extra.get("shown", "" if post.fresh else None)
+        await self.note_posted(reply, post.channel, post.message)  # before it is read, and replied to
 
         async def say(reply: Reply, size: UploadSize) -> str:
             parts = await self._parts(post, reply, None if there else reply.shown, size)

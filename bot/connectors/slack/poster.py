@@ -154,8 +154,8 @@ class SlackPoster(Poster):
             shown = files
             return message
 
+        await self.note_posted(reply, post.channel, message)  # before it is read, and replied to
         await _with_fallbacks(reply, lambda way: self._with_pictures(post, way, lambda files: say(way, files)))
-        await self.note_posted(reply, post.channel, message)
         extra = {name: value for name, value in post.extra.items() if name == RESPONSE_URL}
         return post.model_copy(update={"message": message, "extra": {**extra, **shown}})
 

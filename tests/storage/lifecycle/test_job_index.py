@@ -11,6 +11,7 @@ from arq.connections import ArqRedis
 from bot.core.dispatch import Dispatch
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
+from storage.contract.posted_messages import POSTED_AS, Posted, jobs_posted_as, note
 from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import StoreError
@@ -23,9 +24,9 @@ from storage.lifecycle.erasure import erase_subject
 from storage.lifecycle.finalize import delete_job, finalize_job, publish_outcome
 from storage.lifecycle.garbage_collection import GarbageCollector
 from storage.lifecycle.index_backfill import build_indexes
-from storage.lifecycle.job_index import JobIndex, about_prefix, hashed, space_key
+from storage.lifecycle.job_index import STATE, JobIndex, about_prefix, hashed, space_key
 from storage.lifecycle.reconcile import put_back
-from storage.lifecycle.repair import check_indexes
+from storage.lifecycle.repair import check_indexes, check_posted
 from storage.objects.folder import FolderStore
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def drawing(number: int = 1, space: str = "home", **more: object) -> ImagineJob:
     return ImagineJob.model_validate({**fields, **more})
 
 
-async def accept(store: FolderStore, job: ImagineJob | TrainJob) -> None:
+async def accept(store: FolderStore, job: ImagineJob | TrainJob | AskJob) -> None:
     await JobIndex(store).add(job)
     await store.put_new(job_key(job.id), job.model_dump_json().encode())
 
@@ -228,3 +229,39 @@ async def test_questions_are_found_by_their_person_and_thread_newest_first(store
     for job in (jobs[0], jobs[1], jobs[2]):
         await delete_job(store, job.id, job)
     assert await store.names("jobs-under/") == []
+
+
+async def posted_question(store: FolderStore) -> AskJob:
+    """A question that is accepted, with a note on its message."""
+    job = AskJob(id=f"{5:020x}", space="home", owner="ada", question="?", thread="t")
+    await accept(store, job)
+    await note(store, f"jobs/{job.id}", Posted(platform="discord", channel="5", message="6"))
+    return job
+
+
+async def test_questions_of_a_version_that_indexed_less_are_found(store: CutOff, redis: ArqRedis) -> None:
+    job = await posted_question(store)
+    for name in [*await store.names("jobs-under/"), *await store.names(POSTED_AS)]:
+        await store.delete(name)
+    await store.put(STATE, b'{"version": 1, "complete": true}')
+    assert await JobIndex(store).under("home", thread_key("t"), 5) == []
+    assert await build_indexes(store, 10)
+    assert await JobIndex(store).under("home", thread_key("t"), 5) == [job]
+    assert await jobs_posted_as(store, "discord", "6", 5) == [job.id]
+
+
+async def test_repair_indexes_messages_that_lead_nowhere_and_drops_entries_of_none(store: CutOff) -> None:
+    await build_indexes(store, 10)
+    job = await posted_question(store)
+    (entry,) = await store.names(POSTED_AS)
+    await store.delete(entry)
+    orphan = f"{POSTED_AS}{'0' * 40}/{job.id}"
+    await store.put(orphan, b"")
+    assert [each.key async for each in check_posted(store, True)] == [entry, orphan]
+    assert len([each async for each in check_posted(store, False)]) == 2
+    assert await store.names(POSTED_AS) == [entry] and await jobs_posted_as(store, "discord", "6", 5) == [job.id]
+    assert [each async for each in check_posted(store, True)] == []
+    for name in await store.names("jobs-under/"):
+        await store.delete(name)
+    assert len([each async for each in check_indexes(store, False)]) == 1
+    assert await JobIndex(store).under("home", thread_key("t"), 5) == [job]
