@@ -2,6 +2,7 @@
 
 A rule is a host with its subdomains (`python.org`), a suffix (`.gov`), or a host with the beginning of a path
 (`github.com/python`); a URL is read as host and path. Perplexity's `search_domain_filter` takes the same.
+`www.python.org` is the same as `python.org`; but `www.gov.uk` is that site alone, and not all sites below `gov.uk`.
 """
 
 import re
@@ -15,6 +16,9 @@ from storage.errors import UserError
 
 HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*")
 IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
+SHARED = re.compile(  # under which sites have nothing in common, as the Public Suffix List has them
+    r"(?:ac|co|com|edu|go|gob|gouv|gov|govt|gv|mil|ne|net|nhs|or|org|police|sch)\.[a-z]{2}"
+)
 PORTS = {"http": 80, "https": 443}
 
 
@@ -44,7 +48,8 @@ class DomainRule:
             host, port = "", None
         if not host or parts.scheme not in ("", "http", "https") or "@" in parts.netloc:
             raise UserError(f"“{written[:100]}” is not a domain: examples are python.org, .gov and github.com/python.")
-        return cls(without_www(host), port, _path(parts.path), suffix_only)
+        is_site = SHARED.fullmatch(without_www(host)) and not suffix_only
+        return cls(host if is_site else without_www(host), port, _path(parts.path), suffix_only)
 
     def __str__(self) -> str:
         """The rule as it is stored and shown."""
@@ -58,7 +63,7 @@ class DomainRule:
             port = parts.port or PORTS.get(parts.scheme)
         except ValueError:
             return False
-        if not (host.endswith(f".{self.host}") or (host == self.host and not self.suffix_only)):
+        if not (host.endswith(f".{self.host}") or (host == without_www(self.host) and not self.suffix_only)):
             return False
         path = _path(parts.path)
         return (self.port in (None, port)) and (path == self.path or path.startswith(f"{self.path}/"))

@@ -29,6 +29,9 @@ from storage.errors import UserError
         ("straße.example", "https://xn--strae-oqa.example/", True),
         ("straße.example", "https://strasse.example/", False),
         ("127.0.0.1:8000", "http://127.0.0.1:8000/x", True), ("127.0.0.1:8000", "http://127.0.0.1/x", False),
+        ("www.gov.uk", "https://www.gov.uk/tax", True), ("www.gov.uk", "https://gov.uk/tax", True),
+        ("www.gov.uk", "https://hmrc.gov.uk/", False), ("gov.uk", "https://hmrc.gov.uk/", True),
+        ("www.bbc.co.uk", "https://news.bbc.co.uk/", True), (".gov.uk", "https://www.hmrc.gov.uk/", True),
         ("[::1]", "http://[::1]/", True), ("python.org", "nonsense", False), ("python.org", "http://[", False),
     ],
 )  # fmt: skip

@@ -139,6 +139,15 @@ async def test_a_byte_order_mark_does_not_hide_the_first_rule() -> None:
             await fetch("/page")
 
 
+async def test_pages_of_a_site_that_are_fetched_at_once_ask_for_robots_txt_once() -> None:
+    async with site(robots=says("User-agent: *\nDisallow: /private"), page=says("x"), other=says("y")) as (
+        fetch,
+        asked,
+    ):
+        await asyncio.gather(fetch("/page"), fetch("/other"), fetch("/page"))
+    assert asked.count("/robots.txt") == 1 and len(asked) == 4
+
+
 @pytest.mark.parametrize(("status", "is_read"), [(404, True), (403, True), (500, False), (503, False)])
 async def test_robots_txt_that_is_not_there_forbids_nothing_and_one_that_fails_all(status: int, is_read: bool) -> None:
     async with site(robots=says("User-agent: *\nDisallow: /", status), page=says("x")) as (fetch, _):

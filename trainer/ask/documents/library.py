@@ -17,7 +17,7 @@ from trainer.ask.ranking.source_text import SourceText
 
 log = logging.getLogger(__name__)
 
-TEXT_VERSION = 1  # of extraction: texts of another one are extracted anew
+TEXT_VERSION = 2  # of extraction: texts of another one are extracted anew
 KEPT_CHARACTERS = 40_000_000  # in memory
 AT_ONCE = 4
 SITE = "documents"

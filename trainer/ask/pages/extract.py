@@ -9,17 +9,15 @@ from urllib.parse import urlsplit
 
 from storage.ask.pdf_check import DAMAGED, ENCRYPTED, SCAN
 from trainer.ask.pages.charset import decoded
+from trainer.ask.pages.hidden import drop_hidden
+from trainer.ask.pages.structure import keep_structure
+from trainer.ask.pages.unwrap import unwrapped
 
 TEXT_MAX = 400_000  # characters that are kept of one text
 PDF_PAGES_MAX = 300
-HIDDEN = [  # text that people do not see: pages hide orders to programs there
-    "//*[@hidden]",
-    "//*[@aria-hidden='true']",
-    "//*[contains(translate(@style, ' ', ''), 'display:none')]",
-    "//*[contains(translate(@style, ' ', ''), 'visibility:hidden')]",
-    "//*[contains(translate(@style, ' ', ''), 'font-size:0')"
-    " and not(contains(translate(@style, ' ', ''), 'font-size:0.'))]",
-]
+INVISIBLE = re.compile(  # characters that nobody sees, in which orders are smuggled, and which tear words apart
+    "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
 
 
@@ -46,7 +44,7 @@ def extract(data: bytes, media_type: str, charset: str = "", url: str = "") -> E
     """Extract the text of HTML, a PDF, Markdown or plain text; a file that has none says why."""
     if media_type == "application/pdf":
         return _pdf(data)
-    text = decoded(data, charset)
+    text = INVISIBLE.sub("", decoded(data, charset))
     if media_type in ("text/html", "application/xhtml+xml"):
         return _html(text, url)
     return _plain(text, is_markdown=media_type == "text/markdown")
@@ -63,10 +61,8 @@ def _html(text: str, url: str) -> Extracted:
     if tree is None:
         return Extracted(trouble="has no text")
     language = str(tree.get("lang") or "")
-    for path in HIDDEN:
-        for element in tree.xpath(path):
-            if element.getparent() is not None:
-                element.drop_tree()
+    drop_hidden(tree)
+    keep_structure(tree)
     published, updated = _dates(tree, url)
     document: Any = trafilatura.bare_extraction(
         tree, url=url or None, fast=True, favor_recall=True, include_comments=False, include_tables=True,
@@ -79,7 +75,7 @@ def _html(text: str, url: str) -> Extracted:
         return Extracted(trouble="has no text")
     return Extracted(
         text=body[:TEXT_MAX],
-        title=str((document and document.title) or tree.findtext(".//title") or "").strip()[:300],
+        title=str((document and document.title) or tree.findtext(".//title") or "").strip("# \t\n")[:300],
         site=str((document and document.sitename) or "")[:100],
         published=published,
         updated=updated,
@@ -114,7 +110,7 @@ def _pdf(data: bytes) -> Extracted:
             return Extracted(trouble=ENCRYPTED)
         parts, size = [], 0
         for page in reader.pages[:PDF_PAGES_MAX]:
-            parts.append(page.extract_text().strip())
+            parts.append(unwrapped(INVISIBLE.sub("", page.extract_text()).strip()))
             size += len(parts[-1])
             if size > TEXT_MAX:
                 break
@@ -143,4 +139,4 @@ def _plain(text: str, is_markdown: bool) -> Extracted:
     if not text.strip():
         return Extracted(trouble="has no text")
     heading = HEADING.search(text) if is_markdown else None
-    return Extracted(text=text, title=heading[1][:300] if heading else "")
+    return Extracted(text=unwrapped(text, is_markdown), title=heading[1][:300] if heading else "")

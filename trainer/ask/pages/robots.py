@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from protego import Protego
 
@@ -26,24 +27,32 @@ class _Rules(NamedTuple):
 
 
 class RobotsCache:
-    """Rules of sites, fetched when they are needed first and kept for an hour."""
+    """Rules of sites, fetched once when they are needed first, and kept for an hour."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
         self._rules: OrderedDict[str, _Rules] = OrderedDict()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def allows(self, url: str) -> bool:
         """Whether a page may be read; raises AddressRefused if its site may not even be asked."""
         parts = urlsplit(url)
         site = f"{parts.scheme}://{parts.netloc}"
-        rules = self._rules.get(site)
-        if rules is None or rules.until_s < time.monotonic():
-            allows = await self._read(site)
-            kept_s = OUTAGE_KEPT_S if allows is _forbids_all else KEPT_S
-            rules = self._rules[site] = _Rules(allows, time.monotonic() + kept_s)
-            if len(self._rules) > SITES_MAX:
-                self._rules.popitem(last=False)
+        lock = self._locks.setdefault(site, asyncio.Lock())  # a question reads several pages of a site at once
+        async with lock:
+            rules = self._rules.get(site)
+            if rules is None or rules.until_s < time.monotonic():
+                rules = await self._renewed(site)
         return rules.allows(url)
+
+    async def _renewed(self, site: str) -> _Rules:
+        allows = await self._read(site)
+        kept_s = OUTAGE_KEPT_S if allows is _forbids_all else KEPT_S
+        rules = self._rules[site] = _Rules(allows, time.monotonic() + kept_s)
+        self._rules.move_to_end(site)
+        if len(self._rules) > SITES_MAX:
+            self._rules.popitem(last=False)
+        return rules
 
     async def _read(self, site: str) -> Callable[[str], bool]:
         try:
