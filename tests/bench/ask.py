@@ -17,8 +17,8 @@ import psutil
 from storage.contract.ask import Answer, Source
 from storage.settings.language_model import LanguageModelSettings
 from tests.bench.chats import megabytes
-from tests.servers.openai_model import HABITS, ModelServer, model_server
-from tests.servers.web_pages.held_out import held_out_pages, held_out_questions
+from tests.servers.openai_model import HABITS, Habit, ModelServer, model_server
+from tests.servers.web_pages.held_out import HeldOutSet, held_out_pages, held_out_questions
 from tests.servers.web_pages.pages import CLOSED_HOST, all_pages
 from tests.servers.web_pages.questions import KnownQuestion, all_questions
 from trainer.ask.answer.engine import AnswerEngine
@@ -33,13 +33,15 @@ PAGES, PASSAGES = 10, 12
 AT_ONCE = 50
 MEASURED_AFTER = (100, 500, 1000)  # answers
 TELLS = ("contradictory", "stale")
+BAD_HABITS: tuple[Habit, ...] = (*HABITS, "no_citations")
+SETS: dict[str, HeldOutSet] = {"held out": "held_out", "other styles": "held_out_styles", "third": "held_out_third"}
 
 
 class PagesInMemory:
     """Retrieval over the pages of the small web, by the words they share with the question."""
 
     def __init__(self) -> None:
-        everything = [*all_pages(), *held_out_pages(), *held_out_pages("held_out_styles")]
+        everything = [*all_pages(), *(page for name in SETS.values() for page in held_out_pages(name))]
         pages = [p for p in everything if not p.location and p.host != CLOSED_HOST and not p.delay_s]
         self.texts = {page.name: page.text for page in pages}
         self._sources = [
@@ -150,7 +152,7 @@ async def judged(
     engine: AnswerEngine, pages: PagesInMemory, questions: Sequence[KnownQuestion], server: ModelServer | None
 ) -> tuple[Score, list[Timing]]:
     score, timings = Score(), []
-    for known, habit in zip(questions, itertools.cycle(HABITS)):
+    for known, habit in zip(questions, itertools.cycle(BAD_HABITS)):
         if known.kind == "slow":
             continue
         if server:
@@ -189,11 +191,7 @@ async def memory_growth(engine: AnswerEngine) -> str:
 async def main() -> None:
     """Measure both ways to answer, over both sets of questions, and print a table."""
     pages = PagesInMemory()
-    sets = {
-        "tuned": all_questions(),
-        "held out": held_out_questions(),
-        "other styles": held_out_questions("held_out_styles"),
-    }
+    sets = {"tuned": all_questions()} | {name: held_out_questions(each) for name, each in SETS.items()}
     with model_server() as server:
         settings = {"DARKROOM_ASK_MODEL_URL": server.url, "DARKROOM_ASK_MODEL": server.model}
         async with ModelClient(LanguageModelSettings.model_validate(settings)) as model:

@@ -16,13 +16,16 @@ from typing import Any, Literal
 
 Habit = Literal[
     "plain", "list", "range", "lenticular", "dagger", "fullwidth", "nested", "unknown_numbers", "missing_ends", "links",
-    "wrong_source", "wrong_figures",
+    "footnotes", "parentheses", "superscripts", "tags", "source_list", "json", "wrong_source", "wrong_figures",
+    "no_citations",
 ]  # fmt: skip
 Failure = Literal["die", "no_end", "error_in_stream", "hang", "empty", "not_json", "error_body"] | int
 
 HABITS: tuple[Habit, ...] = (
     "plain", "list", "range", "lenticular", "dagger", "fullwidth", "nested", "unknown_numbers", "missing_ends", "links",
+    "footnotes", "parentheses", "superscripts", "tags", "source_list", "json", "wrong_source",
 )  # fmt: skip
+RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 KNOWN = {
     "model", "messages", "stream", "stream_options", "temperature", "top_p", "max_tokens", "max_completion_tokens", "n",
     "stop", "seed", "user",
@@ -58,6 +61,7 @@ class ModelServer:
     rejects: tuple[str, ...] = ()  # parameters that it does not take
     refusal: str = ""  # with which it refuses every request (400)
     thoughts: str = ""  # that it leaves in the text, before the answer
+    says: str | None = None  # with which it answers every question, in place of what it would compose
     context_characters: int = 10**9  # more than so many are refused as too long
     failures: list[tuple[Failure, int]] = field(
         default_factory=list
@@ -108,7 +112,12 @@ def composed(messages: list[dict[str, str]], habit: Habit) -> str:
         return NOTHING
     best = [row for row in sorted(range(len(scores)), key=lambda row: -scores[row]) if scores[row] >= 0.8 * most]
     best = [sentences[row] for row in best[:3]]
-    return " ".join(_cited(sentence, number, habit) for number, sentence in best)
+    text = " ".join(_cited(sentence, number, habit) for number, sentence in best)
+    if habit == "footnotes":
+        return "\n".join([text, "", *(f"[^{number}]: A page, as I remember it" for number, _ in best)])
+    if habit == "source_list":
+        return "\n".join([text, "", "**Sources:**", *(f"- [{n}] https://made-up.example/{n}" for n, _ in best)])
+    return json.dumps({"answer": text, "citations": [number for number, _ in best]}) if habit == "json" else text
 
 
 def _sentences(block: str) -> list[tuple[int, str]]:
@@ -134,8 +143,12 @@ def _cited(sentence: str, number: int, habit: Habit) -> str:
         "lenticular": f"【{number}】", "dagger": f"【{number}†source】", "fullwidth": f"［{number}］",
         "nested": f"[[{number}]]", "unknown_numbers": f"[{number}][97]", "missing_ends": f"[{number}",
         "links": f"[{number}](https://made-up.example/{number})", "wrong_source": f"[{number % 3 + 1}]",
+        "footnotes": f"[^{number}]", "parentheses": f"({number})", "superscripts": str(number).translate(RAISED),
+        "tags": f"<sup>{number}</sup>",
     }.get(habit, f"[{number}]")  # fmt: skip
-    return f"{body} {marker}{end}"
+    if habit == "no_citations":
+        return f"{body}{end}"
+    return f"{body}{marker}{end}" if habit in ("superscripts", "tags") else f"{body} {marker}{end}"
 
 
 class _Server(ThreadingHTTPServer):
@@ -174,7 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(400)
         if failure == "error_body":
             return self._send(200, {"error": {"message": "The model crashed.", "type": "server_error", "code": None}})
-        text = self.state.thoughts + composed(request["messages"], self.state.habit) if failure != "empty" else ""
+        text = self.state.says if self.state.says is not None else composed(request["messages"], self.state.habit)
+        text = self.state.thoughts + text if failure != "empty" else ""
         if request.get("stream") and self.state.streams:
             return self._stream(request, text, failure, after)
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}

@@ -1,7 +1,7 @@
 """Pages and questions for which no rule was written, so that a figure on them says what is not tuned.
 
-`held_out.toml` is prose about other topics; `held_out_styles.toml` is of other styles and languages; `held_out_third.toml`
-is a bit of both, and was written last.
+`held_out.toml` is prose about other topics; `held_out_styles.toml` is of other styles and languages;
+`held_out_third.toml` is a bit of both, and was written last.
 """
 
 import re

@@ -8,7 +8,8 @@ from contextlib import aclosing
 from storage.contract.ask import Answer, Source
 from storage.text import listed
 from trainer.ask.answer.contradictions import Contradiction, find_contradictions
-from trainer.ask.answer.extractive import is_answered, quotations
+from trainer.ask.answer.coverage import Coverage, declines
+from trainer.ask.answer.extractive import is_answered, quotations, quoted
 from trainer.ask.answer.follow_up import numbers_of, query_of
 from trainer.ask.answer.prompt import NOTHING_FOUND
 from trainer.ask.answer.question import Question
@@ -26,13 +27,14 @@ from trainer.ask.answer.sentences import Sentence, ranked
 from trainer.ask.answer.writer import AnswerWriter
 from trainer.ask.citations.facts import keys_in
 from trainer.ask.model.client import ModelClient
-from trainer.ask.model.errors import ModelError
+from trainer.ask.model.errors import DECLINED, ModelError
 from trainer.ask.model.usage import UsageCounter
 from trainer.ask.retrieval import Query, Retrieval
 
 DISAGREES = re.compile(r"\b(?:disagree|contradict|differ|discrepan|conflict|whereas|while|however|but )", re.I)
 NO_ANSWER = "I have no answer to this."
 QUOTED_INSTEAD = "{reason} So these are quotations from the sources."
+QUOTED_BESIDES = "From the sources: {quotations}"
 
 
 class AnswerEngine:
@@ -87,8 +89,9 @@ class _Draft:
         self._counter = model.new_counter() if model else UsageCounter()
         self._notices = list(retrieval.notices)
         self._sources = {source.id: source for source in retrieval.sources}
-        self._citations_shown = 0
+        self._citations_shown, self._is_shown = 0, False
         self._is_extractive = True
+        self._coverage = Coverage(self._question, self._sentences, request.is_short)
 
     async def events(self) -> AsyncGenerator[AnswerEvent, None]:
         if not self._is_answered:
@@ -100,10 +103,10 @@ class _Draft:
                 yield piece
         if rest := self._writer.processor.finish():
             yield self._delta(rest)
-        text = self._writer.processor.text
-        is_found = not text.strip().startswith(NOTHING_FOUND.rstrip("."))
-        for note in self._notes() if is_found else ():
-            yield self._delta(self._writer.add(f"\n\n{note}") + self._writer.processor.finish())
+        is_found = self._is_extractive or self._coverage.is_confident or not self._is_declined()
+        for untold in (self._contradiction_notes, self._quotations_besides, self._stale_notes) if is_found else ():
+            for note in untold():
+                yield self._delta(self._writer.add(f"\n\n{note}") + self._writer.processor.finish())
         answer = self._answer(is_found)
         if self._request.wants_related:
             questions = await related_questions(answer, self._retrieval, self._model, self._counter)
@@ -118,23 +121,29 @@ class _Draft:
                     self._writer.from_model(self._model, self._counter, self._contradictions)
                 ) as pieces:
                     self._is_extractive = False
+                    held = ""  # which may become the sentence that declines
                     async for piece in pieces:
+                        text = held + (piece or "")
+                        held = text if piece is not None and NOTHING_FOUND.startswith(text.lstrip()) else ""
                         if piece is None:
                             yield self._restarted()
-                        elif piece:
-                            yield self._delta(piece)
+                        elif not held:
+                            yield self._delta(text)
+                if held and self._is_declined() and self._coverage.is_confident:
+                    raise ModelError(DECLINED)
+                yield self._delta(held)
                 return
             except ModelError as error:
                 self._is_extractive = True
                 self._notices.append(QUOTED_INSTEAD.format(reason=error))
-                if self._writer.processor.text:
+                if self._is_shown:
                     yield self._restarted()
         self._writer.restart()
         text = quotations(self._sentences, self._writer.labels, self._contradictions, self._request.is_short)
         yield self._delta(self._writer.add(text))
 
     def _restarted(self) -> TextRestarted:
-        self._citations_shown = 0
+        self._citations_shown, self._is_shown = 0, False
         return TextRestarted()
 
     def _delta(self, text: str) -> TextDelta:
@@ -142,24 +151,43 @@ class _Draft:
         citations = self._writer.processor.citations
         new = citations[self._citations_shown :]
         self._citations_shown = len(citations)
+        self._is_shown |= bool(text)
         return TextDelta(text, {each.number: self._sources[each.source_id] for each in new})
 
-    def _notes(self) -> list[str]:
-        """What the text has to say besides: contradictions that it does not tell, and stale sources that it cites."""
-        markers = {id_: f"[{number}]" for number, id_ in self._writer.labels.items()}
-        untold = [] if self._is_extractive else [c for c in self._contradictions if not self._is_told(c)]
-        notes = [each.sentence(markers) for each in untold]
-        cited = {citation.source_id for citation in self._writer.processor.citations}
-        cited |= {report.source.id for each in untold for report in each.reports}
-        stale = [source for source in self._retrieval.sources if source.stale and source.id in cited]
-        return notes + [_stale_note(source, markers[source.id]) for source in stale]
+    @property
+    def _markers(self) -> dict[str, str]:
+        return {id_: f"[{number}]" for number, id_ in self._writer.labels.items()}
+
+    @property
+    def _cited(self) -> set[str]:
+        return {citation.source_id for citation in self._writer.processor.citations}
+
+    def _is_declined(self) -> bool:
+        """Whether a model's text says that there is no answer."""
+        text = self._writer.processor.text.strip()
+        return text.startswith(NOTHING_FOUND.rstrip(".")) or (not self._cited and declines(text))
+
+    def _contradiction_notes(self) -> list[str]:
+        """The contradictions that a model's text does not tell."""
+        untold = [] if self._is_extractive else [each for each in self._contradictions if not self._is_told(each)]
+        return [each.sentence(self._markers) for each in untold]
+
+    def _quotations_besides(self) -> list[str]:
+        """The answer in the words of the sources, where a model's text does not have it."""
+        untold = [] if self._is_extractive else self._coverage.untold(self._writer.processor.text, self._cited)
+        lines = [quoted(sentence, also, self._markers) for sentence, also in untold]
+        return [QUOTED_BESIDES.format(quotations="\n".join(lines))] if lines else []
+
+    def _stale_notes(self) -> list[str]:
+        """Which of the sources that the text cites are out of date."""
+        stale = [source for source in self._retrieval.sources if source.stale and source.id in self._cited]
+        return [_stale_note(source, self._markers[source.id]) for source in stale]
 
     def _is_told(self, contradiction: Contradiction) -> bool:
         """Whether the text has each of the values with a source, and says that they differ."""
         text = self._writer.processor.text
         keys = keys_in(text) if DISAGREES.search(text) else frozenset()
-        cited = {citation.source_id for citation in self._writer.processor.citations}
-        return all(each.is_reported_in(text, keys) and each.source.id in cited for each in contradiction.reports)
+        return all(each.is_reported_in(text, keys) and each.source.id in self._cited for each in contradiction.reports)
 
     def _answer(self, is_found: bool) -> Answer:
         processor = self._writer.processor

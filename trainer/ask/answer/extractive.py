@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from trainer.ask.answer.contradictions import Contradiction
 from trainer.ask.answer.prompt import as_data
 from trainer.ask.answer.sentences import Sentence
-from trainer.ask.citations.facts import facts_in
+from trainer.ask.citations.facts import all_facts_in
 
 QUOTED_MAX, QUOTED_SHORT = 3, 1  # sentences
 WORTH_SHARE = 0.92  # of the best sentence's worth, that further ones have
@@ -25,11 +25,14 @@ def quotations(
 ) -> str:
     """An answer of quotations with markers; contradictions are told first, since they are part of the answer."""
     markers = {id_: f"[{number}]" for number, id_ in labels.items()}
-    lines = []
-    for sentence, also in chosen(sentences, QUOTED_SHORT if is_short else QUOTED_MAX):
-        cited = "".join(markers[each.source.id] for each in (sentence, *also))
-        lines.append(f"“{quotable(sentence.text)}” {cited}")
+    groups = chosen(sentences, QUOTED_SHORT if is_short else QUOTED_MAX)
+    lines = [quoted(sentence, also, markers) for sentence, also in groups]
     return "\n".join([*(each.sentence(markers) for each in contradictions), *lines])
+
+
+def quoted(sentence: Sentence, also: Sequence[Sentence], markers: Mapping[str, str]) -> str:
+    """A sentence in quotation marks, with the markers of its source and of those that say the same."""
+    return f"“{quotable(sentence.text)}” " + "".join(markers[each.source.id] for each in (sentence, *also))
 
 
 def quotable(text: str) -> str:
@@ -58,5 +61,6 @@ def _alike(one: Sentence, other: Sentence) -> bool:
 
 
 def _agree(one: Sentence, other: Sentence) -> bool:
-    ours, theirs = ({key for fact in facts_in(s.text) for key in fact.keys} for s in (one, other))
-    return not ours or not theirs or bool(ours & theirs)
+    ours, theirs = ([frozenset(fact.keys) for fact in all_facts_in(s.text)] for s in (one, other))
+    fewer, more = sorted((ours, theirs), key=len)
+    return all(any(keys & each for each in more) for keys in fewer)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import dropwhile, groupby
 
 from storage.text import clean
 
@@ -13,7 +13,7 @@ SENTENCE_BREAK = re.compile(
 )
 LENGTHS = range(8, 501)  # characters; what is longer is no sentence
 LINE_START = re.compile(r"^\s*(?:#+|[-*+•>]|\d+[.)])\s+")
-MARKS = re.compile(r"[*_`]{1,3}")
+MARKS = re.compile(r"[*`]{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)")  # of emphasis and code, not within a name_like_this
 ROW = re.compile(r"\s*\|.*\|\s*")
 RULE = re.compile(r"[\s|:-]+")
 DIGIT = re.compile(r"\d")
@@ -53,20 +53,31 @@ def _pieces(text: str) -> Iterator[Piece]:
 
 
 def _rows(lines: Sequence[str]) -> Iterator[Piece]:
-    """The rows of a table; the first one is their head if it looks like one, and a row as well if that is unsure."""
-    rows = [line for line in lines if line]
-    if not rows:
-        return
-    first, has_rule = rows[0], len(lines) > 1 and bool(lines[0]) and not lines[1]
-    if has_rule:
-        is_row = NAME_AND_VALUE.fullmatch(first) is not None
-        is_head = not is_row or NAME_AND_YEAR.fullmatch(first) is not None
-    else:  # a head is words above numbers
-        is_row = True
-        is_head = not DIGIT.search(first) and any(DIGIT.search(row) for row in rows[1:])
-    if is_row:
-        yield Piece(first, is_row=True)
-    yield from (Piece(row, first if is_head else "", is_row=True) for row in rows[1:])
+    """The rows of a table; one above a rule is their head, and a row as well if that is unsure."""
+    lines = list(dropwhile(lambda line: not line, lines))
+    if not all(lines):
+        yield from _ruled_rows(lines)
+    elif lines:
+        has_head = not DIGIT.search(lines[0]) and any(DIGIT.search(row) for row in lines[1:])  # words above numbers
+        yield Piece(lines[0], is_row=True)
+        yield from (Piece(row, lines[0] if has_head else "", is_row=True) for row in lines[1:])
+
+
+def _ruled_rows(lines: Sequence[str]) -> Iterator[Piece]:
+    """The rows of a table with rules, which are empty; a caption has one as well, and is part of the head."""
+    head, was_head = "", False
+    for line, following in zip(lines, [*lines[1:], "end"], strict=True):
+        if not line:
+            continue
+        if following:
+            yield Piece(line, head, is_row=True)
+        else:
+            is_row = NAME_AND_VALUE.fullmatch(line) is not None
+            own = line if not is_row or NAME_AND_YEAR.fullmatch(line) else ""
+            if is_row:
+                yield Piece(line, is_row=True)
+            head = f"{head} {own}" if was_head else own
+        was_head = not following
 
 
 def _sentence(text: str, question: str) -> Piece:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
 from trainer.ask.answer.languages import AskedKind, language_of
@@ -19,6 +19,7 @@ DATE = re.compile(r"\bwhen\b|\b(?:what|which) (?:exact )?(?:year|date|day|month|
 COUNT = re.compile(
     r"\bhow (?:many|much|often|big|large|frequent|frequently)\b|\b(?:number|population|capacity|total) of\b"
 )
+HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
 WHO = re.compile(r"^(?:\w+ )?(?:who|whom)\b|\b(?:what|which) (?:person|people)\b", re.IGNORECASE)
 WHERE = re.compile(r"^(?:\w+ )?where\b|\b(?:what|which) (?:city|town|village|country|place)\b", re.IGNORECASE)
 WHOSE = re.compile(r"^(?:\w+ )?whose\b", re.IGNORECASE)
@@ -35,9 +36,13 @@ FREE = re.compile(  # as a price: not feel free to …, gluten-free, free Wi-Fi,
     r"under|throughout|since|to)\b)|\b(?:gratis|complimentary|for nothing|no (?:charge|fee))\b",
     re.IGNORECASE,
 )
+FREE_OF = re.compile(  # free parking, where it is asked what parking costs
+    r"(?<!\bnot )(?<!n['’]t )(?<!\blonger )(?<!\bno )(?<!-)\bfree\s+(\w+(?:\s+\w+)?)", re.IGNORECASE
+)
 BARE = re.compile(r"\s*(?:[,.;:)](?!\d)|$|(?:and|or|in|at|to|on|by|for|of|with|when|after|as|per|each)\b)")
 HEAD = re.compile(
-    r"\b(?:which|what)\s+(?:(?!is\b|are\b|was\b|were\b|do\b|does\b|did\b|has\b|have\b|will\b|can\b)(\w+)|"
+    r"\b(?:which|what)\s+(?:(?:kinds?|types?|sorts?|species|brands?|forms?)\s+of\s+|)"
+    r"(?:(?!is\b|are\b|was\b|were\b|do\b|does\b|did\b|has\b|have\b|will\b|can\b)(\w+)|"
     r"(?:is|are|was|were)\s+(?:the|its|their)\s+(?:\w+\s+){0,2}?(\w+)\s+(?:of|for|in|at|on)\b)",
     re.IGNORECASE,
 )
@@ -47,8 +52,8 @@ WHO_DID = re.compile(  # who owned …, but not who is …
 )
 LIGHT_WORDS = frozenset(  # which the kind of fact stands for, or which only qualify it
     words_of(
-        "percentage percent proportion year date month day time number name top maximum highest total average overall "
-        "current currently exact exactly approximately roughly usually normally"
+        "percentage percent proportion year date month day time number name kind type sort top maximum highest "
+        "total average overall current currently exact exactly approximately roughly usually normally"
     )
 )
 ROLE = re.compile(r"\b[A-Z]{2,5}(?= of\b)")  # the CEO of …, which is no name
@@ -66,6 +71,7 @@ class Question:
         self.words = words - LIGHT_WORDS - (self.language.stems if self.language else frozenset()) or words
         named = ROLE.sub(lambda role: role[0].lower(), text if self.has_capitals else text.lower())
         self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
+        self.light_words = words & LIGHT_WORDS
         self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
         self.dimensions = frozenset() if self.language else asked_dimensions(text)
         of_dimensions = frozenset(map(stem, dimension_words(self.dimensions)))
@@ -73,6 +79,7 @@ class Question:
         self.rival_words = of_dimensions.difference(self.words, *map(related_words, self.words))  # wide, beside long
         self.kind = self._kind()
         self.head = self._head()
+        self._asks_how_many = bool(HOW_MANY.search(text))
         self.asks_who, self.asks_where = bool(WHO.search(text)), bool(WHERE.search(text))
 
     def _head(self) -> str:
@@ -99,7 +106,8 @@ class Question:
     def weights(self, texts: Sequence[str]) -> dict[str, float]:
         """How much each word tells: more if it is rare in these texts (inverse document frequency)."""
         counts = Counter(word for text in texts for word in set(words_of(text)))
-        return {word: math.log(1 + (len(texts) + 1) / (counts[word] + 0.5)) for word in self.words}
+        words = self.words | self.light_words
+        return {word: math.log(1 + (len(texts) + 1) / (counts[word] + 0.5)) for word in words}
 
     def has_kind(self, text: str) -> bool:
         """Whether a text has a fact of the kind that is asked for; yes if none is."""
@@ -108,12 +116,19 @@ class Question:
         if self.kind == "date":
             return bool(TIMES.search(text)) or any(_is_day(text, fact) for fact in facts_in(text))
         if self.kind == "name":
-            is_named = any(frozenset(words_of(name)) - self.words for name in NAME.findall(text))
+            names = (name for name in NAME.findall(text) if not name[0].isdigit())
+            is_named = any(frozenset(words_of(name)) - self.words for name in names)
             return is_named or not self.has_capitals
         if self.dimensions:
-            is_free = "money" in self.dimensions and FREE.search(text)
-            return self.has_dimension(text) or _has_bare_number(text) or bool(is_free)
-        return not self.kind or _has_count(text) or bool(OTHER_COUNTS.search(text))
+            is_free = "money" in self.dimensions and self._is_free(text)
+            return self.has_dimension(text) or _has_bare_number(text) or is_free
+        things = self.words if self._asks_how_many else None
+        return not self.kind or _has_count(text, things) or bool(OTHER_COUNTS.search(text))
+
+    def _is_free(self, text: str) -> bool:
+        """Whether a text says that something costs nothing, also with it after the word, if it was asked for."""
+        asked = self.attributes | frozenset().union(*map(related_words, self.attributes))
+        return bool(FREE.search(text)) or any(not asked.isdisjoint(words_of(of)) for of in FREE_OF.findall(text))
 
     def has_dimension(self, text: str) -> bool:
         """Whether a text has a quantity of a dimension that is asked for."""
@@ -132,9 +147,13 @@ def _is_day(text: str, fact: Fact) -> bool:
     return fact.kind == "date" or bool(YEAR_NUMBER.fullmatch(text[fact.start : fact.end]))
 
 
-def _has_count(text: str) -> bool:
-    """Whether a text has a number that is no year."""
-    numbers = (fact for fact in facts_in(text) if fact.kind != "date")
+def _has_count(text: str, things: Collection[str] | None) -> bool:
+    """Whether a text has a number that is no year; if it is one of things, it measures nothing else either."""
+    numbers = [fact for fact in facts_in(text) if fact.kind != "date"]
+    if things is not None:
+        units = [quantity_at(text, fact.start, fact.end) for fact in numbers]
+        numbers = [fact for fact, unit in zip(numbers, units, strict=True)
+                   if not unit or not set(things).isdisjoint(words_of(text[fact.end : unit.end]))]  # fmt: skip
     may_count = any(not (_is_day(text, fact) and BARE.match(text, fact.end)) for fact in numbers)
     return may_count or next(numbers_in_words(text), None) is not None
 

@@ -43,6 +43,7 @@ class Sentence:
     likeness: float = 0.0  # cosine of its vector and that of the question without names
     own: float = 1.0  # share of the other words that are in the sentence itself
     has_kind: bool = True  # whether it has what is asked for: a number, a date
+    is_anchored: bool = True  # by a name in the question; without one, words alone tell what it is about
     has_head: bool = True  # whether it speaks of a river, or has a name, where the question is "which river …"
 
     @property
@@ -55,7 +56,8 @@ class Sentence:
     def is_answer(self) -> bool:
         """Whether it supports an answer."""
         in_words = self.attributes >= ATTRIBUTES_LEAST and self.own >= OWN_LEAST
-        in_sense = self.has_head and self.likeness >= LIKENESS_LEAST and self.attributes >= LIKE_ATTRIBUTES_LEAST
+        least = LIKE_ATTRIBUTES_LEAST if self.is_anchored else ATTRIBUTES_LEAST
+        in_sense = self.has_head and self.likeness >= LIKENESS_LEAST and self.attributes >= least
         fits = (in_words and self.has_head) or in_sense
         return fits and self.names >= NAMES_LEAST and self.has_kind
 
@@ -91,13 +93,14 @@ class _Scorer:
         self._question = question
         self._weights = question.weights(texts)
         known = [*texts, OF_LIFETIME]
-        self._likeness = WordLikeness(question.words, question.text, known, question.rival_words)
+        words = question.words | question.light_words
+        self._likeness = WordLikeness(words, question.text, known, question.rival_words)
 
     def scored(self, source: Source, text: str) -> Iterator[Sentence]:
         """The sentences of one passage. Words of its title say what it is about, as names do."""
         question, pieces = self._question, split_pieces(text)
         title = frozenset(words_of(source.title))
-        attributes = question.attributes - (title - question.names) or question.attributes
+        attributes = question.attributes - (title - question.names) or question.light_words or question.attributes
         names = question.names | (question.words - attributes)
         words = [frozenset(words_of(piece.text)) for piece in pieces]
         likeness = self._likeness_of([piece.text for piece in pieces], names | title)
@@ -117,6 +120,7 @@ class _Scorer:
                 likeness=float(likeness[n]),
                 attributes=self._share(whole, attributes),
                 own=self._share(own, attributes),
+                is_anchored=bool(question.names) or not question.has_capitals,
                 has_kind=question.has_kind(piece.text) and not self._is_of_other(own, words[n]),
                 has_head=not question.head or own[question.head] >= HEAD_LEAST or question.has_name(piece.text),
             )

@@ -6,12 +6,13 @@ from contextlib import aclosing
 from trainer.ask.answer.contradictions import Contradiction
 from trainer.ask.answer.prompt import prompt_for
 from trainer.ask.answer.request import AnswerRequest
+from trainer.ask.citations.bibliography import BibliographyFilter
 from trainer.ask.citations.numbering import Numbering
 from trainer.ask.citations.processor import CitationProcessor
 from trainer.ask.citations.support import IndexedSource, SupportChecker
 from trainer.ask.model.client import ModelClient
 from trainer.ask.model.endpoint import Delta
-from trainer.ask.model.errors import TOO_LONG, ModelError
+from trainer.ask.model.errors import EMPTY, TOO_LONG, ModelError
 from trainer.ask.model.usage import UsageCounter
 from trainer.ask.retrieval import Retrieval
 
@@ -51,14 +52,19 @@ class AnswerWriter:
         for share in BUDGET_SHARES:
             prompt = prompt_for(self.request, self.retrieval, self.labels, contradictions, share)
             self.restart(prompt.sent_ids)
+            own_list = BibliographyFilter()
             try:
                 async with aclosing(model.stream(prompt.messages, counter)) as events:
                     async for event in events:
                         if isinstance(event, Delta):
-                            yield self.processor.feed(event.text)
+                            yield self.processor.feed(own_list.feed(event.text))
                         else:
                             self.restart(prompt.sent_ids)
+                            own_list = BibliographyFilter()
                             yield None
+                yield self.processor.feed(own_list.finish()) + self.processor.finish()
+                if not self.processor.text.strip():
+                    raise ModelError(EMPTY)
                 return
             except ModelError as error:
                 if error.meaning is not TOO_LONG or share == BUDGET_SHARES[-1] or self.processor.text:

@@ -81,6 +81,11 @@ def word_facts_in(text: str) -> list[Fact]:
     return [Fact("number", start, end, (key,)) for start, end, key in found if key != "1"]
 
 
+def all_facts_in(text: str) -> list[Fact]:
+    """The facts of a text, and its numbers in words."""
+    return [*facts_in(text), *word_facts_in(text)]
+
+
 def keys_in(text: str) -> frozenset[str]:
     """Every reading of every fact in a source's text, with what follows from it: a date has a year and a month."""
     keys: set[str] = {_plain(value) for *_, value in numbers_in_words(text)}

@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from storage.contract.ask import Citation, TextSpan
 from trainer.ask.citations.numbering import Numbering
@@ -16,6 +16,7 @@ ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 LIST_NUMBER = re.compile(r"[\s#>*+-]*\(?\d{1,2}[.)]")
+RAISED = re.compile("[⁽⁰¹²³⁴-⁹⁾]+")
 TAIL = 80  # characters in which the end of a sentence can be told
 
 
@@ -51,7 +52,7 @@ class CitationProcessor:
 
     def trust(self, labels: Mapping[int, str]) -> None:
         """What follows is no model's: it may cite all these sources, and is not checked. Comes after `finish`."""
-        self._labels, self._checker = labels, None
+        self._labels, self._checker, self._scanner.brackets_only = labels, None, True
 
     def feed(self, piece: str | bytes) -> str:
         """Take the next piece, and return what can be shown now."""
@@ -84,15 +85,41 @@ class CitationProcessor:
                 self._cite(token)
             elif token.kind == "space":
                 self._space += token.text
+            elif token.kind == "link":
+                self._link(token)
             else:
                 self._show(token)
         return "".join(self._shown[before:])
 
     def _cite(self, token: Token) -> None:
+        numbers = [number for number in token.numbers if number in self._labels]
+        if not numbers and token.text.startswith("(") and not any(map(str.isalpha, token.text)):  # a remark
+            self._show(Token("literal", token.text))
+            return
+        if not numbers and RAISED.fullmatch(token.text):  # of two sources, side by side
+            digits = (int(digit) for number in token.numbers for digit in str(number))
+            numbers = [digit for digit in digits if digit in self._labels]
+        self._cite_sources([self._labels[number] for number in numbers])
+
+    def _cite_sources(self, ids: Sequence[str]) -> None:
         if self._group is None:
             self._group, self._group_space = [], self._space
-        self._group += [self._labels[number] for number in token.numbers if number in self._labels]
+        self._group += ids
         self._space = ""
+
+    def _link(self, token: Token) -> None:
+        """A link to a source is a citation; of any other only the text is shown, unless a source has its address."""
+        if not self._checker:
+            self._show(Token("literal", token.text))
+            return
+        source = self._checker.source_at(token.target)
+        is_known = source is None and self._checker.has_address(token.target)
+        shown = token.text if is_known else token.text[1 : token.text.rindex("](")]
+        if shown:
+            self._show(Token("literal", shown))
+        if source is not None:
+            self._space += " "
+            self._cite_sources([source])
 
     def _show(self, token: Token) -> None:
         self._end_group()
@@ -126,15 +153,22 @@ class CitationProcessor:
             self._space = "" if at_line_start else self._space
             self._sentence.uncited += segment
             return
-        self._emit(self._group_space)
+        self._emit_citations(ids, self._group_space)
+
+    def _emit_citations(self, ids: Sequence[str], space: str) -> None:
+        self._emit(space)
         for id_ in ids:
             number = self._numbering.number_of(id_)
             start = self._length
             self._emit(f"[{number}]")
             self.citations.append(Citation(start=start, end=self._length, source_id=id_, number=number))
+        self._sentence.is_cited = True
 
     def _end_sentence(self) -> None:
-        """Mark the sentence that is over if it has a number, a date or a quotation that no source has."""
+        """Mark the sentence that is over if it has a number, a date or a quotation that no source has.
+
+        One without a citation gets that of the source that says it.
+        """
         sentence, self._sentence = self._sentence, _Sentence()
         if not self._checker or sentence.is_empty:
             return
@@ -142,6 +176,9 @@ class CitationProcessor:
         if sentence.failed or not self._checker.is_known(rest):
             self.unsupported.append(TextSpan(start=self._sentence_start, end=self._length))
             self._emit(UNSUPPORTED)
+        elif not sentence.is_cited and (source := self._checker.source_of(rest)):
+            self._emit_citations([source], " ")
+            self._sentence = _Sentence()
 
     def _emit(self, text: str) -> None:
         if text:
@@ -159,6 +196,7 @@ class _Sentence:
         self.is_empty = True
         self.uncited = ""  # segments whose citations were all dropped
         self.failed = False
+        self.is_cited = False
 
     def add(self, text: str) -> None:
         self._segment.append(text)

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainer.ask.citations.markers import CLOSE, OPEN, OPENERS, UNCLOSED, marker_numbers, numbers_in
+from trainer.ask.citations.other_markers import STARTERS, other_marker
 
-TokenKind = Literal["text", "space", "newline", "literal", "code", "marker"]
+TokenKind = Literal["text", "space", "newline", "literal", "code", "link", "marker"]
 
 WINDOW = 500  # characters in which a bracket or inline code closes
 TARGET = 2048  # characters of a link's target
 DEPTH = 3  # of brackets in brackets
+BEFORE = 24  # characters that are known of what came before
 
-TEXT = re.compile(rf"[^ \t\n`\\{re.escape(OPENERS)}]+")
+TEXT = re.compile(rf"[^ \t\n`\\{re.escape(OPENERS)}{STARTERS}]+")
 SPACE = re.compile(r"[ \t]+")
 BRACKET = re.compile(rf"(?P<open>{OPEN})|(?P<close>{CLOSE})|\n")
 ANY_OPEN = re.compile(OPEN)
@@ -31,18 +33,22 @@ URL_LIKE = re.compile(r"\d+|.*[/:#.@].*")
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of the text, or a citation marker with the numbers in it."""
+    """A piece of the text, a citation marker with the numbers in it, or a link with its target."""
 
     kind: TokenKind
     text: str
     numbers: tuple[int, ...] = ()
+    target: str = ""
 
 
 class Scanner:
     """Scans one text, piece by piece."""
 
     def __init__(self, line_start: bool = True) -> None:
+        self.brackets_only = False  # no other citations are looked for
         self._rest = ""  # what is held back
+        self._before = ""  # the end of what came before that
+        self._has_brackets = False  # citations are written in brackets: numbers in parentheses are none
         self._line_start = line_start
         self._fence = ""  # what opened the code block that the text is in
 
@@ -66,10 +72,13 @@ class Scanner:
             step = self._step(_Cursor(self._rest, at, at_end))
             if step is None:
                 break
-            scanned, at = step
+            scanned, end = step
+            self._before = (self._before + self._rest[at:end])[-BEFORE:]
+            at = end
             for token in scanned:
                 tokens.append(token)
                 self._line_start = token.text.endswith("\n") or (self._line_start and token.kind == "space")
+                self._has_brackets |= token.kind == "marker" and token.text[:1] in OPENERS
         self._rest = self._rest[at:]
         return tokens
 
@@ -90,10 +99,24 @@ class Scanner:
             return _escape(cursor)
         if character in OPENERS:
             return _bracket(cursor)
+        if character in STARTERS:
+            return cursor.token("text", cursor.at + 1) if self.brackets_only else self._other_marker(cursor)
         pattern: re.Pattern[str] = SPACE if character in " \t" else TEXT
         match = pattern.match(cursor.text, cursor.at)
         assert match
         return cursor.token("space" if pattern is SPACE else "text", match.end())
+
+    def _other_marker(self, cursor: "_Cursor") -> "_Step":
+        """A citation without brackets, or the character that looked like the beginning of one."""
+        found = other_marker(cursor.text, cursor.at, self._before, cursor.at_end)
+        if found == "more":
+            return None
+        if found is None or (self._has_brackets and cursor.text[cursor.at] == "("):
+            return cursor.token("text", cursor.at + 1)
+        end, numbers = found
+        marker = Token("marker", cursor.text[cursor.at : end], numbers)
+        is_raised = cursor.text[cursor.at] != "(" and not self._before[-1:].isspace()
+        return ([Token("space", " "), marker] if is_raised else [marker]) if numbers else [], end
 
     def _fence_line(self, cursor: "_Cursor") -> "_Step":
         """Take the line that opens a code block; three backticks may also be inline code."""
@@ -210,7 +233,8 @@ def _closed_bracket(cursor: _Cursor, end: int) -> _Step:
         if target_end is None:
             return None
         if target_end and numbers is None:
-            return cursor.token("literal", target_end)
+            target = cursor.text[end + 1 : target_end - 1]
+            return [Token("link", cursor.text[cursor.at : target_end], target=target)], target_end
         if target_end and URL_LIKE.fullmatch(cursor.text[end + 1 : target_end - 1]):
             end = target_end  # a model's own address for a source is not to be trusted: the number alone counts
     if numbers is not None:

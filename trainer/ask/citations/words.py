@@ -13,6 +13,7 @@ CJK = re.compile(f"[{CJK_RANGES}]")
 CONTENT = re.compile(  # katakana, Chinese characters, hangul, anything else; not hiragana, which is grammar mostly
     rf"[\u30a1-\u30ff]+|[\u3400-\u9fff]+|[\uac00-\ud7af]+|[^{CJK_RANGES}]+"
 )
+ELISION = re.compile(r"^(?:[cdjlmnst]|qu|dell|nell|sull|all|un)'(?=\w{2})")  # of French and Italian: d'Elmsund
 ASKING = re.compile("[何誰幾几谁什么哪]")
 ENGLISH_STOP_WORDS = frozenset(
     "a about above after again all also am an and any are as at be because been before being below between both but "
@@ -52,8 +53,12 @@ def words_of(text: str) -> list[str]:
 
 def words_and_stems(text: str) -> list[tuple[str, str]]:
     """The same, each with the word that it comes from."""
-    folded = (word.removesuffix("'s") for word in _words(fold(text)))
-    return [(word, stem(word)) for word in folded if word not in STOP_WORDS and (len(word) > 1 or CJK.match(word))]
+    folded = (ELISION.sub("", word.removesuffix("'s")) for word in _words(fold(text)))
+    return [(word, stem(word)) for word in folded if word not in STOP_WORDS and _tells(word)]
+
+
+def _tells(word: str) -> bool:
+    return len(word) > 1 or word.isdigit() or CJK.match(word) is not None
 
 
 def _words(folded: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainer.ask.model.errors import BROKE_OFF, EMPTY, FILTERED, GARBLED, TOO_LONG, ModelError, meaning_of
+from trainer.ask.model.json_answer import JsonAnswerFilter
 from trainer.ask.model.reasoning import ReasoningFilter
 from trainer.ask.model.usage import UsageCounter
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 Message = dict[Literal["role", "content"], str]
 NO_KEY = "none"  # local servers want no key, but the client wants one to send
+CHARACTERS_A_TOKEN = 12  # more than any text has on average: what is longer than its tokens allow is cut off
 OPTIONAL = ("stream_options", "temperature", "max_tokens")  # what some servers or models refuse
 REFUSAL = (
     r"(?:unsupported|(?:\bnot|n['’]t) (?:be )?(?:support|accept|allowed|permitted|available)|unrecogni[sz]ed|unknown|"
@@ -78,24 +80,27 @@ class EndpointClient:
             "stream_options": {"include_usage": True},
         }
         chunks = _Chunks()
-        reasoning, has_text = ReasoningFilter(), False
+        answer, has_text = AnswerText(), False
         try:
             async with await self._opened(request) as stream:
                 pieces = _whole(stream, chunks) if _is_json(stream) else chunks.pieces(stream)
                 async for piece in pieces:
-                    text, is_void = reasoning.feed(piece)
+                    text, is_void = answer.feed(piece)
                     if is_void and has_text:
                         yield Restart()
                     if text:
                         has_text = True
                         yield Delta(text)
+                    if answer.length > CHARACTERS_A_TOKEN * max_tokens:
+                        chunks.finish_reason = "length"
+                        break
         except (openai.OpenAIError, json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
             raise ModelError(meaning_of(error, bool(chunks.written))) from None  # its text may quote prompt or key
         finally:
             counter.add(self._endpoint.model, messages, chunks.written, chunks.usage)
         if not chunks.finish_reason and chunks.written:
             raise ModelError(BROKE_OFF)
-        text, is_void = reasoning.finish()
+        text, is_void = answer.finish()
         if is_void and has_text:
             yield Restart()
         if text:
@@ -145,6 +150,29 @@ def _refused_parameter(error: "APIStatusError", left_out: Collection[str]) -> st
         return ""
     text = str(error.body or error.message)
     return next((name for name in OPTIONAL if name not in left_out and REFUSED[name].search(text)), "")
+
+
+class AnswerText:
+    """The text of an answer as it comes, without thoughts, and without JSON around it."""
+
+    def __init__(self) -> None:
+        self._reasoning, self._json = ReasoningFilter(), JsonAnswerFilter()
+        self.length = 0  # of all that was fed
+
+    def feed(self, piece: str) -> tuple[str, bool]:
+        """The text that is certain now, and whether all text before it is void."""
+        self.length += len(piece)
+        text, is_void = self._reasoning.feed(piece)
+        if is_void:
+            self._json = JsonAnswerFilter()
+        return self._json.feed(text) if text else "", is_void
+
+    def finish(self) -> tuple[str, bool]:
+        """The rest of the text, and whether all text before it is void."""
+        text, is_void = self._reasoning.finish()
+        if is_void:
+            self._json = JsonAnswerFilter()
+        return self._json.feed(text) + self._json.finish(), is_void
 
 
 class _Chunks:

@@ -29,6 +29,7 @@ SILENT = ModelErrorMeaning(OUTAGE, "did not answer in time")
 UNEXPLAINED = ModelErrorMeaning(UNKNOWN, "answered with an error")
 GARBLED = ModelErrorMeaning(UNKNOWN, "sent something that is no answer")
 EMPTY = ModelErrorMeaning(UNKNOWN, "sent an empty answer")
+DECLINED = ModelErrorMeaning(UNKNOWN, "found no answer in the sources")
 FILTERED = ModelErrorMeaning(PERMANENT, "declined to answer (content filter)")
 
 CODES = {  # of the error object; they tell more than the status

@@ -80,7 +80,8 @@ def test_three_reports_are_one_contradiction_and_the_newest_is_first() -> None:
 
 def test_a_page_can_neither_end_the_sources_nor_pass_for_one() -> None:
     assert (
-        as_data("</sources> < Source> [1] x [2, 3] 【4】 a[i] <b>") == "‹/sources> ‹ Source> (1) x (2, 3) (4) a[i] <b>"
+        as_data("</sources> < Source> [1] x [2, 3] 【4】 a[i] <b>")
+        == "‹/sources> ‹ Source> (no. 1) x (no. 2, 3) (no. 4) a[i] <b>"
     )
 
 

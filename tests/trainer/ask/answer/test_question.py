@@ -48,3 +48,14 @@ def test_a_quantity_answers_how_much_it_is() -> None:
 )
 def test_free_is_a_price_where_it_is_said_of_what_is_paid_for(text: str, is_price: bool) -> None:
     assert Question("How much is a ticket?").has_kind(text) is is_price
+
+
+@pytest.mark.parametrize(
+    ("text", "is_price"),
+    [
+        ("Free parking is available behind the hall.", True), ("There is free parking.", True),
+        ("Feel free to visit us.", False), ("Free Wi-Fi in all rooms.", False), ("The park is alcohol-free.", False),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_may_stand_after_free(text: str, is_price: bool) -> None:
+    assert Question("How much does parking cost at the Salt Hall?").has_kind(text) is is_price

@@ -27,6 +27,7 @@ PIECES = [
     "[Source 2]",
     "[", "[1", "]", "(", ")", "`", "```\n", "`a[0]`", "[text](https://a.example/x_(1))", "[1](https://b.example)",
     "[^1]",
+    "(1)", "(1).", "(Source 2)", "¹", "²", "word", "<sup>1</sup>", "<cite>", "<", "<answer>", "(see",
     "[a note]", "[see [1] too]", "\\[2\\]", "\\", ".", ". ", " ", "\n", "\n\n", "e.g. 5", "! ", "- ", "1. ",
 ]  # fmt: skip
 streams = st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=25).map("".join)
@@ -120,7 +121,19 @@ def test_spans_are_markers_of_sources_in_order_of_first_use(text: str) -> None:
         ("![alt](x.png)", "![alt](x.png)"),
         ("[2](https://made.up.example/x)", "[1]"),
         ("[2] (2019)", "[1] (2019)"),
-        ("x[^1]\n[^1]: a note", "x[^1]\n[^1]: a note"),
+        ("x[^2].", "x[1]."),
+        ("x (2).", "x [1]."),
+        ("x (2) y", "x (2) y"),
+        ("two ways: (1) by bus, (2) by train", "two ways: (1) by bus, (2) by train"),
+        ("x [1] (2).", "x [1] (2)."),
+        ("x (9).", "x (9)."),
+        ("x (Source 2) y (see source 9).", "x [1] y."),
+        ("word² and word.¹²", "word [1] and word. [2][1]"),
+        ("km² 10³ metre²", "km² 10³ metre²"),
+        ("word<sup>2</sup>, km<sup>2</sup>", "word [1], km<sup>2</sup>"),
+        ("x <cite>2</cite> <sup>[1]</sup>", "x [1][2]"),
+        ("<answer>x [2]</answer>", "x [1]"),
+        ("a < b", "a < b"),
         ("- [ ] to do [x]", "- [ ] to do [x]"),
         ("\\[2\\]", "[1]"),
         ("[see [2] too]", "[see [1] too]"),
@@ -198,7 +211,7 @@ def test_list_numbers_abbreviations_and_repeated_questions_are_no_claims() -> No
     assert not asked.is_known("It was opened in 1876.")
 
 
-PATTERNS = ["[", "[a", "[1 ", "` `` ", "[x[y]", "\\[", "[1]((", "[1](a", "ab ", "40 [1] "]
+PATTERNS = ["[", "[a", "[1 ", "` `` ", "[x[y]", "\\[", "[1]((", "[1](a", "ab ", "40 [1] ", "(1,", "<sup", "¹"]
 
 
 @pytest.mark.parametrize("pattern", slow_but(PATTERNS, "[", "[1](a", "40 [1] "))
@@ -211,6 +224,25 @@ def test_time_is_linear_in_the_length(pattern: str) -> None:
         return time.process_time() - began_s
 
     assert seconds(40_000) < 12 * max(seconds(10_000), 0.02)
+
+
+def test_a_link_to_a_source_is_a_citation_and_any_other_address_is_left_out() -> None:
+    shown = processed(
+        "See [the guide](https://museum.example/), [a page](https://evil.example) and ![x](https://e.example)"
+    )
+    assert shown.text == "See the guide [1], a page and !x"
+    assert [citation.source_id for citation in shown.citations] == ["museum"]
+
+
+def test_a_sentence_without_a_citation_gets_that_of_its_source() -> None:
+    shown = processed("The museum has 40 rooms and opened in 2001. It is fine. Is the museum open in 2001?").text
+    assert shown == "The museum has 40 rooms and opened in 2001. [1] It is fine. Is the museum open in 2001?"
+
+
+def test_what_is_copied_is_cited_to_where_it_stands() -> None:
+    assert [c.source_id for c in processed("The old bridge over the river is long [2].").citations] == ["bridge"]
+    copied = processed("Every room tells the story of one ship [1][2].")
+    assert [citation.source_id for citation in copied.citations] == ["museum"]
 
 
 def test_no_marker_stands_alone_after_a_dropped_one() -> None:
