@@ -1,5 +1,6 @@
 """Whether this machine can work: the base model's files, torch, the GPU, and whether they fit each other."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from trainer import base_model_notes as notes
 from trainer.dreambooth.trackers import check as check_trackers
 from trainer.memory.device import Device, this_machine
 from trainer.memory.estimate import MemoryEstimate
-from trainer.memory.fit import MemoryPlan, estimate_of, in_gb, memory_plans, method_here
+from trainer.memory.fit import TOO_LITTLE, MemoryPlan, estimate_of, in_gb, memory_plans, method_here, offload_here
 from trainer.models.base import dtype_for, models_folder
 from trainer.models.default_recipe import check_recipe, recipe_for
 from trainer.models.families import family_of, single_files
@@ -47,7 +48,7 @@ def report(settings: TrainerSettings) -> DoctorReport:
     try:
         check_trackers(settings.tracker_names)
         source, dtype = _base_model(settings, here)
-        skeleton = MetaModel.of(source.folder, dtype)
+        skeleton = MetaModel.of(source.folder, dtype, settings.base_weights)
         # What is not downloaded yet cannot be compared; the worker does it when it starts.
         if source.files and not source.missing_bytes:
             family_of(source.folder).check_weights(source, dtype)
@@ -90,11 +91,14 @@ def _fits(source: ModelSource, skeleton: MetaModel, here: Device, settings: Trai
     """What each kind of work takes, whether there is as much, and how subjects are learned here."""
     learns_lora = "lora" in family_of(source.folder).defaults
     needs = MemoryEstimate(skeleton, bool(settings.twin_model), _recipe(source, "lora") if learns_lora else None)
-    drawing = here.needs_bytes(needs.drawing_bytes())
+    try:
+        offloaded = needs.with_offload(offload_here(source.folder, needs, here, settings))
+    except SetupError as error:
+        return DoctorReport(state="fail", lines=(str(error),))
+    drawing = here.needs_bytes(offloaded.drawing_bytes())
     says, lacking = [f"Drawing takes about {in_gb(drawing)}"], []
-    for method, called in METHODS.items():
-        if method not in family_of(source.folder).defaults:
-            continue
+    for method in _methods(source, settings):
+        called = METHODS[method]
         tried = []
         for way in memory_plans(needs, here, _recipe(source, method), settings):
             tried.append(_memory_words(way))
@@ -106,20 +110,37 @@ def _fits(source: ModelSource, skeleton: MetaModel, here: Device, settings: Trai
         says.append(f"{called} {' or, '.join(tried)}")
     sentence = f"{', '.join(says)}, of the {in_gb(here.memory_bytes)} that {here.name} has."
     if drawing > here.memory_bytes:
-        return DoctorReport(
-            state="fail", lines=(sentence, "That is too little for this base model: take a smaller one.")
-        )
+        return DoctorReport(state="fail", lines=(sentence, f"{TOO_LITTLE}."))
     method, why = method_here(source.folder, lambda: needs, here, settings)
     lacks = (f"That is too little for {' and '.join(METHODS[each] for each in lacking)}.",) if lacking else ()
     learned = f"Unless somebody asks for another method, subjects are learned by {method}: {why}."
     learned += f" {PRIORS[_recipe(source, method).prior]}"
-    return DoctorReport(state="warn" if method in lacking else "ok", lines=(sentence, *lacks, learned))
+    beside = _beside(offloaded)
+    return DoctorReport(state="warn" if method in lacking else "ok", lines=(sentence, *lacks, *beside, learned))
+
+
+def _methods(source: ModelSource, settings: TrainerSettings) -> Iterator[Method]:
+    """The methods that subjects can be learned by here."""
+    plain = settings.base_weights == "plain" and settings.offload in ("auto", "none")
+    return (each for each in METHODS if each in family_of(source.folder).defaults and (plain or each == "lora"))
+
+
+def _beside(needs: MemoryEstimate) -> tuple[str, ...]:
+    """What is said of weights that are offloaded."""
+    offload = needs.skeleton.base.placement.offload
+    if offload == "none":
+        return ()
+    what = {"text": "its text encoders", "blocks": "the blocks of its networks"}[offload]
+    slow = ", which is slow" if offload == "blocks" else ""
+    return (f"{in_gb(needs.host_bytes())} of the base model, {what}, lie in the machine's memory until needed{slow}.",)
 
 
 def _memory_words(way: MemoryPlan) -> str:
     """How much memory a way takes, and what kind of way it is."""
     divided = f"divided among {way.gpus} GPUs, " if way.gpus > 1 and not way.gentle else ""
-    return f"{divided}{'slower, ' if way.gentle else ''}{in_gb(way.takes_bytes)}{' of each' if divided else ''}"
+    beside = {"none": "", "text": "text encoders offloaded, ", "blocks": "blocks offloaded, "}[way.offload]
+    takes = f"{in_gb(way.takes_bytes)}{' of each' if divided else ''}"
+    return f"{divided}{beside}{'slower, ' if way.gentle else ''}{takes}"
 
 
 def _recipe(source: ModelSource, method: Method) -> Recipe:

@@ -16,6 +16,7 @@ from storage.contract.recipe import Recipe
 from storage.nouns import class_prompt
 from trainer.diffusion import sampling
 from trainer.diffusion.images import to_tensor
+from trainer.diffusion.row_adapters import Drawer
 from trainer.dreambooth import class_images
 from trainer.dreambooth.candidates import Candidates
 from trainer.dreambooth.dataset import SubjectSpec
@@ -25,7 +26,6 @@ from trainer.dreambooth.train import learn
 from trainer.metrics.embedders import ToyworldEmbedder
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel
-from trainer.models.denoiser import Denoiser
 from trainer.models.rare_tokens import choose
 from trainer.steps import run_to_end
 from trainer.toyworld.judge import Judge, judge_pictures
@@ -37,7 +37,7 @@ ASKED_PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
 Figures = dict[str, Any]
 
 
-def draw(base: BaseModel, denoiser: Denoiser, prompt: str, count: int, seed: int = 0) -> list[Image.Image]:
+def draw(base: BaseModel, denoiser: Drawer, prompt: str, count: int, seed: int = 0) -> list[Image.Image]:
     """Draw pictures with seeds from `seed` on."""
     return list(sampling.draw(base, denoiser, prompt, list(range(seed, seed + count)), **DRAWN))
 
@@ -54,7 +54,7 @@ class CharacterFixture:
         own = [who.photo(rng) for _ in range(16)]
         self.likeness = SubjectSimilarity(ToyworldEmbedder().embed, self.photos, zero=self.plain, one=own)
 
-    def figures(self, denoiser: Denoiser, identifier: str) -> Figures:
+    def figures(self, denoiser: Drawer, identifier: str) -> Figures:
         """Likeness, places, and what became of the class."""
         likeness = self.likeness
         asked = [f"a {identifier} {self.noun} {place}" for place in ASKED_PLACES]
@@ -78,7 +78,7 @@ class CharacterFixture:
 class TrainedCharacter:
     """What was learned, and how long that took without the class images."""
 
-    denoiser: Denoiser
+    denoiser: Drawer
     identifier: str
     steps: int
     kept: int  # the step that was kept

@@ -8,6 +8,8 @@ from storage.settings.shared import SharedSettings
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Sharding = Literal["auto", "none", "full"]
+BaseWeights = Literal["plain", "int8", "float8"]
+Offload = Literal["auto", "none", "text", "blocks"]
 
 
 class TrainerSettings(SharedSettings):
@@ -17,6 +19,19 @@ class TrainerSettings(SharedSettings):
         "auto",
         validation_alias="DARKROOM_PRECISION",
         description="Precision of the base model: float32, bfloat16, float16 or auto (half precision on a GPU).",
+    )
+    base_weights: BaseWeights = Field(
+        "plain",
+        validation_alias="DARKROOM_BASE_WEIGHTS",
+        description="Quantisation of the frozen base model's linear layers, to draw and to train LoRA on: int8 or "
+        "float8 take half the memory of 16 bits; plain: none. docs/recipes.md says which to take for which GPU.",
+    )
+    offload: Offload = Field(
+        "auto",
+        validation_alias="DARKROOM_OFFLOAD",
+        description="What of the base model lies in the machine's memory until it is needed on the GPU: text encoders; "
+        "blocks, those of the network that predicts as well, which is slow; none; auto: as little as the GPU's memory "
+        "asks for. Not with several GPUs per training.",
     )
     accepted_licences: str = Field(
         "",

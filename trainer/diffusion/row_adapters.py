@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.models.denoiser import Denoiser, Text, TextEmbeddings
+from trainer.models.quantised_linear import QuantisedLinear, project
 
 Factors = tuple[Tensor, Tensor]  # down, rank × in, and up, out × rank, which holds the scale
 
@@ -53,8 +54,8 @@ class RowSelection:
         finally:
             self._active = False
 
-    def factors(self, path: str, like: Tensor) -> Factors | None:
-        """The matrices of a layer, groups × rank × in and groups × rank × out, as precise as `like`; None without any.
+    def factors(self, path: str) -> Factors | None:
+        """The matrices of a layer, groups × rank × in and groups × rank × out; None without any.
 
         A group is as many neighbouring rows as all segments can be divided into, so that rows that have adapters in
         common mostly share one copy of them.
@@ -62,25 +63,25 @@ class RowSelection:
         if not self._active:
             return None
         if path not in self._stacked:
-            self._stacked[path] = self._stack(path, like)
+            self._stacked[path] = self._stack(path)
         return self._stacked[path]
 
     def forget(self) -> None:
         """Hold no adapters of passes that are over."""
         self._segments, self._stacked = (), {}
 
-    def _stack(self, path: str, like: Tensor) -> Factors | None:
+    def _stack(self, path: str) -> Factors | None:
         each = [_added_up([a.layers[path] for a in adapters if path in a.layers]) for adapters, _ in self._segments]
-        rank = max((len(factors[0]) for factors in each if factors), default=0)
-        if not rank:
+        widest = max(filter(None, each), key=lambda factors: len(factors[0]), default=None)
+        if widest is None:
             return None
         if len(each) == 1 and each[0]:  # the subject's own, of which nothing is copied
             down, up = each[0]
             return down[None], up.t()[None]
         counts = [count for _, count in self._segments]
-        size, (out, width) = math.gcd(*counts), like.shape
+        size, (down, up) = math.gcd(*counts), widest
         groups = sum(counts) // size
-        downs, ups = like.new_zeros(groups, rank, width), like.new_zeros(groups, rank, out)
+        downs, ups = down.new_zeros(groups, *down.shape), up.new_zeros(groups, *up.t().shape)
         first = 0
         for factors, count in zip(each, counts, strict=True):
             last = first + count // size
@@ -107,8 +108,8 @@ class RowLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Project x, rows × … × width."""
-        projected = super().forward(x)
-        factors = self.selection.factors(self.path, self.weight)
+        projected = project(self, x)
+        factors = self.selection.factors(self.path)
         if factors is None:
             return projected
         down, up = factors
@@ -123,9 +124,9 @@ class RowNetwork:
     def __init__(self, base: Denoiser) -> None:
         self.network, self.selection = base.sharing(), RowSelection()
         for path, module in self.network.named_modules():
-            if type(module) is nn.Linear:
+            if type(module) in (nn.Linear, QuantisedLinear):
                 module.__class__ = RowLinear
-                module.selection, module.path = self.selection, path  # type: ignore[assignment]
+                module.selection, module.path = self.selection, path
 
     def adapted(self, *adapters: Adapter) -> "AdaptedDenoiser":
         """The network with these adapters in all rows."""

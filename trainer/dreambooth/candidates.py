@@ -11,13 +11,14 @@ from PIL import Image
 from torch import Tensor
 
 from storage.contract.recipe import Recipe
+from trainer.diffusion.row_adapters import Drawer, RowNetwork
 from trainer.dreambooth.divergence import Diverged
 from trainer.dreambooth.eval_schedule import plan_evaluations
+from trainer.dreambooth.lora import is_lora
 from trainer.dreambooth.report_card import GLANCE, MultiSubjectEvaluator, SubjectEvaluator
 from trainer.dreambooth.train import Training, TrainingResult
-from trainer.dreambooth.weights import half_precision, put
+from trainer.dreambooth.weights import adapter_of, half_precision, put
 from trainer.models.base import BaseModel
-from trainer.models.denoiser import Denoiser
 from trainer.models.finite import not_finite
 from trainer.steps import Steps
 
@@ -109,14 +110,16 @@ class Candidates:
             raise Diverged("What was learned is not all numbers")
         return weights
 
-    def denoiser(self, learned: TrainingResult) -> Denoiser:
+    def denoiser(self, learned: TrainingResult) -> Drawer:
         """A denoiser with the candidate's weights, for drawing."""
         best = self.best
         return learned.denoiser if best is None or best.step == len(learned.losses) else self.denoiser_of(best)
 
-    def denoiser_of(self, candidate: CandidateSnapshot) -> Denoiser:
-        """A candidate to be drawn with."""
+    def denoiser_of(self, candidate: CandidateSnapshot) -> Drawer:
+        """A candidate to be drawn with; where it is LoRA, beside the base model's weights."""
         assert candidate.weights is not None
+        if is_lora(candidate.weights) and (adapter := adapter_of(candidate.weights, self.base.denoiser)):
+            return RowNetwork(self.base.denoiser).adapted(adapter)
         denoiser = self.base.denoiser.copy()
         put(candidate.weights, denoiser, self.base.denoiser)
         return denoiser

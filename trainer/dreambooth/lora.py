@@ -21,7 +21,7 @@ DOWN, UP, ALPHA = ".lora_down.weight", ".lora_up.weight", ".alpha"
 
 def with_adapters(base: Denoiser, rank: int, alpha: int, read: bool, seed: int) -> Denoiser:
     """`base` with fresh adapters, which change nothing yet; in the text encoders, too, if `read`. It stays as it is."""
-    denoiser = base.sharing().requires_grad_(False)
+    denoiser, device = base.sharing().requires_grad_(False), base.device
     # peft initialises from the global generator, from which other runs of the engine draw as well.
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -31,7 +31,8 @@ def with_adapters(base: Denoiser, rank: int, alpha: int, read: bool, seed: int) 
             inject_adapter_in_model(config, network)
     for layer in adapters(denoiser).values():
         for name, part in layer.named_parameters():
-            part.data = part.data.float() if "lora_" in name else part.data  # the base may be in half precision
+            if "lora_" in name:  # the base may be in half precision, and lie elsewhere until its turn
+                part.data = part.data.to(device, torch.float32)
     return denoiser
 
 

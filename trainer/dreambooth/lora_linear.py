@@ -10,6 +10,8 @@ import torch
 from peft.tuners.lora import Linear
 from torch import Tensor
 
+from trainer.models.quantised_linear import compute_dtype, dequantised, stored_weight
+
 
 class LoraLinear(Linear):  # type: ignore[misc]
     """peft's layer of one adapter, which is never merged, switched off or mixed with others while it learns."""
@@ -18,18 +20,12 @@ class LoraLinear(Linear):  # type: ignore[misc]
         """Project x, … × width, and add what the adapter has learned."""
         (name,) = self.active_adapters
         layer = self.base_layer
-        parts = [layer.weight, layer.bias, self.lora_A[name].weight, self.lora_B[name].weight]
-        dtype = autocast_dtype(x.device.type) or layer.weight.dtype
+        parts = [layer.bias, self.lora_A[name].weight, self.lora_B[name].weight]
+        dtype = compute_dtype(layer, x)
         parts = [None if part is None else part.to(dtype) for part in parts]
-        projected: Tensor = _LoraLinearFunction.apply(x.to(dtype), *parts, self.scaling[name])  # type: ignore[no-untyped-call]
+        weight = stored_weight(layer, dtype)
+        projected: Tensor = _LoraLinearFunction.apply(x.to(dtype), *weight, *parts, self.scaling[name])  # type: ignore[no-untyped-call]
         return projected
-
-
-def autocast_dtype(device: str) -> torch.dtype | None:
-    """What operations on a device are cast to in an autocast region; None outside."""
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):  # as on the meta device
-        return None
-    return torch.get_autocast_dtype(device)
 
 
 class _LoraLinearFunction(torch.autograd.Function):
@@ -37,24 +33,35 @@ class _LoraLinearFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
+        ctx: Any,
+        x: Tensor,
+        stored: Tensor,
+        row_scale: Tensor | None,
+        bias: Tensor | None,
+        down: Tensor,
+        up: Tensor,
+        scale: float,
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         # Scaled while it is narrow: rank numbers for each row instead of as many as the output has.
         narrow = scaled(rows.mm(down.t()), scale)
+        weight = dequantised(stored, row_scale, x.dtype)
         wide = rows.mm(weight.t()) if bias is None else torch.addmm(bias, rows, weight.t())
-        ctx.save_for_backward(rows, narrow, weight, down, up)
+        ctx.save_for_backward(rows, narrow, stored, row_scale, down, up)
         ctx.scale = scale
         return wide.addmm_(narrow, up.t()).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows, narrow, weight, down, up = ctx.saved_tensors
+        rows, narrow, stored, row_scale, down, up = ctx.saved_tensors
         wide = grad.reshape(-1, grad.shape[-1])
         back = scaled(wide.mm(up), ctx.scale)
         # With g the gradient of y: ∂x = gW + s(gB)A, ∂A = s(gB)ᵀx, ∂B = gᵀ(s xAᵀ). W and b are frozen.
-        of_x = wide.mm(weight).addmm_(back, down).view(*grad.shape[:-1], -1) if ctx.needs_input_grad[0] else None
-        return of_x, None, None, back.t().mm(rows), wide.t().mm(narrow), None
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            weight = dequantised(stored, row_scale, grad.dtype)
+            of_x = wide.mm(weight).addmm_(back, down).view(*grad.shape[:-1], -1)
+        return of_x, None, None, None, back.t().mm(rows), wide.t().mm(narrow), None
 
 
 def scaled(narrow: Tensor, scale: float) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from trainer.dreambooth.lora_linear import autocast_dtype, scaled
+from trainer.dreambooth.lora_linear import scaled
 from trainer.models.denoiser import Denoiser
+from trainer.models.quantised_linear import QuantisedLinear, compute_dtype, dequantised, project, stored_weight
 
 WIDE = 64  # rows of a training from which on a product of all trainings' rows has the bits that each has alone
 
@@ -48,7 +49,7 @@ class MultiLoraNetwork:
         if gradient_checkpointing:
             self.network.backbone.enable_gradient_checkpointing()
         for path, module in self.network.named_modules():
-            kind: Any = {nn.Linear: PartedLinear, nn.Conv2d: PartedConv2d}.get(type(module))
+            kind: Any = PARTED.get(type(module))
             if kind:
                 module.__class__ = kind
                 module.parts, module.path = self.parts, path
@@ -81,13 +82,14 @@ class PartedLinear(nn.Linear):
         count = len(self.parts.adapters)
         if not layers:
             if x.numel() // x.shape[-1] >= count * WIDE:
-                return super().forward(x)
-            return torch.cat([super(PartedLinear, self).forward(part) for part in x.chunk(count)])
-        dtype = autocast_dtype(x.device.type) or self.weight.dtype
+                return project(self, x)
+            return torch.cat([project(self, part) for part in x.chunk(count)])
+        dtype = compute_dtype(self, x)
         own = [part.to(dtype) for layer in layers for part in (layer.down, layer.up)]
         bias = None if self.bias is None else self.bias.to(dtype)
         scales = tuple(layer.scale for layer in layers)
-        projected: Tensor = _MultiLoraFunction.apply(x.to(dtype), self.weight.to(dtype), bias, scales, *own)  # type: ignore[no-untyped-call]
+        weight = stored_weight(self, dtype)
+        projected: Tensor = _MultiLoraFunction.apply(x.to(dtype), *weight, bias, scales, *own)  # type: ignore[no-untyped-call]
         return projected
 
 
@@ -105,38 +107,51 @@ class PartedConv2d(nn.Conv2d):
         return torch.cat([super(PartedConv2d, self).forward(part) for part in x.chunk(len(self.parts.adapters))])
 
 
+PARTED = {nn.Linear: PartedLinear, QuantisedLinear: PartedLinear, nn.Conv2d: PartedConv2d}
+
+
 class _MultiLoraFunction(torch.autograd.Function):
     """`_LoraLinearFunction` for several parts of a batch, each with its own A and B; W and b are theirs in common."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scales: tuple[float, ...], *own: Tensor
+        ctx: Any,
+        x: Tensor,
+        stored: Tensor,
+        row_scale: Tensor | None,
+        bias: Tensor | None,
+        scales: tuple[float, ...],
+        *own: Tensor,
     ) -> Tensor:
         rows, count = x.reshape(-1, x.shape[-1]), len(scales)
+        weight = dequantised(stored, row_scale, x.dtype)
         wide = _by_part(rows, count, lambda part: _affine(part, weight, bias))
         narrows = []
         for k, (part, out) in enumerate(zip(rows.chunk(count), wide.chunk(count), strict=True)):
             narrow = scaled(part.mm(own[2 * k].t()), scales[k])
             out.addmm_(narrow, own[2 * k + 1].t())
             narrows.append(narrow)
-        ctx.save_for_backward(rows, weight, *narrows, *own)
+        ctx.save_for_backward(rows, stored, row_scale, *narrows, *own)
         ctx.scales = scales
         return wide.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        rows, weight, *rest = ctx.saved_tensors
+        rows, stored, row_scale, *rest = ctx.saved_tensors
         count = len(ctx.scales)
         narrows, own = rest[:count], rest[count:]
         wide = grad.reshape(-1, grad.shape[-1])
-        of_x = _by_part(wide, count, lambda part: part.mm(weight)) if ctx.needs_input_grad[0] else None
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            weight = dequantised(stored, row_scale, grad.dtype)
+            of_x = _by_part(wide, count, lambda part: part.mm(weight))
         gradients: list[Tensor] = []
         for k, (part, seen) in enumerate(zip(wide.chunk(count), rows.chunk(count), strict=True)):
             back = scaled(part.mm(own[2 * k + 1]), ctx.scales[k])
             if of_x is not None:
                 of_x.chunk(count)[k].addmm_(back, own[2 * k])
             gradients += [back.t().mm(seen), part.t().mm(narrows[k])]
-        return None if of_x is None else of_x.view(*grad.shape[:-1], -1), None, None, None, *gradients
+        return None if of_x is None else of_x.view(*grad.shape[:-1], -1), None, None, None, None, *gradients
 
 
 def _affine(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

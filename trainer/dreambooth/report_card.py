@@ -14,13 +14,13 @@ from storage.contract.photo_source import called_by_photos
 from storage.nouns import class_prompt
 from trainer.diffusion import sampling
 from trainer.diffusion.images import read_photo
+from trainer.diffusion.row_adapters import Drawer
 from trainer.diffusion.sampling import BATCH
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import FIRST_SEED, SCHEDULER, instance_prompt
 from trainer.metrics.embedders import Embedder
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel
-from trainer.models.denoiser import Denoiser
 from trainer.steps import Steps, with_progress
 
 PLACES = ("in Paris", "on the beach", "on the moon", "in the jungle")
@@ -75,7 +75,7 @@ class SubjectEvaluator:
             self._before[count] = ClassBaseline(pictures, SubjectSimilarity(self.embedder.embed, photos, zero=pictures))
         return self._before[count]
 
-    def glance(self, denoiser: Denoiser) -> Steps[dict[str, float]]:
+    def glance(self, denoiser: Drawer) -> Steps[dict[str, float]]:
         """Measure with a few pictures how good a candidate is.
 
         *likeness* of pictures in places, of which one that is elsewhere counts for nothing; *drift*, how much more like
@@ -93,7 +93,7 @@ class SubjectEvaluator:
         drift = max(0.0, likeness.of(after) - likeness.of(before))
         return _rounded({"likeness": float(like.mean()), "drift": drift, "score": float(like.mean()) - drift})
 
-    def card(self, denoiser: Denoiser) -> Steps[ReportCard]:
+    def card(self, denoiser: Drawer) -> Steps[ReportCard]:
         """Measure what was learned.
 
         *likeness* of pictures in places and *portrait*, 0 for any other of the class and 1 for the subject itself;
@@ -132,7 +132,7 @@ class SubjectEvaluator:
         return _rounded({"likeness": likeness.of(pictures), "obedience": sum(right) / len(right)}), pictures
 
     def _in_places(
-        self, denoiser: Denoiser, in_each: int, share: float = 1, called: str = "", **how: Any
+        self, denoiser: Drawer, in_each: int, share: float = 1, called: str = "", **how: Any
     ) -> Steps[tuple[list[Image.Image], list[bool]]]:
         """Pictures of the subject in places, whatever prompts call it, and whether each is where it should be."""
         who, asked = self.who, [place for place in PLACES for _ in range(in_each)]
@@ -143,11 +143,11 @@ class SubjectEvaluator:
         seen = self.embedder.places(pictures, who.noun, PLACES)
         return pictures, [place == where for place, where in zip(asked, seen, strict=True)]
 
-    def _of_class(self, denoiser: Denoiser, count: int, share: float = 1) -> Steps[list[Image.Image]]:
+    def _of_class(self, denoiser: Drawer, count: int, share: float = 1) -> Steps[list[Image.Image]]:
         return self._draw(denoiser, class_prompt(self.who.noun), range(FIRST_SEED, FIRST_SEED + count), share)
 
     def _draw(
-        self, denoiser: Denoiser, prompt: str | Sequence[str], seeds: Sequence[int], share: float = 1, **more: Any
+        self, denoiser: Drawer, prompt: str | Sequence[str], seeds: Sequence[int], share: float = 1, **more: Any
     ) -> Steps[list[Image.Image]]:
         """Draw a picture for each seed with this share of the denoising steps."""
         how = {**self.how, "steps": math.ceil(self.how["steps"] * share), **more}
@@ -169,7 +169,7 @@ class MultiSubjectEvaluator:
         """What each of their evaluators saw the last time, rows of pictures."""
         return [row for evaluator in self.evaluators for row in evaluator.glanced]
 
-    def glance(self, denoiser: Denoiser) -> Steps[dict[str, float]]:
+    def glance(self, denoiser: Drawer) -> Steps[dict[str, float]]:
         """Means of what each of their evaluators measures at a glance."""
         seen = []
         for evaluator in self.evaluators:

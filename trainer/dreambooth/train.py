@@ -24,7 +24,7 @@ from trainer.dreambooth.optim import clip, optimizer_of, schedule_of
 from trainer.dreambooth.state import restore, state_of
 from trainer.dreambooth.trainable import accelerator_of, trainable_of
 from trainer.models.base import BaseModel
-from trainer.models.default_recipe import check_recipe
+from trainer.models.default_recipe import check_recipe_here
 from trainer.models.denoiser import Denoiser, Text, rows_of
 
 Pass = tuple[Batch, Text]  # examples of a forward pass, and the prompts that guide them
@@ -85,7 +85,7 @@ class Training:
         shards: Shards | None = None,
     ) -> None:
         # Here as well as before class images are drawn: research and benchmarks train without an engine.
-        check_recipe(recipe, base.family)
+        check_recipe_here(recipe, base)
         self.base, self.recipe, self.shards, self.taken = base, recipe, shards, 0
         self.choice = Generator("cpu").manual_seed(seed)  # of crops and wordings
         self.chance = Generator(base.device).manual_seed(seed)  # of examples, noise and timesteps
@@ -108,12 +108,13 @@ class Training:
             self.denoiser.backbone.to(memory_format=torch.contiguous_format)
         if shards:  # before the optimizer sees the weights
             shards.divide(self.denoiser)
-        elif recipe.compiled != "off":
+        elif recipe.compiled != "off" and base.placement.offload == "none":
             compile.compile_blocks(self.denoiser)
         optimizer = optimizer_of(self.denoiser, recipe)
         self.rate = schedule_of(optimizer, recipe)
         self.optimizer = self.accelerator.prepare(optimizer) if self.accelerator.scaler else optimizer
-        self.model = self.denoiser if shards else self.accelerator.prepare(self.denoiser)
+        # It is on the device already, but for blocks that are to lie elsewhere.
+        self.model = self.denoiser if shards else self.accelerator.prepare(self.denoiser, device_placement=[False])
         self.predict = compile.Graphs(self.model) if self._captures() else self.model
         self.learning = {name: p for name, p in self.denoiser.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self.learning.items()} if recipe.ema_decay else {}
@@ -124,6 +125,7 @@ class Training:
     def _captures(self) -> bool:
         """Whether passes are replayed as graphs: one GPU does, unless it is to make activations anew."""
         able = self.base.device.type in compile.CAPTURING and self.accelerator.num_processes == 1
+        able = able and self.base.placement.offload == "none"
         return self.recipe.compiled == "graphs" and able and not self.recipe.gradient_checkpointing
 
     def step(self) -> None:

@@ -16,6 +16,7 @@ from trainer.diffusion.row_adapters import Adapter
 from trainer.dreambooth import lora
 from trainer.models.denoiser import Denoiser
 from trainer.models.finite import NotFinite, not_finite
+from trainer.models.quantised_linear import QuantisedLinear, weight_dtype
 
 DIFFERENCES = {"format": "darkroom differences 1"}
 Learned = dict[str, Tensor]  # what is added to the weights of the base model, by their names
@@ -76,17 +77,20 @@ def load_adapter(path: Path, base: Denoiser) -> Adapter | None:
 
     Raises ValueError if they do not fit, NotFinite if they are not all numbers.
     """
-    if not is_lora_file(path):
-        return None
-    weights, layers = _numbers(path), {}
+    return adapter_of(_numbers(path), base) if is_lora_file(path) else None
+
+
+def adapter_of(weights: dict[str, Tensor], base: Denoiser) -> Adapter | None:
+    """The same of weights that `half_precision` returned."""
+    layers, device = {}, base.device
     for name, layer in lora.factors(weights, base).items():
         module = base.get_submodule(name)
-        if type(module) is not nn.Linear or name.startswith(base.rowless):
+        if type(module) not in (nn.Linear, QuantisedLinear) or name.startswith(base.rowless):
             return None
         if layer.up.shape[1:] != layer.down.shape[:1]:
             return None
-        like = module.weight
-        layers[name] = layer.down.to(like), (layer.up * layer.scale).to(like)
+        dtype = weight_dtype(module)
+        layers[name] = layer.down.to(device, dtype), (layer.up * layer.scale).to(device, dtype)
     return Adapter(layers)
 
 

@@ -37,7 +37,7 @@ from trainer.engine.subject_cache import SubjectCache
 from trainer.engine.training_run import TrainingRun
 from trainer.engine.training_session import TrainingServices
 from trainer.invalid_lines import InvalidLineLog
-from trainer.memory.fit import method_of_engine, trainings_at_once
+from trainer.memory.fit import method_of_engine, offload_of_engine, trainings_at_once
 from trainer.metrics.embedders import Embedder, open_embedder
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
@@ -284,7 +284,9 @@ def _load(settings: TrainerSettings, together: EngineGroup) -> BaseModel:
     """Load the base model, the leader first: what is to be downloaded is downloaded once. Raises SetupError."""
     if not together.leads:
         together.hear()
-    base = load_base(BaseModelPair.of(sys.argv[1]).base, settings.home, settings.precision)
+    name = BaseModelPair.of(sys.argv[1]).base
+    offload = offload_of_engine(name, settings)
+    base = load_base(name, settings.home, settings.precision, settings.base_weights, offload)
     # Now rather than with the first job that takes the method: whoever starts a worker is there to read it.
     for method in get_args(Method):
         together.check(recipe_for(base.folder, method=method))

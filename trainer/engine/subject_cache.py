@@ -19,6 +19,13 @@ ADAPTERS_BYTES = 2**30  # of LoRA that stay resident at most; least recently use
 MISFIT = "The subject was learned on another base model, and does not fit this one. Retrain it to have it here, too."
 
 
+IN_PART = (
+    "What was learned changes more than LoRA on linear layers does. That cannot be drawn here, where the base model is "
+    "quantised, or lies in the machine's memory in part (DARKROOM_BASE_WEIGHTS, DARKROOM_OFFLOAD). Retrain the subject "
+    "with method=lora to have it here, too."
+)
+
+
 class SubjectCache:
     """Keeps LoRA as adapters beside the base model, and weights of full trainings, many at a time."""
 
@@ -83,7 +90,9 @@ class SubjectCache:
 
     @contextmanager
     def _whole(self, weights: tuple[str, ...]) -> Iterator[Denoiser]:
-        """The base model's network with other weights."""
+        """The base model's network with other weights; raises UserError where it is quantised or offloaded."""
+        if not self.base.placement.is_plain:
+            raise UserError(IN_PART)
         with ExitStack() as stack:
             try:
                 denoiser = stack.enter_context(self._full.loaded(weights))

@@ -7,6 +7,7 @@ from typing import Any
 from trainer.diffusion import sampling
 from trainer.diffusion.images import read_photo
 from trainer.diffusion.latents import reference_latents
+from trainer.diffusion.row_adapters import Drawer
 from trainer.dreambooth import candidate_sheet
 from trainer.dreambooth.candidates import Candidates
 from trainer.dreambooth.first_look import compare
@@ -17,7 +18,6 @@ from trainer.dreambooth.weights import save
 from trainer.engine.host import Host, Paused
 from trainer.engine.training_session import TrainingSession, TrainingSubject
 from trainer.models.base import BaseModel
-from trainer.models.denoiser import Denoiser
 from trainer.protocol import ProgressReport, SubjectResult, TrainResult
 from trainer.steps import Steps, reporting
 
@@ -63,9 +63,7 @@ def _choices(session: TrainingSession) -> Steps[dict[str, Any]]:
     return {"choices": choices, "choices_sheet": str(sheet)}
 
 
-def _examined(
-    host: Host, session: TrainingSession, trained: TrainingSubject, denoiser: Denoiser
-) -> Steps[SubjectResult]:
+def _examined(host: Host, session: TrainingSession, trained: TrainingSubject, denoiser: Drawer) -> Steps[SubjectResult]:
     """What is said of a subject, with what can be shown of it unless there is no time."""
     taught = SubjectResult(identifier=trained.subject.identifier, class_set=str(trained.class_set or ""))
     if host.pausing:
@@ -87,7 +85,7 @@ def _examined(
 
 
 def _shown(
-    base: BaseModel, session: TrainingSession, trained: TrainingSubject, denoiser: Denoiser, fields: dict[str, Any]
+    base: BaseModel, session: TrainingSession, trained: TrainingSubject, denoiser: Drawer, fields: dict[str, Any]
 ) -> Steps[None]:
     """Add to what was `fields` the report card, if somebody looks, and the first look where the model has one."""
     who, folder = trained.subject, Path(session.task.folder)

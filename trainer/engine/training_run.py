@@ -24,8 +24,8 @@ from trainer.engine.run import Run
 from trainer.engine.train_result import finish_training
 from trainer.engine.training_monitor import TrainingMonitor
 from trainer.engine.training_session import TrainingServices, TrainingSession, open_session
-from trainer.memory.device import must_shard
-from trainer.memory.fit import with_less_memory
+from trainer.memory.device import must_shard, this_machine
+from trainer.memory.fit import estimate_of_engine, must_go_gently, with_less_memory
 from trainer.out_of_memory import free_cached_memory
 from trainer.protocol import ProgressReport, Task, TaskResult, TrainTask
 from trainer.steps import Steps
@@ -70,7 +70,8 @@ class TrainingRun(Run):
         self.host.say(ProgressReport(job=self.task.job, phase="loading"))
         recipe, sharding = Recipe.model_validate(self.task.recipe), load_settings(TrainerSettings).sharding
         shards = must_shard(sharding, recipe, self.base, self.group.size, self.task.gentle)
-        self.task = self.task.model_copy(update={"shards": shards})  # what the group is to agree on
+        gentle = self.task.gentle or self._is_short(recipe, self.group.size if shards else 1)
+        self.task = self.task.model_copy(update={"shards": shards, "gentle": gentle})  # what the group is to agree on
         session = open_session(self.task, self.host, self.services)
         self._checkpointer = session.checkpointer
         try:
@@ -88,6 +89,15 @@ class TrainingRun(Run):
             return task
         checkpointer.finish()
         return task.model_copy(update={"begun": str(checkpointer.newest)}) if checkpointer.newest else task
+
+    def _is_short(self, recipe: Recipe, gpus: int) -> bool:
+        """Whether memory is known to be too short for all at once; raises UserError where it is too short at all."""
+        if self.base.placement.offload == "blocks":  # else autograd would keep each block that is brought
+            return True
+        if self.base.device.type != "cuda":  # whose memory nobody else has
+            return False
+        needs = estimate_of_engine(self.base, load_settings(TrainerSettings))
+        return must_go_gently(recipe, needs, this_machine(), gpus)
 
     def follow(self) -> None:
         """Take part in the leader's training, as another engine of its group."""

@@ -25,7 +25,7 @@ from trainer.dreambooth.training_log import Trackers, TrainingLog
 from trainer.engine.distributed import EngineGroup
 from trainer.engine.host import Host
 from trainer.metrics.embedders import Embedder
-from trainer.models.default_recipe import check_recipe
+from trainer.models.default_recipe import check_recipe_here
 from trainer.models.rare_tokens import choose
 from trainer.protocol import ProgressReport, TrainTask
 
@@ -109,7 +109,7 @@ class TrainingSession:
 def open_session(task: TrainTask, host: Host, services: TrainingServices) -> TrainingSession:
     """All that a training needs beside the training itself; raises UserError if it cannot be shared out."""
     base, recipe = host.base, Recipe.model_validate(task.recipe)
-    check_recipe(recipe, base.family)  # before class images are drawn for it
+    check_recipe_here(recipe, base)  # before class images are drawn for it
     try:
         services.group.check(recipe)
     except SetupError as error:
@@ -128,6 +128,8 @@ def open_session(task: TrainTask, host: Host, services: TrainingServices) -> Tra
     subjects = _training_subjects(task, base.rare_words, evaluator)
     # All that decides what a step does: a checkpoint of anything else is not continued.
     of = {"base": base.sha256, "recipe": recipe.model_dump_json(), "seed": str(task.seed)}
+    if base.placement.weights != "plain":
+        of["weights"] = base.placement.weights
     of["class set"] = subjects[0].class_set_name
     if len(subjects) > 1:
         of["together"] = _digest(subjects)

@@ -3,13 +3,14 @@
 What is held is counted, and what a step or a picture takes besides is rehearsed.
 """
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from storage.contract.recipe import Recipe
@@ -19,6 +20,7 @@ from trainer.diffusion.sampling import BATCH
 from trainer.dreambooth.trainable import trainable_of
 from trainer.memory.meta_run import Shortcuts, peak_bytes
 from trainer.models.meta_model import MetaModel
+from trainer.models.offload import OffloadedBlock
 
 MOMENTS_BYTES = {"adamw": 8, "adamw8bit": 2}  # of each weight that learns
 
@@ -44,6 +46,20 @@ class MemoryEstimate:
     skeleton: MetaModel
     has_twin: bool = False  # whose network that predicts is held besides
     lora: Recipe | None = None  # of subjects whose adapters are at hand, as many as share a pass
+
+    def with_offload(self, offload: str) -> "MemoryEstimate":
+        """The same with another part of the base model in the machine's memory."""
+        placement = self.skeleton.base.placement
+        if offload == placement.offload:
+            return self
+        if offload not in self._otherwise:
+            skeleton = MetaModel.of(self.skeleton.base.folder, placement.dtype, placement.weights, offload)
+            self._otherwise[offload] = MemoryEstimate(skeleton, self.has_twin, self.lora)
+        return self._otherwise[offload]
+
+    @cached_property
+    def _otherwise(self) -> dict[str, "MemoryEstimate"]:
+        return {}
 
     def drawing_bytes(self) -> int:
         """Memory to draw with a subject's weights beside the base model's."""
@@ -98,15 +114,38 @@ class MemoryEstimate:
         return _Training(weights, moments, _bytes(learning), peak_bytes(step, half))
 
     def _held_bytes(self) -> int:
-        """The base model, a copy to draw with a subject's weights, which may share some, and adapters."""
-        return self._loaded_bytes(*self.skeleton.denoiser.copy().parameters()) + self._adapters_bytes
+        """The base model, a copy to draw with a subject of a full training where that may be, and adapters."""
+        base = self.skeleton.base
+        copied = base.denoiser.copy().parameters() if base.learns_in_full else ()
+        return self._loaded_bytes(*copied) + self._adapters_bytes
 
     def _loaded_bytes(self, *more: Tensor) -> int:
         """The base model and its twin's network, with what `more` does not share with them."""
         base = self.skeleton.base
         held = (*base.denoiser.parameters(), *(weight for _, weight in base.weights()), *more)
-        twin = _bytes(base.denoiser.backbone.parameters()) if self.has_twin else 0
-        return twin + _bytes({id(weight): weight for weight in held}.values())
+        twin = self._on_device(base.denoiser.backbone.parameters()) if self.has_twin else 0
+        return twin + self._on_device({id(weight): weight for weight in held}.values()) + self._block_bytes
+
+    def host_bytes(self) -> int:
+        """What lies in the machine's memory until it is needed."""
+        blocks = self._offloaded(self.skeleton.denoiser) + self.has_twin * self._offloaded(
+            self.skeleton.denoiser.backbone
+        )
+        return sum(_bytes(block.parameters()) for block in blocks)
+
+    @cached_property
+    def _block_bytes(self) -> int:
+        """What stays on the device of offloaded networks: the block that is expected next, of each."""
+        networks = (self.skeleton.base.parts[name] for name in self.skeleton.base.parts)
+        return sum(max((_bytes(block.parameters()) for block in self._offloaded(each)), default=0) for each in networks)
+
+    def _on_device(self, weights: Iterable[Tensor]) -> int:
+        beside = {id(weight) for block in self._offloaded(self.skeleton.denoiser) for weight in block.parameters()}
+        return _bytes(weight for weight in weights if id(weight) not in beside)
+
+    @staticmethod
+    def _offloaded(network: nn.Module) -> list[nn.Module]:
+        return [module for module in network.modules() if isinstance(module, OffloadedBlock)]
 
     @cached_property
     def _adapters_bytes(self) -> int:

@@ -4,7 +4,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from torch import Tensor
 
 from storage.errors import SetupError
 from storage.settings.shared import load_settings
-from storage.settings.trainer import Precision, TrainerSettings
+from storage.settings.trainer import BaseWeights, Precision, TrainerSettings
 from trainer.models.darkroom_json import drawing_of
 from trainer.models.denoiser import Denoiser, PromptReader, TextEmbeddings
 from trainer.models.families import family_of
 from trainer.models.family import Family
 from trainer.models.finite import check_finite
 from trainer.models.model_files import ModelFiles
+from trainer.models.placement import IN_FULL, Placement
 from trainer.models.rare_tokens import FORBIDDEN, meaningless
 from trainer.models.sources import ModelSource, find
 from trainer.models.versions import BaseModelVersion, model_hash
@@ -40,6 +41,7 @@ class BaseModel(ABC):
     denoiser: Denoiser
     process: NoiseProcess
     device: torch.device
+    placement: Placement = field(default=IN_FULL, init=False)  # of its frozen networks
 
     # ── pictures ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -137,7 +139,7 @@ class BaseModel(ABC):
         return meaningless(first, readings) + rest
 
     @abstractmethod
-    def twin(self, source: ModelSource) -> "BaseModel":
+    def twin(self, source: ModelSource, placement: Placement) -> "BaseModel":
         """Build this model with the network that predicts, and the schedule, of a few-step twin in `source`."""
 
     # ── files and weights ──────────────────────────────────────────────────────────────────────────────────
@@ -160,6 +162,11 @@ class BaseModel(ABC):
     def mixed_precision(self) -> str:
         """The precision that it is kept in, as Accelerate calls it."""
         return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self.denoiser.dtype, "no")
+
+    @property
+    def learns_in_full(self) -> bool:
+        """Whether all its weights can learn: not in every family, and not where they are quantised or offloaded."""
+        return "full" in self.family.defaults and self.placement.is_plain
 
     # ── what it is ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,10 +196,17 @@ class BaseModel(ABC):
         return BaseModelVersion(self.source.revision, self.sha256)
 
 
-def load_base(base_model: str, home: Path | None = None, precision: Precision = "auto") -> BaseModel:
+def load_base(
+    base_model: str,
+    home: Path | None = None,
+    precision: Precision = "auto",
+    weights: BaseWeights = "plain",
+    offload: str = "none",
+) -> BaseModel:
     """Load a base model onto the GPU, or the CPU if there is none; raises SetupError if it cannot be had or read.
 
-    What is downloaded or converted stays under `home`, which is DARKROOM_HOME if not given.
+    What is downloaded or converted stays under `home`, which is DARKROOM_HOME if not given. `weights` and `offload` are
+    those of a `Placement`.
     """
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
@@ -204,8 +218,9 @@ def load_base(base_model: str, home: Path | None = None, precision: Precision = 
         drawing_of(source.folder)  # what is wrong with it is said now, and not with the first picture
         family = family_of(source.folder)
         family.check_weights(source, dtype)
-        base = family.load(source, device, dtype)
+        base = family.load(source, Placement(device, dtype, weights, offload))
         check_finite(base.weights(), source.called, dtype)
+        base.placement = Placement(device, dtype, weights, offload)
         return base
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Container
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
@@ -13,6 +13,9 @@ from trainer.models.darkroom_json import beside, drawing_of
 from trainer.models.diffusers_layout import RECIPE_FILE
 from trainer.models.families import family_of
 from trainer.models.family import Family
+
+if TYPE_CHECKING:
+    from trainer.models.base import BaseModel
 
 FEW, MANY = 4, 8  # photos: a recipe is made for as many as from the one to the other
 CROPS_MOST = 32  # as the recipe has it
@@ -50,6 +53,16 @@ def check_recipe(recipe: Recipe, family: Family) -> None:
         if getattr(recipe, name):
             sentence = why.format(family=family.name)
             raise UserError(f"{sentence[0].upper()}{sentence[1:]}: set {name}=0.")
+
+
+def check_recipe_here(recipe: Recipe, base: "BaseModel") -> None:
+    """The same for a base model as it is loaded here."""
+    check_recipe(recipe, base.family)
+    if recipe.method == "full" and not base.learns_in_full:
+        raise UserError(
+            "Here the base model is quantised, or lies in the machine's memory in part (DARKROOM_BASE_WEIGHTS, "
+            "DARKROOM_OFFLOAD), so it cannot be trained with method=full: take lora."
+        )
 
 
 def default_method(base_folder: Path) -> tuple[Method | None, str]:

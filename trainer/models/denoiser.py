@@ -136,9 +136,16 @@ class Denoiser(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights of the network that predicts are kept in."""
+        """What the network that predicts computes in."""
         dtype: torch.dtype = next(self.backbone.parameters()).dtype
         return dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        # The first weight is before the blocks, whose weights may be quantised, or lie elsewhere until their turn.
+        device: torch.device = next(self.backbone.parameters()).device
+        return device
 
     def copy(self) -> "Denoiser":
         """A copy that can be changed without changing this one."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainer.models.base import BaseModel
+    from trainer.models.placement import Placement
     from trainer.models.sources import ModelSource
 
 
@@ -155,5 +156,5 @@ class Family(Protocol):
     def skeleton(self, folder: Path, dtype: "torch.dtype") -> "BaseModel":
         """The model on the meta device, by its settings alone: it has shapes, takes no memory, and reads no prompts."""
 
-    def load(self, source: "ModelSource", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
+    def load(self, source: "ModelSource", placement: "Placement") -> "BaseModel":
         """Load the model, frozen; raises SetupError for what does not fit together."""

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import torch
 
+from storage.settings.trainer import BaseWeights
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import Denoiser
 from trainer.models.families import family_of
+from trainer.models.placement import Placement
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,20 @@ class MetaModel:
     base: BaseModel
 
     @classmethod
-    def of(cls, folder: Path, dtype: torch.dtype) -> "MetaModel":
-        """Build it from the settings in a folder of diffusers' layout; raises SetupError if these make no model."""
-        return cls(family_of(folder).skeleton(folder, dtype))
+    def of(cls, folder: Path, dtype: torch.dtype, weights: BaseWeights = "plain", offload: str = "none") -> "MetaModel":
+        """Build it from the settings in a folder of diffusers' layout; raises SetupError if these make no model.
+
+        `weights` and `offload` are those of a `Placement`.
+        """
+        family = family_of(folder)
+        base = family.skeleton(folder, dtype)
+        base.placement = placement = Placement(torch.device("meta"), dtype, weights, offload)
+        predicts, *readers = (base.parts[name] for name in family.networks if name in base.parts)
+        if not placement.is_plain:
+            placement.backbone(predicts, base.denoiser.block_kinds)
+            for reader in readers:
+                placement.reader(reader)
+        return cls(base)
 
     @property
     def denoiser(self) -> Denoiser:

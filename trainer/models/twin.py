@@ -20,8 +20,9 @@ def load_twin(twin: str, base: BaseModel, home: Path) -> BaseModel:
     source = find_twin(twin, base.source, home, base.denoiser.dtype)
     with readable(source):
         drawing_of(source.folder)
-        drawn = base.twin(source)
+        drawn = base.twin(source, base.placement)
         check_finite(drawn.denoiser.backbone.named_parameters(), source.called, drawn.denoiser.dtype)
+        drawn.placement = base.placement
         return drawn
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from trainer.models.base import BaseModel
     from trainer.models.dit.model import DitModel
+    from trainer.models.placement import Placement
     from trainer.models.sources import ModelSource
 
 PARTS = ("tokenizer", "text_encoder", "transformer", "vae", "scheduler")
@@ -93,9 +94,9 @@ class DitFamily(ABC):
         """See `Family`."""
         return self.kind().skeleton(folder, dtype)
 
-    def load(self, source: "ModelSource", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
+    def load(self, source: "ModelSource", placement: "Placement") -> "BaseModel":
         """See `Family`."""
-        return self.kind().load(source, device, dtype)
+        return self.kind().load(source, placement)
 
 
 def setting(folder: Path, part: str, name: str, usual: int) -> int:

@@ -18,6 +18,7 @@ from trainer.models.base import BaseModel
 from trainer.models.diffusers_layout import settings_read
 from trainer.models.dit.denoiser import PROMPT_TOKENS, DitDenoiser
 from trainer.models.load_weights import check_part, read_part, shapes_only
+from trainer.models.placement import Placement
 from trainer.models.sources import ModelSource
 from trainer.noise.flow import FlowMatching, Shift
 
@@ -142,22 +143,25 @@ class DitModel(BaseModel):
             check_part(source, part, network)
 
     @classmethod
-    def load(cls, source: ModelSource, device: torch.device, dtype: torch.dtype) -> Self:
+    def load(cls, source: ModelSource, placement: Placement) -> Self:
         """Load all parts."""
 
-        def frozen(part: str, dtype: torch.dtype = dtype) -> Any:
-            network = read_part(source, part, lambda: cls.empty(source.folder, part), dtype)
-            return network.to(device).eval().requires_grad_(False)
+        def read(part: str, dtype: torch.dtype = placement.dtype) -> Any:
+            return read_part(source, part, partial(cls.empty, source.folder, part), dtype)
 
         tokenizer = AutoTokenizer.from_pretrained(source.folder / "tokenizer", local_files_only=True)
-        denoiser = cls.denoiser_of(source.folder, frozen("transformer"), frozen("text_encoder")).eval()
-        return cls.of(source, denoiser, frozen("vae", torch.float32), device, tokenizer)
+        transformer = placement.backbone(read("transformer"), cls.denoiser_kind.block_kinds)
+        text_encoder = placement.reader(read("text_encoder"))
+        denoiser = cls.denoiser_of(source.folder, transformer, text_encoder).eval()
+        vae = read("vae", torch.float32).to(placement.device).eval().requires_grad_(False)
+        return cls.of(source, denoiser, vae, placement.device, tokenizer)
 
-    def twin(self, source: ModelSource) -> Self:
+    def twin(self, source: ModelSource, placement: Placement) -> Self:
         """See `BaseModel`."""
         empty = partial(self.empty, source.folder, "transformer")
-        transformer = read_part(source, "transformer", empty, self.denoiser.dtype)
-        denoiser = self.denoiser_of(source.folder, transformer.to(self.device), self.denoiser.text_encoder)
+        transformer = read_part(source, "transformer", empty, placement.dtype)
+        transformer = placement.backbone(transformer, self.denoiser_kind.block_kinds)
+        denoiser = self.denoiser_of(source.folder, transformer, self.denoiser.text_encoder)
         return self.of(source, denoiser.eval().requires_grad_(False), self.vae, self.device, self.tokenizer)
 
     @classmethod

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from trainer.models.base import BaseModel
+    from trainer.models.placement import Placement
     from trainer.models.sources import ModelSource
 
 HUB = "https://huggingface.co"
@@ -102,11 +103,11 @@ class StableDiffusionFamily:
 
         return model.skeleton(folder, dtype)
 
-    def load(self, source: "ModelSource", device: "torch.device", dtype: "torch.dtype") -> "BaseModel":
+    def load(self, source: "ModelSource", placement: "Placement") -> "BaseModel":
         """See `Family`."""
         from trainer.models.stable_diffusion import model
 
-        return model.load(source, device, dtype)
+        return model.load(source, placement)
 
 
 SD1 = StableDiffusionFamily(

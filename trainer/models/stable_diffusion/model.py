@@ -18,6 +18,7 @@ from trainer.models.base import BaseModel, memory_format_for
 from trainer.models.denoiser import PromptReader, TextEmbeddings
 from trainer.models.diffusers_layout import INDEX, config_of, settings_read
 from trainer.models.load_weights import read_part, shapes_only
+from trainer.models.placement import Placement
 from trainer.models.sources import ModelSource
 from trainer.models.stable_diffusion.denoiser import UNetDenoiser
 from trainer.models.stable_diffusion.model_files import StableDiffusionFiles
@@ -125,9 +126,9 @@ class StableDiffusion(BaseModel):
         """The last token has seen all of the prompt."""
         return self.denoiser.read(self.token_ids(texts)).tokens[:, -1]
 
-    def twin(self, source: ModelSource) -> "StableDiffusion":
+    def twin(self, source: ModelSource, placement: Placement) -> "StableDiffusion":
         """See `BaseModel`."""
-        unet = _frozen(source, "unet", self.device, self.denoiser.dtype)
+        unet = placement.backbone(_read(source, "unet", placement.device, placement.dtype), UNetDenoiser.block_kinds)
         denoiser = UNetDenoiser(unet, *self.denoiser.text_encoders).eval()
         return replace(self, source=source, denoiser=denoiser, process=_process(source.folder))
 
@@ -142,15 +143,17 @@ class StableDiffusion(BaseModel):
         return {"unet": self.denoiser.unet, "vae": self.vae, **dict(readers)}
 
 
-def _frozen(source: ModelSource, part: str, device: torch.device, dtype: torch.dtype) -> Any:
-    """A part with its weights."""
+def _read(source: ModelSource, part: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """A part with its weights, which lie in memory as is quickest for a device that they are still to be put on."""
     network = read_part(source, part, lambda: _empty(source.folder, part), dtype)
-    return network.to(device, memory_format=memory_format_for(device)).eval().requires_grad_(False)
+    return network.to(memory_format=memory_format_for(device))
 
 
-def load(source: ModelSource, device: torch.device, dtype: torch.dtype) -> StableDiffusion:
+def load(source: ModelSource, placement: Placement) -> StableDiffusion:
     """Load all parts; raises SetupError for a tokenizer that is another text encoder's."""
-    text_encoders = [_frozen(source, part, device, dtype) for part in TEXT_ENCODERS if (source.folder / part).is_dir()]
+    device, dtype = placement.device, placement.dtype
+    readers = (part for part in TEXT_ENCODERS if (source.folder / part).is_dir())
+    text_encoders = [placement.reader(_read(source, part, device, dtype)) for part in readers]
     tokenizers = []
     for part, encoder in zip(("tokenizer", "tokenizer_2"), text_encoders, strict=False):
         tokenizers.append(CLIPTokenizer.from_pretrained(source.folder / part, local_files_only=True))
@@ -158,8 +161,10 @@ def load(source: ModelSource, device: torch.device, dtype: torch.dtype) -> Stabl
             of = f"{len(tokenizers[-1])} words, and its text encoder knows {encoder.config.vocab_size}"
             raise SetupError(f"{source.called} is mixed of several: its {part} has {of}.")
         tokenizers[-1].model_max_length = encoder.config.max_position_embeddings  # some files do not say
-    vae = _frozen(source, "vae", device, torch.float32)  # SDXL's overflows in half precision
-    denoiser = UNetDenoiser(_frozen(source, "unet", device, dtype), *text_encoders).eval()
+    vae = _read(source, "vae", device, torch.float32)  # SDXL's overflows in half precision
+    vae = vae.to(device).eval().requires_grad_(False)
+    unet = placement.backbone(_read(source, "unet", device, dtype), UNetDenoiser.block_kinds)
+    denoiser = UNetDenoiser(unet, *text_encoders).eval()
     return StableDiffusion(source, denoiser, _process(source.folder), device, vae, tokenizers)
 
 
