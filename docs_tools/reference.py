@@ -199,6 +199,29 @@ several GPUs per training, or with `gradient_checkpointing`, it is the same as `
 rounding only, and neither has been measured on a GPU yet: try on yours. (Older recipes have `true` and `false`, for
 `blocks` and `off`.)
 
+Whoever runs the worker chooses how the frozen base model is kept, and `darkroom doctor` says what that takes, before
+anybody waits:
+
+- `DARKROOM_OFFLOAD=auto`, the default, leaves as little in the machine's memory as the GPU's memory asks for: nothing;
+  text encoders, which read a prompt once, for a third of a second more; or the blocks of all networks, each of which
+  is copied to the GPU for its turn, which is slow. Trainings then use gradient checkpointing.
+- `DARKROOM_BASE_WEIGHTS=int8` or `float8` halves the memory of linear layers. int8 is nearer to the whole weights
+  ([benchmarks.md](benchmarks.md) has both); float8 is for those who compare with other trainers. Only LoRA is trained
+  so, and only LoRA is drawn.
+
+Which to take, to train LoRA at 1024 px and draw four pictures at once. `int8` is to be set, *text* and *blocks* are
+what is offloaded by default then. These figures are computed from the models' settings
+([benchmarks.md](benchmarks.md#memory)); none has been measured on a GPU yet:
+
+| | 12 GB | 16 GB | 24 GB | 80 GB |
+|---|---|---|---|---|
+| FLUX.2 [klein] 4B | blocks, 9.5 GB | `int8`, text, 12.7 GB | text, 16.8 GB, or `int8`, 16.6 GB | 60.1 GB |
+| Z-Image | blocks, 9.1 GB | `int8`, text, 15.0 GB | text, 21.8 GB, or `int8`, 18.9 GB | 29.6 GB |
+| Krea 2 | too little | too little | blocks, 19.2 GB | 52.9 GB |
+| SDXL | text, 11.2 GB | text, 11.2 GB | 20.2 GB | 32.8 GB |
+
+Stable Diffusion 1.5 needs none of this. What takes less than 60 GB uses gradient checkpointing, but for SDXL on 80 GB.
+
 `optimizer=adamw8bit` keeps the optimizer state in 8 bits, a quarter of the memory. It needs bitsandbytes on the worker:
 `pip install bitsandbytes==0.50.2`.
 

@@ -37,7 +37,14 @@ VAE = {
     "norm_num_groups": 32,
     "sample_size": 1024,
 }
-FLUX_VAE = {**VAE, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+FLUX_VAE = {
+    **VAE,
+    "latent_channels": 16,
+    "use_quant_conv": False,
+    "use_post_quant_conv": False,
+    "scaling_factor": 0.3611,
+    "shift_factor": 0.1159,
+}
 CLIP_L = {
     "hidden_size": 768,
     "intermediate_size": 3072,

@@ -63,8 +63,11 @@ def memory_plans(
     if recipe.method == "lora":
         offloads = offloads_here(here, settings)
         # Without gradient checkpointing autograd would keep each block that was brought.
-        yield from (way(1, False, offload) for offload in offloads if offload != "blocks")
-        yield from (way(1, True, offload) for offload in offloads)
+        ways = [(False, offload) for offload in offloads if offload != "blocks"]
+        ways += [(True, offload) for offload in offloads]
+        if needs.skeleton.base.learns_in_full:  # then subjects of full trainings are to be drawn as well
+            ways.sort(key=lambda each: each[1] != "none")
+        yield from (way(1, gentle, offload) for gentle, offload in ways)
         return
     gpus = settings.gpus_per_training if may_shard(settings.sharding, recipe, settings.gpus_per_training) else 1
     yield way(1, gentle=False)

@@ -59,6 +59,13 @@ def test_as_little_as_need_be_is_offloaded(folder: Path, needs: MemoryEstimate) 
         offload_here(folder, needs, gpu(drawing - 1), settings())
 
 
+def test_where_full_subjects_may_be_drawn_nothing_is_offloaded_without_need(micro_sd1: Path) -> None:
+    needs = MemoryEstimate(MetaModel.of(micro_sd1, torch.bfloat16))
+    plans = [*memory_plans(needs, gpu(2 * LEAST), recipe_for(micro_sd1, method="lora"), settings())]
+    assert [(plan.offload, plan.gentle) for plan in plans[:2]] == [("none", False), ("none", True)]
+    assert {plan.offload for plan in plans[2:]} == {"text", "blocks"}
+
+
 def test_the_setting_decides_and_several_gpus_and_the_cpu_keep_all(folder: Path, needs: MemoryEstimate) -> None:
     assert offload_here(folder, needs, gpu(0), settings(OFFLOAD="none")) == "none"
     assert offload_here(folder, needs, gpu(1e12), settings(OFFLOAD="blocks")) == "blocks"
