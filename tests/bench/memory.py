@@ -34,7 +34,9 @@ def estimates(names: list[str], scratch: Path) -> Models:
     MemoryEstimate.training_bytes = cache(MemoryEstimate.training_bytes)  # type: ignore[method-assign]
     folders = {name: write_settings(name, scratch / name.replace(" ", "-")) for name in names}
     return {
-        (name, called): MemoryEstimate(MetaModel.of(folder, torch.bfloat16, weights))
+        (name, called): MemoryEstimate(
+            MetaModel.of(folder, torch.bfloat16, weights), lora=recipe_for(folder, method="lora")
+        )
         for name, folder in folders.items()
         for called, weights in WEIGHTS.items()
     }

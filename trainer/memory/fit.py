@@ -106,10 +106,8 @@ def method_here(
     return "lora", f"as full takes {in_gb(way.takes_bytes)}, {has}"
 
 
-def estimate_of(
-    folder: Path, dtype: torch.dtype, settings: TrainerSettings, offload: str = "none"
-) -> MemoryEstimate:
-    """What the base model in a folder needs here, kept in such a precision, with a part of it in the machine's memory."""
+def estimate_of(folder: Path, dtype: torch.dtype, settings: TrainerSettings, offload: str = "none") -> MemoryEstimate:
+    """What the base model in a folder needs here, kept in such a precision and with such an offload."""
     lora = recipe_for(folder, method="lora") if "lora" in family_of(folder).defaults else None
     skeleton = MetaModel.of(folder, dtype, settings.base_weights, offload)
     return MemoryEstimate(skeleton, bool(settings.twin_model), lora)
@@ -171,8 +169,6 @@ def must_go_gently(recipe: Recipe, needs: MemoryEstimate, here: Device, gpus: in
         f"{here.name} has {in_gb(here.memory_bytes)}. A lower rank may do; whoever runs me may set "
         "DARKROOM_BASE_WEIGHTS=int8, choose the method lora or a smaller base model, or give me a larger GPU."
     )
-
-
 
 
 def estimate_of_engine(base: BaseModel, settings: TrainerSettings) -> MemoryEstimate:
