@@ -215,10 +215,10 @@ what is offloaded by default then. These figures are computed from the models' s
 
 | | 12 GB | 16 GB | 24 GB | 80 GB |
 |---|---|---|---|---|
-| FLUX.2 [klein] 4B | blocks, 9.5 GB | `int8`, text, 12.7 GB | text, 16.8 GB, or `int8`, 16.6 GB | 60.1 GB |
-| Z-Image | blocks, 9.1 GB | `int8`, text, 15.0 GB | text, 21.8 GB, or `int8`, 18.9 GB | 29.6 GB |
-| Krea 2 | too little | too little | blocks, 19.2 GB | 52.9 GB |
-| SDXL | text, 11.2 GB | text, 11.2 GB | 20.2 GB | 32.8 GB |
+| FLUX.2 [klein] 4B | blocks, 10.1 GB | `int8`, text, 13.3 GB | text, 17.4 GB, or `int8`, 17.2 GB | 60.7 GB |
+| Z-Image | blocks, 9.7 GB | `int8`, text, 15.6 GB | text, 22.4 GB, or `int8`, 19.5 GB | 30.2 GB |
+| Krea 2 | too little | too little | blocks, 22.6 GB | 56.3 GB |
+| SDXL | `int8`, 10.3 GB | text, 12.0 GB, or `int8`, 10.3 GB | 21.0 GB | 33.6 GB |
 
 Stable Diffusion 1.5 needs none of this. What takes less than 60 GB uses gradient checkpointing, but for SDXL on 80 GB.
 
