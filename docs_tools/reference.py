@@ -203,8 +203,8 @@ Whoever runs the worker chooses how the frozen base model is kept, and `darkroom
 anybody waits:
 
 - `DARKROOM_OFFLOAD=auto`, the default, leaves as little in the machine's memory as the GPU's memory asks for: nothing;
-  text encoders, which read a prompt once, for a third of a second more; or the blocks of all networks, each of which
-  is copied to the GPU for its turn, which is slow. Trainings then use gradient checkpointing.
+  text encoders, which read each prompt once; or the blocks of all networks, each of which is copied to the GPU for its
+  turn, which is slow. Trainings then use gradient checkpointing.
 - `DARKROOM_BASE_WEIGHTS=int8` or `float8` halves the memory of linear layers. int8 is nearer to the whole weights
   ([benchmarks.md](benchmarks.md) has both); float8 is for those who compare with other trainers. Only LoRA is trained
   so, and only LoRA is drawn.
