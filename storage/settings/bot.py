@@ -192,5 +192,6 @@ class BotSettings(SharedSettings):
 
     @property
     def host_names(self) -> frozenset[str]:
-        """Further hosts of the web chat, each with a port or for all ports."""
-        return frozenset(name.strip().lower() for name in self.hosts.split(",") if name.strip())
+        """Further hosts of the web chat, each with a port or for all ports; an address of it is taken for its host."""
+        names = (name.strip().lower().rpartition("://")[2].partition("/")[0] for name in self.hosts.split(","))
+        return frozenset(filter(None, names))

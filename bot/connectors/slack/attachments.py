@@ -120,6 +120,14 @@ def other_than_photo(file: File) -> str:
     return "" if may_be_photo(name, kind) else named(name, kind)
 
 
+def files_of(message: Mapping[str, Any]) -> tuple[Sequence[File], str]:
+    """The files of a message and who posted them: its own, else those of a message that it forwards."""
+    parts = [(message, message.get("user"))]
+    parts += [(part, part.get("author_id")) for part in message.get("attachments") or [] if part.get("is_share")]
+    part, person = next((each for each in parts if each[0].get("files")), parts[0])
+    return part.get("files") or [], str(person or "")
+
+
 def _link(file: File) -> str:
     """Where a file can be fetched; empty if Slack does not say."""
     return str(file.get("url_private_download") or file.get("url_private") or "")

@@ -20,7 +20,7 @@ from bot.commands.command import Command
 from bot.commands.departures import Departures
 from bot.commands.registry import COMMANDS
 from bot.connectors.slack import forms, slash_commands
-from bot.connectors.slack.attachments import other_than_photo
+from bot.connectors.slack.attachments import files_of, other_than_photo
 from bot.connectors.slack.context import InboundContext, by_command, by_event, by_message
 from bot.connectors.slack.render import PRESS
 from bot.connectors.slack.responder import FormTrigger, SlackResponder
@@ -134,15 +134,15 @@ class EventHandler:
         """The shortcut "Train on these photos" in a message's menu."""
         await ack()
         inbound = by_message(body)
-        attached, trigger = body["message"].get("files") or [], FormTrigger(body["trigger_id"])
+        message, trigger = body["message"], FormTrigger(body["trigger_id"])
+        attached, poster = files_of(message)
         files = [file["id"] for file in attached if not other_than_photo(file)]
 
         async def work() -> bool:
             if not files:
                 raise UserError(no_photos([other_than_photo(file) for file in attached]))
-            author: str | None = body["message"].get("user", "")
-            if author == context.get("bot_user_id") and inbound.channel.startswith("D"):
-                author = None  # pictures that the bot drew for this person
+            mine = poster == context.get("bot_user_id") == message.get("user") and inbound.channel.startswith("D")
+            author = None if mine else poster  # pictures that the bot drew for this person need no consent
             return await self.responder.open_form(trigger, inbound, "dreambooth train", {}, files, author)
 
         await self._start(inbound, body["trigger_id"], work)

@@ -17,6 +17,7 @@ NAME_LENGTH = 100
 # All that aiohttp raises for bodies that are no multipart; the warnings, where warnings are errors.
 ERRORS = (ValueError, LookupError, AssertionError, RuntimeError, RuntimeWarning)
 MALFORMED = (*ERRORS, web.RequestPayloadError, HttpProcessingError)
+TOO_MUCH_TEXT = f"That is too much text at once: the limit is {WORDS_MAX_BYTES // 2**20} MB, in {FIELDS_MAX} fields."
 NOT_A_FORM = "The request could not be read. Please reload the page and try again."
 
 
@@ -74,21 +75,23 @@ async def read_form(request: web.Request, limits: UploadLimits) -> MultipartForm
             return await _parts(request, limits)
         if request.content_type == "application/x-www-form-urlencoded":
             return MultipartForm({name: str(value) for name, value in (await request.post()).items()})
-    except web.HTTPRequestEntityTooLarge:
-        raise FormTooLarge(limits.sentence) from None
+    except web.HTTPRequestEntityTooLarge:  # of text alone: aiohttp counts bytes, and fields
+        raise FormTooLarge(TOO_MUCH_TEXT) from None
     except MALFORMED as error:
         raise MalformedForm(NOT_A_FORM) from error
     raise MalformedForm(NOT_A_FORM)
 
 
 async def _parts(request: web.Request, limits: UploadLimits) -> MultipartForm:
-    sent, count = MultipartForm(), 0
+    sent, files, fields = MultipartForm(), 0, 0
     async for part in await request.multipart():
         if not isinstance(part, BodyPartReader) or part.name is None:
             raise MalformedForm(NOT_A_FORM)
-        count += 1
-        if count > limits.files + FIELDS_MAX:
+        files, fields = files + (part.filename is not None), fields + (part.filename is None)
+        if files > limits.files:
             raise FormTooLarge(f"Too many files: the limit is {limits.files // 2} photos.")
+        if fields > FIELDS_MAX:
+            raise FormTooLarge(TOO_MUCH_TEXT)
         if part.filename is None:
             await _field(part, sent, limits)
         elif part.name == PHOTOS_FIELD:
@@ -100,13 +103,11 @@ async def _field(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits
     data = await _read(part, sent, limits, WORDS_MAX_BYTES - sent.words_bytes)
     sent.words_bytes += len(data)
     if sent.words_bytes >= WORDS_MAX_BYTES:
-        raise FormTooLarge(f"That is too much text at once: the limit is {WORDS_MAX_BYTES // 2**20} MB.")
+        raise FormTooLarge(TOO_MUCH_TEXT)
     sent.values[str(part.name)] = data.decode(errors="replace")
 
 
 async def _photo(part: BodyPartReader, sent: MultipartForm, limits: UploadLimits) -> None:
-    if len(sent.uploads) >= limits.files:
-        raise FormTooLarge(f"Too many files: the limit is {limits.files // 2} photos.")
     left = limits.bytes - sent.photos_bytes
     # One byte more than is allowed, which tells vetting that a photo is too large, and by name.
     data = await _read(part, sent, limits, min(limits.file_bytes, left) + 1)

@@ -8,7 +8,7 @@ from storage.kinds.train import TrainJob
 from tests.conftest import photos_of_a_character
 from tests.servers.discord import Discord, File
 from tests.servers.discord.world import ALL_PERMISSIONS, Message
-from tests.servers.slack.people import ADA, words
+from tests.servers.slack.people import ADA, BOB, words
 from tests.servers.slack.workspace import Json
 from tests.support.discord_bot import SPACE as SERVER
 from tests.support.discord_bot import photos
@@ -32,6 +32,21 @@ async def test_the_shortcut_takes_files_of_which_slack_does_not_know_the_kind(sc
         await scene.slack.submit(await scene.slack.view(), name="rex", **{"class": "dog"})
         job = await scene.job()
         assert isinstance(job, TrainJob)
+        assert len((await scene.app.subjects.get(job.subjects[0])).photos) == 3
+
+
+async def test_the_shortcut_takes_forwarded_photos_if_who_posted_them_agrees(scene: Scene) -> None:
+    async with scene.bot():
+        posted = await scene.slack.say("my dog", scene.slack.photos(photos_of_a_character(3), user=BOB), user=BOB)
+        forwarded = await scene.slack.say("look")
+        forwarded.shares = [posted]
+        await scene.slack.shortcut(forwarded)
+        await scene.slack.submit(await scene.slack.view(), name="rex", **{"class": "dog"})
+        question = await scene.slack.message(f"<@{ADA}> would like to train rex, a dog")
+        assert not await scene.hand.jobs(SPACE)
+        await scene.slack.press(question, "Allow", user=BOB)
+        job = await scene.job()
+        assert isinstance(job, TrainJob) and job.owner == ADA
         assert len((await scene.app.subjects.get(job.subjects[0])).photos) == 3
 
 

@@ -134,12 +134,22 @@ class Payloads:
             "action_ts": f"{time.time():.6f}",
             "channel": {"id": message.channel, "name": self.workspace.channels[message.channel].told_name},
             "message_ts": message.ts,
-            "message": message.as_json() | {"files": self._files(message)},
+            "message": message.as_json() | self._attached(message),
             "response_url": self._response_url(message, user),
         }
 
     def _team(self, user: str) -> str:
         return str(self.workspace.users[user]["team_id"])
+
+    def _attached(self, message: Message) -> Json:
+        """The files of a message, and those of messages that it forwards, which lie in its attachments."""
+        shares = [
+            {"is_share": True, "is_msg_unfurl": True, "author_id": share.user, "text": share.text, "ts": share.ts}
+            | ({"files": self._files(share)} if share.files else {})
+            for share in message.shares
+        ]
+        told: Json = {"files": self._files(message)} if message.files else {}
+        return told | ({"attachments": shares} if shares else {})
 
     def _files(self, message: Message) -> list[Json]:
         return [self.workspace.files[f].as_event(self.server.base) for f in message.files]

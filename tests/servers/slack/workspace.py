@@ -34,6 +34,7 @@ class Message:
     only_for: str = ""  # of an ephemeral message: who sees it
     files: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
+    shares: list["Message"] = field(default_factory=list)  # messages that it forwards
 
     def as_json(self, with_metadata: bool = False) -> Json:
         """The message as the Web API tells it."""

@@ -1,5 +1,6 @@
 """Nonsense at the web chat's endpoints: refused in a sentence with 4xx, never an error of ours."""
 
+import gzip
 import io
 import json
 from collections.abc import AsyncIterator
@@ -43,8 +44,8 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
             yield address
 
 
-async def posted(url: str, body: bytes, content_type: str = FORM) -> tuple[int, str]:
-    headers = {"Origin": url, "Content-Type": content_type}
+async def posted(url: str, body: bytes, content_type: str = FORM, **more: str) -> tuple[int, str]:
+    headers = {"Origin": url, "Content-Type": content_type, **more}
     async with (
         ClientSession(headers=headers) as client,
         client.post(f"{url}/messages", data=io.BytesIO(body)) as response,
@@ -81,12 +82,22 @@ async def test_thousands_of_tiny_uploads_are_too_many(url: str) -> None:
     body = b"".join(PART + b"x\r\n" for _ in range(10_000)) + b"--xx--\r\n"
     assert await posted(url, body) == (413, "Too many files: the limit is 20 photos.")
     fields = b"".join(b'--xx\r\nContent-Disposition: form-data; name="f%d"\r\n\r\nx\r\n' % k for k in range(10_000))
-    status, _ = await posted(url, fields + b"--xx--\r\n")
-    assert status == 413
+    too_much = (413, "That is too much text at once: the limit is 1 MB, in 100 fields.")
+    assert await posted(url, fields + b"--xx--\r\n") == too_much
+    for text in (b"line=" + b"x" * 2**21, b"&".join(b"f%d=1" % k for k in range(100_000))):
+        assert await posted(url, text, "application/x-www-form-urlencoded") == too_much
     status, sentence = await posted(
         url, b'--xx\r\nContent-Disposition: form-data; name="line"\r\n\r\n' + b"x" * 2**21 + END
     )
     assert status == 413 and "text" in sentence
+
+
+async def test_what_is_packed_is_counted_unpacked_and_told_if_damaged(url: str) -> None:
+    packed, kind = {"Content-Encoding": "gzip"}, "application/x-www-form-urlencoded"
+    status, sentence = await posted(url, gzip.compress(b"line=" + b"x" * 2**22), kind, **packed)
+    assert (status, sentence) == (413, "That is too much text at once: the limit is 1 MB, in 100 fields.")
+    status, sentence = await posted(url, b"line=a dog", kind, **packed)
+    assert status == 400 and sentence.endswith(".")
 
 
 PATHS = "form?command=imagine&like= form?like= form?command= messages?before= gallery?before= completions?line= "

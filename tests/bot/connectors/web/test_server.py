@@ -73,6 +73,7 @@ async def test_its_own_names_are_welcome(url: str) -> None:
         ("Darkroom.Example.org:8443", "https://darkroom.example.org:8443", 201),
         ("10.1.2.3:9000", "http://10.1.2.3:9000", 201),
         ("127.0.0.1:8700", "https://darkroom.example.org", 201),  # a proxy that puts its own name for us into Host
+        ("rex.example.org", "https://rex.example.org", 201),
         ("10.1.2.3:9001", "http://10.1.2.3:9001", 403),
         ("darkroom.example.org", "https://evil.example", 403),
         ("darkroom.example.org", "https://darkroom.example.org.evil.example", 403),
@@ -83,7 +84,9 @@ async def test_its_own_names_are_welcome(url: str) -> None:
 async def test_names_that_a_setting_allows_are_welcome(
     tmp_path: Path, redis_url: str, host: str, origin: str, status: int
 ) -> None:
-    settings = settings_of(tmp_path, redis_url, DARKROOM_HOSTS="darkroom.example.org, 10.1.2.3:9000")
+    settings = settings_of(
+        tmp_path, redis_url, DARKROOM_HOSTS="darkroom.example.org, 10.1.2.3:9000, https://rex.example.org/"
+    )
     async with opened(settings, redis_url) as url, ClientSession() as client:
         headers = {"Host": host, "Origin": origin}
         async with client.post(f"{url}/messages", data={"line": "/help"}, headers=headers) as response:
