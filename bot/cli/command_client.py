@@ -23,11 +23,11 @@ def run(arguments: list[str]) -> int | None:
     None if there is none, or none that would do the same as this process: then nothing has begun.
     """
     try:
-        connection = _connect(arguments)
+        connection, fork = _connect(arguments)
     except (OSError, RuntimeError, ValueError):
         return None
     status = b""
-    with connection, _signals_passed_on(connection) as signals, suppress(OSError):
+    with connection, _signals_passed_on(connection, fork) as signals, suppress(OSError):
         socket.send_fds(connection, [START], [0, 1, 2])
         status = connection.recv(1)
     if status:
@@ -39,8 +39,8 @@ def run(arguments: list[str]) -> int | None:
     return 1
 
 
-def _connect(arguments: list[str]) -> socket.socket:
-    """Connect to a server that accepts the command.
+def _connect(arguments: list[str]) -> tuple[socket.socket, int]:
+    """Connect to a server that accepts the command; return the process id of its fork, too.
 
     Raises OSError where there is none, ValueError for streams that cannot be handed over, and RuntimeError without a
     home folder.
@@ -57,13 +57,14 @@ def _connect(arguments: list[str]) -> socket.socket:
             raise PermissionError(path)
         call = Call(surroundings(), arguments, os.getcwd(), _umask(), dict(os.environ), streams)
         connection.sendall(json.dumps(call._asdict()).encode() + b"\n")
-        if connection.recv(1) != ACCEPTED:
+        answer = connection.recv(100)
+        if not answer.startswith(ACCEPTED):
             raise ConnectionRefusedError(path)
         connection.settimeout(None)
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, int(answer.removeprefix(ACCEPTED))
 
 
 def _home() -> str:
@@ -83,7 +84,17 @@ def _streams() -> list[list[str]]:
     streams = [sys.stdin, sys.stdout, sys.stderr]
     if None in streams or [stream.fileno() for stream in streams] != [0, 1, 2]:
         raise ValueError("streams that only this process can use")
+    if _is_in_background():
+        raise ValueError("a terminal that others read")
     return [[stream.encoding, stream.errors or "strict"] for stream in streams]
+
+
+def _is_in_background() -> bool:
+    """Whether reading standard input would stop this process, where a fork would take what others are to read."""
+    try:
+        return os.isatty(0) and os.tcgetpgrp(0) != os.getpgrp()
+    except OSError:  # it is not the terminal of this session
+        return False
 
 
 def _umask() -> int:
@@ -94,8 +105,11 @@ def _umask() -> int:
 
 
 @contextmanager
-def _signals_passed_on(connection: socket.socket) -> Iterator[list[int]]:
-    """Pass signals on to the command, but those that are ignored here, by nohup say; gives those that came."""
+def _signals_passed_on(connection: socket.socket, fork: int) -> Iterator[list[int]]:
+    """Pass signals on to the command, but those that are ignored here, by nohup say; gives those that came.
+
+    Ctrl-Z stops both processes.
+    """
     signals: list[int] = []
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -103,10 +117,19 @@ def _signals_passed_on(connection: socket.socket) -> Iterator[list[int]]:
         with suppress(OSError):
             connection.send(bytes([number]))
 
-    before = {number: signal.getsignal(number) for number in PASSED_ON}
+    def stop(number: int, _: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(fork, signal.SIGSTOP)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)  # returns when this process is continued
+        signal.signal(number, stop)
+        with suppress(ProcessLookupError):
+            os.kill(fork, signal.SIGCONT)
+
+    before = {number: signal.getsignal(number) for number in (*PASSED_ON, signal.SIGTSTP)}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
-            signal.signal(number, pass_on)
+            signal.signal(number, stop if number == signal.SIGTSTP else pass_on)
     try:
         yield signals
     finally:

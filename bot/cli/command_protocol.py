@@ -1,8 +1,9 @@
 """What a `darkroom` command and the command server of a running `darkroom up` say to each other, on a Unix socket.
 
-1. The command sends a `Call`, a line of JSON. The server answers ACCEPTED, or hangs up and has done nothing.
+1. The command sends a `Call`, a line of JSON. The server forks, and the fork answers ACCEPTED with its process id, or
+   hangs up and has done nothing.
 2. The command sends START with its standard streams. Only now it begins, so that no command ever runs twice.
-3. The command sends a byte for each signal that it receives; the server, at the end, one with the exit status.
+3. The command sends a byte for each signal that it receives; the fork, at the end, one with the exit status.
 
 Imports only the standard library, and little of that: every command waits for it.
 """
@@ -20,6 +21,8 @@ ACCEPTED, START = b"+", b"!"
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PACKAGES = ("bot", "storage")
+NAMESPACES = ("mnt", "net", "pid", "user")
+PRELOADED = ("LD_PRELOAD", "DYLD_INSERT_LIBRARIES")  # a proxy, for example, that a fork would go around
 
 
 class Call(NamedTuple):
@@ -53,10 +56,11 @@ def is_same_account(connection: socket.socket) -> bool:
 
 
 def surroundings() -> list[Any]:
-    """All in which two processes must agree for one to run the other's commands: code, Python, account, paths."""
+    """All in which two processes must agree for one to run the other's commands: code, Python, account, namespaces."""
     account = [os.geteuid(), os.getegid(), *sorted(os.getgroups())]
+    preloaded = [os.environ.get(name, "") for name in PRELOADED]
     python = [sys.version, sys.prefix, sys.getfilesystemencoding()]
-    return [__version__, ROOT, _modification_times_ns(), python, account, _mount_namespace()]
+    return [__version__, ROOT, _modification_times_ns(), python, account, preloaded, _namespaces()]
 
 
 def _modification_times_ns() -> int:
@@ -66,9 +70,9 @@ def _modification_times_ns() -> int:
     return sum(os.stat(source).st_mtime_ns for source in sources)
 
 
-def _mount_namespace() -> str:
-    """What tells a container from its host, where the same path is another file; empty where there are none."""
+def _namespaces() -> list[str]:
+    """What tells a container from its host, where paths, addresses and process ids differ; empty if there are none."""
     try:
-        return os.readlink("/proc/self/ns/mnt")
+        return [os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES]
     except OSError:
-        return ""
+        return []

@@ -4,6 +4,7 @@ The fork runs the command as a process of its own would: with the streams, envir
 and with settings and connections that it opens itself. Only the imports are saved.
 """
 
+import fcntl
 import gc
 import json
 import os
@@ -65,7 +66,7 @@ def _serve(listener: socket.socket, own: list[object]) -> None:
     while os.getppid() == parent:
         with suppress(TimeoutError):
             connection, _ = listener.accept()
-            with connection:
+            with connection, suppress(OSError):  # no more processes: who called runs the command
                 if os.fork() == 0:
                     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     listener.close()
@@ -101,7 +102,7 @@ def _start(connection: socket.socket, own: list[object]) -> tuple[Call, list[int
         call = Call(**json.loads(lines.readline())) if is_same_account(connection) else None
         if call and call.surroundings == own and not SERVICES & {*call.arguments[:1]}:
             os.chdir(call.folder)
-            connection.send(ACCEPTED)
+            connection.send(b"%b%d" % (ACCEPTED, os.getpid()))
             started, streams, _, _ = socket.recv_fds(connection, 1, 3)
             return (call, streams) if started == START else None  # a signal, or the end of who called, comes first
     return None
@@ -132,6 +133,10 @@ def _take_over(connection: socket.socket, call: Call, streams: list[int]) -> Non
 
 def _pass_signals_on(connection: socket.socket) -> None:
     """Receive the signals of the process that called; end with it."""
+    if hasattr(fcntl, "F_SETSIG"):  # its end continues this process, if that was stopped
+        fcntl.fcntl(connection, fcntl.F_SETSIG, signal.SIGCONT)
+        fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(connection, fcntl.F_SETFL, fcntl.fcntl(connection, fcntl.F_GETFL) | os.O_ASYNC)
     while number := connection.recv(1):
         # SIGTERM is the service manager's here; both end a command in the same way.
         os.kill(os.getpid(), signal.SIGHUP if number[0] == signal.SIGTERM else number[0])
@@ -139,16 +144,26 @@ def _pass_signals_on(connection: socket.socket) -> None:
 
 
 def _run(arguments: list[str]) -> int:
+    """Run a command, and end it as Python ends a program; return the exit status."""
     from bot.cli import commands
 
     sys.argv = ["darkroom", *arguments]
-    status = commands.run(arguments)
+    try:
+        status = commands.run(arguments)
+    except KeyboardInterrupt:
+        status = 130
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        with suppress(OSError):
+            traceback.print_exc()
+        status = 1
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
         return 120  # with which Python itself ends where its output cannot be written
-    return status
+    return status & 0xFF
 
 
 if __name__ == "__main__":

@@ -139,7 +139,7 @@ async def _everything(
 @asynccontextmanager
 async def _command_server(settings: BotSettings) -> AsyncIterator[None]:
     """Have commands on this DARKROOM_HOME run in forks of one process, which saves them their imports."""
-    server = Child([sys.executable, "-m", "bot.cli.command_server", str(settings.home.absolute())])
+    server = Child([sys.executable, "-P", "-m", "bot.cli.command_server", str(settings.home.absolute())])
     try:
         yield
     finally:

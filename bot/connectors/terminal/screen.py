@@ -80,7 +80,10 @@ def print_result(result: CommandResult, as_json: bool, since_s: float) -> None:
     if as_json:
         seconds = round(time.monotonic() - since_s, 3)
         known = {"job": result.job, "state": result.state, "message": visible(result.message), "seconds": seconds}
-        typer.echo(visible(json.dumps(known | result.more, ensure_ascii=not _is_utf8(sys.stdout))))
+        try:
+            typer.echo(visible(json.dumps(known | result.more, ensure_ascii=not _is_utf8(sys.stdout))))
+        except BrokenPipeError:
+            Console().on_broken_pipe()  # ends the command without a word, as Rich does for text
         return
     console = Console(stderr=result.state != "done", highlight=False, soft_wrap=True)
     console.print(visible(result.message), markup=False)

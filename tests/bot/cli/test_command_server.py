@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -163,6 +163,38 @@ def test_a_served_command_imports_little(up: psutil.Process, home: Path, env: di
     assert not imported & {"asyncio", "dataclasses", "inspect", "logging", "pathlib", "subprocess", "urllib"}
 
 
+@pytest.mark.parametrize(
+    ("words", "output"), [("imagine --help", "pipe"), ("settings --json", "pipe"), ("settings --json", "/dev/full")]
+)
+def test_output_that_cannot_be_written_ends_a_command_as_alone(
+    words: str, output: str, up: psutil.Process, home: Path, env: dict[str, str]
+) -> None:
+    def ends() -> tuple[int, str]:
+        stdout = pipe_without_a_reader() if output == "pipe" else os.open(output, os.O_WRONLY)
+        command = [sys.executable, "-m", "bot.cli.main", *words.split()]
+        done = subprocess.run(command, env=env, cwd=home, stdout=stdout, stderr=subprocess.PIPE, timeout=WITHIN_S)
+        os.close(stdout)
+        return done.returncode, done.stderr.decode()
+
+    env = {**env, "PYTHONUNBUFFERED": ""}
+    code, err = ends()
+    (home / "commands").chmod(0o755)
+    try:
+        code_alone, err_alone = ends()
+    finally:
+        (home / "commands").chmod(0o700)
+    assert code == code_alone == (1 if output == "pipe" else 120)
+    assert "ended without a result" not in err
+    if output == "pipe":
+        assert err == err_alone == ""
+
+
+def pipe_without_a_reader() -> int:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_takes_the_job_back(
     number: signal.Signals, up: psutil.Process, home: Path, env: dict[str, str], queue: str
@@ -185,6 +217,36 @@ def test_a_command_that_is_killed_is_gone_and_its_job_stays(
     fork.wait(WITHIN_S)
     assert queued(queue) == 1
     cancel_all(home, env)
+
+
+def test_ctrl_z_stops_both_processes(up: psutil.Process, home: Path, env: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "bot.cli.main", "imagine", "a dog", "--json"]
+    # as a shell starts it: in a process group of its own, in the shell's session
+    process = subprocess.Popen(command, env=env, cwd=home, stderr=subprocess.PIPE, text=True, process_group=0)
+    assert process.stderr
+    assert process.stderr.readline().strip() == "Waiting for a worker"
+    fork, client = fork_of(up), psutil.Process(process.pid)
+    for _ in range(2):
+        process.send_signal(signal.SIGTSTP)
+        wait_until(lambda: fork.status() == client.status() == psutil.STATUS_STOPPED)
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: psutil.STATUS_STOPPED not in (fork.status(), client.status()))
+    process.send_signal(signal.SIGTSTP)
+    wait_until(lambda: fork.status() == client.status() == psutil.STATUS_STOPPED)
+    process.kill()
+    process.communicate()
+    if sys.platform == "linux":
+        fork.wait(WITHIN_S)  # it is continued, and ends
+    else:
+        fork.kill()
+    cancel_all(home, env)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
 
 
 def cancel_all(home: Path, env: dict[str, str]) -> None:
@@ -305,6 +367,34 @@ def test_a_question_is_asked_on_a_terminal(up: psutil.Process, home: Path, env: 
         seen += os.read(ours, 1000)
     assert process.wait(WITHIN_S) == 0
     os.close(ours)
+
+
+def test_a_command_in_the_background_leaves_the_terminal_to_others(
+    up: psutil.Process, home: Path, env: dict[str, str]
+) -> None:
+    code = """
+import os, signal, subprocess, sys
+process = subprocess.Popen([sys.executable, "-m", "bot.cli.main", "forget", "rex"], process_group=0)
+_, status = os.waitpid(process.pid, os.WUNTRACED)
+print("stopped by", signal.Signals(os.WSTOPSIG(status)).name, flush=True)
+process.kill()
+"""
+    process_id, ours = pty.fork()
+    if not process_id:
+        os.chdir(home)
+        os.execve(sys.executable, [sys.executable, "-c", code], env)
+    seen = b""
+    with suppress(OSError):  # with which a terminal says that nobody has it open
+        while data := os.read(ours, 1000):
+            seen += data
+    os.waitpid(process_id, 0)
+    os.close(ours)
+    assert b"stopped by SIGTTIN" in seen, seen
+
+
+def test_a_command_with_a_preloaded_library_runs_alone(up: psutil.Process, home: Path, env: dict[str, str]) -> None:
+    said, imported = imports_of("jobs", env={**env, "LD_PRELOAD": "libc.so.6"}, cwd=home)
+    assert (said.code, is_served(imported)) == (0, False), "it may be what leads all connections through a proxy"
 
 
 def test_what_runs_until_it_is_stopped_has_a_process_of_its_own() -> None:
