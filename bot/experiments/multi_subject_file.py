@@ -36,6 +36,7 @@ from bot.photos.uploads import Upload
 from storage.contract.compatibility import SUBJECTS_MOST
 from storage.contract.subjects import Subject, unaccepted_key
 from storage.errors import UserError
+from storage.text import fold
 
 
 class SubjectsFile(BaseModel):
@@ -82,6 +83,8 @@ async def learn(bot: CommandContext, request: Request, newcomers: list[NewSubjec
     given = newcomers[0].given
     changes = recipe_options.asked_for(bot.settings, given.recipe, given.changes)
     # All names and photos are checked before anything is stored: either all subjects come into being, or none.
+    if len({fold(each.given.name) for each in newcomers}) < len(newcomers):
+        raise UserError("Two of these subjects have the same name. Choose another one for each.")
     for each in newcomers:
         await check_name(bot, request, each.given.name)
     vettings = {each.given.name: await vetted(bot, request, each.uploads) for each in newcomers}

@@ -89,12 +89,14 @@ class JobRunner:
         """Whether a job is to begin beside those of its kind that run here; one that cannot be read ends soon."""
         while len(self._known) > KNOWN_MAX:
             del self._known[next(iter(self._known))]
+        jobs = list[Job]()  # of their own: queues of other kinds ask meanwhile
         try:
             for each in (job_id, *running):
-                self._known[each] = self._known.get(each) or await stored_job(self.store, each)
+                jobs.append(self._known.get(each) or await stored_job(self.store, each))
+                self._known[each] = jobs[-1]
         except StoreError:
             return True
-        job, *others = (self._known[each] for each in (job_id, *running))
+        job, *others = jobs
         handler = self.handlers.get(job.kind) if job.is_understood else None
         others = [other for other in others if other.is_understood]
         return not handler or handler.fits_beside(job, others, self.context.engine.hello)

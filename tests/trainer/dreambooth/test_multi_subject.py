@@ -269,6 +269,7 @@ async def test_new_subjects_from_a_file(session: Session, app: Darkroom, file: P
         (None, {"name": "rex"}, "With --together the file says which names, classes and photos"),
         (None, {"steps": "0"}, "Steps must be at least 1, not 0."),
         ('[subjects."r x"]\nclass = "dog"\nphotos = ["rex"]\n', {}, "A name is made of letters"),
+        ('[subjects.REX]\nclass = "dog"\nphotos = ["mia"]\n', {}, "Two of these subjects have the same name"),
         ('[subjects.tom]\nclass = "dog"\nphotos = ["tom"]\n', {}, "There is no file"),
     ],
 )
