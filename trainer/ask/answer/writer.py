@@ -52,7 +52,7 @@ class AnswerWriter:
         for share in BUDGET_SHARES:
             prompt = prompt_for(self.request, self.retrieval, self.labels, contradictions, share)
             self.restart(prompt.sent_ids)
-            own_list = BibliographyFilter()
+            own_list = BibliographyFilter(self.request.query.question)
             try:
                 async with aclosing(model.stream(prompt.messages, counter)) as events:
                     async for event in events:
@@ -60,7 +60,7 @@ class AnswerWriter:
                             yield self.processor.feed(own_list.feed(event.text))
                         else:
                             self.restart(prompt.sent_ids)
-                            own_list = BibliographyFilter()
+                            own_list = BibliographyFilter(self.request.query.question)
                             yield None
                 yield self.processor.feed(own_list.finish()) + self.processor.finish()
                 if not self.processor.text.strip():

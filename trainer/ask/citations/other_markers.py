@@ -18,11 +18,22 @@ SUPERSCRIPTS = re.compile("⁽?[⁰¹²³⁴-⁹]+(?:[,˒⁻][⁰¹²³⁴-⁹]+
 DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹˒⁻", "0123456789,-", "⁽⁾")
 WORD_BEFORE = re.compile(r"[^\W\d_]+$")
 SHORT_UNIT = 2  # letters of units that are squared: m², cm³
+RAISED_WORDS = frozenset("sin cos tan cot sec csc sinh cosh tanh log exp det mol rad".split())
+RAISED_BEFORE = re.compile(  # 10⁻³, |x|², (a + b)²
+    r"[⁺⁻⁼ⁿⁱ|]$|\((?=[^()]*[^\W\d_])(?=[^()]*[-+−*/·])(?:(?![^\W\d_]{3})[^()])*\)$"
+)
+RAISED_AFTER = re.compile("[A-Za-z0-9(⁺⁻⁼ⁿⁱ]")  # ²³⁵U, sin²(x), Ca²⁺
 PARENTHESES = re.compile(rf"\((?:see\s+)?(?P<items>{ITEMS})\s*+\)", re.IGNORECASE)
-PARENTHESIS_BEGUN = re.compile(r"\([a-z\s:#]{0,16}[\d\s,;&–-]{0,20}", re.IGNORECASE)
+PARENTHESIS_BEGUN = re.compile(  # what may become one; so may each beginning of it
+    r"\((?:sources?|references?|refs?|citations?|documents?|docs?|results?|see|and|[^\w()<>\n]|\d)*+[a-z]{0,10}",
+    re.IGNORECASE,
+)
+PARENTHESIS_MAX = 80  # characters
 LETTER = re.compile(r"[^\W\d_]")
-AFTER = re.compile(r"[.,;:!?\n]")
-NOT_BEFORE = re.compile(r"(?:^|[:,;(\d\n]|\band|\bor)\s*$", re.IGNORECASE)  # a list of items, or a paragraph of a law
+AFTER = re.compile(r"[.,;:!?\n。、，；：！？]")
+NOT_BEFORE = re.compile(  # a list of items, a paragraph of a law, or a call: f(1)
+    r"(?:^|[:,;(\d\n]|\band|\bor)\s*$|[a-z_\])]$", re.IGNORECASE
+)
 NAMES = "sup|cite|ref|source|citation"
 TAG = re.compile(rf"<(?P<tag>{NAMES})\b[^<>\n]{{0,80}}>(?P<inner>[^<>\n]{{0,80}})</(?P=tag)>", re.IGNORECASE)
 TAG_BEGUN = re.compile(
@@ -38,17 +49,21 @@ def other_marker(text: str, at: int, before: str, at_end: bool) -> Found | Undec
     if text[at] == "<":
         return _in_tags(text, at, before, at_end)
     match = SUPERSCRIPTS.match(text, at)
-    if not match:
+    if not at_end and (match.end() if match else at) >= len(text) - 1:
+        return "more"  # what follows, and whether a comma goes on
+    if not match or _is_power(before) or RAISED_AFTER.match(text, match.end()):
         return None
-    if match.end() == len(text) and not at_end:
-        return "more"
-    return None if _is_power(before) else (match.end(), numbers_in(match[0].translate(DIGITS)))
+    return match.end(), numbers_in(match[0].translate(DIGITS))
 
 
 def _in_parentheses(text: str, at: int, before: str, at_end: bool) -> Found | Undecided | None:
     match = PARENTHESES.match(text, at)
+    begun = PARENTHESIS_BEGUN.match(text, at, at + PARENTHESIS_MAX)
+    begun_to = begun.end() if begun else at
     if not match:
-        return "more" if not at_end and PARENTHESIS_BEGUN.fullmatch(text, at) else None
+        return "more" if not at_end and begun_to == len(text) else None
+    if begun_to < match.end() - 1:
+        return None
     if match.end() == len(text) and not at_end:
         return "more"
     has_label = LETTER.search(match["items"]) or text[at + 1 : at + 4].lower() == "see"
@@ -72,6 +87,10 @@ def _in_tags(text: str, at: int, before: str, at_end: bool) -> Found | Undecided
 
 
 def _is_power(before: str) -> bool:
-    """Whether raised digits are a power: after a number, or a unit."""
+    """Whether raised digits are a power: after a number, a unit, a function or a formula."""
+    if before[-1:].isdigit() or RAISED_BEFORE.search(before):
+        return True
     word = WORD_BEFORE.search(before)
-    return before[-1:].isdigit() or (word is not None and (len(word[0]) <= SHORT_UNIT or bool(dimension_of(word[0]))))
+    return word is not None and (
+        len(word[0]) <= SHORT_UNIT or word[0].lower() in RAISED_WORDS or bool(dimension_of(word[0]))
+    )

@@ -7,12 +7,14 @@ from typing import Any
 BEGUN = re.compile(r"\s*(?:`{0,2}|```[a-z]{0,8}\s*(?:\{\s*)?|\{\s*)", re.IGNORECASE)
 OPENING = re.compile(r"\s*(?:```(?:json)?\s*)?\{\s*\"", re.IGNORECASE)
 START = re.compile(r"\s*(?:```(?:json)?\s*)?", re.IGNORECASE)
-TEXTS = ("answer", "final_answer", "response", "text", "content", "result", "output", "message", "summary", "claim",
-         "sentence", "statement")  # fmt: skip
+ANSWERS = ("answer", "final_answer", "response")
+TEXTS = (*ANSWERS, "text", "content", "result", "output", "message", "summary", "claim", "sentence", "statement")
 PARTS = ("answers", "claims", "sentences", "statements", "points")
 SOURCES = ("citations", "sources", "references", "source", "citation", "source_ids")
 NUMBERS = ("number", "id", "index", "source", "source_id")
-CUT_OFF = re.compile(rf'"(?:{"|".join(TEXTS)})"\s*:\s*"((?:[^"\\]|\\.)*)', re.IGNORECASE)
+KNOWN = {*TEXTS, *PARTS, *SOURCES, *NUMBERS}
+END = re.compile(r"\s*(?:```\s*)?")
+CUT_OFF = re.compile(rf'"(?:{"|".join(ANSWERS)})"\s*:\s*"((?:[^"\\]|\\.)*)', re.IGNORECASE)
 
 
 class JsonAnswerFilter:
@@ -40,15 +42,18 @@ class JsonAnswerFilter:
 def answer_in_json(text: str) -> str:
     """The answer in a JSON object, with markers of the sources that it names; the text itself if there is none.
 
+    An object with other fields is none unless one is called the answer: it may be what was asked for.
+
     >>> answer_in_json('{"answer": "It is 40 m.", "citations": [2]}'), answer_in_json('{"a": 1}')
     ('It is 40 m. [2]', '{"a": 1}')
     """
     try:
-        found, _ = json.JSONDecoder(strict=False).raw_decode(text, START.match(text).end())  # type: ignore[union-attr]
+        found, end = json.JSONDecoder(strict=False).raw_decode(text, START.match(text).end())  # type: ignore[union-attr]
     except (ValueError, RecursionError):
         cut = CUT_OFF.search(text)
         return (cut[1].replace('\\"', '"').replace("\\n", "\n") if cut else "") or text
-    return _text_of(found) or text
+    answer, after = _text_of(found), text[END.match(text, end).end() :].strip()  # type: ignore[union-attr]
+    return "\n\n".join(filter(None, (answer, after))) if answer else text
 
 
 def _text_of(value: Any) -> str:
@@ -59,6 +64,8 @@ def _text_of(value: Any) -> str:
     if not isinstance(value, dict):
         return ""
     named = {str(name).lower(): each for name, each in value.items()}
+    if named.keys().isdisjoint((*ANSWERS, *PARTS)) and not named.keys() <= KNOWN:
+        return ""
     text = next(filter(None, (_text_of(named[name]) for name in (*TEXTS, *PARTS) if name in named)), "")
     if not text or "[" in text:
         return text

@@ -24,6 +24,12 @@ def filtered(text: str, size: int = 1000) -> str:
         ('{"claims": [{"text": "a", "source": 1}, {"text": "b", "sources": ["[2]"]}]}', "a [1]\nb [2]"),
         ('{"thought": "hm", "answer": "It is', "It is"),
         ('{"a": 1}', '{"a": 1}'),
+        ('{"name": "rex", "text": "hi"}', '{"name": "rex", "text": "hi"}'),
+        (
+            '```json\n{"port": 80, "message": "hi"}\n```\nSo [1].',
+            '```json\n{"port": 80, "message": "hi"}\n```\nSo [1].',
+        ),
+        ('```json\n{"answer": "a [1]", "confidence": 0.9}\n```\nAnd b [2].', "a [1]\n\nAnd b [2]."),
         ("{x} is a set", "{x} is a set"),
         ("```python\nx = 1\n```", "```python\nx = 1\n```"),
         ("`x` is 1", "`x` is 1"),
