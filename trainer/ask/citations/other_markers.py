@@ -14,7 +14,7 @@ Undecided = Literal["more"]
 Found = tuple[int, tuple[int, ...]]  # characters, and the numbers that are cited; none for what is dropped
 STARTERS = "(<⁽⁰¹²³⁴⁵⁶⁷⁸⁹"
 
-SUPERSCRIPTS = re.compile("⁽?[⁰¹²³⁴-⁹]+(?:[,˒⁻][⁰¹²³⁴-⁹]+)*⁾?")
+SUPERSCRIPTS = re.compile("⁽?[⁰¹²³⁴-⁹]{1,9}(?:[,˒⁻][⁰¹²³⁴-⁹]{1,9}){0,9}⁾?")
 DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹˒⁻", "0123456789,-", "⁽⁾")
 WORD_BEFORE = re.compile(r"[^\W\d_]+$")
 SHORT_UNIT = 2  # letters of units that are squared: m², cm³

@@ -4,9 +4,10 @@ import json
 import re
 from typing import Any
 
-BEGUN = re.compile(r"\s*(?:`{0,2}|```[a-z]{0,8}\s*(?:\{\s*)?|\{\s*)", re.IGNORECASE)
-OPENING = re.compile(r"\s*(?:```(?:json)?\s*)?\{\s*\"", re.IGNORECASE)
-START = re.compile(r"\s*(?:```(?:json)?\s*)?", re.IGNORECASE)
+SPACE = r"\s{0,99}"  # more is no indentation, and is not waited for
+BEGUN = re.compile(rf"{SPACE}(?:`{{0,2}}|```[a-z]{{0,8}}{SPACE}(?:\{{{SPACE})?|\{{{SPACE})", re.IGNORECASE)
+OPENING = re.compile(rf"{SPACE}(?:```(?:json)?{SPACE})?\{{{SPACE}\"", re.IGNORECASE)
+START = re.compile(rf"{SPACE}(?:```(?:json)?{SPACE})?", re.IGNORECASE)
 ANSWERS = ("answer", "final_answer", "response")
 TEXTS = (*ANSWERS, "text", "content", "result", "output", "message", "summary", "claim", "sentence", "statement")
 PARTS = ("answers", "claims", "sentences", "statements", "points")
