@@ -42,7 +42,12 @@ def with_less_memory(recipe: Recipe) -> Recipe:
 
 
 def offloads_here(here: Device, settings: TrainerSettings) -> tuple[str, ...]:
-    """What may lie in the machine's memory until it is needed, the quickest first."""
+    """What may lie in the machine's memory until it is needed, the quickest first; raises SetupError."""
+    if settings.offload in ("text", "blocks") and settings.gpus_per_training > 1:
+        raise SetupError(
+            f"DARKROOM_OFFLOAD={settings.offload} is not for several GPUs per training: set it to none, or "
+            "DARKROOM_GPUS_PER_TRAINING to 1."
+        )
     if settings.offload != "auto":
         return (settings.offload,)
     return OFFLOADS if here.device.type == "cuda" and settings.gpus_per_training == 1 else ("none",)

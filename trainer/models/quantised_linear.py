@@ -32,12 +32,13 @@ class QuantisedLinear(nn.Linear):
 def quantise(network: nn.Module, to: EightBits, device: torch.device) -> None:
     """Quantise the linear layers of a network's repeated blocks in place, one after another on `device`.
 
-    What is before and after the blocks is small, and stays as it is; so do convolutions and embeddings.
+    Each goes back to where it was: all of them may be too much for the device. What is before and after the blocks is
+    small, and stays as it is; so do convolutions and embeddings.
     """
     for layer in _linear_layers_of_blocks(network):
-        dtype = layer.weight.dtype
-        weight, scale = quantised(layer.weight.detach().to(device), to)
-        layer.weight, layer.scale = (nn.Parameter(part, requires_grad=False) for part in (weight, scale))
+        dtype, where = layer.weight.dtype, layer.weight.device
+        parts = (part.to(where) for part in quantised(layer.weight.detach().to(device), to))
+        layer.weight, layer.scale = (nn.Parameter(part, requires_grad=False) for part in parts)
         layer.__class__ = QuantisedLinear
         layer.dtype = dtype  # type: ignore[assignment]
 

@@ -71,6 +71,9 @@ def test_the_setting_decides_and_several_gpus_and_the_cpu_keep_all(folder: Path,
     assert offload_here(folder, needs, gpu(1e12), settings(OFFLOAD="blocks")) == "blocks"
     assert offload_here(folder, needs, gpu(0), settings(GPUS_PER_TRAINING=2)) == "none"
     assert offload_here(folder, needs, Device("it", 0, torch.device("cpu")), settings()) == "none"
+    for what in ("text", "blocks"):
+        with pytest.raises(SetupError, match=f"DARKROOM_OFFLOAD={what} is not for several GPUs per training"):
+            offload_here(folder, needs, gpu(1e12), settings(OFFLOAD=what, GPUS_PER_TRAINING=2))
 
 
 def test_a_training_that_cannot_fit_is_refused_before_it_begins(folder: Path, needs: MemoryEstimate) -> None:
