@@ -49,7 +49,7 @@ def klein_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture
 async def klein_app(klein_stack: Stack) -> AsyncIterator[Darkroom]:
     app = await Darkroom.open(klein_stack.settings, klein_stack.redis_url)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while not await noted_references(app.redis):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     yield app
@@ -81,7 +81,7 @@ async def training(chat: Chat, photos: int, steps: int) -> str:
 
 async def test_photos_are_drawn_from_at_once_and_what_is_better_stays(klein_app: Darkroom) -> None:
     app, chat, began_s = klein_app, Chat(klein_app, "here"), time.monotonic()
-    job = await training(chat, photos=6, steps=20)
+    job = await training(chat, photos=6, steps=100)  # long enough for somebody to see the first look
     looks: list[Reply] = []
     async for reply in app.watch(job):
         if reply.state == "working" and FIRST_LOOK in reply.text and not looks:
@@ -111,12 +111,12 @@ async def test_forgetting_while_a_first_look_is_drawn_leaves_nothing(klein_app: 
     job = await app.dispatch.job(await training(chat, photos=3, steps=1000))
     assert isinstance(job, TrainJob) and job.first_look
     drawing = await accepted(chat, "imagine", prompt="a [rex] dog asleep", count="16", steps="150")
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(300):
         async for reply in app.watch(drawing):
             if reply.progress and reply.progress.phase == "drawing":
                 break
     await chat("dreambooth forget", name="rex")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while any(name.startswith(("jobs/", "subjects/", "open/")) for name in await app.store.names("")):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     drawn = (await chat("imagine", prompt="a dog asleep", count=1))[-1]
