@@ -100,17 +100,23 @@ def wait_for_server(home: Path, process: "subprocess.Popen[str] | subprocess.Pop
     raise AssertionError(process.communicate(timeout=10))
 
 
+TIMED = "import time:"
+
+
 def imports_of(*words: str, env: dict[str, str], cwd: Path) -> tuple[Said, set[str]]:
     """Run a command; what it said, and the top-level packages that its own process imported."""
     command = [sys.executable, "-X", "importtime", "-m", "bot.cli.main", *words]
     done = subprocess.run(
         command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WITHIN_S
     )
-    lines = done.stderr.splitlines(keepends=True)
-    told = [line for line in lines if line.startswith("import time:")]
-    modules = {line.rpartition("|")[2].strip() for line in told[1:]}  # the first is the table's head
-    said = Said(done.returncode, done.stdout, "".join(line for line in lines if line not in told))
-    return said, {module.partition(".")[0] for module in modules}
+    said = [line for line in done.stderr.splitlines(keepends=True) if not line.startswith(TIMED)]
+    return Said(done.returncode, done.stdout, "".join(said)), modules_in(done.stderr)
+
+
+def modules_in(times: str) -> set[str]:
+    """The top-level packages in what `-X importtime` writes, whose first line is the head of its table."""
+    lines = [line for line in times.splitlines() if line.startswith(TIMED)][1:]
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
 def is_served(imports: set[str]) -> bool:
@@ -158,10 +164,11 @@ def test_a_command_says_the_same_as_alone(case: str, up: psutil.Process, home: P
 def test_a_served_command_imports_little(up: psutil.Process, home: Path, env: dict[str, str]) -> None:
     said, imported = imports_of("jobs", env=env, cwd=home)
     assert said.code == 0
-    # An editable installation imports a finder at each start of Python, whatever runs.
-    bare = subprocess.run([sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True)
-    imported -= {name.partition(".")[0] for name in bare.stdout.split()}
-    assert imported - sys.stdlib_module_names == {"bot", "storage"}
+    # What Python imports at each start, whatever runs: an editable installation adds a finder.
+    command = [sys.executable, "-X", "importtime", "-c", ""]
+    bare = modules_in(subprocess.run(command, env=env, cwd=home, capture_output=True, text=True, check=True).stderr)
+    assert imported - bare - sys.stdlib_module_names == {"bot", "storage"}
+    imported -= bare
     assert not imported & {"asyncio", "dataclasses", "inspect", "logging", "pathlib", "subprocess", "urllib"}
 
 
