@@ -178,7 +178,9 @@ class SamplingRun(Run):
         images, first = self.drawing.images if self.drawing else [], len(self.files)
         for seed, image in zip(self.task.seeds[first:], images[first:], strict=False):
             path = Path(self.task.folder) / f"{seed}.png"
-            image.save(path, pnginfo=self._settings_as_text(seed))
+            part = path.with_suffix(".part")
+            image.save(part, "PNG", pnginfo=self._settings_as_text(seed))
+            part.replace(path)  # the file of an attempt before, which had too little memory, may just be uploaded
             self.files.append(str(path))
         return tuple(self.files[first:])
 
