@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
+from trainer.ask.answer.free_of_charge import is_free_of_charge
 from trainer.ask.answer.languages import AskedKind, language_of
 from trainer.ask.answer.names import names_in
 from trainer.ask.answer.word_likeness import related_words
@@ -29,16 +30,6 @@ TIMES = re.compile(
     r"November|December|century|[12]\d{3}|\d{1,2}[:.]\d\d)\b"
 )
 OTHER_COUNTS = re.compile(r"(?i)[〇一二三四五六七八九十百千]|\b(?:free|half|twice|once|daily|weekly|every)\b")
-FREE = re.compile(  # as a price: not feel free to …, gluten-free, free Wi-Fi, free from …
-    r"(?<!\bnot )(?<!n['’]t )(?<!\blonger )(?<!\bfeel )(?<!-)\bfree(?=\s*(?:[^\w\s-]|$)|\s+(?:of charge|admission|"
-    r"entry|entrance|tickets?|to (?:enter|visit|use|join|attend|see|all|everyone|the|members)|for|on|in|at|with|and|or|"
-    r"but|if|when|until|during|every|all|as|after|before|daily|each|"
-    r"under|throughout|since|to)\b)|\b(?:gratis|complimentary|for nothing|no (?:charge|fee))\b",
-    re.IGNORECASE,
-)
-FREE_OF = re.compile(  # free parking, where it is asked what parking costs
-    r"(?<!\bnot )(?<!n['’]t )(?<!\blonger )(?<!\bno )(?<!-)\bfree\s+(\w+(?:\s+\w+)?)", re.IGNORECASE
-)
 BARE = re.compile(r"\s*(?:[,.;:)](?!\d)|$|(?:and|or|in|at|to|on|by|for|of|with|when|after|as|per|each)\b)")
 HEAD = re.compile(
     r"\b(?:which|what)\s+(?:(?:kinds?|types?|sorts?|species|brands?|forms?)\s+of\s+|)"
@@ -120,15 +111,10 @@ class Question:
             is_named = any(frozenset(words_of(name)) - self.words for name in names)
             return is_named or not self.has_capitals
         if self.dimensions:
-            is_free = "money" in self.dimensions and self._is_free(text)
+            is_free = "money" in self.dimensions and is_free_of_charge(text, self.attributes)
             return self.has_dimension(text) or _has_bare_number(text) or is_free
         things = self.words if self._asks_how_many else None
         return not self.kind or _has_count(text, things) or bool(OTHER_COUNTS.search(text))
-
-    def _is_free(self, text: str) -> bool:
-        """Whether a text says that something costs nothing, also with it after the word, if it was asked for."""
-        asked = self.attributes | frozenset().union(*map(related_words, self.attributes))
-        return bool(FREE.search(text)) or any(not asked.isdisjoint(words_of(of)) for of in FREE_OF.findall(text))
 
     def has_dimension(self, text: str) -> bool:
         """Whether a text has a quantity of a dimension that is asked for."""
