@@ -23,6 +23,7 @@ TEXT = re.compile(rf"[^ \t\n`\\{re.escape(OPENERS)}{STARTERS}]+")
 SPACE = re.compile(r"[ \t]+")
 BRACKET = re.compile(rf"(?P<open>{OPEN})|(?P<close>{CLOSE})|\n")
 ANY_OPEN = re.compile(OPEN)
+BRACKETS_AROUND = re.compile(rf"^{OPEN}|{CLOSE}$")
 TICKS = re.compile(r"`+")
 TICKS_OR_NEWLINE = re.compile(r"`+|\n")
 PARENTHESIS = re.compile(r"[()\s]")
@@ -234,7 +235,8 @@ def _closed_bracket(cursor: _Cursor, end: int) -> _Step:
             return None
         if target_end and numbers is None:
             target = cursor.text[end + 1 : target_end - 1]
-            return [Token("link", cursor.text[cursor.at : target_end], target=target)], target_end
+            text = BRACKETS_AROUND.sub("", cursor.text[cursor.at : end])
+            return [Token("link", f"[{text}]({target})", target=target)], target_end
         if target_end and URL_LIKE.fullmatch(cursor.text[end + 1 : target_end - 1]):
             end = target_end  # a model's own address for a source is not to be trusted: the number alone counts
     if numbers is not None:

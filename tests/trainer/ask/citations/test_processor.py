@@ -5,7 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storage.contract.ask import Source
@@ -67,6 +67,7 @@ def test_any_split_gives_the_same_text_and_spans(text: str, data: st.DataObject)
 
 @settings(deadline=None, max_examples=examples(150))
 @given(streams)
+@example("\\[text](https://a.example/x_(1))")
 def test_what_is_shown_never_ends_in_an_open_bracket(text: str) -> None:
     text = text.replace("`", "")  # code is shown as it is
     processor = CitationProcessor(LABELS, None, checker())
@@ -75,6 +76,13 @@ def test_what_is_shown_never_ends_in_an_open_bracket(text: str) -> None:
         assert unclosed(processor.text) == 0
     processor.finish()
     assert unclosed(processor.text) == 0
+
+
+@pytest.mark.parametrize("link", ["[text]({})", "\\[text\\]({})", "【text】({})", "［text］({})", "[text】({})"])
+def test_links_in_any_brackets_are_links(link: str) -> None:
+    assert processed(link.format("https://other.example")).text == "text"
+    assert processed(link.format("https://museum.example")).text == "text [1]"
+    assert plain(link.format("https://other.example")) == "[text](https://other.example)"
 
 
 def unclosed(text: str) -> int:
