@@ -17,19 +17,19 @@ SHELL := /bin/bash
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-# Install a lock file into .venv: each package as it comes, then PyTorch, whose build pip chooses, then Darkroom itself.
+# Install a lock file into .venv: its packages, beside them PyTorch, whose build pip chooses, and then Darkroom itself.
 # Byte code is left to the first import of each module: most modules of these packages are never imported.
 define install
 	@test -n "$(PYTHON)" || { echo "Darkroom needs Python 3.11 or newer: make $@ PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/pip || { echo "Making .venv with $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
-	@echo "Step 1 of 3: the packages of requirements/$(1).txt"
-	@set -o pipefail; n=0; all=$$(grep -c == requirements/$(1).txt); \
+	@echo "Step 1 of 2: $(TORCH), the largest, and beside it the packages of requirements/$(1).txt"
+	@$(BIN)/pip install --disable-pip-version-check --quiet --no-compile --no-deps $(TORCH) & torch=$$!; \
+		set -o pipefail; n=0; all=$$(grep -c == requirements/$(1).txt); \
 		$(BIN)/pip install --disable-pip-version-check --progress-bar off --no-compile --no-deps \
 		--require-hashes -r requirements/$(1).txt | while read -r verb what _; do case $$verb in \
 		Collecting) echo "  $$((n += 1)) of at most $$all: $$what";; Requirement) : $$((n += 1));; \
-		Installing) echo "  unpacking them";; esac; done
-	@echo "Step 2 of 3: $(TORCH), the largest; with CUDA several gigabytes"
-	@echo "Step 3 of 3: Darkroom itself, meanwhile"
+		Installing) echo "  unpacking them";; esac; done; packages=$$?; wait $$torch && exit $$packages
+	@echo "Step 2 of 2: Darkroom itself, and what PyTorch needs here; with CUDA several gigabytes"
 	@$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable . & darkroom=$$!; \
 		$(BIN)/pip install --disable-pip-version-check --no-compile $(TORCH); torch=$$?; \
 		wait $$darkroom && exit $$torch
