@@ -57,7 +57,7 @@ async def test_what_was_deleted_stays_deleted_when_the_power_goes(image: Path, t
 
 async def accepted(app: Darkroom, k: int, photos: tuple[Upload, ...]) -> str:
     """Ask for something of each kind as a person of their own; return the job's id once it is accepted."""
-    request = Request(space="s", user=f"person {k}", command="imagine", arguments={"prompt": "a dog"})
+    request = Request(space=f"server {k // 50}", user=f"person {k}", command="imagine", arguments={"prompt": "a dog"})
     if k < TRAININGS:
         arguments = {"name": f"rex{k}", "class": "dog"}
         request = request.model_copy(update={"command": "dreambooth train", "arguments": arguments, "uploads": photos})
