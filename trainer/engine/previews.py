@@ -19,7 +19,7 @@ SHARE = 0.015  # of a drawing's time that they may take
 QUALITY = 75
 
 
-class Previews:
+class PreviewWriter:
     """Writes previews into the folder of a task, each in place of an earlier one."""
 
     def __init__(self, host: Host, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:

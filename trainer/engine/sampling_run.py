@@ -19,7 +19,7 @@ from trainer.diffusion.latents import reference_latents
 from trainer.diffusion.row_adapters import AdaptedDenoiser
 from trainer.dreambooth.weights import is_lora_file
 from trainer.engine.host import Host
-from trainer.engine.previews import Previews
+from trainer.engine.previews import PreviewWriter
 from trainer.engine.run import Run
 from trainer.engine.subject_cache import SubjectCache
 from trainer.models.references import check_references
@@ -49,7 +49,7 @@ class SamplingRun(Run):
         self.drawing: sampling.Drawing | None = None
         self.files: list[str] = []  # of pictures that are done
         self.alone = task.exact or task.gentle
-        self.previews = Previews(host, Path(task.folder))
+        self.previews = PreviewWriter(host, Path(task.folder))
 
     @property
     def denoising(self) -> sampling.Denoising | None:

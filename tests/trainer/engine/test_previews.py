@@ -77,7 +77,7 @@ def test_previews_take_a_bounded_share_of_the_time(base: BaseModel, tmp_path: Pa
 
     whole = engine.preview(base)
     engine._previews[base] = Slow(whole.weight, whole.bias, whole.patch)
-    made = previews.Previews(engine, tmp_path, lambda: now_s[0])
+    made = previews.PreviewWriter(engine, tmp_path, lambda: now_s[0])
 
     class Drawing:
         denoising = type("Denoising", (), {"clean": None, "keeps_clean": False})()

@@ -129,13 +129,21 @@ async def test_another_worker_answers_once_where_one_was_killed(
     assert "312 metres" in replies[-1].text
 
 
-async def test_a_question_is_cancelled_while_it_is_answered(
+async def request_that_hangs(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
-) -> None:
+) -> Request:
+    """A question that a worker asks a model which stops in the middle of its answer."""
     await Documents(app.store).save(chat.space, "you", "zorvia.md", TOWER)
     model.fail("hang", after_chunks=2)
     workers.append(start_worker(DARKROOM_ASK_MODEL_URL=model.url, DARKROOM_ASK_MODEL=model.model))
     request = Request(space=chat.space, user="you", command="ask", arguments={"question": TALL, "mode": "documents"})
+    return request
+
+
+async def test_a_question_is_cancelled_while_it_is_answered(
+    app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
+) -> None:
+    request = await request_that_hangs(app, chat, workers, model)
     async with asyncio.timeout(WITHIN_S):
         async for reply in app.answer_to_end(request):
             if "Writing" in reply.text and reply.state == "working":
@@ -148,10 +156,7 @@ async def test_a_question_is_cancelled_while_it_is_answered(
 async def test_a_second_signal_ends_a_worker_at_once(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
 ) -> None:
-    await Documents(app.store).save(chat.space, "you", "zorvia.md", TOWER)
-    model.fail("hang", after_chunks=2)
-    workers.append(start_worker(DARKROOM_ASK_MODEL_URL=model.url, DARKROOM_ASK_MODEL=model.model))
-    request = Request(space=chat.space, user="you", command="ask", arguments={"question": TALL, "mode": "documents"})
+    request = await request_that_hangs(app, chat, workers, model)
     async with asyncio.timeout(WITHIN_S), aclosing(app.answer_to_end(request)) as replies:
         async for reply in replies:
             if "Writing" in reply.text and reply.state == "working":

@@ -1,5 +1,9 @@
 """Questions on Discord: sources first, then text, then the answer with links, in as many messages as it takes."""
 
+from collections.abc import AsyncIterator
+
+import pytest
+
 from storage.contract.jobs import job_key
 from storage.kinds.ask import AskJob
 from storage.kinds.imagine import ImagineJob
@@ -142,33 +146,36 @@ async def test_a_reply_to_an_old_answer_is_a_follow_up_and_not_to_a_deleted_one(
     await hand.job(SPACE, 61)
 
 
-async def test_replies_that_are_looked_up_have_a_rate_limit(place: Place) -> None:
+@pytest.fixture
+async def rate_limited(place: Place) -> AsyncIterator[tuple[Place, Interaction]]:
+    """A bot that takes three requests a minute of a person, with an answered question."""
     place.environment["DARKROOM_REQUESTS_PER_MINUTE"] = "3"
     async with place.bot():
-        discord = place.discord
-        question, job = await asked(discord, place.hand)
-        await answered(discord, place.hand, question, job)
-        for number in range(4):
-            await discord.reply(question.message, f"And {number}?", who="bob")
-        await discord.until(lambda: any("Rate limit" in m.text for m in discord.private("bob")))
+        question, job = await asked(place.discord, place.hand)
+        await answered(place.discord, place.hand, question, job)
+        yield place, question
 
 
-async def test_replies_under_a_picture_have_no_rate_limit_that_is_told(place: Place) -> None:
-    place.environment["DARKROOM_REQUESTS_PER_MINUTE"] = "3"
-    async with place.bot():
-        discord = place.discord
-        question, job = await asked(discord, place.hand)
-        await answered(discord, place.hand, question, job)
-        picture = (await imagined(discord, place.hand)).message
-        for number in range(5):
-            await discord.reply(picture, f"Lovely, {number}!", who="bob")
-        await discord.reply(question.message, "And how old?", who="bob")
-        follow = await place.hand.job(SPACE, 3)
-        assert isinstance(follow, AskJob) and follow.history == (job.id,)
-        await discord.reply(picture, "Lovely as well!", who="bob")
-        await discord.reply(question.message, "And how old?", who="ada")
-        await place.hand.job(SPACE, 4)
-        assert not discord.private("bob")
+async def test_replies_that_are_looked_up_have_a_rate_limit(rate_limited: tuple[Place, Interaction]) -> None:
+    discord, question = rate_limited[0].discord, rate_limited[1]
+    for number in range(4):
+        await discord.reply(question.message, f"And {number}?", who="bob")
+    await discord.until(lambda: any("Rate limit" in m.text for m in discord.private("bob")))
+
+
+async def test_replies_under_a_picture_have_no_rate_limit_that_is_told(rate_limited: tuple[Place, Interaction]) -> None:
+    place, question = rate_limited
+    discord, (job,) = place.discord, await place.hand.jobs(SPACE)
+    picture = (await imagined(discord, place.hand)).message
+    for number in range(5):
+        await discord.reply(picture, f"Lovely, {number}!", who="bob")
+    await discord.reply(question.message, "And how old?", who="bob")
+    follow = await place.hand.job(SPACE, 3)
+    assert isinstance(follow, AskJob) and follow.history == (job.id,)
+    await discord.reply(picture, "Lovely as well!", who="bob")
+    await discord.reply(question.message, "And how old?", who="ada")
+    await place.hand.job(SPACE, 4)
+    assert not discord.private("bob")
 
 
 async def test_other_replies_and_messages_are_left_alone(discord: Discord, hand: Hand) -> None:
