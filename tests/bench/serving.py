@@ -131,7 +131,7 @@ def switch(bench: Bench) -> Row:
             assert isinstance(drawer, AdaptedDenoiser)
             with drawer.rows.selection.rows([(drawer.adapters, 2)]):
                 for path in drawer.adapters[0].layers:
-                    drawer.rows.selection.factors(path, drawer.rows.network.get_submodule(path).weight)
+                    drawer.rows.selection.factors(path)
 
     def loaded(subject: int) -> None:
         theirs.pipeline.load_lora_weights(theirs.files[subject])
