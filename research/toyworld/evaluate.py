@@ -20,7 +20,7 @@ from torch import Tensor
 
 from research.toyworld import multi_subject
 from research.toyworld.scenes import character, draw_scene
-from research.toyworld.single_subject import ASKED_PLACES, CHARACTERS, CharacterFixture, Figures, draw, trained
+from research.toyworld.single_subject import ASKED_PLACES, CHARACTERS, DRAWN, CharacterFixture, Figures, draw, trained
 from storage.contract.recipe import Recipe
 from storage.nouns import class_prompt
 from trainer.diffusion import sampling
@@ -32,14 +32,16 @@ from trainer.toyworld.judge import Judge, judge_pictures, load_judge
 from trainer.toyworld.words import CLASSES, COLOURS, PLACES, Scene
 
 
-def base_figures(base: BaseModel, judge: Judge, count: int = 512) -> Figures:
-    """Share of fresh captions whose class, colour and place the judge sees in the picture."""
+def base_figures(base: BaseModel, judge: Judge, count: int = 512, **how: Any) -> Figures:
+    """Share of fresh captions whose class, colour and place the judge sees in the picture; drawn as `how` says."""
     rng = Random("captions of the figures")
     asked = [(rng.choice(CLASSES), rng.choice(list(COLOURS)), rng.choice(PLACES)) for _ in range(count)]
+    prompts = [f"a photo of {'an' if colour == 'orange' else 'a'} {colour} {n} {place}" for n, colour, place in asked]
     pictures = []
-    for k, (noun, colour, place) in enumerate(asked):
-        prompt = f"a photo of {'an' if colour == 'orange' else 'a'} {colour} {noun} {place}"
-        pictures += draw(base, base.denoiser, prompt, 1, seed=k)
+    for first in range(0, count, sampling.BATCH):
+        some = prompts[first : first + sampling.BATCH]
+        seeds = [*range(first, first + len(some))]
+        pictures += sampling.draw(base, base.denoiser, some, seeds, **{**DRAWN, **how})
     seen = judge_pictures(judge, to_tensor(pictures)).words
     right = {
         label: mean(seen[label][k] == wanted[i] for k, wanted in enumerate(asked))

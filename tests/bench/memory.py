@@ -7,7 +7,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -31,7 +30,6 @@ Models = dict[tuple[str, str], MemoryEstimate]  # by what they are called, and w
 
 def estimates(names: list[str], scratch: Path) -> Models:
     """Each model in bf16 and in 8 bits; int8 and float8 take the same."""
-    MemoryEstimate.training_bytes = cache(MemoryEstimate.training_bytes)  # type: ignore[method-assign]
     folders = {name: write_settings(name, scratch / name.replace(" ", "-")) for name in names}
     return {
         (name, called): MemoryEstimate(

@@ -61,6 +61,7 @@ class Learned:
 
     wall_s: float
     steps_s: list[float]
+    steps_cpu_s: list[float]
     step_flops: float
 
 
@@ -70,15 +71,16 @@ def learn(base: BaseModel, photos: list[Path], how: Recipe, class_set: Path, out
     if not class_set.exists():
         run_to_end(classes.draw_class_set(base, "dog", how, class_set))
     training = Training(base, [(SubjectSpec(photos, "dog", "zuf"), classes.read_class_set(class_set))], how, seed=0)
-    steps_s = []
+    steps_s, steps_cpu_s = [], []
     for _ in range(how.steps):
-        began_s = time.perf_counter()
+        began_s, began_cpu_s = time.perf_counter(), time.process_time()
         training.step()
         if base.device.type == "cuda":
             torch.cuda.synchronize()  # for the clock; a training does not wait
         steps_s.append(time.perf_counter() - began_s)
+        steps_cpu_s.append(time.process_time() - began_cpu_s)
     save_learned(out, training.denoiser, base.denoiser)
-    return Learned(time.perf_counter() - asked_s, steps_s, flops_of_a_step(training))
+    return Learned(time.perf_counter() - asked_s, steps_s, steps_cpu_s, flops_of_a_step(training))
 
 
 def main() -> None:
@@ -96,7 +98,8 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if base.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated()
-    times = {"steps_s": cold.steps_s[3:] + warm.steps_s[3:], "cold_s": cold.wall_s, "warm_s": warm.wall_s}
+    times = {"steps_s": cold.steps_s[3:] + warm.steps_s[3:], "steps_cpu_s": cold.steps_cpu_s[3:] + warm.steps_cpu_s[3:]}
+    times |= {"cold_s": cold.wall_s, "warm_s": warm.wall_s}
     sizes = {"peak_bytes": peak, "kept_bytes": Path(out).stat().st_size}
     rates = {"step_flops": warm.step_flops, "matmul_flops_s": matmul_flops_s(base.device)}
     print(json.dumps({**times, **sizes, **rates}))  # noqa: T201

@@ -91,6 +91,16 @@ class MemoryEstimate:
 
     def _training(self, recipe: Recipe, half: torch.dtype | None, shares: bool) -> "_Training":
         """What a training takes for itself; with `shares` a gradient is gone as soon as it is there."""
+        key = recipe, half, shares
+        if key not in self._rehearsed:
+            self._rehearsed[key] = self._rehearse(*key)
+        return self._rehearsed[key]
+
+    @cached_property
+    def _rehearsed(self) -> dict[tuple[Recipe, torch.dtype | None, bool], "_Training"]:
+        return {}
+
+    def _rehearse(self, recipe: Recipe, half: torch.dtype | None, shares: bool) -> "_Training":
         learner = trainable_of(self.skeleton.denoiser, recipe, seed=0)
         if recipe.gradient_checkpointing:  # what is computed again is to be computed in the same way
             same = partial(checkpoint, use_reentrant=False, context_fn=lambda: (nullcontext(), Shortcuts(half)))
@@ -127,11 +137,10 @@ class MemoryEstimate:
         return twin + self._on_device({id(weight): weight for weight in held}.values()) + self._block_bytes
 
     def host_bytes(self) -> int:
-        """What lies in the machine's memory until it is needed."""
-        blocks = self._offloaded(self.skeleton.denoiser) + self.has_twin * self._offloaded(
-            self.skeleton.denoiser.backbone
-        )
-        return sum(_bytes(block.parameters()) for block in blocks)
+        """What lies in the machine's memory until it is needed, with what is lost between weights there."""
+        networks = [self.skeleton.denoiser, *[self.skeleton.denoiser.backbone] * self.has_twin]
+        blocks = [self._offloaded(network) for network in networks]
+        return sum(host.size_bytes for each in blocks for host in {block.host for block in each})
 
     @cached_property
     def _block_bytes(self) -> int:
@@ -144,7 +153,7 @@ class MemoryEstimate:
         return _bytes(weight for weight in weights if id(weight) not in beside)
 
     @staticmethod
-    def _offloaded(network: nn.Module) -> list[nn.Module]:
+    def _offloaded(network: nn.Module) -> list[Any]:
         return [module for module in network.modules() if isinstance(module, OffloadedBlock)]
 
     @cached_property

@@ -1,7 +1,7 @@
 """Which method a machine takes where nobody asks for one, and the ways in which a training may fit its memory."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from storage.contract.jobs import Method
 from storage.contract.recipe import Recipe
 from storage.errors import SetupError, UserError
-from storage.settings.trainer import TrainerSettings
+from storage.settings.trainer import BaseWeights, TrainerSettings
 from trainer.diffusion.batch_sizes import free_memory_bytes
 from trainer.memory.device import HALVES, SPARE, Device, may_shard, this_machine
 from trainer.memory.estimate import MemoryEstimate
@@ -19,7 +19,7 @@ from trainer.models.base import BaseModel, dtype_for, models_folder
 from trainer.models.default_recipe import default_method, recipe_for
 from trainer.models.families import family_of
 from trainer.models.meta_model import MetaModel
-from trainer.models.placement import OFFLOADS
+from trainer.models.placement import OFFLOADS, Placement
 from trainer.models.sources import find
 
 TOO_LITTLE = "That is too little for this base model: take a smaller one"
@@ -113,9 +113,12 @@ def method_here(
 
 def estimate_of(folder: Path, dtype: torch.dtype, settings: TrainerSettings, offload: str = "none") -> MemoryEstimate:
     """What the base model in a folder needs here, kept in such a precision and with such an offload."""
+    return _estimate(folder, dtype, settings.base_weights, bool(settings.twin_model), offload)
+
+
+def _estimate(folder: Path, dtype: torch.dtype, weights: BaseWeights, has_twin: bool, offload: str) -> MemoryEstimate:
     lora = recipe_for(folder, method="lora") if "lora" in family_of(folder).defaults else None
-    skeleton = MetaModel.of(folder, dtype, settings.base_weights, offload)
-    return MemoryEstimate(skeleton, bool(settings.twin_model), lora)
+    return MemoryEstimate(MetaModel.of(folder, dtype, weights, offload), has_twin, lora)
 
 
 def offload_here(folder: Path, needs: MemoryEstimate, here: Device, settings: TrainerSettings) -> str:
@@ -177,8 +180,13 @@ def must_go_gently(recipe: Recipe, needs: MemoryEstimate, here: Device, gpus: in
 
 
 def estimate_of_engine(base: BaseModel, settings: TrainerSettings) -> MemoryEstimate:
-    """The same of the base model that an engine has loaded."""
-    return estimate_of(base.folder, base.placement.dtype, settings, base.placement.offload)
+    """The same of the base model that an engine has loaded: made once, as every training asks for it."""
+    return _estimate_of_loaded(base.folder, base.placement, bool(settings.twin_model))
+
+
+@lru_cache(maxsize=1)
+def _estimate_of_loaded(folder: Path, placement: Placement, has_twin: bool) -> MemoryEstimate:
+    return _estimate(folder, placement.dtype, placement.weights, has_twin, placement.offload)
 
 
 def method_of_engine(base: BaseModel, settings: TrainerSettings) -> Method:

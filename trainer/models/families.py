@@ -3,11 +3,13 @@
 from collections.abc import Collection
 from pathlib import Path
 
-from trainer.models.diffusers_layout import INDEX, config_of, names_in
+from storage.errors import SetupError
+from trainer.models.diffusers_layout import INDEX, config_of, lies_in, names_in
 from trainer.models.family import Family, Index, SingleFiles
 from trainer.models.flux2_klein.family import FLUX2_KLEIN
 from trainer.models.krea2.family import KREA2
 from trainer.models.stable_diffusion.family import SD1, SD2, SDXL
+from trainer.models.stable_diffusion.layout import WANTED
 from trainer.models.z_image.family import Z_IMAGE
 
 FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, FLUX2_KLEIN, Z_IMAGE, KREA2)
@@ -26,6 +28,15 @@ def family_of(folder: Path) -> Family:
 def recognised(names: Collection[str], index: Index) -> Family:
     """The family of a model by the names of its files; any variant of it, which only its settings tell apart."""
     return next((family for family in FAMILIES if family.recognises(names, index)), ELSE)
+
+
+def check_pipeline(names: Collection[str], index: Index, called: str) -> None:
+    """Raise SetupError for a transformer whose index names a pipeline of no family; the model is `called` so."""
+    if INDEX not in names or not any(lies_in(name, "transformer") for name in names):
+        return
+    known = any(family.recognises(names, index) for family in FAMILIES)
+    if pipeline := "" if known else index().get("_class_name"):
+        raise SetupError(f"{called} is for diffusers' {pipeline}, which Darkroom does not know. {WANTED}")
 
 
 def seems_for(layers: Collection[str]) -> str:

@@ -14,31 +14,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.models.host_memory import move_to_host
+
 Copies = dict[int, Tensor]  # on the device, by the identities of weights beside it
 
 
 class HostWeights:
     """The weights of one network's blocks in the machine's memory, pinned where the device is a GPU."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, blocks: Collection[nn.Module], device: torch.device) -> None:
+        """Take the blocks' weights off the device, in place."""
         self.device = device
-        self._blocks: list[list[Tensor]] = []
+        self._blocks: list[list[nn.Parameter]] = [[*block.parameters()] for block in blocks]
+        weights = {id(weight): weight for block in self._blocks for weight in block}
+        pinned = device.type == "cuda"
+        self.size_bytes = move_to_host([*weights.values()], pinned)
         self._ahead: tuple[int, Copies] | None = None
         self._followed: dict[tuple[int, int], int] = {}  # which block came after two others
         self._last = (-1, -1)
-        self._copying: Any = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._copying: Any = torch.cuda.Stream(device) if pinned else None  # type: ignore[no-untyped-call]
         self._computed: Any = None  # an event: the last block has been computed
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "HostWeights":
         return self
-
-    def add(self, weights: list[nn.Parameter]) -> int:
-        """Take the weights of a block off the device; return its number."""
-        for weight in weights:
-            beside = weight.data if weight.is_meta else weight.data.cpu()
-            weight.data = beside.pin_memory() if self._copying else beside
-        self._blocks.append([*weights])
-        return len(self._blocks) - 1
 
     @contextmanager
     def on_device(self, number: int, block: nn.Module) -> Iterator[None]:
@@ -99,9 +97,8 @@ class OffloadedBlock:
 
 def offload(network: nn.Module, blocks: Collection[nn.Module], device: torch.device) -> None:
     """Leave the weights of a network's blocks in the machine's memory, in place, and move all others onto a device."""
-    host = HostWeights(device)
-    for block in blocks:
-        number = host.add([*block.parameters()])
+    host = HostWeights(blocks, device)
+    for number, block in enumerate(blocks):
         block.__class__ = _offloaded(type(block))  # type: ignore[arg-type]
         block.host, block.number = host, number  # type: ignore[assignment]
     beside = {id(weight) for block in blocks for weight in block.parameters()}

@@ -11,7 +11,8 @@ from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from trainer.models import hub
 from trainer.models.diffusers_layout import INDEX, NO_PICKLES, PICKLES, config_of, lies_in, names_in, without_weights
-from trainer.models.families import family_of, recognised, single_files
+from trainer.models.families import check_pipeline, family_of, recognised, single_files
+from trainer.models.family import Family, Index
 from trainer.models.local_files import TOYWORLD_FOLDER
 
 ON_THE_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
@@ -65,7 +66,7 @@ def _from_file(called: str, path: Path, models: Path, half: bool, weights: bool)
 
 def _from_hub(name: hub.HubName, models: Path, half: bool, weights: bool, twin: bool) -> ModelSource:
     pinned = hub.pin(name, models)
-    family = recognised(pinned.sizes_bytes, lambda: config_of(hub.fetch(pinned, [INDEX]), INDEX))
+    family = _family(pinned.sizes_bytes, lambda: config_of(hub.fetch(pinned, [INDEX]), INDEX), pinned.called)
     files, others = (family.needed_files(pinned.sizes_bytes, each, pinned.called) for each in (half, not half))
     if twin:
         files, others = (_without_other_networks(each, family.networks[0]) for each in (files, others))
@@ -87,7 +88,12 @@ def _without_other_networks(files: Collection[str], predicts: str) -> list[str]:
 def _needed(folder: Path, half: bool, called: str) -> tuple[str, ...]:
     """Those of a folder's files that a model consists of."""
     names = names_in(folder)
-    return tuple(recognised(names, lambda: config_of(folder, INDEX)).needed_files(names, half, called))
+    return tuple(_family(names, lambda: config_of(folder, INDEX), called).needed_files(names, half, called))
+
+
+def _family(names: Collection[str], index: Index, called: str) -> Family:
+    check_pipeline(names, index, called)
+    return recognised(names, index)
 
 
 def _checked(source: ModelSource) -> ModelSource:

@@ -27,7 +27,9 @@ class EngineClient:
         """`gpus` is how many a training takes, each with a process of its own; `module` is what each of them runs."""
         self.base_model, self.limits = base_model, limits or SilenceLimits()
         launch = () if gpus == 1 else ("torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "-m")
-        self._command = (sys.executable, "-m", *launch, *module, base_model)
+        # -P: PyTorch's launcher is not to import what is called like a module of Python's in the current folder.
+        safe = () if gpus == 1 else ("-P",)
+        self._command = (sys.executable, *safe, "-m", *launch, *module, base_model)
         self._engine: EngineHandle | None = None
         self._starting = asyncio.Lock()
 

@@ -11,7 +11,15 @@ from storage.settings.trainer import TrainerSettings
 from tests.support.micro_models import write_micro_z_image
 from trainer.memory.device import Device
 from trainer.memory.estimate import MemoryEstimate
-from trainer.memory.fit import memory_plans, method_here, must_go_gently, offload_here, with_less_memory
+from trainer.memory.fit import (
+    estimate_of_engine,
+    memory_plans,
+    method_here,
+    must_go_gently,
+    offload_here,
+    with_less_memory,
+)
+from trainer.models.base import load_base
 from trainer.models.default_recipe import recipe_for
 from trainer.models.meta_model import MetaModel
 
@@ -97,3 +105,10 @@ def test_what_is_quantised_or_offloaded_is_learned_by_lora(micro_sd1: Path) -> N
         "as the base model is kept in int8",
     )
     assert method_here(micro_sd1, never, here, settings(OFFLOAD="text"))[0] == "lora"
+
+
+def test_an_engine_estimates_once_for_all_its_trainings(folder: Path) -> None:
+    base, asked = load_base(str(folder)), settings()
+    needs = estimate_of_engine(base, asked)
+    assert estimate_of_engine(load_base(str(folder)), settings()) is needs
+    assert estimate_of_engine(load_base(str(folder), weights="int8"), asked) is not needs

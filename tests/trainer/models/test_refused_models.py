@@ -17,6 +17,7 @@ from tests.support.single_file_models import Weights, changed, tell
 from trainer.diffusion import sampling
 from trainer.doctor import report
 from trainer.models.base import BaseModel, load_base
+from trainer.models.diffusers_layout import INDEX
 from trainer.models.sources import find
 
 CONV_IN = "model.diffusion_model.input_blocks.0.0.weight"
@@ -211,6 +212,16 @@ def test_a_folder_of_something_else_is_named(names: list[str], sentence: str, tm
     with pytest.raises(SetupError) as refused:
         find(str(tmp_path), tmp_path, half=False)
     assert sentence in str(refused.value)
+
+
+def test_a_folder_for_another_pipeline_is_named(tmp_path: Path) -> None:
+    for part in ("transformer", "text_encoder", "vae", "scheduler"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").write_text("{}")
+    (tmp_path / INDEX).write_text('{"_class_name": "QwenImagePipeline"}')
+    with pytest.raises(SetupError) as refused:
+        find(str(tmp_path), tmp_path, half=False)
+    assert "is for diffusers' QwenImagePipeline, which Darkroom does not know. Darkroom needs a" in str(refused.value)
 
 
 def test_parts_of_several_models_do_not_go_together(model: Path, micro_sdxl: Path) -> None:

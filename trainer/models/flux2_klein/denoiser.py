@@ -1,6 +1,7 @@
 """The networks of a FLUX.2 [klein]: a transformer on packed latents, and the language model by which it reads."""
 
 from functools import cache
+from typing import Any
 
 import torch
 from diffusers.models.transformers.transformer_flux2 import Flux2SingleTransformerBlock, Flux2TransformerBlock
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from trainer.models.denoiser import TextEmbeddings
 from trainer.models.dit.denoiser import DitDenoiser
+from trainer.models.flux2_klein import attention
 
 READ_LAYERS = (9, 18, 27)  # of the language model, whose states stand side by side
 FRAME_STEP = 10  # in the first dimension of places, from the picture to the first reference and so on
@@ -17,6 +19,10 @@ class Flux2KleinDenoiser(DitDenoiser):
     """See `DitDenoiser`."""
 
     block_kinds = (Flux2TransformerBlock, Flux2SingleTransformerBlock)
+
+    def __init__(self, transformer: Any, text_encoder: Any) -> None:
+        super().__init__(transformer, text_encoder)
+        attention.simplify(transformer)
 
     @property
     def width(self) -> int:

@@ -1,11 +1,14 @@
 """The networks of a Z-Image: a transformer on latents and words in one sequence, and a language model that reads."""
 
+from typing import Any
+
 import torch
 from diffusers.models.transformers.transformer_z_image import ZImageTransformerBlock
 from torch import Tensor
 
 from trainer.models.denoiser import TextEmbeddings
 from trainer.models.dit.denoiser import DitDenoiser
+from trainer.models.z_image import attention
 
 READ_LAYER = -2  # of the language model: the last but one
 
@@ -17,6 +20,10 @@ class ZImageDenoiser(DitDenoiser):
     patch = 2
     targets = ("to_q", "to_k", "to_v", "to_out.0")
     rowless = ("transformer.cap_embedder.",)  # the captions of all rows, one after another
+
+    def __init__(self, transformer: Any, text_encoder: Any) -> None:
+        super().__init__(transformer, text_encoder)
+        attention.simplify(transformer)
 
     @property
     def width(self) -> int:

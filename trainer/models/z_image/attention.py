@@ -1,0 +1,59 @@
+"""Attention and norms of Z-Image as diffusers has them, with the operations of `fast_ops`.
+
+Compiled blocks keep diffusers' own, which the compiler fuses better.
+"""
+
+from typing import Any
+
+import torch
+from diffusers.models.attention_processor import Attention
+from diffusers.models.normalization import RMSNorm
+from diffusers.models.transformers.transformer_z_image import ZSingleStreamAttnProcessor
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from trainer.models.dit.fast_ops import rms_norm
+
+
+def simplify(transformer: nn.Module) -> None:
+    """Have a transformer's attention and norms do no more than this."""
+    for module in transformer.modules():
+        if isinstance(module, Attention) and type(module.processor) is ZSingleStreamAttnProcessor:
+            if module.norm_q is not None and module.norm_k is not None:
+                module.set_processor(FastAttention())
+        elif type(module) is RMSNorm and module.weight is not None and module.bias is None:
+            module.__class__ = FastRMSNorm
+
+
+class FastRMSNorm(RMSNorm):  # type: ignore[misc]
+    """Before and after attention and feed-forward network."""
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """See `rms_norm`."""
+        if torch.compiler.is_compiling():
+            return super().forward(hidden_states)  # type: ignore[no-any-return]
+        return rms_norm(hidden_states, self.weight, self.eps)
+
+
+class FastAttention(ZSingleStreamAttnProcessor):  # type: ignore[misc]
+    """Attention of picture and words in one sequence."""
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        freqs_cis: Tensor | None = None,
+    ) -> Any:
+        """See `ZSingleStreamAttnProcessor`."""
+        if freqs_cis is None or torch.compiler.is_compiling():
+            return super().__call__(attn, hidden_states, encoder_hidden_states, attention_mask, freqs_cis)
+        projected = attn.to_q(hidden_states), attn.to_k(hidden_states), attn.to_v(hidden_states)
+        query, key, value = (torch.unflatten(part, -1, (attn.heads, -1)) for part in projected)
+        turns = freqs_cis.unsqueeze(2)
+        query, key = (rms_norm(x, n.weight, n.eps, turns) for x, n in ((query, attn.norm_q), (key, attn.norm_k)))
+        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+        mask = None if attention_mask is None else attention_mask[:, None, None, :]  # of tokens that others see
+        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return attn.to_out[0](attended.transpose(1, 2).flatten(2))
