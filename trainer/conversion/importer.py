@@ -85,7 +85,7 @@ def _are_numbers(weights: Mapping[str, Tensor]) -> bool:
 
 
 def _misfit(path: Path, tensors: SafetensorsFiles, files: ModelFiles, why: str) -> UserError:
-    seems = files.seems_for(tensors.shapes) or seems_for(tensors.shapes) or other_model(tensors.shapes)
+    seems = seems_for(tensors.shapes) or files.seems_for(tensors.shapes) or other_model(tensors.shapes)
     if seems and seems != files.shown_name:
         here = f", and the one here is a {files.shown_name}" if files.shown_name else ""
         return UserError(f"{path.name} does not fit the base model: it seems to be for {seems}{here}.")

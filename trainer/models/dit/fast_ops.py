@@ -27,6 +27,12 @@ def swiglu(both: Tensor) -> Tensor:
     return gated
 
 
+def gated(gate: Tensor, up: Tensor) -> Tensor:
+    """SwiGLU of two projections: the first opens the gate for the second."""
+    opened: Tensor = _Gated.apply(gate, up)  # type: ignore[no-untyped-call]
+    return opened
+
+
 def _as_complex(x: Tensor) -> Tensor:
     return torch.view_as_complex(torch.unflatten(x, -1, (-1, 2)))
 
@@ -76,3 +82,17 @@ class _SwiGlu(torch.autograd.Function):
         of_up.mul_(grad)
         torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=of_gate)
         return back
+
+
+class _Gated(torch.autograd.Function):
+    """The same of two tensors; silu(gate) is computed once more on the way back, rather than kept."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, up = ctx.saved_tensors
+        return torch.ops.aten.silu_backward(grad * up, gate), F.silu(gate).mul_(grad)

@@ -22,7 +22,7 @@ PREFIXES = (  # of the names of layers in LoRA files
     "lycoris",
     "",  # DiffSynth, peft
 )
-
+STABLE_DIFFUSION = re.compile(r"(down|up|input|output)_blocks[._]\d|mid(dle)?_block[._]|lora_te\d?_|text_model[._]")
 
 Renames = tuple[tuple[re.Pattern[str], str], ...]
 
@@ -91,8 +91,8 @@ class DitFiles(ModelFiles):
         return ""
 
     def seems_for(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
-        """Not known."""
-        return ""
+        """Files for a UNet or its text encoders are told by their layers; which of them it is, is not."""
+        return "Stable Diffusion" if any(map(STABLE_DIFFUSION.search, shapes)) else ""
 
     def other_family(self, metadata: Mapping[str, str]) -> str:
         """Not known."""

@@ -1,4 +1,4 @@
-"""Attention and norms of Z-Image as diffusers has them, with the operations of `fast_ops`.
+"""Attention, norms and gates of Z-Image as diffusers has them, with the operations of `fast_ops`.
 
 Compiled blocks keep diffusers' own, which the compiler fuses better.
 """
@@ -8,21 +8,23 @@ from typing import Any
 import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.normalization import RMSNorm
-from diffusers.models.transformers.transformer_z_image import ZSingleStreamAttnProcessor
+from diffusers.models.transformers.transformer_z_image import FeedForward, ZSingleStreamAttnProcessor
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from trainer.models.dit.fast_ops import rms_norm
+from trainer.models.dit.fast_ops import gated, rms_norm
 
 
 def simplify(transformer: nn.Module) -> None:
-    """Have a transformer's attention and norms do no more than this."""
+    """Have a transformer's attention, norms and gates do no more than this."""
     for module in transformer.modules():
         if isinstance(module, Attention) and type(module.processor) is ZSingleStreamAttnProcessor:
             if module.norm_q is not None and module.norm_k is not None:
                 module.set_processor(FastAttention())
         elif type(module) is RMSNorm and module.weight is not None and module.bias is None:
             module.__class__ = FastRMSNorm
+        elif type(module) is FeedForward:
+            module.__class__ = FastFeedForward
 
 
 class FastRMSNorm(RMSNorm):  # type: ignore[misc]
@@ -33,6 +35,15 @@ class FastRMSNorm(RMSNorm):  # type: ignore[misc]
         if torch.compiler.is_compiling():
             return super().forward(hidden_states)  # type: ignore[no-any-return]
         return rms_norm(hidden_states, self.weight, self.eps)
+
+
+class FastFeedForward(FeedForward):  # type: ignore[misc]
+    """The network behind attention, of three projections."""
+
+    def _forward_silu_gating(self, x1: Tensor, x3: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return super()._forward_silu_gating(x1, x3)  # type: ignore[no-any-return]
+        return gated(x1, x3)
 
 
 class FastAttention(ZSingleStreamAttnProcessor):  # type: ignore[misc]

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (everybody calls it so)
 from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 
-from trainer.models.dit.fast_ops import rms_norm, swiglu
+from trainer.models.dit.fast_ops import gated, rms_norm, swiglu
 
 ROWS, TOKENS, HEADS, WIDTH = 2, 5, 3, 8
 EPSILON = 1e-5
@@ -61,6 +61,7 @@ def test_gate() -> None:
 
     x = torch.randn(ROWS, TOKENS, 2 * WIDTH + 3)
     both_ways(x, lambda x: swiglu(x[..., 3:]), lambda x: formula(x[..., 3:]))
+    both_ways(x[..., 3:], lambda x: gated(*x.chunk(2, dim=-1)), formula)
 
 
 def test_half_precision_is_rounded_once(weight: Tensor) -> None:

@@ -141,6 +141,9 @@ def test_a_file_for_another_family_or_of_another_shape_is_refused(bases: dict[st
     save_file({name: tensor.clone() for name, tensor in peft(matrices_of(klein), "transformer.").items()}, file)
     with pytest.raises(UserError, match=r"seems to be for FLUX.2 \[klein\], and the one here is a Z-Image"):
         bring(z_image, file, out)
+    save_file({"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": torch.ones(4, 32)}, file)
+    with pytest.raises(UserError, match="seems to be for Stable Diffusion, and the one here is a Z-Image"):
+        bring(z_image, file, out)
     wide = {name: torch.cat([tensor, tensor], dim=-1) for name, tensor in peft(matrices_of(z_image), "").items()}
     save_file(wide, file)
     with pytest.raises(UserError, match=r"does not fit|ranks"):
