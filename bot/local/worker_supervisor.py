@@ -40,10 +40,8 @@ class WorkerSupervisor:
 
     def _start(self, queues: list[str]) -> None:
         if self._process and not self.ready:
-            raise SetupError(
-                f"No worker could be started: {self._process.last_words() or 'it says nothing'}. "
-                f"See {self._process.log}, or run `darkroom doctor`."
-            )
+            why = self._process.last_words().rstrip(".") or "it says nothing"
+            raise SetupError(f"No worker could be started: {why}. See {self._process.log}, or run `darkroom doctor`.")
         if self._process:
             self.say(f"The worker stopped: {self._process.last_words()}")
         load_settings(TrainerSettings)  # what is wrong there is better said here than in the worker's log
