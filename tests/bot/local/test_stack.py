@@ -234,9 +234,8 @@ async def test_a_worker_that_cannot_start_is_said_with_its_last_words(
 ) -> None:
     monkeypatch.setenv("DARKROOM_STORE", "/dev/null/store")
     said: list[str] = []
-    with pytest.raises(
-        SetupError, match=r"No worker could be started: The store /dev/null/store cannot be used.*[^.]\. See .*worker.*\.log"
-    ):
+    why = r"No worker could be started: The store /dev/null/store cannot be used.*[^.]\. See .*worker.*\.log"
+    with pytest.raises(SetupError, match=why):
         async with Stack(BotSettings(DARKROOM_HOME=tmp_path), said.append) as stack:
             pid = server_pid(stack.redis_url)
             await stack.worker_ready()
