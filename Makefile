@@ -12,7 +12,7 @@ TRAINER := requirements/build.in requirements/torch.in --extra trainer
 TORCH := $(shell sed -nE 's/.*"(torch==[^"]+)".*/\1/p' pyproject.toml)
 SHELL := /bin/bash
 
-.PHONY: help setup demo test test-all slowest chaos check format bench gpu wheels toyworld docs browser lock
+.PHONY: help setup demo test test-all exhaustive slowest chaos check format bench gpu wheels toyworld docs browser lock
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -58,13 +58,16 @@ demo: .venv/.demo  ## Run everything here: queue, store, worker and web chat
 # Three processes keep two cores busy, since tests wait for other processes much of their time.
 TEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test: setup browser  ## Run the tests but for those marked slow
+test: setup browser  ## Run the tests but for those marked slow or exhaustive
 	$(TEST)
 
-test-all: setup browser  ## Run all tests
-	$(TEST) -m "slow or not slow"
+test-all: test  ## Run those, and then those marked slow
+	$(TEST) -m "slow and not exhaustive"
 
-slowest: setup browser  ## Run the tests, and list the ten slowest
+exhaustive: setup browser  ## Run all tests there are, with many examples each: more than half an hour
+	$(TEST) -m ""
+
+slowest: setup browser  ## Run the tests of `make test`, and list the ten slowest
 	$(TEST) --durations=10
 
 chaos: setup  ## Mistreat a deployment two hundred times while people use it, and check what became of their jobs

@@ -52,10 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     threads.set_up()
     os.environ["OMP_NUM_THREADS"] = "1"
     patient: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-    # The same examples each time, so that a change fails by what it changes; `make test-all` looks for new ones.
+    # The same examples each time, so that a change fails by what it changes; `make exhaustive` looks for new ones.
     settings.register_profile("quick", max_examples=10, derandomize=True, **patient)
     settings.register_profile("whole", **patient)
-    settings.load_profile("quick" if config.option.markexpr == "not slow" else "whole")
+    settings.load_profile("quick" if "not exhaustive" in config.option.markexpr else "whole")
 
 
 def pytest_collection() -> None:

@@ -19,7 +19,7 @@ def bench(folder: Path, **more: object) -> Result:
     return CliRunner().invoke(command, [f"--{name}={value}" for name, value in options.items()])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 def test_every_stage_runs_and_is_not_run_again(tmp_path: Path) -> None:
     plan = Plan(tmp_path, tmp_path / "photos", "tiny", 6, 1)
@@ -44,7 +44,7 @@ def test_a_stage_that_fails_or_hangs_is_told_and_costs_itself_alone() -> None:
     failed = run(Stage("fails", "tests.bench.gpu_drawing", ("there is no such model", 1, 1), 60), 60)
     assert not failed["ok"] and "there is no such model" in failed["why"]
     hung = run(Stage("hangs", "http.server", (0, "--bind", "127.0.0.1"), 1), 60)
-    assert hung == {"stage": "hangs", "took_s": pytest.approx(1, abs=5), "ok": False, "why": "not done within 1 s"}
+    assert hung == {"stage": "hangs", "took_s": pytest.approx(1, abs=30), "ok": False, "why": "not done within 1 s"}
 
 
 def test_nothing_is_begun_when_time_is_up(tmp_path: Path) -> None:

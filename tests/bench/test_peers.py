@@ -42,7 +42,7 @@ def bench(folder: Path, photos: list[Path], **more: object) -> Result:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_both_are_timed_and_a_table_and_one_json_object_are_printed(tmp_path: Path, photos: list[Path]) -> None:
     (tmp_path / "train_dreambooth_lora.py").write_text(SCRIPT)
     before = {"size": "tiny", "method": "lora", "who": "ours", "steps": 6, "class_images": 1, "set": {"batch": 1}}

@@ -37,8 +37,8 @@ from trainer.models.denoiser import Denoiser
 from trainer.worker.cache import Cache
 from trainer.worker.checkpoint_store import CheckpointStore
 
-pytestmark = pytest.mark.timeout(240)
-# of each kind: 2,000 in `make test-all`
+pytestmark = pytest.mark.timeout(480)
+# of each kind: 2,000 in `make exhaustive`
 PHOTOS, PROMPTS, NAMES, JOBS, RECORDS, WEIGHTS = (max(20, examples(count)) for count in (300, 700, 300, 300, 200, 200))
 TEXTS = [
     "", " ", "\x00", "[", "]", "[]", "[V]", "[[V]]", "[../../etc/passwd]", "../..", "rex\n", "\u202ecod", "\ufeff",

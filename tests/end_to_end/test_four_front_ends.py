@@ -24,7 +24,7 @@ from tests.support.front_ends.on_web import on_web
 from tests.support.manual_worker import is_picture
 from tests.support.quick import slow_but
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 PHOTOS = (*photos_of_a_character(3), Upload(name="notes.png", data=b"not a picture"))
 GOOD = photos_of_a_character(3, seed=5)

@@ -20,7 +20,7 @@ from tests.conftest import photos_of_a_character
 from tests.support.loop_mounts import ext4_image, mounted
 from tests.support.quick import examples
 
-JOBS, TRAININGS = examples(120), 4  # twelve in `make test`
+JOBS, TRAININGS = examples(120), 4  # twelve in `make test-all`
 SIZE_BYTES = 24 * 2**20
 
 
@@ -29,6 +29,7 @@ def image(tmp_path: Path) -> Path:
     return ext4_image(tmp_path / "disk.img", SIZE_BYTES)
 
 
+@pytest.mark.slow
 async def test_no_accepted_job_is_lost_when_the_power_goes(image: Path, redis: ArqRedis, tmp_path: Path) -> None:
     settings = BotSettings(DARKROOM_HOME=tmp_path, DARKROOM_PHOTO_MIN_PX=64, DARKROOM_REQUESTS_PER_MINUTE=1000)
     photos, lost = photos_of_a_character(), []

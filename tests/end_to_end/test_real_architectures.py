@@ -17,7 +17,7 @@ from tests.servers.backing import valkey
 from tests.servers.hub import hub_server
 from tests.support.single_file_models import write_single
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 
 def deployment(home: Path, **environment: str) -> Iterator[Stack]:

@@ -101,6 +101,7 @@ def test_pictures_are_saved_where_and_as_the_person_works(up: psutil.Process, he
     assert (folder / "new").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_running_training_and_leaves_nothing(
     up: psutil.Process, here: Path, env: dict[str, str]
 ) -> None:
@@ -129,6 +130,7 @@ def test_doctor_finds_everything_well(up: psutil.Process, here: Path, env: dict[
     assert checks["workers"]["says"] == "1 for train, 1 for imagine"
 
 
+@pytest.mark.slow
 def test_demo_once_plays_the_journey(up: psutil.Process, here: Path, env: dict[str, str]) -> None:
     said = darkroom("demo", "--once", "--json", env=env, cwd=here)
     assert said.code == 0, said.err

@@ -14,6 +14,7 @@ from trainer.models.default_recipe import recipe_for
 from trainer.models.denoiser import Denoiser
 
 
+@pytest.mark.slow
 def test_the_plain_loop_gets_as_far_in_as_many_steps(base: BaseModel, photos: list[Path]) -> None:
     rates = dict.fromkeys(("learning_rate", "text_learning_rate", "word_learning_rate"), 0.001)
     how = recipe_for(base.folder, steps=12, warmup_steps=0, schedule="constant", **rates)

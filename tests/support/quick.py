@@ -1,4 +1,4 @@
-"""Less of the same in `make test`, all of it in `make test-all`: parameters, examples, rounds."""
+"""Less of the same in `make test`, more of it in `make test-all`, all in `make exhaustive`: parameters and examples."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 T = TypeVar("T")
-FULL_EXAMPLES = 100  # of Hypothesis' own profile; the profile of `make test` has fewer: tests/conftest.py
+FULL_EXAMPLES = 100  # of Hypothesis' own profile; that of `make test` has fewer: tests/conftest.py
 
 
 def slow_but(values: Iterable[Any], *quick: Any) -> list[Any]:
@@ -21,10 +21,10 @@ def pairs_slow_but(values: Iterable[tuple[Any, ...]], *quick: tuple[Any, ...]) -
 
 
 def some_of(values: Sequence[T], count: int) -> Sequence[T]:
-    """All of these values in `make test-all`, and so many of them, spread evenly, in `make test`."""
+    """All of these values in `make exhaustive`, and so many of them, spread evenly, otherwise."""
     return values if examples(FULL_EXAMPLES) == FULL_EXAMPLES else values[:: len(values) // count]
 
 
 def examples(count: int) -> int:
-    """So many examples in `make test-all`, and a share of them in `make test`."""
+    """So many examples in `make exhaustive`, and a share of them otherwise."""
     return max(1, count * settings.default.max_examples // FULL_EXAMPLES)

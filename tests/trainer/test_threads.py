@@ -32,6 +32,7 @@ import torch
     assert told["OMP_NUM_THREADS"] == str(processors())
 
 
+@pytest.mark.slow
 def test_what_the_operator_sets_stays() -> None:
     code = "from trainer import threads; threads.set_up(); import torch"
     told = shown(code, OMP_WAIT_POLICY="ACTIVE", OMP_NUM_THREADS="3")

@@ -22,7 +22,7 @@ def env(stack: Stack) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_subject_goes_out_and_comes_back(chat: Chat, env: dict[str, str], tmp_path: Path) -> None:
     here = Chat(chat.app)  # the terminal's space
     *_, learned = await here("dreambooth train", photos_of_a_character(), name="outbound", noun="dog", method="lora")
@@ -110,7 +110,7 @@ def _add(folder: Path, subject: Subject) -> None:
     asyncio.run(Subjects(FolderStore(folder / "home" / "store")).add(subject))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused_gets_its_sentence_and_leaves_nothing(case: str, said: dict[str, Said]) -> None:
     _, code, sentence = REFUSED[case]

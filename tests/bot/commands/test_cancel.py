@@ -27,7 +27,7 @@ from tests.support.micro_models import RECIPE, write_micro_model
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(360),
 ]  # quick ones of a running training: trainer/worker/test_worker.py
 FREE_WITHIN_S = 20.0  # two on a quiet machine
 SLOW_CLASS = {"class_images": 64, "class_steps": 50}

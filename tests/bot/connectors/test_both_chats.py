@@ -13,9 +13,10 @@ from tests.support.discord_bot import bot_environment, options
 from tests.support.slack_bot import SPACE as WORKSPACE
 from tests.support.slack_bot import environment
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 
+@pytest.mark.slow
 async def test_one_process_serves_both_and_neither_sees_the_others_subjects(
     stack: Stack, workspace: Slack, app: Darkroom
 ) -> None:

@@ -25,7 +25,7 @@ from trainer.worker.announcement import announce
 from trainer.worker.host_resources import HostResources
 from trainer.worker.queue_worker import QueueWorker
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 Bots = Callable[..., Awaitable[Darkroom]]
 
 
@@ -110,6 +110,7 @@ async def test_more_pictures_than_can_be_drawn_are_refused(bots: Bots) -> None:
     assert (await first(app, "imagine", prompt="a dog", count=4, size=2048)).job
 
 
+@pytest.mark.slow
 async def test_one_request_is_served_beside_fifty_of_somebody_else(app: Darkroom) -> None:
     def drawing(owner: str) -> ImagineJob:
         return ImagineJob(

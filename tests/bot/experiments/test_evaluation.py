@@ -25,7 +25,7 @@ from tests.support.micro_models import write_micro_clip, write_micro_dino
 from tests.support.terminal import HERE
 from trainer.toyworld.judge import words_of
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 PLAN = """
 prompts = ["a [V] in Paris", "a photo of a [V]"]
 images = 2

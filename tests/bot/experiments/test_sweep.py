@@ -18,7 +18,7 @@ from storage.kinds.train import TrainJob
 from tests.conftest import Stack, photos_of_a_character
 from tests.support.terminal import HERE
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 PLAN = """
 prompts = ["a [V] dog in Paris", "a photo of [V]"]
 [subjects.rex]

@@ -65,6 +65,7 @@ async def test_of_all_requests_on_slack_few_photos_are_fetched_at_once(scene: Sc
         await asyncio.gather(*fetching, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_of_all_requests_few_photos_are_decoded_at_once(scene: Scene) -> None:
     photos, most, us = photos_of_a_character(), 0, psutil.Process()
     people = [Request(space="slack:T1", user=f"U{k}", command="dreambooth train") for k in range(3 * DECODED_AT_ONCE)]

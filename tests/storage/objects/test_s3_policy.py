@@ -95,6 +95,7 @@ async def test_the_documented_rights_are_enough_and_reach_no_further(
         await opened(f"s3://{BUCKET}/elsewhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"])
 async def test_each_of_the_rights_is_needed(
     server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, right: str

@@ -82,6 +82,7 @@ async def test_of_many_who_write_a_new_object_one_wins(store: Store) -> None:
         assert (await store.get(f"race/{round_}")).data == bodies[won.index(True)]
 
 
+@pytest.mark.slow
 def test_of_many_processes_that_write_a_new_object_one_wins(store_url: str) -> None:
     racers = [child(RACE, store_url, f"racer {n}") for n in range(3)]
     assert [racer.stdout.readline() for racer in racers] == ["ready\n"] * 3

@@ -68,6 +68,7 @@ async def test_a_replaced_document_is_read_anew_and_a_deleted_one_is_gone(retrie
     assert await store.names("documents/") == []
 
 
+@pytest.mark.slow
 async def test_a_text_is_extracted_once_for_all_workers(retriever: Retriever, store: Store) -> None:
     documents = Documents(store)
     saved = await documents.save(SPACE, "ada", "rota.txt", b"The coffee machine is cleaned by Ada.")

@@ -73,7 +73,7 @@ async def test_the_right_passage_is_among_the_first_three(retriever: Retriever, 
     assert CLOSED_HOST + "/" not in web.requests, "its robots.txt forbids that"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(3000)
 async def test_the_right_passage_is_among_the_first_three_of_all_questions(
     retriever: Retriever, web: WebServer

@@ -24,7 +24,7 @@ from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
 from trainer.steps import run_to_end
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 STEPS = 6
 
 

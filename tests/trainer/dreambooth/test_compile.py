@@ -170,6 +170,7 @@ def test_only_the_first_shapes_are_kept_as_graphs(micro_sdxl: Path, captures: Ca
     assert (captures.made, captures.replayed) == (2 * compile.GRAPHS, 2 * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"gradient_checkpointing": True}, {"compiled": "blocks"}])
 def test_what_is_not_to_be_replayed_is_not(
     base: BaseModel, photos: list[Path], captures: Captures, changes: dict[str, Any]

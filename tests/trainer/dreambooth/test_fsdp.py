@@ -16,7 +16,7 @@ from tests.trainer.engine.test_distributed import model as model  # fixture
 from tests.trainer.worker.test_engine_client import result
 from trainer.memory import device
 from trainer.memory.device import Device, must_shard
-from trainer.models.base import load_base
+from trainer.models.base import BaseModel, load_base
 from trainer.protocol import TrainTask
 
 pytestmark = pytest.mark.timeout(400)
@@ -83,6 +83,11 @@ async def test_shares_of_two_learn_what_one_does(
         assert_alike(one.result(training(tmp_path, "rest 1", begun=ours, **long)), whole)
 
 
+@pytest.fixture(scope="module")
+def sd1(micro_sd1: Path) -> BaseModel:
+    return load_base(str(micro_sd1))
+
+
 @pytest.mark.parametrize(
     ("how", "memory_bytes", "gentle", "changes", "expected"),
     [
@@ -96,7 +101,7 @@ async def test_shares_of_two_learn_what_one_does(
     ],
 )
 def test_what_does_not_fit_each_gpu_is_divided(
-    micro_sd1: Path,
+    sd1: BaseModel,
     monkeypatch: pytest.MonkeyPatch,
     how: Any,
     memory_bytes: float,
@@ -105,5 +110,5 @@ def test_what_does_not_fit_each_gpu_is_divided(
     expected: bool,
 ) -> None:
     monkeypatch.setattr(device, "this_machine", lambda: Device("a GPU", int(memory_bytes), torch.device("cpu")))
-    assert must_shard(how, Recipe(**changes), load_base(str(micro_sd1)), 2, gentle) == expected
-    assert not must_shard(how, Recipe(**changes), load_base(str(micro_sd1)), 1, gentle)
+    assert must_shard(how, Recipe(**changes), sd1, 2, gentle) == expected
+    assert not must_shard(how, Recipe(**changes), sd1, 1, gentle)

@@ -59,6 +59,7 @@ def same(one: Training, other: Training) -> bool:
     return all(torch.equal(value, copied(other)[name]) for name, value in copied(one).items())
 
 
+@pytest.mark.slow
 def test_who_joins_leaves_pauses_and_goes_on_leaves_the_others_as_they_are(
     base: BaseModel, subjects: list[SubjectSpec]
 ) -> None:
@@ -84,6 +85,7 @@ def test_who_joins_leaves_pauses_and_goes_on_leaves_the_others_as_they_are(
     assert [same(*pair) for pair in ((stays, alone[0]), (joins, alone[1]), (resumed, alone[2]))] == [True] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -29,7 +29,7 @@ from trainer.models.base import BaseModel
 from trainer.models.default_recipe import for_several, recipe_for
 from trainer.models.rare_tokens import POOL, choose
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 QUICK = "class_images=2"
 
 

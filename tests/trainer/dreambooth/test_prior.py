@@ -87,6 +87,7 @@ def test_the_teacher_does_not_learn(base: BaseModel, photos: list[Path], method:
     assert all(torch.equal(weight, before[name]) for name, weight in base.denoiser.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_a_training_with_a_teacher_goes_on_bit_for_bit(base: BaseModel, photos: list[Path], method: str) -> None:
     whole, half, rest = (training(base, photos, method=method, learning_rate=1e-3) for _ in range(3))

@@ -29,7 +29,7 @@ from trainer.models.base import load_base
 from trainer.steps import reporting, run_to_end
 from trainer.toyworld.words import Scene
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 GOOD = {"likeness": 0.8, "portrait": 0.9, "obedience": 1.0, "hijacked": 0.05, "pres": 0.3, "diversity": 0.9}
 GOOD["photos_alike"] = 0.8
 

@@ -50,6 +50,7 @@ def made(folder: Path, result: TaskResult) -> Any:
     return result.state, measured, files, weights
 
 
+@pytest.mark.slow
 def test_two_trainings_and_a_picture_in_turn_equal_those_alone_to_the_last_bit(
     base: BaseModel, tmp_path: Path, photos: list[Path]
 ) -> None:
@@ -94,6 +95,7 @@ def test_a_subject_that_is_drawn_stays_as_it_is_while_another_is_drawn(base: Bas
     assert expected[0] != expected[1]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_cancelled_in_the_middle_of_a_look_leaves_the_next_one_as_it_is(
     base: BaseModel, tmp_path: Path, photos: list[Path]
 ) -> None:

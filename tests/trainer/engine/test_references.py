@@ -68,6 +68,7 @@ def learn(folder: Path, photos: list[Path], **how: Any) -> TrainTask:
     return task.model_copy(update={"subjects": (subject,)})
 
 
+@pytest.mark.slow
 def test_what_was_learned_is_compared_with_the_first_look(klein: BaseModel, tmp_path: Path, photos: list[Path]) -> None:
     (result,) = results(klein, learn(tmp_path, photos), embedder=ToyworldEmbedder())
     assert isinstance(result, TrainResult) and result.state == "done", result
@@ -79,6 +80,7 @@ def test_what_was_learned_is_compared_with_the_first_look(klein: BaseModel, tmp_
     assert above != below
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("report_card", slow_but([True, False], True))
 def test_without_anybody_who_measures_both_are_drawn_and_where_nobody_wants_a_card_neither(
     klein: BaseModel, tmp_path: Path, photos: list[Path], report_card: bool

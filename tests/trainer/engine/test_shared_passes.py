@@ -76,6 +76,7 @@ def assert_alike(base: BaseModel, served: Served, *tasks: ImagineTask) -> None:
         assert np.abs(served.pixels[task.job] - alone).max() <= 1, task.job
 
 
+@pytest.mark.slow
 def test_mixed_requests_are_the_pictures_that_each_is_alone(base: BaseModel, subjects: list[str], ask: Ask) -> None:
     one, two, three, full = subjects
     tasks = [
@@ -104,6 +105,7 @@ def test_two_requests_of_one_full_subject_share_passes(base: BaseModel, subjects
     assert_alike(base, served, *tasks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 3])  # LoRA, and a full training
 def test_a_subject_that_is_forgotten_or_retrained_meanwhile_is_drawn_to_the_end(
     base: BaseModel, subjects: list[str], ask: Ask, number: int, tmp_path: Path

@@ -109,6 +109,7 @@ async def test_a_thread_keeps_its_sources_and_numbers(
     assert "tokens" not in first.text, "what it took is for the operator"
 
 
+@pytest.mark.slow
 async def test_another_worker_answers_once_where_one_was_killed(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
 ) -> None:

@@ -25,7 +25,7 @@ from trainer.protocol import ProgressReport, SubjectTask, Task, TaskResult, Trai
 from trainer.worker.engine_client import EngineClient
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(480),
     pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs"),
 ]
 PICTURES_SPARE_BYTES, TRAINING_SPARE_BYTES = 64 * 2**20, 256 * 2**20  # to try in vain first; all at once needs more
@@ -145,9 +145,9 @@ async def test_who_kills_the_engine_is_to_blame_and_who_was_beside_is_not(engine
 
     learning = asyncio.Event()
     beside = asyncio.create_task(last(training(tmp_path, "beside", recipe={"steps": 4000, "batch": 1})))
-    await asyncio.wait_for(learning.wait(), 60)
+    await asyncio.wait_for(learning.wait(), 240)
     guilty = asyncio.create_task(last(picture(tmp_path, "guilty", steps=900, seeds=tuple(range(16)))))
-    await asyncio.wait_for(drawing.wait(), 60)
+    await asyncio.wait_for(drawing.wait(), 240)
     os.kill(process_of(engine).pid, signal.SIGKILL)
     assert (await guilty).state == "died" and "killed from outside (signal 9)" in (await guilty).message
     assert (await beside).state == "paused"

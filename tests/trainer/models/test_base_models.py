@@ -147,6 +147,7 @@ def plain_losses(kind: str, folder: Path, training: Training) -> list[float]:
     return losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", slow_but(KINDS, "sd2"))
 def test_losses_are_those_of_a_plain_loop_of_diffusers(
     bases: dict[str, BaseModel], folders: dict[str, Path], photos: list[Path], kind: str
@@ -196,6 +197,7 @@ def any_precision() -> Iterator[None]:
     AcceleratorState._reset_state()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("kind", "method"), pairs_slow_but(product(("sd2", "sdxl"), ("full", "lora")), ("sd2", "full"))

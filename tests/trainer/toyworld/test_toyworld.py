@@ -102,6 +102,7 @@ def test_the_autoencoder_carries_drawings(base: BaseModel) -> None:
     assert float(-10 * error.square().mean().log10()) > 26
 
 
+@pytest.mark.slow
 def test_it_draws_what_is_asked(base: BaseModel, judge: Judge) -> None:
     asked = [("dog", "red", "in Paris"), ("car", "blue", "on the beach"), ("teapot", "green", "on a wooden table")]
     for noun, colour, place in asked:

@@ -21,7 +21,7 @@ from trainer.worker.handler import JobHandler
 from trainer.worker.worker import run_worker
 
 COUNTED_S, PER_S = 8.0, 5.0
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 
 class Answering(JobHandler[AskJob]):

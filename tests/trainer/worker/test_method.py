@@ -40,7 +40,7 @@ from trainer.models.meta_model import MetaModel
 from trainer.protocol import Hello, TrainTask
 from trainer.worker.cache import Cache
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 BARE = {name: value for name, value in RECIPE.items() if name not in ("method", "learning_rate", "text_learning_rate")}
 
 

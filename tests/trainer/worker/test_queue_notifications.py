@@ -18,7 +18,7 @@ from trainer.worker.queue_worker import QueueWorker
 
 WITHIN_S = 60.0
 NEVER_S = 3600.0
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(360)
 
 
 def drawing(owner: str = "ada") -> ImagineJob:

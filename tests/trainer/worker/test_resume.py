@@ -20,7 +20,7 @@ from storage.settings.bot import BotSettings
 from tests.conftest import Chat, photos_of_a_character, start_worker, stop_worker
 from tests.servers.backing import valkey
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 LEASE_S = 2.0
 STEPS = 200
 

@@ -30,7 +30,7 @@ from trainer.worker.engine_client import EngineClient
 from trainer.worker.job_runner import DISK_OBSTACLE, STORE_OBSTACLE, JobRunner
 from trainer.worker.retry_limits import CRASHES_MAX, STORE_FAILED, STORE_REFUSED, RetryLimits
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 
 class Refusal:

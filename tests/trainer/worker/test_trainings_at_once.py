@@ -8,7 +8,7 @@ from bot.app import Darkroom
 from storage.queue.job_progress import read_progress
 from tests.conftest import Chat, photos_of_a_character
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 LONG = 4000
 
 
@@ -34,6 +34,7 @@ async def until(app: Darkroom, chat: Chat, count: int) -> list[str]:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_lora_trainings_run_beside_each_other_and_a_full_one_after_them(chat: Chat, app: Darkroom) -> None:
     tasks = [await begin(chat, "one", "lora")]
     await until(app, chat, 1)

@@ -67,6 +67,7 @@ async def test_class_images_are_drawn_once_for_a_class(chat: Chat, app: Darkroom
     assert sets and await app.store.names("classes/") == sets
 
 
+@pytest.mark.slow
 async def test_a_damaged_class_set_is_drawn_anew(chat: Chat, app: Darkroom) -> None:
     await learned(chat, "one", steps=2)
     subject = await app.subjects.find(chat.space, "one")

@@ -90,6 +90,7 @@ async def test_killed_before_a_word_in_private_was_said(place: Place) -> None:
     assert asked.message.ephemeral and discord.private() == [asked.message]
 
 
+@pytest.mark.slow
 async def test_a_training_whose_bot_is_killed_at_every_phase_is_announced_once(place: Place) -> None:
     discord, hand = place.discord, place.hand
     async with place.process() as bot:
@@ -142,6 +143,7 @@ async def test_pictures_that_were_drawn_while_the_bot_was_dead(place: Place) -> 
     assert discord.visible(discord.general) == [asked.message, again.message]
 
 
+@pytest.mark.slow
 async def test_a_second_process_stands_by_and_takes_over(place: Place) -> None:
     discord, hand = place.discord, place.hand
     async with place.process() as first, place.process(ready=False) as second:
@@ -161,7 +163,7 @@ async def test_a_second_process_stands_by_and_takes_over(place: Place) -> None:
     print(f"taken over after {took_s:.1f} s")  # noqa: T201
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_every_command_is_acknowledged_under_load(place: Place) -> None:
     discord = place.discord
     files = options(photos())

@@ -24,7 +24,7 @@ def nth(share: float, sorted_s: list[float]) -> float:
     return sorted_s[min(int(len(sorted_s) * share), len(sorted_s) - 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_two_hundred_commands_are_acknowledged_while_they_are_worked_on(scene: Scene) -> None:
     async with scene.bot():
         async with asyncio.TaskGroup() as typing:

@@ -112,6 +112,7 @@ async def test_killed_while_more_photos_for_a_question_are_fetched(scene: Scene)
         await scene.job()
 
 
+@pytest.mark.slow
 async def test_killed_before_anything_was_said(scene: Scene) -> None:
     stuck = scene.server.trouble("users.info", lost=True)
     async with scene.process() as bot:

@@ -59,6 +59,7 @@ async def test_a_refusal_is_said_beside_the_button(
         await expect(message.get_by_role("alert")).to_have_count(0)
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_is_said_at_every_kind_of_button(
     settings: BotSettings, store: FolderStore, browser: Browser
 ) -> None:

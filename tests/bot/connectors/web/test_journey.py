@@ -118,6 +118,7 @@ async def deleting(page: Page, drawn: Locator) -> None:
     await expect(tiles).to_have_count(there - 4)
 
 
+@pytest.mark.slow
 async def test_a_running_training_is_cancelled(url: str, browser: Browser) -> None:
     async with visit(browser, url) as page:
         await page.set_input_files("#files", SAMPLES)

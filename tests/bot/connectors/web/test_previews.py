@@ -25,7 +25,7 @@ from storage.settings.bot import BotSettings
 from tests.support.manual_worker import Hand
 from tests.support.web_chat import say, settings_of, visit
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(360)]
 
 
 def jpeg(colour: str) -> bytes:

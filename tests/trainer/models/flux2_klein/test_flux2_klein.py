@@ -175,6 +175,7 @@ def trained(klein: Flux2Klein, photos: list[Path], **changes: Any) -> Training:
     return training
 
 
+@pytest.mark.slow
 def test_a_subject_overfits_a_photo_and_its_lora_draws_the_same_in_plain_diffusers(
     klein: Flux2Klein, pipeline: Any, photos: list[Path], tmp_path: Path
 ) -> None:
@@ -223,6 +224,7 @@ def test_what_cannot_be_trained_is_refused_in_words(klein: Flux2Klein, photos: l
             trained(klein, photos[:1], steps=1, **changes)
 
 
+@pytest.mark.slow
 def test_rare_words_and_what_does_not_fit(klein: Flux2Klein) -> None:
     assert "zuf" in klein.short_words() and klein.rare_words
     assert klein.unread("a dog") == ""
