@@ -5,7 +5,7 @@ import pytest
 from tests.bench.ask_load import AT_ONCE, at_once, deployment
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_of_fifty_questions_at_once_none_is_lost_or_doubled() -> None:
     async with deployment() as here, here.place.process():
         figures = await at_once(here)

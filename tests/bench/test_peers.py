@@ -41,7 +41,7 @@ def bench(folder: Path, photos: list[Path], **more: object) -> Result:
     return CliRunner().invoke(command, given)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(360)
 def test_both_are_timed_and_a_table_and_one_json_object_are_printed(tmp_path: Path, photos: list[Path]) -> None:
     (tmp_path / "train_dreambooth_lora.py").write_text(SCRIPT)

@@ -22,9 +22,8 @@ from tests.support.front_ends.on_slack import on_slack
 from tests.support.front_ends.on_terminal import on_terminal
 from tests.support.front_ends.on_web import on_web
 from tests.support.manual_worker import is_picture
-from tests.support.quick import slow_but
 
-pytestmark = pytest.mark.timeout(360)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(360)]
 
 PHOTOS = (*photos_of_a_character(3), Upload(name="notes.png", data=b"not a picture"))
 GOOD = photos_of_a_character(3, seed=5)
@@ -48,7 +47,7 @@ WRONG_TRAININGS = (
 )
 
 
-@pytest.fixture(params=slow_but(("discord", "slack", "web", "terminal"), "discord"))
+@pytest.fixture(params=["discord", "slack", "web", "terminal"])
 async def front(
     request: pytest.FixtureRequest, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Darkroom
 ) -> AsyncIterator[Front]:

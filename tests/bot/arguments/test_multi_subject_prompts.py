@@ -145,6 +145,7 @@ def test_two_draw_what_diffusers_draws_with_both_adapters(base: BaseModel, files
 # ── from the chat to the pictures ─────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 async def test_two_subjects_of_lora_in_one_prompt(chat: Chat, app: Darkroom, tmp_path: Path) -> None:
     how = {"noun": "dog", "method": "lora", "steps": 2, "set": "class_images=2 learning_rate=0.01"}
     for name, seed in (("rex", 3), ("mia", 5)):

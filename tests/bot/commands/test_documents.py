@@ -43,6 +43,7 @@ async def test_a_pdf_without_text_to_read_is_refused_when_it_is_added(app: Darkr
     assert "Added tower.pdf" in reply.text and NOT_QUOTED not in reply.text
 
 
+@pytest.mark.slow
 async def test_a_few_pdfs_are_looked_at_at_once(app: Darkroom) -> None:
     async def add(person: int, number: int) -> str:
         upload = Upload(name=f"{person}-{number}.pdf", data=pdf("It is 312 metres tall."))

@@ -102,6 +102,7 @@ def test_captions_count_only_if_the_recipe_says_so(base: BaseModel, photos: list
     assert not torch.equal(losses(training(base, photos, captions=True)), without)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prior", slow_but([True, False], True))
 def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: list[Path], prior: bool) -> None:
     how = {"prior": prior, "captions": True, "learning_rate": 1e-3}

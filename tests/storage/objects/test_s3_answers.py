@@ -14,6 +14,7 @@ from storage.failures import Failure
 from storage.objects.open import make_store
 from storage.objects.store import Store
 from tests.servers.proxy import Mischief, proxy
+from tests.support.quick import slow_but
 
 # An answer that is refused before it is read leaves its connection to the garbage collector: here, not in another test.
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.usefixtures("collected")]
@@ -65,7 +66,7 @@ async def failed(store: Store, name: str, tmp_path: Path) -> StoreError:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("status", [200, 404, 403])
+@pytest.mark.parametrize("status", slow_but([200, 404, 403], 200))
 async def test_a_web_page_is_no_answer(
     served: Callable[[Mischief], Store], name: str, status: int, tmp_path: Path
 ) -> None:
@@ -84,7 +85,7 @@ async def test_an_answer_without_what_s3_always_says_is_none(
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@pytest.mark.parametrize("status", [301, 302, 307])
+@pytest.mark.parametrize("status", slow_but([301, 302, 307], 301, 302))
 async def test_a_redirect_is_told_and_not_followed_for_ever(
     served: Callable[[Mischief], Store], name: str, status: int, tmp_path: Path
 ) -> None:

@@ -176,6 +176,7 @@ def test_files_say_what_they_are(exports: Exports) -> None:
         assert file.metadata()["modelspec.prediction_type"] == "v"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", slow_but(["lora", "single"], "lora"))
 def test_files_for_stable_diffusion_2_are_told_apart_by_web_uis(how: str, tmp_path: Path) -> None:
     base = load_base(str(write_micro_sd2(tmp_path / "sd2", 1024)))

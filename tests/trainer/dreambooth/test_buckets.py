@@ -147,6 +147,7 @@ def test_the_loss_is_eq_2_whatever_the_size(
         assert (first[0] + second[0]).item() == pytest.approx((first[1] + 0.5 * second[2]).item(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_several_passes_make_the_same_step_as_one(base: BaseModel, photos: tuple[list[Path], list[Path]]) -> None:
     one, other = (
         losses(training(base, photos, aspect_buckets=True, batch=batch, accumulation=4 // batch)) for batch in (4, 1)

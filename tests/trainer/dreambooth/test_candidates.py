@@ -56,6 +56,7 @@ def test_a_training_ends_when_there_is_nothing_to_gain(scores: list[float], pati
     )
 
 
+@pytest.mark.slow
 def test_losses_on_what_is_held_back_can_be_compared_and_disturb_nothing(base: BaseModel, subject: SubjectSpec) -> None:
     how = recipe_for(base.folder, steps=STEPS, learning_rate=1e-3)
     plain, watched = (Training(base, [(subject, class_latents())], how, 0) for _ in range(2))
@@ -106,6 +107,7 @@ def test_the_best_is_kept_and_the_same_one_after_a_crash(base: BaseModel, subjec
     assert [one.step for one in whole.seen if one.weights is not None] == [best.step]
 
 
+@pytest.mark.slow
 def test_of_several_together_the_means_count(base: BaseModel, subject: SubjectSpec) -> None:
     other = replace(subject, identifier="kra")
     evaluators = [SubjectEvaluator(base, ToyworldEmbedder(), each, steps=2, guidance=2.0) for each in (subject, other)]

@@ -69,7 +69,7 @@ def compiled_frames() -> int:
     return int(counters["frames"]["ok"])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("uncompiled")
 def test_a_worker_that_has_drawn_and_learned_much_still_compiles(base: BaseModel, photos: list[Path]) -> None:
     torch._dynamo.reset()
@@ -218,6 +218,7 @@ def is_wide(weight: Tensor) -> bool:
     return weight.ndim == 4 and min(weight.shape) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", slow_but(["full", "lora"], "lora"))
 def test_weights_of_convolutions_have_their_channels_last_on_a_gpu_and_nothing_else_changes(
     base: BaseModel, on_gpu: BaseModel, photos: list[Path], tmp_path: Path, method: str

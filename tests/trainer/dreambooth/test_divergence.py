@@ -87,6 +87,7 @@ def test_a_training_that_diverges_ends_in_words_and_the_next_one_runs(
     assert result(engine, picture(tmp_path, job="two")).state == "done"
 
 
+@pytest.mark.slow
 def test_the_last_good_candidate_is_kept(spoil: Callable[..., Engine], tmp_path: Path, photos: list[Path]) -> None:
     ended = result(spoil(8), task(tmp_path, photos))  # candidates after 2, 6 and 10 steps
     assert ended.state == "done" and ended.kept_step in (2, 6)

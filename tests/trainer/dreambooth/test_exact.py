@@ -99,7 +99,7 @@ def test_losses_equal_those_of_a_plain_loop(base: BaseModel, photos: list[Path],
     assert len({round(loss, 6) for loss in ours}) == STEPS
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not shutil.which("g++"), reason="what compiles for a CPU needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # the compiler's own
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")

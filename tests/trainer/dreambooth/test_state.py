@@ -82,6 +82,7 @@ def through_a_file(state: dict[str, Tensor], folder: Path) -> dict[str, Tensor]:
     return load_file(folder / "checkpoint")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("bitsandbytes")
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_training_in_eight_bits_goes_on_bit_for_bit(

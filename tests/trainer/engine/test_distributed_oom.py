@@ -21,7 +21,7 @@ from trainer.out_of_memory import SIGNS
 LARGE = {**RECIPE, "batch": 16, "steps": 2, "class_images": 1, "report_card": False}  # each of two has half
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(480)
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs")
 async def test_a_training_that_is_too_much_for_one_of_two_is_done_with_less(model: Path, tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ async def test_a_second_signal_ends_a_worker_at_once(
     assert workers[0].returncode == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 async def test_a_refused_key_is_said_and_answered_with_quotations(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
 ) -> None:

@@ -24,6 +24,7 @@ def test_old_names_of_clip_are_read_in_a_single_file(written: Path, micro_sd1: P
         assert torch.equal(read[name], weight), name
 
 
+@pytest.mark.slow
 def test_old_names_are_read_in_a_folder(model: Path, micro_sd1: Path) -> None:
     text = load_file(model / f"{TEXT}.safetensors")
     bare = {f"text_model.{name.removeprefix('text_model.')}": weight for name, weight in text.items()}

@@ -107,6 +107,7 @@ async def test_discord_answers_with_errors_and_pages_for_a_while(discord: Discor
     await discord.until(lambda: "Again" in asked.message.labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", [LOOK_TOO_FAST, LOOK_AWAY, LOOK_FORBIDDEN], ids=["429", "page", "403"])
 async def test_an_announcement_is_looked_for_until_it_is_known(place: Place, trouble: Trouble) -> None:
     discord, hand = place.discord, place.hand

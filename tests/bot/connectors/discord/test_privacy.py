@@ -109,6 +109,7 @@ async def test_a_moderator_of_one_channel_is_none_elsewhere(discord: Discord, ha
         await discord.until(lambda says=says: any(says in text for text, _ in discord.said()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [MANAGE_MESSAGES, ADMINISTRATOR])
 async def test_a_moderator_by_role_removes_and_sees_no_more_than_others(place: Place, right: int) -> None:
     discord, hand = place.discord, place.hand
@@ -281,6 +282,7 @@ async def test_tokens_of_before_leave_the_store_when_the_bot_starts(place: Place
         assert b"old-token" not in (await place.app.store.get(key)).data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["author", "moderator"])
 async def test_photos_of_others_are_used_when_their_author_agrees(discord: Discord, hand: Hand, who: str) -> None:
     discord.people["eve"] = Person(snowflake(), "eve", permissions=2048 | MANAGE_MESSAGES)

@@ -151,6 +151,7 @@ async def test_of_many_subjects_the_newest_are_listed(discord: Discord, hand: Ha
     assert await discord.complete("dreambooth show", "name", "pet-5") == ["pet-5"]
 
 
+@pytest.mark.slow
 async def test_the_role_everyone_is_the_whole_space(discord: Discord, hand: Hand) -> None:
     await trained(discord, hand, options(photos()))
     for audience, seen in ({"with": "private"}, []), ({"group": GUILD}, ["rex"]):
@@ -160,6 +161,7 @@ async def test_the_role_everyone_is_the_whole_space(discord: Discord, hand: Hand
     assert "everybody here" in said.message.text
 
 
+@pytest.mark.slow
 async def test_share_with_the_form(discord: Discord, hand: Hand) -> None:
     said = await trained(discord, hand, options(photos()))
     for given, words in (({"with": "private"}, "nobody else"), ({"group": "4711"}, "everybody in a role that is gone")):

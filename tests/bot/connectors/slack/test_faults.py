@@ -174,6 +174,7 @@ def left(channel: Channel) -> None:
     channel.private, channel.bot_inside = True, False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("close", [archived, left])
 async def test_who_asked_is_told_in_private_when_the_channel_is_closed(scene: Scene, close: Any) -> None:
     async with scene.bot():

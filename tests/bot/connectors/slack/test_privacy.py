@@ -102,6 +102,7 @@ async def test_what_is_made_in_a_private_channel_is_shared_with_it(scene: Scene,
         assert "a secret dog" in words(await scene.slack.message("newest first", user=BOB, channel=club))
 
 
+@pytest.mark.slow
 async def test_train_says_with_whom(scene: Scene) -> None:
     club = scene.slack.workspace.add_channel("club", private=True)
     async with scene.bot():
@@ -179,6 +180,7 @@ async def test_colleagues_of_one_organisation_are_no_outsiders(scene: Scene) -> 
         assert (await scene.job()).owner == "U0COL"
 
 
+@pytest.mark.slow
 async def test_admins_remove_and_see_no_more_than_others(scene: Scene) -> None:
     scene.slack.workspace.add_user("U0EVE", admin=True)
     async with scene.bot():
@@ -210,6 +212,7 @@ async def test_photos_are_shown_in_channels_where_that_is_set_and_told(scene: Sc
         assert "shown in the channel" in str((await scene.slack.view()).body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("who", ["author", "admin"])
 async def test_photos_of_others_are_used_when_their_author_agrees(scene: Scene, who: str) -> None:
     agrees = ADA if who == "author" else scene.slack.workspace.add_user("U0EVE", admin=True)

@@ -1,5 +1,7 @@
 """Subjects on Slack: trained from photos, listed, shown, shared and forgotten."""
 
+import pytest
+
 from bot.photos.uploads import Upload
 from storage.ids import new_id
 from tests.conftest import photos_of_a_character
@@ -70,6 +72,7 @@ async def test_photos_of_any_message_are_taken_with_the_shortcut(scene: Scene) -
         assert job.owner == BOB
 
 
+@pytest.mark.slow
 async def test_of_many_subjects_the_newest_are_listed(scene: Scene) -> None:
     await scene.hand.keep(SPACE, ADA, 105)
     async with scene.bot():
@@ -109,6 +112,7 @@ async def test_subjects_are_listed_shown_shared_and_forgotten(scene: Scene) -> N
         await scene.slack.message("Forgot rex", user=ADA)
 
 
+@pytest.mark.slow
 async def test_share_with_the_form(scene: Scene) -> None:
     scene.slack.workspace.groups["S0PETS"] = [BOB]
     async with scene.bot():
@@ -120,6 +124,7 @@ async def test_share_with_the_form(scene: Scene) -> None:
         await scene.slack.message("rex can now be drawn by you and everybody in @s0pets.", user=ADA)
 
 
+@pytest.mark.slow
 async def test_many_subjects_are_a_menu(scene: Scene) -> None:
     async with scene.bot():
         await scene.trained()

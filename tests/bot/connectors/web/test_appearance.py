@@ -52,6 +52,7 @@ async def test_the_keyboard_reaches_everything(page: Page) -> None:
     assert reached[4:] == ["Add photos", "Prompt or command", "Send", "Imagine", "Train"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", slow_but(["light", "dark"], "dark"))
 async def test_a_phone_needs_no_sideways_scrolling(
     settings: BotSettings, store: FolderStore, browser: Browser, scheme: Any

@@ -39,7 +39,7 @@ async def refuse(page: Page, number: int) -> None:
     await page.route("**/messages", answer)
 
 
-@pytest.mark.parametrize("number", slow_but(range(len(REFUSALS)), 1, 3))
+@pytest.mark.parametrize("number", slow_but(range(len(REFUSALS)), 1))
 async def test_a_refusal_is_said_beside_the_button(
     settings: BotSettings, store: FolderStore, browser: Browser, number: int
 ) -> None:
@@ -99,6 +99,7 @@ async def test_a_server_that_is_away_is_said_at_every_kind_of_button(
             await expect(page.locator("#messages > li")).to_have_count(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width_px", slow_but([320, 390, 1100], 320, 1100))
 async def test_chips_keep_their_words_and_more_opens_at_its_button(
     settings: BotSettings, store: FolderStore, browser: Browser, width_px: int
@@ -123,6 +124,7 @@ async def test_chips_keep_their_words_and_more_opens_at_its_button(
         await shot(page, f"chips-{width_px}")
 
 
+@pytest.mark.slow
 async def test_chips_for_subjects_come_with_the_subjects(
     settings: BotSettings, store: FolderStore, browser: Browser
 ) -> None:

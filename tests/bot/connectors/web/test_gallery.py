@@ -77,6 +77,7 @@ async def test_show_tells_the_report_card_and_what_to_do(page: Page, store: Fold
     await expect(answer).to_contain_text("It does not look much like the photos yet")
 
 
+@pytest.mark.slow
 async def test_a_button_opens_its_form_filled_in(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     await add_subject(store)
     async with chat(settings, browser) as page:
@@ -97,6 +98,7 @@ async def test_a_button_opens_its_form_filled_in(settings: BotSettings, store: F
         await expect(said).to_have_text("rex can now be drawn by you and nobody else.")
 
 
+@pytest.mark.slow
 async def test_what_is_far_back_comes_on_demand(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     log = ChatLog(store, "local")
     for number in range(65):
@@ -116,6 +118,7 @@ async def test_what_is_far_back_comes_on_demand(settings: BotSettings, store: Fo
         await expect(page.locator(".wall .tile").last).to_have_attribute("title", "/imagine dog 0")
 
 
+@pytest.mark.slow
 async def test_what_is_forgotten_leaves_the_page(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     await add_subject(store)
     async with chat(settings, browser) as page:

@@ -43,6 +43,7 @@ async def test_the_chosen_tab_stands_out(settings: BotSettings, browser: Browser
         assert text >= 4.5 and bar >= 1.5
 
 
+@pytest.mark.slow
 async def test_lines_come_back_with_the_arrow_keys_also_after_a_reload(settings: BotSettings, browser: Browser) -> None:
     async with chat(settings, browser) as page:
         for line in ("/help", "/jobs", "/help"):
@@ -61,6 +62,7 @@ async def test_lines_come_back_with_the_arrow_keys_also_after_a_reload(settings:
         await expect(field).to_have_value("mine")
 
 
+@pytest.mark.slow
 async def test_edit_prompt_ends_in_a_button_that_says_draw(
     settings: BotSettings, store: FolderStore, browser: Browser
 ) -> None:
@@ -80,6 +82,7 @@ async def test_edit_prompt_ends_in_a_button_that_says_draw(
         await shot(page, "form-edit-prompt")
 
 
+@pytest.mark.slow
 async def test_show_folds_its_numbers(settings: BotSettings, store: FolderStore, browser: Browser) -> None:
     rex = await add_subject(store)
     await Subjects(store).change(rex.id, lambda s: s.model_copy(update={"recipe": {"steps": 400, "batch": 2}}))
@@ -115,6 +118,7 @@ async def test_the_title_tells_of_work(settings: BotSettings, browser: Browser) 
         await expect(page).to_have_title("Darkroom")
 
 
+@pytest.mark.slow
 async def test_the_gallery_is_updated_and_not_rebuilt(
     settings: BotSettings, store: FolderStore, browser: Browser
 ) -> None:

@@ -71,6 +71,7 @@ async def test_photos_are_dropped_pasted_picked_and_removed(page: Page) -> None:
     await expect(tray).to_have_count(3)
 
 
+@pytest.mark.slow
 async def test_photos_are_named_under_their_thumbnails(page: Page, store: FolderStore) -> None:
     await add_subject(store, name="taken")
     naming, tray = page.locator("#naming"), page.locator(".box .tray li")
@@ -103,6 +104,7 @@ OPEN_ADDRESSES = """() => {
 }"""
 
 
+@pytest.mark.slow
 async def test_addresses_of_sent_photos_are_let_go_of(page: Page) -> None:
     await page.evaluate(OPEN_ADDRESSES)
     await page.set_input_files("#files", files(3))

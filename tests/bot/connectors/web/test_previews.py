@@ -38,6 +38,7 @@ def drawing(job: str, preview: int) -> Progress:
     return Progress(job=job, phase="drawing", step=3, of=30, live={"preview": preview} if preview else {})
 
 
+@pytest.mark.slow
 async def test_a_page_shows_previews_until_the_picture_is_there(settings: BotSettings, browser: Browser) -> None:
     app = await Darkroom.open(settings, settings.redis_url)
     hand = Hand(app)

@@ -109,6 +109,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 async def test_bad_input_gets_its_sentence_and_leaves_nothing(page: Page, store: FolderStore) -> None:
     await add_subject(store, name="taken")
     before = await store.names("jobs/") + await store.names("subjects/") + await store.names("names/")

@@ -30,7 +30,7 @@ from trainer.protocol import ImagineTask, TaskResult
 NEW = [name for name in PEERS if "klein" not in name]  # that one has a file of its own for the same
 
 
-@pytest.fixture(scope="module", params=slow_but(NEW, "z-image", "krea2-turbo"))
+@pytest.fixture(scope="module", params=slow_but(NEW, "z-image"))
 def peer(request: pytest.FixtureRequest) -> Peer:
     return PEERS[request.param]
 

@@ -140,6 +140,7 @@ def test_a_photo_is_made_as_large_as_the_pipeline_makes_it(
     assert torch.allclose(to_tensor([klein.as_reference(photo)]), theirs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_drawings_that_refer_to_different_photos_share_passes(klein: Flux2Klein) -> None:
     def begun(seed: int, side_px: int = 64) -> sampling.Denoising:
         references = pictures.reference_latents(klein, [photo_of((side_px, 64), seed)])
