@@ -58,7 +58,7 @@ async def journey(stack: Stack, **how: Any) -> tuple[Subject, Reply]:
         await app.close()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_sdxl_from_the_hub_learns_in_full_and_draws(sdxl_of_the_hub: tuple[Stack, str]) -> None:
     stack, commit = sdxl_of_the_hub
     subject, drawn = await journey(stack, method="full")
@@ -66,7 +66,7 @@ async def test_sdxl_from_the_hub_learns_in_full_and_draws(sdxl_of_the_hub: tuple
     assert drawn.state == "done" and len(drawn.pictures) == 2 and len(subject.samples) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_a_velocity_model_in_a_single_file_learns_by_lora_and_draws(sd2_in_a_file: Stack) -> None:
     subject, drawn = await journey(sd2_in_a_file, method="lora")
     assert subject.base_revision in {path.name for path in (sd2_in_a_file.home / "models").iterdir()}

@@ -1,7 +1,7 @@
 """How many of our modules a request enters, and passes through, from the event to its effect.
 
-`pytest -m slow -s tests/project/test_ways.py` prints them. `docs/design.md` lists those to read; `docs/benchmarks.md`
-has the figures. The limits are the most of several runs, whose callbacks meet in different orders: a way that grows
+`pytest -m exhaustive -s tests/project/test_ways.py` prints them. `docs/design.md` lists those to read;
+`docs/benchmarks.md` has the figures. The limits are the most of several runs, whose callbacks meet in different orders: a way that grows
 should be meant to.
 """
 
@@ -32,7 +32,7 @@ from trainer.metrics.embedders import ToyworldEmbedder
 from trainer.models.base import BaseModel
 from trainer.worker.worker import run_worker
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(300)]
 
 
 def check(way: str, trace: ModuleTrace, most: int) -> None:

@@ -126,7 +126,7 @@ def latents(base: BaseModel, denoiser: Denoiser) -> Tensor:
     return sampling.sample_latents(base, denoiser, PROMPT, [3], steps=4, guidance=5.0, scheduler="ddim")
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_draw_what_diffusers_draws_with_both_adapters(base: BaseModel, files: list[Path], tmp_path: Path) -> None:
     together, *alone = (base.denoiser.copy() for _ in range(3))
     load_learned(files[0], together, base.denoiser, files[1])

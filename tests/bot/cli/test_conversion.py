@@ -21,7 +21,7 @@ def env(stack: Stack) -> dict[str, str]:
     return environment(stack.home, **settings)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(480)
 async def test_a_subject_goes_out_and_comes_back(chat: Chat, env: dict[str, str], tmp_path: Path) -> None:
     here = Chat(chat.app)  # the terminal's space

@@ -51,7 +51,7 @@ def shapes(checkpoint: Path) -> dict[str, tuple[Any, ...]]:
     return {name: (value.dtype, *value.shape) for name, value in kept if name != "losses"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", ["micro_sdxl"], indirect=True)
 async def test_shares_of_two_learn_what_one_does(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -66,7 +66,7 @@ async def reached(app: Darkroom, step: int) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(360)
 async def test_a_training_that_was_killed_is_shown_as_one_and_goes_when_it_is_forgotten(
     micro_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

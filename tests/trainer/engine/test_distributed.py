@@ -152,7 +152,7 @@ async def goes_on_with_the_other(one: Alone, two: EngineClient, folder: Path, ho
     assert_alike(await result(two, training(folder, f"{how['method']} from one", begun=of_one, **how)), wholes[0])
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model: Path, tmp_path: Path) -> None:
     one, long = Alone(model), {"batch": 2, "steps": 24, **PLAIN}
     async with engine(model, 2) as two:
@@ -184,7 +184,7 @@ async def test_two_learn_what_one_does_and_are_stopped_and_killed_like_one(model
     assert len(processes) == 3 and not alive
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_a_recipe_that_cannot_be_shared_is_refused_at_the_start(micro_sd1: Path) -> None:
     with pytest.raises(SetupError, match=r"2 GPUs cannot share a step.*batch 1 × accumulation 1"):
         async with engine(micro_sd1, 2):

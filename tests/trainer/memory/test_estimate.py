@@ -43,7 +43,7 @@ def rehearsed_once() -> Iterator[None]:
         yield
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_estimates_are_near_what_is_measured(micro_sd1: Path, larger: Path, tmp_path: Path) -> None:
     (tmp_path / "photo.png").write_bytes(photos_of_a_character(1)[0].data)
     recipes: list[dict[str, object]] = [{"method": "full"}, {"method": "lora", "gradient_checkpointing": True}]

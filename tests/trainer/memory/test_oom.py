@@ -91,7 +91,7 @@ def training(folder: Path, job: str, **changes: Any) -> TrainTask:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_pictures_are_drawn_one_at_a_time_where_memory_is_short(engine: EngineClient, tmp_path: Path) -> None:
     some = {"size": (224, 224), "seeds": (1, 2, 3, 4), "steps": 1}
     gently = await result(engine, picture(tmp_path, "gently", **some, gentle=True))
@@ -112,7 +112,7 @@ async def test_pictures_are_drawn_one_at_a_time_where_memory_is_short(engine: En
     assert np.abs(pixels(plenty.files) - expected).max() <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_a_training_goes_on_one_example_at_a_time_where_memory_is_short(
     engine: EngineClient, tmp_path: Path
 ) -> None:
@@ -129,7 +129,7 @@ async def test_a_training_goes_on_one_example_at_a_time_where_memory_is_short(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_who_kills_the_engine_is_to_blame_and_who_was_beside_is_not(engine: EngineClient, tmp_path: Path) -> None:
     drawing = asyncio.Event()
 

@@ -64,7 +64,7 @@ async def test_a_task_that_is_left_stops_and_can_be_taken_up_again(engine: Engin
     assert (await result(engine, picture(tmp_path))).state == "done"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_an_engine_that_does_not_listen_is_replaced(
     engine: EngineClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +75,7 @@ async def test_an_engine_that_does_not_listen_is_replaced(
     assert (await result(engine, picture(tmp_path, job="two"))).state == "done"
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_an_engine_whose_start_nobody_waited_for_is_replaced(engine: EngineClient, tmp_path: Path) -> None:
     await engine.start()
     first = engine_of(engine)

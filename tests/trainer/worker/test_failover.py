@@ -17,7 +17,7 @@ from tests.chaos.scene import Scene
 from tests.chaos.worker import Worker
 from tests.conftest import Chat, photos_of_a_character
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(360), pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(360), pytest.mark.asyncio(loop_scope="module")]
 LEASE_S = 2.0
 STEPS = 180
 AWAY_S = 6.0  # three leases

@@ -189,7 +189,7 @@ async def app(env: dict[str, str]) -> AsyncIterator[Darkroom]:
     await darkroom.close()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_who_goes_on_elsewhere_keeps_the_method_and_so_does_retraining(
     env: dict[str, str], chat: Chat, app: Darkroom, start: Callable[[], Worker], tmp_path: Path
 ) -> None:

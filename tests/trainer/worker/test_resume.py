@@ -141,7 +141,7 @@ async def test_a_training_survives_its_workers(chat: Chat, app: Darkroom, start:
     assert third.poll() is None
 
 
-@pytest.mark.slow  # the quick one, without an engine: trainer/kinds/test_ask.py
+@pytest.mark.exhaustive  # the quick one, without an engine: trainer/kinds/test_ask.py
 async def test_a_second_signal_ends_a_worker_at_once(chat: Chat, app: Darkroom, start: Callable[[], Worker]) -> None:
     worker = start()
     drawing = Training(app, chat, "imagine", prompt="a dog", count=16, steps=150)
@@ -154,7 +154,7 @@ async def test_a_second_signal_ends_a_worker_at_once(chat: Chat, app: Darkroom, 
     drawing.task.cancel()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 async def test_nothing_is_lost_when_redis_is_emptied_and_pictures_are_finished_before_a_worker_ends(
     chat: Chat, app: Darkroom, start: Callable[[], Worker]
 ) -> None:

@@ -22,7 +22,7 @@ from trainer.worker.worker import run_worker
 
 MOST = 30
 T = TypeVar("T")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # an engine of its own, for a figure
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(300)]  # an engine of its own, for a figure
 
 
 class Noting(FolderStore):
