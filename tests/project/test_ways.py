@@ -1,8 +1,8 @@
 """How many of our modules a request enters, and passes through, from the event to its effect.
 
 `pytest -m exhaustive -s tests/project/test_ways.py` prints them. `docs/design.md` lists those to read;
-`docs/benchmarks.md` has the figures. The limits are the most of several runs, whose callbacks meet in different orders: a way that grows
-should be meant to.
+`docs/benchmarks.md` has the figures. The limits are the most of several runs, whose callbacks meet in different orders:
+a way that grows should be meant to.
 """
 
 import asyncio
