@@ -47,6 +47,7 @@ def test_a_stage_that_fails_or_hangs_is_told_and_costs_itself_alone() -> None:
     assert hung == {"stage": "hangs", "took_s": pytest.approx(1, abs=30), "ok": False, "why": "not done within 1 s"}
 
 
+@pytest.mark.slow
 def test_nothing_is_begun_when_time_is_up(tmp_path: Path) -> None:
     done = bench(tmp_path, minutes=0)
     assert done.exit_code == 1

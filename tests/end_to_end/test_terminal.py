@@ -13,10 +13,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.support.quick import slow_but
 from tests.support.terminal import HERE, darkroom, darkrooms, environment, start
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # quick ones of commands: bot/cli
 SAMPLES = str(HERE / "bot" / "samples")
 WITHIN_S = 240
 
@@ -101,7 +100,6 @@ def test_pictures_are_saved_where_and_as_the_person_works(up: psutil.Process, he
     assert (folder / "new").stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.slow
 def test_ctrl_c_stops_a_running_training_and_leaves_nothing(
     up: psutil.Process, here: Path, env: dict[str, str]
 ) -> None:
@@ -121,7 +119,6 @@ def test_ctrl_c_stops_a_running_training_and_leaves_nothing(
     assert "long" not in [s["name"] for s in known.result["subjects"]]
 
 
-@pytest.mark.slow
 def test_doctor_finds_everything_well(up: psutil.Process, here: Path, env: dict[str, str]) -> None:
     said = darkroom("doctor", "--json", env=env, cwd=here)
     checks = {check["name"]: check for check in said.result["checks"]}
@@ -130,7 +127,6 @@ def test_doctor_finds_everything_well(up: psutil.Process, here: Path, env: dict[
     assert checks["workers"]["says"] == "1 for train, 1 for imagine"
 
 
-@pytest.mark.slow
 def test_demo_once_plays_the_journey(up: psutil.Process, here: Path, env: dict[str, str]) -> None:
     said = darkroom("demo", "--once", "--json", env=env, cwd=here)
     assert said.code == 0, said.err
@@ -151,7 +147,7 @@ def test_up_stops_with_all_that_it_started(up: psutil.Process, here: Path, env: 
     assert left == {"appendonlydir", "owner.lock", "users.lock", "valkey.log"}
 
 
-@pytest.mark.parametrize("number", slow_but([signal.SIGINT, signal.SIGKILL], signal.SIGKILL))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_command_on_its_own_takes_its_family_along(here: Path, env: dict[str, str], number: signal.Signals) -> None:
     process = start("imagine", "a dog", "-n", "16", "--steps", "150", "--json", env=env, cwd=here)
     family: list[psutil.Process] = []

@@ -134,6 +134,7 @@ def test_changes_given_one_after_another_all_count() -> None:
     assert parse(line, TrainArguments) == {"name": "rex", "class": "dog", "set": "rank=4 steps=100", "seed": "1"}
 
 
+@pytest.mark.slow
 async def test_the_recipe_of_a_subject_is_told(tmp_path: Path) -> None:
     learned = Recipe(rank=7).model_dump()
     rex = Subject(space="local", owner="you", name="rex", noun="dog", base_model="toyworld", recipe=learned)

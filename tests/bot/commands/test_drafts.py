@@ -45,6 +45,7 @@ async def test_train_goes_on_with_the_good_ones(asked: Chat) -> None:
     assert "answered already" in (await asked(command, **arguments))[-1].text
 
 
+@pytest.mark.slow
 async def test_more_photos_are_vetted_beside_those_that_wait(asked: Chat) -> None:
     command, arguments = pressed(await question(asked), "Add photos")
     again = (await asked(command, photos_of_a_character(1), **arguments))[-1]

@@ -217,6 +217,7 @@ class PhotoRefusingStore(FolderStore):
         await super().put(key, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drawn", [True, False], ids=["drawn", "plain"])
 async def test_a_failed_subject_stays_where_the_new_photos_cannot_be_stored(tmp_path: Path, drawn: bool) -> None:
     store = PhotoRefusingStore(tmp_path / "store")

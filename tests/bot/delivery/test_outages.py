@@ -72,6 +72,7 @@ async def test_a_training_whose_photos_are_damaged_is_announced_without_a_sheet(
     assert "is ready" in said.text and len(said.attachments) == 2  # the sample pictures themselves
 
 
+@pytest.mark.slow
 async def test_a_sample_picture_cannot_be_read_for_a_while(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=scene.slack.photos(photos_of_a_character()))

@@ -110,6 +110,7 @@ async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file
         assert sheet.height > 5 * 192 and sheet.width > 2 * 192  # photos, two prompts, the class before and after
 
 
+@pytest.mark.slow
 async def test_another_base_model_learns_anew(
     session: Session, app: Darkroom, chat: Chat, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

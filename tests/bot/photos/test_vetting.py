@@ -26,7 +26,7 @@ from tests.support.photo_files import (
     saved,
     scene,
 )
-from tests.support.quick import examples
+from tests.support.quick import examples, slow_but
 from trainer.toyworld.words import PLACES
 
 KINDS = ("JPEG", "PNG", "WEBP", "HEIF", "GIF", "AVIF", "TIFF", "BMP")
@@ -206,7 +206,7 @@ def drawings() -> list[tuple[Image.Image, tuple[int, ...]]]:
     return [(picture, fingerprint(picture)) for picture in pictures]
 
 
-@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("how", slow_but(COPIES, "half the size", "all at once"))
 def test_copies_of_a_drawing_are_near_duplicates(how: str, drawings: list[tuple[Image.Image, tuple[int, ...]]]) -> None:
     for seed, (drawing, its) in enumerate(drawings):
         assert near_duplicates(its, fingerprint(COPIES[how](drawing))), seed

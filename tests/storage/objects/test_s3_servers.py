@@ -26,7 +26,7 @@ from storage.objects.store_probe import probe_store
 from storage.settings.shared import SharedSettings
 from tests.servers.backing import opened
 from tests.servers.proxy import Mischief, proxy
-from tests.support.quick import slow_but
+from tests.support.quick import pairs_slow_but, slow_but
 
 Serve = Callable[[Callable[[str, str, Message], Mischief]], str]
 
@@ -179,27 +179,27 @@ async def test_a_proxy_that_changes_the_request_is_not_called_a_wrong_key(serve:
         await opened(url)
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "failure", "says"),
-    [
-        (503, "SlowDown", Failure.OUTAGE, "overloaded"),
-        (503, "", Failure.OUTAGE, "it answered 503"),
-        (500, "InternalError", Failure.OUTAGE, "error of its own"),
-        (307, "TemporaryRedirect", Failure.OUTAGE, "being moved"),
-        (507, "XMinioStorageFull", Failure.OUTAGE, "its disk is full"),
-        (403, "QuotaExceeded", Failure.OUTAGE, "space is used up"),
-        (507, "", Failure.OUTAGE, "its disk is full"),
-        (507, "InsufficientStorage", Failure.OUTAGE, "its disk is full"),
-        (400, "XMinioAdminBucketQuotaExceeded", Failure.OUTAGE, "quota of the bucket"),
-        (429, "RequestThrottled", Failure.OUTAGE, "overloaded"),
-        (408, "SlowBody", Failure.OUTAGE, "it answered SlowBody"),
-        (404, "NoSuchBucket", Failure.PERMANENT, "there is no bucket"),
-        (403, "AccessDenied", Failure.PERMANENT, "needs s3:PutObject"),
-        (403, "InvalidAccessKeyId", Failure.PERMANENT, "does not know this AWS_ACCESS_KEY_ID"),
-        (400, "AuthorizationHeaderMalformed", Failure.PERMANENT, "names the region eu-west-9"),
-        (400, "SomethingNew", Failure.UNKNOWN, "it answered SomethingNew to PutObject"),
-    ],
-)
+ANSWERS = [
+    (503, "SlowDown", Failure.OUTAGE, "overloaded"),
+    (503, "", Failure.OUTAGE, "it answered 503"),
+    (500, "InternalError", Failure.OUTAGE, "error of its own"),
+    (307, "TemporaryRedirect", Failure.OUTAGE, "being moved"),
+    (507, "XMinioStorageFull", Failure.OUTAGE, "its disk is full"),
+    (403, "QuotaExceeded", Failure.OUTAGE, "space is used up"),
+    (507, "", Failure.OUTAGE, "its disk is full"),
+    (507, "InsufficientStorage", Failure.OUTAGE, "its disk is full"),
+    (400, "XMinioAdminBucketQuotaExceeded", Failure.OUTAGE, "quota of the bucket"),
+    (429, "RequestThrottled", Failure.OUTAGE, "overloaded"),
+    (408, "SlowBody", Failure.OUTAGE, "it answered SlowBody"),
+    (404, "NoSuchBucket", Failure.PERMANENT, "there is no bucket"),
+    (403, "AccessDenied", Failure.PERMANENT, "needs s3:PutObject"),
+    (403, "InvalidAccessKeyId", Failure.PERMANENT, "does not know this AWS_ACCESS_KEY_ID"),
+    (400, "AuthorizationHeaderMalformed", Failure.PERMANENT, "names the region eu-west-9"),
+    (400, "SomethingNew", Failure.UNKNOWN, "it answered SomethingNew to PutObject"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "failure", "says"), pairs_slow_but(ANSWERS, *ANSWERS[::3]))
 async def test_each_answer_is_an_outage_or_for_good_or_unknown(
     serve: Serve, status: int, code: str, failure: Failure, says: str
 ) -> None:

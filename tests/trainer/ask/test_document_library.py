@@ -57,6 +57,7 @@ async def test_a_document_answers_in_its_space_and_in_no_other(retriever: Retrie
     assert not any("secret" in passage.text for passage in later.passages)
 
 
+@pytest.mark.slow
 async def test_a_replaced_document_is_read_anew_and_a_deleted_one_is_gone(retriever: Retriever, store: Store) -> None:
     documents = Documents(store)
     await documents.save(SPACE, "ada", "rota.txt", b"The coffee machine is cleaned by Ada.")
@@ -108,6 +109,7 @@ async def test_filters_hold_for_documents(retriever: Retriever, store: Store) ->
     assert not none.sources and none.notices == (NO_SITE,)
 
 
+@pytest.mark.slow
 async def test_darkrooms_own_docs_are_there_from_the_start(retriever: Retriever) -> None:
     for question, words in {
         "How do I share a subject with a role?": "share",

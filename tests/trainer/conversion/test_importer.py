@@ -11,7 +11,7 @@ from torch import Tensor
 
 from storage.errors import UserError
 from tests.support.converted_subjects import MicroBases, bring, change, export_of
-from tests.support.quick import pairs_slow_but
+from tests.support.quick import pairs_slow_but, slow_but
 from trainer.conversion.exporter import export
 from trainer.dreambooth.weights import save_learned
 from trainer.models.base import BaseModel
@@ -151,7 +151,7 @@ def sd1(bases: dict[str, BaseModel], tmp_path_factory: pytest.TempPathFactory) -
     return original(bases["sd1"], tmp_path_factory.mktemp("sd1"))
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", slow_but(REFUSED, *list(REFUSED)[::3]))
 def test_what_cannot_be_taken_gets_its_sentence(
     case: str, bases: dict[str, BaseModel], sd1: dict[str, Tensor], tmp_path: Path
 ) -> None:

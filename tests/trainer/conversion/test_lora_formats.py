@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.support.converted_subjects import MicroBases, adapt, bring, drawn, drawn_plainly, order
+from tests.support.quick import slow_but
 from trainer.dreambooth import lora
 from trainer.dreambooth.weights import load_learned
 from trainer.models.base import BaseModel
@@ -218,7 +219,7 @@ SPELLINGS = {
 }
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("spelling", slow_but(SPELLINGS, "kohya", "kohya, SDXL, original", "peft", "oldest diffusers"))
 def test_all_spellings_come_to_the_same(spelling: str, bases: dict[str, BaseModel], tmp_path: Path) -> None:
     name, layers, spell = SPELLINGS[spelling]
     base, given = bases[name], matrices(bases[name], layers)

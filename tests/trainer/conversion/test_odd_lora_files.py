@@ -9,6 +9,7 @@ from torch import Tensor
 
 from storage.errors import SetupError, UserError
 from tests.support.converted_subjects import bring
+from tests.support.quick import slow_but
 from trainer.dreambooth import lora
 from trainer.models.base import BaseModel, load_base
 from trainer.models.load_weights import opened
@@ -103,7 +104,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("what", slow_but(ODD, *list(ODD)[::3]))
 def test_an_odd_file_gets_its_sentence(what: str, base: BaseModel, tmp_path: Path) -> None:
     weights, sentence = ODD[what]
     told = refusal(base, tmp_path, weights)

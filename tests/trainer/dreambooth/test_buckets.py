@@ -189,6 +189,7 @@ def test_sdxl_is_told_the_true_size(micro_sdxl: Path, monkeypatch: pytest.Monkey
     assert told == [[96, 64, 0, 0, 96, 64]]
 
 
+@pytest.mark.slow
 async def test_a_person_asks_for_it(chat: Chat) -> None:
     who = character(3, "dog")
     uploads = []

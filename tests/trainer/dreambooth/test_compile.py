@@ -158,6 +158,7 @@ def test_losses_of_replayed_passes_equal_those_of_plain_ones(
     assert (captures.made, captures.replayed) == (1, STEPS * changes.get("accumulation", 1))
 
 
+@pytest.mark.slow
 def test_only_the_first_shapes_are_kept_as_graphs(micro_sdxl: Path, captures: Captures) -> None:
     base = load_base(str(micro_sdxl))
     text = base.token_ids(["a zuf dog", "a dog"])

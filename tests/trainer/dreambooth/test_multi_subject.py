@@ -246,6 +246,7 @@ def file(tmp_path: Path) -> Path:
 GIVEN = dict.fromkeys(("name", "class", "method", "recipe", "seed"))
 
 
+@pytest.mark.slow
 async def test_new_subjects_from_a_file(session: Session, app: Darkroom, file: Path) -> None:
     (file.parent / "mia" / "notes.png").write_bytes(b"buy milk")
     given = {**GIVEN, "steps": "2", "set": QUICK, "method": "lora"}

@@ -85,6 +85,7 @@ async def test_a_question_about_darkroom_is_answered_without_a_key_or_a_network(
     assert not imported & {"torch", "diffusers", "transformers", "accelerate"}
 
 
+@pytest.mark.slow
 async def test_a_thread_keeps_its_sources_and_numbers(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
 ) -> None:
@@ -154,6 +155,7 @@ async def test_a_question_is_cancelled_while_it_is_answered(
     assert await app.store.names(f"jobs/{request.id}/") == []
 
 
+@pytest.mark.slow
 async def test_a_second_signal_ends_a_worker_at_once(
     app: Darkroom, chat: Chat, workers: list["subprocess.Popen[str]"], model: ModelServer
 ) -> None:

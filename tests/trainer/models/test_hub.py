@@ -155,6 +155,7 @@ def test_nothing_of_a_refused_model_is_downloaded(answers: dict[str, dict[str, A
     assert not [path for path in hub.fetched if path.endswith((".bin", ".ckpt")) or path.startswith("transformer")]
 
 
+@pytest.mark.slow
 def test_a_model_stays_at_its_commit_whoever_moves_it_and_without_a_hub(
     answers: dict[str, dict[str, Any]], ask: Ask, hub: Hub, micro_sd1: Path
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_model_stays_at_its_commit_whoever_moves_it_and_without_a_hub(
     assert "is neither a folder nor a file here, and cannot be had from the hub at http://127.0.0.1:9" in other["error"]
 
 
+@pytest.mark.slow
 def test_a_token_opens_what_its_account_may_have(ask: Ask) -> None:
     (refused,) = ask({"model": "org/gated"}, HF_TOKEN="hf_other")
     assert "the account of HF_TOKEN has no permission" in refused["error"] and "hf_other" not in refused["error"]

@@ -239,6 +239,7 @@ def test_a_single_file_may_say_what_it_predicts(
     assert (config.prediction_type, config.rescale_betas_zero_snr, config.timestep_spacing) == expected
 
 
+@pytest.mark.slow
 def test_a_file_that_was_converted_without_heeding_its_word_is_mended(folders: dict[str, Path], tmp_path: Path) -> None:
     path = marked(folders["sdxl"], tmp_path / "it.safetensors", "v_pred")
     without_word(path.with_suffix(""))

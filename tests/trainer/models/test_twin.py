@@ -140,6 +140,7 @@ def test_which_model_draws() -> None:
         quality_of(job("draft"), [full], has_twin=True)
 
 
+@pytest.mark.slow
 def test_doctor_names_the_twin_that_fits_and_refuses_others(folders: dict[str, Path]) -> None:
     base = folders["base"]
     lines = report(settings(base)).lines

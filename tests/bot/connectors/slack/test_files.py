@@ -104,6 +104,7 @@ async def test_too_many_photos_are_not_even_fetched(scene: Scene) -> None:
         assert not scene.slack.seen()
 
 
+@pytest.mark.slow
 async def test_a_question_that_is_answered_twice_at_once_trains_once(scene: Scene) -> None:
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=[*scene.slack.photos(photos_of_a_character()), empty(scene)])

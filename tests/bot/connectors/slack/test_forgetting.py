@@ -42,6 +42,7 @@ async def test_what_is_forgotten_leaves_messages_and_uploads(scene: Scene) -> No
         assert not await scene.app.store.names("retracting/")
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_deleted_is_said(scene: Scene) -> None:
     async with scene.bot():
         await scene.trained()

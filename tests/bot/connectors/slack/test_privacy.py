@@ -119,6 +119,7 @@ async def test_train_says_with_whom(scene: Scene) -> None:
         await scene.slack.message(f"tom can be drawn by you and everybody in <#{club.id}>.", channel=club)
 
 
+@pytest.mark.slow
 async def test_a_share_with_a_group_that_is_gone(scene: Scene) -> None:
     scene.slack.workspace.groups |= {"S0PETS": [BOB], "S0TEAM": []}
     async with scene.bot():

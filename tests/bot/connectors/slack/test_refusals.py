@@ -52,6 +52,7 @@ async def test_where_the_bot_cannot_answer_it_says_so_and_spends_nothing(scene: 
         await scene.imagined()  # a method that is refused ends no bot whose token is good
 
 
+@pytest.mark.slow
 async def test_a_channel_that_becomes_read_only(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     async with scene.bot():
         await scene.slack.mention("train rex dog", files=scene.slack.photos(photos_of_a_character()))

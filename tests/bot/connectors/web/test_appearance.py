@@ -81,6 +81,7 @@ async def test_a_phone_needs_no_sideways_scrolling(
         await shot(page, f"phone-gallery-{scheme}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_text_stands_out_from_its_ground(settings: BotSettings, browser: Browser, scheme: Any) -> None:
     async with chat(settings, browser, color_scheme=scheme) as page:

@@ -10,6 +10,7 @@ from tests.support.web_chat import add_subject, files, say, shot
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+@pytest.mark.slow
 async def test_photos_that_cannot_be_used_are_asked_about(page: Page, store: FolderStore) -> None:
     notes = {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"Dear diary"}
     await page.set_input_files("#files", [*files(2), notes])

@@ -53,6 +53,7 @@ async def test_a_form_sends_its_command(page: Page, store: FolderStore) -> None:
     assert (job["prompt"], job["count"], job["scheduler"], job["quality"]) == ("a dog in the snow", 2, "euler", "final")
 
 
+@pytest.mark.slow
 async def test_lines_are_completed_by_keyboard(page: Page, store: FolderStore) -> None:
     await add_subject(store)
     line, options = page.locator("#line"), page.locator("#options [role=option]")

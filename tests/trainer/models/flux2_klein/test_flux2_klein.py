@@ -112,7 +112,13 @@ def photo_of(size: tuple[int, int], seed: int) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-@pytest.mark.parametrize("sizes", [[(64, 64)], [(64, 83), (98, 64), (64, 64)]], ids=["one", "several"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        pytest.param([(64, 64)], id="one", marks=pytest.mark.slow),
+        pytest.param([(64, 83), (98, 64), (64, 64)], id="several"),
+    ],
+)
 def test_a_drawing_that_refers_to_photos_is_that_of_the_pipeline(
     klein: Flux2Klein, pipeline: Any, sizes: list[tuple[int, int]]
 ) -> None:
