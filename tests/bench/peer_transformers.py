@@ -61,8 +61,11 @@ def _finish(folder: Path, transformer: Any) -> None:
     index.unlink()  # which says that the model is complete
     shutil.rmtree(folder / "transformer")
     with torch.no_grad():
-        for weight in transformer.parameters():  # some are made empty, as for a checkpoint that is to come
-            weight.copy_(0.02 * torch.randn_like(weight))
+        for name, weight in transformer.named_parameters():  # some are made empty, as for a checkpoint that is to come
+            if weight.ndim > 1:  # each layer keeps the size of what it gets
+                weight.copy_(torch.randn_like(weight) / weight.shape[1] ** 0.5)
+            else:
+                weight.fill_(0.0 if name.endswith("bias") else 1.0)
     transformer.save_pretrained(folder / "transformer")
     vae = folder / "vae" / "config.json"
     vae.write_text(vae.read_text().replace('"sample_size": 32', f'"sample_size": {IMAGE_PX}'))

@@ -21,6 +21,11 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float, turns: Tensor | None = N
     return normed
 
 
+def turns_of(cosines: Tensor, sines: Tensor) -> Tensor:
+    """Rotations as complex numbers, tokens × 1 × pairs, of what diffusers has twice for each pair, tokens × width."""
+    return torch.complex(cosines[:, ::2], sines[:, ::2]).unsqueeze(1)
+
+
 def swiglu(both: Tensor) -> Tensor:
     """SwiGLU (Shazeer 2020, arXiv 2002.05202): the first half of the last dimension opens the gate for the second."""
     gated: Tensor = _SwiGlu.apply(both)  # type: ignore[no-untyped-call]

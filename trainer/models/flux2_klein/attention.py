@@ -16,7 +16,7 @@ from diffusers.models.transformers.transformer_flux2 import (
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from trainer.models.dit.fast_ops import rms_norm, swiglu
+from trainer.models.dit.fast_ops import rms_norm, swiglu, turns_of
 
 Rotations = tuple[Tensor, Tensor]  # cosines and sines, tokens × width of a head, each twice
 
@@ -57,7 +57,7 @@ class FastJointAttention(Flux2AttnProcessor):  # type: ignore[misc]
         words = encoder_hidden_states
         if words is None or image_rotary_emb is None or attention_mask is not None or torch.compiler.is_compiling():
             return super().__call__(attn, hidden_states, words, attention_mask, image_rotary_emb)
-        turns, count = _turns(image_rotary_emb), words.shape[1]
+        turns, count = turns_of(*image_rotary_emb), words.shape[1]
 
         def by_head(x: Tensor) -> Tensor:
             return torch.unflatten(x, -1, (-1, attn.head_dim))
@@ -91,7 +91,7 @@ class FastSelfAttention(Flux2ParallelSelfAttnProcessor):  # type: ignore[misc]
         width, gate = attn.inner_dim, attn.mlp_hidden_dim * attn.mlp_mult_factor
         *parts, gated = attn.to_qkv_mlp_proj(hidden_states).split([width, width, width, gate], dim=-1)
         query, key, value = (torch.unflatten(part, -1, (-1, attn.head_dim)) for part in parts)
-        turns = _turns(image_rotary_emb)
+        turns = turns_of(*image_rotary_emb)
         query, key = rms_norm(query, *_of(attn.norm_q), turns), rms_norm(key, *_of(attn.norm_k), turns)
         return attn.to_out(torch.cat([_attended(query, key, value), attn.mlp_act_fn(gated)], dim=-1))
 
@@ -100,12 +100,6 @@ def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """What b × n × heads × width see, b × n × all heads' width."""
     query, key, value = (part.transpose(1, 2) for part in (query, key, value))
     return scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-
-
-def _turns(rotations: Rotations) -> Tensor:
-    """Rotations as complex numbers, tokens × 1 × pairs."""
-    cosines, sines = (part[:, ::2] for part in rotations)
-    return torch.complex(cosines, sines).unsqueeze(1)
 
 
 def _of(norm: Any) -> tuple[Tensor, float]:

@@ -10,6 +10,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from trainer.models.denoiser import TextEmbeddings
 from trainer.models.dit.denoiser import DitDenoiser
+from trainer.models.krea2 import attention
 
 BEFORE_TOKENS = 34  # at the beginning of each message, which are the same for all and not read
 # https://github.com/huggingface/diffusers, examples/dreambooth/README_krea2.md: "the recommended layer set"
@@ -27,6 +28,7 @@ class Krea2Denoiser(DitDenoiser):
     def __init__(self, transformer: Any, text_encoder: Any, layers: tuple[int, ...]) -> None:
         """`layers` are those of the text encoder that are read."""
         super().__init__(transformer, text_encoder)
+        attention.simplify(transformer)
         self.layers = layers
 
     @property

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (everybody calls it so)
 from diffusers.models.embeddings import apply_rotary_emb
 from torch import Tensor
 
-from trainer.models.dit.fast_ops import gated, rms_norm, swiglu
+from trainer.models.dit.fast_ops import gated, rms_norm, swiglu, turns_of
 
 ROWS, TOKENS, HEADS, WIDTH = 2, 5, 3, 8
 EPSILON = 1e-5
@@ -42,7 +42,7 @@ def test_norm(weight: Tensor) -> None:
 def test_norm_and_rotation(weight: Tensor) -> None:
     angles = torch.randn(TOKENS, WIDTH // 2)
     rotations = tuple(part.repeat_interleave(2, dim=1) for part in (angles.cos(), angles.sin()))
-    turns = torch.polar(torch.ones_like(angles), angles).unsqueeze(1)
+    turns = turns_of(*rotations)
 
     def heads(x: Tensor) -> Tensor:  # as they come out of one projection with others
         return x[..., WIDTH:-WIDTH].unflatten(-1, (HEADS, WIDTH))
