@@ -215,12 +215,12 @@ what is offloaded by default then. These figures are computed from the models' s
 
 | | 12 GB | 16 GB | 24 GB | 80 GB |
 |---|---|---|---|---|
-| FLUX.2 [klein] 4B | blocks, 10.1 GB | `int8`, text, 13.3 GB | text, 17.4 GB, or `int8`, 17.2 GB | 60.7 GB |
-| Z-Image | blocks, 9.7 GB | `int8`, text, 15.6 GB | text, 22.4 GB, or `int8`, 19.5 GB | 30.2 GB |
-| Krea 2 | too little | too little | blocks, 22.6 GB | 56.3 GB |
+| FLUX.2 [klein] 4B | blocks, 10.1 GB | `int8`, text, 13.2 GB | text, 17.4 GB, or `int8`, 17.1 GB | 50.1 GB |
+| Z-Image | blocks, 8.5 GB | `int8`, text, 14.3 GB | text, 21.2 GB, or `int8`, 18.2 GB | 66.1 GB |
+| Krea 2 | too little | too little | blocks, 20.8 GB | 54.5 GB |
 | SDXL | `int8`, 10.3 GB | text, 12.0 GB, or `int8`, 10.3 GB | 21.0 GB | 33.6 GB |
 
-Stable Diffusion 1.5 needs none of this. What takes less than 60 GB uses gradient checkpointing, but for SDXL on 80 GB.
+Stable Diffusion 1.5 needs none of this. All others use gradient checkpointing, but for those on 80 GB other than Krea 2.
 
 `optimizer=adamw8bit` keeps the optimizer state in 8 bits, a quarter of the memory. It needs bitsandbytes on the worker:
 `pip install bitsandbytes==0.50.2`.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-BUFFER_BYTES = 2**30  # of each but the last; more where a single weight is larger
+BUFFER_BYTES = 2**29  # of each but the last; more where a single weight is larger
 ALIGNMENT_BYTES = 64  # of where a weight begins
 
 
