@@ -220,7 +220,7 @@ what is offloaded by default then. These figures are computed from the models' s
 | Krea 2 | too little | too little | blocks, 20.8 GB | 54.5 GB |
 | SDXL | `int8`, 10.3 GB | text, 12.0 GB, or `int8`, 10.3 GB | 21.0 GB | 33.6 GB |
 
-Stable Diffusion 1.5 needs none of this. All others use gradient checkpointing, but for those on 80 GB other than Krea 2.
+Stable Diffusion 1.5 needs none of this. On 80 GB only Krea 2 uses gradient checkpointing; on less memory, all do.
 
 `optimizer=adamw8bit` keeps the optimizer state in 8 bits, a quarter of the memory. It needs bitsandbytes on the worker:
 `pip install bitsandbytes==0.50.2`.
