@@ -1,4 +1,4 @@
-"""Steps of diffusers' scripts for transformers beside ours, in turns in one process: `python -m tests.bench.peer_steps`.
+"""Steps of diffusers' scripts for transformers and ours, in turns in one process: `python -m tests.bench.peer_steps`.
 
 The scripts' steps are written out here: peft's adapters on the transformer as diffusers loads it, rows of a photo and a
 class image, AdamW as the scripts make it. So both sides see the same load of the machine, which processes that run one
