@@ -6,19 +6,13 @@ A job is written to the object store before it is queued; the queue carries only
 outcome once, by a conditional put: whoever wins it has published.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from storage.contract.base import Stored
-from storage.contract.fields import (
-    WORD,
-    Id,
-    NewerValues,
-    Part,
-    Text,
-)
-from storage.contract.first_and_others import job_as_before, with_subjects
+from storage.contract.fields import WORD, Id, NewerValues, Part, Text
 from storage.ids import is_id, new_id, ordered_s
 
 Method = Literal["full", "lora"]  # the networks themselves learn, the paper's way; or LoRA beside them
@@ -55,11 +49,29 @@ class Job(Stored):
     @model_validator(mode="before")
     @classmethod
     def _name_subjects(cls, data: Any) -> Any:
-        return with_subjects(data)
+        return _with_subjects(data)
 
+    # While a deployment is updated, processes of the version before read what newer ones have written.
     @model_serializer(mode="wrap")
     def _name_first_and_others(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        return job_as_before(dump(self)) if info.mode == "json" else dump(self)
+        """Write the subjects in both forms: the version before named the first apart, and the `others`."""
+        fields: dict[str, Any] = dump(self)
+        if info.mode != "json" or not (subjects := fields.get("subjects")):
+            return fields
+        return {**fields, "subject": subjects[0], "others": subjects[1:]}
+
+
+def _with_subjects(data: Any) -> Any:
+    """The fields of a job with `subjects` in place of `subject` and `others`, whichever form it was written in."""
+    if not isinstance(data, Mapping) or not {"subject", "others"} & data.keys():
+        return data
+    fields = {name: value for name, value in data.items() if name not in ("subject", "others")}
+    if "subjects" in fields:
+        return fields
+    first, others = data.get("subject"), data.get("others") or ()
+    if first is not None and isinstance(others, list | tuple):
+        fields["subjects"] = (first, *others)
+    return fields
 
 
 class NewerJob(Job):
@@ -75,7 +87,7 @@ class NewerJob(Job):
     @classmethod
     def _name_subjects(cls, data: Any) -> Any:
         """Know the subjects that it names where jobs of today do, as far as they are ids."""
-        fields = with_subjects(data)
+        fields = _with_subjects(data)
         named = fields.get("subjects", ()) if isinstance(fields, dict) else ()
         ids = [each for each in named if isinstance(each, str) and is_id(each)] if named is not None else []
         return {**fields, "subjects": ids} if isinstance(fields, dict) else fields

@@ -1,12 +1,12 @@
 """Trainings: jobs that learn subjects from photos, and their outcomes."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from storage.contract.base import Record
 from storage.contract.fields import MANY, NewerValues, ObjectName, ObjectNameOrEmpty, Part, PartOrEmpty, Text
-from storage.contract.first_and_others import outcome_as_before, with_learned_subjects
 from storage.contract.jobs import SEED_MAX, STEPS_MAX, SUBJECTS_MAX, Job, Method
 from storage.contract.outcomes import Candidate, Outcome, Picture
 from storage.contract.photo_source import DrawnFrom
@@ -67,11 +67,25 @@ class TrainOutcome(Outcome):
     @model_validator(mode="before")
     @classmethod
     def _name_subjects(cls, data: Any) -> Any:
-        return with_learned_subjects(data)
+        """Read `subjects`, what was learned of each, also where the first was `learned`, and `others` were apart."""
+        if not isinstance(data, Mapping) or not {"learned", "others", "subject"} & data.keys():
+            return data
+        fields = {name: value for name, value in data.items() if name not in ("learned", "others", "subject")}
+        learned, others = data.get("learned"), data.get("others") or {}
+        if "subjects" in fields or learned is None:
+            return fields
+        by_id = others.items() if isinstance(others, Mapping) else [("", others)]
+        return {**fields, "subjects": [_named(*each) for each in ((data.get("subject") or "", learned), *by_id)]}
 
     @model_serializer(mode="wrap")
     def _name_first_and_others(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        return outcome_as_before(dump(self)) if info.mode == "json" else dump(self)
+        """Write what was learned in both forms, as jobs do."""
+        fields: dict[str, Any] = dump(self)
+        if info.mode != "json" or not (subjects := fields.get("subjects")):
+            return fields
+        ids = [each["subject"] for each in subjects]
+        first, *others = [{name: value for name, value in each.items() if name != "subject"} for each in subjects]
+        return {**fields, "learned": first, "others": dict(zip(ids[1:], others, strict=True)), "subject": ids[0]}
 
     @property
     def published(self) -> set[str]:
@@ -82,3 +96,8 @@ class TrainOutcome(Outcome):
     def learned_of(self, subject: str) -> TrainedSubject | None:
         """What was learned of one of the job's subjects, by its id."""
         return next((each for each in self.subjects if each.subject in (subject, "")), None)
+
+
+def _named(subject: Any, learned: Any) -> Any:
+    """What was learned of a subject, with its id; as it is where the record is damaged, which is then refused."""
+    return {"subject": subject, **learned} if isinstance(learned, Mapping) else learned

@@ -6,13 +6,13 @@ from typing import Generic, TypeVar
 from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
 from storage.errors import DiskFull, Missing, SetupError, UserError
-from storage.queue.failed_attempts import failed_attempts
 from storage.queue.redis_errors import best_effort
 from trainer.kinds.pictures import still_there
 from trainer.protocol import OURS, Hello, ImagineTask, ProgressReport, TaskResult, TrainTask
 from trainer.worker.attempt import AttemptRequeued, EngineDied
 from trainer.worker.engine_handle import DIED
 from trainer.worker.handler import JobHandler
+from trainer.worker.retry_limits import failed_attempts
 
 LACKING = "Something that this needs is not in the storage any more: a photo, or what was learned."
 

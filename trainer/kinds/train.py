@@ -9,7 +9,6 @@ from storage.contract.recipe import Recipe
 from storage.contract.records import is_garbled
 from storage.errors import Damaged, Newer, StoreError
 from storage.kinds.train import TrainJob, TrainOutcome
-from storage.queue.failed_attempts import clear_failed_attempts
 from storage.queue.redis_errors import best_effort
 from trainer.kinds.engine_handler import EngineHandler
 from trainer.kinds.train_publish import TrainPublisher
@@ -17,6 +16,7 @@ from trainer.kinds.train_task import TrainTaskBuilder
 from trainer.protocol import Hello, ProgressReport, TaskResult, TrainResult, TrainTask
 from trainer.worker.attempt import Attempt
 from trainer.worker.checkpoint_store import CheckpointStore
+from trainer.worker.retry_limits import clear_lost_workers
 from trainer.worker.tensorboard_store import TensorBoardStore
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class TrainHandler(EngineHandler[TrainJob, TrainTask, TrainResult]):
             self.checkpoints.add(report.step, Path(report.checkpoint))
             # A job that gets further each time is not what kills its workers.
             with best_effort("attempts before a checkpoint count"):
-                await clear_failed_attempts(self.attempt.redis, self.job.id, "loss")  # it gets somewhere
+                await clear_lost_workers(self.attempt.redis, self.job.id)  # it gets somewhere
         if report.sample:
             self.samples.append(Path(report.sample))
             try:

@@ -8,6 +8,7 @@ machine is waited for as long as it takes.
 import logging
 import time
 from collections.abc import Callable
+from typing import Literal
 
 from arq.connections import ArqRedis
 
@@ -15,7 +16,6 @@ from storage.contract.jobs import Job
 from storage.contract.outcomes import Outcome
 from storage.errors import DiskFull, Full, Missing, Sentences, StoreError, store_sentence
 from storage.failures import Failure
-from storage.queue.failed_attempts import clear_failed_attempts, count_failed_attempt, failed_attempts
 from storage.queue.redis_errors import best_effort
 from storage.service_errors import UNKNOWN_S
 from trainer.worker.attempt import EngineDied
@@ -39,6 +39,8 @@ SENTENCES: Sentences = {
 UNKNOWN = "the log has the attempts"
 PATIENCE_S = {Failure.OUTAGE: 3600.0, Failure.UNKNOWN: UNKNOWN_S}  # an attempt each time costs more than a question
 KNOWN_MAX = 1000  # jobs of which it is known since when the store fails under them
+AttemptEnd = Literal["crash", "loss"]  # of the engine, of the whole worker
+COUNTED_S = 24 * 3600  # how long an attempt that ended so counts
 
 
 class RetryLimits:
@@ -102,8 +104,31 @@ class RetryLimits:
     async def end(self, job: Job) -> None:
         """Take back the count of this attempt and of those before: the worker is not lost."""
         with best_effort("an attempt that has ended counts"):
-            await clear_failed_attempts(self.redis, job.id, "loss")
+            await clear_lost_workers(self.redis, job.id)
 
 
 def _failed(job: Job, message: str, detail: str) -> Outcome:
     return Outcome(job=job.id, state="failed", message=message, detail=detail)
+
+
+async def count_failed_attempt(redis: ArqRedis, job: str, end: AttemptEnd) -> int:
+    """Count an attempt that ended badly through no fault of the worker's; return how many of the job's have so."""
+    async with redis.pipeline(transaction=True) as both:
+        both.incr(_key(job, end))
+        both.expire(_key(job, end), COUNTED_S)
+        count, _ = await both.execute()
+    return int(count)
+
+
+async def failed_attempts(redis: ArqRedis, job: str, end: AttemptEnd) -> int:
+    """How many of the job's attempts have ended so."""
+    return int(await redis.get(_key(job, end)) or 0)
+
+
+async def clear_lost_workers(redis: ArqRedis, job: str) -> None:
+    """Count the workers that were lost with a job from nothing again."""
+    await redis.delete(_key(job, "loss"))
+
+
+def _key(job: str, end: AttemptEnd) -> str:
+    return f"darkroom:strikes:{end}:{job}"

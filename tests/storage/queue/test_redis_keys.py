@@ -1,12 +1,12 @@
 """Keys in a Redis that others use as well: none of theirs are looked through, and a prefix keeps deployments apart."""
 
 from storage.kinds import KINDS
-from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
 from storage.queue.redis_client import PrefixedRedis
 from storage.queue.worker_registry import living_workers, register_worker, unregister_all, worker_key, workers_key
 from storage.settings.shared import SharedSettings
 from tests.servers.backing import valkey
 from tests.servers.redis import connected, port_of, refusal, valkey_tcp
+from trainer.worker.retry_limits import count_failed_attempt, failed_attempts
 
 
 async def test_no_command_looks_through_all_keys() -> None:

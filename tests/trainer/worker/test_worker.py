@@ -14,10 +14,10 @@ from bot.core.messages import Reply
 from storage.contract.jobs import job_key
 from storage.contract.outcomes import Outcome, outcome_key
 from storage.kinds.imagine import ImagineJob
-from storage.queue.failed_attempts import count_failed_attempt, failed_attempts
 from storage.queue.job_progress import read_progress
 from storage.text import duration
 from tests.conftest import Chat, Stack, photos_of_a_character
+from trainer.worker.retry_limits import count_failed_attempt, failed_attempts
 
 pytestmark = pytest.mark.timeout(300)
 
