@@ -68,10 +68,8 @@ async def forget_subjects(bot: CommandContext, subjects: list[Subject]) -> int:
     """Forget subjects with all jobs about them; return how many objects were deleted."""
     count = 0
     for subject in subjects:
-        open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
-        count += len((await erasure.erase_subject(bot.store, subject)).removed)
-        for job in open_:
-            await bot.dispatch.unqueue(job)
+        begun = await erasure.begin(bot.store, subject)
+        count += len((await bot.finish_erasure(begun, await bot.open_jobs_about(subject))).removed)
     return count
 
 

@@ -56,14 +56,10 @@ async def forget(bot: CommandContext, request: Request, given: SubjectArguments)
         return
     # Written down first: an erasure that is interrupted here is finished by any bot.
     begun = await erasure.begin(bot.store, subject)
-    open_ = [job for job in await bot.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
+    open_jobs = await bot.open_jobs_about(subject)
     # Before anything is removed: afterwards nobody can tell who was trained together with it.
-    left = await train_together.effect_on_others(bot, request, subject, open_)
-    await bot.dispatch.note_forgotten(subject.id)
-    receipt = await erasure.finish(bot.store, begun)
-    # Their records are gone already; this only spares workers the look.
-    for job in open_:
-        await bot.dispatch.unqueue(job)
+    left = await train_together.effect_on_others(bot, request, subject, open_jobs)
+    receipt = await bot.finish_erasure(begun, open_jobs)
     if is_local(request.space):
         await ChatLog(bot.store, request.space).forget(subject.name, request.id, lambda job: _is_there(bot, job))
     counted = f"Forgot {subject.name}: {plural(len(receipt.removed), 'file')} deleted."

@@ -62,11 +62,7 @@ async def _free_name(bot: CommandContext, request: Request, name: str) -> None:
         await bot.subjects.forget(replaced)
         return
     begun = await erasure.begin(bot.store, replaced)  # its first look goes as well
-    jobs = [job for job in await bot.dispatch.jobs(replaced.space, only_open=True) if replaced.id in job.subjects]
-    await bot.dispatch.note_forgotten(replaced.id)
-    await erasure.finish(bot.store, begun)
-    for job in jobs:
-        await bot.dispatch.unqueue(job)
+    await bot.finish_erasure(begun, await bot.open_jobs_about(replaced))
     await bot.retract_posted(replaced.space, request)
 
 

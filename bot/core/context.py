@@ -3,7 +3,7 @@
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 from arq.connections import ArqRedis
@@ -19,6 +19,7 @@ from storage.contract.subject_repository import Subjects
 from storage.contract.subjects import Subject
 from storage.errors import Damaged, Missing, UserError
 from storage.ids import is_id, made_s
+from storage.lifecycle import erasure
 from storage.lifecycle.damaged_jobs import JOB_DAMAGED, end_damaged, job_remains
 from storage.objects.store import Store
 from storage.settings.bot import BotSettings
@@ -54,6 +55,18 @@ class CommandContext:
         """Take back what was posted of what a request deletes; a sentence says what could not be, if anything."""
         take_back = self.retract.get(space.partition(":")[0])
         return await take_back(made_s(request.id)) if take_back else ""
+
+    async def open_jobs_about(self, subject: Subject) -> list[Job]:
+        """The open jobs that learn or draw a subject."""
+        return [job for job in await self.dispatch.jobs(subject.space, only_open=True) if subject.id in job.subjects]
+
+    async def finish_erasure(self, begun: erasure.Erasure, open_jobs: Sequence[Job]) -> erasure.Receipt:
+        """Remove what is left of a subject that is being forgotten; workers need not look to see that its jobs went."""
+        await self.dispatch.note_forgotten(begun.subject.id)
+        receipt = await erasure.finish(self.store, begun)
+        for job in open_jobs:
+            await self.dispatch.unqueue(job)
+        return receipt
 
     async def subject_of(self, job: Job) -> Subject | None:
         """The subject of a job, the first that is not forgotten of several."""

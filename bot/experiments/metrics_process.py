@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from bot.experiments.evaluation_plan import as_meters_read
-from bot.local.trainer_process import INSTALL, last_words
+from bot.local.children import last_words
+from bot.local.trainer_process import INSTALL
 from storage.base_models import TOYWORLD
 from storage.contract.evaluation import Figures, MeasureRequest, MetricModels, PromptPictures
 from storage.contract.subjects import Subject

@@ -74,13 +74,15 @@ class Child:
 
     def last_words(self) -> str:
         """The last line that it logged, which after a failed start says why; "" if there is none."""
-        if not self.log:
-            return ""
-        with self.log.open("rb") as log:
-            # The file may hold the words of earlier processes.
-            log.seek(self._log_start)
-            lines = log.read().decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return last_words(self.log, self._log_start) if self.log else ""
+
+
+def last_words(log: Path, start: int = 0) -> str:
+    """The last line of a log, from a place on: before it the file may hold the words of earlier processes."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 async def until_stopped(work: Coroutine[Any, Any, T]) -> T:

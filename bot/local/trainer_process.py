@@ -6,9 +6,9 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+from bot.local.children import last_words
 from storage.contract.conversion import ANSWERS, ConversionResult, ExportRequest, ImportRequest
 from storage.errors import SetupError, UserError
 from storage.settings.bot import BotSettings
@@ -64,12 +64,6 @@ async def ask(
     if ended.state == "failed":
         raise SetupError(ended.says)
     return ended
-
-
-def last_words(log: Path) -> str:
-    """The last line of a log, which tells why a process ended."""
-    lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 async def _follow(
