@@ -49,11 +49,6 @@ class ProcessPool:
         self._idle: list[Process] = []
         self._all: set[Process] = set()
 
-    async def warm(self) -> None:
-        """Start a process in advance, if there is none yet."""
-        if not self._all:
-            self._idle.append(await self._start())
-
     async def close(self) -> None:
         """End all processes at once; wait for those as well that were killed before."""
         self._idle.clear()

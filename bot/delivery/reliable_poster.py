@@ -220,10 +220,10 @@ class ReliablePoster:
 
 
 class RetryDeadline(stop_base):
-    """Stop before `longest_s` are over, and before unknown answers have come for longer than `unknown_s`."""
+    """Stop before `longest_s` are over, and before unknown answers have come for longer than UNKNOWN_S."""
 
-    def __init__(self, longest_s: float | None, unknown_s: float | None = None) -> None:
-        self.longest_s, self.unknown_s = longest_s, UNKNOWN_S if unknown_s is None else unknown_s
+    def __init__(self, longest_s: float | None) -> None:
+        self.longest_s = longest_s
         self._unknown_from_s: float | None = None
 
     def __call__(self, state: RetryCallState) -> bool:
@@ -237,7 +237,7 @@ class RetryDeadline(stop_base):
             return False
         if self._unknown_from_s is None:
             self._unknown_from_s = since_s
-        return since_s + next_s - self._unknown_from_s >= self.unknown_s
+        return since_s + next_s - self._unknown_from_s >= UNKNOWN_S
 
 
 def pause_s(state: RetryCallState) -> float:

@@ -203,13 +203,13 @@ class JobIndex:
             return await stored_job(self.store, job)
         return None
 
-    async def drop_stale(self, job: str, hashed_space: str, subjects: Iterable[str] = ()) -> None:
+    async def drop_stale(self, job: str, hashed_space: str) -> None:
         """Delete the entries of a job that is not there, if they are old; if it comes meanwhile, write them again."""
         if not hashed_space or not is_old(job):
             return
         if await self.store.exists(job_key(job)):  # it is damaged
             return
-        await self._delete(_entries(job, hashed_space, subjects))
+        await self._delete(_entries(job, hashed_space, ()))
         if record := await self.job(job):
             await self.add(record, is_open=not await self.store.exists(outcome_key(job)))
 

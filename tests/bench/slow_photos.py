@@ -47,7 +47,6 @@ async def waits(pool: DecodePool, until: "asyncio.Task[object]") -> list[float]:
 async def measure(count: int, cpu_s: int) -> None:
     """Print the figures."""
     pool = DecodePool(PhotoLimits(64_000_000, 64, 1024, cpu_s=cpu_s, memory_bytes=2**31))
-    await pool.warm()
     await pool.read("ada", saved(scene(), "PNG"))
     flooding = asyncio.create_task(flood(pool, count))
     others = await waits(pool, flooding)

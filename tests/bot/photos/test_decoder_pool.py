@@ -41,7 +41,8 @@ def children_before() -> set[psutil.Process]:
 @pytest.fixture
 async def pool(children_before: set[psutil.Process]) -> AsyncIterator[DecodePool]:
     pool = DecodePool(QUICK)
-    await pool.warm()
+    with pool.lent(await pool.take()):
+        pass  # its process has started
     try:
         yield pool
     finally:
@@ -107,7 +108,6 @@ async def test_the_process_knows_no_secret(
     monkeypatch.setenv("DISCORD_TOKEN", "hunter2")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     other = DecodePool(QUICK)
-    await other.warm()
     await other.read("ada", GOOD)
     (process,) = set(psutil.Process().children()) - children_before
     assert "hunter2" not in str(process.environ())
@@ -168,8 +168,8 @@ from bot.local.children import until_stopped
 from tests.support.slow_photos import many_scans
 async def main():
     pool = DecodePool(PhotoLimits(64_000_000, 64, 128, memory_bytes=2**31))
-    await pool.warm()
-    print("ready", flush=True)
+    with pool.lent(await pool.take()):
+        print("ready", flush=True)
     try:
         await pool.read("ada", many_scans(85, 7900))
     finally:

@@ -20,10 +20,10 @@ CRASHED = Extracted(trouble="cannot be read", may_pass=True)
 class ExtractorPool(ProcessPool):
     """Extracts texts in processes of their own. `close` it."""
 
-    def __init__(self, timeout_s: float = 20.0, processes: int = PROCESSES) -> None:
+    def __init__(self, timeout_s: float = 20.0) -> None:
         super().__init__("trainer.ask.pages.extractor_process", str(MEMORY_BYTES), stderr=DEVNULL)
         self._timeout_s = timeout_s
-        self._free = asyncio.Semaphore(processes)
+        self._free = asyncio.Semaphore(PROCESSES)
 
     async def extract(self, data: bytes, media_type: str, charset: str = "", url: str = "") -> Extracted:
         """The text of a file; one that cannot be read, or takes too long, says so in `trouble`."""

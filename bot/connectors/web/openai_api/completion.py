@@ -12,11 +12,11 @@ from storage.contract.ask import Answer, Citation, Source
 Json = dict[str, Any]
 
 
-def completion(answer: Answer, id_: str, model: str, created_s: int | None = None) -> Json:
+def completion(answer: Answer, id_: str, model: str) -> Json:
     """The whole answer as a `chat.completion`."""
     message: Json = {"role": "assistant", "content": answer.text, "annotations": annotations(answer)}
     choice = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": message}
-    body = envelope(id_, model, "chat.completion", created_s) | {"choices": [choice], "usage": usage(answer)}
+    body = envelope(id_, model, "chat.completion", int(time.time())) | {"choices": [choice], "usage": usage(answer)}
     return body | sources_fields(answer)
 
 
@@ -75,6 +75,6 @@ def usage(answer: Answer) -> Json:
     return counts if used.cost is None else counts | {"cost": {"total_cost": used.cost}}
 
 
-def envelope(id_: str, model: str, kind: str, created_s: int | None = None) -> Json:
+def envelope(id_: str, model: str, kind: str, created_s: int) -> Json:
     """The fields that every object of the API begins with."""
-    return {"id": id_, "object": kind, "created": int(time.time()) if created_s is None else created_s, "model": model}
+    return {"id": id_, "object": kind, "created": created_s, "model": model}
