@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from arq.connections import ArqRedis
 
+from bot.arguments.validation import check
 from bot.commands.registry import COMMANDS
 from bot.core.context import Application
 from bot.core.dedupe import is_first
@@ -101,7 +102,7 @@ class Darkroom(Application):
                 share.take(len(request.uploads), sum(len(upload.data) for upload in request.uploads))
                 if fetch:
                     request = request.model_copy(update={"uploads": await fetch(share)})
-                async for reply in command.answer(self, request, command.check(request.arguments)):
+                async for reply in command.answer(self, request, check(command.arguments, request.arguments)):
                     yield reply
         except Exception as error:
             # The job has its request's id. If its record is there, the reconciler queues it, and the person need not

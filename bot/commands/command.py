@@ -6,7 +6,6 @@ from typing import Any, Literal, get_type_hints
 
 from bot.arguments.arguments import Arguments, bare, required
 from bot.arguments.forms import Form, fields
-from bot.arguments.validation import check
 from bot.core.context import CommandContext, ReplyStream
 from bot.core.messages import Request
 
@@ -53,10 +52,6 @@ class Command:
     def takes_files(self) -> bool:
         """Whether files come with it."""
         return self.takes_photos or self.takes_documents
-
-    def check(self, values: dict[str, str]) -> Arguments:
-        """Build the arguments; raises UserError with a sentence per problem."""
-        return check(self.arguments, values)
 
 
 def command(name: str, summary: str, answers: Visibility = "asker", **more: Any) -> Callable[[Handler], Command]:

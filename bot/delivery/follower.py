@@ -138,8 +138,8 @@ class Follower:
         await self.chat.close(post)
         return None
 
-    async def answer_with(self, fetch: Fetch, request: Request, post: Post) -> None:
-        """The same with the photos that `fetch` gets; what goes wrong before an answer is told to who asked."""
+    async def answer_with(self, fetch: Fetch | None, request: Request, post: Post) -> None:
+        """The same with the files that `fetch` gets, if any came; who asked is told what goes wrong before."""
         try:
             await self.posts.write(post)
             await self.answer(request, post, fetch)

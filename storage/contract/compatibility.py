@@ -16,15 +16,15 @@ def check_compatible(subjects: Sequence[Subject]) -> None:
     """Raise UserError, with what to do about it, unless one picture can have all of these subjects."""
     if len(subjects) > SUBJECTS_MOST:
         raise UserError(f"A prompt can name {SUBJECTS_MOST} subjects at most, not {len(subjects)}.")
-    names = listed([subject.name for subject in subjects])
     if len(subjects) > 1 and (unlearned := [s.name for s in subjects if s.state in ("learning", "failed")]):
         is_not = "is not" if len(unlearned) == 1 else "are not"
         raise UserError(f"{listed(unlearned)} {is_not} learned yet: until then a prompt can have one alone.")
     apart = {subject.weights_sha256: subject for subject in subjects}
     if len(apart) > 1 and (full := [s.name for s in apart.values() if s.method != "lora"]):
+        names = [subject.name for subject in subjects]
         raise UserError(
-            f"{names} cannot be in one picture as they were learned. Learn them together: "
-            f"/dreambooth together {' '.join(subject.name for subject in subjects)}; or each with the method lora: "
+            f"{listed(names)} cannot be in one picture as they were learned. Learn them together: "
+            f"/dreambooth together {' '.join(names)}; or each with the method lora: "
             f"{listed([f'/dreambooth retrain {name} --set method=lora' for name in full])}."
         )
     for subject in subjects:

@@ -21,6 +21,7 @@ BACKGROUND = {
         "prepare",
         "_renew",
         "space_joined",
+        "still_here",
     ),
 }
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -23,7 +24,7 @@ from bot.connectors.discord.poster import DiscordPoster
 from bot.connectors.discord.render import render
 from bot.connectors.discord.request import closed_to, place_name, request_of
 from bot.connectors.discord.slash_commands import AttachedFile, help_reply
-from bot.core.messages import Request
+from bot.core.messages import Fetch, Request
 from bot.delivery.follower import Follower
 from bot.delivery.posts import Post
 from bot.photos.fair_slots import FairSlots
@@ -106,13 +107,13 @@ class DiscordResponder:
             await interaction.delete_original_response()
         elif fresh:  # by its id the message is edited when the interaction's token is dead
             post = post.model_copy(update={"message": message or await original(interaction)})
-        await self.follower.answer_with(lambda share: self._fetched(inbound.attached, share), request, post)
+        await self.follower.answer_with(self._fetch_of(inbound), request, post)
 
     async def _in_private(self, interaction: discord.Interaction, request: Request, inbound: InboundCommand) -> None:
         """Answer the asker alone, in a message that only they see: a new one, or that of the question before."""
         post = self._post(interaction, request, fresh=False)
         await self._acknowledge(interaction, post, ephemeral=True, thinking=not inbound.sure)
-        fetch = (lambda share: self._fetched(inbound.attached, share)) if inbound.attached else None
+        fetch = self._fetch_of(inbound)
         reply = help_reply() if request.command == "help" else await self.app.last_reply(request, fetch)
         await self.follower.chat.whisper(post, reply, in_place=True)
         await self.follower.chat.close(post)
@@ -138,10 +139,12 @@ class DiscordResponder:
             extra = {}
         return Post(platform=self.poster.platform, job=request.id, extra=extra, **where, **more)
 
+    def _fetch_of(self, inbound: InboundCommand) -> Fetch | None:
+        """What fetches the files of a command; None if it came without."""
+        return partial(self._fetched, inbound.attached) if inbound.attached else None
+
     async def _fetched(self, attached: Sequence[AttachedFile], share: InFlightShare) -> tuple[Upload, ...]:
         """Fetch files from Discord's own hosts; raises UserError if they are too many, or too large together."""
-        if not attached:
-            return ()
         check_number(len(attached), self.app.settings.photos_max)
         most_bytes = self.app.settings.photo_max_bytes
         share.take(len(attached), sum(min(file.size_bytes, most_bytes) for file in attached))

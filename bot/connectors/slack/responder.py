@@ -9,6 +9,7 @@ from functools import partial
 from slack_sdk.models.views import View
 
 from bot.app import Darkroom
+from bot.arguments.validation import check
 from bot.commands import consents
 from bot.commands.command import Command
 from bot.commands.prefill import filled_form
@@ -81,9 +82,10 @@ class SlackResponder:
         # What is wrong with a request is told before "On it." is posted, which all would see for nothing.
         if command.takes_photos:
             check_number(len(files), self.app.settings.photos_max)
-        command.check(arguments)
+        check(command.arguments, arguments)
         post = await self._begin(inbound, command, request)
-        await self.follower.answer_with(lambda share: self.attachments.fetch(files, share), request, post)
+        fetch = partial(self.attachments.fetch, files) if files else None
+        await self.follower.answer_with(fetch, request, post)
         return True
 
     async def train_on(
