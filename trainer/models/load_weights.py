@@ -48,7 +48,8 @@ def check_part(source: ModelSource, part: str, network: Any) -> SafetensorsFiles
 
 def read_part(source: ModelSource, part: str, empty: Callable[[], Any], dtype: torch.dtype) -> Any:
     """One part with its weights in `dtype`; `empty` makes it by its settings. Raises SetupError."""
-    # Random numbers that the files' would replace at once took longer than to read these.
+    # Random numbers that the files' would replace at once took longer than to read these. Weights are not tied either:
+    # no network here has any that are, since FLUX.2 [klein]'s language model is read without its head.
     with no_init_weights(), init_empty_weights(include_buffers=False):
         network = empty()
     likes = network.state_dict()

@@ -1,7 +1,7 @@
 """Small operations of diffusion transformers with their gradients written out: fewer passes over memory, fewer copies.
 
 Around attention, autograd makes some thirty operations of a norm and a rotation, and fills whole tensors with zeros for
-the gradient of each half of a gate. Weights of norms are taken not to learn, as where LoRA does.
+the gradient of each half of a gate. Weights of norms get no gradient here: on these models only adapters learn.
 """
 
 from typing import Any
