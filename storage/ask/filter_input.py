@@ -22,15 +22,16 @@ def read_filters(
     recency: str = "",
     after: str = "",
     before: str = "",
+    updated_after: str = "",
+    updated_before: str = "",
     mode: str = "",
     size: str = "",
     language: str | Iterable[str] = (),
 ) -> AskFilters:
     """Check what a person asks for; raises UserError. A domain that begins with a minus sign is denied."""
     allowed, denied = _domains(_items(domains))
-    first, end = read_date(after, "after"), read_date(before, "before")
-    if first and end and first >= end:
-        raise UserError(f"Nothing is both after {first} and before {end}.")
+    first, end = _days(after, before, "after", "before")
+    changed_first, changed_end = _days(updated_after, updated_before, "updated_after", "updated_before")
     fields: dict[str, Any] = {
         "mode": _choice(mode, AskMode, "mode") or "web",
         "recency": _choice(recency, Recency, "recency"),
@@ -41,9 +42,19 @@ def read_filters(
         denied_domains=denied,
         after=first,
         before=end,
+        updated_after=changed_first,
+        updated_before=changed_end,
         languages=_languages(language),
         **fields,
     )
+
+
+def _days(after: str, before: str, *names: str) -> tuple[date | None, date | None]:
+    """The first day, and the day after the last one; raises UserError if there is none between."""
+    first, end = read_date(after, names[0]), read_date(before, names[1])
+    if first and end and first >= end:
+        raise UserError(f"Nothing is both after {first} and before {end}.")
+    return first, end
 
 
 def read_date(text: str, name: str) -> date | None:

@@ -31,6 +31,8 @@ class AskFilters(Record):
     recency: Recency | None = None  # published within the last …
     after: date | None = None  # published on this day or later
     before: date | None = None  # published before this day
+    updated_after: date | None = None  # last changed on this day or later; one that says nothing of it: published
+    updated_before: date | None = None
     languages: tuple[LanguageCode, ...] = Field((), max_length=LANGUAGES_MAX)
     size: ContextSize = "medium"
 

@@ -25,7 +25,9 @@ def day_of(value: Any) -> date | None:
 
 def has_date_filter(filters: AskFilters) -> bool:
     """Whether the question is about a time, so that a page without a date cannot be admitted."""
-    return bool(filters.after or filters.before or filters.recency)
+    return bool(
+        filters.after or filters.before or filters.recency or filters.updated_after or filters.updated_before
+    )
 
 
 def first_day(filters: AskFilters, now: datetime | None = None) -> date | None:
@@ -44,6 +46,14 @@ def admits_date(filters: AskFilters, published: date | None, now: datetime | Non
     return not ((first and published < first) or (filters.before and published >= filters.before))
 
 
+def admits_days(filters: AskFilters, source: Source, now: datetime | None = None) -> bool:
+    """Whether a source is admitted by the days on which it was published and last changed."""
+    changed = source.updated or source.published
+    first, end = filters.updated_after, filters.updated_before
+    is_outside = changed is not None and ((first and changed < first) or (end and changed >= end))
+    return not is_outside and admits_date(filters, source.published or source.updated, now)
+
+
 def admits_language(filters: AskFilters, language: str) -> bool:
     """Whether a page in that language is admitted; one that does not say its language is."""
     code = language.replace("_", "-").partition("-")[0].lower()
@@ -52,4 +62,4 @@ def admits_language(filters: AskFilters, language: str) -> bool:
 
 def admits_source(filters: AskFilters, source: Source, now: datetime | None = None) -> bool:
     """Whether a source is admitted by its address and its date."""
-    return admits(filters, source.url) and admits_date(filters, source.published or source.updated, now)
+    return admits(filters, source.url) and admits_days(filters, source, now)

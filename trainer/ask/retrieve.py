@@ -15,7 +15,7 @@ from storage.settings.ask import AskSettings
 from storage.text import plural
 from trainer.ask.documents.index import DocumentIndexes
 from trainer.ask.documents.library import DocumentLibrary
-from trainer.ask.filters import admits_date, admits_language
+from trainer.ask.filters import admits_days, admits_language
 from trainer.ask.pages.address_guard import AllowedHosts
 from trainer.ask.pages.extractor_pool import ExtractorPool
 from trainer.ask.pages.fetch import PageFetcher
@@ -129,7 +129,7 @@ def admitted_pages(filters: AskFilters, pages: Sequence[PageText]) -> tuple[list
         day = source.published or source.updated
         if not (admits(filters, source.url) and admits_language(filters, page.language)):
             continue
-        if not admits_date(filters, day):
+        if not admits_days(filters, source):
             undated += day is None
             continue
         admitted.setdefault(source.id, page.text)  # two addresses may lead to one page
@@ -142,9 +142,9 @@ def admitted_documents(filters: AskFilters, documents: Sequence[SourceText]) -> 
     """Documents that pass the filters, and a sentence on those that cannot; they are on no site."""
     if filters.allowed_domains:
         return [], [NO_SITE]
-    days = [document.source.published or document.source.updated for document in documents]
-    admitted = [each for each, day in zip(documents, days, strict=True) if admits_date(filters, day)]
-    if len(admitted) == len(documents) or not (undated := days.count(None)):
+    admitted = [each for each in documents if admits_days(filters, each.source)]
+    undated = sum(not (each.source.published or each.source.updated) for each in documents)
+    if len(admitted) == len(documents) or not undated:
         return admitted, []
     return admitted, [f"{plural(undated, 'document')} without a date could not be used."]
 

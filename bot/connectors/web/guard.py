@@ -11,6 +11,7 @@ from collections.abc import Collection
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+SONAR_PATH = "/chat/completions"  # Perplexity's clients know no /v1
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 HEADERS = {
     # Everything comes from here, as files: nothing inline, nothing from elsewhere. Thumbnails of photos are blobs.
@@ -83,4 +84,4 @@ def _is_program(request: web.Request) -> bool:
     A browser says with every POST where it comes from, and sends JSON to another site only once that has agreed.
     """
     is_json = request.content_type == "application/json"
-    return request.path.startswith("/v1/") and is_json and "Sec-Fetch-Site" not in request.headers
+    return request.path.startswith(("/v1/", SONAR_PATH)) and is_json and "Sec-Fetch-Site" not in request.headers

@@ -56,6 +56,8 @@ def sonar_parameters(search: Search) -> dict[str, Any]:
         "search_recency_filter": filters.recency,
         "search_after_date_filter": _american(filters.after),
         "search_before_date_filter": _american(filters.before),
+        "last_updated_after_filter": _american(filters.updated_after),
+        "last_updated_before_filter": _american(filters.updated_before),
         "search_mode": "academic" if filters.mode == "academic" else None,
         "web_search_options": {"search_context_size": filters.size},
     }

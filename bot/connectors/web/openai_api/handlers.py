@@ -8,6 +8,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from bot.commands.ask import accept_question
+from bot.connectors.web.guard import SONAR_PATH
 from bot.connectors.web.handlers import CHAT
 from bot.connectors.web.openai_api.access import check_access
 from bot.connectors.web.openai_api.chunks import ChunkStream
@@ -36,6 +37,7 @@ def routes() -> list[web.RouteDef]:
     """The routes of the API."""
     return [
         web.post("/v1/chat/completions", api_handler(chat_completions)),
+        web.post(SONAR_PATH, api_handler(chat_completions)),
         web.get("/v1/models", api_handler(models)),
         web.get("/v1/models/{model}", api_handler(model)),
     ]

@@ -26,9 +26,14 @@ MESSAGES_MAX = 1000
 NO_TOOLS = "This server answers from sources, and calls no tools but its own web search."
 UNSUPPORTED = {
     "functions": "This server answers from sources, and calls no functions.",
-    "last_updated_after_filter": "Pages go by the day on which they were published: search_after_date_filter.",
-    "last_updated_before_filter": "Pages go by the day on which they were published: search_before_date_filter.",
+    "disable_search": "This server answers from sources alone, so it cannot leave out the search.",
 }
+DATE_FILTERS = (
+    "search_after_date_filter",
+    "search_before_date_filter",
+    "last_updated_after_filter",
+    "last_updated_before_filter",
+)
 MARKER = re.compile(r"\[\d{1,4}\]")
 
 
@@ -79,6 +84,8 @@ class ChatRequest(BaseModel):
     search_recency_filter: str | None = None
     search_after_date_filter: str | None = None
     search_before_date_filter: str | None = None
+    last_updated_after_filter: str | None = None
+    last_updated_before_filter: str | None = None
     search_language_filter: list[str] | None = None
     search_mode: str | None = None
     web_search_options: WebSearchOptions | None = None
@@ -110,7 +117,7 @@ class ChatRequest(BaseModel):
     def filters(self) -> AskFilters:
         """Which sources are admitted; raises ApiError."""
         size = self.web_search_options.search_context_size if self.web_search_options else ""
-        for name in ("search_after_date_filter", "search_before_date_filter"):
+        for name in DATE_FILTERS:
             try:
                 read_date(getattr(self, name) or "", name)
             except UserError as error:
@@ -121,6 +128,8 @@ class ChatRequest(BaseModel):
                 recency=self.search_recency_filter or "",
                 after=self.search_after_date_filter or "",
                 before=self.search_before_date_filter or "",
+                updated_after=self.last_updated_after_filter or "",
+                updated_before=self.last_updated_before_filter or "",
                 mode=self.search_mode or "",
                 size=size or "",
                 language=self.search_language_filter or (),

@@ -125,10 +125,10 @@ async def test_an_openai_client_streams(url: str, worker: None) -> None:
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-@pytest.mark.parametrize("mode", ["full", "concise"])
-async def test_a_client_of_sonar_streams(url: str, worker: None, mode: str) -> None:
+@pytest.mark.parametrize(("mode", "path"), [("full", "/v1/chat/completions"), ("concise", "/chat/completions")])
+async def test_a_client_of_sonar_streams(url: str, worker: None, mode: str, path: str) -> None:
     sent = {"model": "sonar", "messages": SAID, "stream": True, "stream_mode": mode, "search_mode": "documents"}
-    async with ClientSession() as session, session.post(f"{url}/v1/chat/completions", json=sent) as response:
+    async with ClientSession() as session, session.post(f"{url}{path}", json=sent) as response:
         assert response.status == 200 and response.content_type == "text/event-stream"
         lines = (await response.text()).strip().split("\n\n")
     assert lines[-1] == "data: [DONE]" and all(line.startswith("data: ") for line in lines)

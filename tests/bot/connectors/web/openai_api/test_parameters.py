@@ -23,6 +23,8 @@ def test_sonars_parameters_are_filters() -> None:
             search_recency_filter="month",
             search_after_date_filter="5/1/2026",
             search_before_date_filter="06/30/2026",
+            last_updated_after_filter="5/2/2026",
+            last_updated_before_filter="7/1/2026",
             search_language_filter=["en", "de"],
             search_mode="academic",
             web_search_options={"search_context_size": "high", "user_location": {"country": "PT"}},
@@ -37,6 +39,8 @@ def test_sonars_parameters_are_filters() -> None:
         recency="month",
         after=date(2026, 5, 1),
         before=date(2026, 6, 30),
+        updated_after=date(2026, 5, 2),
+        updated_before=date(2026, 7, 1),
         languages=("en", "de"),
         size="high",
     )
@@ -87,7 +91,9 @@ def test_earlier_messages_are_what_came_before() -> None:
         ({"n": 2}, "n", "n: "),
         ({"tools": [{"type": "function"}]}, "tools", "calls no tools"),
         ({"response_format": {"type": "json_object"}}, "response_format", "not JSON"),
-        ({"last_updated_after_filter": "01/01/2026"}, "last_updated_after_filter", "search_after_date_filter"),
+        ({"last_updated_after_filter": "02/31/2026"}, "last_updated_after_filter", "there is no such day"),
+        ({"last_updated_after_filter": "5/1/2026", "last_updated_before_filter": "5/1/2026"}, None, "nothing is both"),
+        ({"disable_search": True}, "disable_search", "cannot leave out the search"),
     ],
 )
 def test_what_is_wrong_has_its_sentence(wrong: dict[str, Any], param: str | None, sentence: str) -> None:
