@@ -25,9 +25,7 @@ def day_of(value: Any) -> date | None:
 
 def has_date_filter(filters: AskFilters) -> bool:
     """Whether the question is about a time, so that a page without a date cannot be admitted."""
-    return bool(
-        filters.after or filters.before or filters.recency or filters.updated_after or filters.updated_before
-    )
+    return bool(filters.after or filters.before or filters.recency or filters.updated_after or filters.updated_before)
 
 
 def first_day(filters: AskFilters, now: datetime | None = None) -> date | None:

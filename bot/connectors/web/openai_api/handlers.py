@@ -145,7 +145,8 @@ async def _whole(bot: CommandContext, job: Job, asked: ChatRequest) -> web.Strea
 async def _streamed(request: web.Request, bot: CommandContext, job: Job, asked: ChatRequest) -> web.StreamResponse:
     """The answer as server-sent events. They begin when a worker does, so that what fails before has its status."""
     include_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-    chunks = ChunkStream(f"chatcmpl-{job.id}", MODEL, asked.stream_mode or "", include_usage)
+    mode = asked.stream_mode or ("full" if request.path == SONAR_PATH else "")  # which is Sonar's default
+    chunks = ChunkStream(f"chatcmpl-{job.id}", MODEL, mode, include_usage)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     try:
         async for news in followed(bot, job):
