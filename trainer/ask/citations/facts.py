@@ -33,7 +33,8 @@ NOT_NAMES = frozenset(month.lower() for month in NUMBERS) | set(
 )  # before a hyphen
 CURRENCY_BEFORE = re.compile(r"[$€£¥₹]\s?$")
 ROUGHLY = re.compile(
-    r"(?:about|around|approximately|approx\.?|roughly|nearly|almost|over|more than|less than|under|some|circa|ca\.|~|≈|"
+    r"(?:about|around|approximately|approx\.?|roughly|nearly|almost|over|more than|less than|fewer than|under|at least|"
+    r"some|circa|ca\.|~|≈|"
     r"etwa|rund|ungefähr|knapp|gut|über|environ|unos|unas|約|およそ)"
     r"\s*[$€£¥]?$",
     re.IGNORECASE,

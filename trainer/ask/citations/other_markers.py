@@ -22,6 +22,9 @@ RAISED_WORDS = frozenset("sin cos tan cot sec csc sinh cosh tanh log exp det mol
 RAISED_BEFORE = re.compile(  # 10⁻³, |x|², (a + b)²
     r"[⁺⁻⁼ⁿⁱ|]$|\((?=[^()]*[^\W\d_])(?=[^()]*[-+−*/·])(?:(?![^\W\d_]{3})[^()])*\)$"
 )
+NO_BASE = re.compile(  # of a power: years, and numbers of three digits and more that are no power of ten
+    r"(?<![\d.,])(?:(?:1[5-9]|20)\d\d|\d{1,3}(?:,\d{3})+|(?!10+$)\d{3,})$"
+)
 RAISED_AFTER = re.compile("[A-Za-z0-9(⁺⁻⁼ⁿⁱ]")  # ²³⁵U, sin²(x), Ca²⁺
 PARENTHESES = re.compile(rf"\((?:see\s+)?(?P<items>{ITEMS})\s*+\)", re.IGNORECASE)
 PARENTHESIS_BEGUN = re.compile(  # what may become one; so may each beginning of it
@@ -51,7 +54,7 @@ def other_marker(text: str, at: int, before: str, at_end: bool) -> Found | Undec
     match = SUPERSCRIPTS.match(text, at)
     if not at_end and (match.end() if match else at) >= len(text) - 1:
         return "more"  # what follows, and whether a comma goes on
-    if not match or _is_power(before) or RAISED_AFTER.match(text, match.end()):
+    if not match or _is_power(before, match[0].translate(DIGITS)) or RAISED_AFTER.match(text, match.end()):
         return None
     return match.end(), numbers_in(match[0].translate(DIGITS))
 
@@ -81,16 +84,19 @@ def _in_tags(text: str, at: int, before: str, at_end: bool) -> Found | Undecided
         return "more" if not at_end and TAG_BEGUN.fullmatch(text, at) else None
     inner = match["inner"].strip()
     is_marker = PLAIN_ITEMS.fullmatch(inner) or re.fullmatch(SIMPLE, inner, re.IGNORECASE)
-    if not is_marker or (match["tag"].lower() == "sup" and _is_power(before)):
+    if not is_marker or (match["tag"].lower() == "sup" and _is_power(before, inner)):
         return None
     return match.end(), numbers_in(inner)
 
 
-def _is_power(before: str) -> bool:
-    """Whether raised digits are a power: after a number, a unit, a function or a formula."""
-    if before[-1:].isdigit() or RAISED_BEFORE.search(before):
+def _is_power(before: str, digits: str) -> bool:
+    """Whether raised digits are a power: after a small number, a unit, a function or a formula; nobody writes x¹."""
+    if RAISED_BEFORE.search(before):
         return True
+    if before[-1:].isdigit():
+        return digits != "1" and NO_BASE.search(before) is None
     word = WORD_BEFORE.search(before)
-    return word is not None and (
-        len(word[0]) <= SHORT_UNIT or word[0].lower() in RAISED_WORDS or bool(dimension_of(word[0]))
-    )
+    if not word or digits == "1":
+        return False
+    is_area = digits in ("2", "3") and dimension_of(word[0]) == "length"
+    return len(word[0]) <= SHORT_UNIT or word[0].lower() in RAISED_WORDS or is_area

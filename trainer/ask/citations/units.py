@@ -42,11 +42,11 @@ def quantity_at(text: str, start: int, end: int) -> Quantity | None:
     return Quantity(*known, end) if known else None
 
 
-def dimension_of(word: str) -> str:
-    """The dimension of a unit by its name in words: metres measure a length; empty for any other word."""
+def dimension_of(word: str, letters_least: int = 3) -> str:
+    """The dimension of a unit by its name: metres measure a length; empty for any other word, and for short ones."""
     units, _ = _units()
     known = units.get(word.lower()) or units.get(word.lower().removesuffix("s"))
-    return known[0].partition(" ")[0] if known and len(word) > 2 else ""
+    return known[0].partition(" ")[0] if known and len(word) >= letters_least else ""
 
 
 @lru_cache(maxsize=1)
