@@ -7,7 +7,11 @@ from storage.contract.ask import Answer
 from tests.servers.web_pages.questions import KnownQuestion
 
 TELLS = ("contradictory", "stale")
-DECLINED, ANSWERED, RIGHT = "unanswerable questions declined", "answerable questions answered", "the answer is in the text"
+DECLINED, ANSWERED, RIGHT = (
+    "unanswerable questions declined",
+    "answerable questions answered",
+    "the answer is in the text",
+)
 FIRST_THREE = "a page with the answer is among the first three sources"
 PRECISION = "citation precision (the page says what stands before the marker)"
 RECALL = "citation recall (a page with the answer is cited)"

@@ -1,8 +1,8 @@
 """Pages and questions for which no rule was written, so that a figure on them says what is not tuned.
 
 `held_out.toml` is prose about other topics; `held_out_styles.toml` is of other styles and languages;
-`held_out_third.toml` is a bit of both; `held_out_fourth.toml` is mostly of contradictions in other words and of questions
-about things that only look like those of the pages, and no rule may be made after a look at it.
+`held_out_third.toml` is a bit of both; `held_out_fourth.toml` is mostly of contradictions in other words and of
+questions about things that only look like those of the pages, and no rule may be made after a look at it.
 """
 
 import re

@@ -7,13 +7,15 @@ from datetime import date
 from storage.contract.ask import Source
 from storage.text import fold, one_line
 from trainer.ask.answer.question import Question
+from trainer.ask.answer.rivals import LEAST, are_of_different_years, evidence
 from trainer.ask.answer.sentences import Sentence
-from trainer.ask.answer.values import Value, ValueFinder, agree, are_comparable
+from trainer.ask.answer.values import Value, ValueFinder, agree, are_comparable, size_ratio
 
 OWN_LEAST = 0.2  # share of what is asked for that a sentence has itself
 ALIKE = 0.5  # share of their words that two sentences have in common, at least, where no kind of fact is asked for
 WORTH_SHARE = 0.5  # of the best sentence's worth, that those about the question have
 BEST_SHARE = 0.7  # of it, that one of two contradictory sentences has
+RATIO_MOST = 5.0  # of two numbers that are of one thing
 CONSIDERED = 40  # sentences, the best first
 
 
@@ -75,7 +77,10 @@ class _ContradictionFinder:
     def __init__(self, question: Question, sentences: Sequence[Sentence]) -> None:
         self._question = question
         least = WORTH_SHARE * sentences[0].worth if sentences else 0.0
-        self._relevant = [each for each in sentences[:CONSIDERED] if _is_relevant(each, least)]
+        considered = [each for each in sentences[:CONSIDERED] if each.is_of_subject and each.has_kind]
+        relevant = [each for each in considered if _is_relevant(each, least)]
+        self._answering = len(relevant)  # the others come after those
+        self._relevant = [*relevant, *(each for each in considered if not _is_relevant(each, least))]
         self._finder = finder = ValueFinder(question, sentences)
         self._stated: dict[str, list[Value]] = {}  # all values of each source
         self._words: dict[str, set[str]] = {}
@@ -86,7 +91,8 @@ class _ContradictionFinder:
 
     def contradictions(self) -> list[Contradiction]:
         contradictions: list[Contradiction] = []
-        best = [n for n, each in enumerate(self._relevant) if each.worth >= BEST_SHARE * self._relevant[0].worth]
+        least = BEST_SHARE * self._relevant[0].worth if self._answering else 0.0
+        best = [n for n in range(self._answering) if self._relevant[n].worth >= least]
         for n in best if self._question.kind else best[:1]:
             reports = list(self._against(n))
             if not reports:
@@ -104,14 +110,21 @@ class _ContradictionFinder:
             other, theirs = self._relevant[k], self._values[k]
             if other.source.id == one.source.id or not values:
                 continue
-            if not self._are_of_the_same(one, other) or self._agree_otherwise(n, one, other):
-                continue
             rival = next((each for each in theirs if are_comparable(self._question, values[0], each)), None)
-            if rival and not self._states(other, values[0]) and not self._states(one, rival):
+            if not rival or self._agree_otherwise(n, one, other) or not self._are_of_the_same(n, k, rival):
+                continue
+            if not self._states(other, values[0]) and not self._states(one, rival):
                 yield self._report(k, rival)
 
-    def _are_of_the_same(self, one: Sentence, other: Sentence) -> bool:
-        """Whether two sentences speak of what is asked for, where the question does not say what kind of fact it is."""
+    def _are_of_the_same(self, n: int, k: int, rival: Value) -> bool:
+        """Whether two sentences speak of what is asked for."""
+        one, other, value = self._relevant[n], self._relevant[k], self._values[n][0]
+        if self._question.kind != "date" and are_of_different_years(one, other):
+            return False
+        if size_ratio(value, rival) > RATIO_MOST:
+            return False
+        if k >= self._answering:
+            return n == 0 and evidence(self._question, one, value, other, rival) >= LEAST
         if self._question.kind or _are_alike(self._question, one, other):
             return True
         return self._finder.has_head(one) and self._finder.has_head(other)

@@ -21,7 +21,7 @@ NOUNS: Mapping[str, str] = {  # after “what” or “which”
     "volume": "volume",
     "mass": "weight mass",
     "money": "cost costs price prices fee fees fare fares toll charge rent salary wage wages income budget revenue "
-    "turnover profit loss debt",
+    "turnover profit loss debt fine penalty excess deductible reward grant subsidy dividend bill bonus deposit fortune",
     "duration": "duration age lifespan",
     "speed": "speed velocity pace",
     "temperature": "temperature",
@@ -31,6 +31,12 @@ NOUNS: Mapping[str, str] = {  # after “what” or “which”
     "voltage": "voltage",
 }
 VERBS: Mapping[str, str] = {"mass": "weigh weighs", "money": "cost costs pay pays earn earns charge charges spend"}
+AMOUNTS = re.compile(  # which are high without being anywhere: how high is the fine, the turnout
+    r"\bhow (?:high|low|large|big) (?:is|are|was|were) (?:the )?(?:\w+ )?(?:excess|deductible|fine|penalty|reward|"
+    r"grant|share|rate|interest|inflation|tax|turnout|unemployment|demand|risk|score|rating|dose|dosage|level|number|"
+    r"proportion|percentage|subsidy|dividend|deposit|bill|bonus|fee|fees|price|prices|cost|costs|rent|salary|wage|debt|"
+    r"budget|deficit|loss|profit|revenue|income|toll|fare|temperature|fever|pressure|pulse)\b"
+)
 HOW = re.compile(r"\bhow (\w+)(?: (\w+))?")
 NOT_COMPOUND = r"(?=\s+(?:of|at|on|in|for|to|from|per|between|does|do|did|has|have|had|is|was|are|were|should|can|may|must|will|would)\b|\W*$)"  # noqa: E501 - one alternative for each word that may follow
 
@@ -60,7 +66,9 @@ def asked_dimensions(question: str) -> frozenset[str]:
     lowered = question.lower()
     how = HOW.search(lowered)
     if how and how[1] == "many":
-        return frozenset(filter(None, [dimension_of(how[2] or "")]))
+        return frozenset(filter(None, [dimension_of(how[2] or "", 2)]))
+    if amount := AMOUNTS.search(lowered):
+        return _NOUNS.get(amount[0].rpartition(" ")[2], frozenset())
     if how and how[1] in _ADJECTIVES:
         return _ADJECTIVES[how[1]]
     if named := _NAMED.search(lowered):

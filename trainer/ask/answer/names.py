@@ -24,8 +24,11 @@ TITLES = frozenset(
     )
 )
 PLACE = re.compile(
-    r"\b(?:in|at|to|near|from|of|is|are|was|on|around|outside|between|through|as|by)\s(?:[a-zß-ÿ]+\s){0,2}$"
+    r"\b(?:in|at|to|near|from|of|is|are|was|on|around|outside|between|through|as|by)\s(?:[a-zß-ÿ]+\s){0,2}$|"
+    r"[^\W\d]\s?[:|]\s$"
 )
+FAMILY = re.compile(r"\s(?:famil(?:y|ies)|brothers|sisters|siblings|couple)\b")
+LABEL = re.compile(r"[^\W\d]\s?[:|]\s$")  # Conductor: …
 
 
 class Name(NamedTuple):
@@ -42,12 +45,12 @@ def names_in(text: str, known: Collection[str]) -> list[Name]:
 
 
 def persons_in(text: str, known: Collection[str]) -> list[Name]:
-    """Names that are likely a person's: of several words, or after a title."""
-    return [name for name in names_in(text, known) if len(name.words) > 1 or _has_title(text[: name.start])]
+    """Names that are likely a person's: of several words, or after a title or a label, or of a family."""
+    return [name for name in names_in(text, known) if _is_person(text, name)]
 
 
 def places_in(text: str, known: Collection[str]) -> list[Name]:
-    """Names that stand where a place does: after a preposition."""
+    """Names that stand where a place does: after a preposition or a label."""
     return [name for name in names_in(text, known) if PLACE.search(text[: name.start])]
 
 
@@ -86,6 +89,8 @@ def _begins(text: str, name: Name) -> bool:
     return len(name.words) == 1 and not text[: name.start].strip("“\"'‘( ")
 
 
-def _has_title(before: str) -> bool:
+def _is_person(text: str, name: Name) -> bool:
+    before = text[: name.start]
     words = words_of(before[-30:])
-    return bool(words) and words[-1] in TITLES
+    is_introduced = bool(words) and (words[-1] in TITLES or LABEL.search(before) is not None)
+    return len(name.words) > 1 or is_introduced or FAMILY.match(text, name.end) is not None

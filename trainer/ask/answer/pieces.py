@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import dropwhile, groupby
 
 from storage.text import clean
+from trainer.ask.answer.phrases import words_of_phrases
 
 SENTENCE_BREAK = re.compile(
     r"(?<!\b[A-Z]\.)(?<!\b(?:Dr|Mr|St|No|vs|ca)\.)(?<!\b(?:Mrs|e\.g|i\.e|etc|Fig|Vol)\.)(?<=[.!?。！？])[\"”’)\]]*\s+"
@@ -26,7 +27,10 @@ QUESTION = re.compile(r"[?？][\"”’)*_]*\s*$")
 
 @dataclass(frozen=True)
 class Piece:
-    """A sentence, or a row of a table, as it is quoted. `context` is the question or the table's head above it."""
+    """A sentence, or a row of a table, as it is quoted.
+
+    `context` is the question or the table's head above it, and words that its phrases stand for.
+    """
 
     text: str
     context: str = ""
@@ -35,7 +39,8 @@ class Piece:
 
 def split_pieces(text: str) -> list[Piece]:
     """The sentences and rows of a passage, without headings and markup."""
-    return [piece for piece in _pieces(text) if len(piece.text) in LENGTHS]
+    pieces = (piece for piece in _pieces(text) if len(piece.text) in LENGTHS)
+    return [replace(each, context=f"{each.context} {words_of_phrases(each.text)}".strip()) for each in pieces]
 
 
 def _pieces(text: str) -> Iterator[Piece]:

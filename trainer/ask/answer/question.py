@@ -5,25 +5,20 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from trainer.ask.answer.asked_kind import WHERE, WHO, kind_asked, without_preamble
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
 from trainer.ask.answer.free_of_charge import is_free_of_charge
 from trainer.ask.answer.languages import AskedKind, language_of
 from trainer.ask.answer.names import names_in
+from trainer.ask.answer.phrases import in_plain_words
+from trainer.ask.answer.subject import subject_stems
 from trainer.ask.answer.word_likeness import related_words
 from trainer.ask.citations.facts import YEAR_NUMBER, Fact, facts_in, is_year
 from trainer.ask.citations.number_words import numbers_in_words
 from trainer.ask.citations.units import quantity_at
 from trainer.ask.citations.words import stem, words_of
 
-PERCENT = re.compile(r"\b(?:percentage|percent|per cent|what (?:share|proportion|fraction))\b")
-DATE = re.compile(r"\bwhen\b|\b(?:what|which) (?:exact )?(?:year|date|day|month|week|time|century|decade|season)\b")
-COUNT = re.compile(
-    r"\bhow (?:many|much|often|big|large|frequent|frequently)\b|\b(?:number|population|capacity|total) of\b"
-)
 HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
-WHO = re.compile(r"^(?:\w+ )?(?:who|whom)\b|\b(?:what|which) (?:person|people)\b", re.IGNORECASE)
-WHERE = re.compile(r"^(?:\w+ )?where\b|\b(?:what|which) (?:city|town|village|country|place)\b", re.IGNORECASE)
-WHOSE = re.compile(r"^(?:\w+ )?whose\b", re.IGNORECASE)
 TIMES = re.compile(
     r"\b(?:o'clock|noon|midnight|[ap]\.?m\.?|daily|weekly|monthly|yearly|annually|every|spring|summer|autumn|winter|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?|January|February|March|April|May|June|July|August|September|October|"
@@ -55,12 +50,13 @@ class Question:
     """A question that can be understood by itself."""
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = text = without_preamble(text)
         self.language = language_of(text)
         self.has_capitals = self.language is None or self.language.has_capitals
-        words = frozenset(words_of(text))
+        self.plain = plain = in_plain_words(text) if self.language is None else text
+        words = frozenset(words_of(plain))
         self.words = words - LIGHT_WORDS - (self.language.stems if self.language else frozenset()) or words
-        named = ROLE.sub(lambda role: role[0].lower(), text if self.has_capitals else text.lower())
+        named = ROLE.sub(lambda role: role[0].lower(), plain if self.has_capitals else plain.lower())
         self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
         self.light_words = words & LIGHT_WORDS
         self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
@@ -68,10 +64,16 @@ class Question:
         of_dimensions = frozenset(map(stem, dimension_words(self.dimensions)))
         self.dimension_words = of_dimensions & self.words
         self.rival_words = of_dimensions.difference(self.words, *map(related_words, self.words))  # wide, beside long
+        self.subject_stems = frozenset() if self.language else subject_stems(text, bool(self.names)) & self.words
         self.kind = self._kind()
         self.head = self._head()
         self._asks_how_many = bool(HOW_MANY.search(text))
         self.asks_who, self.asks_where = bool(WHO.search(text)), bool(WHERE.search(text))
+
+    @property
+    def asks_who_did(self) -> bool:
+        """Whether the head is a deed."""
+        return WHO_DID.match(self.text) is not None
 
     def _head(self) -> str:
         """What is asked for, as a stem: the river of “which river …”, the prize of “what is the prize of …”.
@@ -83,16 +85,9 @@ class Question:
         return stems[0] if stems and stems[0] in self.words else ""
 
     def _kind(self) -> AskedKind:
-        lowered = self.text.lower()
         if self.language:
-            return self.language.kind_of(lowered)
-        if PERCENT.search(lowered):
-            return "percent"
-        if self.dimensions or COUNT.search(lowered):
-            return "number"
-        if DATE.search(lowered):
-            return "date"
-        return "name" if any(pattern.search(self.text) for pattern in (WHO, WHERE, WHOSE)) else ""
+            return self.language.kind_of(self.text.lower())
+        return kind_asked(self.text, bool(self.dimensions))
 
     def weights(self, texts: Sequence[str]) -> dict[str, float]:
         """How much each word tells: more if it is rare in these texts (inverse document frequency)."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from storage.contract.ask import Source
+from trainer.ask.answer.phrases import known_words
 from trainer.ask.answer.pieces import OF_LIFETIME, Piece, split_pieces
 from trainer.ask.answer.question import Question
-from trainer.ask.answer.variants import VariantFinder
+from trainer.ask.answer.variants import VariantFinder, numbered_things
 from trainer.ask.answer.word_likeness import Shares, WordLikeness
 from trainer.ask.citations.words import words_and_stems, words_of
 from trainer.ask.ranking.vectors import Vectors, static_embedder
@@ -26,6 +27,7 @@ BY_OWN_DIMENSION = 0.85  # of a word like “fast”, in one with a speed, which
 OWN_DIMENSIONS = frozenset(
     {"mass", "speed", "temperature", "power", "energy", "area", "volume", "frequency", "voltage"}
 )
+SUBJECT_LEAST = 0.5  # of a noun that says what kind of thing it is about, by likeness, in all of a source
 HEAD_LEAST = 0.3  # of the noun of "which …", by likeness
 NAME_LEAST = 6  # letters of a name that another form of it has as well
 OWN_LEAST = 0.3  # share of the words that are no names that are in the sentence itself
@@ -45,6 +47,7 @@ class Sentence:
     has_kind: bool = True  # whether it has what is asked for: a number, a date
     is_anchored: bool = True  # by a name in the question; without one, words alone tell what it is about
     has_head: bool = True  # whether it speaks of a river, or has a name, where the question is "which river …"
+    is_about: bool = True  # whether its source speaks of the kind of thing that the question is about
 
     @property
     def worth(self) -> float:
@@ -59,7 +62,12 @@ class Sentence:
         least = LIKE_ATTRIBUTES_LEAST if self.is_anchored else ATTRIBUTES_LEAST
         in_sense = self.has_head and self.likeness >= LIKENESS_LEAST and self.attributes >= least
         fits = (in_words and self.has_head) or in_sense
-        return fits and self.names >= NAMES_LEAST and self.has_kind
+        return fits and self.is_of_subject and self.has_kind
+
+    @property
+    def is_of_subject(self) -> bool:
+        """Whether it is about the thing that the question is about."""
+        return self.is_about and self.names >= NAMES_LEAST
 
 
 def ranked(question: Question, retrieval: Retrieval) -> list[Sentence]:
@@ -71,9 +79,10 @@ def ranked(question: Question, retrieval: Retrieval) -> list[Sentence]:
     for source, text in passages:
         whole[source.id] += f"\n{text}"
     variants = VariantFinder(question.text, whole)
+    about = {source.id: scorer.is_about(f"{source.site} {whole[source.id]}") for source, _ in passages}
     sentences: dict[tuple[str, str], Sentence] = {}
     for source, text in passages:
-        for sentence in scorer.scored(source, text):
+        for sentence in scorer.scored(source, text, about[source.id]):
             if not variants.is_other(source.id, sentence.text):
                 sentences.setdefault((source.id, sentence.text), sentence)
     return sorted(sentences.values(), key=lambda sentence: -sentence.worth)
@@ -92,11 +101,19 @@ class _Scorer:
     def __init__(self, question: Question, texts: Sequence[str]) -> None:
         self._question = question
         self._weights = question.weights(texts)
-        known = [*texts, OF_LIFETIME]
+        self._numbered = numbered_things(question.text)
+        known = [*texts, OF_LIFETIME, known_words()]
         words = question.words | question.light_words
-        self._likeness = WordLikeness(words, question.text, known, question.rival_words)
+        self._likeness = WordLikeness(words, question.plain, known, question.rival_words)
 
-    def scored(self, source: Source, text: str) -> Iterator[Sentence]:
+    def is_about(self, whole: str) -> bool:
+        """Whether a source speaks of the kind of thing that the question is about, and has its number."""
+        words = frozenset(words_of(whole))
+        shares = self._likeness.shares(words)
+        has_numbers = all(thing.is_of_year or thing.may_be_in(whole) for thing in self._numbered)
+        return has_numbers and all(shares[word] >= SUBJECT_LEAST for word in self._question.subject_stems)
+
+    def scored(self, source: Source, text: str, is_about: bool) -> Iterator[Sentence]:
         """The sentences of one passage. Words of its title say what it is about, as names do."""
         question, pieces = self._question, split_pieces(text)
         title = frozenset(words_of(source.title))
@@ -122,8 +139,16 @@ class _Scorer:
                 own=self._share(own, attributes),
                 is_anchored=bool(question.names) or not question.has_capitals,
                 has_kind=question.has_kind(piece.text) and not self._is_of_other(own, words[n]),
-                has_head=not question.head or own[question.head] >= HEAD_LEAST or question.has_name(piece.text),
+                has_head=self._has_head(piece, own, nearby),
+                is_about=is_about,
             )
+
+    def _has_head(self, piece: Piece, own: Shares, nearby: Shares) -> bool:
+        """Whether a sentence speaks of what “which …” asks for, or has a name; of a deed it has to speak."""
+        head = self._question.head
+        if not head or own[head] >= HEAD_LEAST:
+            return True
+        return nearby[head] >= HEAD_LEAST if self._question.asks_who_did else self._question.has_name(piece.text)
 
     def _likeness_of(self, pieces: Sequence[str], known: frozenset[str]) -> Vectors:
         """Cosines of the question and each sentence, without the words that are known to be what they are about."""

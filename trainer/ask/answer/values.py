@@ -7,20 +7,25 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from trainer.ask.answer.names import are_same_name, names_in, persons_in, places_in
+from trainer.ask.answer.phrases import known_words, phrases_in
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.sentences import Sentence
 from trainer.ask.answer.word_likeness import WordLikeness, are_near
+from trainer.ask.citations.dates import parts_of_date
 from trainer.ask.citations.facts import Fact, facts_in, is_year, word_facts_in
 from trainer.ask.citations.units import Quantity, quantity_at
-from trainer.ask.citations.words import WORD, words_and_stems
+from trainer.ask.citations.words import WORD, words_and_stems, words_of
 
 ValueKind = Literal["number", "percent", "date", "name"]
 
 COUNTED_WORDS = 3  # after a number, that may say what it counts
-ANYTHING = frozenset("people persons individuals pieces items units things times places".split())  # of any sort
+ANYTHING = frozenset("people persons individuals men women pieces items units things times places".split())
+PEOPLE = frozenset("spectators visitors guests passengers travellers viewers residents inhabitants adults".split())
 HEAD_LEAST = 0.5  # of the word that is asked for, by likeness
-ROUGHLY_WITHIN = 0.03  # of numbers, where one is said to be rough, or was converted from another unit
+ROUGHLY_WITHIN = 0.06  # of numbers, where one is said to be rough, or was converted from another unit
 DIGITS_LEAST = 3  # that a number which ends in zeros has before them if it may be a rounded one
+LABEL = re.compile(r"(?:^|[|;,.]\s)(?P<label>[^|:;,.\d]{3,40}?)\s?[:|]\s$")  # Passengers: …
+EVERY = re.compile(r"\bevery\s$", re.IGNORECASE)
 NEARBY = 20  # characters between a value and a word that was asked for, which halve what the word tells of it
 
 
@@ -42,9 +47,10 @@ class ValueFinder:
 
     def __init__(self, question: Question, sentences: Sequence[Sentence]) -> None:
         self._question = question
+        self._asks_how_often = "often" in question.text.lower() or "frequen" in question.text.lower()
         self._asked_keys = {key for fact in facts_in(question.text) for key in fact.keys}
-        texts = [sentence.text for sentence in sentences]
-        self._likeness = WordLikeness(question.words, question.text, texts, question.rival_words)
+        texts = [*(sentence.text for sentence in sentences), known_words()]
+        self._likeness = WordLikeness(question.words, question.plain, texts, question.rival_words)
 
     def values(self, sentence: Sentence) -> list[Value]:
         """Values of the kind that is asked for, those first that stand nearest to words of the question."""
@@ -70,8 +76,15 @@ class ValueFinder:
             return [value for value in facts if value.kind == "percent"]
         if kind:
             facts = [value for value in facts if value.kind == "number"]
-        fitting = [v for v in facts if v.quantity and v.quantity.kind in dimensions]
+        fitting = [v for v in facts if v.quantity and v.quantity.kind in dimensions and not self._is_of_other(text, v)]
         return fitting or [v for v in facts if not dimensions or not v.quantity]
+
+    def _is_of_other(self, text: str, value: Value) -> bool:
+        """Whether a quantity is one that is not asked for, by the word beside it: every 14 days, 14 metres wide."""
+        if EVERY.search(text[: value.start]) and not self._asks_how_often:
+            return True
+        following = words_of(text[value.end : value.end + 20].strip().partition(" ")[0])
+        return bool(following) and following[0] in self._question.rival_words
 
     def _names(self, sentence: Sentence) -> list[Value]:
         if not self._question.has_capitals:
@@ -89,6 +102,10 @@ class ValueFinder:
             share = max((shares[asked] for asked in self._question.attributes if asked in shares), default=0.0)
             if share:
                 hits.append(((word.start() + word.end()) // 2, share))
+        for phrase in phrases_in(text):
+            shares = self._likeness.shares(words_of(phrase.word))
+            share = max((shares[asked] for asked in self._question.attributes if asked in shares), default=0.0)
+            hits += [((phrase.start + phrase.end) // 2, share)] if share else []
         return hits
 
 
@@ -104,8 +121,8 @@ def are_comparable(question: Question, one: Value, other: Value) -> bool:
     are_of_anything = ours != set(one.counted) or theirs != set(other.counted)
     if are_of_anything or not ours or not theirs or are_near(ours, theirs):
         return True
-    asked = {word for word, stem in words_and_stems(question.text) if stem in question.attributes}
-    return are_near(ours, asked) and are_near(theirs, asked)
+    asked = {word for word, stem in words_and_stems(question.plain) if stem in question.attributes}
+    return all(are_near(counted, asked) or counted & PEOPLE for counted in (ours, theirs))
 
 
 def agree(one: Value, other: Value) -> bool:
@@ -115,12 +132,38 @@ def agree(one: Value, other: Value) -> bool:
     if set(one.keys) & set(other.keys) and _factor(one) == _factor(other):
         return True
     if one.kind == "date":
-        return any(a.startswith(b) or b.startswith(a) for a in one.keys for b in other.keys)
+        return any(_is_same_day(a, b) for a in one.keys for b in other.keys)
     if _factor(one) != _factor(other):
-        return _is_near(one, other)
-    if one.kind == "percent" or one.is_rough or other.is_rough:
-        return (one.is_rough or other.is_rough) and _is_near(one, other)
-    return _is_rounding(one.keys[0], other.keys[0]) or _is_rounding(other.keys[0], one.keys[0])
+        return _is_near(one, other) or _is_converted_rounding(one, other) or _is_converted_rounding(other, one)
+    if (one.is_rough or other.is_rough) and _is_near(one, other):
+        return True
+    ours, theirs = (value.keys[0].rstrip("%") for value in (one, other))
+    return _is_rounding(ours, theirs, one.is_rough) or _is_rounding(theirs, ours, other.is_rough)
+
+
+def _is_converted_rounding(coarse: Value, fine: Value) -> bool:
+    """Whether a value is another one, of a smaller unit, rounded in its own unit: 9 km of 9,400 m."""
+    if _factor(coarse) < _factor(fine):
+        return False
+    try:
+        converted = str(float(fine.keys[0]) * _factor(fine) / _factor(coarse))
+    except ValueError:
+        return False
+    return _is_rounding(coarse.keys[0], converted, coarse.is_rough)
+
+
+def _is_same_day(one: str, other: str) -> bool:
+    """Whether two dates may be of the same day, where one may lack the day or the year."""
+    return one.startswith(other) or other.startswith(one) or one in parts_of_date(other) or other in parts_of_date(one)
+
+
+def size_ratio(one: Value, other: Value) -> float:
+    """How many times the smaller one of two numbers the larger one is; 0 if that cannot be said."""
+    try:
+        ours, theirs = (abs(float(value.keys[0].rstrip("%"))) * _factor(value) for value in (one, other))
+    except ValueError:
+        return 0.0
+    return max(ours, theirs) / min(ours, theirs) if min(ours, theirs) > 0 else 0.0
 
 
 def _value(text: str, fact: Fact) -> Value:
@@ -131,6 +174,8 @@ def _value(text: str, fact: Fact) -> Value:
     if fact.kind == "number" and not quantity:
         following = re.split(r"[,.;:!?)(](?:\s|$)", text[fact.end : fact.end + 60])[0]
         counted = [word for word, _ in words_and_stems(" ".join(following.split()[:COUNTED_WORDS]))]
+        if not counted and (label := LABEL.search(text[: fact.start])):
+            counted = [word for word, _ in words_and_stems(label["label"])]
     end = quantity.end if quantity else fact.end
     return Value(fact.kind, fact.start, end, fact.keys, fact.is_rough, quantity, tuple(counted))
 
@@ -146,20 +191,16 @@ def _factor(value: Value) -> float:
 
 
 def _is_near(one: Value, other: Value) -> bool:
-    try:
-        ours, theirs = (float(value.keys[0].rstrip("%")) * _factor(value) for value in (one, other))
-    except ValueError:
-        return False
-    return abs(ours - theirs) <= ROUGHLY_WITHIN * max(abs(ours), abs(theirs))
+    return 0 < size_ratio(one, other) <= 1 / (1 - ROUGHLY_WITHIN)
 
 
-def _is_rounding(coarse: str, fine: str) -> bool:
-    """Whether the first number is the second one rounded: 84 of 84.3, 2980 of 2979; 40 is none of 42."""
+def _is_rounding(coarse: str, fine: str, is_rough: bool) -> bool:
+    """Whether the first number is the second one rounded: 84 of 84.3, 2980 of 2979; 40 is none of 42 unless rough."""
     try:
         coarse_value, fine_value = Decimal(coarse), Decimal(fine)
         digits = coarse_value.normalize().as_tuple()
         exponent = int(digits.exponent)
-        if exponent > 0 and len(digits.digits) < DIGITS_LEAST:
+        if exponent > 0 and len(digits.digits) < DIGITS_LEAST and not is_rough:
             exponent = 0
         return round(fine_value, -exponent) == coarse_value
     except (InvalidOperation, ValueError):  # no number, or one with more digits than decimal arithmetic keeps

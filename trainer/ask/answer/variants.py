@@ -10,6 +10,11 @@ from trainer.ask.citations.dates import NUMBERS
 NUMBERED = re.compile(r"\b[A-ZÀ-Þ][\w'-]*(?:\s+[A-ZÀ-Þ][\w'-]*)*\s+\d[\w.]*(?:\s+(?:[A-Z][\w-]*|\d[\w.]*))*")
 TOKEN = re.compile(r"[^\W_][\w'-]*(?:\.\w+)*")
 MONTHS = frozenset(map(fold, NUMBERS))
+YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
+OTHER_FORMS = {  # of small numbers in names: World War II
+    "2": "ii second two", "3": "iii third three", "4": "iv fourth four", "5": "v fifth five", "6": "vi sixth six",
+    "7": "vii seventh seven", "8": "viii eighth eight", "9": "ix ninth nine", "10": "x tenth ten",
+}  # fmt: skip
 QUALIFIERS = frozenset(
     "pro max plus mini lite ultra air se xl xs xr ti super fe go evo neo premium enterprise alpha beta rc ii iii "
     "iv".split()
@@ -33,6 +38,16 @@ class NumberedThing:
                 is_same = self._is_it(tokens[at + size :])
                 is_there, are_others = is_there or is_same, are_others or not is_same
         return is_there, are_others
+
+    @property
+    def is_of_year(self) -> bool:
+        """Whether the number may be a year, which texts about it need not have."""
+        return YEAR.fullmatch(self.number) is not None
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether its number is anywhere in a text, in any form."""
+        words = [re.escape(self.number), *OTHER_FORMS.get(self.number, "").split()]
+        return re.search(rf"(?<![\w.])(?:{'|'.join(words)})(?![\w])", fold(text)) is not None
 
     def _is_it(self, tokens: Sequence[str]) -> bool:
         """Whether the number and the words after a name are this thing's; 3.14.2 is a release of 3.14."""
