@@ -22,7 +22,8 @@ COUNTED_WORDS = 3  # after a number, that may say what it counts
 ANYTHING = frozenset("people persons individuals men women pieces items units things times places".split())
 PEOPLE = frozenset("spectators visitors guests passengers travellers viewers residents inhabitants adults".split())
 HEAD_LEAST = 0.5  # of the word that is asked for, by likeness
-ROUGHLY_WITHIN = 0.06  # of numbers, where one is said to be rough, or was converted from another unit
+ROUND_WITHIN = 0.06  # the same, where the rough one has two digits before its zeros at most
+ROUGHLY_WITHIN = 0.03  # of numbers, where one is said to be rough, or was converted from another unit
 DIGITS_LEAST = 3  # that a number which ends in zeros has before them if it may be a rounded one
 LABEL = re.compile(r"(?:^|[|;,.]\s)(?P<label>[^|:;,.\d]{3,40}?)\s?[:|]\s$")  # Passengers: …
 EVERY = re.compile(r"\bevery\s$", re.IGNORECASE)
@@ -135,7 +136,7 @@ def agree(one: Value, other: Value) -> bool:
         return any(_is_same_day(a, b) for a in one.keys for b in other.keys)
     if _factor(one) != _factor(other):
         return _is_near(one, other) or _is_converted_rounding(one, other) or _is_converted_rounding(other, one)
-    if (one.is_rough or other.is_rough) and _is_near(one, other):
+    if any(value.is_rough and _is_near(one, other, _is_round(value)) for value in (one, other)):
         return True
     ours, theirs = (value.keys[0].rstrip("%") for value in (one, other))
     return _is_rounding(ours, theirs, one.is_rough) or _is_rounding(theirs, ours, other.is_rough)
@@ -190,8 +191,12 @@ def _factor(value: Value) -> float:
     return value.quantity.factor if value.quantity else 1.0
 
 
-def _is_near(one: Value, other: Value) -> bool:
-    return 0 < size_ratio(one, other) <= 1 / (1 - ROUGHLY_WITHIN)
+def _is_round(value: Value) -> bool:
+    return len(value.keys[0].rstrip("%").rstrip("0")) < DIGITS_LEAST
+
+
+def _is_near(one: Value, other: Value, is_round: bool = False) -> bool:
+    return 0 < size_ratio(one, other) <= 1 / (1 - (ROUND_WITHIN if is_round else ROUGHLY_WITHIN))
 
 
 def _is_rounding(coarse: str, fine: str, is_rough: bool) -> bool:
