@@ -5,12 +5,15 @@ each size is tried when it first comes up, from `BATCH` on, while growing has pa
 where the device can tell, and estimated before.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 
 import psutil
 import torch
 
+from trainer.batch_limit import BatchLimit
 from trainer.diffusion.sampling import BATCH
 from trainer.models.base import BaseModel
 
@@ -25,8 +28,9 @@ class PictureBatches:
 
     def __init__(self, base: BaseModel, free_bytes: Callable[[torch.device], int] | None = None) -> None:
         self.base, self._free_bytes = base, free_bytes or free_memory_bytes
-        self._limit: dict[int, int] = {}  # of a pass, by side: what memory was short for
+        self._limit = defaultdict[int, BatchLimit](lambda: BatchLimit(max(SIZES)))  # of a pass, by side
         self._pixel_bytes = 0.0  # of a pass, of each pixel of its pictures, where it was measured
+        self._pass_s: dict[tuple[int, int], float] = {}  # of a denoising step, by side and number of pictures
         self._picture_s: dict[tuple[int, int], float] = {}  # best time of a picture, by side and batch size
 
     def next(self, left: int, side_px: int) -> int:
@@ -50,6 +54,18 @@ class PictureBatches:
             before_s = self._picture_s.get((side_px, count), seconds / count)
             self._picture_s[side_px, count] = min(before_s, seconds / count)
 
+    def pass_took(self, pictures: int, seconds: float, side_px: int) -> None:
+        """Note how long a denoising step of so many pictures in one pass took; it becomes part of a running mean."""
+        before_s = self._pass_s.get((side_px, pictures), seconds)
+        self._pass_s[side_px, pictures] = before_s + (seconds - before_s) / 4
+
+    def times_longer(self, pictures: int, more: int, side_px: int) -> float:
+        """How many times as long as one of `pictures` a pass of `more` takes; infinity if that is unknown."""
+        alone_s = self._pass_s.get((side_px, pictures))
+        # One of more pictures takes at least as long, so it bounds those that nobody has measured.
+        larger_s = [each_s for (side, count), each_s in self._pass_s.items() if side == side_px and count >= more]
+        return min(larger_s) / alone_s if alone_s and larger_s else inf
+
     def took_memory(self, pictures: int, side_px: int, size_bytes: int) -> None:
         """Note what a pass over so many pictures took for itself at most."""
         self._pixel_bytes = max(self._pixel_bytes, size_bytes / (pictures * side_px**2))
@@ -57,11 +73,11 @@ class PictureBatches:
     def most(self, side_px: int, adapters_bytes: int = 0) -> int:
         """How many pictures one pass may hold, of several requests as well, each with adapters of such a size."""
         best, fitting = max(BATCH, self.next(max(SIZES), side_px)), self._fits(side_px, adapters_bytes)
-        return min(max(best, SHARED), self._limit.get(side_px, max(SIZES)), max(BATCH, fitting))
+        return min(max(best, SHARED), self._limit[side_px].current, max(BATCH, fitting))
 
     def shrink(self, count: int, side_px: int) -> None:
-        """Note that so many in one pass were too many."""
-        self._limit[side_px] = max(1, min(self._limit.get(side_px, count), count) // 2)
+        """Note that so many in one pass were too many, for now."""
+        self._limit[side_px].lower(count // 2)
 
     def _fits(self, side_px: int, adapters_bytes: int = 0) -> int:
         """How many pictures are sure to fit into memory, as was measured, or else two rows of a pass for each."""

@@ -77,6 +77,7 @@ class Denoising:
         self.clean: Tensor | None = None  # as the last step predicted the latents at the end
         self.shared = False  # whether others were in one pass with it, whose time its own cannot be told from
         self._stepped = False  # its next step was taken together with others
+        self.last_pass: tuple[int, float] | None = None  # pictures in it, those of others, too, and its seconds
         self.took_s = time.monotonic() - began_s  # without what ran between its steps
 
     @property
@@ -99,7 +100,9 @@ class Denoising:
         began_s = time.monotonic()
         rows, t = self._rows()
         self._advance(self.denoiser(rows, t, self.text))
-        self.took_s += time.monotonic() - began_s
+        step_s = time.monotonic() - began_s
+        self.took_s += step_s
+        self.last_pass = len(self.latents), step_s
 
     def _rows(self) -> tuple[Tensor, Tensor]:
         """What goes into the forward pass, and its time."""
@@ -134,6 +137,7 @@ def step_together(denoisings: Sequence[Denoising]) -> None:
 
     Each row has its own time, prompt and adapters. A row's numbers differ from those it has alone by rounding.
     """
+    began_s = time.monotonic()
     rows, times = zip(*(each._rows() for each in denoisings), strict=True)
     counts = [len(some) for some in rows]
     t = torch.cat([time.expand(count) for time, count in zip(times, counts, strict=True)])
@@ -142,6 +146,9 @@ def step_together(denoisings: Sequence[Denoising]) -> None:
     for each, part in zip(denoisings, torch.split(predicted, counts), strict=True):
         each._advance(part)
         each._stepped = each.shared = True
+    last_pass = sum(len(each.latents) for each in denoisings), time.monotonic() - began_s
+    for each in denoisings:
+        each.last_pass = last_pass
 
 
 def sample_latents(

@@ -3,7 +3,7 @@
 Each keeps its own loss, optimizer, schedule and random numbers, and has the very bits that it has alone, so who joins
 or leaves changes nothing for the others. That is checked on this device: of each shape and number of trainings the
 first steps are computed in both ways. Where gradients differ in a bit, these trainings take their steps one by one;
-where it takes longer, fewer share their steps.
+where it takes longer, or memory is short, fewer share their steps for a while.
 """
 
 import logging
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from trainer.batch_limit import BatchLimit
 from trainer.dreambooth.multi_lora_network import Adapters, MultiLoraNetwork
 from trainer.dreambooth.train import Pass, Training
 from trainer.models.base import BaseModel
@@ -40,12 +41,19 @@ def batch_key(training: Training) -> Hashable | None:
 class MultiLora:
     """Computes gradients of several trainings at once. What cannot be computed so is left to each one's own step."""
 
-    def __init__(self, base: BaseModel, most: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.base, self.most, self.clock = base, most, clock  # trainings in one pass, as far as that is quicker
+    def __init__(self, base: BaseModel, most: int | BatchLimit, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`most` is how many trainings may share a pass at first; `clock` measures passes."""
+        self.base, self.clock = base, clock
+        self.limit = most if isinstance(most, BatchLimit) else BatchLimit(most)
         self._networks: dict[bool, MultiLoraNetwork] = {}  # with gradient checkpointing, and without
         self._exact: dict[Hashable, bool] = {}  # whether gradients are to the last bit those of steps alone
         self._took_s: dict[Hashable, list[tuple[float, float]]] = {}  # steps alone, one after another, and together
         self.refused: set[Hashable] = set()  # keys of trainings that gain nothing by a common turn
+
+    @property
+    def most(self) -> int:
+        """How many trainings may share a pass now: as many as memory allows, and as is quicker than one by one."""
+        return self.limit.current
 
     def step(self, trainings: Sequence[Training]) -> None:
         """Draw the next step of trainings of one `batch_key`, and compute their gradients together where that can be.
@@ -70,7 +78,7 @@ class MultiLora:
                 if key is not None:
                     self._refuse(key, trainings)
                 return
-            self.most = max(1, len(trainings) // 2)
+            self.limit.lower(len(trainings) // 2)
             log.warning("memory was short for the steps of %d trainings at once", len(trainings))
             free_cached_memory()
 
@@ -109,7 +117,8 @@ class MultiLora:
         best_alone_s, best_together_s = map(min, zip(*times, strict=True))
         if best_together_s > best_alone_s:
             log.info("steps of %d trainings take %.2f of the time alone", count, best_together_s / best_alone_s)
-            self.most = max(1, min(self.most, count - 1))
+            self.limit.lower(count - 1)
+            del self._exact[key], self._took_s[key]  # to be measured anew when so many are tried again
 
     def _now_s(self) -> float:
         """The time, once the device has done what it was asked for."""

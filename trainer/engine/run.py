@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from math import inf
 from typing import Literal
 
 from trainer.protocol import Task, TaskResult, TrainTask
@@ -65,6 +66,10 @@ class Run(ABC):
     def rows_max(self) -> int:
         """Pictures that a forward pass with it may hold."""
         return 1
+
+    def times_longer(self, rows: int) -> float:
+        """How many times as long as alone its next step takes in a pass of so many rows; infinity if unknown."""
+        return inf
 
     @property
     def ended(self) -> bool:

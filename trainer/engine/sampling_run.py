@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Hashable, Sequence
 from functools import cached_property
+from math import inf
 from pathlib import Path
 
 from PIL import Image
@@ -100,6 +101,10 @@ class SamplingRun(Run):
         stacked_bytes = sum(adapter.size_bytes for adapter in adapters)
         return self.batches.most(self.drawing.side_px, stacked_bytes)
 
+    def times_longer(self, rows: int) -> float:
+        """By how long passes took before."""
+        return self.batches.times_longer(self.rows, rows, self.drawing.side_px) if self.drawing else inf
+
     def step_with(self, others: Sequence[Run]) -> None:
         """One forward pass for all; where memory does not suffice for that, a pass each, and fewer from then on."""
         runs = [run for run in (self, *others) if isinstance(run, SamplingRun)]
@@ -112,6 +117,8 @@ class SamplingRun(Run):
             except Exception as error:
                 self._part(runs, error)
         super().step_with(others)
+        if self.drawing and denoisings and denoisings[0].last_pass:
+            self.batches.pass_took(*denoisings[0].last_pass, self.drawing.side_px)
 
     def _part(self, runs: Sequence["SamplingRun"], error: Exception) -> None:
         """After a pass that failed: smaller ones where memory was short, else none that these runs share."""

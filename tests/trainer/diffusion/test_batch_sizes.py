@@ -1,6 +1,7 @@
 """How many pictures are drawn together follows from memory and from what was measured."""
 
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import torch
@@ -50,6 +51,19 @@ def test_a_pass_holds_as_many_pixels_as_were_measured_to_fit(base: BaseModel) ->
     assert batches.most(128) == 4  # as always
     batches.shrink(8, 64)
     assert batches.most(64) == 4
+
+
+def test_how_much_longer_larger_passes_take_is_known_once_they_were_measured(base: BaseModel) -> None:
+    batches = PictureBatches(base, lambda device: PLENTY)
+    assert batches.times_longer(1, 5, 64) == inf
+    for _ in range(3):
+        batches.pass_took(1, 1.0, 64)
+        batches.pass_took(8, 4.0, 64)
+    assert batches.times_longer(1, 8, 64) == 4.0 == batches.times_longer(1, 5, 64)  # no longer than eight
+    assert batches.times_longer(1, 9, 64) == batches.times_longer(2, 8, 64) == batches.times_longer(1, 8, 128) == inf
+    for _ in range(20):
+        batches.pass_took(8, 2.0, 64)  # the machine has less to do
+    assert batches.times_longer(1, 8, 64) < 2.1
 
 
 def test_pictures_do_not_depend_on_how_many_are_drawn_together(base: BaseModel, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import photos_of_a_character
+from trainer.batch_limit import RETRY_S, BatchLimit
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.multi_lora import MultiLora, batch_key
 from trainer.dreambooth.state import copied, restore
@@ -14,7 +15,7 @@ from trainer.dreambooth.train import Training
 from trainer.models.base import BaseModel
 from trainer.models.default_recipe import recipe_for
 
-STEPS = 12
+STEPS, ROWS = 12, 2  # rows of one training in a pass: a photo and a class image
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +147,50 @@ def test_steps_are_shared_as_far_as_that_is_quicker(
     for _ in range(6):
         step(multi_lora, *two)
     assert multi_lora.most == most
+
+
+def test_after_a_while_as_many_as_before_are_tried_and_measured_again(
+    base: BaseModel, subjects: list[SubjectSpec]
+) -> None:
+    """By clocks on which steps together are slow at first, and quick later."""
+    now_s, took_s, steps_s = 0.0, 0.0, cycle([0.0, 2.0, 0.0, 3.0])
+
+    def clock() -> float:
+        nonlocal took_s
+        took_s += next(steps_s)
+        return took_s
+
+    two = [training_of(base, subjects[k], k) for k in range(2)]
+    multi_lora = MultiLora(base, BatchLimit(2, lambda: now_s), clock)
+    for _ in range(6):
+        step(multi_lora, *two)
+    assert multi_lora.most == 1
+    now_s, steps_s = RETRY_S, cycle([0.0, 2.0, 0.0, 1.0])
+    assert multi_lora.most == 2
+    for _ in range(5):
+        step(multi_lora, *two)
+    assert multi_lora.most == 2 and step(multi_lora, *two)
+
+
+def test_where_memory_was_short_fewer_share_steps_for_a_while(base: BaseModel, subjects: list[SubjectSpec]) -> None:
+    now_s, is_short = 0.0, True
+
+    def check(module: object, given: tuple[torch.Tensor, ...]) -> None:
+        if is_short and len(given[0]) > 2 * ROWS:
+            raise torch.OutOfMemoryError("out of memory")
+
+    trainings = [training_of(base, subjects[k], k) for k in range(3)]
+    alone = [training_of(base, subjects[k], k) for k in range(3)]
+    multi_lora = MultiLora(base, BatchLimit(4, lambda: now_s))
+    handle = base.denoiser.unet.conv_in.register_forward_pre_hook(check)
+    for _ in range(2):
+        step(multi_lora, *trainings)
+    handle.remove()
+    assert multi_lora.most == 1
+    now_s, is_short = 2 * RETRY_S, False
+    assert multi_lora.most == 4
+    assert any(step(multi_lora, *trainings) for _ in range(8))
+    for one, other in zip(alone, trainings, strict=True):
+        while one.taken < other.taken:
+            one.step()
+        assert same(one, other)

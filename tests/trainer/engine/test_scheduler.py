@@ -75,6 +75,33 @@ class Rows(Steady):
         super().step_with(others)
 
 
+class Sixteen(Rows):
+    """One of sixteen pictures, whose passes take as long as that many, and so do those that it shares."""
+
+    rows = 16  # type: ignore[assignment]
+    rows_max = 32  # type: ignore[assignment]
+
+    def step(self) -> None:
+        self.clock.now_s += 15
+        super().step()
+
+
+class One(Rows):
+    """One of a single picture, whose passes are sixteen times as long with those sixteen."""
+
+    rows_max = 32  # type: ignore[assignment]
+    longer = 16.0
+
+    def times_longer(self, rows: int) -> float:
+        return self.longer if rows > 1 else 1.0
+
+
+class Quick(One):
+    """The same where a pass takes hardly longer with them."""
+
+    longer = 1.1
+
+
 class Large(Steady):
     """One that has room beside no other of its kind."""
 
@@ -149,6 +176,32 @@ def test_one_picture_does_not_wait_behind_somebody_elses_sixteen(make: Make, tak
     for _ in range(21):
         scheduler.step()
     assert taken[40:61].count("bob:1") >= 20
+
+
+@pytest.mark.parametrize(("kind", "shared"), [(One, 0), (Quick, 20)])
+def test_rows_of_who_was_served_more_join_a_pass_only_where_they_hardly_lengthen_it(
+    make: Make, taken: list[str], kind: type[Rows], shared: int
+) -> None:
+    clock = Clock()
+    scheduler = Scheduler(clock=clock)
+    scheduler.add(make("ada:16", 40, Sixteen, clock=clock))
+    for _ in range(6):
+        scheduler.step()
+    scheduler.add(make("bob:1", 20, kind, clock=clock))
+    ended = [run.task.job for run in rest(scheduler)]
+    assert ended == ["bob:1", "ada:16"]
+    assert taken.count("ada:16+bob:1") == shared
+    if not shared:
+        assert taken[6:26] == ["bob:1"] * 20
+
+
+def test_who_was_served_alike_shares_passes_however_long_they_take(make: Make, taken: list[str]) -> None:
+    clock = Clock(picture_s=0.01)
+    scheduler = Scheduler(clock=clock)
+    for owner in ("ada", "bob", "cay"):
+        scheduler.add(make(f"{owner}:1", 20, One, clock=clock))
+    list(rest(scheduler))
+    assert taken.count("ada:1+bob:1+cay:1") == 20
 
 
 def test_a_stream_of_others_with_one_picture_each_does_not_starve_anybody(make: Make, taken: list[str]) -> None:
