@@ -118,12 +118,14 @@ def are_comparable(question: Question, one: Value, other: Value) -> bool:
         return True
     if one.quantity or other.quantity:
         return bool(one.quantity and other.quantity and one.quantity.dimension == other.quantity.dimension)
+    if "how many" in question.text.lower() and ("." in one.keys[0]) != ("." in other.keys[0]):
+        return False  # a fraction counts nothing
     ours, theirs = set(one.counted) - ANYTHING, set(other.counted) - ANYTHING
     are_of_anything = ours != set(one.counted) or theirs != set(other.counted)
-    if are_of_anything or not ours or not theirs or are_near(ours, theirs):
+    if are_of_anything or are_near(ours, theirs):
         return True
     asked = {word for word, stem in words_and_stems(question.plain) if stem in question.attributes}
-    return all(are_near(counted, asked) or counted & PEOPLE for counted in (ours, theirs))
+    return all(not counted or are_near(counted, asked) or counted & PEOPLE for counted in (ours, theirs))
 
 
 def agree(one: Value, other: Value) -> bool:
