@@ -16,6 +16,7 @@ SourceKind = Literal["web", "document"]
 QUESTION_MAX = 4000  # characters of a question
 DOMAINS_MAX = 20  # domain rules of one question, as with Sonar
 LANGUAGES_MAX = 10
+OWN_DOCS = "Darkroom's docs"  # the site of pages of Darkroom's own docs
 URL_MAX = 2048  # characters
 
 DomainText = Annotated[str, StringConstraints(min_length=1, max_length=URL_MAX)]

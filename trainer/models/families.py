@@ -12,6 +12,7 @@ from trainer.models.stable_diffusion.family import SD1, SD2, SDXL
 from trainer.models.stable_diffusion.layout import WANTED
 from trainer.models.z_image.family import Z_IMAGE
 
+OF_UNETS = ("StableDiffusionPipeline", "StableDiffusionXL")  # pipelines that Darkroom knows, without a transformer
 FAMILIES: tuple[Family, ...] = (SD1, SD2, SDXL, FLUX2_KLEIN, Z_IMAGE, KREA2)
 NETWORKS = tuple(dict.fromkeys(part for family in FAMILIES for part in family.networks))
 BACKBONES = tuple(dict.fromkeys(family.networks[0] for family in FAMILIES))
@@ -34,8 +35,10 @@ def check_pipeline(names: Collection[str], index: Index, called: str) -> None:
     """Raise SetupError for a transformer whose index names a pipeline of no family; the model is `called` so."""
     if INDEX not in names or not any(lies_in(name, "transformer") for name in names):
         return
-    known = any(family.recognises(names, index) for family in FAMILIES)
-    if pipeline := "" if known else index().get("_class_name"):
+    if any(family.recognises(names, index) for family in FAMILIES):
+        return
+    pipeline = str(index().get("_class_name") or "")
+    if pipeline and not pipeline.startswith(OF_UNETS):
         raise SetupError(f"{called} is for diffusers' {pipeline}, which Darkroom does not know. {WANTED}")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from storage.contract.ask import Source
+from storage.contract.ask import OWN_DOCS, Source
 from storage.text import fold, one_line
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.rivals import LEAST, are_of_different_years, evidence
@@ -108,8 +108,8 @@ class _ContradictionFinder:
         one, values = self._relevant[n], self._values[n]
         for k in range(n + 1, len(self._relevant)):
             other, theirs = self._relevant[k], self._values[k]
-            if other.source.id == one.source.id or not values:
-                continue
+            if not values or other.source.id == one.source.id or one.source.site == other.source.site == OWN_DOCS:
+                continue  # one hand wrote our docs, all for one version: other numbers in them are of other things
             rival = next((each for each in theirs if are_comparable(self._question, values[0], each)), None)
             if not rival or self._agree_otherwise(n, one, other) or not self._are_of_the_same(n, k, rival):
                 continue
