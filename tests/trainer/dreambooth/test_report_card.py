@@ -118,7 +118,7 @@ async def known_by_measures(chat: Chat) -> None:
         measured = f"likeness {candidate.measures['likeness']:.2f}, drift of any dog"
         assert f"{candidate.step} steps: {measured}" in asked.text
     shown = (await chat("dreambooth show", name="rex"))[-1]
-    question = shown.text.partition("Which one")[2]
+    question = shown.text.partition("Which candidate")[2]
     assert question and question in asked.text and shown.pictures[0] == rex.choices
     choices = [button for button in shown.buttons if button.command == "choose"]
     assert choices == [button for button in asked.buttons if button.command == "choose"] and len(choices) == 2
