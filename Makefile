@@ -4,6 +4,8 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 pytho
 BIN := .venv/bin
 CHROMIUM ?= $(firstword $(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 export CHROMIUM
+# Where byte code may not be kept, each of the processes that start here compiles all of its packages again.
+export PYTHONDONTWRITEBYTECODE :=
 SIZES ?= tiny mini
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE) \
