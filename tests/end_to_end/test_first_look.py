@@ -79,6 +79,7 @@ async def training(chat: Chat, photos: int, steps: int) -> str:
     return await accepted(chat, "dreambooth train", small_photos(photos), **given)
 
 
+@pytest.mark.slow
 async def test_photos_are_drawn_from_at_once_and_what_is_better_stays(klein_app: Darkroom) -> None:
     app, chat, began_s = klein_app, Chat(klein_app, "here"), time.monotonic()
     job = await training(chat, photos=6, steps=100)  # long enough for somebody to see the first look

@@ -67,6 +67,7 @@ def test_as_little_as_need_be_is_offloaded(folder: Path, needs: MemoryEstimate) 
         offload_here(folder, needs, gpu(drawing - 1), settings())
 
 
+@pytest.mark.slow
 def test_where_full_subjects_may_be_drawn_nothing_is_offloaded_without_need(micro_sd1: Path) -> None:
     needs = MemoryEstimate(MetaModel.of(micro_sd1, torch.bfloat16))
     plans = [*memory_plans(needs, gpu(2 * LEAST), recipe_for(micro_sd1, method="lora"), settings())]

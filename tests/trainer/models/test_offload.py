@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tests.conftest import photos_of_a_character
 from tests.support.micro_models import write_micro_klein, write_micro_krea2, write_micro_z_image
+from tests.support.quick import slow_but
 from trainer.diffusion import sampling
 from trainer.diffusion.row_adapters import RowNetwork
 from trainer.dreambooth.dataset import SubjectSpec
@@ -93,7 +94,7 @@ def test_a_block_that_fails_leaves_its_weights_where_they_were() -> None:
     assert all(isinstance(weight, nn.Parameter) for weight in parts.blocks[0][0]._parameters.values())  # type: ignore
 
 
-@pytest.fixture(scope="module", params=WRITERS)
+@pytest.fixture(scope="module", params=slow_but(WRITERS, "z-image"))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DARKROOM_ACCEPTED_LICENCES", "krea-2-community")

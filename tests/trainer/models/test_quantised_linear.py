@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from storage.errors import SetupError, UserError
 from tests.conftest import photos_of_a_character
 from tests.support.micro_models import RECIPE, write_micro_klein, write_micro_krea2, write_micro_z_image
+from tests.support.quick import slow_but
 from trainer.diffusion import sampling
 from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.lora_linear import LoraLinear
@@ -106,7 +107,7 @@ def test_an_adapter_learns_on_it_as_on_its_whole_weight(kind: EightBits) -> None
         torch.testing.assert_close(one, other)
 
 
-@pytest.fixture(scope="module", params=WRITERS)
+@pytest.fixture(scope="module", params=slow_but(WRITERS, "z-image"))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DARKROOM_ACCEPTED_LICENCES", "krea-2-community")
