@@ -124,7 +124,7 @@ def test_doctor_finds_everything_well(up: psutil.Process, here: Path, env: dict[
     checks = {check["name"]: check for check in said.result["checks"]}
     assert (said.code, said.result["state"]) == (0, "done"), checks
     assert list(checks) == ["Python", "settings", "disk", "store", "queue", "workers", "trainer", "judge"]
-    assert checks["workers"]["says"] == "1 for train, 1 for imagine"
+    assert checks["workers"]["says"] == "1 for train, 1 for imagine, 1 for ask"
 
 
 def test_demo_once_plays_the_journey(up: psutil.Process, here: Path, env: dict[str, str]) -> None:
