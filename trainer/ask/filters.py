@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from storage.ask.domain_rules import admits
 from storage.contract.ask import AskFilters, Recency, Source
 
 WINDOWS: dict[Recency, timedelta] = {
@@ -56,8 +55,3 @@ def admits_language(filters: AskFilters, language: str) -> bool:
     """Whether a page in that language is admitted; one that does not say its language is."""
     code = language.replace("_", "-").partition("-")[0].lower()
     return not filters.languages or not code or code in filters.languages
-
-
-def admits_source(filters: AskFilters, source: Source, now: datetime | None = None) -> bool:
-    """Whether a source is admitted by its address and its date."""
-    return admits(filters, source.url) and admits_days(filters, source, now)

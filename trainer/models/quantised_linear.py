@@ -12,8 +12,6 @@ import torch.nn.functional as F  # noqa: N812 (everybody calls it so)
 from torch import Tensor, nn
 
 EightBits = Literal["int8", "float8"]
-# Of float8 the bytes are kept as such: peft casts adapters to whatever kind of float a layer has.
-STORED = {"int8": torch.int8, "float8": torch.uint8}
 LARGEST = {"int8": 127.0, "float8": torch.finfo(torch.float8_e4m3fn).max}
 SMALLEST_SCALE = 1e-12  # of outputs whose weights are all zero
 
@@ -50,6 +48,7 @@ def quantised(weight: Tensor, to: EightBits) -> tuple[Tensor, Tensor]:
     whole = whole / scale
     if to == "int8":
         return whole.round().to(torch.int8), scale
+    # The bytes are kept as such: peft casts adapters to whatever kind of float a layer has.
     return whole.to(torch.float8_e4m3fn).view(torch.uint8), scale
 
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.ask.domain_rules import admits
 from storage.ask.filter_input import read_date, read_filters
 from storage.contract.ask import AskFilters, Source
 from storage.errors import UserError
-from trainer.ask.filters import admits_date, admits_language, admits_source, first_day
+from trainer.ask.filters import admits_date, admits_days, admits_language, first_day
 
 
 def test_filters_are_read_as_people_write_them() -> None:
@@ -72,5 +73,5 @@ def test_dates_are_enforced_on_what_came_back() -> None:
         AskFilters(languages=("de",)), "en"
     )
     source = Source(id="a", url="http://a.example/", updated=date(2026, 6, 10))
-    assert admits_source(week, source, now)
-    assert not admits_source(AskFilters(denied_domains=("a.example",)), source, now)
+    assert admits_days(week, source, now) and admits(week, source.url)
+    assert not admits(AskFilters(denied_domains=("a.example",)), source.url)

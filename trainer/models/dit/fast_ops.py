@@ -38,6 +38,12 @@ def gated(gate: Tensor, up: Tensor) -> Tensor:
     return opened
 
 
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention of b × n × heads × width: b × n × all heads' width."""
+    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
 def _as_complex(x: Tensor) -> Tensor:
     return torch.view_as_complex(torch.unflatten(x, -1, (-1, 2)))
 

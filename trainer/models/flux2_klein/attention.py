@@ -14,9 +14,8 @@ from diffusers.models.transformers.transformer_flux2 import (
     Flux2SwiGLU,
 )
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
-from trainer.models.dit.fast_ops import rms_norm, swiglu, turns_of
+from trainer.models.dit.fast_ops import attention, rms_norm, swiglu, turns_of
 
 Rotations = tuple[Tensor, Tensor]  # cosines and sines, tokens × width of a head, each twice
 
@@ -71,7 +70,7 @@ class FastJointAttention(Flux2AttnProcessor):  # type: ignore[misc]
             rms_norm(by_head(attn.to_k(hidden_states)), *_of(attn.norm_k), turns[count:]),
         ]
         values = [by_head(attn.add_v_proj(words)), by_head(attn.to_v(hidden_states))]
-        attended = _attended(*(torch.cat(parts, dim=1) for parts in (queries, keys, values)))
+        attended = attention(*(torch.cat(parts, dim=1) for parts in (queries, keys, values)))
         return attn.to_out[0](attended[:, count:]), attn.to_add_out(attended[:, :count])
 
 
@@ -93,13 +92,7 @@ class FastSelfAttention(Flux2ParallelSelfAttnProcessor):  # type: ignore[misc]
         query, key, value = (torch.unflatten(part, -1, (-1, attn.head_dim)) for part in parts)
         turns = turns_of(*image_rotary_emb)
         query, key = rms_norm(query, *_of(attn.norm_q), turns), rms_norm(key, *_of(attn.norm_k), turns)
-        return attn.to_out(torch.cat([_attended(query, key, value), attn.mlp_act_fn(gated)], dim=-1))
-
-
-def _attended(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """What b × n × heads × width see, b × n × all heads' width."""
-    query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-    return scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        return attn.to_out(torch.cat([attention(query, key, value), attn.mlp_act_fn(gated)], dim=-1))
 
 
 def _of(norm: Any) -> tuple[Tensor, float]:

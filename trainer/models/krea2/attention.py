@@ -13,9 +13,8 @@ from diffusers.models.transformers.transformer_krea2 import (
     Krea2SwiGLU,
 )
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
-from trainer.models.dit.fast_ops import gated, rms_norm, turns_of
+from trainer.models.dit.fast_ops import attention, gated, rms_norm, turns_of
 
 
 def simplify(transformer: nn.Module) -> None:
@@ -70,6 +69,5 @@ class FastAttention(Krea2AttnProcessor):  # type: ignore[misc]
         groups = attn.num_heads // attn.num_kv_heads
         if groups > 1:  # some kernels take no mask beside shared keys
             key, value = (part.repeat_interleave(groups, dim=2) for part in (key, value))
-        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=attention_mask)
-        return attn.to_out[0](attended.transpose(1, 2).flatten(2) * torch.sigmoid(attn.to_gate(hidden_states)))
+        attended = attention(query, key, value, attention_mask)
+        return attn.to_out[0](attended * torch.sigmoid(attn.to_gate(hidden_states)))

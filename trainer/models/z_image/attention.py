@@ -10,9 +10,8 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.normalization import RMSNorm
 from diffusers.models.transformers.transformer_z_image import FeedForward, ZSingleStreamAttnProcessor
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
-from trainer.models.dit.fast_ops import gated, rms_norm
+from trainer.models.dit.fast_ops import attention, gated, rms_norm
 
 
 def simplify(transformer: nn.Module) -> None:
@@ -64,7 +63,5 @@ class FastAttention(ZSingleStreamAttnProcessor):  # type: ignore[misc]
         query, key, value = (torch.unflatten(part, -1, (attn.heads, -1)) for part in projected)
         turns = freqs_cis.unsqueeze(2)
         query, key = (rms_norm(x, n.weight, n.eps, turns) for x, n in ((query, attn.norm_q), (key, attn.norm_k)))
-        query, key, value = (part.transpose(1, 2) for part in (query, key, value))
         mask = None if attention_mask is None else attention_mask[:, None, None, :]  # of tokens that others see
-        attended = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return attn.to_out[0](attended.transpose(1, 2).flatten(2))
+        return attn.to_out[0](attention(query, key, value, mask))
