@@ -18,7 +18,8 @@ class TrainerSettings(SharedSettings):
     precision: Precision = Field(
         "auto",
         validation_alias="DARKROOM_PRECISION",
-        description="Precision of the base model: float32, bfloat16, float16 or auto (half precision on a GPU).",
+        description="Precision of the base model: float32, bfloat16, float16 or auto (half precision on a GPU; on a "
+        "CPU with bfloat16 instructions, wide passes of drawings are computed in that).",
     )
     base_weights: BaseWeights = Field(
         "plain",

@@ -3,8 +3,9 @@
 Toyworld, one thread on one core, both in one process and in turns. The peer is a warm `StableDiffusionPipeline` with
 the same scheduler, whose handler loads each request's LoRA and unloads it, one request after another. Ours is the
 engine as a worker runs it: tasks come in, PNG files and a grid go out, which the peer does not write; the peer sends
-nothing back. Both have the memory settings that a worker gives its engine. A row that the file has already is not
-measured again.
+nothing back. Ours computes wide passes in bfloat16 where the CPU has instructions for it, as a worker does by default
+(`--precision float32`: it does not); the peer computes in float32 (`--their-precision bfloat16`: all). Both have the
+memory settings that a worker gives its engine. A row that the file has already is not measured again.
 
 Each row is measured in as many rounds as its part of the time is enough for, up to `--rounds` and once at least; what
 a row leaves is for those after it.
@@ -236,6 +237,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=16, help="in a burst of S7")
     parser.add_argument("--only", default="", help="rows whose names begin so, separated by commas")
     parser.add_argument("--model", default="toyworld")
+    parser.add_argument("--precision", choices=("auto", "float32"), default="auto", help="of our passes")
+    parser.add_argument("--their-precision", choices=("float32", "bfloat16"), default="float32", help="by autocast")
     parser.add_argument("--out", type=Path, help="file that rows are appended to, and whose rows count")
     given = parser.parse_args()
     if not KEEP_MEMORY.items() <= os.environ.items():  # glibc reads them once
@@ -253,7 +256,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         base = load_base(given.model)
         files = lora_files(base, Path(home), MANY)
-        ours, theirs = Ours(Path(home), files, base), Theirs(files, base)
+        ours = Ours(Path(home), files, base, given.precision)
+        theirs = Theirs(files, base, halved=given.their_precision == "bfloat16")
         bench = Bench(ours, theirs, Path(home), given.rounds, given.requests)
         only = tuple(given.only.split(","))
         wanted = [row for row in rows(bench) if row[0] not in table and row[0].startswith(only)]

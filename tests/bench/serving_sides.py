@@ -13,8 +13,10 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 
+from storage.settings.trainer import Precision
 from tests.conftest import photos_of_a_character
 from tests.support.random_adapters import lora_file
+from trainer.diffusion.pass_precision import bfloat16_if, may_halve
 from trainer.dreambooth.weights import save_learned
 from trainer.engine.engine import Engine
 from trainer.models.base import BaseModel, load_base
@@ -28,9 +30,9 @@ LATENCY_SHARE = 0.95  # of requests: the percentile that is told
 class Ours:
     """The engine, and what it said."""
 
-    def __init__(self, folder: Path, files: list[str], base: BaseModel) -> None:
+    def __init__(self, folder: Path, files: list[str], base: BaseModel, precision: Precision = "auto") -> None:
         self.folder, self.files, self.number = folder, files, 0
-        self.engine = Engine(base, self.hear)
+        self.engine = Engine(base, self.hear, halve=may_halve(precision, base))
         self.ended_s: dict[str, float] = {}
         self.on_step: Callable[[str], None] = lambda job: None
 
@@ -92,8 +94,8 @@ class Ours:
 class Theirs:
     """A warm pipeline and its naive handler, which does one request after another."""
 
-    def __init__(self, files: list[str], base: BaseModel) -> None:
-        self.files, dtype = files, base.denoiser.dtype
+    def __init__(self, files: list[str], base: BaseModel, halved: bool = False) -> None:
+        self.files, self.halved, dtype = files, halved, base.denoiser.dtype
         self.pipeline: Any = StableDiffusionPipeline.from_pretrained(
             base.folder, safety_checker=None, torch_dtype=dtype
         )
@@ -113,7 +115,8 @@ class Theirs:
         """Draw with the weights that are there."""
         chance = [torch.Generator().manual_seed(seed) for seed in range(count)]
         how = {"num_images_per_prompt": count, "num_inference_steps": steps, "guidance_scale": GUIDANCE}
-        self.pipeline(PROMPT, generator=chance, **how)
+        with bfloat16_if(self.halved):
+            self.pipeline(PROMPT, generator=chance, **how)
 
     def load_whole(self, folder: Path) -> None:
         """The weights of a subject who was learned in full."""

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from trainer.diffusion.latents import decode
+from trainer.diffusion.pass_precision import bfloat16_if, is_wide
 from trainer.diffusion.row_adapters import Drawer, network_of, predict_together
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import joined
@@ -33,7 +34,8 @@ class Denoising:
     """Pictures on their way from noise to latents; each `step` is one denoising step of all of them.
 
     The prompt is one for all pictures, or one for each; `size` is width and height in pixels, None the model's own.
-    `references` are latents of photos that the prompts refer to, in families that take them.
+    `references` are latents of photos that the prompts refer to, in families that take them; with `halve`, wide passes
+    on a CPU are computed in bfloat16.
     With guidance, each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
@@ -54,9 +56,10 @@ class Denoising:
         size: tuple[int, int] | None = None,
         vary_seed: int | None = None,
         references: Sequence[Tensor] = (),
+        halve: bool = False,
     ) -> None:
         began_s = time.monotonic()
-        self.base, self.denoiser, self.guidance = base, denoiser, guidance
+        self.base, self.denoiser, self.guidance, self.halve = base, denoiser, guidance, halve
         shape = (1, *base.latent_shape(size))
         generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
         noise = torch.cat([torch.randn(shape, generator=g) for g in generators])
@@ -76,6 +79,7 @@ class Denoising:
         self._fails_at_clean = False
         self.clean: Tensor | None = None  # as the last step predicted the latents at the end
         self.shared = False  # whether others were in one pass with it, whose time its own cannot be told from
+        self.halved = False  # whether any of its passes was computed in bfloat16
         self._stepped = False  # its next step was taken together with others
         self.last_pass: tuple[int, float] | None = None  # pictures in it, those of others, too, and its seconds
         self.took_s = time.monotonic() - began_s  # without what ran between its steps
@@ -99,7 +103,10 @@ class Denoising:
             return
         began_s = time.monotonic()
         rows, t = self._rows()
-        self._advance(self.denoiser(rows, t, self.text))
+        halved = self.halve and is_wide(rows)
+        with bfloat16_if(halved):
+            predicted = self.denoiser(rows, t, self.text)
+        self._advance(predicted, halved)
         step_s = time.monotonic() - began_s
         self.took_s += step_s
         self.last_pass = len(self.latents), step_s
@@ -110,8 +117,9 @@ class Denoising:
         rows = torch.cat([self.latents, self.latents]) if self.guided else self.latents
         return self.scheduler.scale_model_input(rows, t), t
 
-    def _advance(self, predicted: Tensor) -> None:
+    def _advance(self, predicted: Tensor, halved: bool) -> None:
         """Go on by what was predicted of `_rows`."""
+        self.halved |= halved
         if self.guided:
             without, with_text = predicted.chunk(2)
             predicted = without + self.guidance * (with_text - without)
@@ -142,9 +150,12 @@ def step_together(denoisings: Sequence[Denoising]) -> None:
     counts = [len(some) for some in rows]
     t = torch.cat([time.expand(count) for time, count in zip(times, counts, strict=True)])
     text = joined([each.text.spread(count) for each, count in zip(denoisings, counts, strict=True)])
-    predicted = predict_together([each.denoiser for each in denoisings], counts, torch.cat(rows), t, text)
+    joined_rows = torch.cat(rows)
+    halved = all(each.halve for each in denoisings) and is_wide(joined_rows)
+    with bfloat16_if(halved):
+        predicted = predict_together([each.denoiser for each in denoisings], counts, joined_rows, t, text)
     for each, part in zip(denoisings, torch.split(predicted, counts), strict=True):
-        each._advance(part)
+        each._advance(part, halved)
         each._stepped = each.shared = True
     last_pass = sum(len(each.latents) for each in denoisings), time.monotonic() - began_s
     for each in denoisings:
@@ -208,6 +219,7 @@ class Drawing:
         self.denoising: Denoising | None = None  # the batch under way
         self.images: list[Image.Image] = []  # that are done, in the order of their seeds
         self.shared = False  # whether others were in one pass with it, so that its bits depend on them
+        self.halved = False  # whether any of its passes was computed in bfloat16
 
     def steps(self) -> Steps[list[Image.Image]]:
         """Yields denoising steps done, of as many as batches of the usual size would take."""
@@ -235,6 +247,7 @@ class Drawing:
         with self.base.in_tiles() if self.tiled else nullcontext():
             images = decode(self.base, denoising.latents)
         self.shared |= denoising.shared
+        self.halved |= denoising.halved
         if not denoising.shared:
             took_s = denoising.took_s + time.monotonic() - began_s
             self.batches.measured(len(images), self.side_px, took_s)

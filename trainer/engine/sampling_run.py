@@ -152,6 +152,7 @@ class SamplingRun(Run):
                 size=size,
                 vary_seed=task.vary_seed,
                 references=references,
+                halve=self.host.halve and not task.exact,
             )
             images = yield from reporting(self.drawing.steps(), self._report)
         return self._saved(images)
@@ -202,13 +203,15 @@ class SamplingRun(Run):
         return TaskResult(job=task.job, state="done", message=note, files=(*self.files, str(grid)))
 
     def _settings_as_text(self, seed: int) -> PngInfo:
-        """What a PNG says of how it was drawn; `batch` says whether its last bits depend on who else drew."""
+        """What a PNG says of how it was drawn; `batch` and `precision` tell of its last bits."""
         info = PngInfo()
         info.add_itxt("Software", "Darkroom")
         fields = {"steps", "guidance", "negative", "scheduler", "vary_seed"}
         settings = self.task.model_dump(include=fields, exclude_none=True) | {"seed": seed}
         batch = "shared" if self.drawing and self.drawing.shared else "alone"
-        for name, value in {**self.task.facts, **settings, "batch": batch}.items():
+        halved = self.drawing is not None and self.drawing.halved
+        precision = "bfloat16" if halved else str(self.base.denoiser.dtype).removeprefix("torch.")
+        for name, value in {**self.task.facts, **settings, "batch": batch, "precision": precision}.items():
             info.add_itxt(name, str(value))
         return info
 
