@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,11 +50,13 @@ class Plan:
     class_images: int
     changes: Changes
     ends_s: float  # by time.monotonic
+    shrink: bool = False  # photos to the side of the model's pictures, as a trainer would prepare them
 
     @property
     def key(self) -> dict[str, Any]:
         """What runs must have in common to be compared."""
-        return {"steps": self.steps, "class_images": self.class_images, "set": dict(self.changes)}
+        known = {"steps": self.steps, "class_images": self.class_images, "set": dict(self.changes)}
+        return known | {"shrink": True} if self.shrink else known
 
 
 @dataclass
@@ -180,12 +182,25 @@ def runs(plan: Plan, size: str, model: Path, rounds: int, methods: list[str]) ->
         for method in ["lora"] if size in WRITERS else methods:
             for who in WHO:
                 with tempfile.TemporaryDirectory() as work:  # a model that was learned in full takes gigabytes
+                    given = replace(plan, photos=_shrunk(plan, model, Path(work))) if plan.shrink else plan
                     try:
-                        said = (peer if who == "peer" else ours)(plan, method, model, Path(work))
+                        said = (peer if who == "peer" else ours)(given, method, model, Path(work))
                     except (RuntimeError, OSError, ValueError, LookupError) as error:
                         Console(stderr=True).print(f"{size}, {method}, {who} failed: {error}", markup=False)
                         continue
                 yield {"size": size, "method": method, "who": who, **plan.key, **said}
+
+
+def _shrunk(plan: Plan, model: Path, work: Path) -> Path:
+    """A folder of the photos, their short sides as long as those of the model's pictures."""
+    folder, side_px = work / "photos", _side_px(model)
+    folder.mkdir()
+    for path in sorted(plan.photos.iterdir()):
+        photo = Image.open(path).convert("RGB")
+        scale = side_px / min(photo.size)
+        size = (max(side_px, round(photo.width * scale)), max(side_px, round(photo.height * scale)))
+        photo.resize(size, Image.Resampling.LANCZOS).save(folder / f"{path.stem}.png")
+    return folder
 
 
 def model_of(size: str, folder: Path) -> Path:
@@ -226,10 +241,11 @@ def main(
     out: Annotated[Path | None, typer.Option(help="file that each run is appended to, and whose runs count")] = None,
     models: Annotated[Path | None, typer.Option(help="folder where models are kept, or written the first time")] = None,
     minutes: Annotated[float, typer.Option(help="after which no more is run")] = 24 * 60.0,
+    shrink: Annotated[bool, typer.Option(help="make photos as small as the model's pictures before")] = False,
 ) -> None:
     """Time both in turns with models of these sizes; print a table each and one JSON object."""
     ends_s = time.monotonic() + 60 * minutes
-    plan = Plan(scripts, photos, steps, class_images, checked(parsed(changes)), ends_s)
+    plan = Plan(scripts, photos, steps, class_images, checked(parsed(changes)), ends_s, shrink)
     kept, screen = Runs(out), Console()
     with tempfile.TemporaryDirectory() as scratch:
         for each in size:
