@@ -17,47 +17,48 @@ from trainer.toyworld.words import Scene, random_scene
 Pictures = NDArray[np.uint8]  # n × height × width × 3
 
 
-def _draw_one(seed: int, index: int) -> tuple[bytes, Scene]:
+def _draw_one(seed: int, size_px: int, index: int) -> tuple[bytes, Scene]:
     rng = Random(f"{seed}:{index}")
     scene = random_scene(rng)
-    return draw_scene(scene, rng).tobytes(), scene
+    return draw_scene(scene, rng, size_px).tobytes(), scene
 
 
-def drawings(folder: Path, count: int, seed: int = 0) -> tuple[Pictures, list[Scene]]:
-    """Return `count` drawn scenes, drawing those that `folder` does not hold yet."""
-    pixels, scenes = folder / f"drawings-{seed}-{count}.npy", folder / f"scenes-{seed}-{count}.json"
+def drawings(folder: Path, count: int, seed: int = 0, size_px: int = SIZE_PX) -> tuple[Pictures, list[Scene]]:
+    """Return `count` drawn scenes, drawn once and kept in `folder`."""
+    name = f"{size_px}px-{seed}-{count}"
+    pixels, scenes = folder / f"drawings-{name}.npy", folder / f"scenes-{name}.json"
     if not scenes.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        out = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=(count, SIZE_PX, SIZE_PX, 3))
+        out = np.lib.format.open_memmap(pixels, mode="w+", dtype=np.uint8, shape=(count, size_px, size_px, 3))
         labels: list[dict[str, str | None]] = []
         with ProcessPoolExecutor(processors()) as pool:
-            for i, (raw, scene) in enumerate(pool.map(partial(_draw_one, seed), range(count), chunksize=200)):
-                out[i] = np.frombuffer(raw, np.uint8).reshape(SIZE_PX, SIZE_PX, 3)
+            for i, (raw, scene) in enumerate(pool.map(partial(_draw_one, seed, size_px), range(count), chunksize=200)):
+                out[i] = np.frombuffer(raw, np.uint8).reshape(size_px, size_px, 3)
                 labels.append(vars(scene))
         out.flush()
         scenes.write_text(json.dumps(labels))
     return np.load(pixels, mmap_mode="r"), [Scene(**s) for s in json.loads(scenes.read_text())]
 
 
-def character_photos(seed: int, count: int, noun: str | None = None) -> Pictures:
+def character_photos(seed: int, count: int, noun: str | None = None, size_px: int = SIZE_PX) -> Pictures:
     """Return `count` drawn photos of the character of this seed, each in another place."""
     who, rng = character(seed, noun), Random(f"photos {seed}")
-    return np.stack([np.asarray(who.photo(rng)) for _ in range(count)])
+    return np.stack([np.asarray(who.photo(rng, size_px=size_px)) for _ in range(count)])
 
 
-def photographs(folder: Path, count: int, held_out: tuple[str, ...] = (), seed: int = 0) -> Pictures:
+def photographs(folder: Path, count: int, held_out: tuple[str, ...] = (), size_px: int = SIZE_PX) -> Pictures:
     """Return `count` random square crops of the photographs under `folder`, but for the sub-folders `held_out`."""
-    rng, crops = Random(seed), []
+    rng, crops = Random(0), []
     paths = [p for p in sorted(folder.rglob("*.jpg")) if p.parent.name not in held_out]
     for k in range(count):
         if k % (count // len(paths) + 1) == 0:
             picture = ImageOps.exif_transpose(Image.open(paths[k // (count // len(paths) + 1)])).convert("RGB")
-        crops.append(np.asarray(_random_crop(picture, rng)))
+        crops.append(np.asarray(_random_crop(picture, rng, size_px)))
     return np.stack(crops)
 
 
-def _random_crop(picture: Image.Image, rng: Random) -> Image.Image:
+def _random_crop(picture: Image.Image, rng: Random, size_px: int) -> Image.Image:
     side = rng.uniform(0.35, 1.0) * min(picture.size)
     left, top = rng.uniform(0, picture.width - side), rng.uniform(0, picture.height - side)
-    crop = picture.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
+    crop = picture.resize((size_px, size_px), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
     return ImageOps.mirror(crop) if rng.random() < 0.5 else crop

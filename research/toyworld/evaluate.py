@@ -64,7 +64,7 @@ def judge_figures(judge: Judge, count: int = 512) -> Figures:
 @torch.no_grad()
 def vae_figures(base: BaseModel, photos: Path | None) -> Figures:
     """Peak signal-to-noise ratio of the autoencoder in dB, on drawings and on photos that it was not trained on."""
-    from research.toyworld.pretrain import HELD_OUT
+    from research.toyworld.vae_training import HELD_OUT
 
     rng = Random("drawings of the autoencoder")
     sets = {

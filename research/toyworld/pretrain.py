@@ -12,74 +12,38 @@ import shutil
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from research.toyworld.data import Pictures, character_photos, drawings, photographs
+from research.toyworld.data import Pictures, character_photos, drawings
 from research.toyworld.fit import DEVICE, Chance, fit, to_tensor
 from research.toyworld.judge_training import disturbed, label_loss, likeness_loss
-from research.toyworld.shapes import TOYWORLD, build_text_encoder, build_unet, build_vae
+from research.toyworld.shapes import SHAPES, Shape, build_text_encoder, build_unet
 from research.toyworld.tokenizer import RARE_WORDS, write_tokenizer
+from research.toyworld.vae_training import encode, pictures_for_vae, pretrain_vae
+from research.toyworld.warm_start import start_unet
 from trainer.models.diffusers_layout import RECIPE_FILE
 from trainer.threads import processors
 from trainer.toyworld.judge import Judge
-from trainer.toyworld.words import caption
+from trainer.toyworld.words import Scene, caption
 
 log = logging.getLogger(__name__)
 
-HELD_OUT = ("dog6", "teapot", "rc_car", "wolf_plushie")  # photographs the autoencoder never sees
-
-
-def pictures_for_vae(cache: Path, photo_folder: Path | None) -> Pictures:
-    """Drawings, characters in their patterns and, where a folder of them is given, photographs."""
-    parts = [drawings(cache, 60_000)[0][:12_000], *(character_photos(50_000 + k, 8) for k in range(250))]
-    if photo_folder:
-        parts.append(photographs(photo_folder, 6_000, HELD_OUT))
-    return np.concatenate(parts)
-
-
-def pretrain_vae(out: Path, cache: Path, photo_folder: Path | None, steps: int = 7_000) -> AutoencoderKL:
-    """Train the autoencoder on 32 px crops, the last tenth on whole pictures: L1 + L2 and a light KL."""
-    pictures = pictures_for_vae(cache, photo_folder)
-    modules = nn.ModuleDict({"vae": build_vae(TOYWORLD)})
-    vae: Any = modules["vae"]
-
-    def loss_of_step(chance: Chance) -> Tensor:
-        crop_px, batch = (32, 32) if chance.done < 0.9 else (64, 16)
-        rng = np.random.default_rng(chance.number)
-        which = rng.integers(len(pictures), size=batch)
-        y, x = rng.integers(0, TOYWORLD.image_px - crop_px + 1, 2) // 4 * 4
-        clean = to_tensor(pictures[which][:, y : y + crop_px, x : x + crop_px])
-        posterior = vae.encode(clean).latent_dist
-        error = vae.decode(posterior.sample(chance.generator)).sample.float() - clean
-        kl = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).float().mean()
-        loss: Tensor = error.abs().mean() + 2 * error.square().mean() + 2e-4 * kl
-        return loss
-
-    fit("vae", out, modules, loss_of_step, steps, 1e-3)
-    latents = encode(vae, pictures[:2_000])
-    vae.register_to_config(scaling_factor=round(float(1 / latents.std()), 4))
-    vae.save_pretrained(out / "model" / "vae")
-    return vae
-
-
-@torch.no_grad()
-def encode(vae: AutoencoderKL, pictures: Pictures) -> Tensor:
-    """Means of the pictures' latents, n × 4 × h × w, unscaled."""
-    parts = np.array_split(pictures, len(pictures) // 100 + 1)
-    with torch.autocast(DEVICE.type, torch.bfloat16):
-        return torch.cat([vae.encode(to_tensor(part)).latent_dist.mean.float() for part in parts])
-
 
 def pretrain_denoiser(
-    out: Path, cache: Path, vae: AutoencoderKL, steps: int = 12_000, batch: int = 32, start: Path | None = None
+    out: Path,
+    shape: Shape,
+    vae: AutoencoderKL,
+    pictures: tuple[Pictures, list[Scene]],
+    steps: int = 12_000,
+    batch: int = 32,
+    start: Path | None = None,
 ) -> None:
     """Train UNet and text encoder together on cached latents, v-prediction (Salimans & Ho 2022, arXiv 2202.00512).
 
@@ -87,19 +51,19 @@ def pretrain_denoiser(
     all but unknowable and would otherwise rule the gradient (after Hang et al. 2023, arXiv 2303.09556).
     A tenth of the captions are empty, for classifier-free guidance. `start` is a model to begin from.
     """
-    pictures, scenes = drawings(cache, 60_000)
+    drawn, scenes = pictures
     torch.manual_seed(0)
-    tokenizer = write_tokenizer(out / "model" / "tokenizer", TOYWORLD.text_tokens)
+    tokenizer = write_tokenizer(out / "model" / "tokenizer", shape.text_tokens)
     scheduler = noise_schedule()
-    latents = _cached_latents(cache / "latents.safetensors", vae, pictures)
+    latents = _cached_latents(out / "cache" / f"latents-{len(drawn)}.safetensors", vae, drawn)
     modules = nn.ModuleDict(
         {
-            "unet": build_unet(TOYWORLD),
-            "text_encoder": build_text_encoder(TOYWORLD, len(tokenizer), tokenizer.eos_token_id),
+            "unet": build_unet(shape),
+            "text_encoder": build_text_encoder(shape, len(tokenizer), tokenizer.eos_token_id),
         }
     )
     if start:
-        modules["unet"].load_state_dict(UNet2DConditionModel.from_pretrained(start / "unet").state_dict())
+        start_unet(modules["unet"], start / "unet")
         modules["text_encoder"].load_state_dict(CLIPTextModel.from_pretrained(start / "text_encoder").state_dict())
     snr = scheduler.alphas_cumprod / (1 - scheduler.alphas_cumprod)
     weights = (5 / (snr + 1)).clamp(max=1).to(DEVICE)
@@ -197,22 +161,26 @@ def main() -> None:
     parser.add_argument(
         "--photos", type=Path, help="a folder of photographs, so that the autoencoder carries real ones"
     )
-    parser.add_argument(
-        "--start", type=Path, help="a model folder whose denoiser is trained on, instead of from nothing"
-    )
+    parser.add_argument("--size", type=int, choices=tuple(SHAPES), default=64, help="of a picture's side, in pixels")
+    parser.add_argument("--drawings", type=int, default=60_000, help="to learn from; the autoencoder takes a fifth")
+    parser.add_argument("--start", type=Path, help="a model folder to begin from, instead of from nothing")
     parser.add_argument("--steps", type=int, help="of the stage, instead of its default")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     how = {"steps": given.steps} if given.steps else {}
     if "RANK" in os.environ:
         dist.init_process_group()
+    shape, cache = SHAPES[given.size], given.out / "cache"
     if given.stage in ("vae", "all"):
-        pretrain_vae(given.out, given.out / "cache", given.photos, **how)
+        pictures = pictures_for_vae(cache, given.photos, given.drawings // 5, given.size)
+        # An autoencoder of the same size has nothing to take over from; its training starts from nothing.
+        pretrain_vae(given.out, shape, pictures, start=given.start, **how)
     if given.stage in ("denoiser", "all"):
         vae = AutoencoderKL.from_pretrained(given.out / "model" / "vae").to(DEVICE).eval()
-        pretrain_denoiser(given.out, given.out / "cache", vae, start=given.start, **how)
+        drawn = drawings(cache, given.drawings, size_px=given.size)
+        pretrain_denoiser(given.out, shape, vae, drawn, start=given.start, **how)
     if given.stage in ("judge", "all"):
-        pretrain_judge(given.out, given.out / "cache", **how)
+        pretrain_judge(given.out, cache, **how)
     if dist.is_initialized():
         dist.destroy_process_group()
 

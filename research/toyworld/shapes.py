@@ -18,6 +18,8 @@ class Shape:
     text_layers: int = 3
     text_tokens: int = 48
     norm_groups: int = 16
+    vae_norm_groups: int = 16
+    latent_channels: int = 4
 
     @property
     def latent_px(self) -> int:
@@ -26,6 +28,10 @@ class Shape:
 
 
 TOYWORLD = Shape()
+# Latents have the sides they have at 64 px, so a step of the denoiser costs the same. Norms span several channels even
+# of the finest level: one that spans a single channel takes away how bright the picture is as a whole.
+TOYWORLD_128 = Shape(image_px=128, vae_channels=(16, 32, 64, 96), vae_norm_groups=4, latent_channels=8)
+SHAPES = {64: TOYWORLD, 128: TOYWORLD_128}
 MICRO = Shape(
     image_px=32,
     vae_channels=(8, 16),
@@ -35,19 +41,20 @@ MICRO = Shape(
     text_layers=1,
     text_tokens=32,
     norm_groups=8,
+    vae_norm_groups=8,
 )
 
 
 def build_vae(shape: Shape) -> AutoencoderKL:
-    """Build the autoencoder: 3 × px × px to 4 latent channels. No attention, so that it may train on crops."""
+    """Build the autoencoder: 3 × px × px to its latent channels. No attention, so that it may train on crops."""
     levels = len(shape.vae_channels)
     return AutoencoderKL(
         block_out_channels=shape.vae_channels,
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
         layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=shape.norm_groups,
+        latent_channels=shape.latent_channels,
+        norm_num_groups=shape.vae_norm_groups,
         sample_size=shape.image_px,
         mid_block_add_attention=False,
     )
@@ -59,8 +66,8 @@ def build_unet(shape: Shape) -> UNet2DConditionModel:
     up = tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(shape.unet_attends))
     return UNet2DConditionModel(
         sample_size=shape.latent_px,
-        in_channels=4,
-        out_channels=4,
+        in_channels=shape.latent_channels,
+        out_channels=shape.latent_channels,
         layers_per_block=1,
         block_out_channels=shape.unet_channels,
         down_block_types=down,
