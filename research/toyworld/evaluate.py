@@ -26,6 +26,7 @@ from storage.nouns import class_prompt
 from trainer.diffusion import sampling
 from trainer.diffusion.images import to_tensor
 from trainer.dreambooth.prompts import instance_prompt
+from trainer.metrics.embedders import small
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
 from trainer.toyworld.judge import Judge, judge_pictures, load_judge
@@ -42,7 +43,7 @@ def base_figures(base: BaseModel, judge: Judge, count: int = 512, **how: Any) ->
         some = prompts[first : first + sampling.BATCH]
         seeds = [*range(first, first + len(some))]
         pictures += sampling.draw(base, base.denoiser, some, seeds, **{**DRAWN, **how})
-    seen = judge_pictures(judge, to_tensor(pictures)).words
+    seen = judge_pictures(judge, small(pictures)).words
     right = {
         label: mean(seen[label][k] == wanted[i] for k, wanted in enumerate(asked))
         for i, label in enumerate(("noun", "colour", "place"))
@@ -50,11 +51,11 @@ def base_figures(base: BaseModel, judge: Judge, count: int = 512, **how: Any) ->
     return {"captions": count, **{label: round(share, 4) for label, share in right.items()}}
 
 
-def judge_figures(judge: Judge, count: int = 512) -> Figures:
-    """Share of fresh drawings that the judge reads right: the ceiling of every other figure."""
+def judge_figures(judge: Judge, size_px: int, count: int = 512) -> Figures:
+    """Share of fresh drawings of a size that the judge reads right: the ceiling of every other figure."""
     rng = Random("drawings of the figures")
     scenes = [Scene(rng.choice(CLASSES), rng.choice(list(COLOURS)), rng.choice(PLACES)) for _ in range(count)]
-    seen = judge_pictures(judge, to_tensor([draw_scene(scene, rng) for scene in scenes])).words
+    seen = judge_pictures(judge, small([draw_scene(scene, rng, size_px) for scene in scenes])).words
     return {
         label: round(mean(seen[label][k] == getattr(s, label) for k, s in enumerate(scenes)), 4)
         for label in ("noun", "colour", "place")
@@ -69,10 +70,10 @@ def vae_figures(base: BaseModel, photos: Path | None) -> Figures:
     rng = Random("drawings of the autoencoder")
     sets = {
         "drawings": [
-            draw_scene(Scene(rng.choice(CLASSES), rng.choice(list(COLOURS)), rng.choice(PLACES)), rng)
+            draw_scene(Scene(rng.choice(CLASSES), rng.choice(list(COLOURS)), rng.choice(PLACES)), rng, base.image_px)
             for _ in range(128)
         ],
-        "characters": [character(seed).photo(rng) for seed in range(64)],
+        "characters": [character(seed).photo(rng, size_px=base.image_px) for seed in range(64)],
     }
     if photos:
         held_out = [path for name in HELD_OUT for path in sorted((photos / name).glob("*.jpg"))]
@@ -133,13 +134,13 @@ def photo_figures(base: BaseModel, judge: Judge, photos: Path, noun: str, out: P
     before = draw(base, base.denoiser, class_prompt(noun), 8)
     portraits = draw(base, denoiser, instance_prompt(identifier, noun), 8)
     places = [draw(base, denoiser, f"a {identifier} {noun} {place}", 2)[k] for place in ASKED_PLACES for k in (0, 1)]
-    small = [image.resize((base.image_px, base.image_px)) for image in images]
-    rows = [(small * 8)[:8], before, portraits, places]
+    given = [image.resize((base.image_px, base.image_px)) for image in images]
+    rows = [(given * 8)[:8], before, portraits, places]
     sampling.grid([sampling.grid(row, columns=8) for row in rows], columns=1).save(out / f"{photos.name}.png")
-    learned_from = judge_pictures(judge, to_tensor(small)).embeddings
+    learned_from = judge_pictures(judge, small(given)).embeddings
 
     def nearest(pictures: list[Image.Image]) -> float:
-        similar = judge_pictures(judge, to_tensor(pictures)).embeddings @ learned_from.T
+        similar = judge_pictures(judge, small(pictures)).embeddings @ learned_from.T
         return round(float(similar.max(1).values.mean()), 3)
 
     return {"subject": photos.name, "class": noun, "before": nearest(before), "learned": nearest(portraits)}
@@ -162,7 +163,7 @@ def main() -> None:
     given.out.mkdir(parents=True, exist_ok=True)
     subjects = [subject.partition("=") for subject in given.subjects]
     what: dict[str, Callable[[], Figures]] = {
-        "base": lambda: {"judge": judge_figures(judge), "base": base_figures(base, judge)},
+        "base": lambda: {"judge": judge_figures(judge, base.image_px), "base": base_figures(base, judge)},
         "vae": lambda: vae_figures(base, given.photos),
         "characters": lambda: all_characters(base, judge, given.seeds, **changes),
         "photos": lambda: {

@@ -15,7 +15,6 @@ from research.toyworld.scenes import character
 from storage.contract.recipe import Recipe
 from storage.nouns import class_prompt
 from trainer.diffusion import sampling
-from trainer.diffusion.images import to_tensor
 from trainer.diffusion.row_adapters import Drawer
 from trainer.dreambooth import class_images
 from trainer.dreambooth.candidates import Candidates
@@ -23,7 +22,7 @@ from trainer.dreambooth.dataset import SubjectSpec
 from trainer.dreambooth.prompts import instance_prompt
 from trainer.dreambooth.report_card import SubjectEvaluator
 from trainer.dreambooth.train import learn
-from trainer.metrics.embedders import ToyworldEmbedder
+from trainer.metrics.embedders import ToyworldEmbedder, small
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel
 from trainer.models.rare_tokens import choose
@@ -51,7 +50,7 @@ class CharacterFixture:
         self.who, self.name, self.places = who, who.name, rng.sample(PLACES, 4)
         self.photos = [who.photo(rng, place, size_px=128) for place in self.places]
         self.plain = draw(base, base.denoiser, class_prompt(noun), 32, seed=500)
-        own = [who.photo(rng) for _ in range(16)]
+        own = [who.photo(rng, size_px=base.image_px) for _ in range(16)]
         self.likeness = SubjectSimilarity(ToyworldEmbedder().embed, self.photos, zero=self.plain, one=own)
 
     def figures(self, denoiser: Drawer, identifier: str) -> Figures:
@@ -59,7 +58,7 @@ class CharacterFixture:
         likeness = self.likeness
         asked = [f"a {identifier} {self.noun} {place}" for place in ASKED_PLACES]
         pictures = [draw(self.base, denoiser, prompt, 4, seed=40) for prompt in asked]
-        seen = [judge_pictures(self.judge, to_tensor(group)).words["place"] for group in pictures]
+        seen = [judge_pictures(self.judge, small(group)).words["place"] for group in pictures]
         portraits = draw(self.base, denoiser, instance_prompt(identifier, self.noun), 8, seed=80)
         after = draw(self.base, denoiser, class_prompt(self.noun), 32, seed=500)
         right = [w == place for place, words in zip(ASKED_PLACES, seen, strict=True) for w in words]
