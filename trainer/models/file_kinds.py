@@ -9,7 +9,8 @@ from pathlib import Path
 Shapes = Mapping[str, tuple[int, ...]]
 
 CONV_IN = re.compile(r"^((model\.diffusion_model\.)?input_blocks\.0\.0|(unet\.)?conv_in)\.weight$")
-CHANNELS = {  # that a UNet takes in, besides the 4 of latents
+CONV_OUT = re.compile(r"^((model\.diffusion_model\.)?out\.2|(unet\.)?conv_out)\.weight$")
+CHANNELS = {  # that a UNet takes in, where it predicts the 4 of latents
     5: "a depth-to-image model",
     7: "an upscaler",
     8: "a model for editing by instructions, as InstructPix2Pix",
@@ -29,6 +30,11 @@ def channels_in(shapes: Shapes) -> int:
     return next((shape[1] for name, shape in shapes.items() if CONV_IN.search(name) and len(shape) == 4), 0)
 
 
+def channels_out(shapes: Shapes) -> int:
+    """How many channels the UNet in a file predicts: those of a latent, 4 if it does not say."""
+    return next((shape[0] for name, shape in shapes.items() if CONV_OUT.search(name) and len(shape) == 4), 4)
+
+
 def kind_of(shapes: Shapes) -> str:
     """What a file holds instead of a whole Stable Diffusion, in words with an article; empty if that is not known."""
     if special := special_unet(shapes) or file_kind(shapes) or _first("models", shapes):
@@ -41,8 +47,9 @@ def kind_of(shapes: Shapes) -> str:
 
 def special_unet(shapes: Shapes) -> str:
     """What kind of UNet is in a file, if it does not read a prompt and noise alone; empty otherwise."""
-    if (channels := channels_in(shapes)) not in (0, 4):
-        return f"{CHANNELS.get(channels, 'another kind of model')} (its UNet takes {channels} channels and not 4)"
+    if (channels := channels_in(shapes)) not in (0, wanted := channels_out(shapes)):
+        kind = CHANNELS.get(channels, "another kind of model")
+        return f"{kind} (its UNet takes {channels} channels and not {wanted})"
     if any(name.endswith(("time_embed.cond_proj.weight", "time_embedding.cond_proj.weight")) for name in shapes):
         return "a latent consistency model (LCM), whose UNet takes the guidance scale as an input"
     return ""

@@ -37,15 +37,15 @@ def check_kind(folder: Path, called: str, known_schedule: Mapping[str, Any] = Ma
     `known_schedule` is what its file says of the noise schedule, and counts before the settings.
     """
     unet, vae, schedule = (config_of(folder, n) for n in ("unet/config.json", "vae/config.json", SCHEDULE))
-    if why := _other_unet(unet, folder) or _other_schedule({**schedule, **known_schedule}, vae):
+    if why := _other_unet(unet, folder) or _other_vae(vae, unet) or _other_schedule({**schedule, **known_schedule}):
         raise SetupError(f"{called} does not work: {why}. {WANTED}")
 
 
 def _other_unet(unet: Mapping[str, Any], folder: Path) -> str:
     """Why a UNet with these settings cannot be trained here; empty if it can."""
-    if (channels := unet.get("in_channels", 4)) != 4:
+    if (channels := unet.get("in_channels", 4)) != (wanted := unet.get("out_channels", 4)):
         kind = CHANNELS.get(channels, "a model for inpainting, upscaling or editing")
-        return f"its UNet takes {channels} channels and not 4: it is {kind}"
+        return f"its UNet takes {channels} channels and not {wanted}: it is {kind}"
     if unet.get("time_cond_proj_dim"):
         return (
             "its UNet takes the guidance scale as an input (time_cond_proj_dim): it is a latent consistency model (LCM)"
@@ -59,11 +59,16 @@ def _other_unet(unet: Mapping[str, Any], folder: Path) -> str:
     return ""
 
 
-def _other_schedule(schedule: Mapping[str, Any], vae: Mapping[str, Any]) -> str:
-    """Why a model with these settings of its noise schedule and VAE cannot be trained here; empty if it can."""
-    if (channels := vae.get("latent_channels", 4)) != 4:
-        return f"its VAE has {channels} channels and not 4: it is of another kind of model"
-    if vae.get("latents_mean") or "beta_schedule" not in schedule:
+def _other_vae(vae: Mapping[str, Any], unet: Mapping[str, Any]) -> str:
+    """Why a VAE with these settings does not go with the UNet; empty if it does."""
+    if (channels := vae.get("latent_channels", 4)) != (wanted := unet.get("in_channels", 4)):
+        return f"its VAE has {channels} channels and not {wanted}: it is of another kind of model"
+    return "its VAE is that of another kind of model (latents_mean)" if vae.get("latents_mean") else ""
+
+
+def _other_schedule(schedule: Mapping[str, Any]) -> str:
+    """Why a model with these settings of its noise schedule cannot be trained here; empty if it can."""
+    if "beta_schedule" not in schedule:
         return f"its noise schedule, {schedule.get('_class_name')}, is that of another kind of model"
     if (predicts := schedule.get("prediction_type", "epsilon")) not in ("epsilon", "v_prediction"):
         return f"it predicts {predicts}, and can only be trained for epsilon or v_prediction"

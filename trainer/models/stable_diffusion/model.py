@@ -53,7 +53,7 @@ class StableDiffusion(BaseModel):
 
     @property
     def latent_channels(self) -> int:
-        """Four."""
+        """Four, but where a model was made with more."""
         return int(self.vae.config.latent_channels)
 
     @property
