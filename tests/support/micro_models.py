@@ -5,6 +5,7 @@ encoder, SD 2 with OpenCLIP's and velocity as target, SDXL with two text encoder
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,23 @@ RECIPE = {
 TOKENS = 32
 
 
-def write_micro_model(folder: Path) -> Path:
-    """Write the micro model in diffusers' layout into `folder`; the same weights each time."""
+def write_micro_model(folder: Path, **shape: Any) -> Path:
+    """Write the micro model in diffusers' layout into `folder`; the same weights each time, for each `shape`."""
     from diffusers import StableDiffusionPipeline
 
     from research.toyworld.pretrain import noise_schedule
     from research.toyworld.shapes import MICRO, build_text_encoder, build_unet, build_vae
     from research.toyworld.tokenizer import write_tokenizer
 
+    micro = replace(MICRO, **shape)
     torch.manual_seed(0)
-    tokenizer = write_tokenizer(folder / "tokenizer", MICRO.text_tokens)
-    text_encoder = build_text_encoder(MICRO, len(tokenizer), tokenizer.eos_token_id)
+    tokenizer = write_tokenizer(folder / "tokenizer", micro.text_tokens)
+    text_encoder = build_text_encoder(micro, len(tokenizer), tokenizer.eos_token_id)
     pipeline = StableDiffusionPipeline(
-        build_vae(MICRO),
+        build_vae(micro),
         text_encoder,
         tokenizer,
-        build_unet(MICRO),
+        build_unet(micro),
         noise_schedule(),
         None,
         None,
