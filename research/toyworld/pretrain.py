@@ -83,7 +83,7 @@ def pretrain_denoiser(
         loss: Tensor = (weights[t] * error).mean()
         return loss
 
-    fit("denoiser", out, modules, loss_of_step, steps, 8e-4, warmup_steps=500, ema_decay=0.9995)
+    fit("denoiser", out, modules, loss_of_step, steps, 5e-4 if start else 8e-4, warmup_steps=500, ema_decay=0.9995)
     if dist.is_initialized() and dist.get_rank():
         return
     vae.register_to_config(_name_or_path="")  # diffusers notes where it was read from; that is nobody's business
