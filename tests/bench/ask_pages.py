@@ -18,6 +18,7 @@ HELD_OUT: dict[str, HeldOutSet] = {
     "other styles": "held_out_styles",
     "third": "held_out_third",
     "fourth": "held_out_fourth",
+    "fifth": "held_out_fifth",
 }
 
 

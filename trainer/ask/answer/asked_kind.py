@@ -41,6 +41,12 @@ WHO = re.compile(
     rf"^(?:{PERSON})s? of\b",
     re.IGNORECASE,
 )
+WHO_IS = re.compile(rf"^(?:\w+ )?who(?:['’]s| is| was| are| were)\b|\b(?:{PERSON})s?\b", re.IGNORECASE)
+WHO_MAY = re.compile(  # which a class of people answers, not a name
+    r"^who(?:m)? (?:can|could|may|might|must|should|needs?|(?:is|are) (?:allowed|entitled|eligible|permitted|exempt)|"
+    r"has to|have to)\b",
+    re.IGNORECASE,
+)
 WHERE = re.compile(
     rf"^(?:\w+ )?where\b|\b(?:what|which) (?:{PLACE})\b|"
     rf"\b(?:what|which)(?:['’]s| is| was) (?:the|its|their|[\w' -]+?['’]s?) (?:{PLACE})\b|^(?:{PLACE}) of\b",
@@ -58,6 +64,8 @@ def kind_asked(question: str, has_dimension: bool) -> AskedKind:
         return "number"
     if DATE.search(lowered):
         return "date"
+    if WHO_MAY.search(question):
+        return ""
     return "name" if any(pattern.search(question) for pattern in (WHO, WHERE, WHOSE)) else ""
 
 

@@ -147,7 +147,7 @@ class _ContradictionFinder:
 
 
 def _is_relevant(sentence: Sentence, least: float) -> bool:
-    return sentence.is_answer and sentence.own >= OWN_LEAST and sentence.worth >= least
+    return sentence.is_candidate and sentence.own >= OWN_LEAST and sentence.worth >= least
 
 
 def _are_alike(question: Question, one: Sentence, other: Sentence) -> bool:

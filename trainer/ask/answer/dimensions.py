@@ -53,6 +53,7 @@ _HOW_MUCH_IS = re.compile(r"\bhow much (?:is|are|was|were)\b")
 _HOW_MUCH_IS_NOUN = re.compile(  # the annual rainfall, but not the ticket for a distance
     rf"{_HOW_MUCH_IS.pattern}(?:\s+(?!(?:of|for|at|in|on|to|from|with|per)\b)\w+){{0,3}}?\s+({'|'.join(_NOUNS)}){NOT_COMPOUND}"
 )
+_HOW_MUCH_NOUN = re.compile(rf"\bhow much ({'|'.join([*_NOUNS, 'money'])})\b")
 BOUGHT = ("energy", "power")  # of which may be asked what they cost
 _IN_UNIT = re.compile(rf"{_HOW_MUCH_IS.pattern}.*\bin (\w+)\W*$")  # 5 miles in kilometres
 
@@ -73,6 +74,8 @@ def asked_dimensions(question: str) -> frozenset[str]:
         return _ADJECTIVES[how[1]]
     if named := _NAMED.search(lowered):
         return _NOUNS[named[1]]
+    if noun := _HOW_MUCH_NOUN.search(lowered):
+        return _NOUNS.get(noun[1], frozenset({"money"}))
     if done := _DONE.search(lowered):
         return _VERBS[done[1]]
     return _how_much_is(lowered)

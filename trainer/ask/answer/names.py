@@ -29,6 +29,7 @@ PLACE = re.compile(
 )
 FAMILY = re.compile(r"\s(?:famil(?:y|ies)|brothers|sisters|siblings|couple)\b")
 LABEL = re.compile(r"[^\W\d]\s?[:|]\s$")  # Conductor: …
+IDENTIFIER = re.compile(r"[\d_]")  # DARKROOM_HOME, IPX6
 
 
 class Name(NamedTuple):
@@ -69,7 +70,7 @@ def _name(phrase: re.Match[str], known: Collection[str]) -> Name | None:
     while words and _is_dull(words[-1][2], known):
         words.pop()
     stems = tuple(stem for *_, stem in words if stem and not _is_dull(stem, known))
-    if not stems or set(stems) <= CALENDAR:
+    if not stems or set(stems) <= CALENDAR or all(IDENTIFIER.search(word) for word in phrase[0].split()):
         return None
     return Name(words[0][0], words[-1][1], stems)
 

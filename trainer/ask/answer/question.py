@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from trainer.ask.answer.asked_kind import WHERE, WHO, kind_asked, without_preamble
+from trainer.ask.answer.asked_kind import WHERE, WHO, WHO_IS, kind_asked, without_preamble
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
 from trainer.ask.answer.free_of_charge import is_free_of_charge
 from trainer.ask.answer.languages import AskedKind, language_of
@@ -18,7 +18,8 @@ from trainer.ask.citations.number_words import numbers_in_words
 from trainer.ask.citations.units import quantity_at
 from trainer.ask.citations.words import stem, words_of
 
-HOW_MANY = re.compile(r"\bhow many\b", re.IGNORECASE)
+HOW_MANY = re.compile(r"\bhow many\s+(\w+)", re.IGNORECASE)
+HOW_MUCH = re.compile(r"\bhow much\b", re.IGNORECASE)
 TIMES = re.compile(
     r"\b(?:o'clock|noon|midnight|[ap]\.?m\.?|daily|weekly|monthly|yearly|annually|every|spring|summer|autumn|winter|"
     r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?|January|February|March|April|May|June|July|August|September|October|"
@@ -42,6 +43,8 @@ LIGHT_WORDS = frozenset(  # which the kind of fact stands for, or which only qua
         "total average overall current currently exact exactly approximately roughly usually normally"
     )
 )
+LIGHT_VERBS = frozenset(words_of("give gives make makes put puts take takes use used uses"))  # their object tells more
+IDENTIFIER = re.compile(r"\b\w+_\w|(?<!\w)--\w")  # of a program, as DARKROOM_HOME and --json
 ROLE = re.compile(r"\b[A-Z]{2,5}(?= of\b)")  # the CEO of …, which is no name
 NAME = re.compile(r"(?<!^)\b(?:[A-ZÀ-Þ][\w.'-]*|\d[\w.]*)")
 
@@ -58,6 +61,8 @@ class Question:
         self.words = words - LIGHT_WORDS - (self.language.stems if self.language else frozenset()) or words
         named = ROLE.sub(lambda role: role[0].lower(), plain if self.has_capitals else plain.lower())
         self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
+        if self.words - self.names - LIGHT_VERBS:
+            self.words -= LIGHT_VERBS - self.names
         self.light_words = words & LIGHT_WORDS
         self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
         self.dimensions = frozenset() if self.language else asked_dimensions(text)
@@ -67,8 +72,10 @@ class Question:
         self.subject_stems = frozenset() if self.language else subject_stems(text, bool(self.names)) & self.words
         self.kind = self._kind()
         self.head = self._head()
-        self._asks_how_many = bool(HOW_MANY.search(text))
+        self.counted = how_many[1] if (how_many := HOW_MANY.search(text)) else ""
+        self.asks_how_much = bool(HOW_MUCH.search(text))
         self.asks_who, self.asks_where = bool(WHO.search(text)), bool(WHERE.search(text))
+        self._asks_person = self.asks_who and bool(WHO_IS.search(text))
 
     @property
     def asks_who_did(self) -> bool:
@@ -102,13 +109,11 @@ class Question:
         if self.kind == "date":
             return bool(TIMES.search(text)) or any(_is_day(text, fact) for fact in facts_in(text))
         if self.kind == "name":
-            names = (name for name in NAME.findall(text) if not name[0].isdigit())
-            is_named = any(frozenset(words_of(name)) - self.words for name in names)
-            return is_named or not self.has_capitals
+            return self.has_name(text) or not self.has_capitals
         if self.dimensions:
             is_free = "money" in self.dimensions and is_free_of_charge(text, self.attributes)
             return self.has_dimension(text) or _has_bare_number(text) or is_free
-        things = self.words if self._asks_how_many else None
+        things = self.words if self.counted else None
         return not self.kind or _has_count(text, things) or bool(OTHER_COUNTS.search(text))
 
     def has_dimension(self, text: str) -> bool:
@@ -119,8 +124,11 @@ class Question:
         return any(quantity.kind in self.dimensions for quantity in quantities if quantity)
 
     def has_name(self, text: str) -> bool:
-        """Whether a text has a name that the question does not have."""
-        return bool(names_in(text, self.words))
+        """Whether a text has a name that the question does not have; of a person if it asks for one: no acronym."""
+        if not (self.asks_who or self.asks_where) and IDENTIFIER.search(text):
+            return True
+        names = names_in(text, self.words)
+        return any(not (self._asks_person and text[name.start : name.end].isupper()) for name in names)
 
 
 def _is_day(text: str, fact: Fact) -> bool:

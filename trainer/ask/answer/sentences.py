@@ -1,7 +1,7 @@
 """Sentences of passages, each with its source, and how well they answer a question."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,8 @@ from trainer.ask.retrieval import Retrieval
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CONTEXT_WEIGHT = 0.9  # of a word in the question or the head of the table that a sentence stands under
 NEAR_WEIGHT = 0.6  # of a word in the sentences around, or in the title, beside one in the sentence
-NAMES_LEAST, ATTRIBUTES_LEAST = 0.6, 0.5  # shares of the question that a sentence that answers it has
+NAMES_LEAST, ATTRIBUTES_LEAST = 0.75, 0.5  # shares of the question that a sentence that answers it has
+NAMES_RELATED = 0.6  # that one has beside it
 LIKENESS_LEAST, LIKE_ATTRIBUTES_LEAST = 0.22, 0.2  # at which it answers by its vector and a bit of the words
 STALE_FACTOR = 0.8
 BY_DIMENSION = 0.6  # of a word like “deep”, in a sentence with a length
@@ -30,6 +31,7 @@ OWN_DIMENSIONS = frozenset(
 SUBJECT_LEAST = 0.5  # of a noun that says what kind of thing it is about, by likeness, in all of a source
 HEAD_LEAST = 0.3  # of the noun of "which …", by likeness
 NAME_LEAST = 6  # letters of a name that another form of it has as well
+COLLECTION_LEAST = 5  # documents that are a collection about one thing
 OWN_LEAST = 0.3  # share of the words that are no names that are in the sentence itself
 
 
@@ -46,6 +48,7 @@ class Sentence:
     own: float = 1.0  # share of the other words that are in the sentence itself
     has_kind: bool = True  # whether it has what is asked for: a number, a date
     is_anchored: bool = True  # by a name in the question; without one, words alone tell what it is about
+    is_literal: bool = True  # whether it has a word of the question that is no name, or what asks for its dimension
     has_head: bool = True  # whether it speaks of a river, or has a name, where the question is "which river …"
     is_about: bool = True  # whether its source speaks of the kind of thing that the question is about
 
@@ -58,6 +61,11 @@ class Sentence:
     @property
     def is_answer(self) -> bool:
         """Whether it supports an answer."""
+        return self.is_candidate and self.names >= NAMES_LEAST and (self.is_anchored or self.is_literal)
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it would, beside another sentence that does."""
         in_words = self.attributes >= ATTRIBUTES_LEAST and self.own >= OWN_LEAST
         least = LIKE_ATTRIBUTES_LEAST if self.is_anchored else ATTRIBUTES_LEAST
         in_sense = self.has_head and self.likeness >= LIKENESS_LEAST and self.attributes >= least
@@ -67,17 +75,20 @@ class Sentence:
     @property
     def is_of_subject(self) -> bool:
         """Whether it is about the thing that the question is about."""
-        return self.is_about and self.names >= NAMES_LEAST
+        return self.is_about and self.names >= NAMES_RELATED
 
 
 def ranked(question: Question, retrieval: Retrieval) -> list[Sentence]:
     """All sentences of the passages, those first that answer the question best; each text of a source once."""
     sources = {source.id: source for source in retrieval.sources}
     passages = [(sources[p.source_id], p.text) for p in retrieval.passages if p.source_id in sources]
-    scorer = _Scorer(question, [f"{source.title} {source.site} {text}" for source, text in passages])
     whole = {source.id: source.title for source, _ in passages}
     for source, text in passages:
         whole[source.id] += f"\n{text}"
+    scorer = _Scorer(question, [f"{source.title} {source.site} {text}" for source, text in passages])
+    if not scorer.is_known(whole.values()):
+        return []
+    scorer.tell_apart(retrieval.sources, whole)
     variants = VariantFinder(question.text, whole)
     about = {source.id: scorer.is_about(f"{source.site} {whole[source.id]}") for source, _ in passages}
     sentences: dict[tuple[str, str], Sentence] = {}
@@ -102,9 +113,24 @@ class _Scorer:
         self._question = question
         self._weights = question.weights(texts)
         self._numbered = numbered_things(question.text)
+        self._anchors = question.names
         known = [*texts, OF_LIFETIME, known_words()]
         words = question.words | question.light_words
         self._likeness = WordLikeness(words, question.plain, known, question.rival_words)
+
+    def tell_apart(self, sources: Collection[Source], whole: Mapping[str, str]) -> None:
+        """Take no name of the question for an anchor if all documents have it: then they are all about that."""
+        texts = [frozenset(words_of(whole[source.id])) for source in sources if source.id in whole]
+        if len(texts) >= COLLECTION_LEAST and all(source.kind == "document" for source in sources):
+            self._anchors = frozenset(name for name in self._anchors if not all(name in text for text in texts))
+
+    def is_known(self, whole: Collection[str]) -> bool:
+        """Whether the sources together speak of all that is asked about, where there is no name to find it by."""
+        if self._question.names or not self._question.has_capitals:
+            return True
+        shares = self._likeness.shares(frozenset(words_of("\n".join(whole))))
+        asked = self._question.words - self._question.dimension_words
+        return all(shares[word] >= SUBJECT_LEAST for word in asked)
 
     def is_about(self, whole: str) -> bool:
         """Whether a source speaks of the kind of thing that the question is about, and has its number."""
@@ -119,6 +145,7 @@ class _Scorer:
         title = frozenset(words_of(source.title))
         attributes = question.attributes - (title - question.names) or question.light_words or question.attributes
         names = question.names | (question.words - attributes)
+        has_title = not title.isdisjoint(question.words - question.names)
         words = [frozenset(words_of(piece.text)) for piece in pieces]
         likeness = self._likeness_of([piece.text for piece in pieces], names | title)
         around = frozenset(words_of(" ".join([source.title, source.site, *HEADING.findall(text)])))
@@ -137,7 +164,10 @@ class _Scorer:
                 likeness=float(likeness[n]),
                 attributes=self._share(whole, attributes),
                 own=self._share(own, attributes),
-                is_anchored=bool(question.names) or not question.has_capitals,
+                is_anchored=bool(self._anchors) or not question.has_capitals,
+                is_literal=has_title
+                or question.has_dimension(piece.text)
+                or any(own[word] >= CONTEXT_WEIGHT for word in attributes),
                 has_kind=question.has_kind(piece.text) and not self._is_of_other(own, words[n]),
                 has_head=self._has_head(piece, own, nearby),
                 is_about=is_about,
@@ -148,7 +178,9 @@ class _Scorer:
         head = self._question.head
         if not head or own[head] >= HEAD_LEAST:
             return True
-        return nearby[head] >= HEAD_LEAST if self._question.asks_who_did else self._question.has_name(piece.text)
+        if self._question.asks_who_did or self._question.kind not in ("", "name"):
+            return nearby[head] >= HEAD_LEAST
+        return self._question.has_name(piece.text)
 
     def _likeness_of(self, pieces: Sequence[str], known: frozenset[str]) -> Vectors:
         """Cosines of the question and each sentence, without the words that are known to be what they are about."""

@@ -14,6 +14,7 @@ GENERIC = frozenset(  # nouns that a source need not have, and words of time
     "person place plant product program programme project region series service site software state story system team "
     "thing tool town unit vehicle venue version village work year month week day night today yesterday tomorrow "
     "currently last next first now time season ago annually daily yearly altogether total open closed valid available "
+    "default present average least most look "
     "long old away apart worth like used called".split()
 )
 WORDS = r"(?P<words>(?:\s+[a-zß-ÿ][\w'’-]*)+)"
@@ -23,10 +24,12 @@ FRAMES = [  # before the thing
     r"\b[Hh]ow\s+\w+\s+(?:is|are|was|were)",
 ]
 AUXILIARY = r"\b(?:do|does|did|will|can)"
+AUXILIARY_OR_BE = r"\b(?:do|does|did|will|can|is|are|was|were|has|have|had)"
 VERB_LAST = re.compile(rf"{AUXILIARY}\s", re.IGNORECASE)  # what does the ticket cost
 NAMED = [re.compile(rf"{frame}{ARTICLE}\s+{PHRASE.pattern}{WORDS}") for frame in FRAMES]
 NAMED_BEFORE_VERB = re.compile(rf"{AUXILIARY}{ARTICLE}\s+{PHRASE.pattern}{WORDS}")
-POSSESSED = re.compile(rf"{PHRASE.pattern}['’]s{WORDS}")  # when was Olaf Brandt's sister born
+POSSESSED = re.compile(rf"{AUXILIARY_OR_BE}\s+{PHRASE.pattern}['’]s{WORDS}")  # when was Olaf Brandt's sister born
+POSSESSED_LAST = re.compile(rf"\b(?:of|for|at|on|in|to|from|with|by)\s+{PHRASE.pattern}['’]s{WORDS}")
 NAMELESS = [re.compile(rf"{frame}{ARTICLE}{WORDS}") for frame in FRAMES]
 
 
@@ -39,6 +42,7 @@ def subject_stems(question: str, has_names: bool) -> frozenset[str]:
     patterns = NAMED if has_names else NAMELESS
     found = [_until_stop_word(match["words"]) for pattern in patterns for match in pattern.finditer(question)]
     if has_names:
+        found += [_until_stop_word(match["words"])[-1:] for match in POSSESSED_LAST.finditer(question)]
         for pattern in (NAMED_BEFORE_VERB, POSSESSED):
             found += (_until_stop_word(match["words"])[:-1] for match in pattern.finditer(question))
     if VERB_LAST.search(question):

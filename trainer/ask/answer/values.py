@@ -76,9 +76,18 @@ class ValueFinder:
         if kind == "percent":
             return [value for value in facts if value.kind == "percent"]
         if kind:
-            facts = [value for value in facts if value.kind == "number"]
+            facts = self._of_asked_type([value for value in facts if value.kind == "number"])
         fitting = [v for v in facts if v.quantity and v.quantity.kind in dimensions and not self._is_of_other(text, v)]
         return fitting or [v for v in facts if not dimensions or not v.quantity]
+
+    def _of_asked_type(self, numbers: list[Value]) -> list[Value]:
+        """Those that count what “how many” asks for, or measure as “how much” does, if any do."""
+        question = self._question
+        if question.dimensions or not (question.counted or question.asks_how_much):
+            return numbers
+        fitting = [value for value in numbers if bool(value.quantity) != bool(question.counted)]
+        counting = [value for value in fitting if value.counted and are_near([question.counted], value.counted)]
+        return (counting if question.counted else fitting) or fitting or numbers
 
     def _is_of_other(self, text: str, value: Value) -> bool:
         """Whether a quantity is one that is not asked for, by the word beside it: every 14 days, 14 metres wide."""

@@ -4,18 +4,19 @@ Words for one relation (`relations.toml`) are near, and otherwise those with a h
 words picked at random, 99 % of pairs are below `FAR`.
 """
 
-import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
+from storage.data_files import read_toml
 from trainer.ask.citations.words import CJK, stem, words_and_stems
 from trainer.ask.ranking.vectors import static_embedder
 
 FAR, NEAR = 0.22, 0.62  # cosines that count as nothing, and as a synonym
 SYNONYM = 0.85  # of what the word itself counts
+HINT = 0.45  # of that, where a word goes with a relation without saying it: the novel of an author
 SYNONYMOUS = 0.35  # cosine of two words for one thing: employees and workers; dogs and cats are below
 
 Shares = Mapping[str, float]
@@ -40,8 +41,9 @@ class WordLikeness:
             0.0  # characters have no synonyms
         )
         for row, asked_stem in enumerate(self._asked):
-            related = [self._places[other] for other in related_words(asked_stem) if other in self._places]
-            self._near[row, related] = np.maximum(self._near[row, related], SYNONYM)
+            for words, share in ((hints_of(asked_stem), HINT), (related_words(asked_stem), SYNONYM)):
+                places = [self._places[other] for other in words if other in self._places]
+                self._near[row, places] = np.maximum(self._near[row, places], share)
             if asked_stem in self._places:
                 self._near[row, self._places[asked_stem]] = 1.0
 
@@ -57,12 +59,35 @@ def related_words(stemmed: str) -> frozenset[str]:
     return _relations().get(stemmed, frozenset())
 
 
+def hints_of(stemmed: str) -> frozenset[str]:
+    """Stems of the words that go with relations that a word stands for, and may say nothing of them."""
+    return _hints().get(stemmed, frozenset())
+
+
 @lru_cache(maxsize=1)
 def _relations() -> dict[str, frozenset[str]]:
-    spelled = tomllib.loads((Path(__file__).parent / "relations.toml").read_text())
-    groups = [frozenset(map(stem, words.split())) for words in spelled.values()]
-    known = frozenset().union(*groups)
-    return {word: frozenset().union(*(group for group in groups if word in group)) for word in known}
+    return _joined((words, words) for words, _ in _groups())
+
+
+@lru_cache(maxsize=1)
+def _hints() -> dict[str, frozenset[str]]:
+    return _joined(pair for words, hints in _groups() for pair in ((words, hints), (hints, words)))
+
+
+def _groups() -> Iterator[tuple[frozenset[str], frozenset[str]]]:
+    """Of each relation the words for it, and those that hint at it, as stems."""
+    for spelled in read_toml("trainer.ask.answer", "relations.toml").values():
+        words, _, hints = spelled.partition("|")
+        yield frozenset(map(stem, words.split())), frozenset(map(stem, hints.split()))
+
+
+def _joined(groups: Iterable[tuple[frozenset[str], frozenset[str]]]) -> dict[str, frozenset[str]]:
+    """For each word on the left of a pair all that are on the right of such pairs."""
+    joined = defaultdict[str, set[str]](set)
+    for words, others in groups:
+        for word in words:
+            joined[word] |= others
+    return {word: frozenset(others) for word, others in joined.items()}
 
 
 def are_near(some: Collection[str], others: Collection[str]) -> bool:

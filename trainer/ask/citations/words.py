@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
+from storage.data_files import read_toml
 from storage.text import fold
 
 WORD = re.compile(r"[^\W\d_][^\W_]*(?:'[^\W\d_]+)?|\d[\w.]*\w|\d")
@@ -30,15 +31,21 @@ STOP_WORDS = ENGLISH_STOP_WORDS | frozenset(
     "der das ein eine und oder ist sind von zu im in mit für auf nicht le la les un une et est de du des en".split()
 )
 SUFFIXES = ("ations", "ation", "ings", "ing", "edly", "ed", "es", "s", "ly", "e")
+VERB_OF_FORM = {
+    form: verb
+    for verb, forms in read_toml("trainer.ask.citations", "irregular_verbs.toml").items()
+    for form in forms.split()
+}
 
 
 @lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
-    """A word without the endings that English inflects it with: enough to find it again.
+    """A word without the endings that English inflects it with, or its verb: enough to find it again.
 
-    >>> stem("opened"), stem("opening"), stem("cities"), stem("city")
-    ('open', 'open', 'citi', 'citi')
+    >>> stem("opened"), stem("cities"), stem("city"), stem("founded"), stem("found")
+    ('open', 'citi', 'citi', 'found', 'find')
     """
+    word = VERB_OF_FORM.get(word, word)
     for suffix in SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 3 and not word.endswith("ss"):
             word = word[: -len(suffix)]

@@ -29,9 +29,23 @@ def answer(asked: str) -> str:
         ("How do I connect S3?", "s3://bucket/prefix"),
         ("How long are jobs kept?", "until somebody deletes them"),
         ("Which port does the web chat use?", "8700"),
+        ("How many class images are used?", "1 to 1000 | 100"),
     ],
 )
 def test_first_questions_are_answered_without_contradictions(question: str, fact: str) -> None:
     quoted = answer(question)
     assert fact in quoted.splitlines()[0]
     assert "disagree" not in quoted
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who is the CEO of Darkroom?",
+        "Who founded Darkroom?",
+        "Where is the headquarters of Darkroom?",
+        "How do I bake sourdough bread?",
+    ],
+)
+def test_what_the_docs_do_not_say_is_declined(question: str) -> None:
+    assert not answer(question)
