@@ -16,7 +16,7 @@ LAST = "last"
 def _checked_question(question: str) -> str:
     question = one_line(question)
     if not question:
-        raise ValueError("ask something, like: what changed in Python 3.14?")
+        raise ValueError("ask something, as in “what changed in Python 3.14?”")
     if len(question) > QUESTION_MAX:
         raise ValueError(f"a question has at most {QUESTION_MAX:,} characters, this one has {len(question):,}")
     return question

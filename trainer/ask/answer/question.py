@@ -54,10 +54,13 @@ class Question:
 
     def __init__(self, text: str) -> None:
         self.text = text = without_preamble(text)
+        before, _, asked = text.rpartition("? ")  # a follow-up stands behind the question that it refers to
+        self.asked = asked = without_preamble(asked)
         self.language = language_of(text)
         self.has_capitals = self.language is None or self.language.has_capitals
         self.plain = plain = in_plain_words(text) if self.language is None else text
         words = frozenset(words_of(plain))
+        words -= _answered_before(before) - frozenset(words_of(asked))
         self.words = words - LIGHT_WORDS - (self.language.stems if self.language else frozenset()) or words
         named = ROLE.sub(lambda role: role[0].lower(), plain if self.has_capitals else plain.lower())
         self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
@@ -65,36 +68,36 @@ class Question:
             self.words -= LIGHT_VERBS - self.names
         self.light_words = words & LIGHT_WORDS
         self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
-        self.dimensions = frozenset() if self.language else asked_dimensions(text)
+        self.dimensions = frozenset() if self.language else asked_dimensions(asked)
         of_dimensions = frozenset(map(stem, dimension_words(self.dimensions)))
         self.dimension_words = of_dimensions & self.words
         self.rival_words = of_dimensions.difference(self.words, *map(related_words, self.words))  # wide, beside long
         self.subject_stems = frozenset() if self.language else subject_stems(text, bool(self.names)) & self.words
         self.kind = self._kind()
         self.head = self._head()
-        self.counted = how_many[1] if (how_many := HOW_MANY.search(text)) else ""
-        self.asks_how_much = bool(HOW_MUCH.search(text))
-        self.asks_who, self.asks_where = bool(WHO.search(text)), bool(WHERE.search(text))
-        self._asks_person = self.asks_who and bool(WHO_IS.search(text))
+        self.counted = how_many[1] if (how_many := HOW_MANY.search(asked)) else ""
+        self.asks_how_much = bool(HOW_MUCH.search(asked))
+        self.asks_who, self.asks_where = bool(WHO.search(asked)), bool(WHERE.search(asked))
+        self._asks_person = self.asks_who and bool(WHO_IS.search(asked))
 
     @property
     def asks_who_did(self) -> bool:
         """Whether the head is a deed."""
-        return WHO_DID.match(self.text) is not None
+        return WHO_DID.match(self.asked) is not None
 
     def _head(self) -> str:
         """What is asked for, as a stem: the river of “which river …”, the prize of “what is the prize of …”.
 
         Of “who owned …” it is the deed.
         """
-        match = HEAD.search(self.text) or WHO_DID.match(self.text)
+        match = HEAD.search(self.asked) or WHO_DID.match(self.asked)
         stems = words_of(next(filter(None, match.groups()), "")) if match else []
         return stems[0] if stems and stems[0] in self.words else ""
 
     def _kind(self) -> AskedKind:
         if self.language:
-            return self.language.kind_of(self.text.lower())
-        return kind_asked(self.text, bool(self.dimensions))
+            return self.language.kind_of(self.asked.lower())
+        return kind_asked(self.asked, bool(self.dimensions))
 
     def weights(self, texts: Sequence[str]) -> dict[str, float]:
         """How much each word tells: more if it is rare in these texts (inverse document frequency)."""
@@ -129,6 +132,13 @@ class Question:
             return True
         names = names_in(text, self.words)
         return any(not (self._asks_person and text[name.start : name.end].isupper()) for name in names)
+
+
+def _answered_before(question: str) -> frozenset[str]:
+    """The words of an earlier question by which it asked for something else than what it was about."""
+    if names := frozenset(words_of(" ".join(NAME.findall(question)))):
+        return frozenset(words_of(question)) - names
+    return frozenset(map(stem, dimension_words(asked_dimensions(question))))
 
 
 def _is_day(text: str, fact: Fact) -> bool:

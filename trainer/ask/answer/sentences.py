@@ -129,7 +129,7 @@ class _Scorer:
         if self._question.names or not self._question.has_capitals:
             return True
         shares = self._likeness.shares(frozenset(words_of("\n".join(whole))))
-        asked = self._question.words - self._question.dimension_words
+        asked = self._question.words.intersection(words_of(self._question.asked)) - self._question.dimension_words
         return all(shares[word] >= SUBJECT_LEAST for word in asked)
 
     def is_about(self, whole: str) -> bool:

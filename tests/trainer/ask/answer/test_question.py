@@ -59,3 +59,22 @@ def test_free_is_a_price_where_it_is_said_of_what_is_paid_for(text: str, is_pric
 )  # fmt: skip
 def test_what_is_asked_for_may_stand_after_free(text: str, is_price: bool) -> None:
     assert Question("How much does parking cost at the Salt Hall?").has_kind(text) is is_price
+
+
+def test_a_follow_up_asks_for_what_its_own_words_do() -> None:
+    question = Question("How much does the heron lamp cost? And where was it made?")
+    assert question.kind == "name" and question.asks_where
+    assert question.words == {"heron", "lamp"}
+
+
+def test_how_much_of_a_quantity_asks_for_its_unit() -> None:
+    assert Question("How much power does the Brewer use?").dimensions == {"power"}
+    assert Question("How much money comes with the Orle Prize?").dimensions == {"money"}
+
+
+def test_who_is_asks_for_a_person_and_who_may_for_anybody() -> None:
+    assert not Question("Who is the head of Orle Mill?").has_kind(
+        "The mill runs on the CPU, from the file that MILL_HOME names."
+    )
+    assert Question("Who is the head of Orle Mill?").has_kind("The mill is run by Rosa Telling.")
+    assert Question("Who can see my pictures?").kind == ""
