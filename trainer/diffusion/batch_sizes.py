@@ -1,14 +1,15 @@
 """How many pictures are drawn together: as many as memory allows, and as measured speed says.
 
 Larger batches use wide GPUs better, and fall out of the caches of CPUs, so which is quickest is found out on the job:
-each size is tried when it first comes up, from `BATCH` on, while growing has paid. The memory of a pixel is measured
-where the device can tell, and estimated before.
+each size is tried for some passes when it first comes up, from `BATCH` on, while growing has paid. The memory of a
+pixel is measured where the device can tell, and estimated before.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
+from statistics import median
 
 import psutil
 import torch
@@ -19,6 +20,7 @@ from trainer.models.base import BaseModel
 
 SIZES = (4, 8, 16)
 SHARED = 8  # pictures in a pass that several requests share, where nothing is measured
+TRIES, LATEST = 3, 9  # passes by which a size is known, and of which the median counts: some are disturbed
 PAYS = 0.98  # of the time of a picture: a larger batch that takes more than that is not worth its memory
 SHARE = 0.5  # of the free memory
 
@@ -30,41 +32,38 @@ class PictureBatches:
         self.base, self._free_bytes = base, free_bytes or free_memory_bytes
         self._limit = defaultdict[int, BatchLimit](lambda: BatchLimit(max(SIZES)))  # of a pass, by side
         self._pixel_bytes = 0.0  # of a pass, of each pixel of its pictures, where it was measured
-        self._pass_s: dict[tuple[int, int], float] = {}  # of a denoising step, by side and number of pictures
-        self._picture_s: dict[tuple[int, int], float] = {}  # best time of a picture, by side and batch size
+        self._passes_s = defaultdict[tuple[int, int], deque[float]](lambda: deque(maxlen=LATEST))  # by side, pictures
 
     def next(self, left: int, side_px: int) -> int:
         """How many of the pictures that are left to draw next, all of a side."""
         fitting = [size for size in SIZES if size == BATCH or size <= self._fits(side_px)]
         best = BATCH
         for size in fitting:
-            known_s = self._picture_s.get((side_px, size))
-            if known_s is None:
+            picture_s = self._pass_s(size, side_px) / size
+            if picture_s == inf:
                 best = size if size <= left else best  # a size counts once it was full
                 break
-            if size == BATCH or known_s < PAYS * self._picture_s[side_px, best]:
+            if size == BATCH or picture_s < PAYS * self._pass_s(best, side_px) / best:
                 best = size
             else:
                 break  # growing has not paid
         return min(left, best)
 
-    def measured(self, count: int, side_px: int, seconds: float) -> None:
-        """Note how long so many pictures took together. The best time counts: others may have been disturbed."""
-        if count in SIZES:
-            before_s = self._picture_s.get((side_px, count), seconds / count)
-            self._picture_s[side_px, count] = min(before_s, seconds / count)
-
     def pass_took(self, pictures: int, seconds: float, side_px: int) -> None:
-        """Note how long a denoising step of so many pictures in one pass took; it becomes part of a running mean."""
-        before_s = self._pass_s.get((side_px, pictures), seconds)
-        self._pass_s[side_px, pictures] = before_s + (seconds - before_s) / 4
+        """Note how long a denoising step of so many pictures in one pass took."""
+        self._passes_s[side_px, pictures].append(seconds)
+
+    def _pass_s(self, pictures: int, side_px: int) -> float:
+        """How long a pass of so many takes; infinity if that is unknown."""
+        took_s = self._passes_s.get((side_px, pictures), ())
+        return median(took_s) if len(took_s) >= TRIES else inf
 
     def times_longer(self, pictures: int, more: int, side_px: int) -> float:
         """How many times as long as one of `pictures` a pass of `more` takes; infinity if that is unknown."""
-        alone_s = self._pass_s.get((side_px, pictures))
+        alone_s = self._pass_s(pictures, side_px)
         # One of more pictures takes at least as long, so it bounds those that nobody has measured.
-        larger_s = [each_s for (side, count), each_s in self._pass_s.items() if side == side_px and count >= more]
-        return min(larger_s) / alone_s if alone_s and larger_s else inf
+        larger_s = [self._pass_s(count, side) for side, count in self._passes_s if side == side_px and count >= more]
+        return min(larger_s, default=inf) / alone_s if alone_s < inf else inf
 
     def took_memory(self, pictures: int, side_px: int, size_bytes: int) -> None:
         """Note what a pass over so many pictures took for itself at most."""

@@ -15,7 +15,7 @@ from trainer.diffusion.latents import decode
 from trainer.diffusion.pass_precision import bfloat16_if, is_wide
 from trainer.diffusion.row_adapters import Drawer, network_of, predict_together
 from trainer.models.base import BaseModel
-from trainer.models.denoiser import joined
+from trainer.models.denoiser import TextEmbeddings, joined
 from trainer.steps import Steps, run_to_end
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,6 @@ class Denoising:
         references: Sequence[Tensor] = (),
         halve: bool = False,
     ) -> None:
-        began_s = time.monotonic()
         self.base, self.denoiser, self.guidance, self.halve = base, denoiser, guidance, halve
         shape = (1, *base.latent_shape(size))
         generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
@@ -71,6 +70,8 @@ class Denoising:
             denoiser, negative if self.guided else None, *([prompt] if isinstance(prompt, str) else prompt)
         )
         self.text = self.text.referring_to(references)
+        if base.device.type == "cpu":  # a GPU would save a hundredth of its time, at 26 MB for each of SDXL's rows
+            self.text = self.text.spread(len(noise) * (1 + self.guided)).keeping()
         self.scheduler = scheduler_for(base, scheduler, steps, size)
         self.chance = {"generator": generators} if scheduler == "euler-a" else {}
         self.latents: Tensor = noise.to(base.device) * self.scheduler.init_noise_sigma
@@ -78,11 +79,11 @@ class Denoising:
         self.keeps_clean = False  # whether `clean` is to be kept, for a preview
         self._fails_at_clean = False
         self.clean: Tensor | None = None  # as the last step predicted the latents at the end
-        self.shared = False  # whether others were in one pass with it, whose time its own cannot be told from
+        self.shared = False  # whether others were in one pass with it
         self.halved = False  # whether any of its passes was computed in bfloat16
         self._stepped = False  # its next step was taken together with others
-        self.last_pass: tuple[int, float] | None = None  # pictures in it, those of others, too, and its seconds
-        self.took_s = time.monotonic() - began_s  # without what ran between its steps
+        self._joined: tuple[list[Denoising], TextEmbeddings] | None = None  # prompts of the pass that it was first in
+        self.last_pass: tuple[int, float] | None = None  # that it was first in: pictures, and seconds
 
     @property
     def done(self) -> bool:
@@ -107,9 +108,7 @@ class Denoising:
         with bfloat16_if(halved):
             predicted = self.denoiser(rows, t, self.text)
         self._advance(predicted, halved)
-        step_s = time.monotonic() - began_s
-        self.took_s += step_s
-        self.last_pass = len(self.latents), step_s
+        self._joined, self.last_pass = None, (len(self.latents), time.monotonic() - began_s)
 
     def _rows(self) -> tuple[Tensor, Tensor]:
         """What goes into the forward pass, and its time."""
@@ -128,6 +127,13 @@ class Denoising:
             self.clean = self._predicted_clean(predicted, t)
         self.latents = self.scheduler.step(predicted, t, self.latents, **self.chance).prev_sample
         self.taken += 1
+
+    def _text_with(self, denoisings: Sequence["Denoising"], counts: Sequence[int]) -> TextEmbeddings:
+        """The prompts of a pass over so many rows of each, joined once as long as it is over the same."""
+        if self._joined is None or self._joined[0] != [*denoisings]:
+            text = joined([each.text.spread(count) for each, count in zip(denoisings, counts, strict=True)])
+            self._joined = [*denoisings], text if self.text.kept is None else text.keeping()
+        return self._joined[1]
 
     def _predicted_clean(self, predicted: Tensor, t: Tensor) -> Tensor | None:
         """The clean latents that this step predicts, for a preview, which is not worth a drawing."""
@@ -149,17 +155,14 @@ def step_together(denoisings: Sequence[Denoising]) -> None:
     rows, times = zip(*(each._rows() for each in denoisings), strict=True)
     counts = [len(some) for some in rows]
     t = torch.cat([time.expand(count) for time, count in zip(times, counts, strict=True)])
-    text = joined([each.text.spread(count) for each, count in zip(denoisings, counts, strict=True)])
-    joined_rows = torch.cat(rows)
+    text, joined_rows = denoisings[0]._text_with(denoisings, counts), torch.cat(rows)
     halved = all(each.halve for each in denoisings) and is_wide(joined_rows)
     with bfloat16_if(halved):
         predicted = predict_together([each.denoiser for each in denoisings], counts, joined_rows, t, text)
     for each, part in zip(denoisings, torch.split(predicted, counts), strict=True):
         each._advance(part, halved)
         each._stepped = each.shared = True
-    last_pass = sum(len(each.latents) for each in denoisings), time.monotonic() - began_s
-    for each in denoisings:
-        each.last_pass = last_pass
+    denoisings[0].last_pass = sum(len(each.latents) for each in denoisings), time.monotonic() - began_s
 
 
 def sample_latents(
@@ -178,8 +181,8 @@ class Batches(Protocol):
     def next(self, left: int, side_px: int) -> int:
         """How many of those that are left to draw next."""
 
-    def measured(self, count: int, side_px: int, seconds: float) -> None:
-        """Hear how long so many took."""
+    def pass_took(self, pictures: int, seconds: float, side_px: int) -> None:
+        """Hear how long a denoising step of so many took."""
 
 
 class _FixedBatches:
@@ -191,7 +194,7 @@ class _FixedBatches:
     def next(self, left: int, side_px: int) -> int:
         return min(left, self.size)
 
-    def measured(self, count: int, side_px: int, seconds: float) -> None:
+    def pass_took(self, pictures: int, seconds: float, side_px: int) -> None:
         pass
 
 
@@ -229,6 +232,9 @@ class Drawing:
             denoising = self.denoising = self._begin(len(self.images))
             while not denoising.done:
                 denoising.step()
+                if denoising.last_pass:
+                    self.batches.pass_took(*denoising.last_pass, self.side_px)
+                    denoising.last_pass = None
                 done += len(denoising.latents)
                 yield min(max(1, of * done // (count * steps)), of), of
             self.denoising = None
@@ -243,15 +249,10 @@ class Drawing:
 
     def _finish(self, denoising: Denoising) -> list[Image.Image]:
         """The pictures of a batch."""
-        began_s = time.monotonic()
-        with self.base.in_tiles() if self.tiled else nullcontext():
-            images = decode(self.base, denoising.latents)
         self.shared |= denoising.shared
         self.halved |= denoising.halved
-        if not denoising.shared:
-            took_s = denoising.took_s + time.monotonic() - began_s
-            self.batches.measured(len(images), self.side_px, took_s)
-        return images
+        with self.base.in_tiles() if self.tiled else nullcontext():
+            return decode(self.base, denoising.latents)
 
 
 def _side_px(base: BaseModel, size: tuple[int, int] | None, references: Sequence[Tensor]) -> int:

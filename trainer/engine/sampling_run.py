@@ -117,8 +117,6 @@ class SamplingRun(Run):
             except Exception as error:
                 self._part(runs, error)
         super().step_with(others)
-        if self.drawing and denoisings and denoisings[0].last_pass:
-            self.batches.pass_took(*denoisings[0].last_pass, self.drawing.side_px)
 
     def _part(self, runs: Sequence["SamplingRun"], error: Exception) -> None:
         """After a pass that failed: smaller ones where memory was short, else none that these runs share."""

@@ -153,9 +153,9 @@ class Scheduler:
 def _batch(runs: Iterable[Run], may_lengthen: Callable[[Run], bool] = lambda run: True) -> list[Run]:
     """The first of several runs, and those that fit into its forward pass, in the same order."""
     first, *others = runs
-    batch, rows = [first], first.rows
+    batch, rows, rows_max = [first], first.rows, first.rows_max
     for run in others if first.batch_key is not None else ():
-        if run.batch_key != first.batch_key or rows + run.rows > first.rows_max:
+        if run.batch_key != first.batch_key or rows + run.rows > rows_max:
             continue
         if may_lengthen(run) or first.times_longer(rows + run.rows) <= LONGER:
             batch.append(run)

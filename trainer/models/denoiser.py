@@ -18,11 +18,18 @@ class TextEmbeddings:
     pooled: Tensor | None = None  # n × width, in families that guide by the meaning of the whole prompt, too
     mask: Tensor | None = None  # n × tokens, true where there is a word, in families that pass over padding
     references: tuple[Tensor, ...] = ()  # normalised latents of each photo, n × c × h × w
+    kept: dict[Any, Any] | None = None  # what passes make of the tokens alone, where the next ones are to find it
 
     def spread(self, rows: int) -> "TextEmbeddings":
         """Each prompt's reading for as many neighbouring rows as it takes to have `rows` of them."""
         times = rows // len(self.tokens)
+        if times == 1:
+            return self
         return self._each(lambda part: part.repeat_interleave(times, dim=0))
+
+    def keeping(self) -> "TextEmbeddings":
+        """The same for several passes with the same weights, of which only the first one projects the tokens."""
+        return replace(self, kept={})
 
     def of(self, rows: Tensor | slice) -> "TextEmbeddings":
         """The readings of these prompts, in this order."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,26 @@ def test_no_weights_are_the_base_model_to_the_last_bit(base: BaseModel) -> None:
     with SubjectCache(base).loaded() as drawer:
         drawn = to_end(Denoising(base, drawer, "a dog", [1, 2], **how))
     assert torch.equal(drawn, to_end(Denoising(base, base.denoiser, "a dog", [1, 2], **how)))
+
+
+def test_a_prompt_is_projected_once_and_pictures_are_the_same_to_the_last_bit(
+    base: BaseModel, subjects: list[str], hold: ExitStack
+) -> None:
+    """Whether alone or in one pass, and after the company changes."""
+    cache, drawn = SubjectCache(base), []
+    drawers = [hold.enter_context(cache.loaded(path)) for path in subjects[:3]]
+    for keeps in (True, False):
+        denoisings = [
+            Denoising(base, drawer, "a dog", [1, 2], steps=steps, guidance=4.0)
+            for drawer, steps in zip(drawers, (3, 5, 6), strict=True)
+        ]
+        for each in denoisings:
+            assert each.text.kept == {}
+            each.text = each.text if keeps else replace(each.text, kept=None)
+        all_to_end(denoisings)
+        drawn.append(torch.cat([each.latents for each in denoisings]))
+        assert bool(denoisings[2].text.kept) == keeps
+    assert torch.equal(*drawn)
 
 
 def test_a_forgotten_subject_is_dropped_and_one_that_is_drawn_stays_whole(base: BaseModel, subjects: list[str]) -> None:

@@ -34,7 +34,7 @@ class UNetDenoiser(Denoiser):
         super().__init__()
         self.unet, self.text_encoder, self.text_encoder_2 = unet, text_encoder, text_encoder_2
         self.has_idle_layers = text_encoder_2 is not None  # SDXL does not use the last layer of its first one
-        attention.simplify(unet)
+        self.is_plain = attention.simplify(unet)
 
     @property
     def backbone(self) -> Any:
@@ -62,7 +62,10 @@ class UNetDenoiser(Denoiser):
             sizes = _sizes(height_px, width_px, noisy.device).expand(len(noisy), 6)
             added = {"text_embeds": reading.pooled, "time_ids": sizes}
         latents = noisy.to(self.unet.conv_in.weight.dtype)
-        predicted: Tensor = self.unet(latents, t, reading.tokens, added_cond_kwargs=added).sample
+        looks = {"kept": reading.kept} if self.is_plain and reading.kept is not None else None
+        predicted: Tensor = self.unet(
+            latents, t, reading.tokens, added_cond_kwargs=added, cross_attention_kwargs=looks
+        ).sample
         return predicted.to(noisy.dtype)
 
     def empty_ids(self, prompts: int, device: torch.device | str) -> list[Tensor]:

@@ -162,7 +162,7 @@ def load(source: ModelSource, placement: Placement) -> StableDiffusion:
             raise SetupError(f"{source.called} is mixed of several: its {part} has {of}.")
         tokenizers[-1].model_max_length = encoder.config.max_position_embeddings  # some files do not say
     vae = _read(source, "vae", device, torch.float32)  # SDXL's overflows in half precision
-    vae = vae.to(device).eval().requires_grad_(False)
+    vae = vae.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)  # quicker on a CPU as well
     unet = placement.backbone(_read(source, "unet", device, dtype), UNetDenoiser.block_kinds)
     denoiser = UNetDenoiser(unet, *text_encoders).eval()
     return StableDiffusion(source, denoiser, _process(source.folder), device, vae, tokenizers)
