@@ -173,7 +173,6 @@ def main() -> None:
     shape, cache = SHAPES[given.size], given.out / "cache"
     if given.stage in ("vae", "all"):
         pictures = pictures_for_vae(cache, given.photos, given.drawings // 5, given.size)
-        # An autoencoder of the same size has nothing to take over from; its training starts from nothing.
         pretrain_vae(given.out, shape, pictures, start=given.start, **how)
     if given.stage in ("denoiser", "all"):
         vae = AutoencoderKL.from_pretrained(given.out / "model" / "vae").to(DEVICE).eval()

@@ -11,7 +11,12 @@ Weights = dict[str, Tensor]
 
 @torch.no_grad()
 def start_vae(vae: AutoencoderKL, start: AutoencoderKL) -> None:
-    """Begin `vae`, which has one level more, from `start`: its inner levels, and its latent as the first channels."""
+    """Begin `vae`, which has one level more, from `start`: its inner levels, and its latent as the first channels.
+
+    Raises ValueError if `start` has another number of levels.
+    """
+    if len(start.config.block_out_channels) + 1 != len(vae.config.block_out_channels):
+        raise ValueError("An autoencoder begins from one for pictures half as large, and this is none.")
     given, own = start.state_dict(), vae.state_dict()
     for level in reversed(range(len(start.config.block_out_channels))):  # an encoder's levels begin at the finest
         for name in [name for name in given if name.startswith(f"encoder.down_blocks.{level}.")]:

@@ -15,7 +15,7 @@ from storage.contract.recipe import Recipe
 from tests.support.quick import examples
 from trainer.diffusion import sampling
 from trainer.diffusion.images import to_tensor
-from trainer.metrics.embedders import ToyworldEmbedder
+from trainer.metrics.embedders import ToyworldEmbedder, small
 from trainer.metrics.similarity import SubjectSimilarity
 from trainer.models.base import BaseModel, load_base
 from trainer.models.default_recipe import recipe_for
@@ -96,7 +96,7 @@ def test_its_recipe_is_within_the_limits() -> None:
 
 def test_the_autoencoder_carries_drawings(base: BaseModel) -> None:
     rng = Random(3)
-    pictures = to_tensor([draw_scene(random_scene(rng), rng) for _ in range(16)])
+    pictures = to_tensor([draw_scene(random_scene(rng), rng, base.image_px) for _ in range(16)])
     with torch.no_grad():
         error = (base.vae(pictures).sample.clamp(-1, 1) - pictures) / 2
     assert float(-10 * error.square().mean().log10()) > 26
@@ -108,7 +108,7 @@ def test_it_draws_what_is_asked(base: BaseModel, judge: Judge) -> None:
     for noun, colour, place in asked:
         prompt = f"a photo of a {colour} {noun} {place}"
         images = list(sampling.draw(base, base.denoiser, prompt, [1, 2, 3, 4], steps=15, guidance=4.0))
-        seen = judge_pictures(judge, to_tensor(images)).words
+        seen = judge_pictures(judge, small(images)).words
         assert [seen[label].count(word) >= 3 for label, word in (("colour", colour), ("place", place))] == [True, True]
         assert seen["noun"].count(noun) >= 2
 
@@ -118,4 +118,5 @@ def test_plain_diffusers_reads_the_folder(base: BaseModel) -> None:
 
     pipeline = StableDiffusionPipeline.from_pretrained(Path(TOYWORLD_FOLDER), dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    assert pipeline("a dog", num_inference_steps=2, output_type="pil").images[0].size == (64, 64)
+    drawn = pipeline("a dog", num_inference_steps=2, output_type="pil").images[0]
+    assert drawn.size == (base.image_px, base.image_px)
