@@ -79,7 +79,7 @@ async def queued_jobs(redis: ArqRedis) -> set[str]:
 
 
 class JobQueue:
-    """The line of one kind of job."""
+    """The queue of one kind of job: its open jobs, in fair order."""
 
     def __init__(self, redis: ArqRedis, kind: str) -> None:
         self.kind, self.queue = kind, queue_name(kind)

@@ -2,7 +2,7 @@
 
 import re
 
-from trainer.ask.answer.dimensions import NOT_COMPOUND
+from trainer.ask.answer.dimensions import NOT_COMPOUND, QUESTION_WORDS
 from trainer.ask.answer.languages import AskedKind
 
 PERCENT = re.compile(r"\b(?:percentage|percent|per cent|what (?:share|proportion|fraction))\b")
@@ -10,31 +10,12 @@ DATE = re.compile(
     r"\bwhen\b|\b(?:what|which) (?:exact )?(?:year|date|day|month|week|time|century|decade|season)\b|"
     rf"\b(?:date|deadline|birthday|birthdate){NOT_COMPOUND}"
 )
-PREAMBLE = re.compile(
-    r"(?:(?:please|hi|hello|hey|so|and|ok|okay|excuse me)\b[,!.]?\s+)*"
-    r"(?:(?:can|could|would|will) (?:you|someone|anyone|anybody) (?:please )?(?:tell|inform|remind) me\s+|"
-    r"(?:please )?(?:tell|remind) me\s+|(?:do|does) (?:you|anyone|anybody|someone) (?:happen to )?know\s+|"
-    r"i(?:['’]d| would| want| wanted) (?:like )?to know\s+|i wonder\s+|i was wondering\s+|any idea\s+|"
-    r"do you have any idea\s+)(?=(?:in |at |on |by |from |to )?(?:who|what|when|where|which|why|how|whose|whom|the)\b)",
-    re.IGNORECASE,
-)
-IMPERATIVE = re.compile(r"^\s*(?:name|give(?: me)?|state|find(?: out)?)\s+(?=the\b|its\b|their\b)", re.IGNORECASE)
 COUNT = re.compile(
     r"\bhow (?:many|much|often|big|large|frequent|frequently)\b|\b(?:number|population|capacity|total) of\b|"
     rf"\b(?:population|capacity|headcount|attendance|workforce){NOT_COMPOUND}"
 )
 AUXILIARY = "(?:do|does|did|is|are|was|were|has|have|had|will|would|can|could)"
-PERSON = (
-    "author|writer|novelist|poet|composer|founder|inventor|architect|designer|engineer|director|editor|mayor|governor|"
-    "chancellor|minister|ceo|cfo|cto|chairman|chairwoman|chair|chief executive|managing director|boss|coach|captain|"
-    "conductor|principal|headmaster|headmistress|headteacher|winner|champion|discoverer|painter|artist|sculptor|singer|"
-    "actor|actress|husband|wife|spouse|father|mother|successor|predecessor|spokesman|spokeswoman|curator|translator|"
-    "illustrator|librettist|photographer|choreographer|patron|rector|dean|bishop|abbot|pilot|skipper|landlord|landlady"
-)
-PLACE = (
-    "city|town|village|country|place|island|county|province|region|continent|street|venue|location|birthplace|"
-    "hometown|headquarters|place of (?:birth|death)"
-)
+PERSON, PLACE = ("|".join(QUESTION_WORDS["names"][part]) for part in ("people", "places"))
 WHO = re.compile(
     rf"^(?:\w+ )?(?:who|whom)\b|\b(?:what|which) (?:person|people)\b|\b(?:what|which)(?:['’]s| is| was| are| were)? "
     rf"(?:the )?(?:name of )?(?:the |its |their )?(?:(?!{AUXILIARY}\b)\w+ ){{0,2}}?(?:{PERSON})\b(?!['’])|"
@@ -67,12 +48,3 @@ def kind_asked(question: str, has_dimension: bool) -> AskedKind:
     if WHO_MAY.search(question):
         return ""
     return "name" if any(pattern.search(question) for pattern in (WHO, WHERE, WHOSE)) else ""
-
-
-def without_preamble(text: str) -> str:
-    """A question without what asks for an answer at all: “could you tell me”.
-
-    >>> without_preamble("Could you tell me when Elm Mills was founded?")
-    'when Elm Mills was founded?'
-    """
-    return IMPERATIVE.sub("what is ", PREAMBLE.sub("", text, count=1), count=1)

@@ -3,34 +3,10 @@
 import re
 from collections.abc import Mapping
 
+from storage.data_files import read_toml
 from trainer.ask.citations.units import dimension_of
 
-# Words of English by the dimension that they ask for, or name. Nobody knows whether “how long” is a length or a time.
-ADJECTIVES: Mapping[str, str] = {  # after “how”
-    "length": "long tall high deep wide broad thick far close near",
-    "mass": "heavy",
-    "money": "expensive cheap",
-    "duration": "long old",
-    "speed": "fast quick quickly",
-    "temperature": "hot cold warm",
-}
-NOUNS: Mapping[str, str] = {  # after “what” or “which”
-    "length": "length height depth width breadth thickness distance altitude elevation diameter radius gauge "
-    "rainfall precipitation snowfall",
-    "area": "area surface",
-    "volume": "volume",
-    "mass": "weight mass",
-    "money": "cost costs price prices fee fees fare fares toll charge rent salary wage wages income budget revenue "
-    "turnover profit loss debt fine penalty excess deductible reward grant subsidy dividend bill bonus deposit fortune",
-    "duration": "duration age lifespan",
-    "speed": "speed velocity pace",
-    "temperature": "temperature",
-    "power": "power",
-    "energy": "energy",
-    "frequency": "frequency",
-    "voltage": "voltage",
-}
-VERBS: Mapping[str, str] = {"mass": "weigh weighs", "money": "cost costs pay pays earn earns charge charges spend"}
+QUESTION_WORDS = read_toml("trainer.ask.answer", "question_words.toml")
 AMOUNTS = re.compile(  # which are high without being anywhere: how high is the fine, the turnout
     r"\bhow (?:high|low|large|big) (?:is|are|was|were) (?:the )?(?:\w+ )?(?:excess|deductible|fine|penalty|reward|"
     r"grant|share|rate|interest|inflation|tax|turnout|unemployment|demand|risk|score|rating|dose|dosage|level|number|"
@@ -41,12 +17,13 @@ HOW = re.compile(r"\bhow (\w+)(?: (\w+))?")
 NOT_COMPOUND = r"(?=\s+(?:of|at|on|in|for|to|from|per|between|does|do|did|has|have|had|is|was|are|were|should|can|may|must|will|would)\b|\W*$)"  # noqa: E501 - one alternative for each word that may follow
 
 
-def _of_words(table: Mapping[str, str]) -> dict[str, frozenset[str]]:
+def _by_word(table: Mapping[str, str]) -> dict[str, frozenset[str]]:
     words = {word for spelled in table.values() for word in spelled.split()}
     return {word: frozenset(d for d, spelled in table.items() if word in spelled.split()) for word in words}
 
 
-_ADJECTIVES, _NOUNS, _VERBS = (_of_words(table) for table in (ADJECTIVES, NOUNS, VERBS))
+_TABLES: list[Mapping[str, str]] = [QUESTION_WORDS[part] for part in ("adjectives", "nouns", "verbs")]
+_ADJECTIVES, _NOUNS, _VERBS = map(_by_word, _TABLES)
 _NAMED = re.compile(rf"\b(?:what|which)\b.*?\b({'|'.join(_NOUNS)}){NOT_COMPOUND}")
 _DONE = re.compile(rf"\b(?:how much|what|which)\b.*\b({'|'.join(_VERBS)})\b")
 _HOW_MUCH_IS = re.compile(r"\bhow much (?:is|are|was|were)\b")
@@ -92,5 +69,4 @@ def _how_much_is(lowered: str) -> frozenset[str]:
 
 def dimension_words(dimensions: frozenset[str]) -> frozenset[str]:
     """The words that ask for these dimensions, or name them."""
-    tables = (ADJECTIVES, NOUNS, VERBS)
-    return frozenset(word for table in tables for each in dimensions for word in table.get(each, "").split())
+    return frozenset(word for table in _TABLES for each in dimensions for word in table.get(each, "").split())

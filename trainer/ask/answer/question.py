@@ -5,12 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from trainer.ask.answer.asked_kind import WHERE, WHO, WHO_IS, kind_asked, without_preamble
+from trainer.ask.answer.asked_kind import WHERE, WHO, WHO_IS, kind_asked
 from trainer.ask.answer.dimensions import asked_dimensions, dimension_words
 from trainer.ask.answer.free_of_charge import is_free_of_charge
 from trainer.ask.answer.languages import AskedKind, language_of
 from trainer.ask.answer.names import names_in
 from trainer.ask.answer.phrases import in_plain_words
+from trainer.ask.answer.preamble import without_preamble
 from trainer.ask.answer.subject import subject_stems
 from trainer.ask.answer.word_likeness import related_words
 from trainer.ask.citations.facts import YEAR_NUMBER, Fact, facts_in, is_year
