@@ -11,7 +11,7 @@ class ProbeFailed(Exception):
 
 
 def expect(is_so: bool, otherwise: str) -> None:
-    """Raise Wrong, which says `otherwise`, unless something is so."""
+    """Raise ProbeFailed, which says `otherwise`, unless something is so."""
     if not is_so:
         raise ProbeFailed(otherwise)
 

@@ -49,7 +49,7 @@ def demo(
         from bot.connectors.terminal import demo as journey
         from bot.connectors.terminal.connector import run
 
-        return run(lambda session: journey.play(session, out), as_json)
+        return run(lambda session: journey.run_demo(session, out), as_json)
     from bot.cli import services
 
     return services.run(services.demo)
@@ -253,7 +253,7 @@ def sweep(
     from bot.connectors.terminal import connector
     from bot.experiments import sweep as sweeps
 
-    return connector.run(lambda session: sweeps.play(session, file, out, keep), as_json, unpaced=True)
+    return connector.run(lambda session: sweeps.run_sweep(session, file, out, keep), as_json, unpaced=True)
 
 
 @app.command(rich_help_panel=UPKEEP)

@@ -27,4 +27,6 @@ def evaluate(
     from bot.connectors.terminal import connector
     from bot.experiments import evaluation
 
-    return connector.run(lambda session: evaluation.play(session, file, out, keep, clip, dino), as_json, unpaced=True)
+    return connector.run(
+        lambda session: evaluation.run_evaluation(session, file, out, keep, clip, dino), as_json, unpaced=True
+    )

@@ -52,7 +52,7 @@ class Limits:
         return count, left_s
 
     async def admit(self, job: Job) -> None:
-        """Reserve a job's place in its line; raises UserError if it is too large or too many wait."""
+        """Reserve a job's place in its queue; raises UserError if it is too large or too many wait."""
         kind = kind_of(job)
         kind.check(job, self.settings)
         what, (of_person, of_space) = kind.counted, kind.limits(self.settings)

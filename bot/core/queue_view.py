@@ -20,7 +20,7 @@ ROUND_S = 5  # nobody knows better than that
 
 @dataclass(frozen=True)
 class QueueView:
-    """The line of one kind of job as it was a moment ago."""
+    """The queue of one kind of job as it was a moment ago."""
 
     running: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()  # in turn
@@ -59,7 +59,7 @@ class QueueView:
 
 
 class QueueViews:
-    """Looks at the lines, for everybody in this process who follows a job."""
+    """Looks at the queues, for everybody in this process who follows a job."""
 
     def __init__(self, redis: ArqRedis) -> None:
         self.redis = redis
@@ -67,7 +67,7 @@ class QueueViews:
         self._looking: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def view(self, kind: str) -> QueueView:
-        """The line of a kind of job, at most half a second old."""
+        """The queue of a kind of job, at most half a second old."""
         # Under a lock: whoever comes while somebody looks waits for that look instead of making another.
         async with self._looking[kind]:
             looked_s, view = self._views.get(kind, (-LOOK_S, QueueView()))
@@ -77,12 +77,12 @@ class QueueViews:
             return view
 
     async def _look(self, kind: str) -> QueueView:
-        line = JobQueue(self.redis, kind)
-        running, waiting = await line.order()
+        queue = JobQueue(self.redis, kind)
+        running, waiting = await queue.order()
         reports = [await read_progress(self.redis, job) for job in running]
         left_s = tuple(p.left_s for p in reports if p and p.left_s is not None)
         workers = tuple(await living_workers(self.redis, kind))
         # Those that share a GPU share its time: together they take about as long as one after another.
         at_once = KINDS[kind].at_once if kind in KINDS and not KINDS[kind].needs_gpu else 1
-        units = await line.units([*running, *waiting])
-        return QueueView(tuple(running), tuple(waiting), left_s, await line.usual_s(), workers, at_once, units)
+        units = await queue.units([*running, *waiting])
+        return QueueView(tuple(running), tuple(waiting), left_s, await queue.usual_s(), workers, at_once, units)

@@ -192,7 +192,7 @@ class Follower:
             await self.chat.keep(post)
             return await self.answer(request, post)
         sorry = Reply(text=INTERRUPTED, state="failed", fault="ours")
-        await (self.chat.show(post, sorry, final=True) if post.fresh else self.chat.whisper(post, sorry))
+        await (self.chat.show(post, sorry, final=True) if post.fresh else self.chat.send_ephemeral(post, sorry))
         await self.chat.close(post)
 
     async def _rest(self, post: Post, watching: asyncio.Task[None]) -> None:

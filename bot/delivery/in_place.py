@@ -36,7 +36,7 @@ class InPlacePoster(Poster):
         """Show a reply."""
         return (await self.edit(post, reply)).message
 
-    async def whisper(self, post: Post, reply: Reply) -> None:
+    async def send_ephemeral(self, post: Post, reply: Reply) -> None:
         """Show a reply: nobody else reads it."""
         await self.edit(post, reply)
 

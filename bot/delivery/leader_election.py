@@ -18,7 +18,7 @@ TRY_S = 1.0
 
 
 class LeaderLock:
-    """The lead among the processes that call it by the same name."""
+    """Which of the processes that give the same name is the leader."""
 
     def __init__(self, redis: ArqRedis, name: str) -> None:
         self._lock = redis.lock(f"darkroom:leader:{name}", timeout=HELD_S, sleep=TRY_S, thread_local=False)
@@ -39,7 +39,7 @@ class LeaderLock:
                 await asyncio.sleep(TRY_S)
 
     async def lost(self) -> None:
-        """Renew the lead; return when another process may have it, a second before it can."""
+        """Renew the lock; return when another process may have it, a second before it can."""
         loop = asyncio.get_running_loop()
         renewed_s = loop.time()
         while loop.time() - renewed_s < HELD_S - 1:
@@ -51,7 +51,7 @@ class LeaderLock:
             except LockError:
                 return
             except ERRORS as error:  # a TimeoutError is an OSError
-                log.warning("cannot renew the lead: %s", reason_of(error))
+                log.warning("cannot renew the leader lock: %s", reason_of(error))
                 pause_s = TRY_S
             await asyncio.sleep(pause_s)
 
@@ -60,7 +60,7 @@ class LeaderLock:
         try:
             await self._lock.release()
         except ERRORS as error:
-            log.info("the lead was gone already: %s", reason_of(error))
+            log.info("the leader lock was gone already: %s", reason_of(error))
 
 
 async def first_completed(*works: Awaitable[None]) -> None:

@@ -55,7 +55,7 @@ class ChatTrouble(ChatError):
     """An outage: the chat does not answer, or has trouble of its own; it is worth another try."""
 
 
-class TooFast(ChatTrouble):
+class RateLimited(ChatTrouble):
     """A rate limit; `stated` if the chat gave the delay."""
 
     def __init__(self, retry_after_s: float, stated: bool = True) -> None:
@@ -182,7 +182,7 @@ class Poster(ABC):
         """Make the post's message say `reply`; return the post, perhaps with more in `extra`."""
 
     @abstractmethod
-    async def whisper(self, post: Post, reply: Reply) -> None:
+    async def send_ephemeral(self, post: Post, reply: Reply) -> None:
         """Send a message that only the asker sees."""
 
     @abstractmethod

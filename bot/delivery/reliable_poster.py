@@ -25,7 +25,7 @@ from bot.delivery.posts import (
     MessageGone,
     Post,
     Poster,
-    TooFast,
+    RateLimited,
     UnknownTrouble,
     store_as_trouble,
 )
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 OWED = None  # a last word is tried until it is said
-WHISPER_S = 60.0  # a word in private is tried for so long, unless it is a last one
+EPHEMERAL_S = 60.0  # a word in private is tried for so long, unless it is a last one
 SHORT_S = 1.0  # so long for one that will be overtaken soon
 BEGIN_S = 60.0  # so long for the message that a job begins with: without one no job is accepted
 UNKNOWN_S = 60.0  # so long for anything that fails with an answer that is in no table
@@ -58,7 +58,7 @@ class ReliablePoster:
     async def begin(self, post: Post, reply: Reply, nonce: str) -> str:
         """Say the first word on a request in its place, before anything is spent on it; return the message's id.
 
-        Raises Refused, UnknownTrouble or BotRefused where the chat does not take it, ChatTrouble where it does not
+        Raises ChatRefused, UnknownTrouble or BotRefused where the chat does not take it, ChatTrouble where it does not
         answer for a minute.
         """
         say = partial(self.poster.send, post, reply, nonce=nonce, mention=False)
@@ -81,11 +81,11 @@ class ReliablePoster:
             else:
                 log.warning("message of job %s: %s", post.job, error)
             if final and not announced:
-                await self.whisper(post, _with_reason(reply, error), OWED)
+                await self.send_ephemeral(post, _with_reason(reply, error), OWED)
         except ChatTrouble as error:
             log.warning("message of job %s: %s", post.job, error)
             # Slept here, so that this job's next progress does not run into the same limit.
-            await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)
+            await asyncio.sleep(error.retry_after_s if isinstance(error, RateLimited) else 0)
         return post
 
     async def announce(self, post: Post, reply: Reply) -> Post:
@@ -104,7 +104,7 @@ class ReliablePoster:
             await self._again(post, lambda: self.poster.send(post, reply, nonce=nonce, mention=True), OWED)
         except GIVEN_UP as error:
             self._note_refusal(post, error)
-            await self.whisper(post, _with_reason(reply, error), OWED)
+            await self.send_ephemeral(post, _with_reason(reply, error), OWED)
         return post
 
     async def show_pages(self, post: Post, reply: Reply, pages: Sequence[str]) -> None:
@@ -132,7 +132,7 @@ class ReliablePoster:
             return await self._again(after, lambda: self.poster.send(after, part, nonce=nonce, mention=False), OWED)
         except GIVEN_UP as error:
             self._note_refusal(after, error)
-            await self.whisper(after, _with_reason(part, error), OWED)
+            await self.send_ephemeral(after, _with_reason(part, error), OWED)
             return after.message
 
     async def refuse(self, post: Post, reply: Reply) -> None:
@@ -143,7 +143,7 @@ class ReliablePoster:
                 await self.poster.remove(post)
         except (ChatRefused, ChatTrouble) as error:
             log.warning("message %s stays: %s", post.message, error)
-        await self.whisper(post, reply)
+        await self.send_ephemeral(post, reply)
 
     def _note_refusal(self, post: Post, error: Exception) -> None:
         """Log once for each job that its channel refuses messages for good."""
@@ -163,14 +163,14 @@ class ReliablePoster:
             await self.keep(post)  # apart from what is tried again: the new message is there, and one is enough
             return post
 
-    async def whisper(
-        self, post: Post, reply: Reply, longest_s: float | None = WHISPER_S, in_place: bool = False
+    async def send_ephemeral(
+        self, post: Post, reply: Reply, longest_s: float | None = EPHEMERAL_S, in_place: bool = False
     ) -> None:
         """Send a message that only the asker sees, as long as there is a way; `in_place`: edit one that is such.
 
         That answers one thing that a person did, so it does not wait behind all that is said to others.
         """
-        say = self.poster.edit if in_place else self.poster.whisper
+        say = self.poster.edit if in_place else self.poster.send_ephemeral
         try:
             await self._again(post, lambda: say(post, reply), longest_s, paced=False)
         except (ChatRefused, ChatTrouble) as error:
@@ -243,9 +243,9 @@ class RetryDeadline(stop_base):
 def pause_s(state: RetryCallState) -> float:
     """Seconds to the next try: those that the chat asks for, else exponentially more with full jitter (AWS 2015)."""
     error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, TooFast) and error.stated and error.retry_after_s >= LEAST_S:
+    if isinstance(error, RateLimited) and error.stated and error.retry_after_s >= LEAST_S:
         return error.retry_after_s
-    if isinstance(error, TooFast):  # not for how long, so twice as long each time
+    if isinstance(error, RateLimited):  # not for how long, so twice as long each time
         return min(PAUSE_S, max(LEAST_S, error.retry_after_s) * 2.0 ** min(10, state.attempt_number - 1))
     return wait_random_exponential(0.5, PAUSE_S)(state)
 
@@ -258,5 +258,5 @@ def _with_reason(reply: Reply, error: Exception) -> Reply:
 
 def _warn(post: Post, state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    level = logging.INFO if isinstance(error, TooFast) else logging.WARNING
+    level = logging.INFO if isinstance(error, RateLimited) else logging.WARNING
     log.log(level, "message of job %s: %s; again in %.1f s", post.job, error, state.upcoming_sleep)

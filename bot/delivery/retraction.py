@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from bot.delivery.posts import ChatRefused, ChatTrouble, MessageGone, Poster, TooFast, UnknownTrouble
+from bot.delivery.posts import ChatRefused, ChatTrouble, MessageGone, Poster, RateLimited, UnknownTrouble
 from bot.delivery.reliable_poster import RetryDeadline, pause_s
 from bot.delivery.retry import OUTAGES
 from storage.contract.posted_messages import RETRACTING, Posted
@@ -100,7 +100,7 @@ class Retraction:
                     continue
                 except ChatTrouble as error:
                     log.info("a message is taken back later: %s", error)
-                    await asyncio.sleep(error.retry_after_s if isinstance(error, TooFast) else 0)
+                    await asyncio.sleep(error.retry_after_s if isinstance(error, RateLimited) else 0)
                     continue
                 await self.store.delete(name)
 

@@ -114,7 +114,7 @@ class Evaluation:
                 await common.ask(self.session, "dreambooth forget", {"name": case.subject.name})
 
 
-async def play(
+async def run_evaluation(
     session: Session, path: Path, out: Path, keep: bool, clip: str | None, dino: str | None
 ) -> CommandResult:
     """Run an evaluation; leave `eval.json`, `eval.md`, a contact sheet of each subject and the pictures in `out`."""

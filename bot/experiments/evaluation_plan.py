@@ -96,7 +96,7 @@ def as_model_reads(prompt: str, subject: Subject) -> str:
     return model_prompt(prompt, {"v": subject})
 
 
-def as_meters_read(prompt: str, subject: Subject) -> str:
+def as_metrics_read(prompt: str, subject: Subject) -> str:
     """The prompt for metric models, which do not know the identifier: "a dog in Paris"."""
     # A metric model would read the identifier as a word of some meaning, and lower every score by it.
     return " ".join(model_prompt(prompt, {"v": subject.model_copy(update={"identifier": ""})}).split())

@@ -6,8 +6,8 @@ from asyncio.subprocess import PIPE
 from contextlib import suppress
 from pathlib import Path
 
-from bot.experiments.evaluation_plan import as_meters_read
-from bot.local.children import last_words
+from bot.experiments.evaluation_plan import as_metrics_read
+from bot.local.children import last_log_line
 from bot.local.trainer_process import INSTALL
 from storage.base_models import TOYWORLD
 from storage.contract.evaluation import Figures, MeasureRequest, MetricModels, PromptPictures
@@ -70,7 +70,7 @@ class MetricsProcess:
         request = MeasureRequest(
             photos=tuple(map(str, photos)),
             prompts=tuple(
-                PromptPictures(text=as_meters_read(prompt, subject), pictures=paths)
+                PromptPictures(text=as_metrics_read(prompt, subject), pictures=paths)
                 for prompt, paths in zip(prompts, of_prompts, strict=True)
             ),
             class_before=before,
@@ -87,7 +87,7 @@ class MetricsProcess:
                 await self._process.stdin.drain()
             line = await self._process.stdout.readline()
         if not line:
-            why = last_words(self.log) or "it says nothing"
+            why = last_log_line(self.log) or "it says nothing"
             advice = INSTALL if why.startswith("ModuleNotFoundError") else ""
             raise SetupError(f"Pictures cannot be measured: {why.rstrip('.')}. {self.log} has more.{advice}")
         return Figures.model_validate_json(line)

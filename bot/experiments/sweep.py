@@ -68,7 +68,7 @@ class SweepPlan(BaseModel):
     prompts: list[str] = Field(["a photo of [V]"], min_length=1)
     seed: int = 0
 
-    def ways(self, presets: Path) -> Iterator["SweepVariant"]:
+    def combinations(self, presets: Path) -> Iterator["SweepVariant"]:
         """Each combination of the grid; raises UserError for what no recipe can be."""
         for values in itertools.product(*self.grid.values()):
             asked = dict(zip(self.grid, values, strict=True))
@@ -78,7 +78,7 @@ class SweepPlan(BaseModel):
 
     def runs(self, presets: Path) -> Iterator[tuple[str, "SweepVariant"]]:
         """Each subject with each combination."""
-        return ((name, way) for way in self.ways(presets) for name in self.subjects)
+        return ((name, variant) for variant in self.combinations(presets) for name in self.subjects)
 
 
 class SweepVariant(NamedTuple):
@@ -111,8 +111,8 @@ def read_plan(path: Path, presets: Path) -> SweepPlan:
     if number > TRAININGS_MOST:
         raise UserError(f"{path} asks for {number} trainings; the limit for one sweep is {TRAININGS_MOST}.")
     # Everything is checked before the first training: a typo in the last row must not cost hours.
-    for name, way in plan.runs(presets):
-        check(TrainArguments, {"name": name, "class": plan.subjects[name].noun, "seed": str(way.seed)})
+    for name, variant in plan.runs(presets):
+        check(TrainArguments, {"name": name, "class": plan.subjects[name].noun, "seed": str(variant.seed)})
     for prompt in plan.prompts:
         common.check_prompt(prompt)
         # A bare [V] would show nothing that the photos do not, and differences between recipes least of all.
@@ -121,7 +121,7 @@ def read_plan(path: Path, presets: Path) -> SweepPlan:
     return plan
 
 
-async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandResult:
+async def run_sweep(session: Session, path: Path, out: Path, keep: bool) -> CommandResult:
     """Run a sweep; leave `sweep.json`, `sweep.md` and `contact-sheet.png` in `out`."""
     darkroom = session.darkroom
     plan = read_plan(path, darkroom.settings.recipes_folder)
@@ -134,13 +134,13 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandRe
     places = asyncio.Semaphore(darkroom.settings.trainings_per_person)
     session.stack.need_worker()
 
-    async def one(name: str, way: SweepVariant) -> SweepRun:
+    async def one(name: str, variant: SweepVariant) -> SweepRun:
         async with places:
-            run = await _run(session, plan, name, way, photos[name])
-            session.screen.say(f"{name}, {in_words(way.asked)}: {run.message or run.state}")
+            run = await _run(session, plan, name, variant, photos[name])
+            session.screen.say(f"{name}, {in_words(variant.asked)}: {run.message or run.state}")
             return run
 
-    runs = await asyncio.gather(*(one(name, way) for name, way in plan.runs(darkroom.settings.recipes_folder)))
+    runs = await asyncio.gather(*(one(name, variant) for name, variant in plan.runs(darkroom.settings.recipes_folder)))
     out.mkdir(parents=True, exist_ok=True)
     (out / "sweep.json").write_text(json.dumps([run.model_dump() for run in runs], indent=1))
     (out / "sweep.md").write_text(table(runs))
@@ -160,10 +160,12 @@ async def play(session: Session, path: Path, out: Path, keep: bool) -> CommandRe
     )
 
 
-async def _run(session: Session, plan: SweepPlan, name: str, way: SweepVariant, photos: tuple[Upload, ...]) -> SweepRun:
-    """Learn one subject in one way, unless that was done before, and draw it."""
-    run, noun = SweepRun(subject=name, changes=way.asked, state="done"), plan.subjects[name].noun
-    subject = await common.trained_subject(session, name, noun, way.changes, photos, int(way.seed))
+async def _run(
+    session: Session, plan: SweepPlan, name: str, variant: SweepVariant, photos: tuple[Upload, ...]
+) -> SweepRun:
+    """Learn one subject by one variant, unless that was done before, and draw it."""
+    run, noun = SweepRun(subject=name, changes=variant.asked, state="done"), plan.subjects[name].noun
+    subject = await common.trained_subject(session, name, noun, variant.changes, photos, int(variant.seed))
     if isinstance(subject, Reply):
         return run.model_copy(update={"state": subject.state, "message": subject.text})
     assert subject.job

@@ -72,12 +72,12 @@ class Child:
                 return self._process.returncode
             await asyncio.sleep(0.05)
 
-    def last_words(self) -> str:
+    def last_log_line(self) -> str:
         """The last line that it logged, which after a failed start says why; "" if there is none."""
-        return last_words(self.log, self._log_start) if self.log else ""
+        return last_log_line(self.log, self._log_start) if self.log else ""
 
 
-def last_words(log: Path, start: int = 0) -> str:
+def last_log_line(log: Path, start: int = 0) -> str:
     """The last line of a log, from a place on: before it the file may hold the words of earlier processes."""
     with log.open("rb") as file:
         file.seek(start)

@@ -8,7 +8,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from typing import Any
 
-from bot.local.children import last_words
+from bot.local.children import last_log_line
 from storage.contract.conversion import ANSWERS, ConversionResult, ExportRequest, ImportRequest
 from storage.errors import SetupError, UserError
 from storage.settings.bot import BotSettings
@@ -56,7 +56,7 @@ async def ask(
                 process.kill()
                 await process.wait()
     if ended is None:
-        why = last_words(log) or f"status {process.returncode}"
+        why = last_log_line(log) or f"status {process.returncode}"
         advice = INSTALL if why.startswith("ModuleNotFoundError") else ""
         raise SetupError(f"The trainer does not run here: {why}. {log} has more.{advice}")
     if ended.state == "refused":

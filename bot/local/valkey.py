@@ -104,7 +104,7 @@ class Valkey:
 
     def _failed(self, child: Child) -> str:
         return (
-            f"The embedded Valkey did not start: {child.last_words() or 'it says nothing'}. "
+            f"The embedded Valkey did not start: {child.last_log_line() or 'it says nothing'}. "
             f"If the files in {self._folder} are damaged, delete that folder: accepted jobs are in the store."
         )
 

@@ -40,10 +40,10 @@ class WorkerSupervisor:
 
     def _start(self, queues: list[str]) -> None:
         if self._process and not self.ready:
-            why = self._process.last_words().rstrip(".") or "it says nothing"
+            why = self._process.last_log_line().rstrip(".") or "it says nothing"
             raise SetupError(f"No worker could be started: {why}. See {self._process.log}, or run `darkroom doctor`.")
         if self._process:
-            self.say(f"The worker stopped: {self._process.last_words()}")
+            self.say(f"The worker stopped: {self._process.last_log_line()}")
         load_settings(TrainerSettings)  # what is wrong there is better said here than in the worker's log
         if self._needs_gpu:  # the other one comes at once
             self.say("Starting a worker.")

@@ -44,7 +44,7 @@ class Space(NamedTuple):
     hdr: bool = False
 
 
-def coded(cicp: bytes) -> Space | None:
+def space_of_cicp(cicp: bytes) -> Space | None:
     """The colour space of cICP's code points; None for sRGB itself, and for unspecified or unknown ones."""
     if len(cicp) < 2:
         return None
@@ -54,7 +54,7 @@ def coded(cicp: bytes) -> Space | None:
     return Space(primaries, curve, cicp[1] in HDR)
 
 
-def measured(gamma: float | None, chromaticity: tuple[float, ...] | None) -> Space | None:
+def space_of_png(gamma: float | None, chromaticity: tuple[float, ...] | None) -> Space | None:
     """The space of a PNG's gAMA and cHRM; None for sRGB's, or numbers that cannot be."""
     power = 1 / gamma if gamma and 0.1 < gamma < 2 else 2.2
     points = PRIMARIES[1]

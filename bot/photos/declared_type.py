@@ -20,10 +20,10 @@ def may_be_photo(name: str, content_type: str) -> bool:
     return kind in SAYS_NOTHING or kind.startswith("image/") or bool(PICTURE_NAME.search(name))
 
 
-def named(name: str, content_type: str) -> str:
+def spoken_name(name: str, content_type: str) -> str:
     """What a file that is no photo is called in a sentence.
 
-    >>> named("clip.mp4", "video/mp4"), named("paper.pdf", "application/pdf")
+    >>> spoken_name("clip.mp4", "video/mp4"), spoken_name("paper.pdf", "application/pdf")
     ('a video', 'a file that is no picture (paper.pdf)')
     """
     kind = content_type.partition("/")[0].lower()

@@ -149,7 +149,7 @@ def _srgb(small: Image.Image, image: Image.Image, cicp: bytes) -> Image.Image:
     profile = image.info.get("icc_profile") or b""
     if (image.format != "PNG" and profile) or (image.format == "PNG" and not cicp):
         cicp = profile_cicp(profile)
-    if space := colour.coded(cicp):
+    if space := colour.space_of_cicp(cicp):
         return colour.to_srgb(small.convert(mode), space)
     if profile and not cicp and len(profile) <= PROFILE_MOST_BYTES:
         try:
@@ -178,7 +178,7 @@ def profile_cicp(profile: bytes) -> bytes:
 def _declared_space(image: Image.Image) -> colour.Space | None:
     """The space that numbers of a PNG or EXIF tell; None for sRGB, which it is without them."""
     if image.format == "PNG" and "srgb" not in image.info and image.mode not in ("L", "LA", "I;16"):
-        return colour.measured(image.info.get("gamma"), image.info.get("chromaticity"))
+        return colour.space_of_png(image.info.get("gamma"), image.info.get("chromaticity"))
     if image.format == "JPEG" and _exif(image, ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex) == "R03":
         return colour.Space(colour.ADOBE_RGB, colour.CURVES[4])
     return None

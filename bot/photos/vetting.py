@@ -97,7 +97,7 @@ async def vet(uploads: Sequence[Upload], read: Read, most_bytes: int) -> Vetting
             results.append(await read(upload.data))
         except PhotoError as error:
             results.append(error)
-    return judged(uploads, results)
+    return judge(uploads, results)
 
 
 def check(upload: Upload, most_bytes: int) -> None:
@@ -111,7 +111,7 @@ def check(upload: Upload, most_bytes: int) -> None:
         raise PhotoError(f"is too large: {size:.3g} MB, where {limit:.3g} MB is the limit")
 
 
-def judged(uploads: Sequence[Upload], results: Sequence[DecodedPhoto | PhotoError]) -> Vetting:
+def judge(uploads: Sequence[Upload], results: Sequence[DecodedPhoto | PhotoError]) -> Vetting:
     """Accept what can be used and is unlike all that was accepted before it."""
     accepted: list[PreparedPhoto] = []
     refused: list[RejectedPhoto] = []

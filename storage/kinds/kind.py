@@ -96,7 +96,7 @@ class JobKind(Generic[J, O]):
     async def discard(self, store: Store, job: J) -> None:
         """Delete what the job has left elsewhere and was to make, for it is cancelled in a store without room."""
 
-    async def part(self, store: Store, job: J) -> None:
+    async def erase(self, store: Store, job: J) -> None:
         """Delete what the job has left elsewhere that shows one of its subjects, who is being forgotten."""
 
     async def recovered(self, store: Store, job: J) -> O | None:

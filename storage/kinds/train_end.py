@@ -92,7 +92,7 @@ class TrainKind(JobKind[TrainJob, TrainOutcome]):
                 if subject.state == "learning" and not subject.is_newer:
                     await Subjects(store).forget(subject)
 
-    async def part(self, store: Store, job: TrainJob) -> None:
+    async def erase(self, store: Store, job: TrainJob) -> None:
         """Delete what TensorBoard shows of a training of several: it has sample pictures of all."""
         await store.delete_prefix(f"{logs_prefix(job.subjects[0])}{job.id}/")
 

@@ -190,4 +190,4 @@ async def _release(store: Store, job: Job) -> None:
                 await kind.note_end(store, job, outcome)
         except (Damaged, Newer, Full) as error:  # nobody is kept for that
             log.error("who was learned in job %s is not told that it has ended: %s", job.id, error)
-        await kind.part(store, job)
+        await kind.erase(store, job)

@@ -274,7 +274,7 @@ class S3Store(Store):
 
 
 def _finish(moving: Any, transfer: Transfer) -> None:
-    """Wait until s3transfer has moved a file; raises Stopped if it was cancelled."""
+    """Wait until s3transfer has moved a file; raises TransferCancelled if it was cancelled."""
     transfer.when_stopped(moving.cancel)
     try:
         moving.result()

@@ -88,7 +88,7 @@ def sweep_parts(folder: Path, older_s: float) -> None:
 
 
 def copy(source: Path, target: Path, transfer: Transfer) -> None:
-    """Copy a file; raises Stopped."""
+    """Copy a file; raises TransferCancelled."""
     transfer.size_bytes = source.stat().st_size
     with source.open("rb") as there, target.open("wb") as here:
         while chunk := there.read(COPY_BYTES):

@@ -148,7 +148,7 @@ def client(address: RedisAddress, prefix: str, connections: int) -> PrefixedRedi
         "health_check_interval": IDLE_S,
         "retry": Retry(ExponentialBackoff(PAUSE_S, FIRST_PAUSE_S), TRIES, NOT_DONE),
         "retry_on_error": list(NOT_DONE),
-        **_way(address),
+        **_connection_options(address),
         **address.options,
     }
     redis = PrefixedRedis(connection_pool=RetryingPool(**options))
@@ -156,7 +156,7 @@ def client(address: RedisAddress, prefix: str, connections: int) -> PrefixedRedi
     return redis
 
 
-def _way(address: RedisAddress) -> dict[str, Any]:
+def _connection_options(address: RedisAddress) -> dict[str, Any]:
     if not address.hosts:
         return {"connection_class": CancellableUnixConnection}
     kept_alive = {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}

@@ -10,14 +10,14 @@ class Witness(Listener):
 
     def __init__(self) -> None:
         super().__init__()
-        self.last_words: dict[str, list[Reply]] = {}  # by job
+        self.last_log_line: dict[str, list[Reply]] = {}  # by job
 
     def tell(self, message_id: str, message: ChatMessage | None) -> None:
         """Hear of a change; that pictures are gone which were deleted since is no new word."""
         super().tell(message_id, message)
         if not message or not message.answered or message.reply.job != message_id:
             return
-        words = self.last_words.setdefault(message_id, [])
+        words = self.last_log_line.setdefault(message_id, [])
         if not words or not _fewer_pictures(words[-1], message.reply):
             words.append(message.reply)
 
@@ -33,10 +33,10 @@ def told_twice(witnesses: list[Witness]) -> list[str]:
 
     What one has told and could not keep before it ended is told again by the next: the message on the page is the same.
     """
-    jobs = sorted({job for witness in witnesses for job in witness.last_words})
+    jobs = sorted({job for witness in witnesses for job in witness.last_log_line})
     problems = []
     for job in jobs:
-        words = [witness.last_words.get(job, []) for witness in witnesses]
+        words = [witness.last_log_line.get(job, []) for witness in witnesses]
         if any(len(some) > 1 for some in words):
             problems.append(f"job {job} is told twice")
         if len(states := {reply.state for some in words for reply in some}) > 1:

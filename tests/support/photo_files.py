@@ -17,8 +17,7 @@ from bot.photos.errors import PhotoError
 from bot.photos.limits import PhotoLimits
 from bot.photos.prepare import prepare_photo
 from bot.photos.uploads import Upload
-from bot.photos.vetting import PreparedPhoto, Vetting, check
-from bot.photos.vetting import judged as judged_readings
+from bot.photos.vetting import PreparedPhoto, Vetting, check, judge
 from storage.settings.bot import BotSettings
 
 pillow_heif.register_heif_opener()
@@ -49,7 +48,7 @@ def judged(*files: bytes, names: tuple[str, ...] = (), **settings: Any) -> Vetti
     chosen = BotSettings(_env_file=None, DARKROOM_BASE_MODEL="toyworld").model_copy(update=settings)
     calls = names or tuple(str(n) for n in range(1, len(files) + 1))
     uploads = [Upload(name=n, data=d) for n, d in zip(calls, files, strict=True)]
-    return judged_readings(uploads, [_reading(upload, chosen) for upload in uploads])
+    return judge(uploads, [_reading(upload, chosen) for upload in uploads])
 
 
 def _reading(upload: Upload, settings: BotSettings) -> DecodedPhoto | PhotoError:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from bot.connectors.discord.slash_commands import AttachedFile, Json, described
-from bot.photos.declared_type import may_be_photo, named
+from bot.connectors.discord.slash_commands import AttachedFile, Json, read_attachment
+from bot.photos.declared_type import may_be_photo, spoken_name
 
 VOICE = 1 << 13  # flag of a message that is a voice message
 
@@ -12,7 +12,7 @@ def photos_in(message: Json) -> list[AttachedFile]:
     """The attachments that may be photos, as far as Discord says what they are."""
     parts = [part for part in _parts(message) if not part.get("flags", 0) & VOICE]
     attachments = [one for part in parts for one in part.get("attachments") or []]
-    return [described(one) for one in attachments if may_be_photo(one["filename"], one.get("content_type") or "")]
+    return [read_attachment(one) for one in attachments if may_be_photo(one["filename"], one.get("content_type") or "")]
 
 
 def others_in(message: Json) -> list[str]:
@@ -31,7 +31,7 @@ def _others(part: Json) -> Iterator[str]:
         if part.get("flags", 0) & VOICE or "waveform" in one:
             yield "a voice message"
         elif not may_be_photo(one["filename"], kind):
-            yield named(one["filename"], kind)
+            yield spoken_name(one["filename"], kind)
     if part.get("sticker_items"):
         yield "a sticker"
     if part.get("poll"):

@@ -23,7 +23,7 @@ from bot.connectors.discord.rate_limit import RateLimitGate
 from bot.connectors.discord.render import render
 from bot.connectors.discord.replies import ReplyHandler
 from bot.connectors.discord.responder import DiscordResponder
-from bot.connectors.discord.slash_commands import digest, help_reply, registered
+from bot.connectors.discord.slash_commands import command_definitions, digest, help_reply
 from bot.delivery.follower import Follower
 from bot.delivery.front_end_failure import ServeAgain
 from bot.delivery.leader_election import LeaderLock, first_completed
@@ -52,7 +52,7 @@ async def serve(settings: BotSettings, redis_url: str, ready: Ready) -> None:
     app = await Darkroom.open(settings, redis_url)
     again = ServeAgain()
     retrying = AsyncRetrying(
-        retry=again, wait=_patience, reraise=True, before_sleep=before_sleep_log(log, logging.WARNING)
+        retry=again, wait=_backoff_s, reraise=True, before_sleep=before_sleep_log(log, logging.WARNING)
     )
 
     def is_ready(sentence: str) -> None:
@@ -72,7 +72,7 @@ async def serve(settings: BotSettings, redis_url: str, ready: Ready) -> None:
         await app.close()
 
 
-def _patience(state: RetryCallState) -> float:
+def _backoff_s(state: RetryCallState) -> float:
     """As long as Discord, or what stands before it, asks for; else exponentially longer."""
     error = state.outcome.exception() if state.outcome else None
     delay_s = retry_after_s(error) if error else None
@@ -87,7 +87,7 @@ def use_api(url: str) -> None:
 
 
 async def _lead_once(app: Darkroom, ready: Ready) -> None:
-    """Wait for the lead, and serve while it lasts."""
+    """Wait to be elected leader, and serve while this process is."""
     token = app.settings.discord_token
     assert token
     bot = DiscordBot(app, ready)
@@ -192,7 +192,7 @@ class DiscordBot(discord.AutoShardedClient):
         if (await self.app.redis.get(known) or b"").decode() == digest() and await self._all_there():
             return
         try:
-            await self.http.bulk_upsert_global_commands(self.application_id, registered())
+            await self.http.bulk_upsert_global_commands(self.application_id, command_definitions())
             await self.app.redis.set(known, digest())
         except (discord.HTTPException, discord.RateLimited) as error:
             log.error("the commands could not be registered, so the previous ones stay: %s", error)
@@ -205,7 +205,7 @@ class DiscordBot(discord.AutoShardedClient):
         except (discord.HTTPException, discord.RateLimited) as error:
             log.info("Discord does not say which commands it knows: %s", error)
             return True
-        return {command["name"] for command in registered()} <= {command["name"] for command in there}
+        return {command["name"] for command in command_definitions()} <= {command["name"] for command in there}
 
     async def on_shard_connect(self, shard: int) -> None:
         """Say that we serve, when the last shard is connected for the first time."""

@@ -11,10 +11,10 @@ import aiohttp
 import discord
 
 from bot.delivery.error_classes import OUTAGE, UNKNOWN, ErrorClass, parse_retry_after, permanent
-from bot.delivery.posts import BotRefused, ChannelClosed, ChatRefused, ChatTrouble, MessageGone, NotTaken, TooFast
+from bot.delivery.posts import BotRefused, ChannelClosed, ChatRefused, ChatTrouble, MessageGone, NotTaken, RateLimited
 
 DONE_BEFORE = 40060  # an interaction is acknowledged already
-PATIENCE_S = 5.0  # where Discord asks for patience, but not for how much
+RETRY_AFTER_S = 5.0  # where Discord limits us, but does not say for how long
 
 REFUSED_BOT = "Discord does not let me do this any more. Whoever runs this bot can see why with `darkroom doctor`."
 
@@ -106,7 +106,7 @@ async def chat_errors() -> AsyncIterator[None]:
     except RuntimeError as error:  # of aiohttp, whose session is closed already when we are told to stop
         raise ChatTrouble(str(error)) from error
     except KeyError as error:  # of discord.py, where a 429 does not say for how long
-        raise TooFast(PATIENCE_S, stated=False) from error
+        raise RateLimited(RETRY_AFTER_S, stated=False) from error
     except (TypeError, ValueError) as error:  # of discord.py, where a page comes instead of an answer
         raise ChatTrouble(f"the answer is not understood: {error!r}") from error
 
@@ -116,9 +116,9 @@ def chat_error(error: discord.DiscordException) -> ChatTrouble | ChatRefused:
     if isinstance(error, discord.GatewayNotFound) and isinstance(error.__cause__, discord.HTTPException):
         error = error.__cause__
     if isinstance(error, discord.RateLimited):
-        return TooFast(error.retry_after)
+        return RateLimited(error.retry_after)
     error_class = error_class_of(error)
     if error_class is OUTAGE and isinstance(error, discord.HTTPException) and error.status == 429:
         delay_s = retry_after_s(error)
-        return TooFast(PATIENCE_S if delay_s is None else delay_s, stated=delay_s is not None)
+        return RateLimited(RETRY_AFTER_S if delay_s is None else delay_s, stated=delay_s is not None)
     return error_class.error(error)

@@ -31,7 +31,7 @@ def modal(form: Form, custom_id: str, photos: bool, hint: str = "") -> discord.u
     return form_view
 
 
-def unasked(form: Form) -> dict[str, str]:
+def hidden_values(form: Form) -> dict[str, str]:
     """What a form knows and does not ask for: it goes along unseen."""
     form_view = {field.name for field in form.brief}
     return {**{f.name: f.default for f in form.fields if f.name not in form_view and f.default}, **form.fixed}
@@ -54,7 +54,7 @@ def _component(field: Field) -> Item:
     )
 
 
-def filled_in(data: Json) -> tuple[dict[str, str], tuple[AttachedFile, ...]]:
+def read_submission(data: Json) -> tuple[dict[str, str], tuple[AttachedFile, ...]]:
     """Read a form that was sent: arguments by name, without those left empty, and files."""
     arguments: dict[str, str] = {}
     files: list[str] = []

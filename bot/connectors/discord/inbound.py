@@ -13,11 +13,11 @@ from bot.commands.registry import COMMANDS
 from bot.commands.train import photos_hint
 from bot.connectors.discord.ack import ack_repeatedly, in_time, start_ack_deadline
 from bot.connectors.discord.attachments import others_in, photos_in
-from bot.connectors.discord.forms import filled_in, modal, unasked
+from bot.connectors.discord.forms import hidden_values, modal, read_submission
 from bot.connectors.discord.render import controls, plain
 from bot.connectors.discord.request import closed_to, request_of
 from bot.connectors.discord.responder import DiscordResponder, InboundCommand
-from bot.connectors.discord.slash_commands import SLASH, TRAIN_MENU, AttachedFile, Json, invoked, typing
+from bot.connectors.discord.slash_commands import SLASH, TRAIN_MENU, AttachedFile, Json, focused_field, read_command
 from bot.core import access
 from bot.core.error_replies import error_reply
 from bot.core.messages import Button
@@ -76,7 +76,7 @@ class InteractionHandler:
     async def _command(self, interaction: discord.Interaction, data: Json) -> None:
         if data["type"] != SLASH:
             return await self._train_menu(interaction, data)
-        given = invoked(data)
+        given = read_command(data)
         if given is None:
             return await self._refuse(interaction, OLD)
         inbound = InboundCommand(given.command, given.arguments, given.attached)
@@ -178,7 +178,7 @@ class InteractionHandler:
         async with in_time(interaction):
             form = await filled_form(self.app, request, inbound.command.name, known)
             # A modal shows five fields at most, so the rest travels in its id.
-            unseen = {**unasked(form), **{n: v for n, v in inbound.arguments.items() if n in ALONG}}
+            unseen = {**hidden_values(form), **{n: v for n, v in inbound.arguments.items() if n in ALONG}}
             button = Button(label="Send", command=inbound.command.name, arguments=unseen, form=True)
             custom_id = await button_ids.write(self.app.store, button)
         with ack_repeatedly(interaction):
@@ -188,7 +188,7 @@ class InteractionHandler:
         button = await self._button(interaction, data["custom_id"])
         if button is None:
             return await self._refuse(interaction, OLD)
-        filled, attached = filled_in(data)
+        filled, attached = read_submission(data)
         arguments = {**button.arguments, **filled}
         attached += tuple(_links(arguments.pop(PHOTOS, "")))
         author = arguments.pop(AUTHOR, "")
@@ -205,7 +205,7 @@ class InteractionHandler:
         options: Sequence[tuple[str, str]] = ()
         typed = ""
         try:
-            if typed_in := typing(data):
+            if typed_in := focused_field(data):
                 field, typed = typed_in
                 async with in_time(interaction):
                     options = await self._options(interaction, field.suggest)

@@ -129,7 +129,7 @@ class DiscordPoster(Poster):
         await self.note_posted(reply, post.channel, message)
         return post.model_copy(update={"message": message, "extra": {**post.extra, "shown": shown}})
 
-    async def whisper(self, post: Post, reply: Reply) -> None:
+    async def send_ephemeral(self, post: Post, reply: Reply) -> None:
         """Send a message that only the asker sees: in the channel while the token lives, else in private.
 
         That is another space than a server, where buttons about a server's jobs and subjects would find nothing.
@@ -153,7 +153,7 @@ class DiscordPoster(Poster):
         except (ChatRefused, UnknownTrouble):
             if not post.extra.get("token"):
                 raise
-            await self.whisper(self._without_token(post), reply)
+            await self.send_ephemeral(self._without_token(post), reply)
 
     async def retract(self, posted: Posted) -> None:
         """Leave a message without pictures, buttons and words about what is deleted."""
@@ -200,7 +200,7 @@ class DiscordPoster(Poster):
     def _webhook(self, token: str) -> discord.Webhook:
         assert self.client.application_id
         about: Any = {"id": self.client.application_id, "type": 3, "token": token}
-        # As discord.py makes them for its interactions; those of `partial` whisper to nobody.
+        # As discord.py makes them for its interactions; those of `partial` are ephemeral to nobody.
         return discord.Webhook.from_state(about, self.client._connection)
 
     async def _parts(

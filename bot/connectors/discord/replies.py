@@ -42,7 +42,9 @@ class ReplyHandler:
         except (ChatRefused, ChatTrouble) as error:
             log.warning("a reply of %s is not answered: %s", message.author.id, error)
         except Exception as error:
-            await self.follower.chat.whisper(_post(message, request_of(message, text)), error_reply(error, "a reply"))
+            await self.follower.chat.send_ephemeral(
+                _post(message, request_of(message, text)), error_reply(error, "a reply")
+            )
 
     async def _request(self, message: discord.Message, text: str) -> Request | None:
         """The question as a request; None if the message that it replies to is no answer that the person may see."""

@@ -115,7 +115,7 @@ class DiscordResponder:
         await self._acknowledge(interaction, post, ephemeral=True, thinking=not inbound.sure)
         fetch = self._fetch_of(inbound)
         reply = help_reply() if request.command == "help" else await self.app.last_reply(request, fetch)
-        await self.follower.chat.whisper(post, reply, in_place=True)
+        await self.follower.chat.send_ephemeral(post, reply, in_place=True)
         await self.follower.chat.close(post)
 
     async def _acknowledge(self, interaction: discord.Interaction, post: Post, **how: bool) -> str:

@@ -10,7 +10,7 @@ import discord
 from bot.connectors.discord.connector import BAD_TOKEN, use_api
 from bot.connectors.discord.errors import error_class_of
 from bot.connectors.discord.request import NEEDED, lacking
-from bot.connectors.discord.slash_commands import Json, registered
+from bot.connectors.discord.slash_commands import Json, command_definitions
 from bot.core.checks import Check
 from storage.failures import Failure
 from storage.settings.bot import BotSettings
@@ -60,9 +60,9 @@ async def checks(settings: BotSettings) -> AsyncIterator[Check]:
 async def _commands(client: discord.Client, application_id: int) -> Check:
     there: list[Any] = list(await client.http.get_global_commands(application_id))
     # By names alone: Discord adds fields of its own to what was registered.
-    known, ours = {_shape(command) for command in there}, {_shape(command) for command in registered()}
+    known, ours = {_shape(command) for command in there}, {_shape(command) for command in command_definitions()}
     if ours <= known:
-        says = ", ".join(sorted(command["name"] for command in registered()))
+        says = ", ".join(sorted(command["name"] for command in command_definitions()))
         return Check(name="Discord commands", state="ok", says=says)
     names = ", ".join(sorted(name for name, _ in ours - known))
     says = f"{names}: not registered as they are now; `darkroom discord` does it when it starts"

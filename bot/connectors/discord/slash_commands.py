@@ -54,7 +54,7 @@ def discord_name(command: Command) -> str:
 SPOKEN = {discord_name(command): command for command in COMMANDS.values() if not command.hidden}
 
 
-def registered() -> list[Json]:
+def command_definitions() -> list[Json]:
     """Everything to register, as Discord's API takes it."""
     by_name: dict[str, Json] = {}
     for name, command in SPOKEN.items():
@@ -70,7 +70,7 @@ def registered() -> list[Json]:
 
 def digest() -> str:
     """Changes when the commands do."""
-    return hashlib.sha256(json.dumps(registered(), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(command_definitions(), sort_keys=True).encode()).hexdigest()
 
 
 def _command(name: str, about: Json, kind: int = SLASH) -> Json:
@@ -117,7 +117,7 @@ def _limit(limit: float | None, kind: int) -> float | int | None:
     return int(limit) if limit is not None and kind == INTEGER else limit
 
 
-def invoked(data: Json) -> InvokedCommand | None:
+def read_command(data: Json) -> InvokedCommand | None:
     """Read a slash command out of an interaction; None if there is none of that name (any more)."""
     name, options = data["name"], data.get("options", [])
     if options and options[0]["type"] == SUBCOMMAND:
@@ -132,17 +132,17 @@ def invoked(data: Json) -> InvokedCommand | None:
 def attached(data: Json, ids: list[str]) -> tuple[AttachedFile, ...]:
     """The attachments of an interaction with these ids, in their order."""
     known = data.get("resolved", {}).get("attachments", {})
-    return tuple(described(known[i]) for i in ids)
+    return tuple(read_attachment(known[i]) for i in ids)
 
 
-def described(attachment: Json) -> AttachedFile:
+def read_attachment(attachment: Json) -> AttachedFile:
     """One attachment, as Discord describes it."""
     caption = attachment.get("description") or ""
     size_bytes = int(attachment.get("size") or 0)
     return AttachedFile(name=attachment["filename"], url=attachment["url"], caption=caption, size_bytes=size_bytes)
 
 
-def typing(data: Json) -> tuple[Field, str] | None:
+def focused_field(data: Json) -> tuple[Field, str] | None:
     """The field that a person is typing in, and what they typed so far; None if it is unknown."""
     options = data.get("options", [])
     sub = options[0] if options and options[0]["type"] == SUBCOMMAND else None

@@ -12,7 +12,7 @@ from bot.connectors.slack.client import TIMEOUT_S
 from bot.connectors.slack.errors import chat_errors
 from bot.delivery.posts import ChatRefused, ChatTrouble
 from bot.delivery.reliable_poster import pause_s
-from bot.photos.declared_type import may_be_photo, named
+from bot.photos.declared_type import may_be_photo, spoken_name
 from bot.photos.fair_slots import FairSlots
 from bot.photos.fetch import AT_ONCE, EACH_AT_ONCE, FileHosts, fetch_file
 from bot.photos.in_flight import InFlightShare
@@ -117,7 +117,7 @@ def other_than_photo(file: File) -> str:
         return "a voice message"
     if file.get("subtype") == "slack_video":
         return "a video"
-    return "" if may_be_photo(name, kind) else named(name, kind)
+    return "" if may_be_photo(name, kind) else spoken_name(name, kind)
 
 
 def files_of(message: Mapping[str, Any]) -> tuple[Sequence[File], str]:

@@ -77,7 +77,7 @@ async def serve(settings: BotSettings, redis_url: str, ready: Callable[[str], No
 
 
 async def _lead_once(lead: LeaderLock, work: Callable[[], Awaitable[None]]) -> None:
-    """Wait for the lead, and work while it lasts."""
+    """Wait to be elected leader, and work while this process is."""
     await lead.wait()
     try:
         await first_completed(work(), lead.lost())

@@ -18,11 +18,11 @@ from bot.delivery.posts import (
     ChatTrouble,
     MessageGone,
     NotTaken,
-    TooFast,
+    RateLimited,
 )
 from storage.data_files import read_toml
 
-PATIENCE_S = 5.0  # after a 429 that does not say how long
+RETRY_AFTER_S = 5.0  # after a 429 that does not say how long
 
 
 class BlocksRefused(NotTaken):
@@ -112,7 +112,7 @@ def _translated(error: Exception) -> ChatTrouble | ChatRefused:
     name, error_class = code(error), error_class_of(error)
     if name in ("ratelimited", "rate_limited") or status(error) == 429:
         delay_s = _retry_after_s(error)
-        return TooFast(PATIENCE_S if delay_s is None else delay_s, stated=delay_s is not None)
+        return RateLimited(RETRY_AFTER_S if delay_s is None else delay_s, stated=delay_s is not None)
     if name:
         return error_class.error(name)
     words = error if isinstance(error, SlackApiError) else f"Slack does not answer: {type(error).__name__} {error}"

@@ -159,12 +159,12 @@ class SlackPoster(Poster):
         extra = {name: value for name, value in post.extra.items() if name == RESPONSE_URL}
         return post.model_copy(update={"message": message, "extra": {**extra, **shown}})
 
-    async def whisper(self, post: Post, reply: Reply) -> None:
+    async def send_ephemeral(self, post: Post, reply: Reply) -> None:
         """Send a message that only the asker sees, or where that is not possible a direct message."""
 
         async def say(way: MessageLayout) -> str:
             way = replace(way, reply=without_pictures(way.reply, "Slack")) if way.bare else way
-            return await self._with_pictures(post, way, partial(self._whisper, post, way), threads=False)
+            return await self._with_pictures(post, way, partial(self._send_ephemeral, post, way), threads=False)
 
         try:
             await _with_fallbacks(reply, say)
@@ -175,7 +175,7 @@ class SlackPoster(Poster):
             there = post.model_copy(update={"channel": direct, "thread": "", "message": ""})
             await self.send(there, reply, nonce=f"{post.job}:whisper", mention=False)
 
-    async def _whisper(self, post: Post, way: MessageLayout, files: Files) -> str:
+    async def _send_ephemeral(self, post: Post, way: MessageLayout, files: Files) -> str:
         parts = await self._message_parts(way, files)
         url = post.extra.get(RESPONSE_URL)
         with chat_errors():
@@ -269,7 +269,7 @@ async def _with_fallbacks(reply: Reply, say: Callable[[MessageLayout], Awaitable
 
 
 async def _looked_through(look: Callable[[dict[str, Any]], Awaitable[Any]]) -> AsyncIterator[Mapping[str, Any]]:
-    """The messages of a channel or thread, page by page; raises Refused and ChatTrouble."""
+    """The messages of a channel or thread, page by page; raises ChatRefused and ChatTrouble."""
     page: dict[str, Any] = {"include_all_metadata": True, "limit": LOOK_BACK}
     for _ in range(PAGES):
         with chat_errors():

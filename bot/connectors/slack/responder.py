@@ -27,7 +27,7 @@ from bot.connectors.slack.slash_commands import HELP, help_reply
 from bot.core.error_replies import error_reply
 from bot.core.messages import Reply, Request
 from bot.delivery.follower import Follower
-from bot.delivery.posts import BotRefused, ChatRefused, ChatTrouble, Post, TooFast, UnknownTrouble
+from bot.delivery.posts import BotRefused, ChatRefused, ChatTrouble, Post, RateLimited, UnknownTrouble
 from bot.photos.vetting import check_number
 from storage.errors import UserError
 
@@ -77,7 +77,7 @@ class SlackResponder:
         if command.answers == "asker":
             fetch = partial(self.attachments.fetch, files) if command.takes_documents else None
             reply = help_reply() if command is HELP else await self.app.last_reply(request, fetch)
-            await self.whisper(inbound, reply)
+            await self.send_ephemeral(inbound, reply)
             return False
         # What is wrong with a request is told before "On it." is posted, which all would see for nothing.
         if command.takes_photos:
@@ -151,16 +151,16 @@ class SlackResponder:
                 raise UserError(says) from error
             except ChatTrouble as error:
                 log.info("no form yet: %s", error)
-                lost = lost or not isinstance(error, TooFast)
-                pause_s = max(AGAIN_S, error.retry_after_s if isinstance(error, TooFast) and error.stated else 0)
+                lost = lost or not isinstance(error, RateLimited)
+                pause_s = max(AGAIN_S, error.retry_after_s if isinstance(error, RateLimited) and error.stated else 0)
                 # A rate limit longer than the trigger's life cannot be waited out.
                 if trigger.left_s < pause_s:
                     raise UserError(TOO_LATE) from error
                 await asyncio.sleep(pause_s)
 
-    async def whisper(self, inbound: InboundContext, reply: Reply) -> None:
+    async def send_ephemeral(self, inbound: InboundContext, reply: Reply) -> None:
         """Send a message that only the person sees."""
-        await self.follower.chat.whisper(inbound.post(), reply)
+        await self.follower.chat.send_ephemeral(inbound.post(), reply)
 
     async def welcome(self, inbound: InboundContext) -> bool:
         """Say in a channel what can be asked here, if Slack takes it."""
@@ -187,16 +187,16 @@ class SlackResponder:
             return await work
         except (ChatRefused, ChatTrouble) as error:
             log.log(logging.ERROR if isinstance(error, UnknownTrouble) else logging.WARNING, "no answer: %s", error)
-            await self.whisper(inbound, _sorry(error))
+            await self.send_ephemeral(inbound, _sorry(error))
         except Exception as error:
-            await self.whisper(inbound, error_reply(error, "an event on Slack"))
+            await self.send_ephemeral(inbound, error_reply(error, "an event on Slack"))
         return False
 
     async def _begin(self, inbound: InboundContext, command: Command, request: Request) -> Post:
         """Say "On it." for all to see, but not in place of a question, before anything is spent.
 
-        Raises Refused or ChatTrouble where nobody would see it. The post is written down first, so that a message whose
-        process dies is found again.
+        Raises ChatRefused or ChatTrouble where nobody would see it. The post is written down first, so that a message
+        whose process dies is found again.
         """
         post = inbound.post(request=None if command.takes_photos else request)
         if command.answers == "in place" and inbound.message:

@@ -78,7 +78,7 @@ class PictureUploads:
         return {picture.key: file for (picture, _), file in zip(there, ids, strict=True)}
 
     async def delete(self, file: str) -> None:
-        """Delete an upload; one that is gone is no error. Raises Refused and ChatTrouble."""
+        """Delete an upload; one that is gone is no error. Raises ChatRefused and ChatTrouble."""
         # Not to be shown again: other pictures of the same job stay, and are uploaded anew.
         self._uploaded = {key: known for key, known in self._uploaded.items() if known != file}
         with suppress(FileGone), chat_errors():

@@ -38,7 +38,7 @@ from storage.settings.shared import load_settings
 log = logging.getLogger(__name__)
 
 UNPACED = 10**6  # requests a minute of a command that sends many by itself
-PATIENCE_S = 10.0  # with queue and store: a script is better told than kept
+RETRY_S = 10.0  # with queue and store: a script is better told than kept
 STOP_S = 5  # a running job ends within two seconds of being asked to
 
 Work = Callable[["Session"], Coroutine[Any, Any, CommandResult]]
@@ -64,9 +64,9 @@ class Session:
     async def follow(self, replies: ReplyStream, job_id: str) -> Reply:
         """Show replies, and all about the job that is accepted; return the last. Ctrl-C asks the job to stop.
 
-        Raises what queue or store fail with for longer than PATIENCE_S.
+        Raises what queue or store fail with for longer than RETRY_S.
         """
-        poster = InPlacePoster("terminal", self._show, PATIENCE_S)
+        poster = InPlacePoster("terminal", self._show, RETRY_S)
         follower, post = Follower(self.darkroom, poster, NullPostStore()), poster.post(job_id, self.space)
         try:
             if accepted := await follower.show_all(replies, post):

@@ -35,7 +35,7 @@ class DemoFailed(Exception):
         self.reply = reply
 
 
-async def play(session: Session, out: Path) -> CommandResult:
+async def run_demo(session: Session, out: Path) -> CommandResult:
     """Play the journey; leave the contact sheet and the single pictures in `out`."""
     session.space = SPACE
     try:

@@ -247,7 +247,7 @@ class Chat:
                     raise
                 message = before.with_reply(reply.model_copy(update={"job": None}))
         if self._listeners:
-            await self.previews.looked_at(reply)
+            await self.previews.request_for(reply)
         # Progress is shown and not written: it comes anew after a restart, twice a second.
         if (reply.job, reply.state) != (before.reply.job, before.reply.state):
             await self._keep(message)

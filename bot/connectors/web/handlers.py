@@ -15,7 +15,7 @@ from bot.connectors.web.chat import Chat
 from bot.connectors.web.completion import complete
 from bot.connectors.web.gallery import Gallery, GalleryJob, GallerySubject
 from bot.connectors.web.multipart import FormTooLarge, MalformedForm, UploadLimits, read_form
-from bot.connectors.web.slash_commands import understood
+from bot.connectors.web.slash_commands import parse_line
 from bot.core import access
 from bot.core.chat_log import ChatMessage
 from bot.core.context import PREFIX
@@ -164,7 +164,7 @@ async def say(request: web.Request) -> web.Response:
 
 def _line(line: str, uploads: tuple[Upload, ...]) -> tuple[Request, str]:
     """Understand a typed line; gives the request and how the chat repeats it, or raises UserError."""
-    name, rest = understood(line, len(uploads))
+    name, rest = parse_line(line, len(uploads))
     values = parse(rest, COMMANDS[name].arguments)
     return _request(name, values, uploads), one_line(line)
 

@@ -22,7 +22,7 @@ class Previews:
         self.app = app
         self._asked_s: dict[str, float] = {}  # by job
 
-    async def looked_at(self, reply: Reply) -> None:
+    async def request_for(self, reply: Reply) -> None:
         """Ask for previews of what a reply is about, if it is being drawn: a page shows it."""
         if self.app.settings.previews == "off" or not (reply.job and reply.progress):
             return

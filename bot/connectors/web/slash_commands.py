@@ -14,17 +14,17 @@ LAST_WORDS = {name.split()[-1]: name for name in OWN_WORDS if name != DRAW}  # "
 NO_LETTERS = re.compile(r"[^\w]+")
 
 
-def understood(line: str, photos: int = 0) -> tuple[str, str]:
+def parse_line(line: str, photos: int = 0) -> tuple[str, str]:
     """The command that a line asks for, and what follows its name; raises UserError for what may be a slip.
 
-    >>> understood("a dog in Paris --count 2"), understood("/jobs")
+    >>> parse_line("a dog in Paris --count 2"), parse_line("/jobs")
     (('imagine', 'a dog in Paris --count 2'), ('jobs', ''))
     """
     line = line.strip().replace("／", "/", 1) if line.strip().startswith("／") else line.strip()
     line = re.sub(r"^/ *darkroom +(?=\w)", "/", line, flags=re.IGNORECASE)  # as it is written in other chats
     if line.startswith("/"):
         return _command(line)
-    if meant := slip(line):
+    if meant := likely_command(line):
         raise UserError(
             f"Did you mean the command /{meant}? Commands begin with a slash, all else is drawn. "
             f"To draw these words, write /{DRAW} before them."
@@ -66,14 +66,14 @@ def _near(words: list[str]) -> str:
     return LAST_WORDS[near[0]] if near else ""
 
 
-def slip(line: str) -> str:
+def likely_command(line: str) -> str:
     """The command that a line without a slash is likely meant to be, though it is a prompt as well; else nothing.
 
     That is what begins with `dreambooth` or another sign in the slash's place, what has options of another command
     alone, and one or two words that begin with a command's last word.
 
-    >>> slip("help"), slip("dreambooth train rex dog"), slip("a train in the snow"), slip("show rex")
-    ('help', 'dreambooth train', '', 'dreambooth show')
+    >>> [likely_command(line) for line in ("help", "dreambooth train rex dog", "a train in the snow", "show rex")]
+    ['help', 'dreambooth train', '', 'dreambooth show']
     """
     words = NO_LETTERS.sub(" ", line.replace("-", "_")).replace("_", "-").lower().split()
     if not words:

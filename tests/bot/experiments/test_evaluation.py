@@ -14,7 +14,7 @@ from bot.connectors.terminal.connector import SPACE, Session
 from bot.connectors.terminal.screen import Screen
 from bot.experiments import common, evaluation
 from bot.experiments.evaluation_jobs import EvaluationDrawer, jobs_of
-from bot.experiments.evaluation_plan import PRESETS, EvaluationPlan, as_meters_read, as_model_reads, prompts_of
+from bot.experiments.evaluation_plan import PRESETS, EvaluationPlan, as_metrics_read, as_model_reads, prompts_of
 from bot.local.stack import Stack as Around
 from storage.contract.subjects import Subject
 from storage.errors import SetupError, UserError
@@ -85,14 +85,14 @@ async def attempts(app: Darkroom, space: str) -> list[str]:
 @pytest.mark.slow
 async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file: Path, models: dict[str, str]) -> None:
     out = file.parent / "out"
-    playing = asyncio.create_task(evaluation.play(session, file, out, False, **models))
+    playing = asyncio.create_task(evaluation.run_evaluation(session, file, out, False, **models))
     while not (begun := await attempts(app, evaluation.SPACE)):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     playing.cancel()
     await asyncio.gather(playing, return_exceptions=True)
     (learned,) = await app.subjects.in_space(evaluation.SPACE)
 
-    result = await evaluation.play(session, file, out, False, **models)
+    result = await evaluation.run_evaluation(session, file, out, False, **models)
     assert result.state == "done", result.message
     drawn = {path.name.partition("-")[0] for path in (out / "pictures" / "rex").iterdir()}
     assert {attempt.split("/")[1] for attempt in begun} <= drawn  # they were not drawn anew
@@ -158,7 +158,7 @@ async def test_one_learned_already_is_measured_beside_one_that_cannot_be_learned
     (file.parent / "bad" / "photo.png").write_bytes(b"no photo")
     file.write_text(PLAN.split("[recipe]")[0] + '[subjects.max]\n[subjects.tom]\nclass = "cat"\nphotos = ["bad"]\n')
     out = file.parent / "out"
-    result = await evaluation.play(session, file, out, False, clip=models["clip"], dino=None)
+    result = await evaluation.run_evaluation(session, file, out, False, clip=models["clip"], dino=None)
     assert (result.state, result.code) == ("failed", 1) and "Run the same command again" in result.message
     told, tom = json.loads((out / "eval.json").read_text())["subjects"]
     assert told["name"] == "max" and told["prior_by"] == "clip" and "dino" not in told["mean"]
@@ -176,7 +176,7 @@ async def test_what_is_wrong_is_told_before_anything_is_learned(
 ) -> None:
     file.write_text(text)
     with pytest.raises(UserError) as refused:
-        await evaluation.play(session, file, file.parent / "out", False, **models)
+        await evaluation.run_evaluation(session, file, file.parent / "out", False, **models)
     assert WRONG[text] in str(refused.value)
     assert not await app.dispatch.jobs(evaluation.SPACE)
 
@@ -184,9 +184,9 @@ async def test_what_is_wrong_is_told_before_anything_is_learned(
 @pytest.mark.slow
 async def test_models_are_looked_for_first(session: Session, app: Darkroom, file: Path) -> None:
     with pytest.raises(UserError, match="Name a CLIP model with --clip"):
-        await evaluation.play(session, file, file.parent / "out", False, None, None)
+        await evaluation.run_evaluation(session, file, file.parent / "out", False, None, None)
     with pytest.raises(SetupError, match=r"cannot be measured: .* cannot be read as a CLIP model"):
-        await evaluation.play(session, file, file.parent / "out", False, str(file.parent), None)
+        await evaluation.run_evaluation(session, file, file.parent / "out", False, str(file.parent), None)
     assert not await app.dispatch.jobs(evaluation.SPACE) and not (file.parent / "out").exists()
 
 
@@ -198,7 +198,7 @@ def test_presets_have_twenty_five_prompts(preset: str) -> None:
     rex = Subject(space="s", owner="o", name="rex", noun="dog", identifier="zof", base_model="toyworld")
     assert all("zof dog" in as_model_reads(prompt, rex) for prompt in found)
     if preset == "toyworld":
-        assert all(len(words_of(as_meters_read(prompt, rex))) > 1 for prompt in found)
+        assert all(len(words_of(as_metrics_read(prompt, rex))) > 1 for prompt in found)
 
 
 def test_prompts_of_ones_own(file: Path) -> None:
@@ -207,7 +207,7 @@ def test_prompts_of_ones_own(file: Path) -> None:
     found = prompts_of(plan, "rex", file.parent, "object")
     rex = Subject(space="s", owner="o", name="rex", noun="dog", identifier="zof", base_model="toyworld")
     assert [as_model_reads(prompt, rex) for prompt in found] == ["a zof dog", "zof dog at night"]
-    assert [as_meters_read(prompt, rex) for prompt in found] == ["a dog", "dog at night"]
+    assert [as_metrics_read(prompt, rex) for prompt in found] == ["a dog", "dog at night"]
 
 
 def test_the_example_of_the_docs_is_an_evaluation(tmp_path: Path) -> None:

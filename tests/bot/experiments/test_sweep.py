@@ -67,7 +67,7 @@ async def trainings(app: Darkroom) -> int:
 
 @pytest.mark.slow
 async def test_a_grid_is_learned_compared_and_forgotten(session: Session, app: Darkroom, file: Path) -> None:
-    result = await sweep.play(session, file, file.parent / "out", keep=False)
+    result = await sweep.run_sweep(session, file, file.parent / "out", keep=False)
     assert result.state == "done", result.message
     runs = json.loads((file.parent / "out" / "sweep.json").read_text())
     assert {(run["changes"]["method"], run["changes"]["steps"], run["steps"]) for run in runs} == {
@@ -89,7 +89,7 @@ async def test_presets_and_seeds_in_the_grid_and_nothing_stale(session: Session,
 
     async def played(text: str) -> dict[str, int]:
         file.write_text(text)
-        assert (await sweep.play(session, file, file.parent / "out", keep=True)).state == "done"
+        assert (await sweep.run_sweep(session, file, file.parent / "out", keep=True)).state == "done"
         jobs = await app.dispatch.jobs(sweep.SPACE)
         return {job.id: job.seed for job in jobs if isinstance(job, TrainJob)}
 
@@ -114,26 +114,26 @@ async def test_what_was_learned_stays_if_something_failed(session: Session, app:
     tom = '[subjects.tom]\nclass = "dog"\nphotos = ["bad"]\n'
     file.write_text(PLAN.split("[grid]")[0] + tom + "[grid]\nsteps = [1]\nclass_images = [2]\n")
     for _ in range(2):
-        result = await sweep.play(session, file, file.parent / "out", keep=False)
+        result = await sweep.run_sweep(session, file, file.parent / "out", keep=False)
         assert (result.state, result.code) == ("failed", 1) and "Run the same command again" in result.message
         assert await trainings(app) == 1
     file.write_text(file.read_text().replace(tom, ""))
-    assert (await sweep.play(session, file, file.parent / "out", keep=False)).state == "done"
+    assert (await sweep.run_sweep(session, file, file.parent / "out", keep=False)).state == "done"
     assert not await app.subjects.in_space(sweep.SPACE)
 
 
 @pytest.mark.slow
 async def test_what_was_broken_off_goes_on(session: Session, app: Darkroom, file: Path) -> None:
-    playing = asyncio.create_task(sweep.play(session, file, file.parent / "out", keep=True))
+    playing = asyncio.create_task(sweep.run_sweep(session, file, file.parent / "out", keep=True))
     while not [s for s in await app.subjects.in_space(sweep.SPACE) if s.state == "ready"]:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     playing.cancel()
     await asyncio.gather(playing, return_exceptions=True)
     begun = {job.id for job in await app.dispatch.jobs(sweep.SPACE) if isinstance(job, TrainJob)}
-    assert (await sweep.play(session, file, file.parent / "out", keep=True)).state == "done"
+    assert (await sweep.run_sweep(session, file, file.parent / "out", keep=True)).state == "done"
     all_of = {job.id for job in await app.dispatch.jobs(sweep.SPACE) if isinstance(job, TrainJob)}
     assert begun and begun < all_of and len(all_of) == 4
-    assert (await sweep.play(session, file, file.parent / "out", keep=False)).state == "done"
+    assert (await sweep.run_sweep(session, file, file.parent / "out", keep=False)).state == "done"
 
 
 @pytest.mark.parametrize("text", WRONG)
@@ -142,7 +142,7 @@ async def test_what_is_wrong_is_told_before_anything_is_learned(
 ) -> None:
     file.write_text(text)
     with pytest.raises(UserError) as refused:
-        await sweep.play(session, file, file.parent / "out", keep=False)
+        await sweep.run_sweep(session, file, file.parent / "out", keep=False)
     assert WRONG[text] in str(refused.value)
     assert not await trainings(app)
 

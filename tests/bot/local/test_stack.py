@@ -246,8 +246,8 @@ async def test_a_worker_that_cannot_start_is_said_with_its_last_words(
 async def test_a_child_that_will_not_end_is_ended_with_its_own(tmp_path: Path) -> None:
     stubborn = f"trap '' TERM; {sys.executable} -c 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'; :"
     child = Child(["/bin/sh", "-c", stubborn], tmp_path / "log")
-    wait_for(lambda: child.last_words() != "")
-    grandchild = int(child.last_words())
+    wait_for(lambda: child.last_log_line() != "")
+    grandchild = int(child.last_log_line())
     os.kill(child.pid, signal.SIGTERM)
     assert child.alive
     await child.stop(grace_s=0.2)

@@ -104,7 +104,7 @@ def test_of_several_pictures_in_a_heic_the_primary_ones_colours_count() -> None:
 def test_wide_gamut_white_stays_white_and_grey_grey() -> None:
     for primaries in colour.PRIMARIES:
         for level in (0, 128, 255):
-            space = colour.coded(bytes([primaries, 13]))
+            space = colour.space_of_cicp(bytes([primaries, 13]))
             if space:
                 shown = colour.to_srgb(Image.new("RGB", (4, 4), (level,) * 3), space).getpixel((0, 0))
                 assert np.abs(np.subtract(shown, level)).max() <= 1  # type: ignore[arg-type]

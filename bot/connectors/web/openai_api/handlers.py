@@ -14,7 +14,7 @@ from bot.connectors.web.openai_api.access import check_access
 from bot.connectors.web.openai_api.chunks import ChunkStream
 from bot.connectors.web.openai_api.completion import Json, completion
 from bot.connectors.web.openai_api.errors import ApiError
-from bot.connectors.web.openai_api.followed import followed
+from bot.connectors.web.openai_api.job_stream import stream_job
 from bot.connectors.web.openai_api.parameters import ChatRequest, read_request
 from bot.connectors.web.openai_api.thread import thread_of
 from bot.core.context import CommandContext
@@ -136,7 +136,7 @@ async def _accept(bot: CommandContext, asked: ChatRequest) -> Job:
 
 async def _whole(bot: CommandContext, job: Job, asked: ChatRequest) -> web.StreamResponse:
     """The answer in one piece."""
-    async for news in followed(bot, job):
+    async for news in stream_job(bot, job):
         if isinstance(news, Answer):
             return web.json_response(completion(_wanted(news, asked), f"chatcmpl-{job.id}", MODEL))
     raise AssertionError("an answer is the last of what is followed")
@@ -149,7 +149,7 @@ async def _streamed(request: web.Request, bot: CommandContext, job: Job, asked: 
     chunks = ChunkStream(f"chatcmpl-{job.id}", MODEL, mode, include_usage)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     try:
-        async for news in followed(bot, job):
+        async for news in stream_job(bot, job):
             if not response.prepared:
                 await response.prepare(request)
                 await _send(response, chunks.begin())

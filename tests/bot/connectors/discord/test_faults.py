@@ -70,7 +70,7 @@ async def test_when_the_token_is_dead_words_in_private_are_direct_messages(disco
 async def test_rate_limits(
     discord: Discord, hand: Hand, monkeypatch: pytest.MonkeyPatch, kind: str, retry_after_s: float | None, via: bool
 ) -> None:
-    monkeypatch.setattr(discord_errors, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(discord_errors, "RETRY_AFTER_S", 0.3)
     job, asked = await drawing(discord, hand)
     route = EDITS if kind == "edits" else UPLOADS
     if kind == "uploads":  # the edit that tells of progress has no file

@@ -14,7 +14,7 @@ from bot.connectors.discord import setup as discord_setup
 from bot.connectors.discord.connector import use_api
 from bot.connectors.discord.request import NAMES, NEEDED
 from bot.connectors.discord.setup import invite_link
-from bot.connectors.discord.slash_commands import SPOKEN, TRAIN_MENU, registered
+from bot.connectors.discord.slash_commands import SPOKEN, TRAIN_MENU, command_definitions
 from bot.core.checks import Check
 from tests.servers.discord import Discord, Trouble, cloudflare, too_fast
 from tests.servers.discord.contract import SPEC, contract
@@ -103,7 +103,7 @@ def test_the_address_of_the_api(monkeypatch: pytest.MonkeyPatch, url: str, base:
 
 
 def test_options_say_what_discord_can_check() -> None:
-    (imagine,) = [command for command in registered() if command["name"] == "imagine"]
+    (imagine,) = [command for command in command_definitions() if command["name"] == "imagine"]
     options = {option["name"]: option for option in imagine["options"]}
     assert options["prompt"]["required"] and options["prompt"]["max_length"] == 1000
     assert (options["count"]["min_value"], options["count"]["max_value"]) == (1, 16)

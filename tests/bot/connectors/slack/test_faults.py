@@ -65,7 +65,7 @@ async def test_words_in_private_do_not_wait_for_the_pace_of_the_channel(
 async def test_slack_asks_for_patience(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, method: str, retry_after_s: int | None
 ) -> None:
-    monkeypatch.setattr(slack_errors, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(slack_errors, "RETRY_AFTER_S", 0.5)
     async with scene.bot():
         await scene.slack.slash("/imagine", "a dog in Paris")
         job = await scene.job()
@@ -110,7 +110,7 @@ async def test_where_slack_takes_no_pictures_the_rest_is_said(scene: Scene, meth
 async def test_pictures_are_uploaded_once_however_often_their_message_is_tried(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, trouble: dict[str, str]
 ) -> None:
-    monkeypatch.setattr(slack_errors, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(slack_errors, "RETRY_AFTER_S", 0.1)
     monkeypatch.setattr(slack_poster, "PROCESSING_S", (0.01, 0.01))
     async with scene.bot():
         await scene.slack.slash("/imagine", "a dog in Paris")

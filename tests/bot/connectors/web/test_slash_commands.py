@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.connectors.web.slash_commands import understood
+from bot.connectors.web.slash_commands import parse_line
 from storage.errors import UserError
 
 
@@ -29,7 +29,7 @@ from storage.errors import UserError
     ],
 )
 def test_words_are_a_prompt_and_a_slash_begins_a_command(line: str, command: str, rest: str) -> None:
-    assert understood(line) == (command, rest)
+    assert parse_line(line) == (command, rest)
 
 
 @pytest.mark.parametrize(
@@ -58,19 +58,19 @@ def test_words_are_a_prompt_and_a_slash_begins_a_command(line: str, command: str
 )
 def test_a_slip_gets_a_sentence(line: str, sentence: str) -> None:
     with pytest.raises(UserError) as refusal:
-        understood(line)
+        parse_line(line)
     assert sentence in str(refusal.value)
 
 
 def test_words_with_photos_are_not_drawn_without_them() -> None:
     with pytest.raises(UserError, match="/dreambooth train NAME CLASS"):
-        understood("this is rex", photos=3)
+        parse_line("this is rex", photos=3)
 
 
 @given(st.text())
 def test_every_line_is_understood_or_told(line: str) -> None:
     try:
-        name, _ = understood(line)
+        name, _ = parse_line(line)
         assert name
     except UserError as error:
         assert str(error).endswith((".", "?"))

@@ -1,6 +1,6 @@
 """How many of our modules a request enters, and passes through, from the event to its effect.
 
-`pytest -m exhaustive -s tests/project/test_ways.py` prints them. `docs/design.md` lists those to read;
+`pytest -m exhaustive -s tests/project/test_journeys.py` prints them. `docs/design.md` lists those to read;
 `docs/benchmarks.md` has the figures. The limits are the most of several runs, whose callbacks meet in different orders:
 a way that grows should be meant to.
 """

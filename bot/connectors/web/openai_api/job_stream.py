@@ -14,7 +14,7 @@ from storage.kinds.ask import AskOutcome
 DELETED = "The question was deleted before it was answered."
 
 
-async def followed(bot: CommandContext, job: Job) -> AsyncGenerator[Progress | Answer, None]:
+async def stream_job(bot: CommandContext, job: Job) -> AsyncGenerator[Progress | Answer, None]:
     """Its progress since a worker has it, then its answer, which is the last.
 
     Raises ApiError if no worker takes it, or if it ends otherwise; StoreError, OSError and RedisError if the store or
