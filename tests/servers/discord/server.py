@@ -101,11 +101,13 @@ class Server:
         return message
 
     def dm(self, person: str) -> Channel:
-        """The private channel of a person with the bot, by the person's id."""
+        """The private channel of a person with the bot, by the person's id; raises Refusal for a stranger."""
         for channel in self.channels.values():
             if channel.recipient and channel.recipient.id == person:
                 return channel
-        recipient = next(p for p in self.people.values() if p.id == person)
+        recipient = next((p for p in self.people.values() if p.id == person), None)
+        if not recipient:
+            raise Refusal(400, 50033, "Invalid Recipient(s)")
         return self.add_channel("", guild=None, recipient=recipient)
 
     def visible(self, channel: Channel) -> list[Message]:
