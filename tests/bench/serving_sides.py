@@ -73,7 +73,8 @@ class Ours:
     def training(self) -> TrainTask:
         """A training that does not end."""
         photos = write_photos(self.folder / "photos")
-        subject = SubjectTask(subject="s", noun="dog", photos=tuple(map(str, photos)), class_set="unused")
+        files: dict[str, Any] = {"photos": tuple(map(str, photos)), "class_set": str(self.folder / "classes")}
+        subject = SubjectTask(subject="s", noun="dog", **files)
         changes = {"steps": 4000, "prior_weight": 0.0, "validate_every": 0, "candidates": 1, "report_card": False}
         recipe = {**recipe_for(self.engine.base.folder).model_dump(), **changes}
         how: dict[str, Any] = {"taken": (), "recipe": recipe, "seed": 0, "checkpoint_s": 999}
