@@ -7,7 +7,8 @@ from trainer.ask.answer.languages import AskedKind
 
 PERCENT = re.compile(r"\b(?:percentage|percent|per cent|what (?:share|proportion|fraction))\b")
 DATE = re.compile(
-    r"\bwhen\b|\b(?:what|which) (?:exact )?(?:year|date|day|month|week|time|century|decade|season)\b|"
+    r"^(?:(?!\b(?:what|which|who|whom|whose|where|how|why)\b).)*\bwhen\b|"  # and not: what happened when
+    r"\b(?:what|which) (?:exact )?(?:year|date|day|month|week|time|century|decade|season)\b|"
     rf"\b(?:date|deadline|birthday|birthdate){NOT_COMPOUND}"
 )
 COUNT = re.compile(

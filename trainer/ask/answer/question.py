@@ -45,6 +45,7 @@ LIGHT_WORDS = frozenset(  # which the kind of fact stands for, or which only qua
     )
 )
 LIGHT_VERBS = frozenset(words_of("give gives make makes put puts take takes use used uses"))  # their object tells more
+GENERAL_VERBS = LIGHT_VERBS | frozenset(words_of("go goes come comes keep keeps need needs look looks happen happens"))
 IDENTIFIER = re.compile(r"\b\w+_\w|(?<!\w)--\w")  # of a program, as DARKROOM_HOME and --json
 ROLE = re.compile(r"\b[A-Z]{2,5}(?= of\b)")  # the CEO of …, which is no name
 NAME = re.compile(r"(?<!^)\b(?:[A-ZÀ-Þ][\w.'-]*|\d[\w.]*)")

@@ -9,7 +9,7 @@ import numpy as np
 from storage.contract.ask import Source
 from trainer.ask.answer.phrases import known_words
 from trainer.ask.answer.pieces import OF_LIFETIME, Piece, split_pieces
-from trainer.ask.answer.question import Question
+from trainer.ask.answer.question import GENERAL_VERBS, Question
 from trainer.ask.answer.variants import VariantFinder, numbered_things
 from trainer.ask.answer.word_likeness import Shares, WordLikeness
 from trainer.ask.citations.words import words_and_stems, words_of
@@ -130,7 +130,7 @@ class _Scorer:
             return True
         shares = self._likeness.shares(frozenset(words_of("\n".join(whole))))
         asked = self._question.words.intersection(words_of(self._question.asked)) - self._question.dimension_words
-        return all(shares[word] >= SUBJECT_LEAST for word in asked)
+        return all(shares[word] >= SUBJECT_LEAST for word in asked - GENERAL_VERBS)
 
     def is_about(self, whole: str) -> bool:
         """Whether a source speaks of the kind of thing that the question is about, and has its number."""

@@ -6,7 +6,7 @@ A source that never speaks of a cable car is about something else of that name.
 import re
 
 from trainer.ask.answer.names import PHRASE
-from trainer.ask.citations.words import ENGLISH_STOP_WORDS, words_and_stems
+from trainer.ask.citations.words import ENGLISH_STOP_WORDS, VERB_OF_FORM, words_and_stems
 
 GENERIC = frozenset(  # nouns that a source need not have, and words of time
     "area building business company app application book brand city club company country county edition film firm game "
@@ -55,7 +55,7 @@ def _until_stop_word(text: str) -> list[str]:
     """The words before the first that ends a noun with what stands before it: a preposition, a verb's helper."""
     words = []
     for word in text.split():
-        if word.lower() in ENGLISH_STOP_WORDS or word.endswith("ed"):
+        if word.lower() in ENGLISH_STOP_WORDS or word.endswith("ed") or word.lower() in VERB_OF_FORM:
             break
         words.append(word)
     return words

@@ -12,7 +12,7 @@ from trainer.ask.answer.question import Question
 from trainer.ask.answer.sentences import Sentence
 from trainer.ask.answer.word_likeness import WordLikeness, are_near
 from trainer.ask.citations.dates import parts_of_date
-from trainer.ask.citations.facts import Fact, facts_in, is_year, word_facts_in
+from trainer.ask.citations.facts import YEAR_NUMBER, Fact, facts_in, is_year, word_facts_in
 from trainer.ask.citations.units import Quantity, quantity_at
 from trainer.ask.citations.words import WORD, words_and_stems, words_of
 
@@ -72,13 +72,15 @@ class ValueFinder:
         candidates = [*facts_in(text), *(word_facts_in(text) if kind == "number" else [])]
         facts = [_value(text, fact) for fact in candidates if not self._asked_keys & set(fact.keys)]
         if kind == "date":
-            return [value for value in facts if value.kind == "date" or ":" in value.keys[0]]
+            return [v for v in facts if v.kind == "date" or ":" in v.keys[0] or _is_year_in_cell(text, v)]
         if kind == "percent":
             return [value for value in facts if value.kind == "percent"]
         if kind:
             facts = self._of_asked_type([value for value in facts if value.kind == "number"])
         fitting = [v for v in facts if v.quantity and v.quantity.kind in dimensions and not self._is_of_other(text, v)]
-        return fitting or [v for v in facts if not dimensions or not v.quantity]
+        return fitting or [
+            v for v in facts if not dimensions or not (v.quantity or _is_in_row(text) or ":" in v.keys[0])
+        ]
 
     def _of_asked_type(self, numbers: list[Value]) -> list[Value]:
         """Those that count what “how many” asks for, or measure as “how much” does, if any do."""
@@ -176,6 +178,17 @@ def size_ratio(one: Value, other: Value) -> float:
     except ValueError:
         return 0.0
     return max(ours, theirs) / min(ours, theirs) if min(ours, theirs) > 0 else 0.0
+
+
+def _is_in_row(text: str) -> bool:
+    """Whether a text is the row of a table with several values, of which a bare number may be any."""
+    return text.count("|") > 1
+
+
+def _is_year_in_cell(text: str, value: Value) -> bool:
+    """Whether a value is a year that has a cell of a table for itself."""
+    before, after = text[: value.start].rstrip()[-1:], text[value.end :].lstrip()[:1]
+    return "|" in (before, after) and not {before, after} - {"|", ""} and bool(YEAR_NUMBER.fullmatch(value.keys[0]))
 
 
 def _value(text: str, fact: Fact) -> Value:
