@@ -34,6 +34,8 @@ redis.call('pexpire', KEYS[1], ARGV[2])
 redis.call('pexpire', KEYS[2], ARGV[2])
 redis.call('zrem', KEYS[2], 'c')
 redis.call('del', KEYS[3])
+redis.call('incr', KEYS[3])
+redis.call('del', KEYS[3])
 if redis.call('zscore', KEYS[2], 'b') and not redis.call('get', KEYS[3]) and cjson.decode(one)[2] == 'x' then
   return #all
 end

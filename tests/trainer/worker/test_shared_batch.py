@@ -57,9 +57,16 @@ async def under_way(app: Darkroom, chat: Chat, people: set[str]) -> dict[str, st
             await asyncio.sleep(0.02)
 
 
-async def pixels(app: Darkroom, reply: Reply) -> np.ndarray:
-    files = [(await app.store.get(picture.key)).data for picture in reply.pictures]
-    return np.stack([np.asarray(Image.open(io.BytesIO(each)), float) for each in files])
+async def same(app: Darkroom, one: Reply, other: Reply) -> bool:
+    """Whether pictures differ by rounding alone: 1 of 255, or what bfloat16 makes of it where a pass was wide."""
+    first, second = await images(app, one), await images(app, other)
+    rounded = any(image.info["precision"] == "bfloat16" for image in (*first, *second))
+    pairs = zip(first, second, strict=True)
+    return all(np.abs(np.asarray(a, float) - np.asarray(b, float)).max() <= (8 if rounded else 1) for a, b in pairs)
+
+
+async def images(app: Darkroom, reply: Reply) -> list[Image.Image]:
+    return [Image.open(io.BytesIO((await app.store.get(picture.key)).data)) for picture in reply.pictures]
 
 
 async def test_trouble_with_one_row_leaves_the_others_as_they_are(app: Darkroom, chat: Chat) -> None:
@@ -85,5 +92,5 @@ async def test_trouble_with_one_row_leaves_the_others_as_they_are(app: Darkroom,
     assert (states["cay"], states["dan"]) == ("failed", "failed")
     assert NOTHING in replies["cay"].text and MISFIT in replies["dan"].text
     alone = (await chat.by("bob")("imagine", prompt=prompts["bob"], exact="yes", **how))[-1]
-    assert np.abs(await pixels(app, alone) - await pixels(app, replies["bob"])).max() <= 1
-    assert np.abs(await pixels(app, replies["ada"]) - await pixels(app, replies["gus"])).max() <= 1  # as it was before
+    assert await same(app, alone, replies["bob"])
+    assert await same(app, replies["ada"], replies["gus"])  # as it was before
