@@ -6,6 +6,7 @@ import time
 from collections.abc import Hashable, Sequence
 from contextlib import nullcontext
 from typing import Any, Protocol
+from weakref import ref
 
 import torch
 from PIL import Image
@@ -82,7 +83,7 @@ class Denoising:
         self.shared = False  # whether others were in one pass with it
         self.halved = False  # whether any of its passes was computed in bfloat16
         self._stepped = False  # its next step was taken together with others
-        self._joined: tuple[list[Denoising], TextEmbeddings] | None = None  # prompts of the pass that it was first in
+        self._joined: tuple[list[ref[Denoising]], TextEmbeddings] | None = None  # prompts of a pass it was first in
         self.last_pass: tuple[int, float] | None = None  # that it was first in: pictures, and seconds
 
     @property
@@ -130,9 +131,10 @@ class Denoising:
 
     def _text_with(self, denoisings: Sequence["Denoising"], counts: Sequence[int]) -> TextEmbeddings:
         """The prompts of a pass over so many rows of each, joined once as long as it is over the same."""
-        if self._joined is None or self._joined[0] != [*denoisings]:
+        whose = [ref(each) for each in denoisings]  # which hold nobody's weights and latents, its own among them
+        if self._joined is None or self._joined[0] != whose:
             text = joined([each.text.spread(count) for each, count in zip(denoisings, counts, strict=True)])
-            self._joined = [*denoisings], text if self.text.kept is None else text.keeping()
+            self._joined = whose, text if self.text.kept is None else text.keeping()
         return self._joined[1]
 
     def _predicted_clean(self, predicted: Tensor, t: Tensor) -> Tensor | None:
@@ -162,6 +164,8 @@ def step_together(denoisings: Sequence[Denoising]) -> None:
     for each, part in zip(denoisings, torch.split(predicted, counts), strict=True):
         each._advance(part, halved)
         each._stepped = each.shared = True
+    for each in denoisings[1:]:
+        each._joined = None  # prompts of a pass before, in memory that grows with the rows
     denoisings[0].last_pass = sum(len(each.latents) for each in denoisings), time.monotonic() - began_s
 
 
