@@ -226,7 +226,7 @@ class Drawing:
         self.denoising: Denoising | None = None  # the batch under way
         self.images: list[Image.Image] = []  # that are done, in the order of their seeds
         self.shared = False  # whether others were in one pass with it, so that its bits depend on them
-        self.halved = False  # whether any of its passes was computed in bfloat16
+        self.halved: list[bool] = []  # of each of the images, whether a pass of it was computed in bfloat16
 
     def steps(self) -> Steps[list[Image.Image]]:
         """Yields denoising steps done, of as many as batches of the usual size would take."""
@@ -254,7 +254,7 @@ class Drawing:
     def _finish(self, denoising: Denoising) -> list[Image.Image]:
         """The pictures of a batch."""
         self.shared |= denoising.shared
-        self.halved |= denoising.halved
+        self.halved += [denoising.halved] * len(denoising.latents)
         with self.base.in_tiles() if self.tiled else nullcontext():
             return decode(self.base, denoising.latents)
 

@@ -80,6 +80,14 @@ def test_a_picture_tells_its_precision_and_an_exact_one_is_never_rounded(toyworl
     assert precision == {"wide": "bfloat16", "exact": "float32"}
 
 
+def test_a_narrow_batch_after_a_wide_one_tells_that_it_was_not_rounded(toyworld: BaseModel, tmp_path: Path) -> None:
+    results: list[TaskResult] = []
+    engine = Engine(toyworld, lambda news: results.append(news) if isinstance(news, TaskResult) else None, halve=True)
+    run(engine, picture(tmp_path, "both", seeds=(1, 2, 3, 4, 5), **HOW))
+    precision = [Image.open(each).text["precision"] for each in results[0].files]  # type: ignore[attr-defined]
+    assert precision == [*["bfloat16"] * 4, "float32", "bfloat16"]  # the grid has both
+
+
 def test_only_auto_on_a_cpu_with_the_instructions_rounds(toyworld: BaseModel) -> None:
     capabilities = torch.cpu.get_capabilities()
     has_them = any(capabilities.get(name, False) for name in pass_precision.INSTRUCTIONS)
