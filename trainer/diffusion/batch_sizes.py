@@ -61,9 +61,12 @@ class PictureBatches:
     def times_longer(self, pictures: int, more: int, side_px: int) -> float:
         """How many times as long as one of `pictures` a pass of `more` takes; infinity if that is unknown."""
         alone_s = self._pass_s(pictures, side_px)
-        # One of more pictures takes at least as long, so it bounds those that nobody has measured.
-        larger_s = [self._pass_s(count, side) for side, count in self._passes_s if side == side_px and count >= more]
-        return min(larger_s, default=inf) / alone_s if alone_s < inf else inf
+        if alone_s == inf:
+            return inf
+        # One of more pictures mostly takes as long at least, so it bounds those that nobody has measured.
+        larger_s = (self._pass_s(count, side) for side, count in self._passes_s if side == side_px and count > more)
+        known_s = self._pass_s(more, side_px)
+        return (known_s if known_s < inf else min(larger_s, default=inf)) / alone_s
 
     def took_memory(self, pictures: int, side_px: int, size_bytes: int) -> None:
         """Note what a pass over so many pictures took for itself at most."""
