@@ -6,6 +6,7 @@ from datetime import date
 
 from storage.contract.ask import OWN_DOCS, Source
 from storage.text import fold, one_line
+from trainer.ask.answer.names import predecessors_in
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.rivals import LEAST, are_of_different_years, evidence
 from trainer.ask.answer.sentences import Sentence
@@ -85,7 +86,8 @@ class _ContradictionFinder:
         self._stated: dict[str, list[Value]] = {}  # all values of each source
         self._words: dict[str, set[str]] = {}
         for sentence in sentences:
-            self._words.setdefault(sentence.source.id, set()).update(sentence.words)
+            former = frozenset() if question.asks_predecessor else predecessors_in(sentence.text)
+            self._words.setdefault(sentence.source.id, set()).update(sentence.words - former)
             self._stated.setdefault(sentence.source.id, []).extend(finder.values(sentence))
         self._values = [finder.values(sentence) for sentence in self._relevant]
 

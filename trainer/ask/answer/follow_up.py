@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from storage.contract.ask import QUESTION_MAX, Turn
+from trainer.ask.answer.preamble import without_preamble
 from trainer.ask.answer.request import AnswerRequest
 from trainer.ask.citations.words import words_of
 from trainer.ask.retrieval import Query
@@ -41,7 +42,7 @@ def standalone_question(question: str, history: Sequence[Turn]) -> str:
 
 def query_of(request: AnswerRequest) -> Query:
     """The query with the question made standalone, and the sources that the thread has cited."""
-    question = standalone_question(request.query.question, request.history)
+    question = without_preamble(standalone_question(request.query.question, request.history))
     known = {source.id: source for source in request.query.known_sources}
     for turn in reversed(request.history):
         known |= {s.id: s for s in turn.answer.cited_sources.values() if s.id not in known}

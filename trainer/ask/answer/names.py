@@ -28,6 +28,9 @@ PLACE = re.compile(
     r"[^\W\d]\s?[:|]\s$"
 )
 FAMILY = re.compile(r"\s(?:famil(?:y|ies)|brothers|sisters|siblings|couple)\b")
+PREDECESSOR = re.compile(
+    rf"\b(?:succeed(?:s|ed|ing)?|replac(?:es|ed|ing)|took over from)\s(?:[a-zß-ÿ]+\s){{0,2}}({PHRASE.pattern})"
+)
 LABEL = re.compile(r"[^\W\d]\s?[:|]\s$")  # Conductor: …
 IDENTIFIER = re.compile(r"[\d_]")  # DARKROOM_HOME, IPX6
 
@@ -53,6 +56,11 @@ def persons_in(text: str, known: Collection[str]) -> list[Name]:
 def places_in(text: str, known: Collection[str]) -> list[Name]:
     """Names that stand where a place does: after a preposition or a label."""
     return [name for name in names_in(text, known) if PLACE.search(text[: name.start])]
+
+
+def predecessors_in(text: str) -> frozenset[str]:
+    """Words of the names of those whose place somebody else took: Marta Vreeland in “he succeeds Marta Vreeland”."""
+    return frozenset(word for match in PREDECESSOR.finditer(text) for word in words_of(fold(match[1])))
 
 
 def are_same_name(one: Collection[str], other: Collection[str]) -> bool:

@@ -54,7 +54,7 @@ def _pieces(text: str) -> Iterator[Piece]:
             if is_heading or QUESTION.search(line):
                 question = _plain(line) if QUESTION.search(line) else ""
             if not is_heading:
-                yield from (_sentence(part, question) for part in SENTENCE_BREAK.split(line))
+                yield from _sentences(line, question)
 
 
 def _rows(lines: Sequence[str]) -> Iterator[Piece]:
@@ -83,6 +83,15 @@ def _ruled_rows(lines: Sequence[str]) -> Iterator[Piece]:
                 yield Piece(line, is_row=True)
             head = f"{head} {own}" if was_head else own
         was_head = not following
+
+
+def _sentences(line: str, question: str) -> Iterator[Piece]:
+    """The sentences of a line; a question among them answers nothing, and is what those after it stand under."""
+    for part in SENTENCE_BREAK.split(line):
+        if QUESTION.search(part):
+            question = _plain(part)
+        else:
+            yield _sentence(part, question)
 
 
 def _sentence(text: str, question: str) -> Piece:

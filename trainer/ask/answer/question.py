@@ -44,9 +44,14 @@ LIGHT_WORDS = frozenset(  # which the kind of fact stands for, or which only qua
         "total average overall current currently exact exactly approximately roughly usually normally"
     )
 )
-LIGHT_VERBS = frozenset(words_of("give gives make makes put puts take takes use used uses"))  # their object tells more
-GENERAL_VERBS = LIGHT_VERBS | frozenset(words_of("go goes come comes keep keeps need needs look looks happen happens"))
+LIGHT_VERBS = frozenset(  # whose object tells more
+    words_of("give gives go goes make makes put puts support supports take takes use used uses")
+)
+GENERAL_VERBS = LIGHT_VERBS | frozenset(words_of("come comes keep keeps need needs look looks happen happens"))
 IDENTIFIER = re.compile(r"\b\w+_\w|(?<!\w)--\w")  # of a program, as DARKROOM_HOME and --json
+MAXIMUM = re.compile(r"\b(?:maximum|highest|at most)\b", re.IGNORECASE)
+ORDINARY = re.compile(r"\b(?:usual|normal|typical|average)(?:ly)?\b|\bminimum\b", re.IGNORECASE)
+PREDECESSOR = re.compile(r"\b(?:succeed|replac|predecessor|former|took over|before)", re.IGNORECASE)
 ROLE = re.compile(r"\b[A-Z]{2,5}(?= of\b)")  # the CEO of …, which is no name
 NAME = re.compile(r"(?<!^)\b(?:[A-ZÀ-Þ][\w.'-]*|\d[\w.]*)")
 
@@ -79,6 +84,8 @@ class Question:
         self.head = self._head()
         self.counted = how_many[1] if (how_many := HOW_MANY.search(asked)) else ""
         self.asks_how_much = bool(HOW_MUCH.search(asked))
+        self.asks_maximum = bool(MAXIMUM.search(asked)) and not ORDINARY.search(asked)
+        self.asks_predecessor = bool(PREDECESSOR.search(asked))
         self.asks_who, self.asks_where = bool(WHO.search(asked)), bool(WHERE.search(asked))
         self._asks_person = self.asks_who and bool(WHO_IS.search(asked))
 
@@ -109,6 +116,8 @@ class Question:
 
     def has_kind(self, text: str) -> bool:
         """Whether a text has a fact of the kind that is asked for; yes if none is."""
+        if self.asks_maximum and ORDINARY.search(text) and not MAXIMUM.search(text):
+            return False
         if self.kind == "percent":
             return any(fact.kind == "percent" for fact in facts_in(text))
         if self.kind == "date":

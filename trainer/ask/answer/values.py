@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
-from trainer.ask.answer.names import are_same_name, names_in, persons_in, places_in
+from trainer.ask.answer.names import are_same_name, names_in, persons_in, places_in, predecessors_in
 from trainer.ask.answer.phrases import known_words, phrases_in
 from trainer.ask.answer.question import Question
 from trainer.ask.answer.sentences import Sentence
@@ -101,7 +101,8 @@ class ValueFinder:
     def _names(self, sentence: Sentence) -> list[Value]:
         if not self._question.has_capitals:
             return []
-        known = self._question.words
+        question = self._question
+        known = question.words if question.asks_predecessor else question.words | predecessors_in(sentence.text)
         find = places_in if self._question.asks_where else persons_in if self._question.asks_who else names_in
         return [Value("name", name.start, name.end, name.words) for name in find(sentence.text, known)]
 
