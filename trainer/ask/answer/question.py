@@ -44,10 +44,9 @@ LIGHT_WORDS = frozenset(  # which the kind of fact stands for, or which only qua
         "total average overall current currently exact exactly approximately roughly usually normally"
     )
 )
-LIGHT_VERBS = frozenset(  # whose object tells more
-    words_of("give gives go goes make makes put puts support supports take takes use used uses")
-)
-GENERAL_VERBS = LIGHT_VERBS | frozenset(words_of("come comes keep keeps need needs look looks happen happens"))
+LIGHT_VERBS = frozenset(words_of("give gives make makes put puts take takes use used uses"))  # their object tells more
+GENERAL_VERBS = LIGHT_VERBS | frozenset(words_of("go goes come comes keep keeps need needs look looks happen happens"))
+DOES_SUPPORT = re.compile(r"\s*(?:does|do|did|will|can)\b.*\bsupport\b", re.IGNORECASE)  # another light verb
 IDENTIFIER = re.compile(r"\b\w+_\w|(?<!\w)--\w")  # of a program, as DARKROOM_HOME and --json
 MAXIMUM = re.compile(r"\b(?:maximum|highest|at most)\b", re.IGNORECASE)
 ORDINARY = re.compile(r"\b(?:usual|normal|typical|average)(?:ly)?\b|\bminimum\b", re.IGNORECASE)
@@ -71,8 +70,9 @@ class Question:
         self.words = words - LIGHT_WORDS - (self.language.stems if self.language else frozenset()) or words
         named = ROLE.sub(lambda role: role[0].lower(), plain if self.has_capitals else plain.lower())
         self.names = frozenset(words_of(" ".join(NAME.findall(named)))) & self.words
-        if self.words - self.names - LIGHT_VERBS:
-            self.words -= LIGHT_VERBS - self.names
+        light_verbs = LIGHT_VERBS | frozenset({"support"} if DOES_SUPPORT.match(asked) else ())
+        if self.words - self.names - light_verbs:
+            self.words -= light_verbs - self.names
         self.light_words = words & LIGHT_WORDS
         self.attributes = frozenset(words_of(NAME.sub(" ", named))) & self.words  # what it wants to know of them
         self.dimensions = frozenset() if self.language else asked_dimensions(asked)
