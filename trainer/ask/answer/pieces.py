@@ -29,6 +29,13 @@ ASKS = re.compile(  # unlike “Up to 800 crowns for mowing a lawn: who wants th
     r"will|would)\b.*[?？][\"”’)*_]*\s*$",
     re.IGNORECASE,
 )
+ORDER = re.compile(  # to whatever reads the page for a person: no fact, and nothing to quote to them
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rules|guidelines)\b"
+    r"|^\W*(?:system|assistant)(?:\s+(?:prompt|message|note|override))?\s*:"
+    r"|\b(?:you are|you're|as)\s+(?:now\s+)?an?\s+(?:ai|llm|language model|chatbot)\b"
+    r"|\b(?:ai|llm|language)\s+(?:assistants?|models?|agents?|readers?)\s+(?:must|should|are to|have to)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +51,8 @@ class Piece:
 
 
 def split_pieces(text: str) -> list[Piece]:
-    """The sentences and rows of a passage, without headings and markup."""
-    pieces = (piece for piece in _pieces(text) if len(piece.text) in LENGTHS)
+    """The sentences and rows of a passage, without headings, markup and orders to machines that read it."""
+    pieces = (piece for piece in _pieces(text) if len(piece.text) in LENGTHS and not ORDER.search(piece.text))
     return [replace(each, context=f"{each.context} {words_of_phrases(each.text)}".strip()) for each in pieces]
 
 
