@@ -175,7 +175,9 @@ def main() -> None:
         pictures = pictures_for_vae(cache, given.photos, given.drawings // 5, given.size)
         pretrain_vae(given.out, shape, pictures, start=given.start, **how)
     if given.stage in ("denoiser", "all"):
-        vae = AutoencoderKL.from_pretrained(given.out / "model" / "vae").to(DEVICE).eval()
+        own = given.out / "model" / "vae"
+        folder = given.start / "vae" if given.start and not own.exists() else own
+        vae = AutoencoderKL.from_pretrained(folder).to(DEVICE).eval()
         drawn = drawings(cache, given.drawings, size_px=given.size)
         pretrain_denoiser(given.out, shape, vae, drawn, start=given.start, **how)
     if given.stage in ("judge", "all"):
