@@ -257,7 +257,7 @@ def main() -> None:
         base = load_base(given.model)
         files = lora_files(base, Path(home), MANY)
         ours = Ours(Path(home), files, base, given.precision)
-        theirs = Theirs(files, base, halved=given.their_precision == "bfloat16")
+        theirs = Theirs(files, base, in_bfloat16=given.their_precision == "bfloat16")
         bench = Bench(ours, theirs, Path(home), given.rounds, given.requests)
         only = tuple(given.only.split(","))
         wanted = [row for row in rows(bench) if row[0] not in table and row[0].startswith(only)]

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from storage.settings.trainer import Precision
 from tests.conftest import photos_of_a_character
 from tests.support.random_adapters import lora_file
-from trainer.diffusion.pass_precision import bfloat16_if, may_halve
+from trainer.diffusion.pass_precision import autocast_bfloat16, may_use_bfloat16
 from trainer.dreambooth.weights import save_learned
 from trainer.engine.engine import Engine
 from trainer.models.base import BaseModel, load_base
@@ -32,7 +32,7 @@ class Ours:
 
     def __init__(self, folder: Path, files: list[str], base: BaseModel, precision: Precision = "auto") -> None:
         self.folder, self.files, self.number = folder, files, 0
-        self.engine = Engine(base, self.hear, halve=may_halve(precision, base))
+        self.engine = Engine(base, self.hear, allow_bfloat16=may_use_bfloat16(precision, base))
         self.ended_s: dict[str, float] = {}
         self.on_step: Callable[[str], None] = lambda job: None
 
@@ -95,8 +95,8 @@ class Ours:
 class Theirs:
     """A warm pipeline and its naive handler, which does one request after another."""
 
-    def __init__(self, files: list[str], base: BaseModel, halved: bool = False) -> None:
-        self.files, self.halved, dtype = files, halved, base.denoiser.dtype
+    def __init__(self, files: list[str], base: BaseModel, in_bfloat16: bool = False) -> None:
+        self.files, self.in_bfloat16, dtype = files, in_bfloat16, base.denoiser.dtype
         self.pipeline: Any = StableDiffusionPipeline.from_pretrained(
             base.folder, safety_checker=None, torch_dtype=dtype
         )
@@ -116,7 +116,7 @@ class Theirs:
         """Draw with the weights that are there."""
         chance = [torch.Generator().manual_seed(seed) for seed in range(count)]
         how = {"num_images_per_prompt": count, "num_inference_steps": steps, "guidance_scale": GUIDANCE}
-        with bfloat16_if(self.halved):
+        with autocast_bfloat16(self.in_bfloat16):
             self.pipeline(PROMPT, generator=chance, **how)
 
     def load_whole(self, folder: Path) -> None:

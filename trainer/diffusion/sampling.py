@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from trainer.diffusion.latents import decode
-from trainer.diffusion.pass_precision import bfloat16_if, is_wide
+from trainer.diffusion.pass_precision import autocast_bfloat16, is_wide
 from trainer.diffusion.row_adapters import Drawer, network_of, predict_together
 from trainer.models.base import BaseModel
 from trainer.models.denoiser import TextEmbeddings, joined
@@ -35,8 +35,8 @@ class Denoising:
     """Pictures on their way from noise to latents; each `step` is one denoising step of all of them.
 
     The prompt is one for all pictures, or one for each; `size` is width and height in pixels, None the model's own.
-    `references` are latents of photos that the prompts refer to, in families that take them; with `halve`, wide passes
-    on a CPU are computed in bfloat16.
+    `references` are latents of photos that the prompts refer to, in families that take them; with `allow_bfloat16`,
+    wide passes on a CPU are computed in bfloat16.
     With guidance, each forward pass holds the unconditional rows and the conditional rows (Ho & Salimans 2022, arXiv
     2207.12598, eq. 6). All chance of a picture comes from its own seed, and from `vary_seed` if it is to be
     near that one's picture.
@@ -57,9 +57,9 @@ class Denoising:
         size: tuple[int, int] | None = None,
         vary_seed: int | None = None,
         references: Sequence[Tensor] = (),
-        halve: bool = False,
+        allow_bfloat16: bool = False,
     ) -> None:
-        self.base, self.denoiser, self.guidance, self.halve = base, denoiser, guidance, halve
+        self.base, self.denoiser, self.guidance, self.allow_bfloat16 = base, denoiser, guidance, allow_bfloat16
         shape = (1, *base.latent_shape(size))
         generators = [Generator("cpu").manual_seed(seed) for seed in seeds]
         noise = torch.cat([torch.randn(shape, generator=g) for g in generators])
@@ -81,7 +81,7 @@ class Denoising:
         self._fails_at_clean = False
         self.clean: Tensor | None = None  # as the last step predicted the latents at the end
         self.shared = False  # whether others were in one pass with it
-        self.halved = False  # whether any of its passes was computed in bfloat16
+        self.in_bfloat16 = False  # whether any of its passes was computed in bfloat16
         self._stepped = False  # its next step was taken together with others
         self._joined: tuple[list[ref[Denoising]], TextEmbeddings] | None = None  # prompts of a pass it was first in
         self.last_pass: tuple[int, float] | None = None  # that it was first in: pictures, and seconds
@@ -105,10 +105,10 @@ class Denoising:
             return
         began_s = time.monotonic()
         rows, t = self._rows()
-        halved = self.halve and is_wide(rows)
-        with bfloat16_if(halved):
+        in_bfloat16 = self.allow_bfloat16 and is_wide(rows)
+        with autocast_bfloat16(in_bfloat16):
             predicted = self.denoiser(rows, t, self.text)
-        self._advance(predicted, halved)
+        self._advance(predicted, in_bfloat16)
         self._joined, self.last_pass = None, (len(self.latents), time.monotonic() - began_s)
 
     def _rows(self) -> tuple[Tensor, Tensor]:
@@ -117,9 +117,9 @@ class Denoising:
         rows = torch.cat([self.latents, self.latents]) if self.guided else self.latents
         return self.scheduler.scale_model_input(rows, t), t
 
-    def _advance(self, predicted: Tensor, halved: bool) -> None:
+    def _advance(self, predicted: Tensor, in_bfloat16: bool) -> None:
         """Go on by what was predicted of `_rows`."""
-        self.halved |= halved
+        self.in_bfloat16 |= in_bfloat16
         if self.guided:
             without, with_text = predicted.chunk(2)
             predicted = without + self.guidance * (with_text - without)
@@ -158,11 +158,11 @@ def step_together(denoisings: Sequence[Denoising]) -> None:
     counts = [len(some) for some in rows]
     t = torch.cat([time.expand(count) for time, count in zip(times, counts, strict=True)])
     text, joined_rows = denoisings[0]._text_with(denoisings, counts), torch.cat(rows)
-    halved = all(each.halve for each in denoisings) and is_wide(joined_rows)
-    with bfloat16_if(halved):
+    in_bfloat16 = all(each.allow_bfloat16 for each in denoisings) and is_wide(joined_rows)
+    with autocast_bfloat16(in_bfloat16):
         predicted = predict_together([each.denoiser for each in denoisings], counts, joined_rows, t, text)
     for each, part in zip(denoisings, torch.split(predicted, counts), strict=True):
-        each._advance(part, halved)
+        each._advance(part, in_bfloat16)
         each._stepped = each.shared = True
     for each in denoisings[1:]:
         each._joined = None  # prompts of a pass before, in memory that grows with the rows
@@ -226,7 +226,7 @@ class Drawing:
         self.denoising: Denoising | None = None  # the batch under way
         self.images: list[Image.Image] = []  # that are done, in the order of their seeds
         self.shared = False  # whether others were in one pass with it, so that its bits depend on them
-        self.halved: list[bool] = []  # of each of the images, whether a pass of it was computed in bfloat16
+        self.in_bfloat16: list[bool] = []  # of each of the images, whether a pass of it was computed in bfloat16
 
     def steps(self) -> Steps[list[Image.Image]]:
         """Yields denoising steps done, of as many as batches of the usual size would take."""
@@ -254,7 +254,7 @@ class Drawing:
     def _finish(self, denoising: Denoising) -> list[Image.Image]:
         """The pictures of a batch."""
         self.shared |= denoising.shared
-        self.halved += [denoising.halved] * len(denoising.latents)
+        self.in_bfloat16 += [denoising.in_bfloat16] * len(denoising.latents)
         with self.base.in_tiles() if self.tiled else nullcontext():
             return decode(self.base, denoising.latents)
 

@@ -25,7 +25,7 @@ from storage.objects.folder_errors import is_full
 from storage.settings.shared import load_settings
 from storage.settings.trainer import TrainerSettings
 from trainer.diffusion.batch_sizes import PictureBatches
-from trainer.diffusion.pass_precision import may_halve
+from trainer.diffusion.pass_precision import may_use_bfloat16
 from trainer.diffusion.preview import LatentPreview
 from trainer.dreambooth.multi_lora import MultiLora
 from trainer.dreambooth.training_log import Trackers
@@ -88,13 +88,13 @@ class Engine:
         training_share: float = SHARE,
         twin: BaseModel | None = None,
         at_once: int = 4,
-        halve: bool = False,
+        allow_bfloat16: bool = False,
     ) -> None:
         """`method` is what is learned by where nobody has asked for one; `twin` draws drafts.
 
-        Up to `at_once` LoRA trainings share their steps. With `halve`, wide passes draw in bfloat16.
+        Up to `at_once` LoRA trainings share their steps. With `allow_bfloat16`, wide passes draw in bfloat16.
         """
-        self.base, self.twin, self.method, self.pausing, self.halve = base, twin, method, False, halve
+        self.base, self.twin, self.method, self.pausing, self.allow_bfloat16 = base, twin, method, False, allow_bfloat16
         self.inbox: SimpleQueue[FromWorker] = SimpleQueue()
         self.watched: set[str] = set()
         self._previews: dict[BaseModel, LatentPreview | None] = {}  # None: there are none
@@ -279,8 +279,8 @@ def _start(writer: MessageWriter) -> Engine:
     twin_model = BaseModelPair.of(sys.argv[1]).twin if together.leads else ""
     twin = load_twin(twin_model, base, settings.home) if twin_model else None
     at_once = trainings_at_once(base, settings) if together.leads else 1
-    halve, share = may_halve(settings.precision, base), settings.training_share
-    return Engine(base, writer.say, together, embedder, trackers, method, share, twin, at_once, halve)
+    allow_bfloat16, share = may_use_bfloat16(settings.precision, base), settings.training_share
+    return Engine(base, writer.say, together, embedder, trackers, method, share, twin, at_once, allow_bfloat16)
 
 
 def _load(settings: TrainerSettings, together: EngineGroup) -> BaseModel:

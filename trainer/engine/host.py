@@ -17,7 +17,7 @@ class Host(Protocol):
     base: BaseModel
     pausing: bool  # whether the worker is about to end
     watched: set[str]  # jobs that somebody looks at
-    halve: bool  # whether wide passes are computed in bfloat16
+    allow_bfloat16: bool  # whether wide passes are computed in bfloat16
 
     def say(self, news: News) -> None:
         """Tell the worker."""

@@ -150,7 +150,7 @@ class SamplingRun(Run):
                 size=size,
                 vary_seed=task.vary_seed,
                 references=references,
-                halve=self.host.halve and not task.exact,
+                allow_bfloat16=self.host.allow_bfloat16 and not task.exact,
             )
             images = yield from reporting(self.drawing.steps(), self._report)
         return self._saved(images)
@@ -182,8 +182,8 @@ class SamplingRun(Run):
     def _save_images(self) -> tuple[str, ...]:
         """Write those of the pictures that are done into files; return the paths of these."""
         images, first = self.drawing.images if self.drawing else [], len(self.files)
-        halved = self.drawing.halved if self.drawing else []
-        for seed, image, its in zip(self.task.seeds[first:], images[first:], halved[first:], strict=False):
+        in_bfloat16 = self.drawing.in_bfloat16 if self.drawing else []
+        for seed, image, its in zip(self.task.seeds[first:], images[first:], in_bfloat16[first:], strict=False):
             path = Path(self.task.folder) / f"{seed}.png"
             part = path.with_suffix(".part")
             image.save(part, "PNG", pnginfo=self._settings_as_text(seed, its))
@@ -195,21 +195,21 @@ class SamplingRun(Run):
         task = self.task
         self._save_images()
         grid = Path(task.folder) / "grid.png"
-        halved = self.drawing is not None and any(self.drawing.halved)
-        sampling.grid(images).save(grid, pnginfo=self._settings_as_text(task.seeds[0], halved))
+        in_bfloat16 = self.drawing is not None and any(self.drawing.in_bfloat16)
+        sampling.grid(images).save(grid, pnginfo=self._settings_as_text(task.seeds[0], in_bfloat16))
         guided = self.base.is_guided and task.guidance != 1
         read = {"prompt": task.prompt, "negative prompt": task.negative if guided else ""}
         note = " ".join(filter(None, (_too_long(name, self.base.unread(text)) for name, text in read.items())))
         return TaskResult(job=task.job, state="done", message=note, files=(*self.files, str(grid)))
 
-    def _settings_as_text(self, seed: int, halved: bool) -> PngInfo:
+    def _settings_as_text(self, seed: int, in_bfloat16: bool) -> PngInfo:
         """What a PNG says of how it was drawn; `batch` and `precision` tell of its last bits."""
         info = PngInfo()
         info.add_itxt("Software", "Darkroom")
         fields = {"steps", "guidance", "negative", "scheduler", "vary_seed"}
         settings = self.task.model_dump(include=fields, exclude_none=True) | {"seed": seed}
         batch = "shared" if self.drawing and self.drawing.shared else "alone"
-        precision = "bfloat16" if halved else str(self.base.denoiser.dtype).removeprefix("torch.")
+        precision = "bfloat16" if in_bfloat16 else str(self.base.denoiser.dtype).removeprefix("torch.")
         for name, value in {**self.task.facts, **settings, "batch": batch, "precision": precision}.items():
             info.add_itxt(name, str(value))
         return info

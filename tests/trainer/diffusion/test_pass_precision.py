@@ -32,31 +32,32 @@ def to_end(denoising: Denoising) -> torch.Tensor:
 
 
 def test_wide_passes_are_near_those_in_float32(toyworld: BaseModel) -> None:
-    def drawn(halve: bool) -> Denoising:
-        denoising = Denoising(toyworld, toyworld.denoiser, "a red dog", [1, 2, 3, 4], halve=halve, **HOW)
+    def drawn(allow: bool) -> Denoising:
+        denoising = Denoising(toyworld, toyworld.denoiser, "a red dog", [1, 2, 3, 4], allow_bfloat16=allow, **HOW)
         to_end(denoising)
         return denoising
 
-    halved, whole = drawn(True), drawn(False)
-    assert halved.halved and not whole.halved
-    assert halved.latents.dtype == torch.float32
-    assert 0 < (halved.latents - whole.latents).abs().mean() < NEAR
+    rounded, whole = drawn(True), drawn(False)
+    assert rounded.in_bfloat16 and not whole.in_bfloat16
+    assert rounded.latents.dtype == torch.float32
+    assert 0 < (rounded.latents - whole.latents).abs().mean() < NEAR
 
 
 def test_narrow_passes_are_the_same_to_the_bit(toyworld: BaseModel) -> None:
-    halved, whole = (
-        Denoising(toyworld, toyworld.denoiser, "a red dog", [1], halve=halve, **HOW) for halve in (True, False)
+    rounded, whole = (
+        Denoising(toyworld, toyworld.denoiser, "a red dog", [1], allow_bfloat16=allow_bfloat16, **HOW)
+        for allow_bfloat16 in (True, False)
     )
-    assert torch.equal(to_end(halved), to_end(whole))
-    assert not halved.halved
+    assert torch.equal(to_end(rounded), to_end(whole))
+    assert not rounded.in_bfloat16
 
 
 def test_requests_of_several_subjects_share_a_wide_pass(toyworld: BaseModel, tmp_path: Path) -> None:
     cache = SubjectCache(toyworld)
     with cache.loaded(*subject_files(toyworld, tmp_path)[:1]) as one, cache.loaded() as nobody:
 
-        def begin(halve: bool) -> list[Denoising]:
-            return [Denoising(toyworld, each, "a dog", [1, 2], halve=halve, **HOW) for each in (one, nobody)]
+        def begin(allow: bool) -> list[Denoising]:
+            return [Denoising(toyworld, each, "a dog", [1, 2], allow_bfloat16=allow, **HOW) for each in (one, nobody)]
 
         together = begin(True)
         for _ in range(HOW["steps"]):
@@ -64,7 +65,7 @@ def test_requests_of_several_subjects_share_a_wide_pass(toyworld: BaseModel, tmp
             for each in together:
                 each.step()
         for shared, alone in zip(together, begin(False), strict=True):
-            assert shared.halved
+            assert shared.in_bfloat16
             assert 0 < (shared.latents - to_end(alone)).abs().mean() < NEAR
 
 
@@ -74,7 +75,9 @@ def test_a_picture_tells_its_precision_and_an_exact_one_is_never_rounded(toyworl
     for job, exact in (("wide", False), ("exact", True)):
         (tmp_path / job).mkdir()
         tasks.append(picture(tmp_path / job, job, seeds=(1, 2, 3, 4), exact=exact, **HOW))
-    engine = Engine(toyworld, lambda news: results.append(news) if isinstance(news, TaskResult) else None, halve=True)
+    engine = Engine(
+        toyworld, lambda news: results.append(news) if isinstance(news, TaskResult) else None, allow_bfloat16=True
+    )
     run(engine, *tasks)
     precision = {each.job: Image.open(each.files[0]).text["precision"] for each in results}  # type: ignore[attr-defined]
     assert precision == {"wide": "bfloat16", "exact": "float32"}
@@ -82,7 +85,9 @@ def test_a_picture_tells_its_precision_and_an_exact_one_is_never_rounded(toyworl
 
 def test_a_narrow_batch_after_a_wide_one_tells_that_it_was_not_rounded(toyworld: BaseModel, tmp_path: Path) -> None:
     results: list[TaskResult] = []
-    engine = Engine(toyworld, lambda news: results.append(news) if isinstance(news, TaskResult) else None, halve=True)
+    engine = Engine(
+        toyworld, lambda news: results.append(news) if isinstance(news, TaskResult) else None, allow_bfloat16=True
+    )
     run(engine, picture(tmp_path, "both", seeds=(1, 2, 3, 4, 5), **HOW))
     precision = [Image.open(each).text["precision"] for each in results[0].files]  # type: ignore[attr-defined]
     assert precision == [*["bfloat16"] * 4, "float32", "bfloat16"]  # the grid has both
@@ -91,5 +96,5 @@ def test_a_narrow_batch_after_a_wide_one_tells_that_it_was_not_rounded(toyworld:
 def test_only_auto_on_a_cpu_with_the_instructions_rounds(toyworld: BaseModel) -> None:
     capabilities = torch.cpu.get_capabilities()
     has_them = any(capabilities.get(name, False) for name in pass_precision.INSTRUCTIONS)
-    assert pass_precision.may_halve("auto", toyworld) == has_them
-    assert not pass_precision.may_halve("float32", toyworld)
+    assert pass_precision.may_use_bfloat16("auto", toyworld) == has_them
+    assert not pass_precision.may_use_bfloat16("float32", toyworld)

@@ -24,7 +24,7 @@ LIFETIME = re.compile(r"\([^()]*\b[12]\d{3}\s*[–—-]\s*(?:[^()\d]{0,20}\d{1,2
 OF_LIFETIME = "born died"  # which “(4 April 1902 – 19 November 1988)” says without a word
 QUESTION = re.compile(r"[?？][\"”’)*_]*\s*$")
 
-ASKS = re.compile(  # unlike “Up to 800 crowns for mowing a lawn: who wants that?”, which tells something
+DIRECT_QUESTION = re.compile(  # unlike “Up to 800 crowns for mowing a lawn: who wants that?”, which tells something
     r"\W*(?:who|whom|whose|what|when|where|which|why|how|is|are|was|were|do|does|did|has|have|can|could|may|must|should|"
     r"will|would)\b.*[?？][\"”’)*_]*\s*$",
     re.IGNORECASE,
@@ -101,7 +101,7 @@ def _ruled_rows(lines: Sequence[str]) -> Iterator[Piece]:
 def _sentences(line: str, question: str) -> Iterator[Piece]:
     """The sentences of a line; a question among them answers nothing, and is what those after it stand under."""
     for part in SENTENCE_BREAK.split(line):
-        if ASKS.match(part):
+        if DIRECT_QUESTION.match(part):
             question = _plain(part)
         else:
             yield _sentence(part, question)

@@ -50,7 +50,7 @@ DOES_SUPPORT = re.compile(r"\s*(?:does|do|did|will|can)\b.*\bsupport\b", re.IGNO
 IDENTIFIER = re.compile(r"\b\w+_\w|(?<!\w)--\w")  # of a program, as DARKROOM_HOME and --json
 MAXIMUM = re.compile(r"\b(?:maximum|highest|at most)\b", re.IGNORECASE)
 ORDINARY = re.compile(r"\b(?:usual|normal|typical|average)(?:ly)?\b|\bminimum\b", re.IGNORECASE)
-PREDECESSOR = re.compile(r"\b(?:succeed|replac|predecessor|former|took over|before)", re.IGNORECASE)
+ASKS_PREDECESSOR = re.compile(r"\b(?:succeed|replac|predecessor|former|took over|before)", re.IGNORECASE)
 ROLE = re.compile(r"\b[A-Z]{2,5}(?= of\b)")  # the CEO of …, which is no name
 NAME = re.compile(r"(?<!^)\b(?:[A-ZÀ-Þ][\w.'-]*|\d[\w.]*)")
 
@@ -85,7 +85,7 @@ class Question:
         self.counted = how_many[1] if (how_many := HOW_MANY.search(asked)) else ""
         self.asks_how_much = bool(HOW_MUCH.search(asked))
         self.asks_maximum = bool(MAXIMUM.search(asked)) and not ORDINARY.search(asked)
-        self.asks_predecessor = bool(PREDECESSOR.search(asked))
+        self.asks_predecessor = bool(ASKS_PREDECESSOR.search(asked))
         self.asks_who, self.asks_where = bool(WHO.search(asked)), bool(WHERE.search(asked))
         self._asks_person = self.asks_who and bool(WHO_IS.search(asked))
 
